@@ -1,0 +1,182 @@
+"""The arithmetic contract of one unit: every format, shift and coefficient, none of the operations.
+
+Golden twin and hardware both read this value; each writes the operations for itself.
+
+The update, with u = eta * v (the stored velocity) and everything at `update_frac` fraction bits:
+
+    U  = u aligned          G = g * 2**-e aligned          A = U - U * 2**-k   (momentum 1 - 2**-k)
+    u' = narrow(A + G)
+    w' = saturate(w - u')                                  without compensation
+    w' = saturate(w - narrow(2**k G + c (U - 2**k G)))     with, c = (1 - 2**-k) ** (D + 1)
+
+The last line is w - (a u' + b eta g) with a = m**D and b = (1 - m**D) / (1 - m) (Kosson et al.,
+arXiv 2003.11666, spike compensation), rearranged so that one coefficient remains.  It is held as
+`compensation` / 2**COMPENSATION_FRAC; because 2**k (1 - c) stands for b whatever c is rounded to,
+the whole effect of one gradient stays exactly 1 / (1 - m).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from counterflow.description import Description
+from counterflow.formats import Format, Rounding, signed_for
+
+COMPENSATION_FRAC = 8
+RANDOM_BITS = 32  # of the generator, shared by the two stochastic roundings of an update
+
+
+@dataclass(frozen=True)
+class DenseArithmetic:
+    """Formats and coefficients of one dense unit with `inputs` inputs and `outputs` outputs.
+
+    ``x``/``y`` are the formats of activations in and out, ``dy``/``dx`` of gradients in and out
+    (``dx`` None where nobody wants it); ``horizon`` is T of the prediction w - T u in updates.
+    """
+
+    inputs: int
+    outputs: int
+    relu: bool
+    x: Format
+    y: Format
+    dy: Format
+    dx: Format | None
+    operand: Format
+    weight: Format
+    velocity: Format
+    rate_shift: int
+    rate_span: int
+    momentum_shift: int
+    horizon: int
+    compensation: int
+    round_activation: Rounding
+    round_operand: Rounding
+    round_error: Rounding
+    round_update: Rounding
+
+    @cached_property
+    def forward_sum(self) -> Format:
+        """Accumulator of y; holds the largest sum of products plus the largest bias."""
+        frac = self.operand.frac + self.x.frac
+        products = self.inputs * self.operand.magnitude * self.x.magnitude
+        return signed_for(products + self.bias_operand.magnitude, frac)
+
+    @cached_property
+    def bias_operand(self) -> Format:
+        """The bias as it is added to the forward sum: the weight's range, the sum's fraction."""
+        frac = self.operand.frac + self.x.frac
+        return Format(True, max(2, self.weight.bits - self.weight.frac + frac), frac)
+
+    @cached_property
+    def backward_sum(self) -> Format:
+        """Accumulator of dx; holds the largest sum of products."""
+        frac = self.operand.frac + self.dy.frac
+        return signed_for(self.outputs * self.operand.magnitude * self.dy.magnitude, frac)
+
+    @cached_property
+    def gradient(self) -> Format:
+        """One weight's gradient dy * x; a bias' gradient is dy aligned to it."""
+        magnitude = max(self.dy.magnitude * self.x.magnitude, self.dy.magnitude << self.x.frac)
+        return signed_for(magnitude, self.dy.frac + self.x.frac)
+
+    @cached_property
+    def update_frac(self) -> int:
+        """Fraction bits at which an update is exact before its one rounding."""
+        scaled = self.gradient.frac + self.rate_shift + self.rate_span
+        return max(self.velocity.frac + self.momentum_shift, scaled)
+
+    @property
+    def velocity_drop(self) -> int:
+        """Bits that the rounding of u' drops."""
+        return self.update_frac - self.velocity.frac
+
+    @property
+    def weight_drop(self) -> int:
+        """Bits that the rounding of a compensated weight step drops."""
+        return self.velocity_drop + COMPENSATION_FRAC
+
+    def gradient_shift(self, extra: int) -> int:
+        """Left shift that aligns a gradient to `update_frac` under `extra` rate drop."""
+        return self.update_frac - self.gradient.frac - self.rate_shift - extra
+
+    @property
+    def update_bits(self) -> int:
+        """Bits that hold every intermediate value of an update."""
+        gradient = self.gradient.bits + self.gradient_shift(0) + self.momentum_shift
+        velocity = self.velocity.bits + self.velocity_drop
+        return max(gradient, velocity) + 2 + COMPENSATION_FRAC
+
+    @property
+    def word_bits(self) -> int:
+        """Bits of one {weight, velocity} word."""
+        return self.weight.bits + self.velocity.bits
+
+
+def compensation_for(momentum_shift: int, delay: int) -> int:
+    """c = m**(delay + 1) as an integer over 2**COMPENSATION_FRAC."""
+    return round((1 - 2.0**-momentum_shift) ** (delay + 1) * 2**COMPENSATION_FRAC)
+
+
+def dense_arithmetic(
+    description: Description, index: int, horizon: int, compensation: int
+) -> DenseArithmetic:
+    """The arithmetic of layer `index`; `ValueError` where its formats cannot work together."""
+    layers, shared = description.layers, description.formats
+    layer, last = layers[index], index == len(layers) - 1
+    own = layer.formats
+
+    def activation_of(i: int) -> Format:
+        return layers[i].formats.activation or shared.activation
+
+    unit = DenseArithmetic(
+        inputs=description.widths[index],
+        outputs=layer.outputs,
+        relu=layer.activation == "relu",
+        x=shared.input if index == 0 else activation_of(index - 1),
+        y=shared.logit if last else activation_of(index),
+        dy=own.error or shared.error,
+        dx=None if index == 0 else layers[index - 1].formats.error or shared.error,
+        operand=own.operand or shared.operand,
+        weight=own.weight or shared.weight,
+        velocity=own.velocity or shared.velocity,
+        rate_shift=description.recipe.rate_shift,
+        rate_span=description.recipe.rate_span,
+        momentum_shift=description.recipe.momentum_shift,
+        horizon=horizon,
+        compensation=compensation,
+        round_activation=description.rounding.activation,
+        round_operand=description.rounding.operand,
+        round_error=description.rounding.error,
+        round_update=description.rounding.update,
+    )
+    _check(f"layers[{index}]", unit)
+    return unit
+
+
+def _check(where: str, unit: DenseArithmetic) -> None:
+    if unit.velocity.frac != unit.weight.frac:
+        raise ValueError(
+            f"{where}: velocity {unit.velocity} and weight {unit.weight} must have equally many "
+            "fraction bits"
+        )
+    if unit.operand.frac > unit.weight.frac:
+        raise ValueError(
+            f"{where}: operand {unit.operand} has more fraction bits than weight {unit.weight}"
+        )
+    for role, narrow in (("error", unit.dy), ("operand", unit.operand), ("weight", unit.weight)):
+        if not narrow.signed:
+            raise ValueError(f"{where}: format of {role} is {narrow}, but must be signed")
+    if unit.round_update is Rounding.STOCHASTIC:
+        needed = unit.velocity_drop + unit.weight_drop
+        if needed > RANDOM_BITS:
+            raise ValueError(
+                f"{where}: the update drops {unit.velocity_drop} + {unit.weight_drop} bits, but "
+                f"its random generator has {RANDOM_BITS}; raise the learning rate (now "
+                f"2^-{unit.rate_shift}), lower the momentum or give the velocity more fraction bits"
+            )
+    if unit.update_bits > 62:
+        raise ValueError(
+            f"{where}: the update needs {unit.update_bits} bits and the model has 62; use fewer "
+            "fraction bits, a higher learning rate or a lower momentum"
+        )

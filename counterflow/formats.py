@@ -1,0 +1,86 @@
+"""Fixed-point number formats and the named ways to narrow into them.
+
+A format is written ``s20.18`` or ``u8.4``: *s* for two's complement or *u* for unsigned, the total
+number of bits, and how many of those bits are fraction.  The value of an integer ``n`` held in a
+format is ``n * 2**-frac``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+MAX_BITS = 40  # products of two formats, summed over a layer, must stay inside int64 in the model
+
+_PATTERN = re.compile(r"^([su])(\d+)\.(\d+)$")
+
+
+class Rounding(StrEnum):
+    """How a narrowing drops fraction bits (saturation always follows).
+
+    ``truncate`` rounds towards minus infinity, ``nearest-even`` to the nearest value with ties to
+    the even one, ``stochastic`` adds uniform random bits below the kept ones and truncates.
+    """
+
+    TRUNCATE = "truncate"
+    NEAREST_EVEN = "nearest-even"
+    STOCHASTIC = "stochastic"
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A fixed-point format: ``signed``, total ``bits``, ``frac`` fraction bits."""
+
+    signed: bool
+    bits: int
+    frac: int
+
+    def __post_init__(self) -> None:
+        smallest = 2 if self.signed else 1
+        if not smallest <= self.bits <= MAX_BITS:
+            raise ValueError(
+                f"format {self} has {self.bits} bits; {smallest} to {MAX_BITS} bits are possible"
+            )
+        if not 0 <= self.frac <= MAX_BITS:
+            raise ValueError(f"format {self} has {self.frac} fraction bits; 0 to {MAX_BITS} are")
+
+    @classmethod
+    def parse(cls, text: object) -> Format:
+        """Read ``s20.18`` or ``u8.4``; a `Format` passes through.  Raises `ValueError`."""
+        if isinstance(text, Format):
+            return text
+        match = _PATTERN.match(text) if isinstance(text, str) else None
+        if match is None:
+            raise ValueError(
+                f"{text!r} is not a number format; write s or u, total bits, a dot and fraction "
+                "bits, as in 's20.18' or 'u8.4'"
+            )
+        return cls(match[1] == "s", int(match[2]), int(match[3]))
+
+    @property
+    def min(self) -> int:
+        """Smallest integer that the format holds."""
+        return -(1 << (self.bits - 1)) if self.signed else 0
+
+    @property
+    def max(self) -> int:
+        """Largest integer that the format holds."""
+        return (1 << (self.bits - (1 if self.signed else 0))) - 1
+
+    @property
+    def magnitude(self) -> int:
+        """Largest absolute value among the integers that the format holds."""
+        return max(-self.min, self.max)
+
+    def value(self, integer: int) -> float:
+        """The real value of an integer held in this format."""
+        return integer * 2.0**-self.frac
+
+    def __str__(self) -> str:
+        return f"{'s' if self.signed else 'u'}{self.bits}.{self.frac}"
+
+
+def signed_for(magnitude: int, frac: int) -> Format:
+    """The narrowest signed format with `frac` fraction bits that holds -magnitude..magnitude."""
+    return Format(True, max(2, magnitude.bit_length() + 1), frac)

@@ -1,0 +1,68 @@
+"""Tokens: what the host feeds the chain, one a slot, and the training schemes made of them.
+
+A token is *train* (a sample with its label, learnt from), *infer* (a sample, forward only) or
+*bubble* (nothing).  The hardware knows no scheme; pipelined, sequential and fill-and-drain training
+differ only in where the bubbles are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+
+from counterflow.description import Recipe
+
+
+class Kind(IntEnum):
+    """Kind of a token, as it is encoded on the streams."""
+
+    BUBBLE = 0
+    INFER = 1
+    TRAIN = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One slot's input: `sample` is an index into the data (-1 for a bubble)."""
+
+    kind: Kind
+    sample: int = -1
+
+
+BUBBLE = Token(Kind.BUBBLE)
+
+
+def drained(tokens: Iterable[Token], delay: int) -> Iterator[Token]:
+    """`tokens`, then as many bubbles as it takes until the first stage has learnt the last."""
+    yield from tokens
+    yield from [BUBBLE] * delay
+
+
+def epoch(recipe: Recipe, order: Iterable[int], delay: int) -> Iterator[Token]:
+    """The tokens of one pass over the samples named by `order`, ending with an empty chain.
+
+    `delay` is that of the first stage, in slots: after a train token it takes that many further
+    tokens until every stage has applied its gradient.
+    """
+    group = {"pipelined": 0, "sequential": 1, "fill-and-drain": recipe.batch}[recipe.scheme]
+    waiting = 0
+    for sample in order:
+        yield Token(Kind.TRAIN, int(sample))
+        waiting += 1
+        if group and waiting == group:
+            yield from [BUBBLE] * delay
+            waiting = 0
+    if waiting:
+        yield from [BUBBLE] * delay
+
+
+def updates_in_flight(recipe: Recipe, delay: int) -> int:
+    """Updates that a stage of `delay` slots makes between a token's forward and backward pass.
+
+    This is the horizon that prediction and compensation have to bridge.  With bubbles it is less
+    than the delay: none in sequential training, at most batch - 1 under fill-and-drain.
+    """
+    if recipe.scheme == "pipelined":
+        return delay
+    return min(delay, recipe.batch - 1)

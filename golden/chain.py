@@ -1,0 +1,158 @@
+"""The golden chain: slots and tokens through all units, every value an exact integer.
+
+This is the readable authority.  `golden.fast` computes the same training faster and is tested to
+be equal to it; the hardware is tested to be equal to both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from counterflow.description import Description
+from counterflow.schedule import Schedule
+from counterflow.tokens import Kind, Token
+from golden.dense import Dense, DenseState, Settings
+from golden.loss import Loss
+from golden.narrow import Integers
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the chain returns for a token that is no bubble; loss in bits, LOG_FRAC fraction bits."""
+
+    token: Token
+    label: int
+    scores: Integers
+    loss: int
+
+    @property
+    def correct(self) -> bool:
+        return int(np.argmax(self.scores)) == self.label
+
+
+@dataclass(frozen=True)
+class SlotRecord:
+    """What one unit did in one slot; `dx` and `learnt` belong to the token `delay` slots ago.
+
+    ``dx`` is None where no gradient leaves (first unit, or before the first token is back);
+    ``weight`` ... ``bias_velocity`` are the values after the slot, present where it learnt.
+    """
+
+    stage: int
+    slot: int
+    kind: Kind
+    y: Integers
+    dx: Integers | None
+    learnt: bool
+    state: DenseState | None
+
+
+@dataclass(frozen=True)
+class LossRecord:
+    """What the loss unit did with one token: `error` leaves for the last dense unit."""
+
+    slot: int
+    kind: Kind
+    label: int
+    logits: Integers
+    error: Integers
+    loss: int
+
+
+Observer = Callable[[SlotRecord | LossRecord], None]
+
+
+class Chain:
+    """All units of a folded design in series, with their states; runs token by token.
+
+    ``samples``: integers in the input format, shape [N, inputs]; ``labels``: [N].
+    """
+
+    def __init__(
+        self, description: Description, schedule: Schedule, states: Iterable[DenseState]
+    ) -> None:
+        recipe = description.recipe
+        self.schedule = schedule
+        self.stashing = recipe.mitigation == "stash"
+        weight_form = recipe.mitigation.startswith("lwpw")
+        self.units = [
+            Dense(stage, state, weight_form=weight_form)
+            for stage, state in zip(schedule.stages, states, strict=True)
+        ]
+        self.set(Settings(recipe.predicts, recipe.compensates, recipe.extra_shift(0)))
+        self.loss = Loss(schedule.loss.arithmetic, description.rounding.error)
+        self.slot = 0
+        self._kinds: list[Kind] = []
+        self._inputs: list[dict[int, Integers]] = [{} for _ in self.units]
+        self._errors: list[dict[int, Integers]] = [{} for _ in self.units]
+        self._stashed: list[dict[int, tuple[Integers, Integers]]] = [{} for _ in self.units]
+
+    def set(self, settings: Settings) -> None:
+        """Change the run-time settings of every unit (of a drained chain: between epochs)."""
+        for unit in self.units:
+            unit.settings = settings
+
+    @property
+    def states(self) -> list[DenseState]:
+        return [unit.state for unit in self.units]
+
+    def run(
+        self,
+        tokens: Iterable[Token],
+        samples: Integers,
+        labels: NDArray[np.integer],
+        observe: Observer | None = None,
+    ) -> list[Prediction]:
+        """Feed `tokens`; returns the predictions of those that are samples, in order."""
+        predictions = []
+        zeros = np.zeros(self.schedule.stages[0].arithmetic.inputs, np.int64)
+        for token in tokens:
+            bubble = token.kind is Kind.BUBBLE
+            x = zeros if bubble else samples[token.sample].astype(np.int64)
+            label = 0 if bubble else int(labels[token.sample])
+            scores, loss = self._slot(token.kind, x, label, observe)
+            if not bubble:
+                predictions.append(Prediction(token, label, scores, loss))
+        return predictions
+
+    def _slot(
+        self, kind: Kind, x: Integers, label: int, observe: Observer | None
+    ) -> tuple[Integers, int]:
+        """Slot number `self.slot` at every stage, first to last, then the loss."""
+        self._kinds.append(kind)
+        for unit in self.units:
+            x = self._unit_slot(unit, x, kind, observe)
+        error, loss = self.loss(x, label)
+        if kind is not Kind.TRAIN:
+            error = np.zeros_like(error)
+        self._errors[-1][self.slot] = error
+        if observe:
+            observe(LossRecord(self.slot, kind, label, x, error, loss))
+        self.slot += 1
+        return x, loss
+
+    def _unit_slot(
+        self, unit: Dense, x: Integers, kind: Kind, observe: Observer | None
+    ) -> Integers:
+        index, back = unit.stage.index, self.slot - unit.stage.delay
+        self._inputs[index][self.slot] = x
+        if self.stashing:
+            self._stashed[index][self.slot] = (unit.state.weight, unit.state.bias)
+        y = unit.forward(x, training=kind is Kind.TRAIN)
+        dx, learns = None, False
+        if back >= 0:
+            dy, old = self._errors[index].pop(back), self._inputs[index].pop(back)
+            stashed = self._stashed[index].pop(back)[0] if self.stashing else None
+            if index > 0:
+                dx = self._errors[index - 1][back] = unit.backward(dy, old, stashed)
+            learns = self._kinds[back] is Kind.TRAIN
+            if learns:
+                unit.learn(dy, old)
+        if observe:
+            state = unit.state.copy() if learns else None
+            observe(SlotRecord(index, self.slot, kind, y, dx, learns, state))
+        return y
