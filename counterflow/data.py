@@ -213,7 +213,7 @@ def _read_digits() -> Arrays:
         order = epoch_order(len(pixels), DIGITS_SPLIT_SEED, 0)
         train, test = order[:DIGITS_TRAIN], order[DIGITS_TRAIN:]
         halves = (pixels[train], labels[train], pixels[test], labels[test])
-    except (OSError, KeyError, ValueError, IndexError, zlib.error, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, LookupError, ValueError, zlib.error, zipfile.BadZipFile) as error:
         raise DataError(f"digits.npz: cannot be read ({error}). Reinstall Counterflow.") from error
     found = digest(halves)
     if found != DIGITS_SHA256:

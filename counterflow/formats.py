@@ -11,7 +11,8 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-MAX_BITS = 40  # products of two formats, summed over a layer, must stay inside int64 in the model
+MAX_BITS = 32  # of a format that a description names: one word of the register bus
+SUM_BITS = 62  # of a derived one: sums of products must stay inside int64 in the model
 
 _PATTERN = re.compile(r"^([su])(\d+)\.(\d+)$")
 
@@ -37,13 +38,16 @@ class Format:
     frac: int
 
     def __post_init__(self) -> None:
+        self._limit(SUM_BITS)
+
+    def _limit(self, most: int) -> None:
         smallest = 2 if self.signed else 1
-        if not smallest <= self.bits <= MAX_BITS:
+        if not smallest <= self.bits <= most:
             raise ValueError(
-                f"format {self} has {self.bits} bits; {smallest} to {MAX_BITS} bits are possible"
+                f"format {self} has {self.bits} bits; {smallest} to {most} are possible"
             )
-        if not 0 <= self.frac <= MAX_BITS:
-            raise ValueError(f"format {self} has {self.frac} fraction bits; 0 to {MAX_BITS} are")
+        if not 0 <= self.frac <= most:
+            raise ValueError(f"format {self} has {self.frac} fraction bits; 0 to {most} are possible")
 
     @classmethod
     def parse(cls, text: object) -> Format:
@@ -56,7 +60,9 @@ class Format:
                 f"{text!r} is not a number format; write s or u, total bits, a dot and fraction "
                 "bits, as in 's20.18' or 'u8.4'"
             )
-        return cls(match[1] == "s", int(match[2]), int(match[3]))
+        parsed = cls(match[1] == "s", int(match[2]), int(match[3]))
+        parsed._limit(MAX_BITS)
+        return parsed
 
     @property
     def min(self) -> int:

@@ -1,0 +1,76 @@
+# Everything runs in a virtual environment that is made on first use. See `make help`.
+
+PYTHON ?= python3
+VENV ?= .venv
+# Tests that share a simulator build are one xdist group and stay in one process.
+PYTEST_FLAGS ?= -n 2 --dist loadgroup
+
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: $(VENV)/.dev ## Train a small network in simulated hardware
+	$(BIN)/counterflow demo
+
+.PHONY: test
+test: lint ## Lint, then run the tests
+	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+.PHONY: test-all
+test-all: lint ## Lint, then run all tests, the slow ones too
+	$(BIN)/python -m pytest $(PYTEST_FLAGS) -m ""
+
+.PHONY: lint
+lint: $(VENV)/.dev ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.PHONY: bench
+bench: $(VENV)/.bench ## Measure speed against software
+	$(BIN)/counterflow bench
+
+.PHONY: venv
+venv: $(VENV)/.dev ## Make the virtual environment
+
+.PHONY: clean
+clean: ## Remove the virtual environment and all that tools leave behind
+	rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf obj_dir sim_build results.xml
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.dev: pyproject.toml | tools
+	$(PYTHON) -m venv $(VENV)
+	$(PIP_INSTALL) --editable '.[dev]'
+	$(call require,$(BIN)/python -c 'import find_libpython as f; assert f.find_libpython()',\
+		the shared library of $(PYTHON) is missing: install the Debian package libpython3-dev)
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.dev
+	$(PIP_INSTALL) --editable '.[bench]'
+	@touch $@
+
+# $(call require,command,sentence): stop with the sentence unless the command succeeds.
+require = @{ $(1); } >/dev/null 2>&1 || { echo 'error: $(strip $(2)).' >&2; exit 1; }
+
+# The simulator turns a design into C++ and compiles that.
+.PHONY: tools
+tools:
+	$(call require,command -v $(PYTHON),\
+		$(PYTHON) is missing: install the Debian package python3)
+	$(call require,$(PYTHON) -c 'import sys; assert sys.version_info >= (3$(comma) 11)',\
+		$(PYTHON) does not run or is older than 3.11: name another with `make PYTHON=...`)
+	$(call require,$(PYTHON) -c 'import ensurepip$(comma) venv',\
+		$(PYTHON) cannot make virtual environments: install the Debian package python3-venv)
+	$(call require,command -v g++ || command -v c++,\
+		a C++ compiler is missing: install the Debian package g++)
+	$(call require,command -v make,\
+		the command make is missing: install the Debian package make)
+	$(call require,perl -e 'use FindBin; use Pod::Usage;',\
+		Perl or a part of it is missing: install the Debian package perl)
+
+comma := ,

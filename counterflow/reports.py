@@ -1,0 +1,111 @@
+"""What a simulation found: the values that the command line prints and scripts read.
+
+`sim` fills these in and nothing else does.  ``to_json`` gives the keys that scripts may rely on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+
+class SlotTime(NamedTuple):
+    """One slot of one stage as it was observed; a token of None (or -1) is a bubble or nothing.
+
+    The slot takes the cycles `start` to `end` - 1.
+    """
+
+    stage: str
+    slot: int
+    start: int
+    end: int
+    forward: int | None
+    backward: int | None
+
+
+@dataclass(frozen=True)
+class SimulationReport:
+    """Outcome of a cycle-by-cycle comparison of generated hardware with the golden model.
+
+    ``compared`` counts values (one of each stream or memory port in one cycle), utilisation is
+    useful products over multipliers x cycles in the steady state, losses are in bits, one a sample.
+    """
+
+    cycles: int
+    samples: int
+    compared: int
+    mismatches: int
+    utilisation_planned: float
+    utilisation_measured: float
+    first_divergence: str | None
+    seconds: float
+    losses: Sequence[float] = ()
+    golden_losses: Sequence[float] = ()
+    correct: Sequence[bool] = ()
+    files: Sequence[Path] = ()
+    slots: Sequence[SlotTime] = ()
+
+    @property
+    def equal(self) -> bool:
+        """Whether something was compared and all of it was equal."""
+        return self.compared > 0 and self.mismatches == 0 and self.first_divergence is None
+
+    def to_json(self) -> dict[str, object]:
+        """The keys that `counterflow simulate --json` promises."""
+        return {
+            "cycles": self.cycles,
+            "samples": self.samples,
+            "compared": self.compared,
+            "mismatches": self.mismatches,
+            "utilisation": {
+                "planned": self.utilisation_planned,
+                "measured": self.utilisation_measured,
+            },
+            "first_divergence": self.first_divergence,
+            "seconds": self.seconds,
+        }
+
+
+@dataclass(frozen=True)
+class LongRunReport:
+    """Outcome of whole epochs in hardware without Python in the cycle.
+
+    ``compared`` counts the values (weights, velocities, biases; predictions and losses) that were
+    held to golden's at the ends of the epochs; ``accuracy`` has one entry an epoch.
+    """
+
+    epochs: int
+    samples: int
+    cycles: int
+    seconds: float
+    mismatches: int
+    first_divergence: str | None
+    accuracy: Sequence[float] = ()
+    compared: int = 0
+    utilisation_planned: float | None = None
+    utilisation_measured: float | None = None
+    losses: Sequence[float] = field(default=(), repr=False)
+
+    @property
+    def equal(self) -> bool:
+        """Whether something was compared and all of it was equal."""
+        return self.compared > 0 and self.mismatches == 0 and self.first_divergence is None
+
+    def to_json(self) -> dict[str, object]:
+        """The keys of `SimulationReport.to_json`, and what an epoch brought."""
+        return {
+            "cycles": self.cycles,
+            "samples": self.samples,
+            "compared": self.compared,
+            "mismatches": self.mismatches,
+            "utilisation": {
+                "planned": self.utilisation_planned,
+                "measured": self.utilisation_measured,
+            },
+            "first_divergence": self.first_divergence,
+            "seconds": self.seconds,
+            "epochs": self.epochs,
+            "accuracy": list(self.accuracy),
+        }

