@@ -110,9 +110,7 @@ def _model_at(model: type[BaseModel], location: Location) -> type[BaseModel]:
     annotation: Any = model
     for part in location:
         bare = _bare(annotation)
-        annotation = (
-            get_args(bare)[0] if isinstance(part, int) else _field(bare, part).annotation
-        )
+        annotation = get_args(bare)[0] if isinstance(part, int) else _field(bare, part).annotation
     found: type[BaseModel] = _bare(annotation)
     return found
 

@@ -37,7 +37,9 @@ MAX_MOMENTUM_SHIFT = 12
 class Frozen(BaseModel):
     """Base of every description value: immutable, strict about types, no unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True
+    )
 
 
 class FormatOverrides(Frozen):
@@ -190,7 +192,9 @@ class Recipe(Frozen):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.scheme != "fill-and-drain" and self.batch != 1:
-            raise ValueError(f"batch {self.batch} needs scheme 'fill-and-drain', not {self.scheme!r}")
+            raise ValueError(
+                f"batch {self.batch} needs scheme 'fill-and-drain', not {self.scheme!r}"
+            )
         epochs = [drop.epoch for drop in self.rate_drops]
         if epochs != sorted(set(epochs)):
             raise ValueError(f"rate_drops name epochs {epochs}; they must increase")

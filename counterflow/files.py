@@ -7,6 +7,7 @@ less, so that a file and the Python value mean the same.
 from __future__ import annotations
 
 import importlib.resources
+import itertools
 import os
 import secrets
 import tomllib
@@ -31,7 +32,7 @@ def shipped() -> tuple[str, ...]:
 def parameters(description: Description) -> int:
     """Weights and biases of a network."""
     widths = description.widths
-    return sum((i + 1) * o for i, o in zip(widths, widths[1:], strict=False))
+    return sum((i + 1) * o for i, o in itertools.pairwise(widths))
 
 
 def load(network: str) -> Description:

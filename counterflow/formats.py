@@ -47,7 +47,9 @@ class Format:
                 f"format {self} has {self.bits} bits; {smallest} to {most} are possible"
             )
         if not 0 <= self.frac <= most:
-            raise ValueError(f"format {self} has {self.frac} fraction bits; 0 to {most} are possible")
+            raise ValueError(
+                f"format {self} has {self.frac} fraction bits; 0 to {most} are possible"
+            )
 
     @classmethod
     def parse(cls, text: object) -> Format:

@@ -82,9 +82,7 @@ def fold(description: Description) -> tuple[Lanes, ...]:
     if wanted.lanes is not None:
         return wanted.lanes
     widths = description.widths
-    layers = [
-        choices(widths[i + 1], widths[i], i == 0) for i in range(len(description.layers))
-    ]
+    layers = [choices(widths[i + 1], widths[i], i == 0) for i in range(len(description.layers))]
     floor = max(loss_bound(description.classes), *(layer[0][0] for layer in layers))
     if wanted.multipliers is None:
         target = wanted.interval if wanted.interval is not None else 4 * max(floor, 32)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +52,13 @@ class SimulationReport:
     def equal(self) -> bool:
         """Whether something was compared and all of it was equal."""
         return self.compared > 0 and self.mismatches == 0 and self.first_divergence is None
+
+    @property
+    def interval(self) -> int | None:
+        """Cycles between the first stage's slots, as observed; the middle one of all steps."""
+        starts = [SlotTime(*one).start for one in self.slots if one[0] == self.slots[0][0]]
+        steps = sorted(late - early for early, late in itertools.pairwise(starts))
+        return steps[len(steps) // 2] if steps else None
 
     def to_json(self) -> dict[str, object]:
         """The keys that `counterflow simulate --json` promises."""

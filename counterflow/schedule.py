@@ -242,9 +242,7 @@ def build_schedule(
         thresholds.append(int(np.count_nonzero(words <= starts[-1])))
         arrivals = starts[-1] + output_offsets(tiling)
     loss = LossStage(
-        LossArithmetic(
-            description.classes, description.formats.logit, _error_format(description)
-        ),
+        LossArithmetic(description.classes, description.formats.logit, _error_format(description)),
         start=int(arrivals[-1]),
     )
     delays = _delays(tiled, starts, loss, slot)
@@ -274,9 +272,7 @@ def _error_format(description: Description):  # type: ignore[no-untyped-def]
     return description.layers[-1].formats.error or description.formats.error
 
 
-def _delays(
-    tiled: tuple[Tiling, ...], starts: list[int], loss: LossStage, slot: int
-) -> list[int]:
+def _delays(tiled: tuple[Tiling, ...], starts: list[int], loss: LossStage, slot: int) -> list[int]:
     """D of every stage, last to first: the earliest slot whose rows find their gradient there."""
     delays: list[int] = []
     arrivals = loss.start + loss.output_offsets  # of token 0's gradient at the stage in question

@@ -17,15 +17,11 @@ def initial_states(description: Description, schedule: Schedule, seed: int) -> l
     for weight, generator in initial_integers(description, schedule, seed):
         outputs = weight.shape[0]
         zeros = np.zeros(outputs, np.int64)
-        states.append(
-            DenseState(weight, np.zeros_like(weight), zeros, zeros.copy(), generator)
-        )
+        states.append(DenseState(weight, np.zeros_like(weight), zeros, zeros.copy(), generator))
     return states
 
 
-def initial_chain(
-    description: Description, schedule: Schedule, seed: int | None = None
-) -> Chain:
+def initial_chain(description: Description, schedule: Schedule, seed: int | None = None) -> Chain:
     """A chain whose seed is the recipe's unless given."""
     chosen = description.recipe.seed if seed is None else seed
     return Chain(description, schedule, initial_states(description, schedule, chosen))

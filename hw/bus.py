@@ -37,7 +37,9 @@ class BusNode(wiring.Component):
     Cost: 45 registers; latency 1, one access a cycle.
     """
 
-    def __init__(self, *, node: int, readable: Mapping[int, int], writable: tuple[int, ...]) -> None:
+    def __init__(
+        self, *, node: int, readable: Mapping[int, int], writable: tuple[int, ...]
+    ) -> None:
         self.node, self.readable, self.writable = node, readable, writable
         members: dict[str, In | Out] = {
             "i": In(Access),

@@ -1,0 +1,79 @@
+"""The command line ``counterflow``."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from counterflow.commands.compare import compare
+from counterflow.commands.demo import demo
+from counterflow.commands.networks import networks
+from counterflow.commands.options import ARGUMENTS
+from counterflow.commands.plan import plan
+from counterflow.commands.simulate import simulate
+from counterflow.commands.train import train
+from counterflow.commands.verilog import verilog
+from counterflow.provenance import version
+from counterflow.tools import MissingTool
+
+TRACEBACK = "COUNTERFLOW_TRACEBACK"  # set it to see where an error comes from
+
+
+class BadInput(click.ClickException):
+    """What the user gave or the machine has does not do; the message says what would."""
+
+    exit_code = 2
+
+
+class Commands(click.Group):
+    """The commands, with every error of the user's in one sentence and without a traceback."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[ARGUMENTS] = tuple(args)
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (ValueError, OSError, MissingTool) as error:
+            if os.environ.get(TRACEBACK):
+                raise
+            raise BadInput(_sentence(error)) from error
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
+    text = str(error).strip() or type(error).__name__
+    return text if text.endswith((".", "?")) else f"{text}."
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(version(), "-V", "--version", prog_name="counterflow")
+def main() -> None:
+    """Generate FPGA designs that train neural networks, and prove them equal to a model in Python.
+
+    NET is the name of a shipped network (see `counterflow networks`) or a TOML file.
+
+    \b
+    Start here:
+        counterflow demo                        everything once, in three minutes
+        counterflow plan digits                 what the hardware will cost
+        counterflow train digits                train the model that predicts every bit
+        counterflow simulate digits             train the hardware, compared in every cycle
+        counterflow verilog digits -o out       the hardware
+
+    The exit status is 0 for success, 1 for hardware that differs from the model, 2 for bad input.
+    """
+
+
+for _command in (networks, plan, train, verilog, simulate, compare, demo):
+    main.add_command(_command)
+
+if __name__ == "__main__":
+    main(prog_name="counterflow")

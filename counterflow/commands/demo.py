@@ -1,0 +1,138 @@
+"""`counterflow demo`: the whole path once, from a TOML file to hardware that trains."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import click
+
+from counterflow.commands import options
+from counterflow.commands.display import Display, percent, table
+from counterflow.commands.plan import plan_table
+from counterflow.commands.simulate import cycle_by_cycle, verdict
+from counterflow.commands.train import epoch_table, golden_training, train_json
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from counterflow.planner import Plan
+    from counterflow.reports import SimulationReport
+    from golden.training import TrainingResult
+
+
+@click.command()
+@click.option("--net", default="digits", show_default=True, help="Another network to show.")
+@click.option("--epochs", type=options.COUNT, help="Epochs of golden [default: the recipe's].")
+@click.option("--samples", type=options.COUNT, help="Samples in hardware [default: an epoch].")
+@options.seed
+@options.output(folder="Folder for everything that is made [default: build/demo].")
+def demo(
+    net: str,
+    epochs: int | None,
+    samples: int | None,
+    seed: int | None,
+    as_json: bool,
+    quiet: bool,
+    out: Path | None,
+) -> None:
+    """Everything once, in less than three minutes.
+
+    Trains the 8x8 digits with the golden model, generates the hardware, lets it train on the same
+    samples in Verilator, and compares the two in every clock cycle.
+
+    \b
+    Example:
+        counterflow demo -o out
+    """
+    from counterflow import tools
+    from counterflow.files import load, write_atomically
+    from counterflow.planner import plan as planned
+    from counterflow.training_data import training_data
+
+    display, began = Display(as_json=as_json, quiet=quiet), perf_counter()
+    tools.require("verilator")
+    folder, description = out or Path("build") / "demo", load(net)
+    dataset, design = training_data(description), planned(description)
+    chosen = description.recipe.seed if seed is None else seed
+
+    display.note(f"\n[bold]1  The plan[/] for {description.name}, folded onto multipliers")
+    display.show(plan_table(design))
+    display.note(
+        "[bold]2  The golden model[/] trains: integers in Python, every bit as in hardware"
+    )
+    training = golden_training(display, description, dataset, chosen, epochs)
+    display.show(epoch_table(training.epochs, description.name))
+    display.note("[bold]3  The hardware[/]: from the same description to Verilog")
+    from hw.verilog import to_verilog
+
+    verilog = write_atomically(folder / f"{description.name}.v", to_verilog(design))
+    display.note(f"{verilog}: {verilog.stat().st_size:,} bytes\n")
+    display.note("[bold]4  The hardware trains[/] in Verilator, on the same samples")
+    report = cycle_by_cycle(
+        display, design, dataset, chosen, samples or len(dataset.train_x), folder
+    )
+    files = _write(folder, design, training, report, chosen, dataset.sha256)
+    display.show(_report(design, training, report, perf_counter() - began))
+    display.show(verdict(report))
+    display.files(list(dict.fromkeys([verilog, *files])))
+    display.result({**report.to_json(), "training": train_json(training)})
+    if not report.equal:
+        click.get_current_context().exit(1)
+
+
+def _report(
+    design: Plan, training: TrainingResult, report: SimulationReport, seconds: float
+) -> Table:
+    last = training.epochs[-1]
+    measured = "–" if report.interval is None else f"{report.interval:,}"
+    rows = table("", "", title="Report")
+    for name, text in (
+        (
+            f"accuracy on the test set after {len(training.epochs)} epochs, golden",
+            percent(last.test_accuracy),
+        ),
+        ("samples that the hardware has trained on", f"{report.samples:,}"),
+        ("cycles a sample, planned", f"{design.schedule.interval:,}"),
+        ("cycles a sample, measured", measured),
+        ("multipliers busy, planned", percent(report.utilisation_planned, 2)),
+        ("multipliers busy, measured", percent(report.utilisation_measured, 2)),
+        ("cycles compared", f"{report.cycles:,}"),
+        ("values compared", f"{report.compared:,}"),
+        ("mismatches", f"{report.mismatches:,}"),
+        ("seconds in all", f"{seconds:.0f}"),
+    ):
+        rows.add_row(name, text)
+    return rows
+
+
+def _write(
+    folder: Path,
+    design: Plan,
+    training: TrainingResult,
+    report: SimulationReport,
+    seed: int,
+    dataset_sha256: str,
+) -> list[Path]:
+    from counterflow import figures, provenance
+
+    name = design.description.name
+    files = [
+        figures.training_curves(folder / "training.png", report, training.epochs, title=name),
+        figures.delays(folder / "stages.png", design),
+        provenance.write_json(folder / "training.json", train_json(training)),
+        provenance.write_json(folder / "simulation.json", report.to_json()),
+        *provenance.record(
+            folder,
+            design.description,
+            seed=seed,
+            command=options.command_line(),
+            dataset_sha256=dataset_sha256,
+        ),
+        *report.files,
+    ]
+    if report.slots:
+        title = f"{name}: what each stage works on, as simulated"
+        files.insert(1, figures.slot_diagram(folder / "slots.png", report.slots, title=title))
+    return files

@@ -1,0 +1,97 @@
+"""What a command shows: results on standard output, progress on standard error."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+
+OnProgress = Callable[[int, int], None]
+
+_BARS = "▁▂▃▄▅▆▇█"
+
+
+class Display:
+    """With `as_json` only JSON goes to standard output; with `quiet` nothing else goes anywhere."""
+
+    def __init__(self, *, as_json: bool = False, quiet: bool = False) -> None:
+        self.as_json = as_json
+        self.quiet = quiet
+
+    def show(self, *what: RenderableType) -> None:
+        """Tables and text of the result."""
+        self._console(stderr=self.as_json).print(*what, highlight=False, soft_wrap=True)
+
+    def note(self, text: str) -> None:
+        """What happens now; never part of the result."""
+        self._console(stderr=True).print(text, highlight=False, soft_wrap=True)
+
+    def result(self, content: Mapping[str, object]) -> None:
+        """The result for scripts."""
+        if self.as_json:
+            click.echo(json.dumps(content, indent=2))
+
+    def files(self, files: Sequence[Path]) -> None:
+        """Where the files are."""
+        if files:
+            self.show("Files: " + ", ".join(str(file) for file in files))
+
+    @contextmanager
+    def progress(self, label: str) -> Iterator[OnProgress]:
+        """A bar with the time left, moved by calling what this yields with (done, total)."""
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=self._console(stderr=True), disable=self.quiet) as bar:
+            task = bar.add_task(label, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+
+    def _console(self, *, stderr: bool) -> Console:
+        from rich.console import Console
+
+        return Console(stderr=stderr, quiet=self.quiet)
+
+
+def table(*columns: str, title: str | None = None) -> Table:
+    """A plain table whose columns, but the first, are set right."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, column in enumerate(columns):
+        made.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
+    return made
+
+
+def percent(share: float | None, places: int = 1) -> str:
+    """0.987 as "98.7 %"; a dash for None."""
+    return "–" if share is None else f"{100 * share:.{places}f} %"
+
+
+def spark(values: Sequence[float]) -> str:
+    """A curve in one line of text, from the smallest value to the largest."""
+    low, high = min(values), max(values)
+    step = (high - low) / (len(_BARS) - 1) or 1.0
+    return "".join(_BARS[round((value - low) / step)] for value in values)

@@ -1,0 +1,63 @@
+"""`counterflow networks`: what comes with it."""
+
+from __future__ import annotations
+
+import click
+
+from counterflow.commands import options
+from counterflow.commands.display import Display, table
+
+
+@click.command()
+@options.display
+def networks(as_json: bool, quiet: bool) -> None:
+    """List the networks that come with Counterflow.
+
+    Every command takes one of these names or the path of a TOML file of your own.
+
+    \b
+    Example:
+        counterflow networks
+    """
+    from counterflow.files import load, parameters, shipped
+    from counterflow.planner import plan
+
+    display, found = Display(as_json=as_json, quiet=quiet), []
+    rows = table("network", "layers", "parameters", "data", "multipliers", "cycles")
+    for name in shipped():
+        description = load(name)
+        schedule = plan(description).schedule
+        rows.add_row(
+            name,
+            layers(description.widths),
+            f"{parameters(description):,}",
+            description.dataset,
+            f"{schedule.multipliers}",
+            f"{schedule.interval:,}",
+        )
+        found.append(
+            {
+                "name": name,
+                "widths": list(description.widths),
+                "parameters": parameters(description),
+                "dataset": description.dataset,
+                "multipliers": schedule.multipliers,
+                "interval": schedule.interval,
+            }
+        )
+    display.show(rows, "Cycles are those between two samples, with the fold that the network names.")
+    display.result({"networks": found})
+
+
+def layers(widths: tuple[int, ...]) -> str:
+    """Widths in short: 64-[32]x16-10."""
+    parts: list[tuple[int, int]] = []
+    for width in widths:
+        if parts and parts[-1][0] == width:
+            parts[-1] = (width, parts[-1][1] + 1)
+        else:
+            parts.append((width, 1))
+    return "-".join(
+        f"[{width}]x{count}" if count > 2 else "-".join([str(width)] * count)
+        for width, count in parts
+    )

@@ -1,0 +1,110 @@
+"""Arguments that several commands share, and what they mean for a description."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from counterflow.description import Description
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+FOLDER = click.Path(file_okay=False, path_type=Path)
+FILE = click.Path(dir_okay=False, path_type=Path)
+COUNT = click.IntRange(min=1)
+ARGUMENTS = "counterflow.arguments"  # where the group leaves the command line for provenance
+
+network = click.argument("net")
+data = click.option("--data", type=FOLDER, help="Folder with the files of the data set.")
+seed = click.option(
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    help="Seed of initial weights, order and rounding [default: the recipe's].",
+)
+
+
+def output(*, folder: str) -> Callable[[Command], Command]:
+    """--json, --quiet and --out, whose help says what the folder receives."""
+
+    def add(command: Command) -> Command:
+        command = click.option("-o", "--out", type=FOLDER, help=folder)(command)
+        return display(command)
+
+    return add
+
+
+def display(command: Command) -> Command:
+    """--json and --quiet."""
+    command = click.option("--quiet", is_flag=True, help="No progress, no tables.")(command)
+    return click.option(
+        "--json",
+        "as_json",
+        is_flag=True,
+        help="JSON on standard output, the rest on standard error.",
+    )(command)
+
+
+def fold(command: Command) -> Command:
+    """--multipliers, --memory and --interval."""
+    for name, text in (
+        ("interval", "Cycles that a slot may take."),
+        ("memory", "Memory bits that the design may use."),
+        ("multipliers", "Multipliers that the design may use."),
+    ):
+        command = click.option(f"--{name}", type=COUNT, help=text)(command)
+    return command
+
+
+def command_line() -> list[str]:
+    """The command that runs now, as it was typed."""
+    context = click.get_current_context()
+    return ["counterflow", *context.find_root().meta.get(ARGUMENTS, ())]
+
+
+def with_fold(
+    description: Description, multipliers: int | None, memory: int | None, interval: int | None
+) -> Description:
+    """`description` folded as asked; a budget or an interval replaces the target it had."""
+    from counterflow.description import Fold
+
+    old, target = description.fold, multipliers is not None or interval is not None
+    fields = {
+        "multipliers": multipliers if target else old.multipliers,
+        "interval": interval if target else old.interval,
+        "memory": old.memory if memory is None else memory,
+        "lanes": None if target else old.lanes,
+    }
+    return description.model_copy(update={"fold": checked(Fold, fields)})
+
+
+def with_recipe(description: Description, **changes: object) -> Description:
+    """`description` with those fields of its recipe changed that are not None."""
+    from counterflow.description import Recipe
+
+    wanted = {key: value for key, value in changes.items() if value is not None}
+    if wanted.get("scheme", "fill-and-drain") != "fill-and-drain":
+        wanted.setdefault("batch", 1)
+    recipe = description.recipe
+    derived = {"learning_rate", "momentum"} if recipe.scale_from is not None else set()
+    fields = {**recipe.model_dump(exclude=derived), **wanted}
+    return description.model_copy(update={"recipe": checked(Recipe, fields)})
+
+
+Model = TypeVar("Model", bound="BaseModel")
+
+
+def checked(model: type[Model], fields: dict[str, Any]) -> Model:
+    """A value of `model`; ValueError in one sentence where the fields are not."""
+    from pydantic import ValidationError
+
+    from counterflow.complaints import complaint
+
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        raise ValueError(complaint(error, model)) from error

@@ -1,0 +1,122 @@
+"""`counterflow plan`: lanes, cycles, multipliers and memory before anything is built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from counterflow.commands import options
+from counterflow.commands.display import Display, percent, table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from counterflow.planner import Plan, UnitCost
+
+
+@click.command()
+@options.network
+@options.fold
+@options.output(folder="Folder for plan.json, stages.png and the description.")
+def plan(
+    net: str,
+    multipliers: int | None,
+    memory: int | None,
+    interval: int | None,
+    as_json: bool,
+    quiet: bool,
+    out: Path | None,
+) -> None:
+    """Fold NET onto multipliers and say what that costs and brings.
+
+    Without a budget or an interval, NET is folded as its description says.
+
+    \b
+    Examples:
+        counterflow plan digits
+        counterflow plan digits --multipliers 28 --memory 1000000
+        counterflow plan mnist --interval 4096
+    """
+    from counterflow.files import load
+    from counterflow.planner import plan as planned
+
+    display = Display(as_json=as_json, quiet=quiet)
+    design = planned(options.with_fold(load(net), multipliers, memory, interval))
+    display.show(plan_table(design))
+    if out is not None:
+        display.files(_write(design, out))
+    display.result(plan_json(design))
+
+
+def plan_json(design: Plan) -> dict[str, object]:
+    """The keys that `counterflow plan --json` promises."""
+    schedule = design.schedule
+    return {
+        "network": design.description.name,
+        "interval": schedule.interval,
+        "multipliers": schedule.multipliers,
+        "memory_bits": design.memory_bits,
+        "utilisation": schedule.utilisation,
+        "units": [_unit_json(unit) for unit in design.units],
+    }
+
+
+def _unit_json(unit: UnitCost) -> dict[str, object]:
+    return {
+        "name": unit.name,
+        "lanes": unit.lanes.model_dump(),
+        "cycles": unit.cycles,
+        "delay": unit.delay,
+        "multipliers": unit.multipliers,
+        "memory_bits": unit.memory_bits,
+    }
+
+
+def plan_table(design: Plan) -> Table:
+    """Costs by unit and in all."""
+    schedule = design.schedule
+    title = (
+        f"{design.description.name}: a sample every {schedule.interval:,} cycles, multipliers "
+        f"{percent(schedule.utilisation)} busy"
+    )
+    rows = table(
+        "unit", "lanes", "cycles", "busy", "delay", "multipliers", "memory bits", title=title
+    )
+    rows.show_footer = True
+    for stage, unit in zip(schedule.stages, design.units, strict=True):
+        rows.add_row(
+            unit.name,
+            f"{unit.lanes.outputs}x{unit.lanes.inputs}" + (" shared" if unit.lanes.shared else ""),
+            f"{unit.cycles:,}",
+            percent(stage.tiling.useful / (unit.multipliers * schedule.interval)),
+            f"{unit.delay}",
+            f"{unit.multipliers}",
+            f"{unit.memory_bits:,}",
+        )
+    footers = {
+        0: "all",
+        2: f"{schedule.interval:,}",
+        3: percent(schedule.utilisation),
+        5: f"{schedule.multipliers}",
+        6: f"{design.memory_bits:,}",
+    }
+    for index, text in footers.items():
+        rows.columns[index].footer = text
+    return rows
+
+
+def _write(design: Plan, out: Path) -> list[Path]:
+    from counterflow import figures, provenance
+
+    return [
+        provenance.write_json(out / "plan.json", plan_json(design)),
+        figures.delays(out / "stages.png", design),
+        *provenance.record(
+            out,
+            design.description,
+            seed=design.description.recipe.seed,
+            command=options.command_line(),
+        ),
+    ]

@@ -1,0 +1,216 @@
+"""`counterflow simulate`: the generated hardware trains and is held to the golden model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from counterflow.commands import options
+from counterflow.commands.display import Display, percent, table
+from counterflow.commands.verilog import default_folder
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from counterflow.data import Dataset
+    from counterflow.planner import Plan
+    from counterflow.reports import LongRunReport, SimulationReport
+
+SAMPLES = 200
+
+
+@click.command()
+@options.network
+@click.option(
+    "--samples",
+    type=options.COUNT,
+    help=f"Samples to train on [default: {SAMPLES}; with --long all of an epoch].",
+)
+@click.option("--long", is_flag=True, help="Whole epochs, compared at the end of each.")
+@click.option("--epochs", type=options.COUNT, help="Epochs of --long [default: the recipe's].")
+@click.option(
+    "--simulator",
+    type=click.Choice(["verilator", "icarus"]),
+    default="verilator",
+    show_default=True,
+    help="Who simulates the Verilog.",
+)
+@click.option("--waves", is_flag=True, help="Leave waveforms in the output folder.")
+@options.fold
+@options.data
+@options.seed
+@options.output(folder="Folder for Verilog, results and figures [default: build/NET].")
+def simulate(
+    net: str,
+    samples: int | None,
+    long: bool,
+    epochs: int | None,
+    simulator: str,
+    waves: bool,
+    multipliers: int | None,
+    memory: int | None,
+    interval: int | None,
+    data: Path | None,
+    seed: int | None,
+    as_json: bool,
+    quiet: bool,
+    out: Path | None,
+) -> None:
+    """Train NET in simulated hardware, compared with golden.
+
+    Every stream and every weight memory's write port is compared in every clock cycle. With --long
+    the simulator runs free, some hundred times as fast, and all weights are compared at the end of
+    every epoch. The exit status is 0 only where something was compared and all of it was equal.
+
+    \b
+    Examples:
+        counterflow simulate digits --samples 100
+        counterflow simulate tiny --waves -o out
+        counterflow simulate digits --long
+    """
+    from counterflow import tools
+    from counterflow.files import load
+    from counterflow.planner import plan as planned
+    from counterflow.training_data import training_data
+
+    if epochs is not None and not long:
+        raise click.UsageError("--epochs needs --long: without it a run is part of one epoch.")
+    if long and (waves or simulator != "verilator"):
+        raise click.UsageError("--long runs in Verilator and leaves no waveforms.")
+    display = Display(as_json=as_json, quiet=quiet)
+    design = planned(options.with_fold(load(net), multipliers, memory, interval))
+    dataset = training_data(design.description, data)
+    tools.require(simulator)
+    chosen = design.description.recipe.seed if seed is None else seed
+    folder = out or default_folder(design.description.name)
+    report: SimulationReport | LongRunReport
+    if long:
+        report = _long(display, design, dataset, chosen, epochs, samples)
+    else:
+        report = cycle_by_cycle(
+            display, design, dataset, chosen, samples or SAMPLES, folder, simulator, waves=waves
+        )
+    files = write(report, design, dataset, chosen, folder)
+    display.show(report_table(report, design))
+    display.show(verdict(report))
+    display.files(files)
+    display.result({**report.to_json(), "files": [str(file) for file in files]})
+    if not report.equal:
+        click.get_current_context().exit(1)
+
+
+def cycle_by_cycle(
+    display: Display,
+    design: Plan,
+    dataset: Dataset,
+    seed: int,
+    samples: int,
+    folder: Path,
+    simulator: str = "verilator",
+    *,
+    waves: bool = False,
+) -> SimulationReport:
+    """Run the comparison of every cycle with a progress bar."""
+    from sim.simulate import simulate as run
+
+    with display.progress("Hardware, every cycle compared") as on_progress:
+        return run(
+            design,
+            dataset,
+            seed=seed,
+            samples=min(samples, len(dataset.train_x)),
+            out=folder,
+            waves=waves,
+            simulator=simulator,
+            on_progress=on_progress,
+        )
+
+
+def _long(
+    display: Display,
+    design: Plan,
+    dataset: Dataset,
+    seed: int,
+    epochs: int | None,
+    limit: int | None,
+) -> LongRunReport:
+    from sim.long_run import long_run
+
+    with display.progress("Hardware, every epoch compared") as on_progress:
+        return long_run(
+            design,
+            dataset,
+            seed=seed,
+            epochs=epochs or design.description.recipe.epochs,
+            limit=limit,
+            on_progress=on_progress,
+        )
+
+
+def write(
+    report: SimulationReport | LongRunReport,
+    design: Plan,
+    dataset: Dataset,
+    seed: int,
+    folder: Path,
+) -> list[Path]:
+    """Results, figures and provenance of a run."""
+    from counterflow import figures, provenance
+    from counterflow.reports import SimulationReport
+
+    name = design.description.name
+    files = [provenance.write_json(folder / "simulation.json", report.to_json())]
+    if isinstance(report, SimulationReport):
+        files += report.files
+        if report.losses:
+            files.append(figures.training_curves(folder / "training.png", report, title=name))
+        if report.slots:
+            title = f"{name}: what each stage works on, as simulated"
+            files.append(figures.slot_diagram(folder / "slots.png", report.slots, title=title))
+    files += provenance.record(
+        folder,
+        design.description,
+        seed=seed,
+        command=options.command_line(),
+        dataset_sha256=dataset.sha256,
+    )
+    return list(dict.fromkeys(files))
+
+
+def report_table(report: SimulationReport | LongRunReport, design: Plan) -> Table:
+    """What was planned beside what was measured."""
+    from counterflow.reports import SimulationReport
+
+    measured: int | None = None
+    if isinstance(report, SimulationReport):
+        measured = report.interval
+    rows = table("", "planned", "measured", title=f"{design.description.name} in hardware")
+    rows.add_row(
+        "cycles a sample, steady state",
+        f"{design.schedule.interval:,}",
+        "–" if measured is None else f"{measured:,}",
+    )
+    rows.add_row(
+        "multipliers busy, steady state",
+        percent(report.utilisation_planned, 2),
+        percent(report.utilisation_measured, 2),
+    )
+    rows.add_row("samples", "", f"{report.samples:,}")
+    rows.add_row("cycles", "", f"{report.cycles:,}")
+    rows.add_row("cycles a second", "", f"{report.cycles / max(report.seconds, 1e-9):,.0f}")
+    return rows
+
+
+def verdict(report: SimulationReport | LongRunReport) -> str:
+    """How much was compared and what came of it."""
+    where = f"{report.compared:,} values over {report.cycles:,} cycles compared"
+    if report.equal:
+        return f"[bold green]Equal:[/] {where}, 0 mismatches."
+    if report.compared == 0:
+        return "[bold red]Nothing was compared.[/]"
+    from rich.markup import escape
+
+    first = escape(report.first_divergence or "not located")
+    return f"[bold red]Different:[/] {where}, {report.mismatches:,} mismatches. First: {first}"

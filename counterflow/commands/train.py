@@ -1,0 +1,170 @@
+"""`counterflow train`: the golden model, which predicts the hardware bit for bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from counterflow.commands import options
+from counterflow.commands.display import Display, percent, spark, table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.table import Table
+
+    from counterflow.data import Dataset
+    from counterflow.description import Description
+    from golden.training import TrainingResult
+
+SCHEMES = ("pipelined", "sequential", "fill-and-drain")
+MITIGATIONS = ("none", "lwpv", "lwpw", "sc", "lwpv+sc", "lwpw+sc", "stash")
+
+
+@click.command()
+@options.network
+@click.option("--epochs", type=options.COUNT, help="Epochs to train [default: the recipe's].")
+@click.option("--samples", type=options.COUNT, help="Samples an epoch [default: all].")
+@click.option("--scheme", type=click.Choice(SCHEMES), help="Which tokens make up an epoch.")
+@click.option("--batch", type=options.COUNT, help="Samples between two drains (fill-and-drain).")
+@click.option("--mitigation", type=click.Choice(MITIGATIONS), help="What makes up for staleness.")
+@click.option(
+    "--model",
+    type=click.Choice(["integer", "float"]),
+    default="integer",
+    show_default=True,
+    help="The hardware's integers, or float64 under the same schedule.",
+)
+@click.option("--checkpoint", type=options.FILE, help="Write the trained state here.")
+@click.option("--resume", type=options.FILE, help="Go on from this checkpoint.")
+@options.data
+@options.seed
+@options.output(folder="Folder for training.json, training.png and the description.")
+def train(
+    net: str,
+    epochs: int | None,
+    samples: int | None,
+    scheme: str | None,
+    batch: int | None,
+    mitigation: str | None,
+    model: str,
+    checkpoint: Path | None,
+    resume: Path | None,
+    data: Path | None,
+    seed: int | None,
+    as_json: bool,
+    quiet: bool,
+    out: Path | None,
+) -> None:
+    """Train NET with the golden model.
+
+    The options on scheme and mitigation change the recipe. Accuracy and loss (in nats) are those of
+    the test samples after the last epoch.
+
+    \b
+    Examples:
+        counterflow train digits
+        counterflow train digits --mitigation none --epochs 5 --seed 7
+        counterflow train digits --checkpoint half.npz --epochs 10
+        counterflow train digits --resume half.npz
+    """
+    from counterflow.files import load
+    from counterflow.training_data import training_data
+
+    display = Display(as_json=as_json, quiet=quiet)
+    description = options.with_recipe(load(net), scheme=scheme, batch=batch, mitigation=mitigation)
+    dataset = training_data(description, data)
+    result = golden_training(display, description, dataset, seed, epochs, samples)
+    files = _write(result, description, dataset, seed, out) if out is not None else []
+    display.show(epoch_table(result.epochs, description.name))
+    display.files(files)
+    display.result(train_json(result))
+
+
+def golden_training(
+    display: Display,
+    description: Description,
+    dataset: Dataset,
+    seed: int | None,
+    epochs: int | None = None,
+    samples: int | None = None,
+) -> TrainingResult:
+    """A whole training with a progress bar."""
+    from counterflow.planner import plan
+    from golden.training import train as run
+
+    schedule = plan(description).schedule
+    with display.progress("Golden model") as on_progress:
+        return run(
+            description,
+            schedule,
+            dataset,
+            seed=description.recipe.seed if seed is None else seed,
+            epochs=epochs,
+            limit=samples,
+            on_progress=on_progress,
+        )
+
+
+def train_json(result: TrainingResult) -> dict[str, object]:
+    """The keys that `counterflow train --json` promises, and the same for every epoch."""
+    last = result.epochs[-1]
+    return {
+        "accuracy": last.test_accuracy,
+        "loss": last.test_loss,
+        "samples": sum(one.samples for one in result.epochs),
+        "samples_per_second": result.samples_per_second,
+        "epochs": [
+            {
+                "epoch": one.epoch,
+                "loss": one.loss,
+                "accuracy": one.accuracy,
+                "test_loss": one.test_loss,
+                "test_accuracy": one.test_accuracy,
+                "seconds": one.seconds,
+            }
+            for one in result.epochs
+        ],
+    }
+
+
+def epoch_table(epochs: Sequence[Any], name: str) -> Table:
+    """Loss and accuracy by epoch, with both as curves of text on top."""
+    losses, accuracies = [one.test_loss for one in epochs], [one.test_accuracy for one in epochs]
+    title = f"{name}: loss {spark(losses)} accuracy {spark(accuracies)}"
+    rows = table(
+        "epoch", "loss, train", "accuracy, train", "loss, test", "accuracy, test", title=title
+    )
+    for one in epochs:
+        rows.add_row(
+            f"{one.epoch + 1}",
+            f"{one.loss:.4f}",
+            percent(one.accuracy, 2),
+            f"{one.test_loss:.4f}",
+            percent(one.test_accuracy, 2),
+        )
+    return rows
+
+
+def _write(
+    result: TrainingResult,
+    description: Description,
+    dataset: Dataset,
+    seed: int | None,
+    out: Path,
+) -> list[Path]:
+    from counterflow import figures, provenance
+
+    return [
+        provenance.write_json(out / "training.json", train_json(result)),
+        figures.learning_curve(out / "training.png", result.epochs, title=description.name),
+        *provenance.record(
+            out,
+            description,
+            seed=description.recipe.seed if seed is None else seed,
+            command=options.command_line(),
+            dataset_sha256=dataset.sha256,
+        ),
+    ]

@@ -1,0 +1,248 @@
+"""Pictures of a training run and of its pipeline, drawn to PNG files without a display."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from counterflow.files import write_atomically
+from counterflow.planner import Plan
+from counterflow.reports import SimulationReport, SlotTime
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+GOLDEN, HARDWARE = "#e8a317", "#1f4e79"
+FORWARD, BACKWARD, IDLE, INK = "#9cc4e4", "#f2b68c", "#eeeeee", "#333333"
+PARTS = {  # of a unit's memory, as `counterflow.planner.UnitCost` names them
+    "weights": ("weights and velocities", "#1f4e79"),
+    "stash": ("stash of inputs", "#e8a317"),
+    "window": ("windows", "#9cc4e4"),
+    "sums": ("sums", "#8fb996"),
+    "queues": ("queues", "#b5b5b5"),
+}
+MOST_SLOTS, STEADY_SLOTS = 44, 14  # in one row of the slot diagram: more are not readable
+
+
+def smooth(values: Sequence[float], window: int) -> NDArray[np.float64]:
+    """Mean of each value and the `window` - 1 before it (fewer at the start)."""
+    sums = np.concatenate([[0.0], np.cumsum(np.asarray(values, dtype=np.float64))])
+    ends = np.arange(1, len(values) + 1)
+    starts = np.maximum(ends - window, 0)
+    means: NDArray[np.float64] = (sums[ends] - sums[starts]) / (ends - starts)
+    return means
+
+
+def training_curves(
+    path: Path,
+    report: SimulationReport,
+    epochs: Sequence[Any] = (),
+    *,
+    title: str = "Training in hardware",
+) -> Path:
+    """Loss and accuracy of a simulated run, sample by sample, with golden's loss underneath.
+
+    `epochs`, records of a whole golden training, add a panel of their own.
+    """
+    samples = len(report.losses)
+    window = max(1, min(100, samples // 8))
+    figure, axes = _panels(3 if epochs else 2)
+    losses, rates = axes[0], axes[1]
+    shown = slice(window // 4, None)  # before, the mean is of too few
+    steps = np.arange(1, samples + 1)[shown]
+    for label, values, colour, width in (
+        ("golden", report.golden_losses, GOLDEN, 6.0),
+        ("hardware", report.losses, HARDWARE, 1.4),
+    ):
+        losses.plot(steps, smooth(values, window)[shown], color=colour, lw=width, label=label)
+    losses.set(xlabel="sample", ylabel="loss, bits", ylim=(0, None))
+    losses.set_title(f"Loss, mean of {window} samples", loc="left", fontsize=10)
+    losses.legend(frameon=False)
+    rates.plot(steps, 100 * smooth(report.correct, window)[shown], color=HARDWARE, lw=1.4)
+    rates.set(xlabel="sample", ylabel="right before learning, %", ylim=(0, 102))
+    rates.set_title(f"Accuracy, share of {window} samples", loc="left", fontsize=10)
+    if epochs:
+        _epochs(axes[2], epochs, "Golden model, whole training")
+    equal = "equal in every cycle" if report.equal else f"{report.mismatches} mismatches"
+    figure.suptitle(f"{title}: hardware and golden model {equal}", x=0.01, ha="left", weight="bold")
+    return _save(figure, path)
+
+
+def learning_curve(path: Path, epochs: Sequence[Any], *, title: str = "Training") -> Path:
+    """Loss and accuracy of a golden training, epoch by epoch."""
+    figure, axes = _panels(2)
+    numbers = [one.epoch + 1 for one in epochs]
+    axes[0].plot(numbers, [one.loss for one in epochs], "o-", ms=4, color=HARDWARE, label="train")
+    if _tested(epochs):
+        axes[0].plot(
+            numbers, [one.test_loss for one in epochs], "o-", ms=4, color=GOLDEN, label="test"
+        )
+    axes[0].set(xlabel="epoch", ylabel="loss, nats", ylim=(0, None))
+    axes[0].set_title("Loss", loc="left", fontsize=10)
+    axes[0].legend(frameon=False)
+    _whole_numbers(axes[0])
+    _epochs(axes[1], epochs, "Accuracy")
+    figure.suptitle(title, x=0.01, ha="left", weight="bold")
+    return _save(figure, path)
+
+
+def slot_diagram(path: Path, slots: Sequence[SlotTime], *, title: str = "Slots") -> Path:
+    """Which token each stage works on and when: the pipeline's first fill, and steady state.
+
+    In a slot the upper half is the forward pass, the lower half the backward pass and update.
+    """
+    every = [SlotTime(*one) for one in slots]
+    stages = list(dict.fromkeys(one.stage for one in every))
+    first = [one for one in every if one.stage == stages[0]]
+    fill = next((at for at, one in enumerate(first) if _is_token(one.backward)), len(first) - 1)
+    full = [one for one in first if _is_token(one.forward) and _is_token(one.backward)]
+    panels = [("The first fill", first[: min(fill + 3, MOST_SLOTS)])]
+    if len(full) > 3:
+        middle = max(0, len(full) // 2 - STEADY_SLOTS // 2)
+        chosen = full[middle : middle + min(STEADY_SLOTS, len(panels[0][1]))]
+        panels.append(("Steady state: every stage learns in every slot", chosen))
+    figure, axes = _stacked(
+        len(panels),
+        width=max(8.0, min(20.0, 2.2 + 0.62 * (len(panels[0][1]) + 1))),
+        height=0.34 * len(stages) + 0.75,
+    )
+    lead = max(one.start for one in every if one.slot == first[0].slot)
+    for axis, (name, chosen) in zip(axes, panels, strict=True):
+        low, high = chosen[0].start, chosen[-1].end
+        if chosen[0] is first[0]:
+            low, high = 0, high + lead
+        for one in every:
+            if one.end > low and one.start < high:
+                _slot(axis, one, stages.index(one.stage), low, high)
+        axis.set(xlim=(low, high), ylim=(len(stages) - 0.5, -0.5))
+        axis.set_yticks(range(len(stages)), stages)
+        axis.set_xlabel("cycle")
+        axis.set_title(name, loc="left", fontsize=10)
+        axis.tick_params(left=False)
+        axis.spines["left"].set_visible(False)
+    _slot_legend(figure)
+    figure.suptitle(title, x=0.01, ha="left", weight="bold")
+    return _save(figure, path)
+
+
+def delays(path: Path, plan: Plan) -> Path:
+    """Delay of every stage, and what its memory holds."""
+    names = [unit.name for unit in plan.units]
+    figure, axes = _panels(2, height=1.3 + 0.3 * len(names))
+    bars = axes[0].barh(names, [unit.delay for unit in plan.units], color=HARDWARE)
+    axes[0].bar_label(bars, padding=3, fontsize=9)
+    axes[0].set(xlabel="slots from a sample's forward to its backward pass")
+    axes[0].set_title("Delay", loc="left", fontsize=10)
+    left = np.zeros(len(names))
+    for part, (label, colour) in PARTS.items():
+        bits = np.array([getattr(unit, part) for unit in plan.units]) / 1000
+        axes[1].barh(names, bits, left=left, color=colour, label=label)
+        left += bits
+    axes[1].set(xlabel="kbit")
+    axes[1].set_title("Memory", loc="left", fontsize=10)
+    axes[1].legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    for axis in axes:
+        axis.invert_yaxis()
+        axis.margins(x=0.08)
+    title = f"{plan.description.name}: delay and memory by stage"
+    figure.suptitle(title, x=0.01, ha="left", weight="bold")
+    return _save(figure, path)
+
+
+def _epochs(axis: Axes, epochs: Sequence[Any], title: str) -> None:
+    numbers = [one.epoch + 1 for one in epochs]
+    accuracy = [100 * one.accuracy for one in epochs]
+    axis.plot(numbers, accuracy, "o-", ms=4, color=HARDWARE, label="train")
+    if _tested(epochs):
+        tested = [100 * one.test_accuracy for one in epochs]
+        axis.plot(
+            numbers, tested, "o-", ms=4, color=GOLDEN, label=f"test, at last {tested[-1]:.1f}"
+        )
+    axis.set(xlabel="epoch", ylabel="accuracy, %")
+    axis.set_title(title, loc="left", fontsize=10)
+    axis.legend(frameon=False, loc="lower right")
+    _whole_numbers(axis)
+
+
+def _tested(epochs: Sequence[Any]) -> bool:
+    return all(one.test_accuracy is not None for one in epochs)
+
+
+def _slot(axis: Axes, one: SlotTime, row: int, low: int, high: int) -> None:
+    """One slot as a box of two halves, each with the number of its token."""
+    from matplotlib.patches import Rectangle
+
+    left, right = max(one.start, low), min(one.end, high)
+    halves = ((one.forward, FORWARD, -0.4, "→"), (one.backward, BACKWARD, 0.0, "←"))
+    for token, colour, top, arrow in halves:
+        box = Rectangle((left, row + top), right - left, 0.4, edgecolor="white", lw=0.8)
+        box.set_facecolor(colour if _is_token(token) else IDLE)
+        axis.add_patch(box)
+        if _is_token(token) and 2 * (right - left) > one.end - one.start:
+            axis.text(
+                (left + right) / 2,
+                row + top + 0.21,
+                f"{arrow}{token}",
+                ha="center",
+                va="center",
+                fontsize=7.5,
+                color=INK,
+            )
+
+
+def _slot_legend(figure: Figure) -> None:
+    from matplotlib.patches import Patch
+
+    figure.legend(
+        handles=[
+            Patch(color=FORWARD, label="→ forward pass of this sample"),
+            Patch(color=BACKWARD, label="← backward pass and update of this sample"),
+            Patch(color=IDLE, label="nothing"),
+        ],
+        loc="outside lower left",
+        ncols=3,
+        frameon=False,
+        fontsize=8,
+    )
+
+
+def _is_token(token: int | None) -> bool:
+    return token is not None and token >= 0
+
+
+def _whole_numbers(axis: Axes) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _panels(count: int, height: float = 3.6) -> tuple[Figure, list[Axes]]:
+    return _grid(1, count, (4.6 * count, height))
+
+
+def _stacked(count: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    return _grid(count, 1, (width, height * count + 0.4))
+
+
+def _grid(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, list[Axes]]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = [figure.add_subplot(rows, columns, index + 1) for index in range(rows * columns)]
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=130, format="png", metadata={"Software": None})
+    return write_atomically(path, picture.getvalue())

@@ -1,0 +1,117 @@
+"""Operations on machine words for Numba, which by itself widens every integer to 64 bits.
+
+They take their type from their first operand, wrap around, and become one instruction each, or a
+lane of a vector instruction.
+
+Numba's cache of `golden.fast_kernels` does not notice a change of this file; touch that one too.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+FILL = 16  # words that one `fill` stores; the arrays that it fills have this many to spare
+PARTS = ("weight", "velocity", "stash", "random", "hits", "sums")  # of memory, none overlapping
+
+
+def _operation(name: str) -> Any:
+    @intrinsic
+    def operation(typing_context: Any, a: Any, b: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            return getattr(builder, name)(*values)
+
+        return a(a, a), generate
+
+    return operation
+
+
+add, sub, mul = _operation("add"), _operation("sub"), _operation("mul")
+shift_left, shift_right = _operation("shl"), _operation("ashr")
+shift_right_unsigned = _operation("lshr")
+bit_and, bit_or, bit_xor = _operation("and_"), _operation("or_"), _operation("xor")
+
+
+@intrinsic
+def clip(typing_context: Any, value: Any, low: Any, high: Any) -> Any:
+    """`value` limited to `low`..`high`."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        value, low, high = values
+        value = builder.select(builder.icmp_signed("<", value, low), low, value)
+        return builder.select(builder.icmp_signed(">", value, high), high, value)
+
+    return value(value, value, value), generate
+
+
+@intrinsic
+def word(typing_context: Any, array: Any, value: Any) -> Any:
+    """`value` in the type of the elements of `array`."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        return context.cast(builder, values[1], value, array.dtype)
+
+    return array.dtype(array, value), generate
+
+
+@intrinsic
+def fill(typing_context: Any, array: Any, block: Any, value: Any, first: Any) -> Any:
+    """Store `value` at the elements from `first` on of a block of FILL that starts at `block`."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        data = context.make_array(array)(context, builder, values[0]).data
+        vector, lanes = ir.VectorType(values[2].type, FILL), ir.VectorType(values[3].type, FILL)
+        place = builder.bitcast(builder.gep(data, [values[1]]), vector.as_pointer())
+        new = _repeated(builder, values[2], vector)
+        keep = builder.icmp_signed("<", ir.Constant(lanes, list(range(FILL))), _repeated(builder, values[3], lanes))
+        old = builder.load(place, align=array.dtype.bitwidth // 8)
+        builder.store(builder.select(keep, old, new), place, align=array.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(array, block, array.dtype, first), generate
+
+
+def _repeated(builder: Any, value: Any, vector: Any) -> Any:
+    nothing = ir.Constant(vector, ir.Undefined)
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [0] * vector.count)
+    first = builder.insert_element(nothing, value, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(first, nothing, zeros)
+
+
+def access(part: str) -> tuple[Any, Any]:
+    """Load and store, without bounds, of an array that is `part` of PARTS.
+
+    LLVM turns a loop into vector instructions only where it knows which of its arrays overlap, and
+    stops asking at run time when they are many.  So each access says that it meets no other part.
+    """
+
+    def mark(module: Any, instruction: Any) -> None:
+        domain = module.add_metadata(["counterflow"])
+        scopes = {name: module.add_metadata([name, domain]) for name in PARTS}
+        own = scopes.pop(part)
+        instruction.set_metadata("alias.scope", module.add_metadata([own]))
+        instruction.set_metadata("noalias", module.add_metadata(list(scopes.values())))
+
+    @intrinsic
+    def load(typing_context: Any, array: Any, index: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            data = context.make_array(array)(context, builder, values[0]).data
+            instruction = builder.load(builder.gep(data, [values[1]]))
+            mark(builder.module, instruction)
+            return instruction
+
+        return array.dtype(array, index), generate
+
+    @intrinsic
+    def store(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            data = context.make_array(array)(context, builder, values[0]).data
+            mark(builder.module, builder.store(values[2], builder.gep(data, [values[1]])))
+            return context.get_dummy_value()
+
+        return types.void(array, index, array.dtype), generate
+
+    return load, store

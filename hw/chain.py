@@ -1,0 +1,103 @@
+"""The chain: intake, dense units in series, loss unit, and the register bus through all of them."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from counterflow.description import Description
+from counterflow.planner import Plan
+from counterflow.registers import NODE_BITS, REGISTER_BITS, WORD_BITS
+from counterflow.schedule import Schedule
+from hw.dense import Dense
+from hw.intake import Intake, label_stream, sample_stream
+from hw.loss import Loss, prediction_stream
+
+Request = data.StructLayout(
+    {"write": 1, "node": NODE_BITS, "register": REGISTER_BITS, "data": WORD_BITS}
+)
+Response = data.StructLayout({"valid": 1, "done": 1, "data": WORD_BITS})
+
+
+class Chain(wiring.Component):
+    """A network that trains: samples and labels in, predictions out.
+
+    Parameters: ``plan``.
+    Members: ``samples``, ``labels`` in and ``predictions`` out, streams; ``request`` in, stream of
+    register accesses, and ``response`` out, one each in order, valid for one cycle as many cycles
+    later as there are nodes; ``request`` is ready every other cycle, so that an access sees the one
+    before it.
+    Cost and rate: `counterflow.planner`.
+    """
+
+    def __init__(self, *, plan: Plan) -> None:
+        description: Description = plan.description
+        schedule: Schedule = plan.schedule
+        number = description.formats.input
+        super().__init__(
+            {
+                "samples": In(sample_stream(number)),
+                "labels": In(label_stream()),
+                "predictions": Out(prediction_stream(schedule.loss.arithmetic)),
+                "request": In(stream.Signature(Request)),
+                "response": Out(Response),
+            }
+        )
+        self.intake = Intake(
+            inputs=description.inputs,
+            classes=description.classes,
+            number=number,
+            interval=schedule.interval,
+            identity=int(description.hash()[:8], 16),
+        )
+        self.units = [Dense(stage=s, interval=schedule.interval) for s in schedule.stages]
+        self.loss = Loss(
+            numbers=schedule.loss.arithmetic,
+            rounding=description.rounding.error,
+            labels=schedule.label_tokens,
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.intake = intake = self.intake
+        m.submodules.loss = loss = self.loss
+        for unit in self.units:
+            m.submodules[unit.stage.name] = unit
+        connect(m, flipped(self.samples), intake.samples)
+        connect(m, flipped(self.labels), intake.labels)
+        connect(m, intake.admitted, loss.labels)
+        connect(m, loss.predictions, flipped(self.predictions))
+        connect(m, intake.x, self.units[0].x)
+        for lower, upper in zip(self.units, self.units[1:], strict=False):
+            connect(m, lower.y, upper.x)
+            connect(m, upper.dx, lower.dy)
+        connect(m, self.units[-1].y, loss.x)
+        connect(m, loss.dy, self.units[-1].dy)
+        self._bus(m)
+        return m
+
+    def _bus(self, m: Module) -> None:
+        """Every node in turn; a response is the access as it leaves the last one."""
+        recent = Signal()
+        accepted = self.request.valid & self.request.ready
+        request = self.request.payload
+        entry = self.intake.bus_i
+        m.d.sync += recent.eq(accepted)
+        m.d.comb += [
+            self.request.ready.eq(~recent),
+            entry.valid.eq(accepted),
+            entry.write.eq(request.write),
+            entry.node.eq(request.node),
+            entry.register.eq(request.register),
+            entry.data.eq(request.data),
+        ]
+        link = self.intake.bus_o
+        for unit in self.units:
+            m.d.comb += unit.bus_i.eq(link)
+            link = unit.bus_o
+        m.d.comb += [
+            self.response.valid.eq(link.valid),
+            self.response.data.eq(link.data),
+            self.response.done.eq(link.done),
+        ]

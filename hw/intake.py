@@ -1,0 +1,194 @@
+"""The intake: joins samples with labels, lets only whole and valid ones into the chain."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from counterflow.formats import Format
+from counterflow.registers import WORD_BITS, IntakeRegister
+from counterflow.tokens import Kind
+from hw.bus import Access, BusNode
+from hw.narrow import shape_of
+from hw.streams import KIND_BITS, activation_stream
+
+LABEL_BITS = 8
+SAMPLES = 2  # whole samples that the intake holds
+
+
+def sample_stream(number: Format) -> stream.Signature:
+    """Elements of samples, the first and the last one of each marked."""
+    return stream.Signature(data.StructLayout({"data": shape_of(number), "first": 1, "last": 1}))
+
+
+def label_stream() -> stream.Signature:
+    """One token a transfer: its kind, and its label unless it is a bubble."""
+    return stream.Signature(data.StructLayout({"kind": KIND_BITS, "label": LABEL_BITS}))
+
+
+class Intake(wiring.Component):
+    """Admits one token every `interval` cycles.
+
+    Token k of the label stream belongs to sample k of the sample stream, bubbles aside, which have
+    no sample and are made here as zeros.  A sample whose marks do not enclose exactly `inputs`
+    elements, or whose label or kind is out of range, is counted, dropped together with its label,
+    and never seen by the chain.  A sample that starts before the one before it ended counts as two.
+
+    Parameters: ``inputs``, ``classes``, ``number`` (format of an element), ``interval``,
+    ``identity`` (32 bits for the host to read).
+    Members: ``samples``, ``labels`` streams in; ``x`` stream of activations and ``admitted`` stream
+    of labels out; ``bus_i``, ``bus_o`` register bus, node 0.
+    Cost: a memory of two samples; latency `counterflow.schedule.INTAKE` behind a sample's last
+    element, one element a cycle.
+    """
+
+    def __init__(
+        self, *, inputs: int, classes: int, number: Format, interval: int, identity: int
+    ) -> None:
+        self.inputs, self.classes, self.number = inputs, classes, number
+        self.interval, self.identity = interval, identity
+        super().__init__(
+            {
+                "samples": In(sample_stream(number)),
+                "labels": In(label_stream()),
+                "x": Out(activation_stream(number)),
+                "admitted": Out(label_stream()),
+                "bus_i": In(Access),
+                "bus_o": Out(Access),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.memory = memory = Memory(
+            shape=self.number.bits, depth=SAMPLES * self.inputs, init=[]
+        )
+        m.submodules.verdicts = verdicts = SyncFIFO(width=1, depth=2 * SAMPLES)
+        held = Signal(range(SAMPLES + 1))
+        taken = self._receive(m, memory, verdicts, held)
+        released, bad_sample, bad_label, start = self._emit(m, memory, verdicts)
+        m.d.sync += held.eq(held + taken - released)
+        self._registers(m, bad_sample, bad_label, start)
+        return m
+
+    def _receive(self, m: Module, memory: Memory, verdicts: SyncFIFO, held: Signal) -> Value:
+        """Write samples to memory and judge them; high when a good one is complete."""
+        write = memory.write_port()
+        bank, within, spoilt = Signal(), Signal(), Signal()
+        count = Signal(range(self.inputs + 1))
+        element = self.samples.payload
+        cut_short, accept, bad, good = Signal(), Signal(), Signal(), Signal()
+        index = Signal.like(count)
+        room = verdicts.w_rdy & (held != SAMPLES)
+        m.d.comb += [
+            # The verdict on an unfinished sample takes a cycle of its own before the next starts.
+            cut_short.eq(self.samples.valid & within & element.first & room),
+            self.samples.ready.eq(room & ~(within & element.first)),
+            accept.eq(self.samples.valid & self.samples.ready),
+            index.eq(Mux(within, count, 0)),
+            bad.eq(
+                (within & spoilt)
+                | (~within & ~element.first)
+                | (element.last != (index == self.inputs - 1))
+            ),
+            good.eq(accept & element.last & ~bad),
+            verdicts.w_en.eq((accept & element.last) | cut_short),
+            verdicts.w_data.eq(good),
+            write.en.eq(accept & (index < self.inputs)),
+            write.addr.eq(Mux(bank, self.inputs, 0) + index),
+            write.data.eq(element.data),
+        ]
+        with m.If(cut_short):
+            m.d.sync += within.eq(0)
+        with m.If(accept):
+            m.d.sync += [within.eq(~element.last), spoilt.eq(bad & ~element.last)]
+            with m.If(index < self.inputs):
+                m.d.sync += count.eq(index + 1)
+        with m.If(good):
+            m.d.sync += bank.eq(~bank)
+        return good
+
+    def _emit(
+        self, m: Module, memory: Memory, verdicts: SyncFIFO
+    ) -> tuple[Value, Value, Value, Value]:
+        """Admit tokens; (sample released, bad sample, bad label, token admitted) strobes."""
+        read = memory.read_port()
+        bank, emitting, kind = Signal(), Signal(), Signal(KIND_BITS)
+        index = Signal(range(max(2, self.inputs)))
+        wait = Signal(range(max(2, self.interval)))
+        label = self.labels.payload
+        bubble = label.kind == Kind.BUBBLE
+        in_range = (label.label < self.classes) & (label.kind <= Kind.TRAIN)
+        judged = self.labels.valid & ~bubble & verdicts.r_rdy
+        sent, ended, start, bad_sample, bad_label = (
+            Signal(name=n) for n in ("sent", "ended", "start", "bad_sample", "bad_label")
+        )
+        m.d.comb += [
+            sent.eq(self.x.valid & self.x.ready),
+            ended.eq(sent & (index == self.inputs - 1)),
+            bad_sample.eq(judged & ~verdicts.r_data & ~emitting),
+            bad_label.eq(judged & verdicts.r_data & ~in_range & ~emitting),
+            self.admitted.valid.eq(
+                self.labels.valid
+                & (bubble | (judged & verdicts.r_data & in_range))
+                & (wait == 0)
+                & (~emitting | ended)
+            ),
+            self.admitted.payload.kind.eq(label.kind),
+            self.admitted.payload.label.eq(Mux(bubble, 0, label.label)),
+            start.eq(self.admitted.valid & self.admitted.ready),
+            self.labels.ready.eq(start | bad_sample | bad_label),
+            verdicts.r_en.eq((start & ~bubble) | bad_sample | bad_label),
+        ]
+        # A sample's bank is freed behind its last element; the next one may start in that cycle.
+        filled = kind != Kind.BUBBLE
+        released = (ended & filled) | bad_label
+        next_bank = bank ^ released
+        m.d.sync += bank.eq(next_bank)
+        m.d.comb += [
+            read.en.eq(start | sent),
+            read.addr.eq(
+                Mux(start, Mux(next_bank, self.inputs, 0), Mux(bank, self.inputs, 0) + index + 1)
+            ),
+            self.x.valid.eq(emitting),
+            self.x.payload.data.eq(Mux(filled, read.data, 0)),
+            self.x.payload.kind.eq(kind),
+        ]
+        with m.If(sent):
+            m.d.sync += index.eq(index + 1)
+        with m.If(ended):
+            m.d.sync += emitting.eq(0)
+        with m.If(wait != 0):
+            m.d.sync += wait.eq(wait - 1)
+        with m.If(start):
+            m.d.sync += [
+                emitting.eq(1),
+                index.eq(0),
+                kind.eq(label.kind),
+                wait.eq(self.interval - 1),
+            ]
+        return released, bad_sample, bad_label, start
+
+    def _registers(self, m: Module, bad_sample: Value, bad_label: Value, start: Value) -> None:
+        r = IntakeRegister
+        m.submodules.node = node = BusNode(
+            node=0, readable={int(register): WORD_BITS for register in r}, writable=()
+        )
+        counters = {
+            r.CYCLES: 1,
+            r.TOKENS: start,
+            r.BAD_SAMPLES: bad_sample,
+            r.BAD_LABELS: bad_label,
+        }
+        for register, event in counters.items():
+            counter = Signal(WORD_BITS, name=register.name.lower())
+            m.d.sync += counter.eq(counter + event)
+            m.d.comb += node.value(register).eq(counter)
+        m.d.comb += [
+            node.value(r.IDENTITY).eq(self.identity),
+            node.i.eq(self.bus_i),
+            self.bus_o.eq(node.o),
+        ]

@@ -1,0 +1,132 @@
+"""One lane: everything that one weight of a tile, or one bias of a row, passes through.
+
+Members carry the cycle, counted from the tile's issue, in which they are valid: word 1; enable,
+phase, x, dy, stash 2; products 4; random, one cycle after the gradient, 5; new_word 8.
+"""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from counterflow.arithmetic import RANDOM_BITS, DenseArithmetic
+from counterflow.schedule import OPERANDS, PRODUCT
+from hw.multiply import Multiply
+from hw.narrow import shape_of
+from hw.pipeline import delayed
+from hw.update import Predict, Update
+
+GRADIENT = OPERANDS + PRODUCT  # cycle of the gradient
+
+
+class Lane(wiring.Component):
+    """Prediction, multipliers and update of one weight.
+
+    Parameters: ``numbers``; ``shared``: one multiplier instead of one a product.
+    Members: ``word`` {weight, velocity} in, ``new_word`` and ``clipped`` out; ``x``, ``dy``,
+    ``stash`` in; ``y``, ``dx`` products out; ``predict``, ``compensate``, ``extra_shift``,
+    ``phase``, ``random`` in.
+    Cost: 3 multipliers, 2 without dx, 1 when shared; rate one tile a cycle (a phase when shared).
+    """
+
+    def __init__(self, *, numbers: DenseArithmetic, shared: bool) -> None:
+        self.numbers, self.shared = numbers, shared
+        x = shape_of(numbers.x)
+        members = {
+            "word": In(numbers.word_bits),
+            "predict": In(1),
+            "compensate": In(1),
+            "extra_shift": In(3),
+            "phase": In(2),
+            "random": In(RANDOM_BITS),
+            "x": In(x),
+            "dy": In(shape_of(numbers.dy)),
+            "stash": In(x),
+            "y": Out(shape_of(numbers.forward_sum)),
+            "new_word": Out(numbers.word_bits),
+            "clipped": Out(1),
+        }
+        if numbers.dx is not None:
+            members["dx"] = Out(shape_of(numbers.backward_sum))
+        super().__init__(members)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        numbers = self.numbers
+        m.submodules.ahead = ahead = Predict(numbers=numbers, target=numbers.operand)
+        m.submodules.multiply = multiply = Multiply(numbers=numbers, shared=self.shared)
+        m.submodules.update = update = Update(numbers=numbers)
+        weight = self.word[: numbers.weight.bits].as_signed()
+        velocity = self.word[numbers.weight.bits :].as_signed()
+        m.d.comb += [
+            ahead.weight.eq(weight),
+            ahead.velocity.eq(velocity),
+            ahead.enable.eq(self.predict),
+            multiply.forward.eq(ahead.forward),
+            multiply.backward.eq(ahead.backward),
+            multiply.x.eq(self.x),
+            multiply.dy.eq(self.dy),
+            multiply.stash.eq(self.stash),
+            multiply.phase.eq(self.phase),
+            self.y.eq(multiply.y),
+            update.weight.eq(delayed(m, weight, GRADIENT - 1, "weight")),
+            update.velocity.eq(delayed(m, velocity, GRADIENT - 1, "velocity")),
+            update.gradient.eq(multiply.gradient),
+            update.random.eq(self.random),
+            update.extra_shift.eq(self.extra_shift),
+            update.compensate.eq(self.compensate),
+            self.new_word.eq(Cat(update.new_weight, update.new_velocity)),
+            self.clipped.eq(update.clipped),
+        ]
+        if numbers.dx is not None:
+            m.d.comb += self.dx.eq(multiply.dx)
+        return m
+
+
+class BiasLane(wiring.Component):
+    """Prediction and update of one bias: a weight whose input is always one.
+
+    Members as `Lane`'s; ``start`` out at cycle 2: the bias as the forward sum begins with it.
+    Cost: no multiplier.
+    """
+
+    def __init__(self, *, numbers: DenseArithmetic) -> None:
+        self.numbers = numbers
+        super().__init__(
+            {
+                "word": In(numbers.word_bits),
+                "predict": In(1),
+                "compensate": In(1),
+                "extra_shift": In(3),
+                "random": In(RANDOM_BITS),
+                "dy": In(shape_of(numbers.dy)),
+                "start": Out(shape_of(numbers.bias_operand)),
+                "new_word": Out(numbers.word_bits),
+                "clipped": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        numbers = self.numbers
+        m.submodules.ahead = ahead = Predict(numbers=numbers, target=numbers.bias_operand)
+        m.submodules.update = update = Update(numbers=numbers)
+        weight = self.word[: numbers.weight.bits].as_signed()
+        velocity = self.word[numbers.weight.bits :].as_signed()
+        gradient = delayed(m, self.dy, GRADIENT - 2, "gradient") << numbers.x.frac
+        m.d.comb += [
+            ahead.weight.eq(weight),
+            ahead.velocity.eq(velocity),
+            ahead.enable.eq(self.predict),
+            self.start.eq(ahead.forward),
+            update.weight.eq(delayed(m, weight, GRADIENT - 1, "weight")),
+            update.velocity.eq(delayed(m, velocity, GRADIENT - 1, "velocity")),
+            update.gradient.eq(gradient),
+            update.random.eq(self.random),
+            update.extra_shift.eq(self.extra_shift),
+            update.compensate.eq(self.compensate),
+            self.new_word.eq(Cat(update.new_weight, update.new_velocity)),
+            self.clipped.eq(update.clipped),
+        ]
+        return m

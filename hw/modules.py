@@ -1,0 +1,66 @@
+"""Modules that are elaborated once and instantiated many times.
+
+Amaranth elaborates every submodule anew.  The lanes of a unit are all alike, so for Verilog they
+become instances of one module; in simulation by Amaranth they stay ordinary submodules.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any
+
+from amaranth.back import verilog
+from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal
+from amaranth.lib import wiring
+
+
+class Modules:
+    """The platform of a Verilog conversion: collects the text of shared modules.
+
+    ``texts`` maps module names to Verilog, in the order in which they were first needed.
+    """
+
+    def __init__(self) -> None:
+        self.texts: dict[str, str] = {}
+        self._made: dict[str, tuple[str, wiring.Signature]] = {}
+
+    def instance(self, kind: type[wiring.Component], parameters: dict[str, Any]) -> tuple[Any, Any]:
+        """(instance, interface to its ports) of the one module of `kind` with `parameters`."""
+        key = f"{kind.__name__} {parameters!r}"
+        if key not in self._made:
+            name = f"{kind.__name__.lower()}_{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+            component = kind(**parameters)
+            self._made[key] = (name, component.signature)
+            self.texts[name] = convert(component, name)
+        name, signature = self._made[key]
+        interface = signature.create()
+        ports: dict[str, object] = {"i_clk": ClockSignal(), "i_rst": ResetSignal()}
+        for path, member, value in signature.flatten(interface):
+            direction = "i" if member.flow is wiring.In else "o"
+            ports[f"{direction}_{'__'.join(map(str, path))}"] = value
+        return Instance(name, **ports), interface
+
+
+def place(
+    m: Module, name: str, platform: object, kind: type[wiring.Component], **parameters: Any
+) -> Any:
+    """Add a `kind(**parameters)` to `m` and return what has its members.
+
+    For Verilog it is an instance of a shared module, else an ordinary submodule.
+    """
+    if isinstance(platform, Modules):
+        instance, members = platform.instance(kind, parameters)
+        m.submodules[name] = instance
+        return members
+    component = kind(**parameters)
+    m.submodules[name] = component
+    return component
+
+
+def convert(component: wiring.Component, name: str, platform: Modules | None = None) -> str:
+    """Verilog of one component as module `name`, without what differs between runs."""
+    text: str = verilog.convert(
+        component, name=name, platform=platform, emit_src=False, strip_internal_attrs=True
+    )
+    return re.sub(r"\A(/\*.*?\*/\s*)", "", text, flags=re.DOTALL)

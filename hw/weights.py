@@ -1,0 +1,61 @@
+"""The weight memory of a unit: a word holds {weight, velocity} of every lane of a tile."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+
+class WeightMemory(wiring.Component):
+    """A simple dual-port memory: the walk reads, the update writes, the bus does either between.
+
+    A word is never read and written in one cycle: the schedule's interval exceeds the latency from
+    a tile's read to its write, and the bus is refused while either happens.
+
+    Parameters: ``words``; ``lanes`` of ``bits`` each.
+    Members: ``address`` in, ``data`` out a cycle later; ``learnt``, ``learnt_address``,
+    ``learnt_data`` in: the update's write; ``fetch``, ``store``, ``fetch_address``,
+    ``store_data`` in: the bus' access; ``write_enable``, ``write_address``, ``write_data`` out:
+    what stands at the write port in this cycle.
+    Cost: one memory of `words` x `lanes` x `bits`; latency 1, one read and one write a cycle.
+    """
+
+    def __init__(self, *, words: int, lanes: int, bits: int) -> None:
+        self.words, self.lanes, self.bits = words, lanes, bits
+        address, width = range(max(2, words)), lanes * bits
+        super().__init__(
+            {
+                "address": In(address),
+                "data": Out(width),
+                "learnt": In(1),
+                "learnt_address": In(address),
+                "learnt_data": In(width),
+                "fetch": In(1),
+                "store": In(1),
+                "fetch_address": In(address),
+                "store_data": In(width),
+                "write_enable": Out(1),
+                "write_address": Out(address),
+                "write_data": Out(width),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.memory = memory = Memory(
+            shape=self.lanes * self.bits, depth=self.words, init=[]
+        )
+        read, write = memory.read_port(), memory.write_port()
+        m.d.comb += [
+            read.addr.eq(Mux(self.fetch, self.fetch_address, self.address)),
+            self.data.eq(read.data),
+            self.write_enable.eq(self.learnt | self.store),
+            self.write_address.eq(Mux(self.store, self.fetch_address, self.learnt_address)),
+            self.write_data.eq(Mux(self.store, self.store_data, self.learnt_data)),
+            write.en.eq(self.write_enable),
+            write.addr.eq(self.write_address),
+            write.data.eq(self.write_data),
+        ]
+        return m
