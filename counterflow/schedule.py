@@ -238,8 +238,10 @@ def build_schedule(
     for tiling in tiled:
         words = _last_of_words(arrivals, tiling.lanes.inputs) + QUEUE
         needs = np.arange(tiling.columns) * tiling.phases
-        starts.append(int((words - needs).max()))
-        thresholds.append(int(np.count_nonzero(words <= starts[-1])))
+        # A slot starts with the arrival of a word; the first one that comes late enough.
+        trigger = int(np.searchsorted(words, (words - needs).max()))
+        starts.append(int(words[trigger]))
+        thresholds.append(trigger + 1)
         arrivals = starts[-1] + output_offsets(tiling)
     loss = LossStage(
         LossArithmetic(description.classes, description.formats.logit, _error_format(description)),

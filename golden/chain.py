@@ -45,6 +45,7 @@ class SlotRecord:
     stage: int
     slot: int
     kind: Kind
+    x: Integers
     y: Integers
     dx: Integers | None
     learnt: bool
@@ -154,5 +155,5 @@ class Chain:
                 unit.learn(dy, old)
         if observe:
             state = unit.state.copy() if learns else None
-            observe(SlotRecord(index, self.slot, kind, y, dx, learns, state))
+            observe(SlotRecord(index, self.slot, kind, x, y, dx, learns, state))
         return y

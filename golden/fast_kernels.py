@@ -6,9 +6,12 @@ All arithmetic on weights is done in the machine word that the arrays of `Memory
 
 from __future__ import annotations
 
-import numpy as np
-from numba import njit
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from golden.fast_memory import Memory
 from golden.fast_words import (
     FILL,
     access,
@@ -17,7 +20,9 @@ from golden.fast_words import (
     bit_or,
     bit_xor,
     clip,
+    compiled,
     fill,
+    fill_end,
     mul,
     shift_left,
     shift_right,
@@ -26,29 +31,32 @@ from golden.fast_words import (
     word,
 )
 
+Record = Any  # an element of one of the types in `golden.fast_memory`
+Integers = NDArray[np.int64]
+
 BUBBLE, TRAIN = 0, 2  # as in `counterflow.tokens.Kind`
 
 load_weight, store_weight = access("weight")
 load_velocity, store_velocity = access("velocity")
-load_stash, _ = access("stash")
+load_stash, store_stash = access("stash")
 load_random, _ = access("random")
 load_hit, store_hit = access("hits")
 load_sum, store_sum = access("sums")
 
 
-@njit(_nrt=False, forceinline=True)
-def _round_off(value, how):  # type: ignore[no-untyped-def]
+@compiled(forceinline=True)
+def _round_off(value: int, how: Record) -> int:
     value <<= how.lift
     return (value + how.half + (how.even & (value >> how.drop))) >> how.drop
 
 
-@njit(_nrt=False, forceinline=True)
-def _clip(value, how):  # type: ignore[no-untyped-def]
+@compiled(forceinline=True)
+def _clip(value: int, how: Record) -> int:
     return min(max(value, how.low), how.high)
 
 
-@njit(_nrt=False, forceinline=True)
-def _forward_row(memory, unit, start, x, horizon):  # type: ignore[no-untyped-def]
+@compiled(forceinline=True)
+def _forward_row(memory: Memory, unit: Record, start: int, x: int, horizon: int) -> Any:
     """The sum of the products of a row of predicted weights with the inputs at stash[x]."""
     weight, velocity, stash, how = memory.weight, memory.velocity, memory.stash, unit.operand
     drop, half, even = word(weight, how.drop), word(weight, how.half), word(weight, how.even)
@@ -62,8 +70,8 @@ def _forward_row(memory, unit, start, x, horizon):  # type: ignore[no-untyped-de
     return np.int64(total)
 
 
-@njit(_nrt=False, forceinline=True)
-def _backward_row(memory, unit, start, dy):  # type: ignore[no-untyped-def]
+@compiled(forceinline=True)
+def _backward_row(memory: Memory, unit: Record, start: int, dy: int) -> None:
     """Add the products of a row of weights with its error to the sums of dx."""
     weight, sums, how = memory.weight, memory.sums, unit.operand
     drop, half, even = word(weight, how.drop), word(weight, how.half), word(weight, how.even)
@@ -76,8 +84,8 @@ def _backward_row(memory, unit, start, dy):  # type: ignore[no-untyped-def]
         store_sum(sums, i, add(load_sum(sums, i), mul(operand, error)))
 
 
-@njit(_nrt=False, forceinline=True)
-def _update_row(memory, unit, start, x, dy):  # type: ignore[no-untyped-def]
+@compiled(forceinline=True)
+def _update_row(memory: Memory, unit: Record, start: int, x: int, dy: int) -> bool:
     """New velocities and weights of a row; `hits` gets a bit wherever one of them saturates."""
     weight, velocity, stash, hits = memory.weight, memory.velocity, memory.stash, memory.hits
     u, w = unit.new_velocity, unit.step
@@ -112,8 +120,8 @@ def _update_row(memory, unit, start, x, dy):  # type: ignore[no-untyped-def]
     return any_hit != 0
 
 
-@njit(_nrt=False, forceinline=True)
-def _update_bias(memory, unit, at, dy):  # type: ignore[no-untyped-def]
+@compiled(forceinline=True)
+def _update_bias(memory: Memory, unit: Record, at: int, dy: int) -> bool:
     """As `_update_row` for one bias; it shares the random bits of the row's first tile."""
     u, w, gradient, old = unit.new_velocity, unit.step, dy * unit.one, memory.bias_velocity[at]
     mixed = u.velocity * old + u.gradient * gradient
@@ -129,8 +137,8 @@ def _update_bias(memory, unit, at, dy):  # type: ignore[no-untyped-def]
     return mixed != new or moved != memory.bias[at]
 
 
-@njit(_nrt=False, forceinline=True)
-def _draw_row(memory, unit, state):  # type: ignore[no-untyped-def]
+@compiled(forceinline=True)
+def _draw_row(memory: Memory, unit: Record, state: Any) -> Any:
     """The random bits of a row of tiles, one draw of xorshift32 a tile; returns its state."""
     low, high = memory.velocity_random, memory.step_random
     u, w = unit.new_velocity, unit.step
@@ -143,14 +151,17 @@ def _draw_row(memory, unit, state):  # type: ignore[no-untyped-def]
         u_bits = word(low, bit_and(shift_right_unsigned(state, u_shift), u_mask))
         w_bits = word(high, bit_and(shift_right_unsigned(state, w_shift), w_mask))
         start = column * unit.wide
-        for block in range(start & ~(FILL - 1), start + unit.wide, FILL):
-            fill(low, block, u_bits, start - block)
-            fill(high, block, w_bits, start - block)
+        block = start & ~(FILL - 1)
+        fill_end(low, block, u_bits, start - block)
+        fill_end(high, block, w_bits, start - block)
+        for place in range(block + FILL, start + unit.wide, FILL):
+            fill(low, place, u_bits)
+            fill(high, place, w_bits)
     return state
 
 
-@njit(_nrt=False, forceinline=True)
-def _tiles_hit(memory, unit, bias_hit):  # type: ignore[no-untyped-def]
+@compiled(forceinline=True)
+def _tiles_hit(memory: Memory, unit: Record, bias_hit: bool) -> int:
     """Tiles of a row of tiles in which anything saturated; clears `hits`."""
     count = 0
     for column in range(unit.columns):
@@ -162,8 +173,8 @@ def _tiles_hit(memory, unit, bias_hit):  # type: ignore[no-untyped-def]
     return count
 
 
-@njit(_nrt=False, forceinline=True)
-def _emit_gradient(memory, unit, x, dx):  # type: ignore[no-untyped-def]
+@compiled(forceinline=True)
+def _emit_gradient(memory: Memory, unit: Record, x: int, dx: int) -> int:
     """Narrow the sums to dx at errors[dx], masked by ReLU; returns the words that saturated."""
     count = 0
     for column in range(unit.columns):
@@ -178,8 +189,8 @@ def _emit_gradient(memory, unit, x, dx):  # type: ignore[no-untyped-def]
     return count
 
 
-@njit(_nrt=False, forceinline=True)
-def _unit_slot(memory, index, slot, kind, learns):  # type: ignore[no-untyped-def]
+@compiled(forceinline=True)
+def _unit_slot(memory: Memory, index: int, slot: int, kind: int, learns: bool) -> None:
     """Forward pass of token `slot`; if `learns`, all the rest for token `slot` - delay."""
     unit, after = memory.units[index], memory.units[index + 1]
     x = unit.stash + slot % (unit.delay + 1) * unit.inputs
@@ -227,10 +238,14 @@ def _unit_slot(memory, index, slot, kind, learns):  # type: ignore[no-untyped-de
     memory.saturations[index] += saturations
 
 
-@njit(_nrt=False, forceinline=True)
-def _loss(memory, slot, label, learns):  # type: ignore[no-untyped-def]
+@compiled(forceinline=True)
+def _loss(memory: Memory, slot: int, label: int, learns: bool) -> int:
     """Loss of the logits at the end of the chain; if `learns`, the error for the last unit."""
-    loss, last, end = memory.loss[0], memory.units[len(memory.units) - 2], memory.units[len(memory.units) - 1]
+    loss, last, end = (
+        memory.loss[0],
+        memory.units[len(memory.units) - 2],
+        memory.units[len(memory.units) - 1],
+    )
     part, most, exponents = (1 << loss.log_frac) - 1, loss.exp_frac + 2, memory.exponents
     largest, total = np.int64(memory.stash[end.stash]), 0
     for i in range(1, end.inputs):
@@ -257,21 +272,33 @@ def _loss(memory, slot, label, learns):  # type: ignore[no-untyped-def]
     return exponents[label] + log2
 
 
-@njit(_nrt=False, forceinline=True)
-def _admit(memory, slot, small, large, sample):  # type: ignore[no-untyped-def]
+@compiled(forceinline=True)
+def _admit(
+    memory: Memory, slot: int, small: NDArray[np.uint8], large: Integers, sample: int
+) -> None:
     """Copy a sample into the first unit's stash."""
     unit = memory.units[0]
     start = unit.stash + slot % (unit.delay + 1) * unit.inputs
     if len(small):
         for i in range(unit.inputs):
-            memory.stash[start + i] = small[sample, i]
+            store_stash(memory.stash, start + i, word(memory.stash, small[sample, i]))
     else:
         for i in range(unit.inputs):
-            memory.stash[start + i] = large[sample, i]
+            store_stash(memory.stash, start + i, word(memory.stash, large[sample, i]))
 
 
-@njit(_nrt=False, cache=True, nogil=True, error_model="numpy")
-def run(memory, slot, kinds, samples, small, large, labels, scores, losses):  # type: ignore[no-untyped-def]
+@compiled(cache=True, nogil=True)
+def run(
+    memory: Memory,
+    slot: int,
+    kinds: NDArray[np.uint8],
+    samples: Integers,
+    small: NDArray[np.uint8],
+    large: Integers,
+    labels: Integers,
+    scores: Integers,
+    losses: Integers,
+) -> None:
     """One slot a token from number `slot` on; the samples are in `small` or else in `large`."""
     end, window = memory.units[len(memory.units) - 1], len(memory.kinds)
     done = 0

@@ -1,10 +1,10 @@
-"""What the compiled loops of `golden.fast_kernels` work on: the numbers of every unit and its state.
+"""What the compiled loops of `golden.fast_kernels` work on: the numbers and state of every unit.
 
 Each narrowing is a shift with constants, each update a linear form in old velocity u and gradient g
-(see `counterflow.arithmetic`) whose coefficients have no factor of two in common:
+(see `counterflow.arithmetic`); powers of two that its coefficients share are taken out:
 
-    u' = narrow((2**d - 2**(d - k)) u + 2**s g)        d = velocity_drop, s = gradient_shift
-    step = narrow(c 2**d u + (1 - c) 2**(k + s) g)     with compensation, c over 2**COMPENSATION_FRAC
+    u' = narrow((2**d - 2**(d - k)) u + 2**s g)             d = velocity_drop, s = gradient_shift
+    step = narrow(c 2**d u + (2**f - c) 2**(k + s) g)       with compensation; f = COMPENSATION_FRAC
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from golden.dense import DenseState, Settings
 from golden.fast_words import FILL
 
 LINE = 64  # bytes of a cache line
+WHOLE = 64  # more bits than any rounding drops
 
 Words = NDArray[np.signedinteger[Any]]
 
@@ -102,7 +103,7 @@ class Linear:
 
 
 def _trailing_zeros(value: int) -> int:
-    return (value & -value).bit_length() - 1 if value else RANDOM_BITS + 2 * COMPENSATION_FRAC
+    return (value & -value).bit_length() - 1 if value else WHOLE
 
 
 def velocity_form(numbers: DenseArithmetic, extra_shift: int) -> Linear:
@@ -151,17 +152,19 @@ def fits(stage: Stage, loss: LossArithmetic, bits: int) -> bool:
 
 
 def _narrow(frac: int, to: Format, rounding: Rounding) -> tuple[int, ...]:
+    """The fields of NARROW that take `frac` fraction bits to those of `to`."""
     return _dropping(frac - to.frac, to, rounding)
 
 
 def _dropping(drop: int, to: Format, rounding: Rounding) -> tuple[int, ...]:
+    """The fields of NARROW; random bits, if any, are added elsewhere."""
     nearest = rounding is Rounding.NEAREST_EVEN and drop > 0
     half = (1 << (drop - 1)) - 1 if nearest else 0
     return max(-drop, 0), max(drop, 0), half, int(nearest), to.min, to.max
 
 
 def _update(form: Linear, exact: int, position: int, to: Format, rounding: Rounding) -> Any:
-    """`exact` bits are dropped in the hardware; their random bits start at `position` of a draw."""
+    """The fields of UPDATE.  The random bits of all `exact` dropped ones start at `position`."""
     spare = exact - form.drop
     shift, mask = (position + spare, (1 << form.drop) - 1) if form.drop else (0, 0)
     return form.velocity, form.gradient, shift, mask, _dropping(form.drop, to, rounding)
@@ -184,6 +187,7 @@ def set_unit(unit: Any, numbers: DenseArithmetic, settings: Settings) -> None:
 
 
 def _units(schedule: Schedule) -> NDArray[np.void]:
+    """The records of all units and of the end of the chain, without what depends on settings."""
     units = np.zeros(len(schedule.stages) + 1, UNIT)
     weights = biases = stash = errors = 0
     for stage, unit in zip(schedule.stages, units, strict=False):
@@ -218,6 +222,7 @@ def _aligned(count: int, word: Any) -> Any:
 
 
 def _joined(parts: list[NDArray[np.int64]], word: Any) -> Any:
+    """Matrices one after the other, aligned."""
     joined = _aligned(sum(part.size for part in parts), word)
     np.concatenate([part.ravel() for part in parts], out=joined, casting="unsafe")
     return joined
@@ -229,7 +234,8 @@ def build_memory(schedule: Schedule, states: Iterable[DenseState], rounding: Rou
     small = all(fits(stage, loss, 32) for stage in schedule.stages)
     word: Any = np.int32 if small else np.int64
     units = _units(schedule)
-    widest = max(tiling.columns * tiling.lanes.inputs for tiling in _tilings(schedule)) + FILL
+    tilings = [stage.tiling for stage in schedule.stages]
+    widest = max(tiling.columns * tiling.lanes.inputs for tiling in tilings) + FILL
     losses = np.zeros(1, LOSS)
     how = _narrow(EXP_FRAC, loss.error, rounding)
     losses[0] = (LOG2E_NUMERATOR, loss.exponent_shift, LOG_FRAC, EXP_FRAC, how)
@@ -246,14 +252,12 @@ def build_memory(schedule: Schedule, states: Iterable[DenseState], rounding: Rou
         saturations=np.zeros(len(held), np.int64),
         kinds=np.zeros(schedule.delay + 1, np.uint8),
         stash=_aligned(units[-1]["stash"] + loss.classes, word),
-        errors=_aligned(units[-2]["errors"] + units[-2]["outputs"] * (units[-2]["delay"] + 1), word),
+        errors=_aligned(
+            units[-2]["errors"] + units[-2]["outputs"] * (units[-2]["delay"] + 1), word
+        ),
         velocity_random=_aligned(widest, word),
         step_random=_aligned(widest, word),
         hits=_aligned(widest, word),
         sums=_aligned(widest, word),
         exponents=np.zeros(loss.classes, np.int64),
     )
-
-
-def _tilings(schedule: Schedule) -> Any:
-    return [stage.tiling for stage in schedule.stages]

@@ -8,11 +8,17 @@ Numba's cache of `golden.fast_kernels` does not notice a change of this file; to
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
+import numba
+import numba.extending
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
+
+intrinsic: Any = numba.extending.intrinsic  # as `Any`, since its type allows plain calls only
+compiled: Any = functools.partial(numba.njit, _nrt=False, error_model="numpy")
+"""Compiles a function that makes no array, and so needs no reference counts, which are slow."""
 
 FILL = 16  # words that one `fill` stores; the arrays that it fills have this many to spare
 PARTS = ("weight", "velocity", "stash", "random", "hits", "sums")  # of memory, none overlapping
@@ -57,28 +63,50 @@ def word(typing_context: Any, array: Any, value: Any) -> Any:
     return array.dtype(array, value), generate
 
 
+def _repeated(builder: Any, value: Any) -> Any:
+    """A vector of FILL times `value`."""
+    vector, index = ir.VectorType(value.type, FILL), ir.IntType(32)
+    nothing, zero = ir.Constant(vector, ir.Undefined), ir.Constant(index, 0)
+    first = builder.insert_element(nothing, value, zero)
+    lanes = ir.Constant(ir.VectorType(index, FILL), [0] * FILL)
+    return builder.shuffle_vector(first, nothing, lanes)
+
+
+def _block(context: Any, builder: Any, array: Any, values: Any) -> Any:
+    """The address of the FILL elements of an array from an index on, and its alignment."""
+    data = context.make_array(array)(context, builder, values[0]).data
+    vector = ir.VectorType(values[2].type, FILL)
+    return builder.bitcast(builder.gep(data, [values[1]]), vector.as_pointer())
+
+
 @intrinsic
-def fill(typing_context: Any, array: Any, block: Any, value: Any, first: Any) -> Any:
-    """Store `value` at the elements from `first` on of a block of FILL that starts at `block`."""
+def fill(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
+    """Store `value` FILL times from `index` on."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        data = context.make_array(array)(context, builder, values[0]).data
-        vector, lanes = ir.VectorType(values[2].type, FILL), ir.VectorType(values[3].type, FILL)
-        place = builder.bitcast(builder.gep(data, [values[1]]), vector.as_pointer())
-        new = _repeated(builder, values[2], vector)
-        keep = builder.icmp_signed("<", ir.Constant(lanes, list(range(FILL))), _repeated(builder, values[3], lanes))
-        old = builder.load(place, align=array.dtype.bitwidth // 8)
-        builder.store(builder.select(keep, old, new), place, align=array.dtype.bitwidth // 8)
+        place, align = _block(context, builder, array, values), array.dtype.bitwidth // 8
+        builder.store(_repeated(builder, values[2]), place, align=align)
         return context.get_dummy_value()
 
-    return types.void(array, block, array.dtype, first), generate
+    return types.void(array, index, array.dtype), generate
 
 
-def _repeated(builder: Any, value: Any, vector: Any) -> Any:
-    nothing = ir.Constant(vector, ir.Undefined)
-    zeros = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [0] * vector.count)
-    first = builder.insert_element(nothing, value, ir.Constant(ir.IntType(32), 0))
-    return builder.shuffle_vector(first, nothing, zeros)
+@intrinsic
+def fill_end(typing_context: Any, array: Any, index: Any, value: Any, skip: Any) -> Any:
+    """As `fill`, but leave the first `skip` elements as they are."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        place, align = _block(context, builder, array, values), array.dtype.bitwidth // 8
+        narrow = ir.IntType(32)
+        first = _repeated(builder, builder.trunc(values[3], narrow))
+        lanes = ir.Constant(ir.VectorType(narrow, FILL), list(range(FILL)))
+        old = builder.load(place, align=align)
+        new = _repeated(builder, values[2])
+        kept = builder.select(builder.icmp_signed("<", lanes, first), old, new)
+        builder.store(kept, place, align=align)
+        return context.get_dummy_value()
+
+    return types.void(array, index, array.dtype, skip), generate
 
 
 def access(part: str) -> tuple[Any, Any]:

@@ -84,6 +84,8 @@ class Dense(wiring.Component):
         clipped = self._forward(m, lanes, biases)
         if self.stage.arithmetic.dx is not None:
             clipped += self._backward(m, lanes, stash)
+        else:
+            m.d.comb += self.walk.word_room.eq(1)
         clipped += self._learn(m, lanes, biases)
         self._registers(m, clipped)
         return m

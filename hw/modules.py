@@ -63,4 +63,20 @@ def convert(component: wiring.Component, name: str, platform: Modules | None = N
     text: str = verilog.convert(
         component, name=name, platform=platform, emit_src=False, strip_internal_attrs=True
     )
-    return re.sub(r"\A(/\*.*?\*/\s*)", "", text, flags=re.DOTALL)
+    text = re.sub(r"\A(/\*.*?\*/\s*)", "", text, flags=re.DOTALL)
+    return _ZEROS.sub(_zeros_in_a_loop, text)
+
+
+_ZEROS = re.compile(r"  initial begin\n((?:    \S+\[\d+\] = \d+'h0+;\n)+)  end\n")
+
+
+def _zeros_in_a_loop(block: re.Match[str]) -> str:
+    """One loop for a memory that starts as zeros, so that text does not grow with its depth."""
+    first = block[1].split("\n", 1)[0].strip()
+    name, width = first.split("[", 1)[0], first.split("= ", 1)[1].split("'", 1)[0]
+    index, depth = f"{name}_index", block[1].count("\n")
+    return (
+        f"  integer {index};\n"
+        f"  initial for ({index} = 0; {index} < {depth}; {index} = {index} + 1)\n"
+        f"    {name}[{index}] = {width}'h0;\n"
+    )

@@ -1,4 +1,4 @@
-"""TOML files and Python values mean the same, a file is whole or absent, and faults are sentences."""
+"""TOML and Python mean the same, a file is whole or absent, and faults are sentences."""
 
 from __future__ import annotations
 
@@ -247,7 +247,7 @@ def test_message_of_data_that_does_not_fit(text: str, words: list[str]) -> None:
 
 def test_message_of_too_few_classes() -> None:
     text = VALID.replace("inputs = 6", "inputs = 64")
-    with pytest.raises(ValueError, match="4 classes apart, but digits has 10.*at least 10"):
+    with pytest.raises(ValueError, match=r"4 classes apart, but digits has 10.*at least 10"):
         training_data(parse('dataset = "digits"' + text))
 
 

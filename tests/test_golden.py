@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
+from dataclasses import replace
 from fractions import Fraction
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -193,25 +196,37 @@ def arithmetics(draw: st.DrawFn) -> DenseArithmetic:
 def test_the_extreme_sums_fit_their_accumulators_and_need_every_bit(
     numbers: DenseArithmetic,
 ) -> None:
-    """The extremes over all values of the formats, one output or input at a time."""
+    """And every intermediate value of an update, exactly, fits the bits stated for it."""
     x, operand, dy = numbers.x, numbers.operand, numbers.dy
     bias, forward, backward = numbers.bias_operand, numbers.forward_sum, numbers.backward_sum
-    products = [a * b for a in (operand.min, operand.max) for b in (x.min, x.max)]
-    lowest = numbers.inputs * min(products) + bias.min
-    highest = numbers.inputs * max(products) + bias.max
-    assert forward.min <= lowest
-    assert highest <= forward.max
-    assert forward.bits == 2 or lowest < -(2 ** (forward.bits - 2)) or -lowest & (-lowest - 1) == 0
 
-    products = [a * b for a in (operand.min, operand.max) for b in (dy.min, dy.max)]
-    assert backward.min <= numbers.outputs * min(products)
-    assert numbers.outputs * max(products) <= backward.max
-    assert numbers.outputs * max(products) > backward.max // 2
+    def extremes(left: Format, right: Format, count: int) -> list[int]:
+        values = [a * b for a in (left.min, left.max) for b in (right.min, right.max)]
+        return [count * min(values), count * max(values)]
 
-    products = [a * b for a in (dy.min, dy.max) for b in (x.min, x.max)]
-    gradients = [*products, dy.min << x.frac, dy.max << x.frac]
-    assert numbers.gradient.min <= min(gradients)
-    assert max(gradients) <= numbers.gradient.max
+    lowest, highest = extremes(operand, x, numbers.inputs)
+    check_extremes(forward, [lowest + bias.min, highest + bias.max])
+    check_extremes(backward, extremes(operand, dy, numbers.outputs))
+    gradients = [*extremes(dy, x, 1), dy.min << x.frac, dy.max << x.frac]
+    check_extremes(numbers.gradient, gradients)
+
+    held = Format(True, numbers.update_bits, 0)
+    k, c = numbers.momentum_shift, numbers.compensation
+    for gradient in gradients:
+        for velocity in (numbers.velocity.min, numbers.velocity.max):
+            old = velocity << numbers.velocity_drop
+            scaled = gradient << numbers.gradient_shift(0)
+            rest = c * (old - (scaled << k))
+            whole = scaled << k << COMPENSATION_FRAC
+            values = [old, scaled, rest, whole, whole + rest, old - (old >> k) + scaled]
+            assert held.min <= min(values)
+            assert max(values) <= held.max
+
+
+def check_extremes(held: Format, values: list[int]) -> None:
+    assert held.min <= min(values)
+    assert max(values) <= held.max
+    assert max(-min(values), max(values)) > held.max // 2  # the largest value of one bit less
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
@@ -308,7 +323,7 @@ def test_an_update_is_exact_rational_arithmetic_with_one_rounding(
         (5, 3, 4),
         formats={"weight": "s18.16", "velocity": "s12.16"},
         update=str(update),
-        lanes=[{"outputs": 2, "inputs": 3}, {"outputs": 3, "inputs": 2}],
+        lanes=[{"outputs": 2, "inputs": 3}, {"outputs": 2, "inputs": 2}],
         learning_rate=2.0**-rate_shift,
         momentum=1 - 2.0**-k,
         mitigation=mitigation,
@@ -376,13 +391,14 @@ def test_forward_and_backward_are_exact_rational_arithmetic_with_one_rounding(
         unit.settings = Settings(predict=predict)
         random_unit(unit, seed)
         unit.state.velocity >>= 4
+        before = (unit.state.weight, unit.state.bias)
         unit.learn(
             random.integers(-20, 20, numbers.outputs), random.integers(0, 20, numbers.inputs)
         )
         x = random.integers(0, numbers.x.max + 1, numbers.inputs)
         x[random.random(numbers.inputs) < 0.4] = 0
         dy = random.integers(numbers.dy.min, numbers.dy.max + 1, numbers.outputs)
-        state, before = unit.state, unit._previous
+        state = unit.state
         w, b = state.weight.astype(object), state.bias.astype(object)
         w_hat, b_hat = w, b
         if predict and training and weight_form:
@@ -428,6 +444,55 @@ def test_the_first_unit_makes_no_input_gradient() -> None:
         chain.units[0].backward(np.zeros(3, np.int64), np.zeros(5, np.int64))
 
 
+def test_an_update_as_wide_as_is_allowed_does_not_overflow() -> None:
+    """62 bits, the extremes of velocity and gradient, against Python's integers."""
+    _, chain = built(network((2, 2), formats=widest("s22.18"), **SLOW))
+    unit = chain.units[0]
+    numbers, state = unit.stage.arithmetic, unit.state
+    assert numbers.update_bits == 62
+    x = np.full(2, numbers.x.max)
+    velocities = (numbers.velocity.min, numbers.velocity.max)
+    for velocity, error in product(velocities, (numbers.dy.min, numbers.dy.max)):
+        state.velocity[:], state.weight[:] = velocity, 0
+        unit.learn(np.full(2, error), x)
+        gradient = Fraction(error * numbers.x.max, 2**numbers.gradient.frac)
+        random = state.generator  # one tile, so the last draw was the first
+        weight, step_, _ = updated(numbers, (0, velocity), gradient, unit.settings, random)
+        assert state.weight.tolist() == [[weight, weight]] * 2
+        assert state.velocity.tolist() == [[step_, step_]] * 2
+
+
+SLOW: dict[str, Any] = {"learning_rate": 2.0**-9, "momentum": 1 - 2.0**-12, "mitigation": "sc"}
+
+
+def widest(error: str) -> dict[str, str]:
+    return {"weight": "s32.32", "velocity": "s32.32", "operand": "s9.9", "error": error}
+
+
+@pytest.mark.parametrize(
+    ("formats", "recipe", "message"),
+    [
+        (
+            {},
+            {"learning_rate": 2.0**-16, "momentum": 0.0},
+            "layers[0]: the update drops 14 + 22 bits, but its random generator has 32; raise the "
+            "learning rate (now 2^-16), lower the momentum or give the velocity more fraction bits",
+        ),
+        (
+            widest("s23.18"),
+            SLOW,
+            "layers[0]: the update needs 63 bits and the model has 62; use fewer fraction bits, a "
+            "higher learning rate or a lower momentum",
+        ),
+    ],
+)
+def test_formats_that_cannot_work_together_are_refused(
+    formats: dict[str, str], recipe: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        plan(network((2, 2), formats=formats, **recipe))
+
+
 # ---- spike compensation ------------------------------------------------------------------------
 
 
@@ -452,11 +517,11 @@ def test_a_gradients_whole_effect_is_exact_whatever_the_coefficient(
     state.weight[:] = 12345
 
     def destination() -> Fraction:
-        c = Fraction(compensation, 2**COMPENSATION_FRAC)
-        return int(state.weight[0, 0]) - c * 2**k * int(state.velocity[0, 0])
+        c = Fraction(compensation * 2**k, 2**COMPENSATION_FRAC)
+        return Fraction(int(state.weight[0, 0])) - c * int(state.velocity[0, 0])
 
     before = destination()
-    unit.learn(np.array([error << COMPENSATION_FRAC]), np.array([1]))
+    unit.learn(np.array([error << COMPENSATION_FRAC, 0]), np.array([1]))
     effect = (error << COMPENSATION_FRAC) * 2**k
     assert unit.saturations == 0
     assert destination() == before - effect
@@ -467,20 +532,22 @@ def test_a_gradients_whole_effect_is_exact_whatever_the_coefficient(
 def test_an_impulse_moves_a_weight_by_its_size_over_one_minus_momentum(
     k: int, compensation: int
 ) -> None:
-    """To the last bit once the velocity is gone, but for the roundings of the last few steps."""
+    """Each of the roundings in between costs half a bit of w, or of u, whose effect is c 2^k."""
     unit = lone_unit(k, compensation)
     size = 1 << 20
-    unit.learn(np.array([size]), np.array([1]))
+    unit.learn(np.array([size, 0]), np.array([1]))
     steps = 1
-    while unit.state.velocity.any() and steps < 400:
-        before = unit.state.velocity.copy()
-        unit.learn(np.array([0]), np.array([1]))
+    before = 0
+    while unit.state.velocity[0, 0] != before:  # nearest-even never decays the last 2^(k - 1)
+        before = int(unit.state.velocity[0, 0])
+        unit.learn(np.zeros(2, np.int64), np.array([1]))
         steps += 1
-        if (unit.state.velocity == before).all():
-            break  # nearest-even never decays the last units of 2^(k - 1)
-    rest = int(unit.state.velocity[0, 0])
-    expected = -(size << k) + (compensation * rest << k) / 2**COMPENSATION_FRAC
-    assert abs(int(unit.state.weight[0, 0]) - expected) <= 0.5 * steps + 2**k
+    assert abs(before) <= 2 ** (k - 1)
+    c = compensation / 2**COMPENSATION_FRAC
+    expected = -(size - c * before) * 2**k
+    bound = 0.5 * steps * (1 + c * 2**k)
+    assert bound < size / 2000
+    assert abs(int(unit.state.weight[0, 0]) - expected) <= bound
 
 
 def lone_unit(k: int, compensation: int) -> Dense:
@@ -499,12 +566,12 @@ def lone_unit(k: int, compensation: int) -> Dense:
         momentum=1 - 2.0**-k,
         mitigation="sc",
     )
-    _, chain = built(description)
-    unit = chain.units[0]
-    numbers = unit.stage.arithmetic
-    object.__setattr__(numbers, "compensation", compensation)
-    unit.state.weight[:] = 0
-    return unit
+    schedule, chain = built(description)
+    stage = schedule.stages[0]
+    numbers = replace(stage.arithmetic, compensation=compensation)
+    state = chain.units[0].state
+    state.weight[:] = 0
+    return Dense(replace(stage, arithmetic=numbers), state)
 
 
 # ---- stochastic rounding -----------------------------------------------------------------------
@@ -623,24 +690,18 @@ def test_weight_prediction_has_one_value_in_both_forms() -> None:
 
 def test_the_fold_does_not_show_in_the_numbers() -> None:
     """Other lanes at equal delays: the same bits, where no random draw depends on the tiles."""
-    folds = [
-        [{"outputs": 2, "inputs": 1}, {"outputs": 2, "inputs": 2}, {"outputs": 1, "inputs": 1}],
-        [
-            {"outputs": 1, "inputs": 2, "shared": True},
-            {"outputs": 1, "inputs": 1},
-            {"outputs": 3, "inputs": 4},
-        ],
-    ]
+    folds = [[(1, 1), (1, 1), (1, 1)], [(3, 2), (1, 1), (1, 2)], [(5, 6), (4, 5), (3, 4)]]
     samples, labels = clusters(6, 3, 60)
     chains = []
-    for lanes in folds:
+    for fold in folds:
+        lanes = [{"outputs": outputs, "inputs": inputs} for outputs, inputs in fold]
         description = network((6, 5, 4, 3), update="nearest-even", lanes=lanes)
         schedule, chain = built(description)
+        assert [stage.delay for stage in schedule.stages] == [6, 4, 2]
         chain.run(epoch(description.recipe, range(60), schedule.delay), samples, labels)
         chains.append(chain)
-    delays = [[unit.stage.delay for unit in chain.units] for chain in chains]
-    assert delays[0] == delays[1]
     assert_same_states(chains[0], chains[1])
+    assert_same_states(chains[0], chains[2])
 
 
 def test_observers_see_what_the_chain_holds() -> None:
@@ -658,9 +719,8 @@ def test_observers_see_what_the_chain_holds() -> None:
             last[record.stage] = record.state
             assert record.learnt
 
-    answers = chain.run(
-        epoch(description.recipe, range(12), schedule.delay), samples, labels, observe
-    )
+    tokens = [Token(Kind.TRAIN if i % 3 else Kind.INFER, i) for i in range(12)]
+    answers = chain.run(drained(tokens, schedule.delay), samples, labels, observe)
     assert losses[:12] == [(p.loss, p.scores.tolist()) for p in answers]
     for index, unit in enumerate(chain.units):
         np.testing.assert_array_equal(last[index].weight, unit.state.weight)
@@ -668,22 +728,24 @@ def test_observers_see_what_the_chain_holds() -> None:
 
 
 def test_saturations_are_counted_in_rows_of_outputs_and_words_of_gradients() -> None:
+    """20 inputs to 6 outputs in three rows of two; 6 inputs in a word of four and one of two."""
     description = network(
-        (5, 6, 4), lanes=[{"outputs": 2, "inputs": 2}, {"outputs": 1, "inputs": 4}]
+        (20, 6, 4), lanes=[{"outputs": 2, "inputs": 2}, {"outputs": 1, "inputs": 4}]
     )
     _, chain = built(description)
     first, second = chain.units
     first.state.weight[:] = 0
-    first.state.weight[3:6] = first.stage.arithmetic.weight.max  # rows 1 and 2 of three
-    y = first.forward(np.full(5, 255), training=False)
-    assert y.tolist() == [0, 0, 0, 159, 159, 159]  # 5 x 255/256 x 255/128: fits
-    assert first.saturations == 0
-    first.state.bias[3:6] = first.stage.arithmetic.weight.max
-    first.state.weight[:] *= 1
+    first.state.weight[3:6] = first.stage.arithmetic.weight.max
+    y = first.forward(np.full(20, 255), training=False)
+    assert y.tolist() == [0, 0, 0, 255, 255, 255]
+    assert first.saturations == 2
+    y = first.forward(np.full(20, 50), training=False)
+    assert y.tolist() == [0, 0, 0, 125, 125, 125]  # 16 x 20 x 50/256 x 255/128 = 124.5
+    assert first.saturations == 2
     second.state.weight[:] = second.stage.arithmetic.weight.max
     dx = second.backward(np.full(4, 511), np.array([1, 0, 1, 1, 0, 0]))
     assert dx.tolist() == [511, 0, 511, 511, 0, 0]
-    assert second.saturations == 1  # the second word was clipped in masked elements only
+    assert second.saturations == 1  # of the second word only masked elements were clipped
 
 
 # ---- against the float reference ---------------------------------------------------------------
@@ -693,7 +755,7 @@ class ExactLoss(Loss):
     """Exact softmax cross-entropy, rounded to the error format, in place of the tables."""
 
     def __call__(self, logits: Integers, label: int) -> tuple[Integers, int]:
-        error, _ = cross_entropy(logits * 2.0**-self.numbers.logit.frac, label)
+        error, _ = cross_entropy(logits / 2**self.numbers.logit.frac, label)
         return np.rint(error * 2.0**self.numbers.error.frac).astype(np.int64), 0
 
 
@@ -712,7 +774,7 @@ def distance_to_reference(description: Description, *, exact_loss: bool) -> tupl
         reference.drop_rate(shift)
         tokens = list(epoch(recipe, epoch_order(200, 1, number), schedule.delay))
         chain.run(tokens, samples, labels)
-        reference.run(tokens, samples * 2.0**-8, labels)
+        reference.run(tokens, samples / 256, labels)
     units = list(zip(chain.units, reference.units, strict=True))
     scale = 2.0**-description.formats.weight.frac
     off = max(np.abs(a.state.weight * scale - b.weight.value).max() for a, b in units)
@@ -724,34 +786,49 @@ def distance_to_reference(description: Description, *, exact_loss: bool) -> tupl
 @pytest.mark.parametrize("scheme", ["pipelined", "fill-and-drain"])
 @pytest.mark.parametrize("mitigation", MITIGATIONS)
 def test_with_fine_formats_golden_is_the_float_reference(mitigation: str, scheme: str) -> None:
-    """With an exact loss within 2^-17, or 2^-12 where c has its eight bits, of moves over 1/4.
+    """With an exact loss and m = 1/2, whose powers the compensation's coefficient holds exactly.
 
-    Measured: at most 2^-19 and 2^-13.  Two epochs of 200 samples, the rate dropping in between.
+    Two epochs of 200 samples, the rate dropping in between: weights move by up to 0.43 or more and
+    stay within 2^-17 of the reference (measured: 2^-18.4).
     """
     description = network(
         (6, 8, 7, 3),
         formats=WIDE,
         update="nearest-even",
+        multipliers=8,
         mitigation=mitigation,
         scheme=scheme,
         batch=4 if scheme == "fill-and-drain" else 1,
-        learning_rate=2.0**-10,
+        learning_rate=2.0**-7,
+        momentum=0.5,
         rate_drops=[{"epoch": 1, "shift": 2}],
     )
     off, moved = distance_to_reference(description, exact_loss=True)
-    assert moved > 0.25
-    assert off < (2.0**-12 if description.recipe.compensates else 2.0**-17)
+    assert moved > 0.4
+    assert off < 2.0**-17
 
 
-@pytest.mark.parametrize("horizon", [1, 2])
-def test_with_fine_formats_and_its_own_loss_golden_stays_near_the_reference(horizon: int) -> None:
-    """The tables of the softmax are good to about 1 %: 2^-7 of moves over 1/4, measured 2^-10."""
+@pytest.mark.parametrize(("mitigation", "horizon"), [("none", 1), ("lwpv+sc", 1), ("lwpv+sc", 2)])
+def test_with_fine_formats_and_its_own_loss_golden_stays_near_the_reference(
+    mitigation: str, horizon: int
+) -> None:
+    """The tables of the softmax are good to about 1 %, and their errors average out.
+
+    Weights that move by up to 0.35 stay within 2^-9 of the reference (measured: 2^-11.4).
+    """
     description = network(
-        (6, 8, 7, 3), formats=WIDE, update="nearest-even", learning_rate=2.0**-10, horizon=horizon
+        (6, 8, 7, 3),
+        formats=WIDE,
+        update="nearest-even",
+        multipliers=8,
+        mitigation=mitigation,
+        horizon=horizon,
+        learning_rate=2.0**-8,
+        momentum=0.5,
     )
     off, moved = distance_to_reference(description, exact_loss=False)
-    assert moved > 0.25
-    assert off < 2.0**-7
+    assert moved > 0.3
+    assert off < 2.0**-9
 
 
 def test_golden_learns_the_digits_as_well_as_the_reference() -> None:
@@ -763,7 +840,7 @@ def test_golden_learns_the_digits_as_well_as_the_reference() -> None:
     tokens = list(epoch(description.recipe, epoch_order(1437, 1, 0), schedule.delay))
     reference = reference_chain(description, schedule)
     found = chain.run(tokens, samples, data.train_y)[-500:]
-    expected = reference.run(tokens, samples * 2.0**-8, data.train_y)[-500:]
+    expected = reference.run(tokens, samples / 256, data.train_y)[-500:]
     accuracy = sum(p.correct for p in found) / 500
     assert accuracy > 0.8
     assert abs(accuracy - sum(p.correct for p in expected) / 500) < 0.05

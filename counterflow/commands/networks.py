@@ -45,7 +45,9 @@ def networks(as_json: bool, quiet: bool) -> None:
                 "interval": schedule.interval,
             }
         )
-    display.show(rows, "Cycles are those between two samples, with the fold that the network names.")
+    display.show(
+        rows, "Cycles are those between two samples, with the fold that the network names."
+    )
     display.result({"networks": found})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,8 +15,27 @@ if TYPE_CHECKING:
     from counterflow.description import Description
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Writable(click.Path):
+    """A path where something can be written, checked before any work is done for it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path: Path = super().convert(value, param, ctx)
+        place = path if self.dir_okay else path.parent
+        while not place.exists() and place != place.parent:
+            place = place.parent
+        if not place.is_dir():
+            self.fail(f"{path} cannot be made: {place} is a file.", param, ctx)
+        if not os.access(place, os.W_OK):
+            self.fail(f"{path} cannot be made: {place} cannot be written to.", param, ctx)
+        return path
+
+
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
+NEW_FOLDER = Writable(file_okay=False, path_type=Path)
+NEW_FILE = Writable(dir_okay=False, path_type=Path)
 COUNT = click.IntRange(min=1)
 ARGUMENTS = "counterflow.arguments"  # where the group leaves the command line for provenance
 
@@ -32,7 +52,7 @@ def output(*, folder: str) -> Callable[[Command], Command]:
     """--json, --quiet and --out, whose help says what the folder receives."""
 
     def add(command: Command) -> Command:
-        command = click.option("-o", "--out", type=FOLDER, help=folder)(command)
+        command = click.option("-o", "--out", type=NEW_FOLDER, help=folder)(command)
         return display(command)
 
     return add

@@ -37,7 +37,7 @@ MITIGATIONS = ("none", "lwpv", "lwpw", "sc", "lwpv+sc", "lwpw+sc", "stash")
     show_default=True,
     help="The hardware's integers, or float64 under the same schedule.",
 )
-@click.option("--checkpoint", type=options.FILE, help="Write the trained state here.")
+@click.option("--checkpoint", type=options.NEW_FILE, help="Write the trained state here.")
 @click.option("--resume", type=options.FILE, help="Go on from this checkpoint.")
 @options.data
 @options.seed
@@ -93,9 +93,10 @@ def golden_training(
 ) -> TrainingResult:
     """A whole training with a progress bar."""
     from counterflow.planner import plan
-    from golden.training import train as run
 
     schedule = plan(description).schedule
+    from golden.training import train as run
+
     with display.progress("Golden model") as on_progress:
         return run(
             description,

@@ -38,11 +38,10 @@ def verilog(
 
     display = Display(as_json=as_json, quiet=quiet)
     description = options.with_fold(load(net), multipliers, memory, interval)
-    design = planned(description)
-    folder = out or default_folder(description.name)
-
+    design = planned(description)  # before what takes long to import
     from hw.verilog import to_verilog
 
+    folder = out or default_folder(description.name)
     text = to_verilog(design)
     files = [
         write_atomically(folder / f"{description.name}.v", text),

@@ -1,0 +1,132 @@
+"""The golden trace: every watched value in every clock cycle of a stall-free run.
+
+Values come from the golden chain's records, cycles from the schedule.  The trace is made in blocks,
+so that runs of any length take little memory.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from counterflow.planner import Plan
+from counterflow.schedule import Cycles, Stage, gradient_offsets, output_offsets
+from counterflow.tokens import Kind
+from counterflow.watch import fields
+from golden.chain import LossRecord, SlotRecord
+from golden.narrow import Integers
+
+
+class Trace:
+    """Collects records of a golden chain (as its observer) and hands out blocks of cycles.
+
+    ``end`` is the first cycle in which nothing is known to happen any more.
+
+    Rows are cycles, columns are `counterflow.watch.fields`; cycle 0 is the one in which the first
+    sample's first element is accepted, and the first token must be a sample.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.schedule = plan.schedule
+        self.fields = fields(plan)
+        self.base = 0
+        self.slots = 0
+        self.end = 0
+        self._column: dict[str, int] = {}
+        for index, field in enumerate(self.fields):
+            self._column.setdefault(f"{field.unit}.{field.path}", index)
+        self._rows = np.zeros((0, len(self.fields)), np.int64)
+        self._outputs = [output_offsets(stage.tiling) for stage in self.schedule.stages]
+        self._gradients = [gradient_offsets(stage.tiling) for stage in self.schedule.stages]
+
+    def __call__(self, record: SlotRecord | LossRecord) -> None:
+        """Enter one record of the golden chain."""
+        if isinstance(record, LossRecord):
+            self._loss(record)
+        else:
+            self._dense(record)
+
+    def complete(self) -> int:
+        """Cycles before this one can no longer change."""
+        return self.schedule.intake_start + self.slots * self.schedule.interval
+
+    def take(self, until: int) -> Integers:
+        """Rows of the cycles from the last call's end to `until`; must be complete or the end."""
+        end = self.end
+        self._reach(until)
+        self.end = end
+        rows = self._rows[: until - self.base]
+        self._rows = self._rows[until - self.base :]
+        self.base = until
+        return rows
+
+    def _reach(self, cycle: int) -> None:
+        """Make room for rows before `cycle`."""
+        self.end = max(self.end, cycle)
+        missing = cycle - self.base - len(self._rows)
+        if missing > 0:
+            grown = np.zeros((missing + 64 * self.schedule.interval, len(self.fields)), np.int64)
+            self._rows = np.concatenate([self._rows, grown])
+
+    def _put(self, cycles: Cycles, stream: str, **members: NDArray[np.int64] | int) -> None:
+        """One element of `stream` a cycle, with its strobe."""
+        self._reach(int(cycles[-1]) + 1)
+        rows = cycles - self.base
+        strobe = "write" if "address" in members else "valid"
+        self._rows[rows, self._column[f"{stream}.{strobe}"]] = 1
+        for member, value in members.items():
+            self._rows[rows, self._column[f"{stream}.{member}"]] = value
+
+    def _dense(self, record: SlotRecord) -> None:
+        schedule, stage = self.schedule, self.schedule.stages[record.stage]
+        begin = stage.start + record.slot * schedule.interval
+        if record.stage == 0:
+            elements = schedule.intake_start + record.slot * schedule.interval
+            cycles = elements + 1 + np.arange(len(record.x))
+            self._put(cycles, "intake.x", data=record.x, kind=int(record.kind))
+        self._reach(begin + stage.cycles)
+        self._rows[begin - self.base, self._column[f"{stage.name}.walk.begin"]] = 1
+        finish = begin + stage.cycles - 1
+        self._rows[finish - self.base, self._column[f"{stage.name}.walk.finish"]] = 1
+        self._put(
+            begin + self._outputs[record.stage],
+            f"{stage.name}.y",
+            data=record.y,
+            kind=int(record.kind),
+        )
+        if record.dx is not None:
+            self._put(begin + self._gradients[record.stage], f"{stage.name}.dx", data=record.dx)
+        if record.state is not None:
+            state, tiling = record.state, stage.tiling
+            weight, velocity = tiling.in_tiles(state.weight), tiling.in_tiles(state.velocity)
+            self._write(stage, "weights", begin + stage.weight_writes, weight, velocity)
+            weight, velocity = tiling.in_rows(state.bias), tiling.in_rows(state.bias_velocity)
+            self._write(stage, "biases", begin + stage.bias_writes, weight, velocity)
+
+    def _write(
+        self, stage: Stage, memory: str, cycles: Cycles, weight: Integers, velocity: Integers
+    ) -> None:
+        name = f"{stage.name}.{memory}"
+        self._put(cycles, name, address=np.arange(len(cycles)))
+        first, lanes = self._column[f"{name}.weight"], weight.shape[1]
+        pairs = np.stack([weight, velocity], axis=2).reshape(len(cycles), 2 * lanes)
+        self._rows[cycles - self.base, first : first + 2 * lanes] = pairs
+
+    def _loss(self, record: LossRecord) -> None:
+        schedule, kind = self.schedule, int(record.kind)
+        shift = record.slot * schedule.interval
+        admitted = np.array([schedule.intake_start + shift])
+        self._put(admitted, "intake.admitted", kind=kind, label=record.label)
+        cycles = schedule.loss.start + shift + schedule.loss.output_offsets
+        self._put(cycles, "loss.dy", data=record.error)
+        if record.kind is not Kind.BUBBLE:
+            last = np.arange(len(cycles)) == len(cycles) - 1
+            self._put(
+                cycles,
+                "loss.predictions",
+                score=record.logits,
+                loss=record.loss,
+                kind=kind,
+                last=last.astype(np.int64),
+            )
+        self.slots = record.slot + 1

@@ -1,0 +1,195 @@
+"""Bench: a stall-free run, every watched value in every cycle equal to the golden trace."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import cocotb
+import numpy as np
+from cocotb.triggers import ClockCycles, FallingEdge
+from numpy.typing import NDArray
+
+from counterflow.planner import Plan, plan
+from counterflow.reports import SlotTime
+from counterflow.softmax import LOG_FRAC
+from counterflow.tokens import Kind
+from golden.chain import Chain
+from golden.start import initial_chain
+from golden.trace import Trace
+from sim.bench_top import FEED_TOKENS, record_words
+from sim.compare import Layout, locate
+from sim.host import Host
+from sim.job import Found, Job, job_of_environment, store
+
+TAIL_SLOTS = 3  # slots that a run goes on after the last event, in which nothing may happen
+
+
+class CycleBench:
+    """State of one run: golden chain and trace beside the simulated hardware."""
+
+    def __init__(self, dut: Any, job: Job) -> None:
+        self.job, self.found = job, Found()
+        self.plan: Plan = plan(job.description)
+        self.golden: Chain = initial_chain(job.description, self.plan.schedule, job.seed)
+        self.trace = Trace(self.plan)
+        self.layout = Layout(self.trace.fields)
+        self.host = Host(dut, self.plan)
+        self.dut = dut
+        self.next_token = 0
+        self.predictions: list[Any] = []
+        self._slots_open: dict[str, list[int]] = {}
+
+    async def run(self) -> None:
+        """Load, feed, compare block by block, read back."""
+        await self.host.start()
+        await self.host.load(self.golden.states)
+        await self.host.set(self.golden.units[0].settings)
+        interval, tokens = self.plan.schedule.interval, self.job.tokens
+        self._feed(FEED_TOKENS)
+        self.dut.recording.value = 1
+        block = self.job.depth
+        products = []
+        while self.next_token < len(tokens) or self.trace.base < self.trace.end:
+            await self._block(block)
+            products.append(int(self.dut.products.value))
+            self._feed(block // interval)
+            self._progress()
+        for _ in range(max(1, TAIL_SLOTS * interval // block)):
+            await self._block(block)
+        self.dut.recording.value = 0
+        self._utilisation(products, block)
+        try:
+            await self._read_back()
+        except RuntimeError as error:  # a unit that hangs refuses access to its weights
+            self.found.mismatches += 1
+            self.found.first_divergence = self.found.first_divergence or f"read back: {error}"
+
+    def _feed(self, count: int) -> None:
+        """Let golden run the next tokens and hand them to the hardware."""
+        tokens = self.job.tokens[self.next_token : self.next_token + count]
+        if not tokens:
+            return
+        self.predictions += self.golden.run(
+            tokens, self.job.samples, self.job.labels, self.trace
+        )
+        self.host.feed(tokens, self.job.samples, self.job.labels)
+        self.next_token += len(tokens)
+
+    async def _block(self, cycles: int) -> None:
+        """Simulate `cycles` cycles and compare them."""
+        await ClockCycles(self.dut.clk, cycles)
+        await FallingEdge(self.dut.clk)
+        first = self.trace.base
+        rows = self.trace.take(first + cycles)
+        expected, found = self.layout.to_bits(rows), self._recorded(cycles)
+        self.found.cycles += cycles
+        self.found.compared += expected.shape[0] * len(self.layout.fields)
+        if not np.array_equal(expected, found):
+            self._differ(first, expected, found)
+        self._observe(first, found)
+
+    def _recorded(self, cycles: int) -> NDArray[np.uint8]:
+        """The record of the last `cycles` cycles as bits, lowest first."""
+        parts = []
+        for index in reversed(range(record_words(self.layout.bits))):
+            memory = getattr(self.dut, f"record_{index}")
+            text = "".join(str(memory[row].value) for row in range(cycles))
+            parts.append(np.frombuffer(text.encode(), np.uint8).reshape(cycles, -1))
+        bits = np.concatenate(parts, axis=1)[:, ::-1] - ord("0")
+        return bits
+
+    def _differ(
+        self, first: int, expected: NDArray[np.uint8], found: NDArray[np.uint8]
+    ) -> None:
+        differences = self.layout.differences(expected, found)
+        self.found.mismatches += len(differences)
+        if self.found.first_divergence is None:
+            row, column = differences[0]
+            place = locate(
+                self.plan.schedule, self.layout, first + row, column, expected[row], found[row]
+            )
+            self.found.first_divergence = str(place)
+
+    def _observe(self, first: int, bits: NDArray[np.uint8]) -> None:
+        """Losses and slot times as the hardware showed them."""
+        names = [str(field) for field in self.layout.fields]
+        valid = bits[:, self.layout.start[names.index("loss.predictions.valid")]]
+        last = bits[:, self.layout.start[names.index("loss.predictions.last")]]
+        column = names.index("loss.predictions.loss")
+        for row in np.nonzero(valid & last)[0]:
+            self.found.losses.append(self.layout.value(bits[row], column) / 2**LOG_FRAC)
+        if len(self.found.slots) > self.job.slots_shown * len(self.plan.schedule.stages):
+            return
+        for stage in self.plan.schedule.stages:
+            begins = self._slots_open.setdefault(stage.name, [])
+            for edge in ("begin", "finish"):
+                where = self.layout.start[names.index(f"{stage.name}.walk.{edge}")]
+                for row in np.nonzero(bits[:, where])[0]:
+                    if edge == "begin":
+                        begins.append(first + int(row))
+            for row in np.nonzero(
+                bits[:, self.layout.start[names.index(f"{stage.name}.walk.finish")]]
+            )[0]:
+                self._slot(stage.name, stage.delay, first + int(row))
+
+    def _slot(self, name: str, delay: int, finish: int) -> None:
+        """Enter one finished slot of a stage."""
+        number = sum(1 for slot in self.found.slots if slot.stage == name)
+        start = self._slots_open[name][number]
+
+        def token(slot: int) -> int | None:
+            inside = 0 <= slot < len(self.job.tokens)
+            return slot if inside and self.job.tokens[slot].kind is not Kind.BUBBLE else None
+
+        self.found.slots.append(
+            SlotTime(name, number, start, finish + 1, token(number), token(number - delay))
+        )
+
+    def _utilisation(self, products: list[int], block: int) -> None:
+        """From the products counters, over the blocks in which every stage is in steady state."""
+        schedule = self.plan.schedule
+        settled = max(stage.start + stage.delay * schedule.interval for stage in schedule.stages)
+        kinds = [token.kind for token in self.job.tokens]
+        train = kinds.index(Kind.BUBBLE) if Kind.BUBBLE in kinds else len(kinds)
+        first = settled // block + 1
+        last = (schedule.intake_start + train * schedule.interval) // block - 1
+        if last > first:
+            made = products[last] - products[first]
+            self.found.utilisation = made / (schedule.multipliers * (last - first) * block)
+
+    async def _read_back(self) -> None:
+        """Every weight, velocity and generator state over the bus equals golden's."""
+        for stage, found, expected in zip(
+            self.plan.schedule.stages,
+            await self.host.read_back(),
+            self.golden.states,
+            strict=True,
+        ):
+            for name in ("weight", "velocity", "bias", "bias_velocity", "generator"):
+                got, want = np.asarray(getattr(found, name)), np.asarray(getattr(expected, name))
+                self.found.compared += want.size
+                wrong = np.argwhere(got != want)
+                if len(wrong):
+                    self.found.mismatches += len(wrong)
+                    place = tuple(int(i) for i in wrong[0])
+                    self.found.first_divergence = self.found.first_divergence or (
+                        f"read back: {stage.name}.{name}{list(place)} is {got[place]}, "
+                        f"golden has {want[place]}"
+                    )
+
+    def _progress(self) -> None:
+        if self.job.progress is not None:
+            self.job.progress.write_text(f"{self.next_token} {len(self.job.tokens)}")
+
+
+@cocotb.test()
+async def every_cycle_equals_golden(dut: Any) -> None:
+    job, path = job_of_environment()
+    sys.setrecursionlimit(10_000)
+    bench = CycleBench(dut, job)
+    await bench.run()
+    scale = 2.0**-LOG_FRAC
+    bench.found.golden_losses = [p.loss * scale for p in bench.predictions]
+    bench.found.correct = [p.correct for p in bench.predictions]
+    store(bench.found, path)

@@ -1,0 +1,71 @@
+"""What a bench is asked to do and what it found, passed between processes as one file each."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from counterflow.description import Description
+from counterflow.reports import SlotTime
+from counterflow.tokens import Token
+
+JOB_VARIABLE = "COUNTERFLOW_JOB"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One simulation: `tokens` over `samples` (input format, [N, inputs]) and `labels` [N].
+
+    ``stalls`` names a pattern of `sim.stalls` for each gate (samples, labels, predictions).
+    """
+
+    description: Description
+    tokens: tuple[Token, ...]
+    samples: NDArray[np.int64]
+    labels: NDArray[np.uint8]
+    seed: int
+    depth: int
+    stalls: tuple[str, str, str] = ("none", "none", "none")
+    progress: Path | None = None
+    slots_shown: int = 24
+
+
+@dataclass
+class Found:
+    """What a bench measured; ``divergences`` are sentences, first one first."""
+
+    cycles: int = 0
+    compared: int = 0
+    mismatches: int = 0
+    first_divergence: str | None = None
+    utilisation: float = 0.0
+    losses: list[float] = field(default_factory=list)
+    golden_losses: list[float] = field(default_factory=list)
+    correct: list[bool] = field(default_factory=list)
+    slots: list[SlotTime] = field(default_factory=list)
+    stalls: int = 0
+
+
+def store(value: object, path: Path) -> None:
+    """Write atomically."""
+    temporary = path.with_suffix(".part")
+    temporary.write_bytes(pickle.dumps(value))
+    temporary.replace(path)
+
+
+def job_of_environment() -> tuple[Job, Path]:
+    """The job that this process was started for, and where to put what it finds."""
+    path = Path(os.environ[JOB_VARIABLE])
+    job: Job = pickle.loads(path.read_bytes())
+    return job, path.with_suffix(".found")
+
+
+def load_found(job_path: Path) -> Found:
+    """What the bench of the job at `job_path` found."""
+    found: Found = pickle.loads(job_path.with_suffix(".found").read_bytes())
+    return found

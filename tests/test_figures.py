@@ -1,0 +1,95 @@
+"""Figures are drawn from whatever a run leaves, however short it was."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from counterflow import figures
+from counterflow.files import load
+from counterflow.planner import Plan, plan
+from counterflow.reports import SimulationReport, SlotTime
+
+EPOCHS = [
+    SimpleNamespace(epoch=n, loss=1 / (n + 1), accuracy=0.9, test_loss=0.5, test_accuracy=0.8)
+    for n in range(3)
+]
+
+
+def slots_of(design: Plan, samples: int) -> list[SlotTime]:
+    """What a stall-free run of `samples` samples and enough bubbles shows."""
+    found = []
+    for stage in design.schedule.stages:
+        for slot in range(samples + design.schedule.delay):
+            start = stage.start + slot * design.schedule.interval
+            back = slot - stage.delay
+            found.append(
+                SlotTime(
+                    stage.name,
+                    slot,
+                    start,
+                    start + stage.cycles,
+                    slot if slot < samples else None,
+                    back if 0 <= back < samples else -1,
+                )
+            )
+    return found
+
+
+def report_of(design: Plan, samples: int) -> SimulationReport:
+    losses = np.linspace(3, 1, samples)
+    return SimulationReport(
+        cycles=1,
+        samples=samples,
+        compared=1,
+        mismatches=0,
+        utilisation_planned=1.0,
+        utilisation_measured=1.0,
+        first_divergence=None,
+        seconds=1.0,
+        losses=list(losses),
+        golden_losses=list(losses),
+        correct=[True] * samples,
+        slots=slots_of(design, samples),
+    )
+
+
+def assert_picture(path: Path) -> None:
+    """A PNG of some size that is not all of one colour."""
+    from matplotlib.image import imread
+
+    assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    width, height = struct.unpack(">II", path.read_bytes()[16:24])
+    assert min(width, height) > 200
+    assert np.ptp(imread(path)) > 0.5
+
+
+@pytest.mark.parametrize(("name", "samples"), [("tiny", 1), ("digits", 60), ("deep-digits", 50)])
+def test_pictures_of_a_simulation(name: str, samples: int, tmp_path: Path) -> None:
+    design = plan(load(name))
+    report = report_of(design, samples)
+    assert report.interval == design.schedule.interval
+    assert_picture(figures.training_curves(tmp_path / "a.png", report))
+    assert_picture(figures.training_curves(tmp_path / "b.png", report, EPOCHS))
+    assert_picture(figures.slot_diagram(tmp_path / "c.png", report.slots))
+    assert_picture(figures.delays(tmp_path / "d.png", design))
+
+
+def test_picture_of_a_training(tmp_path: Path) -> None:
+    assert_picture(figures.learning_curve(tmp_path / "a.png", EPOCHS))
+    assert_picture(figures.learning_curve(tmp_path / "b.png", EPOCHS[:1]))
+
+
+def test_the_same_run_makes_the_same_picture(tmp_path: Path) -> None:
+    one = figures.learning_curve(tmp_path / "a.png", EPOCHS)
+    two = figures.learning_curve(tmp_path / "b.png", EPOCHS)
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_smoothing_is_a_mean_of_the_latest() -> None:
+    assert figures.smooth([1, 3, 5, 7], 2).tolist() == [1, 2, 4, 6]
+    assert figures.smooth([4.0], 9).tolist() == [4.0]
