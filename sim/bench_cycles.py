@@ -70,9 +70,7 @@ class CycleBench:
         tokens = self.job.tokens[self.next_token : self.next_token + count]
         if not tokens:
             return
-        self.predictions += self.golden.run(
-            tokens, self.job.samples, self.job.labels, self.trace
-        )
+        self.predictions += self.golden.run(tokens, self.job.samples, self.job.labels, self.trace)
         self.host.feed(tokens, self.job.samples, self.job.labels)
         self.next_token += len(tokens)
 
@@ -99,9 +97,7 @@ class CycleBench:
         bits = np.concatenate(parts, axis=1)[:, ::-1] - ord("0")
         return bits
 
-    def _differ(
-        self, first: int, expected: NDArray[np.uint8], found: NDArray[np.uint8]
-    ) -> None:
+    def _differ(self, first: int, expected: NDArray[np.uint8], found: NDArray[np.uint8]) -> None:
         differences = self.layout.differences(expected, found)
         self.found.mismatches += len(differences)
         if self.found.first_divergence is None:

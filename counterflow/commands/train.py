@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from counterflow.data import Dataset
     from counterflow.description import Description
-    from golden.training import TrainingResult
+    from golden.training import Epoch, TrainingResult
 
 SCHEMES = ("pipelined", "sequential", "fill-and-drain")
 MITIGATIONS = ("none", "lwpv", "lwpw", "sc", "lwpv+sc", "lwpw+sc", "stash")
@@ -25,7 +26,9 @@ MITIGATIONS = ("none", "lwpv", "lwpw", "sc", "lwpv+sc", "lwpw+sc", "stash")
 
 @click.command()
 @options.network
-@click.option("--epochs", type=options.COUNT, help="Epochs to train [default: the recipe's].")
+@click.option(
+    "--epochs", type=options.COUNT, help="Train until so many are done [default: the recipe's]."
+)
 @click.option("--samples", type=options.COUNT, help="Samples an epoch [default: all].")
 @click.option("--scheme", type=click.Choice(SCHEMES), help="Which tokens make up an epoch.")
 @click.option("--batch", type=options.COUNT, help="Samples between two drains (fill-and-drain).")
@@ -73,11 +76,25 @@ def train(
     from counterflow.files import load
     from counterflow.training_data import training_data
 
+    if model == "float" and (checkpoint or resume):
+        raise click.UsageError("a checkpoint holds the integer model; leave out --model float.")
     display = Display(as_json=as_json, quiet=quiet)
     description = options.with_recipe(load(net), scheme=scheme, batch=batch, mitigation=mitigation)
     dataset = training_data(description, data)
-    result = golden_training(display, description, dataset, seed, epochs, samples)
-    files = _write(result, description, dataset, seed, out) if out is not None else []
+    result = golden_training(
+        display,
+        description,
+        dataset,
+        seed,
+        epochs,
+        samples,
+        model=model,
+        checkpoint=checkpoint,
+        resume=resume,
+    )
+    files = [] if checkpoint is None else [checkpoint]
+    if out is not None:
+        files += _write(result, description, dataset, seed, out)
     display.show(epoch_table(result.epochs, description.name))
     display.files(files)
     display.result(train_json(result))
@@ -90,50 +107,54 @@ def golden_training(
     seed: int | None,
     epochs: int | None = None,
     samples: int | None = None,
+    *,
+    model: str = "integer",
+    checkpoint: Path | None = None,
+    resume: Path | None = None,
 ) -> TrainingResult:
-    """A whole training with a progress bar."""
+    """A whole training with a progress bar; `checkpoint` is written after every epoch."""
     from counterflow.planner import plan
 
-    schedule = plan(description).schedule
+    schedule = plan(description).schedule  # before what takes long to import
+    from golden import checkpoint as checkpoints
+    from golden.training import Epoch
     from golden.training import train as run
 
+    def keep(epoch: Epoch, state: checkpoints.Checkpoint | None) -> None:
+        if checkpoint is not None and state is not None:
+            checkpoints.save(checkpoint, state)
+
+    before = None if resume is None else checkpoints.load(resume, description, schedule)
     with display.progress("Golden model") as on_progress:
         return run(
             description,
             schedule,
             dataset,
-            seed=description.recipe.seed if seed is None else seed,
+            seed=seed,
             epochs=epochs,
             limit=samples,
+            model="float" if model == "float" else "integer",
+            resume=before,
             on_progress=on_progress,
+            on_epoch=keep,
         )
 
 
 def train_json(result: TrainingResult) -> dict[str, object]:
-    """The keys that `counterflow train --json` promises, and the same for every epoch."""
+    """The keys that `counterflow train --json` promises, and every epoch."""
     last = result.epochs[-1]
     return {
         "accuracy": last.test_accuracy,
         "loss": last.test_loss,
         "samples": sum(one.samples for one in result.epochs),
         "samples_per_second": result.samples_per_second,
-        "epochs": [
-            {
-                "epoch": one.epoch,
-                "loss": one.loss,
-                "accuracy": one.accuracy,
-                "test_loss": one.test_loss,
-                "test_accuracy": one.test_accuracy,
-                "seconds": one.seconds,
-            }
-            for one in result.epochs
-        ],
+        "epochs": [asdict(one) for one in result.epochs],
     }
 
 
-def epoch_table(epochs: Sequence[Any], name: str) -> Table:
+def epoch_table(epochs: Sequence[Epoch], name: str) -> Table:
     """Loss and accuracy by epoch, with both as curves of text on top."""
-    losses, accuracies = [one.test_loss for one in epochs], [one.test_accuracy for one in epochs]
+    losses, accuracies = [one.loss for one in epochs], [one.accuracy for one in epochs]
     title = f"{name}: loss {spark(losses)} accuracy {spark(accuracies)}"
     rows = table(
         "epoch", "loss, train", "accuracy, train", "loss, test", "accuracy, test", title=title
@@ -143,7 +164,7 @@ def epoch_table(epochs: Sequence[Any], name: str) -> Table:
             f"{one.epoch + 1}",
             f"{one.loss:.4f}",
             percent(one.accuracy, 2),
-            f"{one.test_loss:.4f}",
+            "–" if one.test_loss is None else f"{one.test_loss:.4f}",
             percent(one.test_accuracy, 2),
         )
     return rows

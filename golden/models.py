@@ -1,0 +1,125 @@
+"""What can be trained, behind one interface: the integer chains and the float reference."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from counterflow.data import quantise
+from counterflow.description import Description, Recipe
+from counterflow.formats import Format
+from counterflow.schedule import Schedule
+from counterflow.softmax import LOG_FRAC
+from counterflow.tokens import Kind, Token
+from golden.chain import Chain
+from golden.dense import DenseState, Settings
+from golden.fast import MITIGATIONS, FastChain
+from golden.narrow import Integers
+
+Bytes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Samples in the input format, [N, inputs], and their labels, [N]."""
+
+    samples: NDArray[Any]
+    labels: Bytes
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+class Model(Protocol):
+    """What can be trained; `run` returns how many samples were right and their losses' sum."""
+
+    def set(self, extra_shift: int) -> None: ...
+
+    def run(self, kinds: Bytes, indices: Integers, part: Part) -> tuple[int, float]: ...
+
+
+class IntegerModel:
+    """The golden chain, the fast one where it knows the mitigation."""
+
+    def __init__(
+        self, description: Description, schedule: Schedule, states: list[DenseState]
+    ) -> None:
+        fast = description.recipe.mitigation in MITIGATIONS
+        self.recipe = description.recipe
+        self.chain: FastChain | Chain
+        own = [state.copy() for state in states]
+        self.chain = (FastChain if fast else Chain)(description, schedule, own)
+        self.set(0)
+
+    def set(self, extra_shift: int) -> None:
+        self.settings = Settings(self.recipe.predicts, self.recipe.compensates, extra_shift)
+        self.chain.set(self.settings)
+
+    def run(self, kinds: Bytes, indices: Integers, part: Part) -> tuple[int, float]:
+        if isinstance(self.chain, FastChain):
+            scores, losses = self.chain.run(kinds, indices, part.samples, part.labels)
+            expected = part.labels[indices[kinds != Kind.BUBBLE]]
+            right, bits = int((scores.argmax(axis=1) == expected).sum()), int(losses.sum())
+        else:
+            found = self.chain.run(tokens_of(kinds, indices), part.samples, part.labels)
+            right, bits = sum(one.correct for one in found), sum(one.loss for one in found)
+        return right, bits * 2.0**-LOG_FRAC * math.log(2)
+
+    @property
+    def states(self) -> list[DenseState]:
+        """The state of every unit, copied."""
+        return [state.copy() for state in self.chain.states]
+
+
+class FloatModel:
+    """The float64 reference, fed with what the input format makes of the samples."""
+
+    def __init__(self, description: Description, schedule: Schedule, seed: int) -> None:
+        from golden.reference import reference_chain
+
+        self.chain = reference_chain(description, schedule, seed)
+        self.input = description.formats.input
+
+    def set(self, extra_shift: int) -> None:
+        self.chain.drop_rate(extra_shift)
+
+    def run(self, kinds: Bytes, indices: Integers, part: Part) -> tuple[int, float]:
+        real = indices[kinds != Kind.BUBBLE]
+        places = np.cumsum(kinds != Kind.BUBBLE) - 1
+        samples = part.samples[real] * 2.0**-self.input.frac
+        found = self.chain.run(tokens_of(kinds, places), samples, part.labels[real])
+        return sum(one.correct for one in found), sum(one.loss for one in found)
+
+
+def token_arrays(recipe: Recipe, order: Integers, delay: int) -> tuple[Bytes, Integers]:
+    """`counterflow.tokens.epoch` as arrays: kinds and samples, -1 where there is none."""
+    count = len(order)
+    group = {"pipelined": max(count, 1), "sequential": 1}.get(recipe.scheme, recipe.batch)
+    bubbles = -(-count // group) * delay
+    kinds = np.full(count + bubbles, Kind.BUBBLE, np.uint8)
+    indices = np.full(count + bubbles, -1, np.int64)
+    places = np.arange(count) + np.arange(count) // group * delay
+    kinds[places], indices[places] = Kind.TRAIN, order
+    return kinds, indices
+
+
+def tokens_of(kinds: Bytes, indices: Integers) -> list[Token]:
+    """The tokens of two arrays."""
+    pairs = zip(kinds.tolist(), indices.tolist(), strict=True)
+    return [Token(Kind(kind), index) for kind, index in pairs]
+
+
+def codes(images: Bytes, pixel_max: int, target: Format) -> NDArray[Any]:
+    """`counterflow.data.quantise` by a table, in bytes if they suffice."""
+    table = quantise(
+        np.arange(pixel_max + 1, dtype=np.uint8),
+        pixel_max,
+        target.bits - target.signed,
+        target.frac,
+    )
+    small = table.max() <= np.iinfo(np.uint8).max
+    return (table.astype(np.uint8) if small else table)[images]
