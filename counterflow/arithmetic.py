@@ -5,9 +5,9 @@ Golden twin and hardware both read this value; each writes the operations for it
 The update, with u = eta * v (the stored velocity) and everything at `update_frac` fraction bits:
 
     U  = u aligned          G = g * 2**-e aligned          A = U - U * 2**-k   (momentum 1 - 2**-k)
-    u' = narrow(A + G)
-    w' = saturate(w - u')                                  without compensation
-    w' = saturate(w - narrow(2**k G + c (U - 2**k G)))     with, c = (1 - 2**-k) ** (D + 1)
+    u' = saturate(round(A + G))
+    w' = saturate(w - u')                                 without compensation
+    w' = saturate(w - round(2**k G + c (U - 2**k G)))     with, c = (1 - 2**-k) ** (D + 1)
 
 The last line is w - (a u' + b eta g) with a = m**D and b = (1 - m**D) / (1 - m) (Kosson et al.,
 arXiv 2003.11666, spike compensation), rearranged so that one coefficient remains.  It is held as
@@ -155,6 +155,13 @@ def dense_arithmetic(
 
 
 def _check(where: str, unit: DenseArithmetic) -> None:
+    for what in ("forward_sum", "bias_operand", "backward_sum", "gradient"):
+        try:
+            getattr(unit, what)
+        except ValueError as error:
+            raise ValueError(
+                f"{where}: its {what.replace('_', ' ')} is too wide ({error}); use narrower formats"
+            ) from None
     if unit.velocity.frac != unit.weight.frac:
         raise ValueError(
             f"{where}: velocity {unit.velocity} and weight {unit.weight} must have equally many "

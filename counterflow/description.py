@@ -282,6 +282,12 @@ class Description(Frozen):
             raise ValueError(
                 f"the last layer has {self.layers[last].outputs} outputs; a softmax needs 2 to 256"
             )
+        error = self.layers[last].formats.error or self.formats.error
+        if error.bits - error.frac < 2:
+            raise ValueError(
+                f"the last layer's error format is {error}, but a label's error can be a little "
+                "below -1, so it needs at least two bits above the fraction"
+            )
         if self.layers[last].formats.activation is not None:
             raise ValueError("the last layer's output has the format of formats.logit")
         if self.fold.lanes is not None and len(self.fold.lanes) != len(self.layers):

@@ -113,31 +113,41 @@ def _fastest(
     candidates = sorted({max(bound, floor) for layer in layers for bound, _ in layer})
     useful = sum(layer[0][1].useful for layer in layers)
     feasible: list[tuple[int, int, list[Tiling]]] = []
+    fastest: int | None = None
     for interval in candidates:
         tiled = _within(layers, interval)
         used = sum(t.multipliers for t in tiled)
         if used <= budget:
+            fastest = fastest or interval
+            if limit is not None and interval > limit:
+                break
             if feasible and interval > feasible[0][0] * (1 + SLACK):
                 break
             feasible.append((interval, used * interval - useful, tiled))
-    if not feasible:
+    if fastest is None:
         least = sum(layer[-1][1].multipliers for layer in layers)
         raise ValueError(
             f"fold.multipliers is {budget}, but {description.name} needs at least {least} "
             "(one a unit)"
         )
-    interval, _, tiled = min(feasible, key=lambda f: (f[1], f[0]))
-    if limit is not None and interval > limit:
+    if not feasible:
         raise ValueError(
-            f"{budget} multipliers give an interval of {feasible[0][0]} cycles, but fold.interval "
+            f"{budget} multipliers give an interval of {fastest} cycles, but fold.interval "
             f"asks for at most {limit}; raise the multipliers or the interval"
         )
+    _, _, tiled = min(feasible, key=lambda f: (f[1], f[0]))
     return tuple(t.lanes for t in tiled)
 
 
 def plan(description: Description) -> Plan:
     """Fold and schedule a description; `ValueError` where the fold cannot be."""
     schedule = build_schedule(description, fold(description))
+    target = description.fold.interval
+    if target is not None and schedule.interval > target:
+        raise ValueError(
+            f"fold.lanes give an interval of {schedule.interval} cycles, but fold.interval asks for "
+            f"at most {target}; use more lanes or raise the interval"
+        )
     result = Plan(description, schedule, tuple(_cost(stage) for stage in schedule.stages))
     limit = description.fold.memory
     if limit is not None and result.memory_bits > limit:

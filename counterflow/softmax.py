@@ -55,5 +55,6 @@ class LossArithmetic:
 
     @property
     def loss(self) -> Format:
-        """t + L, in bits (base-2 units), with LOG_FRAC fraction bits."""
-        return Format(False, self.exponent.bits + 1, LOG_FRAC)
+        """t + L, in bits (base-2 units), with LOG_FRAC fraction bits; L is at most log2(classes)."""
+        largest = self.exponent.max + ((self.classes - 1).bit_length() + 1 << LOG_FRAC)
+        return Format(False, largest.bit_length(), LOG_FRAC)

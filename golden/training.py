@@ -66,7 +66,7 @@ def train(
     seed: int | None = None,
     epochs: int | None = None,
     limit: int | None = None,
-    evaluate: bool = True,
+    evaluate: bool | Literal["last"] = True,
     model: Literal["integer", "float"] = "integer",
     resume: Checkpoint | None = None,
     on_progress: Callback | None = None,
@@ -75,9 +75,10 @@ def train(
     """Train until `epochs` epochs are done (default: the recipe's), of `limit` samples at most.
 
     ``seed`` (default: the recipe's, or that of the checkpoint) decides on initial weights, order
-    and random bits.  With ``resume`` the training goes on bit for bit from where that was taken.
-    ``on_progress`` is called with the number of training samples done and to do; ``on_epoch`` with
-    each epoch and the state after it.
+    and random bits.  ``evaluate`` says whether the test samples are tried: after each epoch, after
+    the last one or not at all.  With ``resume`` the training goes on bit for bit from where that
+    was taken.  ``on_progress`` is called with the number of training samples done and to do,
+    ``on_epoch`` with each epoch and the state after it.
     """
     recipe = description.recipe
     train_part, test_part = _parts(description, dataset)
@@ -107,7 +108,8 @@ def train(
         tokens = token_arrays(recipe, order, schedule.delay)
         loss, accuracy = _run(chain, *tokens, train_part, report)
         seconds = time.perf_counter() - began
-        tested = _test(chain, test_part) if evaluate and len(test_part) else (None, None)
+        wanted = len(test_part) and (epoch == last - 1 if evaluate == "last" else evaluate)
+        tested = _test(chain, test_part) if wanted else (None, None)
         results.append(Epoch(epoch, count, seconds, loss, accuracy, *tested))
         if isinstance(chain, IntegerModel):
             checkpoint = Checkpoint(

@@ -26,6 +26,7 @@ from counterflow.description import MITIGATIONS
 from counterflow.files import load, parse, shipped, to_toml
 from counterflow.planner import Plan, plan
 from counterflow.reports import SimulationReport, SlotTime
+from counterflow.training_data import training_data
 
 TINY = """
 name = "mine"
@@ -179,6 +180,60 @@ def test_help_starts_without_the_slow_packages() -> None:
 def test_spark() -> None:
     assert spark([0.0, 0.5, 1.0]) == "▁▅█"
     assert spark([2.0]) == "▁"
+
+
+# Training
+
+
+def test_train() -> None:
+    answer = read("train", "tiny")
+    assert {"accuracy", "loss", "samples", "samples_per_second"} <= set(answer)
+    assert answer["accuracy"] > 0.8
+    assert answer["samples"] == 4 * 200
+    assert len(answer["epochs"]) == 4
+    assert answer["epochs"][-1]["test_accuracy"] == answer["accuracy"]
+    shown = succeed("train", "tiny").stdout
+    assert f"{100 * answer['accuracy']:.2f} %" in shown
+    assert list(Path().iterdir()) == []
+
+
+def scores(*arguments: str) -> list[float]:
+    """Test loss of every epoch: a number that hardly ever is the same for two trainings."""
+    return [one["test_loss"] for one in read("train", "tiny", *arguments)["epochs"]]
+
+
+def test_train_is_a_function_of_its_seed() -> None:
+    assert scores("--seed", "5") == scores("--seed", "5")
+    assert scores("--seed", "5") != scores("--seed", "6")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--mitigation", "none"],
+        ["--scheme", "sequential"],
+        ["--scheme", "fill-and-drain", "--batch", "4"],
+        ["--model", "float"],
+        ["--samples", "50"],
+    ],
+)
+def test_train_another_way(arguments: list[str]) -> None:
+    assert scores("--epochs", "1", *arguments) != scores("--epochs", "1")
+
+
+def test_train_goes_on_from_a_checkpoint() -> None:
+    succeed("train", "tiny", "--epochs", "2", "--checkpoint", "half.npz", "--seed", "9")
+    assert scores("--resume", "half.npz") == scores("--seed", "9")[2:]
+
+
+def test_train_leaves_results_in_a_folder() -> None:
+    answer = read("train", "tiny", "--seed", "9", "-o", "out")
+    names = {path.name for path in Path("out").iterdir()}
+    assert names == {"training.json", "training.png", "description.toml", "provenance.json"}
+    assert json.loads(Path("out/training.json").read_text()) == answer
+    facts = json.loads(Path("out/provenance.json").read_text())
+    assert facts["seed"] == 9
+    assert facts["dataset_sha256"] == training_data(load("tiny")).sha256
 
 
 # Simulation: what the command makes of a report
@@ -362,6 +417,18 @@ def test_bad_data(command: str) -> None:
 )
 def test_bad_arguments(arguments: list[str], words: str) -> None:
     assert words in refuse(*arguments)
+
+
+def test_bad_checkpoint() -> None:
+    assert "there is no such checkpoint" in refuse("train", "tiny", "--resume", "none.npz")
+    Path("junk.npz").write_bytes(b"junk")
+    assert "junk.npz: cannot be read" in refuse("train", "tiny", "--resume", "junk.npz")
+    succeed("train", "tiny", "--epochs", "1", "--checkpoint", "tiny.npz")
+    assert "checkpoint of the network" in refuse("train", "digits", "--resume", "tiny.npz")
+    assert "checkpoint" in refuse("train", "tiny", "--resume", "tiny.npz", "--mitigation", "none")
+    assert "seed 1, not 2" in refuse("train", "tiny", "--resume", "tiny.npz", "--seed", "2")
+    assert "epochs is 1" in refuse("train", "tiny", "--resume", "tiny.npz", "--epochs", "1")
+    assert "float" in refuse("train", "tiny", "--resume", "tiny.npz", "--model", "float")
 
 
 def test_output_folder_that_cannot_be() -> None:

@@ -117,7 +117,6 @@ def golden_training(
 
     schedule = plan(description).schedule  # before what takes long to import
     from golden import checkpoint as checkpoints
-    from golden.training import Epoch
     from golden.training import train as run
 
     def keep(epoch: Epoch, state: checkpoints.Checkpoint | None) -> None:
@@ -179,6 +178,8 @@ def _write(
 ) -> list[Path]:
     from counterflow import figures, provenance
 
+    if result.checkpoint is not None:  # a resumed training keeps the seed it began with
+        seed = result.checkpoint.seed
     return [
         provenance.write_json(out / "training.json", train_json(result)),
         figures.learning_curve(out / "training.png", result.epochs, title=description.name),

@@ -1,0 +1,191 @@
+"""Speed of training one sample at a time: the golden model against PyTorch, on one thread each.
+
+    python -m golden.benchmark [--network mnist]
+
+Both train the same network with SGD and momentum on the same samples in the same order.  They take
+turns, so that whatever else the machine does meets both, and the median over the rounds counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from counterflow.data import Dataset, DataError, load, synthetic
+from counterflow.description import Description
+from counterflow.files import load as network_of
+from counterflow.planner import plan
+from counterflow.tokens import Kind
+from golden.models import IntegerModel, Part, codes
+from golden.start import initial_states
+
+Round = Callable[[int], float]
+"""Trains that many samples and returns the seconds it took."""
+
+ROUNDS = 7
+SECONDS = 0.5  # that one round of one contender is meant to take
+
+
+@dataclass
+class Contender:
+    """Something that trains, and the speeds measured, in samples a second."""
+
+    name: str
+    run: Round
+    samples: int = 0
+    speeds: list[float] = field(default_factory=list)
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.speeds)
+
+    def prepare(self) -> None:
+        """Warm up and find out how many samples make a round."""
+        self.run(200)
+        self.samples = max(200, int(1000 * SECONDS / self.run(1000)))
+
+    def measure(self) -> None:
+        self.speeds.append(self.samples / self.run(self.samples))
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Speeds of the golden model and of each way to train with PyTorch."""
+
+    network: str
+    golden: Contender
+    torch: tuple[Contender, ...]
+    versions: str
+
+    @property
+    def fastest(self) -> Contender:
+        """The fastest of PyTorch's ways."""
+        return max(self.torch, key=lambda contender: contender.median)
+
+    @property
+    def ratio(self) -> float:
+        """Median over the rounds of golden's speed over that of PyTorch's fastest way."""
+        pairs = zip(self.golden.speeds, self.fastest.speeds, strict=True)
+        return statistics.median(one / other for one, other in pairs)
+
+
+def benchmark(description: Description, rounds: int = ROUNDS) -> Benchmark:
+    """Measure both; `ValueError` if PyTorch is missing."""
+    try:
+        import torch
+    except ImportError as error:
+        raise ValueError(
+            "PyTorch is missing: pip install 'counterflow[bench]' brings it."
+        ) from error
+    torch.set_num_threads(1)
+    data = _samples(description)
+    golden = Contender("golden, int", _golden(description, data))
+    options: list[dict[str, bool]] = [{}, {"foreach": True}, {"fused": True}]
+    contenders = [
+        Contender(
+            f"PyTorch{''.join(f', {name}' for name in option)}", _torch(description, data, option)
+        )
+        for option in options
+    ]
+    for contender in (golden, *contenders):
+        contender.prepare()
+    for _ in range(rounds):
+        for contender in (golden, *contenders):
+            contender.measure()
+    versions = f"PyTorch {torch.__version__}, NumPy {np.__version__}, {_processor()}"
+    return Benchmark(description.name, golden, tuple(contenders), versions)
+
+
+def _samples(description: Description) -> Dataset:
+    """The network's data set, or synthetic samples of its shape where that is not at hand."""
+    try:
+        return load(description.dataset)
+    except DataError:
+        return synthetic(description.inputs, description.classes, 10_000, seed=1)
+
+
+def _golden(description: Description, data: Dataset) -> Round:
+    schedule = plan(description).schedule
+    states = initial_states(description, schedule, description.recipe.seed)
+    model = IntegerModel(description, schedule, states)
+    part = Part(codes(data.train_x, data.pixel_max, description.formats.input), data.train_y)
+
+    def run(count: int) -> float:
+        kinds = np.full(count, Kind.TRAIN, np.uint8)
+        indices = np.arange(count) % len(part)
+        began = time.perf_counter()
+        model.run(kinds, indices, part)
+        return time.perf_counter() - began
+
+    return run
+
+
+def _torch(description: Description, data: Dataset, options: dict[str, bool]) -> Round:
+    import torch
+
+    torch.manual_seed(description.recipe.seed)
+    layers: list[Any] = []
+    widths = description.widths
+    for index, layer in enumerate(description.layers):
+        layers.append(torch.nn.Linear(widths[index], widths[index + 1]))
+        if layer.activation == "relu":
+            layers.append(torch.nn.ReLU())
+    network, criterion = torch.nn.Sequential(*layers), torch.nn.CrossEntropyLoss()
+    rate, momentum = description.recipe.learning_rate, description.recipe.momentum
+    optimizer = torch.optim.SGD(network.parameters(), lr=rate, momentum=momentum, **options)
+    samples = torch.from_numpy(data.train_x.astype(np.float32) / data.pixel_max).unsqueeze(1)
+    labels = torch.from_numpy(data.train_y.astype(np.int64)).unsqueeze(1)
+
+    def run(count: int) -> float:
+        began = time.perf_counter()
+        for index in range(count):
+            at = index % len(samples)
+            optimizer.zero_grad()
+            criterion(network(samples[at]), labels[at]).backward()
+            optimizer.step()
+        return time.perf_counter() - began
+
+    return run
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            names = [
+                line.split(":", 1)[1].strip() for line in file if line.startswith("model name")
+            ]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``python -m golden.benchmark``; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m golden.benchmark")
+    parser.add_argument("--network", default="mnist", help="name or TOML file (default: mnist)")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="of each contender (default: 7)")
+    options = parser.parse_args(arguments)
+    try:
+        result = benchmark(network_of(options.network), max(1, options.rounds))
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{result.network}: training samples a second at batch size one, one thread each")
+    for contender in (result.golden, *result.torch):
+        low, high = min(contender.speeds), max(contender.speeds)
+        print(f"{contender.name:16} {contender.median:9,.0f}   ({low:,.0f} to {high:,.0f})")
+    print(f"golden is {result.ratio:.1f} times as fast as {result.fastest.name}")
+    print(f"median of {len(result.golden.speeds)} interleaved rounds; {result.versions}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
