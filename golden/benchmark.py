@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from counterflow.data import Dataset, DataError, load, synthetic
+from counterflow.data import DataError, Dataset, load, synthetic
 from counterflow.description import Description
 from counterflow.files import load as network_of
 from counterflow.planner import plan
@@ -86,6 +86,7 @@ def benchmark(description: Description, rounds: int = ROUNDS) -> Benchmark:
             "PyTorch is missing: pip install 'counterflow[bench]' brings it."
         ) from error
     torch.set_num_threads(1)
+    torch.set_flush_denormal(True)  # velocities that decay to nothing would slow it down
     data = _samples(description)
     golden = Contender("golden, int", _golden(description, data))
     options: list[dict[str, bool]] = [{}, {"foreach": True}, {"fused": True}]

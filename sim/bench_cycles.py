@@ -17,10 +17,11 @@ from counterflow.tokens import Kind
 from golden.chain import Chain
 from golden.start import initial_chain
 from golden.trace import Trace
-from sim.bench_top import FEED_TOKENS, record_words
+from sim.bench_top import FEED_TOKENS
 from sim.compare import Layout, locate
 from sim.host import Host
 from sim.job import Found, Job, job_of_environment, store
+from sim.recorder import recorded
 
 TAIL_SLOTS = 3  # slots that a run goes on after the last event, in which nothing may happen
 
@@ -80,22 +81,12 @@ class CycleBench:
         await FallingEdge(self.dut.clk)
         first = self.trace.base
         rows = self.trace.take(first + cycles)
-        expected, found = self.layout.to_bits(rows), self._recorded(cycles)
+        expected, found = self.layout.to_bits(rows), recorded(self.dut, self.layout, cycles)
         self.found.cycles += cycles
         self.found.compared += expected.shape[0] * len(self.layout.fields)
         if not np.array_equal(expected, found):
             self._differ(first, expected, found)
         self._observe(first, found)
-
-    def _recorded(self, cycles: int) -> NDArray[np.uint8]:
-        """The record of the last `cycles` cycles as bits, lowest first."""
-        parts = []
-        for index in reversed(range(record_words(self.layout.bits))):
-            memory = getattr(self.dut, f"record_{index}")
-            text = "".join(str(memory[row].value) for row in range(cycles))
-            parts.append(np.frombuffer(text.encode(), np.uint8).reshape(cycles, -1))
-        bits = np.concatenate(parts, axis=1)[:, ::-1] - ord("0")
-        return bits
 
     def _differ(self, first: int, expected: NDArray[np.uint8], found: NDArray[np.uint8]) -> None:
         differences = self.layout.differences(expected, found)

@@ -40,8 +40,8 @@ class BenchTop(wiring.Component):
     Members: ``tokens`` and ``samples`` in: how many of each the feeder may have sent in all;
     ``recording`` in; ``cycle`` out: cycles recorded; ``sample_gate``, ``label_gate``,
     ``prediction_gate`` in: low stalls that stream; ``request``, ``response`` as the chain's;
-    ``predictions`` as the chain's, always taken while its gate is high; ``products``,
-    ``stalls`` out: the units' counters, summed.
+    ``prediction``, ``predicted`` out: what leaves and when; ``tokens_sent`` out; ``products`` out:
+    the units' counters, summed.
     """
 
     def __init__(self, *, plan: Plan, depth: int) -> None:
@@ -61,6 +61,7 @@ class BenchTop(wiring.Component):
                 "response": Out(Response),
                 "prediction": Out(len(self.chain.predictions.payload.as_value())),
                 "predicted": Out(1),
+                "tokens_sent": Out(COUNT_BITS),
                 "products": Out(48),
             }
         )
@@ -114,7 +115,7 @@ class BenchTop(wiring.Component):
             shape=LABEL_BITS + 2, depth=FEED_TOKENS, init=[]
         )
         read = memory.read_port(domain="comb")
-        sent = Signal(COUNT_BITS)
+        sent = self.tokens_sent
         m.d.comb += [
             read.addr.eq(sent[: (FEED_TOKENS - 1).bit_length()]),
             target.payload.eq(read.data),

@@ -21,7 +21,9 @@ JOB_VARIABLE = "COUNTERFLOW_JOB"
 class Job:
     """One simulation: `tokens` over `samples` (input format, [N, inputs]) and `labels` [N].
 
-    ``stalls`` names a pattern of `sim.stalls` for each gate (samples, labels, predictions).
+    ``depth`` is the record's, in cycles.  For `sim.bench_order`: ``scenario``; ``stalls``, a pattern
+    of `sim.stalls` for each gate (samples, labels, predictions); ``lengths`` of the samples of all
+    tokens where some are spoilt; ``interrupt``, the cycle of a reset.
     """
 
     description: Description
@@ -30,7 +32,10 @@ class Job:
     labels: NDArray[np.uint8]
     seed: int
     depth: int
+    scenario: str = "stalls"
     stalls: tuple[str, str, str] = ("none", "none", "none")
+    lengths: tuple[int, ...] = ()
+    interrupt: int = 0
     progress: Path | None = None
     slots_shown: int = 24
 

@@ -2,14 +2,146 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
 from counterflow.commands import options
+from counterflow.commands.display import Display, percent, table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.table import Table
+
+    from golden.compare import Row
+
+NOISE = 0.005  # smaller differences of accuracy say nothing
+NAMES = {
+    ("sequential", "none"): "sequential, no delay",
+    ("pipelined", "none"): "pipelined, plain",
+    ("pipelined", "lwpv"): "pipelined, lwpv",
+    ("pipelined", "sc"): "pipelined, sc",
+    ("pipelined", "lwpv+sc"): "pipelined, lwpv+sc",
+}
 
 
 @click.command()
 @options.network
-@options.display
-def compare(net: str, as_json: bool, quiet: bool) -> None:
-    """Train NET with every mitigation."""
-    raise ValueError("not yet")
+@click.option(
+    "--seeds", type=options.COUNT, default=5, show_default=True, help="Seeds, counted from --seed."
+)
+@click.option("--epochs", type=options.COUNT, help="Epochs to train [default: the recipe's].")
+@click.option("--samples", type=options.COUNT, help="Samples an epoch [default: all].")
+@click.option(
+    "--model",
+    type=click.Choice(["integer", "float"]),
+    default="integer",
+    show_default=True,
+    help="The hardware's integers, or float64 under the same schedule.",
+)
+@options.data
+@options.seed
+@options.output(folder="Folder for comparison.json and the description.")
+def compare(
+    net: str,
+    seeds: int,
+    epochs: int | None,
+    samples: int | None,
+    model: str,
+    data: Path | None,
+    seed: int | None,
+    as_json: bool,
+    quiet: bool,
+    out: Path | None,
+) -> None:
+    """Train NET with and without what makes up for stale weights.
+
+    Each seed gives every method the same initial weights and the same order of samples. "Recovered"
+    is the share of what plain pipelining loses against sequential training that a mitigation brings
+    back; the deeper the network and the higher its momentum, the more there is to lose.
+
+    \b
+    Examples:
+        counterflow compare deep-digits
+        counterflow compare digits --seeds 3 --epochs 5
+    """
+    from counterflow import provenance
+    from counterflow.files import load
+    from counterflow.planner import plan
+    from counterflow.training_data import training_data
+
+    display = Display(as_json=as_json, quiet=quiet)
+    description = load(net)
+    dataset = training_data(description, data)
+    plan(description)  # refuses what cannot be, before what takes long to import
+    first = description.recipe.seed if seed is None else seed
+    from golden.compare import compare_mitigations
+
+    with display.progress("Trainings") as on_progress:
+        rows = compare_mitigations(
+            description,
+            dataset,
+            seeds=range(first, first + seeds),
+            epochs=epochs,
+            limit=samples,
+            model="float" if model == "float" else "integer",
+            on_progress=on_progress,
+        )
+    answer = compare_json(rows)
+    display.show(compare_table(rows, description.name))
+    if out is not None:
+        files = [
+            provenance.write_json(out / "comparison.json", answer),
+            *provenance.record(
+                out,
+                description,
+                seed=first,
+                command=options.command_line(),
+                dataset_sha256=dataset.sha256,
+            ),
+        ]
+        display.files(files)
+    display.result(answer)
+
+
+def recovered(rows: Sequence[Row], row: Row) -> float | None:
+    """Share of what plain pipelining loses that `row` brings back; None where it loses nothing."""
+    means = {(one.method.scheme, one.method.mitigation): one.mean for one in rows}
+    best, plain = means[("sequential", "none")], means[("pipelined", "none")]
+    return (row.mean - plain) / (best - plain) if best - plain > NOISE else None
+
+
+def compare_json(rows: Sequence[Row]) -> dict[str, object]:
+    """Accuracies of every method, one for each seed."""
+    return {
+        "methods": [
+            {
+                **asdict(row.method),
+                "mean": row.mean,
+                "sd": row.sd,
+                "recovered": recovered(rows, row),
+                "accuracies": list(row.accuracies),
+            }
+            for row in rows
+        ]
+    }
+
+
+def compare_table(rows: Sequence[Row], name: str) -> Table:
+    """Mean, spread and every seed's accuracy."""
+    title = f"{name}: accuracy on the test set, {len(rows[0].accuracies)} seeds"
+    made = table("method", "mean", "sd", "recovered", "each seed, %", title=title)
+    for row in rows:
+        key = (row.method.scheme, row.method.mitigation)
+        mitigated = row.method.mitigation != "none"
+        made.add_row(
+            NAMES.get(key, str(row.method)),
+            percent(row.mean, 2),
+            f"{100 * row.sd:.2f}",
+            percent(recovered(rows, row), 0) if mitigated else "",
+            " ".join(f"{100 * one:.1f}" for one in row.accuracies),
+        )
+    return made

@@ -21,7 +21,7 @@ class Writable(click.Path):
     """A path where something can be written, checked before any work is done for it."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        path: Path = super().convert(value, param, ctx)
+        path = Path(super().convert(value, param, ctx))  # type: ignore[arg-type]
         place = path if self.dir_okay else path.parent
         while not place.exists() and place != place.parent:
             place = place.parent

@@ -1,0 +1,164 @@
+"""A cocotb simulation of a planned design against the golden model, from data set to report."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from counterflow.data import Dataset, epoch_order, quantise
+from counterflow.description import Description
+from counterflow.planner import Plan
+from counterflow.reports import SimulationReport
+from counterflow.tokens import epoch
+from hw.verilog import component_verilog
+from sim import simulator as tool
+from sim.bench_top import BenchTop
+from sim.job import Found, Job, load_found, store
+
+TOP = "bench_top"
+RECORD_CYCLES = 1024
+
+Progress = Callable[[int, int], None]
+
+
+def record_depth(plan: Plan) -> int:
+    """Cycles that the record holds: whole slots, about RECORD_CYCLES of them."""
+    interval = plan.schedule.interval
+    return max(1, RECORD_CYCLES // interval) * interval
+
+
+def bench_verilog(plan: Plan) -> str:
+    """Verilog of the bench's top level around the chain."""
+    return component_verilog(BenchTop(plan=plan, depth=record_depth(plan)), TOP)
+
+
+def run_job(
+    verilog: str,
+    job: Job,
+    module: str = "sim.bench_cycles",
+    *,
+    simulator: str = "verilator",
+    waves: Path | None = None,
+    log: Path | None = None,
+) -> Found:
+    """Build `verilog` (once), run a bench on it, and return what it found.
+
+    ``waves``: where to put the waveforms; ``log``: where to keep the simulator's output.
+    """
+    folder = tool.build(verilog, TOP, simulator, waves is not None)
+    with tempfile.TemporaryDirectory(prefix="counterflow-") as scratch:
+        path = Path(scratch) / "job"
+        store(job, path)
+        try:
+            tool.run(
+                folder,
+                TOP,
+                module,
+                simulator,
+                waves is not None,
+                log=Path(scratch) / "run.log",
+                COUNTERFLOW_JOB=str(path),
+            )
+            return load_found(path)
+        finally:
+            if log is not None:
+                with contextlib.suppress(OSError):
+                    shutil.copy(Path(scratch) / "run.log", log)
+            if waves is not None:
+                for dump in [
+                    *Path(scratch).glob("*.vcd"),
+                    *folder.glob("*.vcd"),
+                    *folder.glob("*.fst"),
+                ]:
+                    shutil.copy(dump, waves / dump.name)
+
+
+def quantised(description: Description, dataset: Dataset) -> np.ndarray:
+    """The training samples in the network's input format."""
+    number = description.formats.input
+    return quantise(dataset.train_x, dataset.pixel_max, number.bits, number.frac)
+
+
+def simulate(
+    plan: Plan,
+    dataset: Dataset,
+    *,
+    seed: int,
+    samples: int,
+    out: Path | None = None,
+    waves: bool = False,
+    simulator: str = "verilator",
+    on_progress: Progress | None = None,
+) -> SimulationReport:
+    """Train on `samples` samples in the generated hardware, comparing every cycle with golden.
+
+    The order is that of the recipe's first epoch under `seed`; the run ends with an empty chain.
+    """
+    began = time.monotonic()
+    description = plan.description
+    tool.check(simulator)
+    order = epoch_order(len(dataset.train_x), seed, 0)[:samples]
+    tokens = tuple(epoch(description.recipe, order, plan.schedule.delay))
+    with tempfile.TemporaryDirectory(prefix="counterflow-") as scratch:
+        progress = Path(scratch) / "progress"
+        job = Job(
+            description=description,
+            tokens=tokens,
+            samples=quantised(description, dataset),
+            labels=dataset.train_y,
+            seed=seed,
+            depth=record_depth(plan),
+            progress=progress if on_progress else None,
+        )
+        with _watched(progress, on_progress):
+            found = run_job(
+                bench_verilog(plan),
+                job,
+                simulator=simulator,
+                waves=out if waves else None,
+                log=None if out is None else out / "simulation.log",
+            )
+    return SimulationReport(
+        cycles=found.cycles,
+        samples=len(order),
+        compared=found.compared,
+        mismatches=found.mismatches,
+        utilisation_planned=plan.schedule.utilisation,
+        utilisation_measured=found.utilisation,
+        first_divergence=found.first_divergence,
+        seconds=time.monotonic() - began,
+        losses=found.losses,
+        golden_losses=found.golden_losses,
+        correct=found.correct,
+        slots=found.slots,
+    )
+
+
+@contextlib.contextmanager
+def _watched(path: Path, on_progress: Progress | None) -> Iterator[None]:
+    """Report what the bench writes to `path` while it runs in another process."""
+    if on_progress is None:
+        yield
+        return
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.2):
+            with contextlib.suppress(OSError, ValueError):
+                done, total = path.read_text().split()
+                on_progress(int(done), int(total))
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
