@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import importlib.util
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -79,8 +81,6 @@ def build(verilog: str, top: str, simulator: str = "verilator", waves: bool = Fa
     Under Verilator a bench sees what stands in module `top` itself: making every signal of the
     design public, as cocotb's runner asks by itself, costs ten times the build and half the speed.
     """
-    from cocotb_tools.runner import VerilatorControlFile, get_runner
-
     check(simulator)
     # Amaranth's Verilog is full of harmless width differences; everything else stays fatal.
     arguments = (
@@ -99,8 +99,27 @@ def build(verilog: str, top: str, simulator: str = "verilator", waves: bool = Fa
     )
     key = hashlib.sha256(f"{arguments} {waves} {top}\n{verilog}".encode()).hexdigest()[:16]
     folder = cache_folder() / f"{top}-{simulator}-{key}"
-    if (folder / "built").exists():
-        return folder
+    with _alone(folder):
+        if not (folder / "built").exists():
+            _build(folder, verilog, top, simulator, waves, arguments)
+    return folder
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other processes from building into `folder` at the same time."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _build(
+    folder: Path, verilog: str, top: str, simulator: str, waves: bool, arguments: list[str]
+) -> None:
+    """Build into a fresh `folder`; the file ``built`` says that it is whole."""
+    from cocotb_tools.runner import VerilatorControlFile, get_runner
+
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     source = folder / f"{top}.v"
@@ -110,6 +129,8 @@ def build(verilog: str, top: str, simulator: str = "verilator", waves: bool = Fa
         control = folder / "public.vlt"
         control.write_text(f'`verilator_config\npublic_flat_rw -module "{top}" -var "*"\n')
         sources.insert(0, VerilatorControlFile(control))
+        if not waves:
+            _lend_runtime(folder)
     with environment():
         runner = get_runner(simulator)
         with _quiet(folder / "build.log"):
@@ -127,8 +148,35 @@ def build(verilog: str, top: str, simulator: str = "verilator", waves: bool = Fa
                 raise SimulationError(
                     f"{simulator} could not build {top}; see {folder / 'build.log'}"
                 ) from error
+    if simulator == "verilator" and not waves:
+        _keep_runtime(folder)
     (folder / "built").touch()
-    return folder
+
+
+def _runtime_folder() -> Path:
+    """Where compiled parts of Verilator's own runtime are kept, the same for every model."""
+    stamp = f"{verilator_root()} {verilator_root().stat().st_mtime_ns} {MAKE_FLAGS}"
+    return cache_folder() / f"runtime-{hashlib.sha256(stamp.encode()).hexdigest()[:16]}"
+
+
+def _lend_runtime(folder: Path) -> None:
+    """Give a build the compiled runtime of an earlier one, a third of its time."""
+    for part in _runtime_folder().glob("verilated*"):
+        shutil.copy(part, folder / part.name)
+
+
+def _keep_runtime(folder: Path) -> None:
+    """Keep a build's compiled runtime for later ones; several builds may do so at once."""
+    kept = _runtime_folder()
+    if kept.exists():
+        return
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(dir=kept.parent))
+    for part in [*folder.glob("verilated*.o"), *folder.glob("verilated*.d")]:
+        shutil.copy(part, scratch / part.name)
+    with contextlib.suppress(OSError):  # another build was first
+        scratch.rename(kept)
+    shutil.rmtree(scratch, ignore_errors=True)
 
 
 def run(

@@ -1,16 +1,22 @@
-"""Register accesses that load a unit's state or read it back, and what the answers mean."""
+"""Register accesses that load a unit's state or read it back, and what the answers mean.
+
+They come as lists of `Transfer` and as tables, one access a row, which whole networks want.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from counterflow.registers import WORD_BITS, UnitRegister
+from counterflow.registers import NODE_BITS, REGISTER_BITS, WORD_BITS, UnitRegister
 from counterflow.schedule import Stage
 from golden.dense import DenseState
+
+Integers = NDArray[np.int64]
+Words = NDArray[np.uint64]
 
 
 class Transfer(NamedTuple):
@@ -24,61 +30,91 @@ class Transfer(NamedTuple):
 
 def load_accesses(stage: Stage, state: DenseState) -> list[Transfer]:
     """Write weights, biases and generator of one unit."""
-    tiling, node = stage.tiling, stage.index + 1
-    accesses = [Transfer(True, node, UnitRegister.GENERATOR, state.generator)]
-    weights = zip(tiling.in_tiles(state.weight), tiling.in_tiles(state.velocity), strict=True)
-    biases = zip(tiling.in_rows(state.bias), tiling.in_rows(state.bias_velocity), strict=True)
-    for store, words in ((UnitRegister.STORE, weights), (UnitRegister.STORE_BIAS, biases)):
-        for address, (weight, velocity) in enumerate(words):
-            missing = tiling.lane_count - len(weight)
-            for w, v in zip([*weight, *[0] * missing], [*velocity, *[0] * missing], strict=True):
-                accesses.append(Transfer(True, node, UnitRegister.WEIGHT, int(w)))
-                accesses.append(Transfer(True, node, UnitRegister.VELOCITY, int(v)))
-            accesses.append(Transfer(True, node, store, address))
-    return accesses
+    return _listed(load_table(stage, state))
 
 
 def read_accesses(stage: Stage) -> list[Transfer]:
     """Read weights, biases and generator of one unit."""
+    return _listed(read_table(stage))
+
+
+def load_table(stage: Stage, state: DenseState) -> Integers:
+    """As `load_accesses`; shape [accesses, 4], columns as `Transfer`."""
     tiling, node = stage.tiling, stage.index + 1
-    accesses = [Transfer(False, node, UnitRegister.GENERATOR, 0)]
+    parts = [_row(True, node, UnitRegister.GENERATOR, state.generator)]
+    for store, weight, velocity in (
+        (UnitRegister.STORE, tiling.in_tiles(state.weight), tiling.in_tiles(state.velocity)),
+        (UnitRegister.STORE_BIAS, tiling.in_rows(state.bias), tiling.in_rows(state.bias_velocity)),
+    ):
+        words, lanes = weight.shape  # the rest of a shift register behind biases is filled up
+        table = _pair_table(True, node, words, tiling.lane_count, fetches=0)
+        table[:, 0 : 2 * lanes : 2, 3], table[:, 1 : 2 * lanes : 2, 3] = weight, velocity
+        table[:, -1, 2], table[:, -1, 3] = store, np.arange(words)
+        parts.append(table.reshape(-1, 4))
+    return np.concatenate(parts)
+
+
+def read_table(stage: Stage) -> Integers:
+    """As `read_accesses`; shape [accesses, 4], columns as `Transfer`."""
+    tiling, node = stage.tiling, stage.index + 1
+    parts = [_row(False, node, UnitRegister.GENERATOR, 0)]
     for fetch, words, lanes in (
         (UnitRegister.FETCH, tiling.tiles, tiling.lane_count),
         (UnitRegister.FETCH_BIAS, tiling.rows, tiling.lanes.outputs),
     ):
-        for address in range(words):
-            accesses.append(Transfer(True, node, fetch, address))
-            for _ in range(lanes):
-                accesses.append(Transfer(False, node, UnitRegister.WEIGHT, 0))
-                accesses.append(Transfer(False, node, UnitRegister.VELOCITY, 0))
-    return accesses
+        table = _pair_table(False, node, words, lanes, fetches=1)
+        table[:, 0, 0], table[:, 0, 2], table[:, 0, 3] = True, fetch, np.arange(words)
+        parts.append(table.reshape(-1, 4))
+    return np.concatenate(parts)
 
 
-def decode(stage: Stage, words: Sequence[int]) -> DenseState:
+def packed(table: Integers) -> Words:
+    """The requests of a table as `hw.chain.Request` lays them out, write lowest."""
+    write, node, register, data = table.T.astype(np.uint64)
+    shifts = np.cumsum([1, NODE_BITS, REGISTER_BITS]).astype(np.uint64)
+    low = np.uint64((1 << WORD_BITS) - 1)
+    return write | node << shifts[0] | register << shifts[1] | (data & low) << shifts[2]
+
+
+def decode(stage: Stage, words: Sequence[int] | Integers) -> DenseState:
     """The state in the responses to `read_accesses`."""
-    tiling = stage.tiling
-    answers = iter(words)
-    generator = next(answers)
-    weight, velocity = _pairs(answers, tiling.tiles, tiling.lane_count)
-    bias, bias_velocity = _pairs(answers, tiling.rows, tiling.lanes.outputs)
+    tiling, answers = stage.tiling, np.asarray(words, np.int64)
+    pairs = 1 + tiling.tiles * (1 + 2 * tiling.lane_count)
+    weight, velocity = _pairs(answers[1:pairs], tiling.tiles)
+    bias, bias_velocity = _pairs(answers[pairs:], tiling.rows)
     outputs = tiling.outputs
     return DenseState(
         tiling.from_tiles(weight),
         tiling.from_tiles(velocity),
         bias.reshape(-1)[:outputs],
         bias_velocity.reshape(-1)[:outputs],
-        generator,
+        int(answers[0]),
     )
 
 
-def _pairs(
-    answers: Iterator[int], words: int, lanes: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    found = np.zeros((words, lanes, 2), np.int64)
-    for word in range(words):
-        next(answers)  # the fetch's own response
-        for lane in range(lanes):
-            found[word, lane] = next(answers), next(answers)
+def _row(write: bool, node: int, register: int, data: int) -> Integers:
+    return np.array([[write, node, register, data]], np.int64)
+
+
+def _pair_table(write: bool, node: int, words: int, lanes: int, fetches: int) -> Integers:
+    """Accesses to WEIGHT and VELOCITY of `lanes` lanes for each word, and a row before or behind.
+
+    With `fetches` of 1 the free row is the first one, else the last.
+    """
+    table = np.zeros((words, 2 * lanes + 1, 4), np.int64)
+    table[:, :, 0], table[:, :, 1] = write, node
+    first = fetches
+    table[:, first : first + 2 * lanes : 2, 2] = UnitRegister.WEIGHT
+    table[:, first + 1 : first + 2 * lanes : 2, 2] = UnitRegister.VELOCITY
+    return table
+
+
+def _pairs(answers: Integers, words: int) -> tuple[Integers, Integers]:
+    """(weights, velocities) [words, lanes]: behind each fetch's own response, signed."""
     half = 1 << (WORD_BITS - 1)
-    found = (found + half) % (1 << WORD_BITS) - half
-    return found[:, :, 0], found[:, :, 1]
+    found = (answers.reshape(words, -1)[:, 1:] + half) % (1 << WORD_BITS) - half
+    return found[:, 0::2], found[:, 1::2]
+
+
+def _listed(table: Integers) -> list[Transfer]:
+    return [Transfer(bool(write), *rest) for write, *rest in table.tolist()]

@@ -136,6 +136,8 @@ WRONG_VALUES = [
     ("layers.1.outputs", 1, ["last layer", "1 outputs", "2 to 256"]),
     ("layers.1.outputs", 257, ["last layer", "257 outputs", "2 to 256"]),
     ("layers.1.formats.activation", "u8.4", ["last layer", "formats.logit"]),
+    ("layers.1.formats.error", "s8.7", ["last layer", "error", "s8.7", "two bits above"]),
+    ("formats.error", "s8.8", ["last layer", "error", "s8.8", "at least two bits above"]),
     ("fold.lanes", [ONE_LANE], ["fold.lanes", "1 entries", "2 layers"]),
 ]
 
@@ -193,6 +195,7 @@ WRONG_DESIGNS = [
         ["layers[0]", "drops 18 + 26 bits", "has 32", "now 2^-20", "velocity more fraction bits"],
     ),
     ("recipe", {"learning_rate": 2.0**-40}, ["layers[0]", "the update", "2^-40"]),
+    ("recipe", {"learning_rate": 2.0**-60}, ["layers[0]", "the update", "2^-60"]),
     # folds that do not fit: planner and schedule
     ("fold.multipliers", 1, ["fold.multipliers is 1", "sample needs at least 2"]),
     ("fold.interval", 3, ["fold.interval is 3", "sample needs at least"]),
@@ -201,6 +204,11 @@ WRONG_DESIGNS = [
         "fold",
         {"multipliers": 2, "interval": 30},
         ["2 multipliers", "at most 30", "raise the multipliers or the interval"],
+    ),
+    (
+        "fold",
+        {"lanes": [ONE_LANE, ONE_LANE], "interval": 30},
+        ["fold.lanes", "at most 30", "more lanes or raise the interval"],
     ),
     (
         "fold.lanes",
@@ -225,6 +233,12 @@ def test_message_of_the_planner(path: str, value: object, words: list[str]) -> N
     for word in words:
         assert word in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_accumulators_wider_than_the_model() -> None:
+    fields = changed("formats", {"operand": "s32.18", "weight": "s32.18", "input": "u32.8"})
+    with pytest.raises(ValueError, match=r"layers\[0\]: .* use (narrower|fewer)"):
+        plan(Description.model_validate(fields))
 
 
 def test_update_wider_than_the_model() -> None:
