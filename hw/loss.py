@@ -11,7 +11,7 @@ over its n classes, one step a cycle:
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, C, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.memory import Memory
@@ -163,7 +163,7 @@ class Loss(wiring.Component):
         s2_exponent = Signal(numbers.loss.bits)
         m.d.sync += s2_exponent.eq(scaled + Mux(summing, 0, self.logarithm))
         part, whole = s2_exponent[:LOG_FRAC], s2_exponent[LOG_FRAC:]
-        table = Array(C(entry, EXP_FRAC + 1) for entry in EXP2)[part]
+        table = self._table(m, "exponentials", EXP2, EXP_FRAC + 1, part)
         s3_power = Signal(EXP_FRAC + 1)
         for amount in range(EXP_FRAC + 1):
             with m.If(whole == amount):
@@ -171,6 +171,16 @@ class Loss(wiring.Component):
         with m.If(whole > EXP_FRAC):
             m.d.sync += s3_power.eq(0)
         return s2_exponent, s3_power
+
+    @staticmethod
+    def _table(m: Module, name: str, entries: tuple[int, ...], bits: int, index: Value) -> Value:
+        """The entry that `index` names, of a read-only memory."""
+        table = Memory(shape=bits, depth=len(entries), init=entries)
+        m.submodules[name] = table
+        read = table.read_port(domain="comb")
+        m.d.comb += read.addr.eq(index)
+        value: Value = read.data
+        return value
 
     def _sum(self, m: Module, power: Value) -> None:
         """Sum the powers of the first pass; its logarithm two steps after the last."""
@@ -185,7 +195,7 @@ class Loss(wiring.Component):
             for top in range(EXP_FRAC, bits):
                 with m.If(total[top:] == 1):
                     m.d.sync += [place.eq(top - EXP_FRAC), mantissa.eq(total >> (top - LOG_FRAC))]
-        entry = Array(C(value, LOG_FRAC + 1) for value in LOG2)[mantissa]
+        entry = self._table(m, "logarithms", LOG2, LOG_FRAC + 1, mantissa)
         with m.If(self.step == n + 4):
             m.d.sync += self.logarithm.eq((place << LOG_FRAC) + entry)
 

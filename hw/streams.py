@@ -86,17 +86,16 @@ class Scatter(wiring.Component):
 
     def __init__(self, *, bits: int, lanes: int, count: int, depth: int, tag: int = 0) -> None:
         self.bits, self.lanes, self.count, self.depth, self.tag = bits, lanes, count, depth, tag
-        super().__init__(
-            {
-                "room": Out(1),
-                "reserve": In(1),
-                "push": In(1),
-                "word": In(bits * lanes),
-                "word_tag": In(tag),
-                "o": Out(stream.Signature(bits)),
-                "o_tag": Out(tag),
-            }
-        )
+        members: dict[str, In | Out] = {
+            "room": Out(1),
+            "reserve": In(1),
+            "push": In(1),
+            "word": In(bits * lanes),
+            "o": Out(stream.Signature(bits)),
+        }
+        if tag:  # Verilog has no signals of zero bits
+            members |= {"word_tag": In(tag), "o_tag": Out(tag)}
+        super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -111,15 +110,16 @@ class Scatter(wiring.Component):
         words = queue.r_data[: self.bits * self.lanes]
         m.d.comb += [
             self.room.eq(free != 0),
-            queue.w_data.eq(Cat(self.word, self.word_tag)),
+            queue.w_data.eq(Cat(self.word, self.word_tag) if self.tag else self.word),
             queue.w_en.eq(self.push),
             self.o.valid.eq(queue.r_rdy),
             self.o.payload.eq(words.word_select(lane, self.bits)),
-            self.o_tag.eq(queue.r_data[self.bits * self.lanes :]),
             sent.eq(self.o.valid & self.o.ready),
             done.eq(sent & (last | (lane == self.lanes - 1))),
             queue.r_en.eq(done),
         ]
+        if self.tag:
+            m.d.comb += self.o_tag.eq(queue.r_data[self.bits * self.lanes :])
         m.d.sync += free.eq(free - self.reserve + done)
         with m.If(sent):
             m.d.sync += [

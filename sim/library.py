@@ -99,5 +99,25 @@ def build_library(verilog: str, top: str) -> Path:
         scratch = Path(tempfile.mkdtemp(prefix=f"{target.name}-", dir=target.parent))
         try:
             _build(scratch, verilog, driver, top)
-            for left in ("obj_dir", "driver.cpp"):
+            scratch.rename(target)
+        except FileExistsError:  # another process was first
+            pass
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
     return target / NAME
+
+
+def _build(folder: Path, verilog: str, driver: str, top: str) -> None:
+    """Verilate and compile in `folder`, which keeps the library, the Verilog and the log."""
+    (folder / f"{top}.v").write_text(verilog, encoding="utf-8")
+    (folder / "driver.cpp").write_text(driver, encoding="utf-8")
+    command = (*VERILATE, "--top-module", top, "-MAKEFLAGS", OPTIMISE, f"{top}.v", "driver.cpp")
+    with (folder / "build.log").open("wb") as log, environment():
+        done = subprocess.run(command, cwd=folder, stdout=log, stderr=log, check=False)
+    made = folder / "obj_dir" / NAME
+    if done.returncode or not made.exists():
+        kept = folder.with_name(f"{top}-library.log")
+        shutil.copy(folder / "build.log", kept)
+        raise SimulationError(f"verilator could not build the library of {top}; see {kept}")
+    made.rename(folder / NAME)
+    shutil.rmtree(folder / "obj_dir")

@@ -17,7 +17,7 @@ from counterflow.description import Description
 from counterflow.planner import Plan
 from counterflow.reports import SimulationReport
 from counterflow.tokens import epoch
-from hw.verilog import component_verilog
+from hw.modules import convert
 from sim import simulator as tool
 from sim.bench_top import BenchTop
 from sim.job import Found, Job, load_found, store
@@ -36,7 +36,7 @@ def record_depth(plan: Plan) -> int:
 
 def bench_verilog(plan: Plan) -> str:
     """Verilog of the bench's top level around the chain."""
-    return component_verilog(BenchTop(plan=plan, depth=record_depth(plan)), TOP)
+    return convert(BenchTop(plan=plan, depth=record_depth(plan)), TOP)
 
 
 def run_job(
