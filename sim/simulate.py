@@ -47,12 +47,13 @@ def run_job(
     simulator: str = "verilator",
     waves: Path | None = None,
     log: Path | None = None,
+    quick: bool = False,
 ) -> Found:
     """Build `verilog` (once), run a bench on it, and return what it found.
 
     ``waves``: where to put the waveforms; ``log``: where to keep the simulator's output.
     """
-    folder = tool.build(verilog, TOP, simulator, waves is not None)
+    folder = tool.build(verilog, TOP, simulator, waves is not None, quick)
     with tempfile.TemporaryDirectory(prefix="counterflow-") as scratch:
         path = Path(scratch) / "job"
         store(job, path)

@@ -207,8 +207,8 @@ WRONG_DESIGNS = [
     ),
     (
         "fold",
-        {"lanes": [ONE_LANE, ONE_LANE], "interval": 30},
-        ["fold.lanes", "at most 30", "more lanes or raise the interval"],
+        {"lanes": [ONE_LANE, ONE_LANE], "interval": 29},
+        ["fold.lanes", "at most 29", "more lanes or raise the interval"],
     ),
     (
         "fold.lanes",

@@ -1,0 +1,240 @@
+"""Planted faults: single-point changes of the hardware, each found and located in its unit.
+
+A checker is worth what it catches.  Each fault changes one thing in one unit of the generated
+hardware; the bench must report it, and the first divergence must name that unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from amaranth.hdl import C, Module, Value
+
+from counterflow.data import synthetic
+from counterflow.description import Description, Fold, Lanes, Recipe
+from counterflow.description import Dense as DenseLayer
+from counterflow.formats import Rounding
+from counterflow.planner import Plan, plan
+from counterflow.tokens import Kind, Token, drained
+from hw.chain import Chain
+from hw.dense import Dense
+from hw.intake import Intake
+from hw.loss import Loss
+from hw.modules import convert
+from sim.bench_top import BenchTop
+from sim.job import Found, Job
+from sim.simulate import TOP, quantised, record_depth, run_job
+
+SAMPLES = 40
+
+
+def description() -> Description:
+    """Three units, a middle one with a neighbour on either side."""
+    return Description(
+        name="faults",
+        dataset="synthetic",
+        inputs=6,
+        layers=[
+            DenseLayer(outputs=5),
+            DenseLayer(outputs=4),
+            DenseLayer(outputs=3, activation="none"),
+        ],
+        recipe=Recipe(learning_rate=2.0**-3, momentum=0.75),
+        fold=Fold(
+            lanes=[
+                Lanes(outputs=2, inputs=3),
+                Lanes(outputs=1, inputs=2),
+                Lanes(outputs=1, inputs=1, shared=True),
+            ]
+        ),
+    )
+
+
+class SwappedOperands(Dense):
+    """x and the stashed x exchanged."""
+
+    def _inputs(self, m: Module) -> tuple[list[Value], list[Value]]:
+        x, stash = super()._inputs(m)
+        return stash, x
+
+
+class NoMask(Dense):
+    """Gradients pass where the ReLU below was shut."""
+
+    def _backward(self, m: Module, lanes: list[Any], stash: list[Value]) -> list[Value]:
+        return super()._backward(m, lanes, [C(1, 2) for _ in stash])
+
+
+class StuckRandom(Dense):
+    """The generator's state does not reach the lanes."""
+
+    def _learn(self, m: Module, lanes: list[Any], biases: list[Any]) -> list[Value]:
+        flags = super()._learn(m, lanes, biases)
+        m.d.comb += self.random.eq(0)
+        return flags
+
+
+class LearnsAlways(Dense):
+    """Every returning token is learnt from, also those that were only to be inferred."""
+
+    def _tokens(self, m: Module) -> None:
+        super()._tokens(m)
+        m.d.comb += self.learning.eq(self.returning)
+
+
+class StuckValid(Dense):
+    """Valid of the output stream stuck at one."""
+
+    def elaborate(self, platform: object) -> Module:
+        m = super().elaborate(platform)
+        m.d.comb += self.y.valid.eq(1)
+        return m
+
+
+class LateBias(Dense):
+    """The write address of the biases stuck at zero."""
+
+    def _learn(self, m: Module, lanes: list[Any], biases: list[Any]) -> list[Value]:
+        flags = super()._learn(m, lanes, biases)
+        m.d.comb += self.biases.learnt_address.eq(0)
+        return flags
+
+
+class NaiveSoftmax(Loss):
+    """The label's error is not minus the sum of the others: p - 1 instead."""
+
+    def _probability(self, m: Module, label: Value, exponent: Value, power: Value) -> Any:
+        error, loss = super()._probability(m, label, exponent, power)
+        naive = Value.cast(error) + (self.index == label)
+        return naive, loss
+
+
+class WrongKind(Intake):
+    """Inference samples enter the chain as training samples."""
+
+    def elaborate(self, platform: object) -> Module:
+        m = super().elaborate(platform)
+        m.d.comb += self.x.payload.kind.eq(Kind.TRAIN)
+        return m
+
+
+def _numbers(**changes: Any) -> Callable[[Chain], None]:
+    """A change of the middle unit's arithmetic."""
+
+    def apply(chain: Chain) -> None:
+        unit = chain.units[1]
+        unit.stage = replace(unit.stage, arithmetic=replace(unit.stage.arithmetic, **changes))
+
+    return apply
+
+
+def _more(name: str, by: int) -> Callable[[Chain], None]:
+    """The middle unit's coefficient `name` changed by `by`."""
+
+    def apply(chain: Chain) -> None:
+        numbers = chain.units[1].stage.arithmetic
+        _numbers(**{name: getattr(numbers, name) + by})(chain)
+
+    return apply
+
+
+def _delay(chain: Chain) -> None:
+    unit = chain.units[1]
+    unit.stage = replace(unit.stage, delay=unit.stage.delay - 1)
+
+
+def _threshold(chain: Chain) -> None:
+    unit = chain.units[1]
+    unit.walk.stage = replace(unit.stage, threshold=unit.stage.threshold - 1)
+
+
+def _interval(chain: Chain) -> None:
+    chain.units[1].walk.interval += 1
+
+
+def _becomes(kind: type, part: Callable[[Chain], Any]) -> Callable[[Chain], None]:
+    """One component replaced by a faulty kind of it."""
+
+    def apply(chain: Chain) -> None:
+        part(chain).__class__ = kind
+
+    return apply
+
+
+@dataclass(frozen=True)
+class Fault:
+    name: str
+    unit: str
+    apply: Callable[[Chain], None]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def middle(chain: Chain) -> Dense:
+    return chain.units[1]
+
+
+FAULTS = [
+    Fault("activation truncated", "dense1", _numbers(round_activation=Rounding.TRUNCATE)),
+    Fault("error truncated", "dense1", _numbers(round_error=Rounding.TRUNCATE)),
+    Fault("operand truncated", "dense1", _numbers(round_operand=Rounding.TRUNCATE)),
+    Fault("update to nearest", "dense1", _numbers(round_update=Rounding.NEAREST_EVEN)),
+    Fault("horizon off by one", "dense1", _more("horizon", 1)),
+    Fault("compensation off by one", "dense1", _more("compensation", 1)),
+    Fault("rate off by a factor of two", "dense1", _more("rate_shift", 1)),
+    Fault("delay off by one", "dense1", _delay),
+    Fault("slot started a word early", "dense1", _threshold),
+    Fault("interval off by one", "dense1", _interval),
+    Fault("operands swapped", "dense1", _becomes(SwappedOperands, middle)),
+    Fault("mask left out", "dense1", _becomes(NoMask, middle)),
+    Fault("random stuck", "dense1", _becomes(StuckRandom, middle)),
+    Fault("learns from inference", "dense1", _becomes(LearnsAlways, middle)),
+    Fault("valid stuck", "dense1", _becomes(StuckValid, middle)),
+    Fault("bias address stuck", "dense1", _becomes(LateBias, middle)),
+    Fault("softmax without zero sum", "loss", _becomes(NaiveSoftmax, lambda c: c.loss)),
+    Fault("kind lost", "intake", _becomes(WrongKind, lambda c: c.intake)),
+]
+
+
+def run(design: Plan, apply: Callable[[Chain], None] | None) -> Found:
+    """Simulate the design with a fault in it, against a golden model without."""
+    top = BenchTop(plan=design, depth=record_depth(design))
+    if apply is not None:
+        apply(top.chain)
+    data = synthetic(6, 3, SAMPLES, 3)
+    kinds = [Kind.INFER if index % 5 == 3 else Kind.TRAIN for index in range(SAMPLES)]
+    tokens = [Token(kind, index) for index, kind in enumerate(kinds)]
+    job = Job(
+        description=design.description,
+        tokens=tuple(drained(tokens, design.schedule.delay)),
+        samples=quantised(design.description, data),
+        labels=data.train_y.astype(np.uint8),
+        seed=4,
+        depth=record_depth(design),
+    )
+    return run_job(convert(top, TOP), job, quick=True)
+
+
+@pytest.fixture(scope="module")
+def design() -> Plan:
+    return plan(description())
+
+
+def test_hardware_without_a_fault_is_equal_in_every_cycle(design: Plan) -> None:
+    found = run(design, None)
+    assert found.mismatches == 0, found.first_divergence
+    assert found.compared > 10_000
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_fault_is_found_and_located_in_its_unit(design: Plan, fault: Fault) -> None:
+    found = run(design, fault.apply)
+    assert found.mismatches > 0
+    assert found.first_divergence is not None
+    assert f": {fault.unit}." in found.first_divergence, found.first_divergence
+    assert found.first_divergence.startswith("cycle ")

@@ -1,0 +1,251 @@
+"""The register bus answers each access once and in order; a dense unit's weights go in and out."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import pytest
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from counterflow.description import Description
+from counterflow.planner import plan
+from counterflow.registers import UnitRegister, control_word
+from counterflow.schedule import OPERANDS, PRODUCT, UPDATE, Schedule
+from counterflow.tokens import Kind
+from golden.dense import Dense as Golden
+from golden.dense import DenseState
+from hw.bus import Access, BusNode
+from hw.dense import Dense
+from sim.stalls import pattern
+from sim.streams import Taken, receive, send, simulate
+from sim.weight_transfer import Transfer, decode, load_accesses, read_accesses
+
+NODES = 3
+READ, WRITTEN, BOTH, NOWHERE = 2, 4, 7, 9
+SETTLED = OPERANDS + PRODUCT + UPDATE + 1  # from a tile's issue until its new words are stored
+
+
+class Nodes(wiring.Component):
+    """Three nodes in a row; READ gives a number of node and cycle, WRITTEN keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.nodes = [
+            BusNode(node=n, readable={READ: 32, BOTH: 32}, writable=(WRITTEN, BOTH))
+            for n in range(NODES)
+        ]
+        super().__init__({"bus_i": In(Access), "bus_o": Out(Access), "cycle": Out(16)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.d.sync += self.cycle.eq(self.cycle + 1)
+        link = self.bus_i
+        for number, node in enumerate(self.nodes):
+            m.submodules[f"node_{number}"] = node
+            m.d.comb += [
+                node.i.eq(link),
+                node.value(READ).eq(self.cycle + 1000 * number),
+                node.value(BOTH).eq(0xB0 + number),
+            ]
+            link = node.o
+        m.d.comb += self.bus_o.eq(link)
+        return m
+
+
+def put(ctx: Any, port: Any, access: Transfer | None) -> None:
+    """Set one access, or none, on a bus input."""
+    words = Transfer(False, 0, 0, 0) if access is None else access
+    data = words.data & 0xFFFFFFFF
+    ctx.set(port, {"valid": access is not None, "done": 0, **words._asdict(), "data": data})
+
+
+def test_every_access_comes_out_once_in_order_and_is_done_by_its_node_alone() -> None:
+    source = random.Random(1)
+    dut = Nodes()
+    wanted: list[Transfer | None] = []
+    for _ in range(400):
+        node, register = source.randrange(NODES + 1), source.choice((READ, WRITTEN, BOTH, NOWHERE))
+        access = Transfer(bool(source.randrange(2)), node, register, source.getrandbits(32))
+        wanted.append(access if source.random() < 0.8 else None)
+    refused = [source.random() < 0.3 for _ in wanted]
+    strobes: list[tuple[int, int, int, int]] = []
+    answers: list[tuple[int, ...]] = []
+
+    async def bench(ctx: Any) -> None:
+        outputs = [dut.bus_o.valid, dut.bus_o.done, dut.bus_o.data]
+        for cycle, access in enumerate([*wanted, *[None] * NODES]):
+            put(ctx, dut.bus_i, access)
+            for number, node in enumerate(dut.nodes):
+                if 0 <= cycle - number < len(refused):
+                    ctx.set(node.refuse, refused[cycle - number])
+                for register in (WRITTEN, BOTH):
+                    if ctx.get(node.strobe(register)):
+                        strobes.append((cycle, number, register, ctx.get(node.data)))
+            answers.append(tuple((await ctx.tick().sample(*outputs))[2:]))
+
+    simulate(dut, bench)
+    expected_strobes = []
+    for cycle, (access, refuse) in enumerate(zip(wanted, refused, strict=True)):
+        valid, done, data = answers[cycle + NODES]
+        assert valid == (access is not None)
+        if access is None:
+            continue
+        known = access.node < NODES
+        if known and access.write and access.register in (WRITTEN, BOTH):
+            assert done == (not refuse)
+            where = (cycle + access.node, access.node, access.register, access.data)
+            expected_strobes.append(where)
+        elif known and not access.write and access.register in (READ, BOTH):
+            moment = cycle + access.node  # it reads the value of the cycle in which it is there
+            value = moment + 1000 * access.node if access.register == READ else 0xB0 + access.node
+            assert (done, data) == (1, value)
+        else:
+            assert (done, data) == (0, access.data)
+    assert sorted(strobes) == sorted(expected_strobes)
+
+
+def schedule_of(shared: bool) -> Schedule:
+    """A chain whose second unit has padding in its last row and its last column."""
+    lanes = {"outputs": 3, "inputs": 2, "shared": shared}
+    description = Description.model_validate(
+        {
+            "name": "bus",
+            "inputs": 6,
+            "layers": [{"outputs": 5}, {"outputs": 4, "activation": "none"}],
+            "fold": {"lanes": [{"outputs": 1, "inputs": 1}, lanes]},
+        }
+    )
+    return plan(description).schedule
+
+
+def random_state(schedule: Schedule, seed: int) -> DenseState:
+    numbers, tiling = schedule.stages[1].arithmetic, schedule.stages[1].tiling
+    source = np.random.default_rng(seed)
+    shape = (tiling.outputs, tiling.inputs)
+    arrays = [
+        source.integers(f.min, f.max + 1, size)
+        for size in (shape, shape[:1])
+        for f in (numbers.weight, numbers.velocity)
+    ]
+    arrays[0][0, :2] = numbers.weight.min, numbers.weight.max
+    return DenseState(*arrays, generator=int(source.integers(1, 1 << 32)))
+
+
+async def access_all(ctx: Any, dut: Dense, accesses: Sequence[Transfer]) -> list[int]:
+    """Make an access every other cycle, as the chain does; the responses, which must be done."""
+    words = []
+    for access in accesses:
+        put(ctx, dut.bus_i, access)
+        await ctx.tick()
+        response = ctx.get(dut.bus_o)
+        assert response.valid
+        assert response.done, f"{access} is not done"
+        words.append(int(response.data))
+        put(ctx, dut.bus_i, None)
+        await ctx.tick()
+    return words
+
+
+def same(one: DenseState, other: DenseState) -> bool:
+    return all(
+        np.array_equal(getattr(one, field.name), getattr(other, field.name))
+        for field in fields(DenseState)
+    )
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_weights_biases_and_generator_read_back_as_they_were_loaded(shared: bool) -> None:
+    schedule = schedule_of(shared)
+    stage = schedule.stages[1]
+    dut = Dense(stage=stage, interval=schedule.interval)
+    found = []
+
+    async def bench(ctx: Any) -> None:
+        for seed in range(2):
+            state = random_state(schedule, seed)
+            await access_all(ctx, dut, load_accesses(stage, state))
+            for _ in range(2):  # reading does not wear
+                words = await access_all(ctx, dut, read_accesses(stage))
+                found.append(same(decode(stage, words), state))
+
+    simulate(dut, bench)
+    assert found == [True] * 4
+
+
+def test_settings_and_the_number_of_tiles_are_registers() -> None:
+    schedule = schedule_of(False)
+    dut = Dense(stage=schedule.stages[1], interval=schedule.interval)
+
+    async def bench(ctx: Any) -> None:
+        for predict, compensate, shift in ((True, False, 5), (False, True, 7), (False, False, 0)):
+            word = control_word(predict, compensate, shift)
+            written = Transfer(True, 2, UnitRegister.CONTROL, word)
+            read = [Transfer(False, 2, r, 0) for r in (UnitRegister.CONTROL, UnitRegister.TILES)]
+            tiles = schedule.stages[1].tiling.tiles
+            assert (await access_all(ctx, dut, [written, *read]))[1:] == [word, tiles]
+            settings = [dut.registers.predict, dut.registers.compensate, dut.registers.extra_shift]
+            assert [ctx.get(s) for s in settings] == [predict, compensate, shift]
+
+    simulate(dut, bench)
+
+
+@pytest.mark.parametrize("gap", ["none", "burst"])
+@pytest.mark.parametrize("shared", [False, True])
+def test_memory_access_is_refused_until_a_slot_has_settled_and_harms_no_slot(
+    shared: bool, gap: str
+) -> None:
+    """FETCH and STORE are tried all the time; done ones fall between slots, others do nothing."""
+    schedule = schedule_of(shared)
+    stage = schedule.stages[1]
+    state = random_state(schedule, 7)
+    dut = Dense(stage=stage, interval=schedule.interval + SETTLED + 3)
+    tokens = np.random.default_rng(1).integers(0, 1 << stage.arithmetic.x.bits, (8, 5))
+    got: list[Taken] = []
+    outcomes = set()
+    loaded = False
+
+    async def source(ctx: Any) -> None:
+        while not loaded:
+            await ctx.tick()
+        items = [{"data": int(v), "kind": Kind.INFER} for v in tokens.reshape(-1)]
+        await send(ctx, dut.x, items, pattern(gap, 1))
+
+    async def sink(ctx: Any) -> None:
+        got.extend(await receive(ctx, dut.y, 4 * len(tokens), pattern("none", 0)))
+
+    async def bus(ctx: Any) -> None:
+        nonlocal loaded
+        await access_all(ctx, dut, load_accesses(stage, state))
+        fetch = Transfer(True, 2, UnitRegister.FETCH, 0)
+        await access_all(ctx, dut, [fetch])  # so that STORE writes what is there
+        loaded, rest, since = True, SETTLED, 0
+        choice = random.Random(1)
+        for cycle in range(500):
+            tries = since > 0 and choice.random() < 0.6
+            register = choice.choice((UnitRegister.FETCH, UnitRegister.STORE))
+            put(ctx, dut.bus_i, Transfer(True, 2, register, 0) if tries else None)
+            _, _, issue, idle = await ctx.tick().sample(dut.walk.issue, dut.walk.idle)
+            if tries:
+                done = bool(ctx.get(dut.bus_o).done)
+                assert done == (idle and rest >= SETTLED), f"cycle {cycle}, {rest} of rest"
+                assert not (done and issue)
+                outcomes.add(done)
+            rest = 0 if issue else rest + 1
+            since = 0 if tries else since + 1
+        put(ctx, dut.bus_i, None)
+        while len(got) < 4 * len(tokens):
+            await ctx.tick()
+        for _ in range(SETTLED):
+            await ctx.tick()
+        assert same(decode(stage, await access_all(ctx, dut, read_accesses(stage))), state)
+
+    simulate(dut, source, sink, bus)
+    assert outcomes == {False, True}
+    golden = Golden(stage, state)
+    expected = np.concatenate([golden.forward(x, training=False) for x in tokens])
+    assert [taken.payload.data for taken in got] == expected.tolist()

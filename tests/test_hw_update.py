@@ -1,0 +1,198 @@
+"""Prediction and update of a lane equal golden's in every bit, at the cycle the schedule says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+
+from counterflow.arithmetic import RANDOM_BITS, DenseArithmetic
+from counterflow.description import Description
+from counterflow.formats import Rounding
+from counterflow.planner import plan
+from counterflow.schedule import UPDATE, Stage
+from golden.dense import Dense, DenseState, Settings
+from golden.narrow import Integers, narrow
+from hw.update import Predict, Update
+from sim.streams import respond
+
+COARSE = {"input": "u8.6", "operand": "s8.6", "error": "s8.6", "weight": "s16.14"}
+WIDE = {"input": "u16.12", "activation": "u16.10", "operand": "s16.14", "error": "s16.10"}
+CASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
+    "8 bit": ({**COARSE, "velocity": "s10.14"}, {"learning_rate": 2.0**-4}),
+    "20 bit": ({"weight": "s20.18", "velocity": "s14.18"}, {"horizon": 2}),
+    "16 by 16 bit": (
+        {**WIDE, "weight": "s24.20", "velocity": "s22.20"},
+        {"learning_rate": 2.0**-4},
+    ),
+    "no momentum": ({}, {"momentum": 0.0}),
+    "no momentum, nothing dropped": (
+        {"input": "u4.2", "error": "s6.4", "weight": "s12.10", "velocity": "s9.10"},
+        {"momentum": 0.0, "learning_rate": 2.0**-4, "rate_drops": ()},
+    ),
+    "momentum 127/128": ({}, {"momentum": 127 / 128}),
+    "momentum 4095/4096, coarse gradient": (
+        {"error": "s8.4", "velocity": "s18.18"},
+        {"momentum": 4095 / 4096, "learning_rate": 2.0**-2},
+    ),
+    "no delay": ({}, {"scheme": "sequential"}),
+}
+
+
+def stage_of(name: str, rounding: Rounding, index: int = 0) -> Stage:
+    """Unit `index` of a small network with the formats and recipe of a case."""
+    formats, recipe = CASES[name]
+    drops = [{"epoch": 1, "shift": 1}, {"epoch": 2, "shift": 3}]
+    description = Description.model_validate(
+        {
+            "name": "lane",
+            "inputs": 4,
+            "layers": [{"outputs": 3}, {"outputs": 2, "activation": "none"}],
+            "formats": formats,
+            "rounding": {"update": rounding, "operand": without_random(rounding)},
+            "recipe": {"rate_drops": drops, **recipe},
+        }
+    )
+    return plan(description).schedule.stages[index]
+
+
+def without_random(rounding: Rounding) -> Rounding:
+    """Operands are never rounded stochastically."""
+    return Rounding.NEAREST_EVEN if rounding is Rounding.STOCHASTIC else rounding
+
+
+def vectors(ranges: Sequence[tuple[int, int]], count: int, seed: int) -> list[Integers]:
+    """Columns within `ranges`: all combinations of extremes and ones, then random rows."""
+    corners = [sorted({low, high, 0, 1, max(low, -1)}) for low, high in ranges]
+    extreme = np.array(list(product(*corners)), np.int64)
+    source = np.random.default_rng(seed)
+    rows = [source.integers(low, high + 1, count) for low, high in ranges]
+    return [np.concatenate(pair) for pair in zip(extreme.T, rows, strict=True)]
+
+
+def random_words(count: int, seed: int) -> Integers:
+    """Words of a generator, every other one of a kind that rounds down or up whatever the rest."""
+    words = np.random.default_rng(seed).integers(0, 1 << RANDOM_BITS, count)
+    words[1::4], words[3::4] = 0, (1 << RANDOM_BITS) - 1
+    return words
+
+
+def gradients(numbers: DenseArithmetic) -> tuple[int, int]:
+    """The range of a weight's or a bias' gradient."""
+    largest = max(numbers.x.max, 1 << numbers.x.frac)
+    return numbers.dy.min * largest, numbers.dy.max * largest
+
+
+def updated(
+    stage: Stage, columns: list[Integers], compensate: bool, extra: int, generator_delay: int = 1
+) -> list[Integers]:
+    """(new weight, new velocity, clipped) of `hw.update.Update`, each row at its own cycle."""
+    weight, velocity, gradient, random = (column.tolist() for column in columns)
+    idle, rows = [0] * UPDATE, len(weight)
+    inputs = {
+        "weight": weight + idle,
+        "velocity": velocity + idle,
+        "gradient": gradient + idle,
+        "random": [0] * generator_delay + random + idle[generator_delay:],
+        "compensate": [compensate] * (rows + UPDATE),
+        "extra_shift": [extra] * (rows + UPDATE),
+    }
+    update = Update(numbers=stage.arithmetic)
+    seen = respond(update, inputs, ["new_weight", "new_velocity", "clipped"])
+    return list(np.array(seen[UPDATE:], np.int64).T)
+
+
+@pytest.mark.parametrize("rounding", Rounding)
+@pytest.mark.parametrize("case", CASES)
+def test_the_update_equals_golden_with_and_without_compensation_at_every_rate(
+    case: str, rounding: Rounding
+) -> None:
+    stage = stage_of(case, rounding)
+    numbers = stage.arithmetic
+    ranges = [
+        (numbers.weight.min, numbers.weight.max),
+        (numbers.velocity.min, numbers.velocity.max),
+        gradients(numbers),
+    ]
+    seen_clipped = set()
+    for compensate, extra in product((False, True), sorted({0, 1, 3, numbers.rate_span})):
+        if extra > numbers.rate_span:
+            continue
+        columns = vectors(ranges, 60, seed=extra)
+        columns.append(random_words(len(columns[0]), seed=extra))
+        golden = Dense(stage, idle_state(), Settings(compensate=compensate, extra_shift=extra))
+        expected = golden._updated(*columns)
+        found = updated(stage, columns, compensate, extra)
+        for what, wanted, column in zip(
+            ("weight", "velocity", "clipped"), expected, found, strict=True
+        ):
+            message = f"{what}, compensate {compensate}, extra shift {extra}"
+            np.testing.assert_array_equal(column, wanted, message)
+        seen_clipped |= set(found[2].tolist())
+    assert seen_clipped == {0, 1}  # vectors reach both
+
+
+def idle_state() -> DenseState:
+    nothing = np.zeros((1, 1), np.int64)
+    return DenseState(nothing, nothing, nothing[0], nothing[0], 1)
+
+
+@pytest.mark.parametrize("compensate", [False, True])
+def test_an_update_takes_its_random_bits_one_cycle_behind_the_gradient(compensate: bool) -> None:
+    """One cycle earlier or later gives other results: the comparison above would see it."""
+    stage = stage_of("20 bit", Rounding.STOCHASTIC)
+    columns = vectors([(-9, 9), (-9, 9), (-9, 9)], 100, seed=5)
+    columns.append(random_words(len(columns[0]), seed=5))
+    golden = Dense(stage, idle_state(), Settings(compensate=compensate))._updated(*columns)
+    for delay in range(3):
+        found = updated(stage, columns, compensate, 0, delay)
+        equal = all(np.array_equal(f, g) for f, g in zip(found, golden, strict=True))
+        assert equal == (delay == 1), f"{delay} cycles behind"
+
+
+@pytest.mark.parametrize("rounding", [Rounding.TRUNCATE, Rounding.NEAREST_EVEN])
+@pytest.mark.parametrize("index", [0, 1])
+@pytest.mark.parametrize("case", CASES)
+def test_prediction_equals_golden_for_weights_and_biases(
+    case: str, index: int, rounding: Rounding
+) -> None:
+    stage = stage_of(case, rounding, index)
+    numbers = stage.arithmetic
+    weight, velocity = vectors(
+        [
+            (numbers.weight.min, numbers.weight.max),
+            (numbers.velocity.min, numbers.velocity.max),
+        ],
+        150,
+        seed=index,
+    )
+    state = DenseState(weight, velocity, weight, velocity, 1)
+    predicted = Dense(stage, state)._predicted()
+    enable = np.random.default_rng(8).integers(0, 2, len(weight))
+    for target, ahead in zip((numbers.operand, numbers.bias_operand), predicted, strict=True):
+        frac, how = numbers.weight.frac, numbers.round_operand
+        current, _ = narrow(weight, frac, target, how)
+        forward, _ = narrow(np.where(enable, ahead, weight), frac, target, how)
+        inputs = {
+            "weight": [*weight.tolist(), 0],
+            "velocity": [*velocity.tolist(), 0],
+            "enable": [0, *enable.tolist()],
+        }
+        predict = Predict(numbers=numbers, target=target)
+        seen = np.array(respond(predict, inputs, ["forward", "backward"])[1:], np.int64)
+        np.testing.assert_array_equal(seen[:, 0], forward, f"forward as {target}")
+        np.testing.assert_array_equal(seen[:, 1], current, f"backward as {target}")
+
+
+def test_the_cases_cover_what_they_are_named_for() -> None:
+    stages = {case: stage_of(case, Rounding.TRUNCATE).arithmetic for case in CASES}
+    assert stages["no momentum, nothing dropped"].velocity_drop == 0
+    assert stages["no momentum"].momentum_shift == 0
+    assert stages["momentum 127/128"].momentum_shift == 7
+    assert stages["no delay"].horizon == 0
+    assert {s.velocity_drop > s.momentum_shift for s in stages.values()} == {False, True}
+    assert max(s.horizon for s in stages.values()) >= 6
+    assert {s.compensation for s in stages.values()} >= {0}
