@@ -85,22 +85,25 @@ def benchmark(description: Description, rounds: int = ROUNDS) -> Benchmark:
         raise ValueError(
             "PyTorch is missing: pip install 'counterflow[bench]' brings it."
         ) from error
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)  # velocities that decay to nothing would slow it down
     data = _samples(description)
     golden = Contender("golden, int", _golden(description, data))
     options: list[dict[str, bool]] = [{}, {"foreach": True}, {"fused": True}]
     contenders = [
-        Contender(
-            f"PyTorch{''.join(f', {name}' for name in option)}", _torch(description, data, option)
-        )
+        Contender(", ".join(["PyTorch", *option]), _torch(description, data, option))
         for option in options
     ]
-    for contender in (golden, *contenders):
-        contender.prepare()
-    for _ in range(rounds):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)  # or velocities that decay to nothing slow it down
+    try:
         for contender in (golden, *contenders):
-            contender.measure()
+            contender.prepare()
+        for _ in range(rounds):
+            for contender in (golden, *contenders):
+                contender.measure()
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(False)
     versions = f"PyTorch {torch.__version__}, NumPy {np.__version__}, {_processor()}"
     return Benchmark(description.name, golden, tuple(contenders), versions)
 

@@ -21,6 +21,7 @@ from golden.fast_words import (
     bit_xor,
     clip,
     compiled,
+    compiled_once,
     fill,
     fill_end,
     mul,
@@ -287,7 +288,7 @@ def _admit(
             store_stash(memory.stash, start + i, word(memory.stash, large[sample, i]))
 
 
-@compiled(cache=True, nogil=True)
+@compiled_once
 def run(
     memory: Memory,
     slot: int,

@@ -20,6 +20,15 @@ intrinsic: Any = numba.extending.intrinsic  # as `Any`, since its type allows pl
 compiled: Any = functools.partial(numba.njit, _nrt=False, error_model="numpy")
 """Compiles a function that makes no array, and so needs no reference counts, which are slow."""
 
+
+def compiled_once(function: Any) -> Any:
+    """As `compiled`, without the interpreter's lock, and kept for later runs where there is room."""
+    try:
+        return compiled(cache=True, nogil=True)(function)
+    except RuntimeError:  # neither this folder nor the user's can be written to
+        return compiled(nogil=True)(function)
+
+
 FILL = 16  # words that one `fill` stores; the arrays that it fills have this many to spare
 PARTS = ("weight", "velocity", "stash", "random", "hits", "sums")  # of memory, none overlapping
 

@@ -20,6 +20,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from counterflow.arithmetic import RANDOM_BITS
+from counterflow.formats import Rounding
 from counterflow.schedule import NARROW, OPERANDS, PRODUCT, SUM, UPDATE, Stage, tree_latency
 from counterflow.tokens import Kind
 from hw.bus import Access
@@ -280,8 +281,9 @@ class Dense(wiring.Component):
         walk, tiling = self.walk, self.stage.tiling
         turn = walk.issue & (walk.phase == tiling.phases - 1) & self.learning
         m.submodules.generator = generator = Generator()
+        if self.stage.arithmetic.round_update is Rounding.STOCHASTIC:
+            m.d.comb += generator.step.eq(delayed(m, turn, GRADIENT, "learn"))
         m.d.comb += [
-            generator.step.eq(delayed(m, turn, GRADIENT, "learn")),
             generator.load.eq(self.registers.generator_write),
             generator.initial.eq(self.registers.data),
             self.registers.generator.eq(generator.state),

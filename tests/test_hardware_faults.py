@@ -201,7 +201,9 @@ FAULTS = [
 ]
 
 
-def run(design: Plan, apply: Callable[[Chain], None] | None) -> Found:
+def run(
+    design: Plan, apply: Callable[[Chain], None] | None, bench: str = "sim.bench_cycles"
+) -> Found:
     """Simulate the design with a fault in it, against a golden model without."""
     top = BenchTop(plan=design, depth=record_depth(design))
     if apply is not None:
@@ -216,8 +218,9 @@ def run(design: Plan, apply: Callable[[Chain], None] | None) -> Found:
         labels=data.train_y.astype(np.uint8),
         seed=4,
         depth=record_depth(design),
+        stalls=("random", "none", "burst"),
     )
-    return run_job(convert(top, TOP), job, quick=True)
+    return run_job(convert(top, TOP), job, bench, quick=True)
 
 
 @pytest.fixture(scope="module")
@@ -238,3 +241,11 @@ def test_fault_is_found_and_located_in_its_unit(design: Plan, fault: Fault) -> N
     assert found.first_divergence is not None
     assert f": {fault.unit}." in found.first_divergence, found.first_divergence
     assert found.first_divergence.startswith("cycle ")
+
+
+def test_fault_is_found_under_stalls_too(design: Plan) -> None:
+    fault = next(f for f in FAULTS if f.name == "error truncated")
+    found = run(design, fault.apply, "sim.bench_order")
+    assert found.mismatches > 0
+    assert found.first_divergence is not None
+    assert found.first_divergence.startswith("dense")

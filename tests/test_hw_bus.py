@@ -215,6 +215,10 @@ def test_memory_access_is_refused_until_a_slot_has_settled_and_harms_no_slot(
         items = [{"data": int(v), "kind": Kind.INFER} for v in tokens.reshape(-1)]
         await send(ctx, dut.x, items, pattern(gap, 1))
 
+    async def errors(ctx: Any) -> None:
+        ctx.set(dut.dx.ready, 1)
+        await send(ctx, dut.dy, [3] * 4 * (len(tokens) - stage.delay), pattern("none", 0))
+
     async def sink(ctx: Any) -> None:
         got.extend(await receive(ctx, dut.y, 4 * len(tokens), pattern("none", 0)))
 
@@ -244,7 +248,7 @@ def test_memory_access_is_refused_until_a_slot_has_settled_and_harms_no_slot(
             await ctx.tick()
         assert same(decode(stage, await access_all(ctx, dut, read_accesses(stage))), state)
 
-    simulate(dut, source, sink, bus)
+    simulate(dut, source, errors, sink, bus, limit=4000)
     assert outcomes == {False, True}
     golden = Golden(stage, state)
     expected = np.concatenate([golden.forward(x, training=False) for x in tokens])

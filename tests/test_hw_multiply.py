@@ -79,9 +79,7 @@ def made(
 
 @pytest.mark.parametrize("first", [False, True])
 @pytest.mark.parametrize("formats", FORMATS)
-def test_three_multipliers_make_all_products_at_once(
-    formats: dict[str, str], first: bool
-) -> None:
+def test_three_multipliers_make_all_products_at_once(formats: dict[str, str], first: bool) -> None:
     numbers = numbers_of(formats, first)
     columns = operands(numbers)
     expected = products(columns, first)

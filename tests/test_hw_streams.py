@@ -78,7 +78,9 @@ def test_gather_packs_every_element_once_in_order_and_pads_with_zeros(
 @pytest.mark.parametrize(("lanes", "count"), SIZES)
 def test_gather_sends_a_word_in_the_cycle_of_its_last_element(lanes: int, count: int) -> None:
     found = [word.cycle for word in gathered(elements(count), lanes, count, ("none", "none"))]
-    ends = [n for n in range(TOKENS * count) if (n % count + 1) % lanes == 0 or (n + 1) % count == 0]
+    ends = [
+        n for n in range(TOKENS * count) if (n % count + 1) % lanes == 0 or (n + 1) % count == 0
+    ]
     assert found == ends
 
 

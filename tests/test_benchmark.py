@@ -1,0 +1,60 @@
+"""The benchmark: it measures what it says, or says in a sentence why it cannot."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from counterflow.files import load
+from golden import benchmark as module
+from golden.benchmark import Benchmark, Contender, benchmark, main
+
+
+def contender(name: str, *speeds: float) -> Contender:
+    return Contender(name, lambda count: count / 10, 100, list(speeds))
+
+
+def test_the_fastest_way_of_pytorch_counts() -> None:
+    slow, fast = contender("slow", 10, 10, 30), contender("fast", 20, 25, 20)
+    result = Benchmark("net", contender("golden", 100, 200, 120), (slow, fast), "")
+    assert result.fastest is fast
+    assert result.ratio == 6  # of 5, 8 and 6
+
+
+def test_a_round_is_timed_after_a_warm_up() -> None:
+    counts: list[int] = []
+
+    def run(count: int) -> float:
+        counts.append(count)
+        return count / 5000
+
+    one = Contender("one", run)
+    one.prepare()
+    one.measure()
+    assert counts == [200, 1000, 2500]
+    assert one.median == pytest.approx(5000)
+
+
+def test_without_pytorch_it_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert main(["--network", "tiny"]) == 1
+    assert capsys.readouterr().err == (
+        "error: PyTorch is missing: pip install 'counterflow[bench]' brings it.\n"
+    )
+
+
+def test_an_unknown_network_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--network", "nothing"]) == 1
+    assert capsys.readouterr().err.startswith("error: there is no network 'nothing'")
+
+
+def test_it_measures_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setattr(module, "SECONDS", 0.01)
+    result = benchmark(load("tiny"), rounds=2)
+    assert result.network == "tiny"
+    assert [len(one.speeds) for one in (result.golden, *result.torch)] == [2] * 4
+    assert result.ratio > 0
