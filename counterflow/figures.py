@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-GOLDEN, HARDWARE = "#e8a317", "#1f4e79"
+GOLDEN, HARDWARE, TESTED = "#e8a317", "#1f4e79", "#8fb996"
 FORWARD, BACKWARD, IDLE, INK = "#9cc4e4", "#f2b68c", "#eeeeee", "#333333"
 PARTS = {  # of a unit's memory, as `counterflow.planner.UnitCost` names them
     "weights": ("weights and velocities", "#1f4e79"),
@@ -43,12 +43,14 @@ def training_curves(
     path: Path,
     report: SimulationReport,
     epochs: Sequence[Any] = (),
+    hardware: Sequence[float] = (),
     *,
     title: str = "Training in hardware",
 ) -> Path:
     """Loss and accuracy of a simulated run, sample by sample, with golden's loss underneath.
 
-    `epochs`, records of a whole golden training, add a panel of their own.
+    `epochs`, records of a whole golden training, add a panel of their own, with the accuracies of
+    `hardware` in a long run over them.
     """
     samples = len(report.losses)
     window = max(1, min(100, samples // 8))
@@ -68,7 +70,8 @@ def training_curves(
     rates.set(xlabel="sample", ylabel="right before learning, %", ylim=(0, 102))
     rates.set_title(f"Accuracy, share of {window} samples", loc="left", fontsize=10)
     if epochs:
-        _epochs(axes[2], epochs, "Golden model, whole training")
+        whole = "Whole training" if hardware else "Golden model, whole training"
+        _epochs(axes[2], epochs, whole, hardware)
     equal = "equal in every cycle" if report.equal else f"{report.mismatches} mismatches"
     figure.suptitle(f"{title}: hardware and golden model {equal}", x=0.01, ha="left", weight="bold")
     return _save(figure, path)
@@ -155,15 +158,21 @@ def delays(path: Path, plan: Plan) -> Path:
     return _save(figure, path)
 
 
-def _epochs(axis: Axes, epochs: Sequence[Any], title: str) -> None:
+def _epochs(axis: Axes, epochs: Sequence[Any], title: str, hardware: Sequence[float] = ()) -> None:
+    """Accuracy by epoch; hardware's, where it is given, over golden's."""
     numbers = [one.epoch + 1 for one in epochs]
-    accuracy = [100 * one.accuracy for one in epochs]
-    axis.plot(numbers, accuracy, "o-", ms=4, color=HARDWARE, label="train")
+    golden = [100 * one.accuracy for one in epochs]
+    if hardware:
+        axis.plot(numbers, golden, color=GOLDEN, lw=6, alpha=0.75, label="golden, training")
+        steps = numbers[: len(hardware)]
+        trained = [100 * share for share in hardware[: len(numbers)]]
+        axis.plot(steps, trained, color=HARDWARE, lw=1.4, label="hardware, training")
+    else:
+        axis.plot(numbers, golden, "o-", ms=4, color=HARDWARE, label="training")
     if _tested(epochs):
         tested = [100 * one.test_accuracy for one in epochs]
-        axis.plot(
-            numbers, tested, "o-", ms=4, color=GOLDEN, label=f"test, at last {tested[-1]:.1f}"
-        )
+        label, colour = f"test, at last {tested[-1]:.1f}", TESTED if hardware else GOLDEN
+        axis.plot(numbers, tested, "o-", ms=4, color=colour, label=label)
     axis.set(xlabel="epoch", ylabel="accuracy, %")
     axis.set_title(title, loc="left", fontsize=10)
     axis.legend(frameon=False, loc="lower right")

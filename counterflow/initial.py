@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -17,12 +18,13 @@ def initial_floats(description: Description, seed: int) -> list[NDArray[np.float
     """Weight matrices [outputs, inputs] in float64; biases start at zero.
 
     ``he``: normal with standard deviation sqrt(2 / inputs); ``orthogonal``: a random matrix with
-    orthonormal rows or columns, scaled by sqrt 2 (both sqrt 1 at the last layer, which has no ReLU).
+    orthonormal rows or columns, scaled by sqrt 2; without the sqrt 2 at the last layer, which has
+    no ReLU.
     """
     random = np.random.default_rng([seed, 0])
     matrices = []
     widths = description.widths
-    for index, (inputs, outputs) in enumerate(zip(widths, widths[1:], strict=False)):
+    for index, (inputs, outputs) in enumerate(itertools.pairwise(widths)):
         gain = 1.0 if index == len(widths) - 2 else math.sqrt(2)
         matrix = random.standard_normal((outputs, inputs))
         if description.recipe.init == "orthogonal":

@@ -145,8 +145,8 @@ def plan(description: Description) -> Plan:
     target = description.fold.interval
     if target is not None and schedule.interval > target:
         raise ValueError(
-            f"fold.lanes give an interval of {schedule.interval} cycles, but fold.interval asks for "
-            f"at most {target}; use more lanes or raise the interval"
+            f"fold.lanes give an interval of {schedule.interval} cycles, but fold.interval asks "
+            f"for at most {target}; use more lanes or raise the interval"
         )
     result = Plan(description, schedule, tuple(_cost(stage) for stage in schedule.stages))
     limit = description.fold.memory

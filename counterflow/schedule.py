@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from counterflow.arithmetic import DenseArithmetic, compensation_for, dense_arithmetic
 from counterflow.description import Description, Lanes
+from counterflow.formats import Format
 from counterflow.softmax import LossArithmetic
 from counterflow.tiling import Tiling
 from counterflow.tokens import updates_in_flight
@@ -134,7 +135,8 @@ def gradient_offsets(tiling: Tiling) -> Cycles:
 def _last_of_words(times: Cycles, lanes: int) -> Cycles:
     """Arrival of each word of `lanes` elements: that of its last element."""
     ends = np.minimum(np.arange(lanes, len(times) + lanes, lanes), len(times)) - 1
-    return times[ends]
+    last: Cycles = times[ends]
+    return last
 
 
 @dataclass(frozen=True)
@@ -270,7 +272,7 @@ def build_schedule(
     return schedule
 
 
-def _error_format(description: Description):  # type: ignore[no-untyped-def]
+def _error_format(description: Description) -> Format:
     return description.layers[-1].formats.error or description.formats.error
 
 

@@ -23,15 +23,16 @@ LOG2E_NUMERATOR, LOG2E_SHIFT = 1477, 10  # 1477 / 1024 = 1.44238, log2(e) = 1.44
 EXP2 = tuple(round(2**EXP_FRAC * 2 ** (-k / 2**LOG_FRAC)) for k in range(2**LOG_FRAC))
 """2**-(k/64) with EXP_FRAC fraction bits; entry 0 is exactly one."""
 
-LOG2 = (0,) + tuple(
-    round(2**LOG_FRAC * math.log2(1 + (k + 0.5) / 2**LOG_FRAC)) for k in range(1, 2**LOG_FRAC)
+LOG2 = tuple(
+    round(2**LOG_FRAC * math.log2(1 + (k + 0.5) / 2**LOG_FRAC)) if k else 0
+    for k in range(2**LOG_FRAC)
 )
 """log2(1 + (k + 1/2)/64) with LOG_FRAC fraction bits; entry 0 is exactly zero."""
 
 
 @dataclass(frozen=True)
 class LossArithmetic:
-    """Formats of the loss unit over `classes` logits of format `logit`, errors of format `error`."""
+    """Formats of the loss unit: `classes` logits of format `logit`, errors of format `error`."""
 
     classes: int
     logit: Format
@@ -55,6 +56,6 @@ class LossArithmetic:
 
     @property
     def loss(self) -> Format:
-        """t + L, in bits (base-2 units), with LOG_FRAC fraction bits; L is at most log2(classes)."""
+        """t + L, in bits (base-2 units), with LOG_FRAC fraction bits; L <= log2(classes)."""
         largest = self.exponent.max + ((self.classes - 1).bit_length() + 1 << LOG_FRAC)
         return Format(False, largest.bit_length(), LOG_FRAC)

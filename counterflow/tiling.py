@@ -97,7 +97,7 @@ class Tiling:
         split = tiles.reshape(self.rows, self.columns, high, wide).transpose(0, 2, 1, 3)
         return split.reshape(self.rows * high, self.columns * wide)[: self.outputs, : self.inputs]
 
-    def in_rows(self, vector: NDArray[np.int64]) -> NDArray[np.int64]:
+    def in_rows(self, vector: NDArray[np.int64] | NDArray[np.bool_]) -> NDArray[np.int64]:
         """A vector [outputs] as [rows, lanes.outputs], padding lanes zero."""
         padded = np.zeros(self.rows * self.lanes.outputs, np.int64)
         padded[: self.outputs] = vector

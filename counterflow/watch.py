@@ -1,9 +1,9 @@
 """What a cycle-by-cycle comparison watches: every stream border and every weight write port.
 
-The golden trace predicts these fields (and the first and last cycle of each slot) and the bench records them, in this order.  A field counts
-only where its strobe (``valid`` of a stream, ``write`` of a memory) is high and reads zero
-elsewhere: a payload without valid has no meaning.  ``blocked`` is valid without ready, which a
-stall-free run never has.
+The golden trace predicts these fields, and the first and last cycle of each slot, and the bench
+records them, in this order.  A field counts only where its strobe (``valid`` of a stream, ``write``
+of a memory) is high and reads zero elsewhere: a payload without valid has no meaning.  ``blocked``
+is valid without ready, which a stall-free run never has.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ class Field:
 
 
 def _stream(unit: str, name: str, made_by: str, **members: tuple[int, bool]) -> list[Field]:
-    strobes = [Field(unit, f"{name}.{strobe}", 1, made_by=made_by) for strobe in ("valid", "blocked")]
+    strobes = [
+        Field(unit, f"{name}.{strobe}", 1, made_by=made_by) for strobe in ("valid", "blocked")
+    ]
     return strobes + [
         Field(unit, f"{name}.{member}", bits, signed, made_by=made_by)
         for member, (bits, signed) in members.items()

@@ -22,7 +22,7 @@ from golden.narrow import Integers
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the chain returns for a token that is no bubble; loss in bits, LOG_FRAC fraction bits."""
+    """What the chain returns for a token that is no bubble; loss in bits (LOG_FRAC fraction)."""
 
     token: Token
     label: int

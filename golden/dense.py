@@ -44,7 +44,7 @@ class DenseState:
 
 @dataclass(frozen=True)
 class Settings:
-    """What can be switched at run time: `extra_shift` divides the learning rate by 2**extra_shift."""
+    """What can be switched at run time; the learning rate is divided by 2**extra_shift."""
 
     predict: bool = True
     compensate: bool = True

@@ -242,11 +242,8 @@ def _unit_slot(memory: Memory, index: int, slot: int, kind: int, learns: bool) -
 @compiled(forceinline=True)
 def _loss(memory: Memory, slot: int, label: int, learns: bool) -> int:
     """Loss of the logits at the end of the chain; if `learns`, the error for the last unit."""
-    loss, last, end = (
-        memory.loss[0],
-        memory.units[len(memory.units) - 2],
-        memory.units[len(memory.units) - 1],
-    )
+    count, loss = len(memory.units), memory.loss[0]
+    last, end = memory.units[count - 2], memory.units[count - 1]
     part, most, exponents = (1 << loss.log_frac) - 1, loss.exp_frac + 2, memory.exponents
     largest, total = np.int64(memory.stash[end.stash]), 0
     for i in range(1, end.inputs):
@@ -312,9 +309,8 @@ def run(
             back = slot - memory.units[index].delay
             learns = back >= 0 and memory.kinds[back % window] == TRAIN
             _unit_slot(memory, index, slot, kind, learns)
-        label = labels[samples[token]] if kind != BUBBLE else 0
         if kind != BUBBLE:
-            losses[done] = _loss(memory, slot, label, kind == TRAIN)
+            losses[done] = _loss(memory, slot, labels[samples[token]], kind == TRAIN)
             for i in range(end.inputs):
                 scores[done, i] = memory.stash[end.stash + i]
             done += 1

@@ -22,7 +22,7 @@ compiled: Any = functools.partial(numba.njit, _nrt=False, error_model="numpy")
 
 
 def compiled_once(function: Any) -> Any:
-    """As `compiled`, without the interpreter's lock, and kept for later runs where there is room."""
+    """As `compiled`, without the interpreter's lock, and kept for later runs if it can be."""
     try:
         return compiled(cache=True, nogil=True)(function)
     except RuntimeError:  # neither this folder nor the user's can be written to

@@ -124,7 +124,7 @@ class Dense(wiring.Component):
         return signed_lanes(window.word, shape, lanes), signed_lanes(stash.stashed, shape, lanes)
 
     def _errors(self, m: Module) -> list[Value]:
-        """The queue of arriving gradients; lanes of the row's dy at cycle 2, zero if none is due."""
+        """Queue of arriving gradients; lanes of the row's dy at cycle 2, zero if none is due."""
         walk, tiling, number = self.walk, self.stage.tiling, self.stage.arithmetic.dy
         lanes = tiling.lanes.outputs
         m.submodules.gather = gather = Gather(bits=number.bits, lanes=lanes, count=tiling.outputs)

@@ -17,7 +17,7 @@ from hw.pipeline import delayed, times_constant
 
 
 class Predict(wiring.Component):
-    """Weights as the multipliers see them: w_hat = w - T u for the forward pass, w for the backward.
+    """Weights as the multipliers see them: w_hat = w - T u going forward, w going backward.
 
     Parameters: ``numbers``; ``target`` the format to narrow to.
     Members: ``weight``, ``velocity`` in; ``enable`` in, one cycle after them (without it the

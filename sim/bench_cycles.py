@@ -16,7 +16,7 @@ from counterflow.softmax import LOG_FRAC
 from counterflow.tokens import Kind
 from golden.chain import Chain
 from golden.start import initial_chain
-from golden.trace import Trace
+from golden.cycle_trace import Trace
 from sim.bench_top import FEED_TOKENS
 from sim.compare import Layout, locate
 from sim.host import Host

@@ -21,7 +21,7 @@ from counterflow.tokens import Token
 from golden.chain import Chain
 from golden.dense import DenseState
 from golden.start import initial_chain
-from golden.trace import Trace
+from golden.cycle_trace import Trace
 from sim.bench_top import FEED_TOKENS
 from sim.compare import Layout
 from sim.host import Host

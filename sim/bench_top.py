@@ -1,7 +1,7 @@
 """The top level that benches simulate: the chain, what feeds it, and what records it.
 
 Stimulus and record stand in memories that the bench fills and reads by the block, because one
-wide access is far cheaper than a visit in every cycle.  The chain itself is the product's, untouched.
+wide access is far cheaper than a visit in every cycle.  The chain is the product's, untouched.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from counterflow.planner import Plan
 from counterflow.watch import Field, fields
 from hw.chain import Chain, Request, Response
 from hw.intake import LABEL_BITS
+from hw.weights import WeightMemory
 
 FEED_TOKENS = 64  # tokens that the feeder's memories hold
 FEED_ELEMENTS = 64  # elements of a sample in one word of its memory
@@ -166,7 +167,7 @@ class BenchTop(wiring.Component):
         value = getattr(payload, member) if isinstance(payload, data.View) else payload
         return Mux(target.valid, Value.cast(value), 0)[: field.bits]
 
-    def _written(self, memory: object, member: str, field: Field) -> Value:
+    def _written(self, memory: WeightMemory, member: str, field: Field) -> Value:
         if member == "write":
             return memory.write_enable
         if member == "address":

@@ -210,7 +210,8 @@ def run(
 
     Raises `SimulationError` when the bench itself failed.
     """
-    from cocotb_tools.runner import get_results, get_runner
+    from cocotb_tools.check_results import get_results
+    from cocotb_tools.runner import get_runner
 
     path = log or folder / "run.log"
     with environment(**extra):

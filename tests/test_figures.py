@@ -75,6 +75,7 @@ def test_pictures_of_a_simulation(name: str, samples: int, tmp_path: Path) -> No
     assert report.interval == design.schedule.interval
     assert_picture(figures.training_curves(tmp_path / "a.png", report))
     assert_picture(figures.training_curves(tmp_path / "b.png", report, EPOCHS))
+    assert_picture(figures.training_curves(tmp_path / "e.png", report, EPOCHS, [0.9, 0.9, 0.9]))
     assert_picture(figures.slot_diagram(tmp_path / "c.png", report.slots))
     assert_picture(figures.delays(tmp_path / "d.png", design))
 
