@@ -116,7 +116,7 @@ class DenseArithmetic:
 def compensation_for(momentum_shift: int, delay: int) -> int:
     """c = m**(delay + 1) as an integer over 2**COMPENSATION_FRAC."""
     decay = float((1 - 2.0**-momentum_shift) ** (delay + 1))
-    return round(decay * 2**COMPENSATION_FRAC)
+    return round(decay * 2.0**COMPENSATION_FRAC)
 
 
 def dense_arithmetic(
