@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import importlib.resources
 import itertools
+import math
 import os
 import secrets
 import tomllib
+from collections.abc import Iterable
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from counterflow.complaints import complaint, nearest
+from counterflow.complaints import Location, complaint, nearest, path_of
 from counterflow.description import Description
 
 
@@ -80,6 +82,9 @@ def parse(text: str, where: str = "description") -> Description:
         raise DescriptionError(f"{where}: arrays or tables are nested too deeply.") from error
     except ValueError as error:
         raise DescriptionError(f"{where}: this is not TOML: {_decapitalised(error)}.") from error
+    endless = _not_finite(fields)
+    if endless is not None:
+        raise DescriptionError(f"{where}: {endless}, expected a finite number.")
     try:
         return Description.model_validate(fields)
     except ValidationError as error:
@@ -122,6 +127,18 @@ def _shelf() -> Traversable:
 def _names() -> list[str]:
     files = [entry.name for entry in _shelf().iterdir()]
     return sorted(name.removesuffix(".toml") for name in files if name.endswith(".toml"))
+
+
+def _not_finite(value: object, location: Location = ()) -> str | None:
+    """The first infinity or NaN below `location`, both of which TOML can say."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{path_of(location)} is {value}"
+    parts: Iterable[tuple[int | str, object]] = ()
+    if isinstance(value, dict):
+        parts = value.items()
+    elif isinstance(value, list):
+        parts = enumerate(value)
+    return next(filter(None, (_not_finite(part, (*location, key)) for key, part in parts)), None)
 
 
 def _decapitalised(error: Exception) -> str:

@@ -22,8 +22,8 @@ class Job:
     """One simulation: `tokens` over `samples` (input format, [N, inputs]) and `labels` [N].
 
     ``depth`` is the record's, in cycles.  For `sim.bench_order`: ``scenario``; ``stalls``, a
-    pattern of `sim.stalls` for each gate (samples, labels, predictions); ``lengths`` of the samples of
-    all tokens where some are spoilt; ``interrupt``, the cycle of a reset.
+    pattern of `sim.stalls` for each gate (samples, labels, predictions); ``lengths`` of the samples
+    of all tokens where some are spoilt; ``interrupt``, the cycle of a reset.
     """
 
     description: Description

@@ -339,9 +339,30 @@ def test_missing_tools_are_named_with_their_package(monkeypatch: pytest.MonkeyPa
     assert "iverilog" in refuse("simulate", "tiny", "--simulator", "icarus")
 
 
+def test_demo_shows_everything_once(simulation: Simulation) -> None:
+    asked = simulation(report())
+    answer = read("demo", "--net", "tiny", "-o", "out")
+    assert asked["samples"] == 200
+    assert answer["compared"] == 123_456
+    assert answer["training"]["accuracy"] > 0.8
+    names = {path.name for path in Path("out").iterdir()}
+    assert {"tiny.v", "training.png", "slots.png", "stages.png", "provenance.json"} <= names
+    simulation(report(mismatches=1))
+    assert run("demo", "--net", "tiny", "-o", "out", "--quiet").exit_code == 1
+
+
+def test_compare() -> None:
+    answer = read("compare", "tiny", "--seeds", "2", "--epochs", "1", "-o", "out")
+    found = {(one["scheme"], one["mitigation"]): one for one in answer["methods"]}
+    assert {("sequential", "none"), ("pipelined", "none"), ("pipelined", "lwpv+sc")} <= set(found)
+    assert all(len(one["accuracies"]) == 2 for one in found.values())
+    assert json.loads(Path("out/comparison.json").read_text()) == answer
+    assert "lwpv+sc" in succeed("compare", "tiny", "--seeds", "1", "--epochs", "1").stdout
+
+
 # Bad input
 
-COMMANDS = ("plan", "train", "verilog", "simulate")
+COMMANDS = ("plan", "train", "verilog", "simulate", "compare")
 
 BAD_FILES = {
     "wrong key": ("layrs = 3", ["bad.toml", "unknown key 'layrs'", "did you mean 'layers'?"]),
@@ -386,7 +407,7 @@ def test_bad_network(command: str) -> None:
     assert "cannot be read (No such file or directory)" in refuse(command, "none.toml")
 
 
-@pytest.mark.parametrize("command", ["train", "simulate"])
+@pytest.mark.parametrize("command", ["train", "simulate", "compare"])
 def test_bad_data(command: str) -> None:
     folder = Path("data")
     folder.mkdir()

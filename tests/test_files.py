@@ -178,6 +178,8 @@ def test_unknown_networks_are_answered_with_what_there_is() -> None:
         (b"name = 'a'\nname = 'b'\n", ["not TOML", "overwrite", "line 2"]),
         (b"\xff\xfe", ["byte 0 is not UTF-8"]),
         (b"a = " + b"[" * 5000, ["nested too deeply"]),
+        (b"[recipe]\nlearning_rate = inf", ["recipe.learning_rate is inf", "a finite number"]),
+        (b"[[recipe.x]]\ny = [1, nan]", ["recipe.x[0].y[1] is nan", "a finite number"]),
         (b"", ["name is missing", "(and 2 more)"]),
         (VALID.replace("inputs", "input").encode(), ["unknown key 'input'", "mean 'inputs'?"]),
         (VALID.replace("= 5", "= -5").encode(), ["layers[0].outputs is -5", "from 1 to 4096"]),

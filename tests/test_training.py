@@ -217,7 +217,7 @@ def test_token_arrays_are_the_tokens_of_an_epoch(recipe: dict[str, Any], count: 
     assert indices.tolist() == [token.sample for token in tokens]
 
 
-def test_digits_reach_what_the_readme_says() -> None:
+def test_the_digits_are_learnt() -> None:
     description = network_of("digits")
     result = train(description, plan(description).schedule, load("digits"))
     accuracy = result.epochs[-1].test_accuracy

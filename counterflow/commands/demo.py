@@ -11,14 +11,14 @@ import click
 from counterflow.commands import options
 from counterflow.commands.display import Display, percent, table
 from counterflow.commands.plan import plan_table
-from counterflow.commands.simulate import cycle_by_cycle, verdict
+from counterflow.commands.simulate import cycle_by_cycle, epoch_by_epoch, verdict
 from counterflow.commands.train import epoch_table, golden_training, train_json
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from counterflow.planner import Plan
-    from counterflow.reports import SimulationReport
+    from counterflow.reports import LongRunReport, SimulationReport
     from golden.training import TrainingResult
 
 
@@ -26,25 +26,28 @@ if TYPE_CHECKING:
 @click.option("--net", default="digits", show_default=True, help="Another network to show.")
 @click.option("--epochs", type=options.COUNT, help="Epochs of golden [default: the recipe's].")
 @click.option("--samples", type=options.COUNT, help="Samples in hardware [default: an epoch].")
+@click.option("--long", is_flag=True, help="The other epochs in hardware, too.")
 @options.seed
 @options.output(folder="Folder for everything that is made [default: build/demo].")
 def demo(
     net: str,
     epochs: int | None,
     samples: int | None,
+    long: bool,
     seed: int | None,
     as_json: bool,
     quiet: bool,
     out: Path | None,
 ) -> None:
-    """Everything once, in less than three minutes.
+    """Show everything once, in less than three minutes.
 
     Trains the 8x8 digits with the golden model, generates the hardware, lets it train on the same
     samples in Verilator, and compares the two in every clock cycle.
 
     \b
-    Example:
+    Examples:
         counterflow demo -o out
+        counterflow demo --long
     """
     from counterflow import tools
     from counterflow.files import load, write_atomically
@@ -73,12 +76,20 @@ def demo(
     report = cycle_by_cycle(
         display, design, dataset, chosen, samples or len(dataset.train_x), folder
     )
-    files = _write(folder, design, training, report, chosen, dataset.sha256)
+    whole = None
+    if long:
+        display.note("[bold]5  The whole training[/] in hardware, compared after every epoch")
+        limit = None if samples is None else min(samples, len(dataset.train_x))
+        whole = epoch_by_epoch(display, design, dataset, chosen, len(training.epochs), limit)
+    files = _write(folder, design, training, report, whole, chosen, dataset.sha256)
     display.show(_report(design, training, report, perf_counter() - began))
     display.show(verdict(report))
+    if whole is not None:
+        display.show(verdict(whole))
     display.files(list(dict.fromkeys([verilog, *files])))
-    display.result({**report.to_json(), "training": train_json(training)})
-    if not report.equal:
+    answer = {**report.to_json(), "training": train_json(training)}
+    display.result(answer if whole is None else {**answer, "long": whole.to_json()})
+    if not (report.equal and (whole is None or whole.equal)):
         click.get_current_context().exit(1)
 
 
@@ -112,14 +123,18 @@ def _write(
     design: Plan,
     training: TrainingResult,
     report: SimulationReport,
+    whole: LongRunReport | None,
     seed: int,
     dataset_sha256: str,
 ) -> list[Path]:
     from counterflow import figures, provenance
 
     name = design.description.name
+    shares = () if whole is None else whole.accuracy
     files = [
-        figures.training_curves(folder / "training.png", report, training.epochs, title=name),
+        figures.training_curves(
+            folder / "training.png", report, training.epochs, shares, title=name
+        ),
         figures.delays(folder / "stages.png", design),
         provenance.write_json(folder / "training.json", train_json(training)),
         provenance.write_json(folder / "simulation.json", report.to_json()),

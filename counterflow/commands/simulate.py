@@ -41,7 +41,7 @@ SAMPLES = 200
 @options.fold
 @options.data
 @options.seed
-@options.output(folder="Folder for Verilog, results and figures [default: build/NET].")
+@options.output(folder="Folder for results and figures [default: build/NET].")
 def simulate(
     net: str,
     samples: int | None,
@@ -87,7 +87,7 @@ def simulate(
     folder = out or default_folder(design.description.name)
     report: SimulationReport | LongRunReport
     if long:
-        report = _long(display, design, dataset, chosen, epochs, samples)
+        report = epoch_by_epoch(display, design, dataset, chosen, epochs, samples)
     else:
         report = cycle_by_cycle(
             display, design, dataset, chosen, samples or SAMPLES, folder, simulator, waves=waves
@@ -128,7 +128,7 @@ def cycle_by_cycle(
         )
 
 
-def _long(
+def epoch_by_epoch(
     display: Display,
     design: Plan,
     dataset: Dataset,
@@ -136,6 +136,7 @@ def _long(
     epochs: int | None,
     limit: int | None,
 ) -> LongRunReport:
+    """Run whole epochs without Python in the cycle, with a progress bar."""
     from sim.long_run import long_run
 
     with display.progress("Hardware, every epoch compared") as on_progress:
