@@ -114,9 +114,12 @@ class DenseArithmetic:
 
 
 def compensation_for(momentum_shift: int, delay: int) -> int:
-    """c = m**(delay + 1) as an integer over 2**COMPENSATION_FRAC."""
+    """c = m**(delay + 1) as an integer over 2**COMPENSATION_FRAC.
+
+    It stays below one however heavy the momentum: at one a gradient would act an update late.
+    """
     decay = float((1 - 2.0**-momentum_shift) ** (delay + 1))
-    return round(decay * 2.0**COMPENSATION_FRAC)
+    return min(round(decay * 2.0**COMPENSATION_FRAC), 2**COMPENSATION_FRAC - 1)
 
 
 def dense_arithmetic(

@@ -162,9 +162,10 @@ def quantise(images: Bytes, pixel_max: int, bits: int, frac: int) -> Integers:
         at = tuple(int(index) for index in np.unravel_index(images.argmax(), images.shape))
         raise ValueError(f"images{list(at)} is {images[at]}, expected 0..{pixel_max} (pixel_max)")
     shift = frac - (pixel_max - 1).bit_length()
-    codes = images.astype(np.int64)
-    codes = codes << shift if shift >= 0 else (codes + (1 << (-shift - 1))) >> -shift
-    return np.minimum(codes, (1 << bits) - 1)
+    pixels = np.arange(pixel_max + 1, dtype=np.int64)
+    codes = pixels << shift if shift >= 0 else (pixels + (1 << (-shift - 1))) >> -shift
+    table: Integers = np.minimum(codes, (1 << bits) - 1)
+    return table[images]
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> Integers:

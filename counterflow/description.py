@@ -220,12 +220,19 @@ class Recipe(Frozen):
         return next((d.shift for d in reversed(self.rate_drops) if d.epoch <= epoch), 0)
 
     @property
+    def delayed(self) -> bool:
+        """Whether updates happen between a token's forward and backward pass."""
+        return self.scheme == "pipelined" or self.batch > 1
+
+    @property
     def predicts(self) -> bool:
-        return self.mitigation.startswith("lwp")
+        """Whether there is a delay to predict across, and the mitigation does it."""
+        return self.delayed and self.mitigation.startswith("lwp")
 
     @property
     def compensates(self) -> bool:
-        return self.mitigation.endswith("sc")
+        """Whether there is a delay to compensate, and the mitigation does it."""
+        return self.delayed and self.mitigation.endswith("sc")
 
 
 class Lanes(Frozen):

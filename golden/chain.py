@@ -87,13 +87,18 @@ class Chain:
         self.set(Settings(recipe.predicts, recipe.compensates, recipe.extra_shift(0)))
         self.loss = Loss(schedule.loss.arithmetic, description.rounding.error)
         self.slot = 0
-        self._kinds: list[Kind] = []
+        self._kinds: dict[int, Kind] = {}
         self._inputs: list[dict[int, Integers]] = [{} for _ in self.units]
         self._errors: list[dict[int, Integers]] = [{} for _ in self.units]
         self._stashed: list[dict[int, tuple[Integers, Integers]]] = [{} for _ in self.units]
 
     def set(self, settings: Settings) -> None:
         """Change the run-time settings of every unit (of a drained chain: between epochs)."""
+        span = self.units[0].stage.arithmetic.rate_span
+        if not 0 <= settings.extra_shift <= span:
+            raise ValueError(
+                f"extra_shift is {settings.extra_shift}; the recipe's rate drops allow 0 to {span}"
+            )
         for unit in self.units:
             unit.settings = settings
 
@@ -124,7 +129,8 @@ class Chain:
         self, kind: Kind, x: Integers, label: int, observe: Observer | None
     ) -> tuple[Integers, int]:
         """Slot number `self.slot` at every stage, first to last, then the loss."""
-        self._kinds.append(kind)
+        self._kinds[self.slot] = kind
+        self._kinds.pop(self.slot - self.schedule.delay - 1, None)
         for unit in self.units:
             x = self._unit_slot(unit, x, kind, observe)
         error, loss = self.loss(x, label)

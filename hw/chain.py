@@ -14,6 +14,8 @@ from hw.dense import Dense
 from hw.intake import Intake, label_stream, sample_stream
 from hw.loss import Loss, prediction_stream
 
+MITIGATIONS = ("none", "lwpv", "sc", "lwpv+sc")  # prediction is in velocity form, from one read
+
 Request = data.StructLayout(
     {"write": 1, "node": NODE_BITS, "register": REGISTER_BITS, "data": WORD_BITS}
 )
@@ -35,6 +37,16 @@ class Chain(wiring.Component):
         description: Description = plan.description
         schedule: Schedule = plan.schedule
         number = description.formats.input
+        if description.recipe.mitigation not in MITIGATIONS:
+            raise ValueError(
+                f"the hardware has no mitigation {description.recipe.mitigation!r}, only the golden "
+                f"model does; choose one of {', '.join(MITIGATIONS)}"
+            )
+        if len(schedule.stages) >= 2**NODE_BITS:
+            raise ValueError(
+                f"{description.name} has {len(schedule.stages)} layers; the register bus reaches "
+                f"{2**NODE_BITS - 1}"
+            )
         super().__init__(
             {
                 "samples": In(sample_stream(number)),
