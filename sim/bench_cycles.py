@@ -7,7 +7,6 @@ from typing import Any
 
 import cocotb
 import numpy as np
-from cocotb.triggers import ClockCycles, FallingEdge
 from numpy.typing import NDArray
 
 from counterflow.planner import Plan, plan
@@ -77,8 +76,7 @@ class CycleBench:
 
     async def _block(self, cycles: int) -> None:
         """Simulate `cycles` cycles and compare them."""
-        await ClockCycles(self.dut.clk, cycles)
-        await FallingEdge(self.dut.clk)
+        await self.host.cycles(cycles)
         first = self.trace.base
         rows = self.trace.take(first + cycles)
         expected, found = self.layout.to_bits(rows), recorded(self.dut, self.layout, cycles)

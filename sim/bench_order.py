@@ -12,7 +12,7 @@ from typing import Any
 
 import cocotb
 import numpy as np
-from cocotb.triggers import ClockCycles, FallingEdge
+from cocotb.triggers import FallingEdge
 from numpy.typing import NDArray
 
 from counterflow.planner import plan
@@ -94,8 +94,7 @@ class OrderBench:
         golden = initial_chain(self.job.description, self.plan.schedule, self.job.seed)
         await self._begin(golden.states, golden)
         self._feed(self.job.tokens[: FEED_TOKENS // 2])
-        await ClockCycles(self.dut.clk, self.job.interrupt)
-        await FallingEdge(self.dut.clk)
+        await self.host.cycles(self.job.interrupt)
         await self.host.reset()
         await self._begin(golden.states, golden)
         await self._compared(golden, self.job.tokens)
@@ -167,8 +166,7 @@ class OrderBench:
                 part = tokens[fed : fed + room]
                 self._feed(part, None if lengths is None else lengths[fed : fed + room])
                 fed += len(part)
-            await ClockCycles(self.dut.clk, depth)
-            await FallingEdge(self.dut.clk)
+            await self.host.cycles(depth)
             blocks.append(recorded(self.dut, self.layout, depth))
             quiet = 0 if blocks[-1].any() else quiet + 1
             self.found.cycles += depth

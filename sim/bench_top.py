@@ -19,7 +19,7 @@ from hw.weights import WeightMemory
 
 FEED_TOKENS = 64  # tokens that the feeder's memories hold
 FEED_ELEMENTS = 64  # elements of a sample in one word of its memory
-RECORD_BITS = 1024  # of one word of a record memory; simulators limit what one access reads
+RECORD_BITS = 2048  # of one word of a record memory: what Verilator lets one access read
 COUNT_BITS = 32
 LENGTH_BITS = 16
 

@@ -45,7 +45,9 @@ class Layout:
 
     def to_bits(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Rows of values [cycles, fields] as rows of bits [cycles, bits]."""
-        return ((rows[:, self._column] >> self._place) & 1).astype(np.uint8)
+        little = np.ascontiguousarray(rows, dtype="<i8").view(np.uint8)
+        unpacked = np.unpackbits(little, axis=1, bitorder="little")
+        return unpacked[:, self._place + 64 * self._column]
 
     def value(self, bits: NDArray[np.uint8], column: int) -> int:
         """One field's value in one row of bits."""

@@ -23,7 +23,6 @@ from sim.library import Gate, Library, Work, build_library
 from sim.simulator import SimulationError
 from sim.weight_transfer import Integers, Transfer, Words, decode, load_table, packed, read_table
 
-RESET_CYCLES = 2
 SLICE_CYCLES = 1 << 15  # about as many between two reports of progress
 DONE, DATA = 1, 2  # bits of a response: taken by a node; where its word starts
 COUNTED = (
@@ -62,7 +61,7 @@ OnSlice = Callable[[int, Counters], None]
 class Hardware:
     """The chain of `plan` in simulation, to be closed after use.
 
-    ``verilog`` is the plan's own unless given.  ``cycles`` counts the clock since reset.
+    ``verilog`` is the plan's own unless given.  ``cycles`` counts the clock since the last `reset`.
     """
 
     def __init__(
@@ -83,7 +82,7 @@ class Hardware:
         self._library.close()
 
     def reset(self) -> None:
-        """Reset the design: all but its memories starts anew."""
+        """Start anew, with nothing in any memory: as after power-on."""
         description, waits = self.plan.description, self.stalls
         self._work = work = Work(
             inputs=description.inputs,
@@ -98,7 +97,7 @@ class Hardware:
             if not 0 <= chance < 1:
                 raise ValueError(f"the chance of a stall is {chance}, expected 0 to below 1")
             gate.stall = int(chance * Gate.CHANCE)
-        self._library.reset(RESET_CYCLES)
+        self._library.power_on()
         self._slots = 0
 
     @property
@@ -226,7 +225,7 @@ class Hardware:
         return 2 * len(table) + 2 * len(self.plan.schedule.stages) + 8
 
     def _counter_table(self) -> Integers:
-        rows = [(0, IntakeRegister.CYCLES), (0, IntakeRegister.TOKENS)]
+        rows: list[tuple[int, int]] = [(0, IntakeRegister.CYCLES), (0, IntakeRegister.TOKENS)]
         units = [stage.index + 1 for stage in self.plan.schedule.stages]
         rows += [(unit, register) for register in COUNTED for unit in units]
         return np.array([(False, node, register, 0) for node, register in rows], np.int64)

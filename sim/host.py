@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from cocotb.clock import Clock
-from cocotb.triggers import ClockCycles, FallingEdge
+from cocotb.triggers import ClockCycles, FallingEdge, Timer
 from numpy.typing import NDArray
 
 from counterflow.planner import Plan
@@ -43,6 +43,11 @@ class Host:
             getattr(self.dut, gate).value = 1
         Clock(self.dut.clk, PERIOD, "ns").start()
         await self.reset()
+
+    async def cycles(self, count: int) -> None:
+        """Let `count` clock cycles go by without waking up in each of them."""
+        await Timer((count - 1) * PERIOD + PERIOD * 3 // 4, "ns")
+        await FallingEdge(self.dut.clk)
 
     async def reset(self) -> None:
         """Two cycles of reset; nothing is left to be sent."""

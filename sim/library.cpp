@@ -1,8 +1,8 @@
 // Drives a verilated design with arrays: samples and labels in, predictions out, register accesses
 // beside them, and nothing but this loop in the cycle.  Built and called by sim/library.py.
 //
-// `Vdesign` is the chain (hw/chain.py) as Verilator makes it; `Vdesign___05F` names come from the
-// double underscores of its ports.
+// `Vdesign` is the chain (hw/chain.py) as Verilator makes it; `___05F` in its members' names stands
+// for the double underscores of the ports.
 
 #include <cstdint>
 #include <cstring>
@@ -102,12 +102,6 @@ struct Simulation {
     VerilatedContext context;
     Vdesign design{&context};
 
-    void rise() {
-        design.clk = 1;
-        design.eval();
-        design.clk = 0;
-    }
-
     // One clock cycle: offer, let it settle, note what is taken at the edge, clock.
     void cycle(Work& work) {
         bool offers_sample = false, offers_label = false;
@@ -151,7 +145,9 @@ struct Simulation {
             if (work.responded < work.request_count) work.responses[work.responded] = design.response;
             ++work.responded;
         }
-        rise();
+        design.clk = 1;
+        design.eval();
+        design.clk = 0;
         ++work.cycles;
     }
 };
@@ -165,18 +161,6 @@ __attribute__((visibility("default"))) void* counterflow_open() { return new Sim
 __attribute__((visibility("default"))) void counterflow_close(void* simulation) {
     static_cast<Simulation*>(simulation)->design.final();
     delete static_cast<Simulation*>(simulation);
-}
-
-__attribute__((visibility("default"))) void counterflow_reset(void* simulation, int64_t cycles) {
-    Vdesign& design = static_cast<Simulation*>(simulation)->design;
-    design.samples___05Fvalid = design.labels___05Fvalid = design.request___05Fvalid = 0;
-    design.predictions___05Fready = 0;
-    design.rst = 1;
-    for (int64_t cycle = 0; cycle < cycles; ++cycle) {
-        design.eval();
-        static_cast<Simulation*>(simulation)->rise();
-    }
-    design.rst = 0;
 }
 
 // At most `cycles` cycles, fewer if the work is done before and `stop` is not zero.

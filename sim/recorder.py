@@ -20,5 +20,5 @@ def recorded(dut: Any, layout: Layout, cycles: int) -> Bits:
         memory = getattr(dut, f"record_{index}")
         text = "".join([str(memory[row].value) for row in range(cycles)])
         parts.append(np.frombuffer(text.encode(), np.uint8).reshape(cycles, -1))
-    bits: Bits = np.concatenate(parts, axis=1)[:, ::-1] - ord("0")
+    bits: Bits = np.ascontiguousarray(np.concatenate(parts, axis=1)[:, ::-1]) - ord("0")
     return bits

@@ -99,3 +99,11 @@ async def receive(ctx: Any, port: Any, count: int, gate: Iterator[bool]) -> list
         cycle += 1
     ctx.set(port.ready, 0)
     return taken
+
+
+async def quiet(ctx: Any, port: Any, cycles: int) -> None:
+    """Be ready for so many cycles; AssertionError where something comes."""
+    ctx.set(port.ready, 1)
+    for _ in range(cycles):
+        _, _, valid, payload = await ctx.tick().sample(port.valid, port.payload)
+        assert not valid, f"one transfer too many: {payload}"

@@ -1,4 +1,4 @@
-"""The random generator in hardware makes golden's sequence, and stands still unless told to step."""
+"""The random generator makes golden's sequence, and stands still unless told to step."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from counterflow.tokens import Kind
 from golden.loss import Loss as Golden
 from hw.loss import Loss
 from sim.stalls import pattern
-from sim.streams import Taken, receive, send, simulate
+from sim.streams import Taken, quiet, receive, send, simulate
 
 LABELS = 4  # that the unit holds
 STALLS = {  # of logits, labels, errors, predictions
@@ -63,7 +63,8 @@ def noise(numbers: LossArithmetic, count: int) -> list[list[int]]:
     source = np.random.default_rng(numbers.classes)
     spreads = np.exp2(source.uniform(0, numbers.logit.bits, (count, 1)))
     rows = np.round(source.normal(0, 1, (count, numbers.classes)) * spreads / 2)
-    return np.clip(rows, numbers.logit.min, numbers.logit.max).astype(int).tolist()
+    clipped = np.clip(rows, numbers.logit.min, numbers.logit.max)
+    return [[int(value) for value in row] for row in clipped]
 
 
 def training(rows: list[list[int]]) -> list[Given]:
@@ -98,17 +99,11 @@ def answered(
 
     async def errors_out(ctx: Any) -> None:
         errors.extend(await receive(ctx, unit.dy, len(wanted_errors), gates[2]))
-        ctx.set(unit.dy.ready, 1)
-        for _ in range(4 * n + LOSS_TAIL):
-            _, _, more = await ctx.tick().sample(unit.dy.valid)
-            assert not more
+        await quiet(ctx, unit.dy, 4 * n + LOSS_TAIL)
 
     async def predictions_out(ctx: Any) -> None:
         predictions.extend(await receive(ctx, unit.predictions, len(wanted), gates[3]))
-        ctx.set(unit.predictions.ready, 1)
-        for _ in range(4 * n + LOSS_TAIL):
-            _, _, more = await ctx.tick().sample(unit.predictions.valid)
-            assert not more
+        await quiet(ctx, unit.predictions, 4 * n + LOSS_TAIL)
 
     simulate(unit, logits_in, labels_in, errors_out, predictions_out, limit=12_000)
     found = [(p.payload.score, p.payload.loss, p.payload.kind, p.payload.last) for p in predictions]
@@ -132,7 +127,9 @@ def test_errors_scores_and_losses_equal_golden(
 def test_as_many_classes_as_are_possible_equal_golden() -> None:
     numbers = numbers_of(256, FORMATS[0])
     rows = [[0] * 256, corners(numbers)[-1], *noise(numbers, 2)]
-    tokens = [Given(row, Kind.TRAIN, label) for row, label in zip(rows, (255, 0, 128, 77), strict=True)]
+    tokens = [
+        Given(row, Kind.TRAIN, label) for row, label in zip(rows, (255, 0, 128, 77), strict=True)
+    ]
     answered(numbers, Rounding.NEAREST_EVEN, tokens)
 
 
@@ -165,9 +162,7 @@ def test_only_train_tokens_have_errors_and_only_bubbles_no_prediction_whatever_s
 @pytest.mark.parametrize("classes", [2, 3, 10])
 def test_latency_and_time_a_token_are_those_of_the_schedule(classes: int) -> None:
     numbers, count = numbers_of(classes, FORMATS[0]), 5
-    errors, predictions = answered(
-        numbers, Rounding.NEAREST_EVEN, training(noise(numbers, count))
-    )
+    errors, predictions = answered(numbers, Rounding.NEAREST_EVEN, training(noise(numbers, count)))
     last_logit = classes - 1  # one a cycle from cycle 0 on
     start = last_logit + 2 * classes + LOSS_FIXED
     period = 3 * classes + LOSS_TAIL

@@ -15,7 +15,7 @@ from hw.multiply import Multiply
 from sim.streams import respond
 
 LATENCY = 2
-FORMATS = (
+FORMATS: tuple[dict[str, str], ...] = (
     {},
     {"input": "u16.12", "activation": "u16.10", "operand": "s16.14", "error": "s16.10"},
     {"input": "s8.4", "activation": "u4.2", "operand": "s6.4", "error": "s14.8"},

@@ -1,4 +1,4 @@
-"""The tile walk visits every tile in order, keeps the interval, and waits no longer than it must."""
+"""The tile walk visits every tile in order, keeps the interval, waits no longer than it must."""
 
 from __future__ import annotations
 
@@ -82,7 +82,8 @@ def lacking(stage: Stage, where: tuple[int, int, int], now: dict[str, int]) -> s
 def expected(stage: Stage, interval: int, columns: Columns) -> list[tuple[int, ...]]:
     """OUTPUTS in each cycle, by a second derivation."""
     order, tiling = positions(stage), stage.tiling
-    place, earliest, rows = 0, 0, []
+    place, earliest = 0, 0
+    rows: list[tuple[int, ...]] = []
     for cycle, values in enumerate(zip(*columns.values(), strict=True)):
         now = dict(zip(columns, values, strict=True))
         row, column, phase = order[place]
@@ -197,7 +198,7 @@ def test_a_slot_without_a_returning_token_needs_neither_gradient_nor_room_for_on
 def test_a_slot_that_waited_is_followed_at_once_by_the_one_that_is_overdue(
     fold: tuple[int, int, bool],
 ) -> None:
-    """The interval counts from a slot's start: what a slot loses inside, the next gap gives back."""
+    """The interval counts from a slot's start: the next gap gives back what a slot loses."""
     stage = stage_of(fold)
     interval, lost = stage.cycles + 3, 8
     columns = always_open(stage, 4 * interval)
