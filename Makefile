@@ -32,7 +32,7 @@ lint: $(VENV)/.dev ## Check style and types
 
 .PHONY: bench
 bench: $(VENV)/.bench ## Measure speed against software
-	$(BIN)/counterflow bench
+	$(BIN)/python -m golden.benchmark
 
 .PHONY: venv
 venv: $(VENV)/.dev ## Make the virtual environment

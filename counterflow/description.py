@@ -17,6 +17,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    ValidationError,
     field_validator,
     model_validator,
 )
@@ -32,6 +33,7 @@ Scheme = Literal["pipelined", "sequential", "fill-and-drain"]
 
 MAX_WIDTH = 4096
 MAX_MOMENTUM_SHIFT = 12
+MIN_LOGIT = 4  # softmax scores that saturate earlier can hardly tell classes apart
 
 
 class Frozen(BaseModel):
@@ -121,9 +123,9 @@ class Roundings(Frozen):
 class Reference(Frozen):
     """Hyper-parameters known to work at some batch size, to be scaled to batch size one."""
 
-    batch: int = Field(ge=1)
-    learning_rate: float = Field(gt=0, strict=False)
-    momentum: float = Field(ge=0, lt=1, strict=False)
+    batch: int = Field(ge=1, le=2**20)
+    learning_rate: float = Field(gt=0, allow_inf_nan=False)
+    momentum: float = Field(ge=0, lt=1)
 
 
 class RateDrop(Frozen):
@@ -144,8 +146,8 @@ class Recipe(Frozen):
 
     scheme: Scheme = "pipelined"
     batch: int = Field(default=1, ge=1)
-    learning_rate: float = Field(default=2.0**-9, gt=0, strict=False)
-    momentum: float = Field(default=0.875, ge=0, lt=1, strict=False)
+    learning_rate: float = Field(default=2.0**-9, gt=0, allow_inf_nan=False)
+    momentum: float = Field(default=0.875, ge=0, lt=1)
     scale_from: Reference | None = None
     mitigation: Mitigation = "lwpv+sc"
     horizon: Literal[1, 2] = 1
@@ -162,7 +164,10 @@ class Recipe(Frozen):
         for key in ("learning_rate", "momentum"):
             if key in data:
                 raise ValueError(f"give either scale_from or {key}, not both")
-        known = Reference.model_validate(data["scale_from"])
+        try:
+            known = Reference.model_validate(data["scale_from"])
+        except ValidationError:
+            return data  # the field reports it, under its own name
         exact = scale_to_batch_one(known.batch, known.learning_rate, known.momentum)
         near = snap(*exact)
         return {**data, "learning_rate": near[0], "momentum": near[1]}
@@ -285,6 +290,7 @@ class Description(Frozen):
                     f"layers[{index}] has activation {layer.activation!r}, but as {where} it "
                     f"must have {expected!r}"
                 )
+        self._ranges()
         if not 2 <= self.layers[last].outputs <= 256:
             raise ValueError(
                 f"the last layer has {self.layers[last].outputs} outputs; a softmax needs 2 to 256"
@@ -302,6 +308,25 @@ class Description(Frozen):
                 f"fold.lanes has {len(self.fold.lanes)} entries for {len(self.layers)} layers"
             )
         return self
+
+    def _ranges(self) -> None:
+        """Formats must hold what will certainly be in them."""
+        logit = self.formats.logit
+        if logit.value(logit.max + 1) < MIN_LOGIT:
+            raise ValueError(
+                f"formats.logit is {logit} and holds scores up to {logit.value(logit.max):g}; "
+                f"training needs at least {MIN_LOGIT}, and 32 is better, as s{logit.frac + 6}.{logit.frac} has"
+            )
+        for index, layer in enumerate(self.layers):
+            needed = math.sqrt(2 / self.widths[index])
+            for role in ("weight", "operand"):
+                number = getattr(layer.formats, role) or getattr(self.formats, role)
+                if number.value(number.max + 1) < min(needed, 1):
+                    raise ValueError(
+                        f"format of {role} in layers[{index}] is {number} and holds up to "
+                        f"{number.value(number.max):g}; most initial weights are within {needed:.2f}, "
+                        "which needs more bits above the fraction"
+                    )
 
     @property
     def widths(self) -> tuple[int, ...]:

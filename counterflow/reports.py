@@ -31,7 +31,8 @@ class SimulationReport:
     """Outcome of a cycle-by-cycle comparison of generated hardware with the golden model.
 
     ``compared`` counts values (one of each stream or memory port in one cycle), utilisation is
-    useful products over multipliers x cycles in the steady state, losses are in bits, one a sample.
+    useful products over multipliers x cycles in the steady state (None where a run was too short to
+    reach it); losses are in bits, one a sample.
     """
 
     cycles: int
@@ -39,7 +40,7 @@ class SimulationReport:
     compared: int
     mismatches: int
     utilisation_planned: float
-    utilisation_measured: float
+    utilisation_measured: float | None
     first_divergence: str | None
     seconds: float
     losses: Sequence[float] = ()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import numpy as np
 
 from counterflow.description import Description
 from counterflow.files import write_atomically
+from counterflow.provenance import version
 from counterflow.schedule import Schedule
 from golden.dense import DenseState, Settings
 from golden.limits import check_state
@@ -28,13 +28,7 @@ PACKAGES = ("counterflow", "numpy", "numba")
 
 def versions() -> dict[str, str]:
     """The version of each package that the numbers come from."""
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "unknown"
-    return found
+    return {name: version(name) for name in PACKAGES}
 
 
 @dataclass(frozen=True)

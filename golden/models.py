@@ -114,12 +114,6 @@ def tokens_of(kinds: Bytes, indices: Integers) -> list[Token]:
 
 
 def codes(images: Bytes, pixel_max: int, target: Format) -> NDArray[Any]:
-    """`counterflow.data.quantise` by a table, in bytes if they suffice."""
-    table = quantise(
-        np.arange(pixel_max + 1, dtype=np.uint8),
-        pixel_max,
-        target.bits - target.signed,
-        target.frac,
-    )
-    small = table.max() <= np.iinfo(np.uint8).max
-    return (table.astype(np.uint8) if small else table)[images]
+    """Samples in the input format, as bytes if they suffice."""
+    found = quantise(images, pixel_max, target.bits - target.signed, target.frac)
+    return found.astype(np.uint8) if target.max <= np.iinfo(np.uint8).max else found

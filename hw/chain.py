@@ -39,8 +39,8 @@ class Chain(wiring.Component):
         number = description.formats.input
         if description.recipe.mitigation not in MITIGATIONS:
             raise ValueError(
-                f"the hardware has no mitigation {description.recipe.mitigation!r}, only the golden "
-                f"model does; choose one of {', '.join(MITIGATIONS)}"
+                f"the hardware has no mitigation {description.recipe.mitigation!r}, only the "
+                f"golden model does; choose one of {', '.join(MITIGATIONS)}"
             )
         if len(schedule.stages) >= 2**NODE_BITS:
             raise ValueError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 import cocotb
@@ -14,8 +15,8 @@ from counterflow.reports import SlotTime
 from counterflow.softmax import LOG_FRAC
 from counterflow.tokens import Kind
 from golden.chain import Chain
-from golden.start import initial_chain
 from golden.cycle_trace import Trace
+from golden.start import initial_chain
 from sim.bench_top import FEED_TOKENS
 from sim.compare import Layout, locate
 from sim.host import Host
@@ -46,6 +47,7 @@ class CycleBench:
         await self.host.load(self.golden.states)
         await self.host.set(self.golden.units[0].settings)
         interval, tokens = self.plan.schedule.interval, self.job.tokens
+        began = time.monotonic()
         self._feed(FEED_TOKENS)
         self.dut.recording.value = 1
         block = self.job.depth
@@ -58,6 +60,7 @@ class CycleBench:
         for _ in range(max(1, TAIL_SLOTS * interval // block)):
             await self._block(block)
         self.dut.recording.value = 0
+        self.found.seconds = time.monotonic() - began
         self._utilisation(products, block)
         try:
             await self._read_back()

@@ -19,9 +19,9 @@ from counterflow.planner import plan
 from counterflow.registers import IntakeRegister, UnitRegister
 from counterflow.tokens import Token
 from golden.chain import Chain
+from golden.cycle_trace import Trace
 from golden.dense import DenseState
 from golden.start import initial_chain
-from golden.cycle_trace import Trace
 from sim.bench_top import FEED_TOKENS
 from sim.compare import Layout
 from sim.host import Host

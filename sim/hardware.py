@@ -25,9 +25,9 @@ from sim.weight_transfer import Integers, Transfer, Words, decode, load_table, p
 
 SLICE_CYCLES = 1 << 15  # about as many between two reports of progress
 DONE, DATA = 1, 2  # bits of a response: taken by a node; where its word starts
-COUNTED = (
-    UnitRegister.SLOTS,
+COUNTED = (  # in the order of `Counters`
     UnitRegister.PRODUCTS,
+    UnitRegister.SLOTS,
     UnitRegister.STALLS,
     UnitRegister.SATURATIONS,
 )
@@ -49,8 +49,8 @@ class Counters:
 
     cycles: int
     tokens: int
-    slots: tuple[int, ...]
     products: tuple[int, ...]
+    slots: tuple[int, ...]
     stalls: tuple[int, ...]
     saturations: tuple[int, ...]
 

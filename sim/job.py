@@ -42,13 +42,18 @@ class Job:
 
 @dataclass
 class Found:
-    """What a bench measured; ``divergences`` are sentences, first one first."""
+    """What a bench measured.
+
+    ``seconds`` are those of running and comparing, without building and loading; ``utilisation``
+    is None where the run was too short for a steady state.
+    """
 
     cycles: int = 0
     compared: int = 0
     mismatches: int = 0
     first_divergence: str | None = None
-    utilisation: float = 0.0
+    utilisation: float | None = None
+    seconds: float = 0.0
     losses: list[float] = field(default_factory=list)
     golden_losses: list[float] = field(default_factory=list)
     correct: list[bool] = field(default_factory=list)

@@ -35,6 +35,8 @@ VERILATE = (
     *("-MAKEFLAGS", "OPT_FAST=-O2 OPT_SLOW=-O0 OPT_GLOBAL=-O2"),
     *("design.v", "design.vlt", "library.cpp"),
 )
+# One bit of a signal, and again and again; escaped names end in a space.
+_RUN = re.compile(r"(?<![\w$\\.])((?:\\\S+ |[A-Za-z_][\w$]*)\[\d+\])((?:, \1)+)(?=[ ,])")
 
 
 class Gate(ctypes.Structure):
@@ -117,22 +119,18 @@ def build_library(verilog: str, top: str) -> Path:
     return target / NAME
 
 
-_BIT = r"(?:\\\S+ |[A-Za-z_][\w$]*)\[\d+\]"
-_BITS = re.compile(rf"({_BIT})((?:, \1)+)(?=[ ,])")
-
-
 def _counted(verilog: str) -> str:
-    """Each run of one bit, as signs are extended, as that bit and a number: {x[7], x[7]} as {2{x[7]}}.
+    """Runs of one bit, which extend a sign, as the bit and a number: {x[7], x[7]} as {2{x[7]}}.
 
-    Verilator works on such runs bit by bit, which is a fifth of all operations.
+    Verilator computes such runs bit by bit, which is a fifth of all operations.
     """
-    return _BITS.sub(lambda run: f"{{{run[2].count(', ') + 1}{{{run[1]}}}}}", verilog)
+    return _RUN.sub(lambda run: f"{{{run[2].count(', ') + 1}{{{run[1]}}}}}", verilog)
 
 
 def _powered(verilog: str, top: str) -> str:
     """A module around `top` whose reset is never asserted.
 
-    As a constant it costs nothing to simulate: a quarter of all operations, were it an input.
+    As an input the reset would take a quarter of all operations, as a constant it takes none.
     """
     start = re.search(rf"^module \\?{top} ?\(", verilog, re.MULTILINE)
     if start is None:

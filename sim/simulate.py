@@ -6,17 +6,17 @@ import contextlib
 import shutil
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from counterflow.data import Dataset, epoch_order, quantise
+from counterflow.data import Dataset, epoch_order
 from counterflow.description import Description
 from counterflow.planner import Plan
 from counterflow.reports import SimulationReport
 from counterflow.tokens import epoch
+from golden.models import codes
 from hw.modules import convert
 from sim import simulator as tool
 from sim.bench_top import BenchTop
@@ -83,8 +83,7 @@ def run_job(
 
 def quantised(description: Description, dataset: Dataset) -> np.ndarray:
     """The training samples in the network's input format."""
-    number = description.formats.input
-    return quantise(dataset.train_x, dataset.pixel_max, number.bits, number.frac)
+    return codes(dataset.train_x, dataset.pixel_max, description.formats.input)
 
 
 def simulate(
@@ -102,7 +101,6 @@ def simulate(
 
     The order is that of the recipe's first epoch under `seed`; the run ends with an empty chain.
     """
-    began = time.monotonic()
     description = plan.description
     tool.check(simulator)
     order = epoch_order(len(dataset.train_x), seed, 0)[:samples]
@@ -134,7 +132,7 @@ def simulate(
         utilisation_planned=plan.schedule.utilisation,
         utilisation_measured=found.utilisation,
         first_divergence=found.first_divergence,
-        seconds=time.monotonic() - began,
+        seconds=found.seconds,
         losses=found.losses,
         golden_losses=found.golden_losses,
         correct=found.correct,

@@ -15,8 +15,8 @@ import pytest
 from amaranth.hdl import C, Module, Value
 
 from counterflow.data import synthetic
-from counterflow.description import Description, Fold, Lanes, Recipe
 from counterflow.description import Dense as DenseLayer
+from counterflow.description import Description, Fold, Lanes, Recipe
 from counterflow.formats import Rounding
 from counterflow.planner import Plan, plan
 from counterflow.tokens import Kind, Token, drained

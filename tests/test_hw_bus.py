@@ -18,8 +18,7 @@ from counterflow.planner import plan
 from counterflow.registers import UnitRegister, control_word
 from counterflow.schedule import OPERANDS, PRODUCT, UPDATE, Schedule
 from counterflow.tokens import Kind
-from golden.dense import Dense as Golden
-from golden.dense import DenseState
+from golden import dense as golden
 from hw.bus import Access, BusNode
 from hw.dense import Dense
 from sim.stalls import pattern
@@ -122,7 +121,7 @@ def schedule_of(shared: bool) -> Schedule:
     return plan(description).schedule
 
 
-def random_state(schedule: Schedule, seed: int) -> DenseState:
+def random_state(schedule: Schedule, seed: int) -> golden.DenseState:
     numbers, tiling = schedule.stages[1].arithmetic, schedule.stages[1].tiling
     source = np.random.default_rng(seed)
     weight, velocity, bias, bias_velocity = (
@@ -131,7 +130,9 @@ def random_state(schedule: Schedule, seed: int) -> DenseState:
         for number in (numbers.weight, numbers.velocity)
     )
     weight[0, :2] = numbers.weight.min, numbers.weight.max
-    return DenseState(weight, velocity, bias, bias_velocity, int(source.integers(1, 1 << 32)))
+    return golden.DenseState(
+        weight, velocity, bias, bias_velocity, int(source.integers(1, 1 << 32))
+    )
 
 
 async def access_all(ctx: Any, dut: Dense, accesses: Sequence[Transfer]) -> list[int]:
@@ -149,10 +150,10 @@ async def access_all(ctx: Any, dut: Dense, accesses: Sequence[Transfer]) -> list
     return words
 
 
-def same(one: DenseState, other: DenseState) -> bool:
+def same(one: golden.DenseState, other: golden.DenseState) -> bool:
     return all(
         np.array_equal(getattr(one, field.name), getattr(other, field.name))
-        for field in fields(DenseState)
+        for field in fields(golden.DenseState)
     )
 
 
@@ -246,6 +247,6 @@ def test_memory_access_is_refused_until_a_slot_has_settled_and_harms_no_slot(
 
     simulate(dut, source, errors, sink, bus, limit=4000)
     assert outcomes == {False, True}
-    golden = Golden(stage, state)
-    expected = np.concatenate([golden.forward(x, training=False) for x in tokens])
+    model = golden.Dense(stage, state)
+    expected = np.concatenate([model.forward(x, training=False) for x in tokens])
     assert [taken.payload.data for taken in got] == expected.tolist()

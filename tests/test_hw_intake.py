@@ -138,12 +138,10 @@ def taken_in(
         return result
 
     async def samples(ctx: Any) -> None:
-        items = [element._asdict() for element in transfers]
-        await counted(send(ctx, intake.samples, items, gates[0]))
+        await counted(send(ctx, intake.samples, [e._asdict() for e in transfers], gates[0]))
 
     async def tokens(ctx: Any) -> None:
-        items = [label._asdict() for label in labels]
-        await counted(send(ctx, intake.labels, items, gates[1]))
+        await counted(send(ctx, intake.labels, [one._asdict() for one in labels], gates[1]))
 
     async def activations(ctx: Any) -> None:
         x.extend(await counted(receive(ctx, intake.x, len(expected.x), gates[2])))
@@ -157,17 +155,16 @@ def taken_in(
             await ctx.tick()
         ctx.set(intake.admitted.ready, 1)
         await quiet(ctx, intake.x, 2 * intake.interval)
-        wanted = {
-            IntakeRegister.IDENTITY: IDENTITY,
-            IntakeRegister.TOKENS: len(expected.admitted),
-            IntakeRegister.BAD_SAMPLES: expected.bad_samples,
-            IntakeRegister.BAD_LABELS: expected.bad_labels,
-        }
-        for register, value in wanted.items():
+        for register, value in (
+            (IntakeRegister.IDENTITY, IDENTITY),
+            (IntakeRegister.TOKENS, len(expected.admitted)),
+            (IntakeRegister.BAD_SAMPLES, expected.bad_samples),
+            (IntakeRegister.BAD_LABELS, expected.bad_labels),
+        ):
             ctx.set(intake.bus_i, {"valid": 1, "node": 0, "register": register})
             await ctx.tick()
-            assert ctx.get(intake.bus_o).done
-            assert ctx.get(intake.bus_o).data == value, register.name
+            response = ctx.get(intake.bus_o)
+            assert (response.done, response.data) == (1, value), register.name
 
     simulate(intake, samples, tokens, activations, kept_labels, bus, limit=6000)
     assert [(t.payload.data, t.payload.kind) for t in x] == expected.x
@@ -180,7 +177,7 @@ def intake_of(inputs: int, interval: int = 12, text: str = "u8.8") -> Intake:
     return Intake(**sizes, number=Format.parse(text), identity=IDENTITY)
 
 
-@pytest.mark.parametrize("stalls", STALLS)
+@pytest.mark.parametrize("stalls", ["none", "random", "burst", "slow chain"])
 @pytest.mark.parametrize("spoilt", SPOILT)
 def test_a_spoilt_sample_is_counted_and_dropped_with_its_label_and_harms_no_other(
     spoilt: str, stalls: str
@@ -191,14 +188,14 @@ def test_a_spoilt_sample_is_counted_and_dropped_with_its_label_and_harms_no_othe
     for number, kind in enumerate((2, 2, 1, 2, 2, 1, 2)):
         labels += [Label(kind, number % CLASSES)] * (bad if number % 2 else 1)
     labels.insert(3, BUBBLE)
-    transfers = sum(parts, start=[])
+    transfers = [element for part in parts for element in part]
     expected = expected_of(transfers, labels, 6)
     assert expected.bad_samples == 3 * bad
     assert [label.label for label in expected.admitted if label.kind] == [0, 2, 4, 1]
     taken_in(intake_of(6), transfers, labels, stalls)
 
 
-@pytest.mark.parametrize("stalls", STALLS)
+@pytest.mark.parametrize("stalls", ["none", "random", "late labels", "slow loss"])
 @pytest.mark.parametrize("bad", [Label(2, CLASSES), Label(1, 255), Label(UNKNOWN_KIND, 0)])
 def test_a_label_out_of_range_is_counted_and_dropped_with_its_sample(
     bad: Label, stalls: str

@@ -124,7 +124,7 @@ def scattered(
 
 
 @pytest.mark.parametrize("stalls", STALLS, ids="-".join)
-@pytest.mark.parametrize(("depth", "latency", "tag"), [(1, 1, 0), (2, 6, 2), (3, 3, 2), (9, 5, 0)])
+@pytest.mark.parametrize(("depth", "latency", "tag"), [(1, 1, 0), (2, 6, 2), (9, 5, 0)])
 @pytest.mark.parametrize(("lanes", "count"), [(1, 4), (3, 7), (4, 8), (5, 3)])
 def test_scatter_sends_every_element_once_in_order_with_its_tag_and_never_overflows(
     lanes: int, count: int, depth: int, latency: int, tag: int, stalls: tuple[str, str]

@@ -115,6 +115,7 @@ def cycle_by_cycle(
     """Run the comparison of every cycle with a progress bar."""
     from sim.simulate import simulate as run
 
+    folder.mkdir(parents=True, exist_ok=True)  # the simulator leaves log and waveforms there
     with display.progress("Hardware, every cycle compared") as on_progress:
         return run(
             design,
@@ -164,7 +165,8 @@ def write(
     name = design.description.name
     files = [provenance.write_json(folder / "simulation.json", report.to_json())]
     if isinstance(report, SimulationReport):
-        files += report.files
+        left = [*folder.glob("*.log"), *folder.glob("*.vcd"), *folder.glob("*.fst")]
+        files += [*report.files, *sorted(left)]
         if report.losses:
             files.append(figures.training_curves(folder / "training.png", report, title=name))
         if report.slots:

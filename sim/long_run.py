@@ -1,0 +1,195 @@
+"""The long run: whole epochs in hardware beside the golden model, everything compared on the way.
+
+Cycles are judged by the cocotb benches; here no Python stands in the cycle, so that a training run
+of many epochs is feasible.  Compared are every prediction, and at the end of each epoch all
+weights, velocities, biases and generator states, and how often each unit has saturated.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from counterflow.data import Dataset, epoch_order
+from counterflow.planner import Plan
+from counterflow.reports import LongRunReport
+from counterflow.softmax import LOG_FRAC
+from counterflow.tokens import Kind
+from golden.dense import DenseState
+from golden.models import Bytes, Part, codes, token_arrays
+from golden.narrow import Integers
+from golden.start import initial_states
+from sim.hardware import Counters, Hardware, Stalls
+from sim.side_by_side import Comparison, SideBySide
+
+NARROWED = 256  # samples; a fault that shows within them is narrowed down to one of them
+WORD = 1 << 32  # counters are modulo this
+
+Progress = Callable[[int, int], None]
+
+
+def long_run(
+    plan: Plan,
+    dataset: Dataset,
+    *,
+    seed: int,
+    epochs: int | None = None,
+    limit: int | None = None,
+    on_progress: Progress | None = None,
+    verilog: str | None = None,
+    stalls: Stalls | None = None,
+) -> LongRunReport:
+    """Train `epochs` epochs (default: the recipe's) of at most `limit` samples in hardware.
+
+    ``on_progress`` is called with tokens done and to do.  ``verilog`` takes the place of the
+    plan's own.  The run ends early with an epoch in which something differed.
+    """
+    with Hardware(plan, verilog, stalls) as hardware:
+        run = _LongRun(plan, dataset, hardware, seed, limit, on_progress)
+        return run.report(plan.description.recipe.epochs if epochs is None else epochs)
+
+
+@dataclass
+class Utilisation:
+    """Useful products over multipliers x cycles, of the slots in the steady state."""
+
+    plan: Plan
+    made: int = 0
+    possible: int = 0
+    _before: Counters | None = field(default=None, repr=False)
+
+    def watch(self, admitted: int, trained: int, now: Counters) -> None:
+        """Add what was counted since the last call, if `trained` tokens ran without a break."""
+        schedule = self.plan.schedule
+        settled = max(stage.start + stage.delay * schedule.interval for stage in schedule.stages)
+        first = -(-(settled - schedule.intake_start) // schedule.interval) + 1
+        reading = 1 + 4 * len(schedule.stages) // schedule.interval  # slots that pass meanwhile
+        steady = first <= admitted <= trained - reading
+        if steady and self._before is not None:
+            pairs = zip(now.products, self._before.products, strict=True)
+            self.made += sum((late - early) % WORD for late, early in pairs)
+            self.possible += schedule.multipliers * ((now.cycles - self._before.cycles) % WORD)
+        self._before = now if steady else None
+
+    @property
+    def share(self) -> float | None:
+        return self.made / self.possible if self.possible else None
+
+
+class _LongRun:
+    """The epochs of one run."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        dataset: Dataset,
+        hardware: Hardware,
+        seed: int,
+        limit: int | None,
+        on_progress: Progress | None,
+    ) -> None:
+        self.plan, self.hardware, self.seed = plan, hardware, seed
+        number = plan.description.formats.input
+        self.train = Part(codes(dataset.train_x, dataset.pixel_max, number), dataset.train_y)
+        self.test = Part(codes(dataset.test_x, dataset.pixel_max, number), dataset.test_y)
+        self.count = min(limit or len(self.train), len(self.train))
+        self.both = SideBySide(plan, hardware)
+        self.comparison, self.utilisation = Comparison(), Utilisation(plan)
+        self.accuracy: list[float] = []
+        self.losses: list[float] = []
+        self.on_progress = on_progress
+
+    def report(self, epochs: int) -> LongRunReport:
+        """Train and compare until the end, or until something differs."""
+        began, cycles = time.perf_counter(), 0
+        self.both.start(initial_states(self.plan.description, self.plan.schedule, self.seed))
+        self.both.compare_states("before training", self.comparison)
+        for epoch in range(epochs):
+            if self.comparison.mismatches:
+                break
+            states, order = self.both.golden.states, self._order(epoch)
+            self._train(epoch, epochs, order)
+            cycles = self.hardware.cycles
+            if self.comparison.mismatches:
+                self.comparison.first = self._located(epoch, states, order)
+        return LongRunReport(
+            epochs=len(self.losses),
+            samples=len(self.losses) * self.count,
+            cycles=cycles,
+            seconds=time.perf_counter() - began,
+            mismatches=self.comparison.mismatches,
+            first_divergence=self.comparison.first,
+            accuracy=self.accuracy,
+            compared=self.comparison.compared,
+            utilisation_planned=self.plan.schedule.utilisation,
+            utilisation_measured=self.utilisation.share,
+            losses=self.losses,
+        )
+
+    def _order(self, epoch: int) -> Integers:
+        return epoch_order(len(self.train), self.seed, epoch)[: self.count]
+
+    def _tokens(self, order: Integers) -> tuple[Bytes, Integers]:
+        return token_arrays(self.plan.description.recipe, order, self.plan.schedule.delay)
+
+    def _train(self, epoch: int, epochs: int, order: Integers) -> None:
+        """One epoch, and the test samples behind it."""
+        kinds, indices = self._tokens(order)
+        tokens, tested = len(kinds), len(self.test)
+        trained = int(np.flatnonzero(kinds != Kind.BUBBLE)[-1]) + 1
+
+        def progress(done: int) -> None:
+            if self.on_progress:
+                self.on_progress(epoch * (tokens + tested) + done, epochs * (tokens + tested))
+
+        def training(admitted: int, counters: Counters) -> None:
+            progress(admitted)
+            self.utilisation.watch(admitted, trained, counters)
+
+        self.both.set(self.plan.description.recipe.extra_shift(epoch))
+        when = f"epoch {epoch}"
+        _, losses = self.both.run(when, kinds, indices, self.train, self.comparison, training)
+        self.losses.append(float(losses.mean()) / 2**LOG_FRAC)
+        if not self.comparison.mismatches and tested:
+            kinds, indices = np.full(tested, Kind.INFER, np.uint8), np.arange(tested)
+            scores, _ = self.both.run(
+                f"{when}, test",
+                kinds,
+                indices,
+                self.test,
+                self.comparison,
+                lambda admitted, _: progress(tokens + admitted),
+            )
+            self.accuracy.append(float((scores.argmax(axis=1) == self.test.labels).mean()))
+        self.both.compare_states(f"{when}, end", self.comparison)
+        progress(tokens + tested)
+
+    def _located(self, epoch: int, states: Sequence[DenseState], order: Integers) -> str | None:
+        """The first difference where fewest samples of the epoch, learnt from `states`, show one.
+
+        An update that went wrong then stands alone, before others follow from it.
+        """
+
+        def shown(count: int) -> str | None:
+            trial = Comparison()
+            when = f"epoch {epoch}, after {count} of its samples"
+            self.both.start(states)
+            self.both.set(self.plan.description.recipe.extra_shift(epoch))
+            self.both.run(when, *self._tokens(order[:count]), self.train, trial)
+            if not trial.mismatches or count <= NARROWED:
+                self.both.compare_states(when, trial)
+            return trial.first
+
+        none, some, sentence = 0, 1, shown(1)
+        while sentence is None and some < len(order):
+            none, some = some, min(2 * some, len(order))
+            sentence = shown(some)
+        while sentence is not None and some <= NARROWED and some - none > 1:
+            middle = (none + some) // 2
+            found = shown(middle)
+            none, some = (middle, some) if found is None else (none, middle)
+            sentence = found or sentence
+        return sentence or self.comparison.first
