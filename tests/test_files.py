@@ -82,7 +82,7 @@ def recipes(draw: st.DrawFn) -> Recipe:
 def descriptions(draw: st.DrawFn) -> Description:
     """Any description that is valid."""
     widths = draw(st.lists(st.integers(2, 256), min_size=1, max_size=4))
-    overrides = FormatOverrides(weight=draw(st.none() | st.just(Format.parse("s18.18"))))
+    overrides = FormatOverrides(weight=draw(st.none() | st.just(Format.parse("s20.18"))))
     layers = [Dense(outputs=width, formats=overrides) for width in widths[:-1]]
     if draw(st.booleans()):
         lanes = tuple(
@@ -131,14 +131,14 @@ def test_shipped_networks_have_the_shapes_that_are_promised() -> None:
 def test_toml_and_python_mean_the_same() -> None:
     text = VALID + (
         "[recipe]\nlearning_rate = 0.25\nrate_drops = [{ epoch = 2, shift = 1 }]\n[formats]\n"
-        'weight = "s18.18"\n[rounding]\nupdate = "truncate"\n[fold]\nmultipliers = 9\n'
+        'weight = "s20.18"\n[rounding]\nupdate = "truncate"\n[fold]\nmultipliers = 9\n'
     )
     value = Description(
         name="sample",
         inputs=6,
         layers=(Dense(outputs=5), Dense(outputs=4, activation="none")),
         recipe=Recipe(learning_rate=0.25, rate_drops=(RateDrop(epoch=2, shift=1),)),
-        formats=Formats(weight=Format.parse("s18.18")),
+        formats=Formats(weight=Format.parse("s20.18")),
         rounding=Roundings(update=Rounding.TRUNCATE),
         fold=Fold(multipliers=9),
     )

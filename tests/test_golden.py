@@ -446,7 +446,7 @@ def test_the_first_unit_makes_no_input_gradient() -> None:
 
 def test_an_update_as_wide_as_is_allowed_does_not_overflow() -> None:
     """62 bits, the extremes of velocity and gradient, against Python's integers."""
-    _, chain = built(network((2, 2), formats=widest("s22.18"), **SLOW))
+    _, chain = built(network((2, 2), formats=widest("s23.18"), **SLOW))
     unit = chain.units[0]
     numbers, state = unit.stage.arithmetic, unit.state
     assert numbers.update_bits == 62
@@ -466,7 +466,7 @@ SLOW: dict[str, Any] = {"learning_rate": 2.0**-9, "momentum": 1 - 2.0**-12, "mit
 
 
 def widest(error: str) -> dict[str, str]:
-    return {"weight": "s32.32", "velocity": "s32.32", "operand": "s9.9", "error": error}
+    return {"weight": "s32.31", "velocity": "s32.31", "operand": "s9.8", "error": error}
 
 
 @pytest.mark.parametrize(
@@ -479,7 +479,7 @@ def widest(error: str) -> dict[str, str]:
             "learning rate (now 2^-16), lower the momentum or give the velocity more fraction bits",
         ),
         (
-            widest("s23.18"),
+            widest("s24.18"),
             SLOW,
             "layers[0]: the update needs 63 bits and the model has 62; use fewer fraction bits, a "
             "higher learning rate or a lower momentum",
