@@ -13,24 +13,25 @@ count from a tile's issue; `counterflow.schedule` predicts them.
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.fifo import SyncFIFO
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from counterflow.arithmetic import RANDOM_BITS
 from counterflow.formats import Rounding
-from counterflow.schedule import NARROW, OPERANDS, PRODUCT, SUM, UPDATE, Stage, tree_latency
+from counterflow.schedule import UPDATE, Stage
 from counterflow.tokens import Kind
 from hw.bus import Access
+from hw.column_sums import ColumnSums
 from hw.dense_registers import DenseRegisters
 from hw.generator import Generator
 from hw.lane import GRADIENT, BiasLane, Lane
 from hw.modules import place
-from hw.narrow import narrow, shape_of
-from hw.pipeline import delayed, summed
-from hw.streams import KIND_BITS, Gather, Scatter, activation_stream, error_stream, signed_lanes
+from hw.narrow import shape_of
+from hw.pipeline import delayed
+from hw.row_sums import RowSums
+from hw.streams import KIND_BITS, Gather, activation_stream, error_stream, signed_lanes
 from hw.walk import Walk
 from hw.weights import WeightMemory
 from hw.window import Stash, Window
@@ -186,95 +187,40 @@ class Dense(wiring.Component):
         return lanes, biases
 
     def _forward(self, m: Module, lanes: list[Lane], biases: list[BiasLane]) -> list[Value]:
-        """Sum each row over its columns on top of the bias, activate, queue; returns clip flags."""
-        walk, numbers, tiling = self.walk, self.stage.arithmetic, self.stage.tiling
-        high, wide = tiling.lanes.outputs, tiling.lanes.inputs
-        summing = OPERANDS + PRODUCT + tree_latency(wide)
-        m.submodules.scatter = scatter = Scatter(
-            bits=numbers.y.bits,
-            lanes=high,
-            count=tiling.outputs,
-            depth=self.stage.forward_queue,
-            tag=KIND_BITS,
-        )
-        valid = delayed(m, walk.issue & (walk.phase == 0), summing, "sum_valid")
-        first = delayed(m, walk.first_column, summing, "sum_first")
-        complete = walk.issue & (walk.phase == 0) & walk.last_column
-        outputs, flags = [], []
-        for lane in range(high):
-            start = delayed(m, biases[lane].start, summing - 2, f"bias_{lane}")
-            row = lanes[lane * wide : (lane + 1) * wide]
-            total = summed(m, [one.y for one in row], f"y_{lane}")
-            accumulator = Signal(shape_of(numbers.forward_sum), name=f"y_sum_{lane}")
-            with m.If(valid):
-                m.d.sync += accumulator.eq(Mux(first, start, accumulator) + total)
-            active = Mux(accumulator < 0, 0, accumulator) if numbers.relu else accumulator
-            y, clip = narrow(active, numbers.forward_sum.frac, numbers.y, numbers.round_activation)
-            outputs.append(delayed(m, y, NARROW, f"y_out_{lane}"))
-            flags.append(clip)
-        ready = delayed(m, complete, summing + SUM, "row_complete")
-        kind = delayed(m, self.forward_kind, summing + SUM + NARROW, "y_kind")
+        """Feed the forward sums; returns their clip flag."""
+        walk = self.walk
+        m.submodules.rows = rows = RowSums(stage=self.stage)
+        wiring.connect(m, rows.y, wiring.flipped(self.y))
         m.d.comb += [
-            walk.row_room.eq(scatter.room),
-            scatter.reserve.eq(walk.row_begin),
-            scatter.push.eq(delayed(m, ready, NARROW, "row_push")),
-            scatter.word.eq(Cat(outputs)),
-            scatter.word_tag.eq(kind),
-            self.y.payload.data.eq(scatter.o.payload),
-            self.y.payload.kind.eq(scatter.o_tag),
-            self.y.valid.eq(scatter.o.valid),
-            scatter.o.ready.eq(self.y.ready),
+            rows.turn.eq(walk.issue & (walk.phase == 0)),
+            rows.first.eq(walk.first_column),
+            rows.last.eq(walk.last_column),
+            rows.kind.eq(self.forward_kind),
+            rows.begin.eq(walk.row_begin),
+            walk.row_room.eq(rows.room),
         ]
-        return [delayed(m, ready & Cat(flags).any(), 1, "y_clipped")]
+        m.d.comb += [rows.starts[i].eq(bias.start) for i, bias in enumerate(biases)]
+        m.d.comb += [rows.products[i].eq(lane.y) for i, lane in enumerate(lanes)]
+        return [rows.clipped]
 
     def _backward(self, m: Module, lanes: list[Lane], stash: list[Value]) -> list[Value]:
-        """Sum each column over the rows, mask by the stashed x, queue; returns clip flags."""
-        walk, numbers, tiling = self.walk, self.stage.arithmetic, self.stage.tiling
-        high, wide = tiling.lanes.outputs, tiling.lanes.inputs
-        assert numbers.dx is not None
-        summing = OPERANDS + PRODUCT + tree_latency(high)
-        turn = walk.issue & (walk.phase == (1 if tiling.phases > 1 else 0))
-        m.submodules.scatter_dx = scatter = Scatter(
-            bits=numbers.dx.bits,
-            lanes=wide,
-            count=tiling.inputs,
-            depth=self.stage.backward_queue,
-        )
-        width = numbers.backward_sum.bits
-        m.submodules.sums = sums = Memory(shape=wide * width, depth=tiling.columns, init=[])
-        read, write = sums.read_port(domain="comb"), sums.write_port()
-        first = delayed(m, walk.first_row, summing, "dx_first")
-        column = delayed(m, walk.column, summing, "dx_column")
-        old = signed_lanes(read.data, signed(width), wide)
-        new, outputs, flags = [], [], []
-        for lane in range(wide):
-            total = summed(m, [one.dx for one in lanes[lane::wide]], f"dx_{lane}")
-            value = Signal(signed(width), name=f"dx_sum_{lane}")
-            m.d.comb += value.eq(Mux(first, 0, old[lane]) + total)
-            new.append(value)
-            done = delayed(m, value, SUM, f"dx_done_{lane}")
-            dx, clip = narrow(done, numbers.backward_sum.frac, numbers.dx, numbers.round_error)
-            active = delayed(m, stash[lane] > 0, summing + SUM - 2, f"active_{lane}")
-            outputs.append(delayed(m, Mux(active, dx, 0)[: numbers.dx.bits], NARROW, f"dx_{lane}"))
-            flags.append(clip & active)
+        """Feed the backward sums; returns their clip flag."""
+        walk, phases = self.walk, self.stage.tiling.phases
+        m.submodules.columns = columns = ColumnSums(stage=self.stage)
+        wiring.connect(m, columns.dx, wiring.flipped(self.dx))
+        leaving = walk.last_row & self.returning
         m.d.comb += [
-            read.addr.eq(column),
-            write.addr.eq(column),
-            write.en.eq(delayed(m, turn, summing, "dx_turn")),
-            write.data.eq(Cat(new)),
+            columns.turn.eq(walk.issue & (walk.phase == (1 if phases > 1 else 0))),
+            columns.first.eq(walk.first_row),
+            columns.last.eq(walk.last_row),
+            columns.returning.eq(self.returning),
+            columns.column.eq(walk.column),
+            columns.begin.eq(walk.issue & (walk.phase == 0) & leaving),
+            walk.word_room.eq(columns.room),
         ]
-        complete = turn & walk.last_row & self.returning
-        ready = delayed(m, complete, summing + SUM, "dx_complete")
-        m.d.comb += [
-            walk.word_room.eq(scatter.room),
-            scatter.reserve.eq(walk.issue & (walk.phase == 0) & walk.last_row & self.returning),
-            scatter.push.eq(delayed(m, ready, NARROW, "dx_push")),
-            scatter.word.eq(Cat(outputs)),
-            self.dx.payload.eq(scatter.o.payload),
-            self.dx.valid.eq(scatter.o.valid),
-            scatter.o.ready.eq(self.dx.ready),
-        ]
-        return [delayed(m, ready & Cat(flags).any(), 1, "dx_clipped")]
+        m.d.comb += [columns.active[i].eq(x > 0) for i, x in enumerate(stash)]
+        m.d.comb += [columns.products[i].eq(lane.dx) for i, lane in enumerate(lanes)]
+        return [columns.clipped]
 
     def _learn(self, m: Module, lanes: list[Lane], biases: list[BiasLane]) -> list[Value]:
         """Write the tile's new weights and biases back; returns clip flags."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from counterflow.schedule import Schedule
+from counterflow.schedule import Cycles, Schedule, gradient_offsets, output_offsets
 from counterflow.watch import Field
 
 
@@ -17,17 +17,16 @@ class Divergence:
     """The first place where hardware and golden model differ."""
 
     cycle: int
-    slot: int | None
+    slot: int
     field: Field
     index: int | None
     expected: int
     found: int
 
     def __str__(self) -> str:
-        slot = "" if self.slot is None else f", slot {self.slot}"
         index = "" if self.index is None else f" at index {self.index}"
         return (
-            f"cycle {self.cycle}{slot}: {self.field}{index} is {self.found}, "
+            f"cycle {self.cycle}, slot {self.slot}: {self.field}{index} is {self.found}, "
             f"golden has {self.expected} (made by {self.field.made_by})"
         )
 
@@ -66,6 +65,25 @@ class Layout:
         return sorted({(int(r), int(self._column[b])) for r, b in zip(rows, bits, strict=True)})
 
 
+def _events(schedule: Schedule, field: Field) -> tuple[int, Cycles]:
+    """Cycle of slot 0 of a field's unit, and the cycles after it at which the field has values."""
+    owner, member = field.path.split(".")
+    if field.unit == "intake":
+        elements = np.arange(schedule.stages[0].tiling.inputs)
+        return schedule.intake_start, elements + 1 if owner == "x" else elements[:1]
+    if field.unit == "loss":
+        return schedule.loss.start, schedule.loss.output_offsets
+    stage = next(stage for stage in schedule.stages if stage.name == field.unit)
+    if owner == "walk":
+        return stage.start, np.array([0 if member == "begin" else stage.cycles - 1])
+    if owner == "weights":
+        return stage.start, stage.weight_writes
+    if owner == "biases":
+        return stage.start, stage.bias_writes
+    offsets = output_offsets if owner == "y" else gradient_offsets
+    return stage.start, offsets(stage.tiling)
+
+
 def locate(
     schedule: Schedule,
     layout: Layout,
@@ -74,17 +92,20 @@ def locate(
     expected: NDArray[np.uint8],
     found: NDArray[np.uint8],
 ) -> Divergence:
-    """Describe the difference in one column of one row; the slot follows from the cycle."""
+    """Describe the difference in one column of one row; slot and index follow from the cycle.
+
+    The index is that of the element in its token or of the word in its memory; a value in a cycle
+    in which the schedule has none belongs to the slot that is under way, and has no index.
+    """
     field = layout.fields[column]
-    start = {stage.name: stage.start for stage in schedule.stages}
-    begin = start.get(field.unit, schedule.intake_start if field.unit == "intake" else None)
-    slot = (cycle - (schedule.loss.start if begin is None else begin)) // schedule.interval
-    index = None
-    owner = field.path.split(".", maxsplit=1)[0]
-    if owner in ("weights", "biases"):
-        names = [str(f) for f in layout.fields]
-        address = names.index(f"{field.unit}.{owner}.address")
-        index = layout.value(found, address)
+    start, offsets = _events(schedule, field)
+    newest = (cycle - start) // schedule.interval
+    slot, index = newest, None
+    for candidate in range(newest, newest - 4, -1):
+        (place,) = np.nonzero(offsets == cycle - start - candidate * schedule.interval)
+        if len(place):
+            slot, index = candidate, int(place[0])
+            break
     return Divergence(
         cycle,
         slot,

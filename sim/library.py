@@ -19,21 +19,23 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from sim.simulator import SimulationError, cache_folder, environment
+from counterflow.tools import COMPILER
+from sim.simulator import SimulationError, cache_folder, environment, verilator_root
 
 TOP = "powered"  # the module that is simulated: the chain after power-on
 NAME = "libdesign.so"
 SOURCES = ("library.cpp", "library.h")  # beside this file
 VERILATE = (
-    *("verilator", "--cc", "--exe", "--build", "-j", "2", "--no-timing", "-O3"),
-    *("--prefix", "Vdesign", "--top-module", TOP, "-o", NAME),
+    *("verilator", "--cc", "--no-timing", "-O3", "--output-split", "0", "--Mdir", "model"),
+    *("--prefix", "Vdesign", "--top-module", TOP, "--compiler-include", "../library.h"),
     # Amaranth's Verilog is full of harmless width differences; everything else stays fatal.
     *("-Wno-WIDTH", "-Wno-fatal", "--x-assign", "fast", "--x-initial", "fast"),
-    *("--compiler-include", "../library.h"),
+    *("design.v", "design.vlt"),
+)
+COMPILE = (
+    *("-std=gnu++17", "-O2", "-w", "-shared", "-fPIC", "-pthread", "-I.", "-Imodel"),
     # Calls within a shared library cost nothing where they cannot be replaced from outside.
-    *("-CFLAGS", "-fPIC -fvisibility=hidden", "-LDFLAGS", "-shared -pthread"),
-    *("-MAKEFLAGS", "OPT_FAST=-O2 OPT_SLOW=-O0 OPT_GLOBAL=-O2"),
-    *("design.v", "design.vlt", "library.cpp"),
+    *("-fvisibility=hidden", "design.cpp", "-o", NAME),
 )
 # One bit of a signal, and again and again; escaped names end in a space.
 _RUN = re.compile(r"(?<![\w$\\.])((?:\\\S+ |[A-Za-z_][\w$]*)\[\d+\])((?:, \1)+)(?=[ ,])")
@@ -109,7 +111,8 @@ def build_library(verilog: str, top: str) -> Path:
     texts = {name: folder.joinpath(name).read_text(encoding="utf-8") for name in SOURCES}
     design = _counted(verilog) + _powered(verilog, top)
     texts |= {"design.v": design, "design.vlt": _control(verilog)}
-    key = hashlib.sha256("\0".join([*VERILATE, *texts.values()]).encode()).hexdigest()[:16]
+    everything = "\0".join([*VERILATE, *COMPILE, *texts.values()])
+    key = hashlib.sha256(everything.encode()).hexdigest()[:16]
     target = cache_folder() / f"{top}-library-{key}"
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.with_suffix(".lock").open("w") as lock:
@@ -150,18 +153,34 @@ def _control(verilog: str) -> str:
 
 def _build(target: Path, texts: Mapping[str, str]) -> None:
     """Verilate and compile; `target` keeps the library, what it is made of, and the log."""
+    include = verilator_root() / "include"
+    compiler = next(filter(None, map(shutil.which, COMPILER.names)), COMPILER.names[0])
+    compile_ = (compiler, *COMPILE, f"-I{include}", f"-I{include / 'vltstd'}")
     scratch = Path(tempfile.mkdtemp(prefix=f"{target.name}-", dir=target.parent))
     try:
         for name, text in texts.items():
             (scratch / name).write_text(text, encoding="utf-8")
         with (scratch / "build.log").open("wb") as log, environment():
             done = subprocess.run(VERILATE, cwd=scratch, stdout=log, stderr=log, check=False)
+            if done.returncode == 0:
+                (scratch / "design.cpp").write_text(_all_sources(scratch / "model"))
+                done = subprocess.run(compile_, cwd=scratch, stdout=log, stderr=log, check=False)
         if done.returncode:
             kept = target.with_suffix(".log")
             shutil.copy(scratch / "build.log", kept)
-            raise SimulationError(f"verilator could not build the library; see {kept}")
-        (scratch / "obj_dir" / NAME).rename(scratch / NAME)
-        shutil.rmtree(scratch / "obj_dir")
+            raise SimulationError(f"the library of {target.name} could not be built; see {kept}")
+        shutil.rmtree(scratch / "model")
         scratch.rename(target)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _all_sources(model: Path) -> str:
+    """One file that includes all others: most of their compilation is the headers they share."""
+    slow = {path.name for path in model.glob("*Slow.cpp")}  # what runs once, not worth optimising
+    fast = {path.name for path in model.glob("*.cpp")} - slow
+    files = ["library.cpp", *sorted(fast), "", *sorted(slow)]
+    files += ["verilated.cpp", "verilated_threads.cpp"]
+    return "".join(
+        f'#include "{name}"\n' if name else '#pragma GCC optimize ("O0")\n' for name in files
+    )

@@ -1,92 +1,91 @@
-"""The comparison of mitigations: fair, repeatable, and over when it is interrupted."""
+"""The comparison of a record with the golden trace names where they part."""
 
 from __future__ import annotations
 
-import statistics
-from typing import Any
-
+import numpy as np
 import pytest
 
 from counterflow.data import synthetic
-from counterflow.description import Description
-from counterflow.planner import plan
-from golden.compare import METHODS, Method, Row, compare_mitigations, with_method
-from golden.training import train
+from counterflow.files import load
+from counterflow.planner import Plan, plan
+from counterflow.schedule import output_offsets
+from counterflow.tokens import Kind, Token, drained
+from golden.cycle_trace import Trace
+from golden.start import initial_chain
+from sim.compare import Layout, locate
+from sim.simulate import quantised
 
-DATA = synthetic(8, 4, 40, seed=3)
+SAMPLES = 30
 
 
-def network(**recipe: Any) -> Description:
-    return Description.model_validate(
-        {
-            "name": "net",
-            "inputs": 8,
-            "layers": [{"outputs": 6}, {"outputs": 4, "activation": "none"}],
-            "recipe": {"epochs": 2, **recipe},
-            "fold": {"multipliers": 20},
-        }
+@pytest.fixture(scope="module")
+def design() -> Plan:
+    return plan(load("tiny"))
+
+
+@pytest.fixture(scope="module")
+def trace(design: Plan) -> Trace:
+    description = design.description
+    data = synthetic(description.inputs, description.classes, SAMPLES, 1)
+    tokens = drained([Token(Kind.TRAIN, i) for i in range(SAMPLES)], design.schedule.delay)
+    watched = Trace(design)
+    initial_chain(description, design.schedule, 1).run(
+        list(tokens), quantised(description, data), data.train_y, watched
     )
+    return watched
 
 
-def test_rows_are_those_of_single_trainings() -> None:
-    description = network()
-    rows = compare_mitigations(description, DATA, seeds=(3, 4), threads=2)
-    assert [row.method for row in rows] == list(METHODS)
-    for row in rows:
-        changed = with_method(description, row.method)
-        assert changed.recipe.mitigation == row.method.mitigation
-        single = [
-            train(changed, plan(changed).schedule, DATA, seed=seed).epochs[-1].test_accuracy
-            for seed in (3, 4)
-        ]
-        assert list(row.accuracies) == single
-
-
-def test_slow_mitigations_and_the_float_model_can_be_compared() -> None:
-    methods = [Method("pipelined", "stash"), Method("sequential", "none")]
-    for model in ("integer", "float"):
-        rows = compare_mitigations(
-            network(), DATA, seeds=[1], methods=methods, epochs=1, limit=20, model=model
-        )
-        assert [str(row.method) for row in rows] == ["pipelined, stash", "sequential, none"]
-        assert all(len(row.accuracies) == 1 for row in rows)
-
-
-def test_a_description_of_batches_can_be_compared() -> None:
-    changed = with_method(network(scheme="fill-and-drain", batch=4), METHODS[0])
-    assert (changed.recipe.scheme, changed.recipe.batch) == ("sequential", 1)
-    assert Description.model_validate_json(changed.model_dump_json()) == changed
-
-
-def test_a_row_has_mean_and_deviation() -> None:
-    row = Row(METHODS[0], (0.5, 0.7, 0.9))
-    assert row.mean == pytest.approx(0.7)
-    assert row.sd == pytest.approx(statistics.stdev([0.5, 0.7, 0.9]))
-    assert Row(METHODS[0], (0.5,)).sd == 0
-
-
-def test_progress_covers_all_trainings() -> None:
-    calls: list[tuple[int, int]] = []
-    compare_mitigations(
-        network(), DATA, seeds=(1, 2), threads=2, on_progress=lambda *both: calls.append(both)
+def test_bits_keep_every_value_of_every_field(design: Plan, trace: Trace) -> None:
+    layout = Layout(trace.fields)
+    random = np.random.default_rng(3)
+    rows = np.stack(
+        [
+            random.integers(-(1 << (f.bits - 1)), 1 << (f.bits - 1), 50)
+            if f.signed
+            else random.integers(0, 1 << f.bits, 50)
+            for f in trace.fields
+        ],
+        axis=1,
     )
-    total = len(METHODS) * 2 * 2 * 40
-    assert calls == sorted(calls)
-    assert calls[-1] == (total, total)
+    bits = layout.to_bits(rows)
+    for row in (0, 49):
+        values = [layout.value(bits[row], column) for column in range(len(trace.fields))]
+        assert values == rows[row].tolist()
 
 
-def test_an_interruption_ends_all_trainings() -> None:
-    calls: list[int] = []
+def test_a_single_wrong_bit_is_named_by_cycle_slot_unit_stream_index_and_operation(
+    design: Plan, trace: Trace
+) -> None:
+    layout, schedule = Layout(trace.fields), design.schedule
+    rows = trace.take(trace.end)
+    expected = layout.to_bits(rows)
+    names = [str(field) for field in trace.fields]
+    column = names.index("dense0.y.data")
+    stage, slot, element = schedule.stages[0], 12, 3
+    cycle = stage.start + slot * schedule.interval + int(output_offsets(stage.tiling)[element])
+    found = expected.copy()
+    found[cycle, layout.start[column]] ^= 1
+    assert layout.differences(expected, found) == [(cycle, column)]
+    place = locate(schedule, layout, cycle, column, expected[cycle], found[cycle])
+    assert (place.cycle, place.slot, place.index) == (cycle, slot, element)
+    assert abs(place.found - place.expected) == 1
+    text = str(place)
+    assert text.startswith(f"cycle {cycle}, slot {slot}: dense0.y.data at index {element} is ")
+    assert text.endswith("(made by golden.dense.Dense.forward)")
 
-    def interrupt(done: int, total: int) -> None:
-        calls.append(done)
-        raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        compare_mitigations(network(), DATA, threads=2, on_progress=interrupt)
-    assert len(calls) <= len(METHODS) * 5  # none of them reports twice
-
-
-def test_nothing_to_compare_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least one seed and one method"):
-        compare_mitigations(network(), DATA, seeds=[])
+def test_the_trace_is_the_same_in_blocks_and_in_one_piece(design: Plan) -> None:
+    description = design.description
+    data = synthetic(description.inputs, description.classes, SAMPLES, 1)
+    tokens = [Token(Kind.TRAIN, i) for i in range(SAMPLES)]
+    samples = quantised(description, data)
+    whole = Trace(design)
+    initial_chain(description, design.schedule, 1).run(tokens, samples, data.train_y, whole)
+    parts = Trace(design)
+    chain = initial_chain(description, design.schedule, 1)
+    blocks = []
+    for first in range(0, SAMPLES, 7):
+        chain.run(tokens[first : first + 7], samples, data.train_y, parts)
+        blocks.append(parts.take(parts.complete()))
+    blocks.append(parts.take(parts.end))
+    assert np.array_equal(np.concatenate(blocks), whole.take(whole.end))
