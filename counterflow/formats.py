@@ -38,18 +38,7 @@ class Format:
     frac: int
 
     def __post_init__(self) -> None:
-        self._limit(SUM_BITS)
-
-    def _limit(self, most: int) -> None:
-        smallest = 2 if self.signed else 1
-        if not smallest <= self.bits <= most:
-            raise ValueError(
-                f"format {self} has {self.bits} bits; {smallest} to {most} are possible"
-            )
-        if not 0 <= self.frac <= most:
-            raise ValueError(
-                f"format {self} has {self.frac} fraction bits; 0 to {most} are possible"
-            )
+        _limit(self.signed, self.bits, self.frac, SUM_BITS)
 
     @classmethod
     def parse(cls, text: object) -> Format:
@@ -62,9 +51,9 @@ class Format:
                 f"{text!r} is not a number format; write s or u, total bits, a dot and fraction "
                 "bits, as in 's20.18' or 'u8.4'"
             )
-        parsed = cls(match[1] == "s", int(match[2]), int(match[3]))
-        parsed._limit(MAX_BITS)
-        return parsed
+        signed, bits, frac = match[1] == "s", int(match[2]), int(match[3])
+        _limit(signed, bits, frac, MAX_BITS)
+        return cls(signed, bits, frac)
 
     @property
     def min(self) -> int:
@@ -87,6 +76,14 @@ class Format:
 
     def __str__(self) -> str:
         return f"{'s' if self.signed else 'u'}{self.bits}.{self.frac}"
+
+
+def _limit(signed: bool, bits: int, frac: int, most: int) -> None:
+    name, smallest = f"{'s' if signed else 'u'}{bits}.{frac}", 2 if signed else 1
+    if not smallest <= bits <= most:
+        raise ValueError(f"format {name} has {bits} bits; {smallest} to {most} are possible")
+    if not 0 <= frac <= most:
+        raise ValueError(f"format {name} has {frac} fraction bits; 0 to {most} are possible")
 
 
 def signed_for(magnitude: int, frac: int) -> Format:

@@ -81,6 +81,22 @@ def test_gather_sends_a_word_in_the_cycle_of_its_last_element(lanes: int, count:
     assert found == ends
 
 
+def test_gather_takes_all_of_a_word_but_its_last_element_though_nobody_takes_words() -> None:
+    gather = Gather(bits=BITS, lanes=4, count=6)
+    readiness = [1, 1, 1, 0, 0, 1, 0, 0, 1]  # a word of four elements and one of two
+
+    async def bench(ctx: Any) -> None:
+        ctx.set(gather.i.valid, 1)
+        for cycle, ready in enumerate(readiness):
+            assert ctx.get(gather.i.ready) == ready, f"cycle {cycle}"
+            ctx.set(gather.o.ready, cycle in (4, 7))
+            assert ctx.get(gather.i.ready) == (ready or cycle in (4, 7))
+            await ctx.tick()
+            ctx.set(gather.o.ready, 0)
+
+    simulate(gather, bench)
+
+
 def scattered(
     words: list[int], tags: list[int], unit: Scatter, latency: int, stalls: tuple[str, str]
 ) -> tuple[list[Taken], list[int]]:

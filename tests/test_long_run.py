@@ -1,0 +1,291 @@
+"""Whole epochs in hardware without Python in the cycle, held to the golden model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from counterflow.data import DataError, Dataset, load, synthetic
+from counterflow.description import Dense, Description, Fold, Lanes, RateDrop, Recipe
+from counterflow.files import load as load_description
+from counterflow.formats import Rounding
+from counterflow.planner import Plan, plan
+from counterflow.tokens import BUBBLE, Kind, Token, drained
+from golden.chain import Chain
+from golden.dense import DenseState, Settings
+from golden.models import codes
+from golden.start import initial_states
+from hw.verilog import to_verilog
+from sim.hardware import Hardware, Stalls, _field
+from sim.long_run import long_run
+from sim.simulator import SimulationError
+
+pytestmark = pytest.mark.xdist_group("long_run")  # most of it shares one build
+
+SAMPLES = 60
+
+
+@pytest.fixture(scope="module")
+def design() -> Plan:
+    """Padding lanes, a unit with and one without a gradient, a shared multiplier, a rate drop."""
+    return plan(
+        Description(
+            name="long",
+            dataset="synthetic",
+            inputs=7,
+            layers=[Dense(outputs=5), Dense(outputs=4), Dense(outputs=3, activation="none")],
+            recipe=Recipe(
+                learning_rate=2.0**-5,
+                momentum=0.75,
+                epochs=3,
+                mitigation="lwpv+sc",
+                rate_drops=[RateDrop(epoch=1, shift=2)],
+            ),
+            fold=Fold(
+                lanes=[
+                    Lanes(outputs=2, inputs=3),
+                    Lanes(outputs=1, inputs=2),
+                    Lanes(outputs=1, inputs=1, shared=True),
+                ]
+            ),
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def verilog(design: Plan) -> str:
+    return to_verilog(design)
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    return synthetic(7, 3, SAMPLES, 2)
+
+
+@pytest.fixture
+def hardware(design: Plan, verilog: str) -> Iterator[Hardware]:
+    with Hardware(design, verilog) as result:
+        yield result
+
+
+def same(found: Sequence[DenseState], expected: Sequence[DenseState]) -> bool:
+    names = ("weight", "velocity", "bias", "bias_velocity", "generator")
+    return all(
+        np.array_equal(getattr(one, name), getattr(other, name))
+        for one, other in zip(found, expected, strict=True)
+        for name in names
+    )
+
+
+def mixed_tokens(count: int, delay: int) -> list[Token]:
+    """Train, infer and bubble tokens in random order, drained."""
+    kinds = np.random.default_rng(4).integers(0, 3, count)
+    tokens = [BUBBLE if k == 0 else Token(Kind(int(k)), i) for i, k in enumerate(kinds)]
+    return list(drained(tokens, delay))
+
+
+def arrays(tokens: Sequence[Token]) -> tuple[Any, Any]:
+    kinds = np.array([token.kind for token in tokens], np.uint8)
+    return kinds, np.array([token.sample for token in tokens], np.int64)
+
+
+def test_epochs_equal_golden(design: Plan, verilog: str, data: Dataset) -> None:
+    seen: list[tuple[int, int]] = []
+    progress = lambda done, total: seen.append((done, total))  # noqa: E731
+    report = long_run(design, data, seed=3, verilog=verilog, on_progress=progress)
+    assert report.first_divergence is None
+    assert report.equal
+    assert (report.epochs, report.samples) == (3, 3 * SAMPLES)
+    # Each epoch: three scores and a loss of each sample, tests too; four states of all parameters,
+    # and before training once more.
+    words = 2 * (7 * 5 + 5 * 4 + 4 * 3) + 2 * (5 + 4 + 3) + 2 * 3
+    assert report.compared == 3 * 2 * SAMPLES * 4 + 4 * words
+    assert report.utilisation_measured == design.schedule.utilisation
+    assert len(report.accuracy) == len(report.losses) == 3
+    assert report.losses[-1] < report.losses[0]
+    assert seen[-1][0] == seen[-1][1] == 3 * (2 * SAMPLES + design.schedule.delay)
+    assert seen == sorted(seen)
+
+
+@pytest.mark.parametrize(
+    "stalls",
+    [
+        Stalls(samples=0.5, labels=0.5, predictions=0.5, seed=1),
+        Stalls(samples=0.9, seed=2),
+        Stalls(labels=0.99, seed=3),
+        Stalls(predictions=0.95, seed=4),
+    ],
+    ids=["all", "samples", "labels", "predictions"],
+)
+def test_stalls_change_no_bit(design: Plan, verilog: str, data: Dataset, stalls: Stalls) -> None:
+    smooth = long_run(design, data, seed=3, epochs=2, verilog=verilog)
+    stalled = long_run(design, data, seed=3, epochs=2, verilog=verilog, stalls=stalls)
+    assert stalled.equal, stalled.first_divergence
+    assert (stalled.losses, stalled.accuracy) == (smooth.losses, smooth.accuracy)
+    assert stalled.cycles > smooth.cycles
+
+
+def test_fill_and_drain(design: Plan, data: Dataset) -> None:
+    update = {"scheme": "fill-and-drain", "batch": 4}
+    recipe = design.description.recipe.model_copy(update=update)
+    other = plan(design.description.model_copy(update={"recipe": recipe}))
+    report = long_run(other, data, seed=3, epochs=1)
+    assert report.equal, report.first_divergence
+    assert report.utilisation_measured is not None
+    assert report.utilisation_measured < 0.7 * design.schedule.utilisation
+
+
+def test_mixed_tokens_equal_the_authority(design: Plan, data: Dataset, hardware: Hardware) -> None:
+    states = initial_states(design.description, design.schedule, 5)
+    chain = Chain(design.description, design.schedule, [state.copy() for state in states])
+    settings = Settings(predict=False, compensate=True, extra_shift=1)
+    hardware.load(states)
+    hardware.set(settings)
+    chain.set(settings)
+    samples = codes(data.train_x, data.pixel_max, design.description.formats.input)
+    tokens = mixed_tokens(SAMPLES, design.schedule.delay)
+    expected = chain.run(tokens, samples, data.train_y)
+    for used in (samples, samples.astype(np.int64)):  # as bytes and as words
+        scores, losses = hardware.run(*arrays(tokens), used, data.train_y)
+        assert scores.tolist() == [p.scores.tolist() for p in expected]
+        assert losses.tolist() == [p.loss for p in expected]
+        assert same(hardware.read_back(), chain.states)
+        hardware.reset()
+        hardware.load(states)
+        hardware.set(settings)
+
+
+def test_reads_back_what_was_loaded(design: Plan, hardware: Hardware) -> None:
+    random = np.random.default_rng(6)
+    states = []
+    for stage in design.schedule.stages:
+        weight, velocity, tiling = stage.arithmetic.weight, stage.arithmetic.velocity, stage.tiling
+        shape = (tiling.outputs, tiling.inputs)
+        states.append(
+            DenseState(
+                random.integers(weight.min, weight.max + 1, shape),
+                random.integers(velocity.min, velocity.max + 1, shape),
+                random.integers(weight.min, weight.max + 1, shape[0]),
+                random.integers(velocity.min, velocity.max + 1, shape[0]),
+                int(random.integers(1, 1 << 32)),
+            )
+        )
+    hardware.load(states)
+    assert same(hardware.read_back(), states)
+
+
+def test_a_wrongly_loaded_weight_is_found(
+    design: Plan, verilog: str, data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    genuine = Hardware.load
+
+    def load(hardware: Hardware, states: Sequence[DenseState]) -> None:
+        wrong = [state.copy() for state in states]
+        wrong[1].weight[3, 2] += 1
+        genuine(hardware, wrong)
+
+    monkeypatch.setattr(Hardware, "load", load)
+    report = long_run(design, data, seed=3, verilog=verilog)
+    weight = initial_states(design.description, design.schedule, 3)[1].weight[3, 2]
+    assert not report.equal
+    assert report.mismatches == 1
+    assert report.epochs == 0
+    assert report.first_divergence == (
+        f"before training: dense1.weight[3, 2] is {weight + 1}, golden has {weight}"
+    )
+
+
+def faulty(design: Plan, unit: int, **changes: object) -> str:
+    """Verilog in which one unit's arithmetic is another."""
+    stages = list(design.schedule.stages)
+    numbers = replace(stages[unit].arithmetic, **changes)  # type: ignore[arg-type]
+    stages[unit] = replace(stages[unit], arithmetic=numbers)
+    return to_verilog(replace(design, schedule=replace(design.schedule, stages=tuple(stages))))
+
+
+def test_a_wrong_update_is_found_in_its_unit(design: Plan, data: Dataset) -> None:
+    coefficient = design.schedule.stages[1].arithmetic.compensation
+    wrong = faulty(design, 1, compensation=coefficient + 3)
+    report = long_run(design, data, seed=3, verilog=wrong)
+    assert not report.equal
+    assert report.epochs == 1
+    assert report.first_divergence is not None
+    assert report.first_divergence.startswith("epoch 0, after ")
+    assert ": dense1." in report.first_divergence
+
+
+def test_a_wrong_activation_shows_in_a_prediction(design: Plan, data: Dataset) -> None:
+    wrong = faulty(design, 2, round_activation=Rounding.TRUNCATE)
+    report = long_run(design, data, seed=3, verilog=wrong)
+    assert not report.equal
+    assert report.first_divergence is not None
+    assert "of its samples: loss.score[" in report.first_divergence
+
+
+def test_a_run_that_does_not_finish_says_so(
+    design: Plan, data: Dataset, hardware: Hardware
+) -> None:
+    samples = codes(data.train_x, data.pixel_max, design.description.formats.input)
+    tokens = arrays([Token(Kind.TRAIN, index) for index in range(SAMPLES)])
+    with pytest.raises(SimulationError, match=r"not finished after 100 cycles: .* of 60 tokens"):
+        hardware.run(*tokens, samples, data.train_y, limit=100)
+    hardware.reset()
+    labels = data.train_y.copy()
+    labels[7] = 200  # the hardware drops this sample, so that a prediction is missing
+    hardware.load(initial_states(design.description, design.schedule, 3))
+    with pytest.raises(SimulationError, match="60 of 60 tokens and sent 177 of 180 scores"):
+        hardware.run(*tokens, samples, labels)
+
+
+def test_hardware_that_hangs_is_a_divergence(
+    design: Plan, verilog: str, data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Hardware, "_limit", lambda self, tokens: 1_000)
+    report = long_run(design, data, seed=3, verilog=verilog)
+    assert not report.equal
+    assert report.first_divergence is not None
+    assert "not finished after 1000 cycles" in report.first_divergence
+
+
+def test_bad_arguments(design: Plan, verilog: str, data: Dataset, hardware: Hardware) -> None:
+    samples = codes(data.train_x, data.pixel_max, design.description.formats.input)
+    token = arrays([Token(Kind.TRAIN, SAMPLES)])
+    with pytest.raises(ValueError, match=r"outside 0\.\.59"):
+        hardware.run(*token, samples, data.train_y)
+    with pytest.raises(ValueError, match=r"shape \(60, 6\)"):
+        hardware.run(token[0], token[1] - 1, samples[:, 1:], data.train_y)
+    with pytest.raises(ValueError, match=r"chance of a stall is 1\.0"):
+        Hardware(design, verilog, Stalls(labels=1.0))
+    with pytest.raises(SimulationError, match="no module long"):
+        Hardware(design, verilog="module other(); endmodule")
+
+
+def test_fields_of_wide_transfers() -> None:
+    words = np.array([[0xFEDC_BA98_7654_3210, 0x0123_4567]], np.uint64)
+    assert _field(words, 60, 12).tolist() == [0x67F]
+    assert _field(words, 64, 8).tolist() == [0x67]
+    assert _field(words, 4, 12).tolist() == [0x321]
+
+
+@pytest.mark.slow
+def test_digits_all_epochs() -> None:
+    design = plan(load_description("digits"))
+    report = long_run(design, load("digits"), seed=1)
+    assert report.equal, report.first_divergence
+    assert report.epochs == 20
+    assert report.accuracy[-1] > 0.96
+
+
+@pytest.mark.slow
+def test_mnist_one_epoch() -> None:
+    try:
+        data = load("mnist")
+    except DataError as error:
+        pytest.skip(str(error))
+    report = long_run(plan(load_description("mnist")), data, seed=1, epochs=1)
+    assert report.equal, report.first_divergence
+    assert report.accuracy[-1] > 0.94
