@@ -42,6 +42,11 @@ class Stalls:
     predictions: float = 0.0
     seed: int = 1
 
+    def __post_init__(self) -> None:
+        for chance in (self.samples, self.labels, self.predictions):
+            if not 0 <= chance < 1:
+                raise ValueError(f"the chance of a stall is {chance}, expected 0 to below 1")
+
 
 @dataclass(frozen=True)
 class Counters:
@@ -94,8 +99,6 @@ class Hardware:
             (work.label_gate, waits.labels),
             (work.prediction_gate, waits.predictions),
         ):
-            if not 0 <= chance < 1:
-                raise ValueError(f"the chance of a stall is {chance}, expected 0 to below 1")
             gate.stall = int(chance * Gate.CHANCE)
         self._library.power_on()
         self._slots = 0

@@ -251,7 +251,7 @@ def test_hardware_that_hangs_is_a_divergence(
     assert "not finished after 1000 cycles" in report.first_divergence
 
 
-def test_bad_arguments(design: Plan, verilog: str, data: Dataset, hardware: Hardware) -> None:
+def test_bad_arguments(design: Plan, data: Dataset, hardware: Hardware) -> None:
     samples = codes(data.train_x, data.pixel_max, design.description.formats.input)
     token = arrays([Token(Kind.TRAIN, SAMPLES)])
     with pytest.raises(ValueError, match=r"outside 0\.\.59"):
@@ -259,7 +259,7 @@ def test_bad_arguments(design: Plan, verilog: str, data: Dataset, hardware: Hard
     with pytest.raises(ValueError, match=r"shape \(60, 6\)"):
         hardware.run(token[0], token[1] - 1, samples[:, 1:], data.train_y)
     with pytest.raises(ValueError, match=r"chance of a stall is 1\.0"):
-        Hardware(design, verilog, Stalls(labels=1.0))
+        Stalls(labels=1.0)
     with pytest.raises(SimulationError, match="no module long"):
         Hardware(design, verilog="module other(); endmodule")
 
