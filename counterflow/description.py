@@ -315,7 +315,7 @@ class Description(Frozen):
         if logit.value(logit.max + 1) < MIN_LOGIT:
             raise ValueError(
                 f"formats.logit is {logit} and holds scores up to {logit.value(logit.max):g}; "
-                f"training needs at least {MIN_LOGIT}, and 32 is better, as s{logit.frac + 6}.{logit.frac} has"
+                f"training needs at least {MIN_LOGIT}, better 32, as s{logit.frac + 6}.{logit.frac} has"
             )
         for index, layer in enumerate(self.layers):
             needed = math.sqrt(2 / self.widths[index])
@@ -324,8 +324,8 @@ class Description(Frozen):
                 if number.value(number.max + 1) < min(needed, 1):
                     raise ValueError(
                         f"format of {role} in layers[{index}] is {number} and holds up to "
-                        f"{number.value(number.max):g}; most initial weights are within {needed:.2f}, "
-                        "which needs more bits above the fraction"
+                        f"{number.value(number.max):g}; initial weights are mostly within "
+                        f"{needed:.2f}, which needs more bits above the fraction"
                     )
 
     @property

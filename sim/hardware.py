@@ -147,7 +147,8 @@ class Hardware:
         """Feed tokens and wait until the chain rests; arguments and results as of `FastChain.run`.
 
         ``on_slice`` is called after every so many slots with the tokens admitted of this run, and
-        with what was counted when those slots began.  SimulationError after ``limit`` cycles.
+        with what was counted when those slots began.  SimulationError after ``limit`` cycles, and
+        when nothing moves any more.
         """
         real = kinds != Kind.BUBBLE
         classes, schedule = self.plan.description.classes, self.plan.schedule
@@ -195,20 +196,24 @@ class Hardware:
         table = self._counter_table() if on_slice else np.empty((0, 4), np.int64)
         slots = min(max(work.tokens // 8, 1), SLICE_CYCLES // interval)
         length = -(-max(slots * interval, self._access_cycles(table)) // interval) * interval
-        last = self.cycles + limit
+        begun = moved = self.cycles
+        patience, seen = self._limit(0), ()
         while min(work.samples_taken, work.labels_taken) < work.tokens or (
             work.predicted < work.transfers
         ):
-            if self.cycles >= last:
+            now = (work.labels_taken, work.samples_taken, work.element, work.predicted)
+            if now != seen:
+                seen, moved = now, self.cycles
+            if self.cycles >= min(begun + limit, moved + patience):
                 raise SimulationError(
-                    f"the hardware has not finished after {limit} cycles: it has admitted "
-                    f"{work.labels_taken} of {work.tokens} tokens and sent {work.predicted} of "
-                    f"{work.transfers} scores"
+                    f"the hardware has not finished after {self.cycles - begun} cycles, "
+                    f"{self.cycles - moved} of them idle: it has admitted {work.labels_taken} of "
+                    f"{work.tokens} tokens and sent {work.predicted} of {work.transfers} scores"
                 )
-            admitted = work.labels_taken
-            answers = self._drive(length, table)
+            left = begun + limit - self.cycles
+            answers = self._drive(min(length, max(left, self._access_cycles(table))), table)
             if on_slice:
-                on_slice(admitted, self._counters(answers))
+                on_slice(now[0], self._counters(answers))
 
     def _drive(self, cycles: int, table: Integers) -> Integers:
         """Simulate at most `cycles` cycles with the register accesses of a table at their start."""
@@ -219,8 +224,8 @@ class Hardware:
         self._library.drive(work, cycles, stop=True)
         refused = np.flatnonzero(responses >> np.uint64(DONE) & np.uint64(1) == 0)
         if len(refused) or work.responded != len(table):
-            what = f"access {Transfer(*table[refused[0]].tolist())}" if len(refused) else "it"
-            raise SimulationError(f"no node of the register bus took the {what}")
+            which = Transfer(*table[refused[0] if len(refused) else 0].tolist())
+            raise SimulationError(f"no node of the register bus took the access {which}")
         return (responses >> np.uint64(DATA)).astype(np.int64)
 
     def _access_cycles(self, table: Integers) -> int:
