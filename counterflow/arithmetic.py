@@ -119,7 +119,8 @@ def compensation_for(momentum_shift: int, delay: int) -> int:
     It stays below one however heavy the momentum: at one a gradient would act an update late.
     """
     decay = float((1 - 2.0**-momentum_shift) ** (delay + 1))
-    return min(round(decay * 2.0**COMPENSATION_FRAC), 2**COMPENSATION_FRAC - 1)
+    one = 1 << COMPENSATION_FRAC
+    return min(round(decay * one), one - 1)
 
 
 def dense_arithmetic(

@@ -315,7 +315,7 @@ class Description(Frozen):
         if logit.value(logit.max + 1) < MIN_LOGIT:
             raise ValueError(
                 f"formats.logit is {logit} and holds scores up to {logit.value(logit.max):g}; "
-                f"training needs at least {MIN_LOGIT}, better 32, as s{logit.frac + 6}.{logit.frac} has"
+                f"it needs at least {MIN_LOGIT}, better 32, as s{logit.frac + 6}.{logit.frac} has"
             )
         for index, layer in enumerate(self.layers):
             needed = math.sqrt(2 / self.widths[index])

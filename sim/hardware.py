@@ -197,7 +197,7 @@ class Hardware:
         slots = min(max(work.tokens // 8, 1), SLICE_CYCLES // interval)
         length = -(-max(slots * interval, self._access_cycles(table)) // interval) * interval
         begun = moved = self.cycles
-        patience, seen = self._limit(0), ()
+        patience, seen = self._limit(0), (-1, -1, -1, -1)
         while min(work.samples_taken, work.labels_taken) < work.tokens or (
             work.predicted < work.transfers
         ):
