@@ -33,7 +33,7 @@ class BusNode(wiring.Component):
     Parameters: ``node`` number; ``readable`` and ``writable`` register numbers.
     Members: ``i``, ``o`` accesses; per readable register r ``read_r`` in (its value, sampled in
     the cycle of ``reading_r``); per writable one ``write_r`` out (a strobe) with ``data`` out;
-    ``refuse`` in: the access of this cycle is not done.
+    ``refuse`` in: the write of this cycle is not done.
     Cost: 45 registers; latency 1, one access a cycle.
     """
 

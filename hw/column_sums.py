@@ -58,7 +58,7 @@ class ColumnSums(wiring.Component):
             count=tiling.inputs,
             depth=self.stage.backward_queue,
         )
-        m.submodules.sums = sums = Memory(shape=wide * width, depth=tiling.columns, init=[])
+        m.submodules.sums = sums = Memory(shape=wide * width, depth=max(2, tiling.columns), init=[])
         read, write = sums.read_port(domain="comb"), sums.write_port()
         first = delayed(m, self.first, summing, "first")
         column = delayed(m, self.column, summing, "column")

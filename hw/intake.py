@@ -143,9 +143,11 @@ class Intake(wiring.Component):
             self.labels.ready.eq(start | bad_sample | bad_label),
             verdicts.r_en.eq((start & ~bubble) | bad_sample | bad_label),
         ]
-        # A sample's bank is freed behind its last element; the next one may start in that cycle.
+        # A sample's bank is freed with the element before its last, which is being read by then, so
+        # that the next sample is whole in time even if the interval is no longer than a sample.
         filled = kind != Kind.BUBBLE
-        released = (ended & filled) | bad_label
+        final = ended if self.inputs == 1 else sent & (index == self.inputs - 2)
+        released = (final & filled) | bad_label
         next_bank = bank ^ released
         m.d.sync += bank.eq(next_bank)
         m.d.comb += [

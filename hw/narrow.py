@@ -20,16 +20,18 @@ def round_off(value: Value, drop: int, rounding: Rounding, random: Value | None 
     """`value` without its lowest `drop` bits; `random` has `drop` bits, for stochastic rounding."""
     if drop <= 0:
         return value << -drop
+    if len(value) <= drop + 1:  # widen, so that something is left
+        value = value + C(0, Shape(drop + 2, value.shape().signed))
     if rounding is Rounding.TRUNCATE:
-        return value >> drop
+        return value.shift_right(drop)
     if rounding is Rounding.STOCHASTIC:
         if random is None:
             raise ValueError("stochastic rounding needs random bits")
-        return (value + random) >> drop
+        return (value + random).shift_right(drop)
     # Adding half less one, plus the bit that will be the lowest, carries exactly when the rest is
     # above half, or is half and the kept part is odd.
     carry = Cat(C((1 << (drop - 1)) - 1, drop), C(0, 1)) + value[drop]
-    return (value + carry) >> drop
+    return (value + carry).shift_right(drop)
 
 
 def saturate(value: Value, target: Format) -> tuple[Value, Value]:

@@ -45,7 +45,7 @@ class WeightMemory(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.memory = memory = Memory(
-            shape=self.lanes * self.bits, depth=self.words, init=[]
+            shape=self.lanes * self.bits, depth=max(2, self.words), init=[]
         )
         read, write = memory.read_port(), memory.write_port()
         m.d.comb += [

@@ -71,18 +71,7 @@ def test_rounding_off_equals_golden_for_every_value(shape: Shape, rounding: Roun
 
 @pytest.mark.parametrize("drop", [6, 7, 9])
 @pytest.mark.parametrize("signed", [False, True])
-@pytest.mark.parametrize(
-    "rounding",
-    [
-        Rounding.TRUNCATE,
-        pytest.param(
-            Rounding.NEAREST_EVEN,
-            marks=pytest.mark.xfail(
-                strict=True, raises=IndexError, reason="takes a bit above the value's own ones"
-            ),
-        ),
-    ],
-)
+@pytest.mark.parametrize("rounding", DETERMINISTIC)
 def test_rounding_off_as_many_bits_as_there_are_or_more_equals_golden(
     rounding: Rounding, signed: bool, drop: int
 ) -> None:

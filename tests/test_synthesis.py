@@ -152,7 +152,6 @@ def test_the_verilog_of_digits_has_no_signal_of_zero_bits() -> None:
     assert not ZERO_BITS.findall(to_verilog(digits()))
 
 
-@pytest.mark.xfail(strict=True, reason="a memory of one word has an address of zero bits")
 def test_the_verilog_of_the_smallest_units_has_no_signal_of_zero_bits() -> None:
     """One tile in all, so that every counter and address is as narrow as can be."""
     lanes = [{"outputs": 1, "inputs": 1}, {"outputs": 2, "inputs": 1}]
