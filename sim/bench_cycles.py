@@ -21,7 +21,7 @@ from sim.bench_top import FEED_TOKENS
 from sim.compare import Layout, locate
 from sim.host import Host
 from sim.job import Found, Job, job_of_environment, store
-from sim.recorder import recorded
+from sim.recorder import Recorder
 
 TAIL_SLOTS = 3  # slots that a run goes on after the last event, in which nothing may happen
 
@@ -36,6 +36,7 @@ class CycleBench:
         self.trace = Trace(self.plan)
         self.layout = Layout(self.trace.fields)
         self.host = Host(dut, self.plan)
+        self.recorder = Recorder(dut, self.layout, job.depth)
         self.dut = dut
         self.next_token = 0
         self.predictions: list[Any] = []
@@ -82,7 +83,7 @@ class CycleBench:
         await self.host.cycles(cycles)
         first = self.trace.base
         rows = self.trace.take(first + cycles)
-        expected, found = self.layout.to_bits(rows), recorded(self.dut, self.layout, cycles)
+        expected, found = self.layout.to_bits(rows), self.recorder.read()
         self.found.cycles += cycles
         self.found.compared += expected.shape[0] * len(self.layout.fields)
         if not np.array_equal(expected, found):

@@ -26,7 +26,7 @@ from sim.bench_top import FEED_TOKENS
 from sim.compare import Layout
 from sim.host import Host
 from sim.job import Found, Job, job_of_environment, store
-from sim.recorder import Bits, recorded
+from sim.recorder import Bits, Recorder
 from sim.stalls import pattern
 
 GATES = ("sample_gate", "label_gate", "prediction_gate")
@@ -41,6 +41,7 @@ class OrderBench:
         self.plan = plan(job.description)
         self.host = Host(dut, self.plan)
         self.layout = Layout(Trace(self.plan).fields)
+        self.recorder = Recorder(dut, self.layout, job.depth)
         self._gates: list[Any] = []
 
     async def run(self) -> None:
@@ -167,7 +168,7 @@ class OrderBench:
                 self._feed(part, None if lengths is None else lengths[fed : fed + room])
                 fed += len(part)
             await self.host.cycles(depth)
-            blocks.append(recorded(self.dut, self.layout, depth))
+            blocks.append(self.recorder.read())
             quiet = 0 if blocks[-1].any() else quiet + 1
             self.found.cycles += depth
             if self.found.cycles > limit:

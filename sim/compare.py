@@ -40,13 +40,13 @@ class Layout:
         self.bits = int(widths.sum())
         self.start = np.concatenate([[0], np.cumsum(widths)])
         self._column = np.repeat(np.arange(len(fields)), widths)
-        self._place = np.arange(self.bits) - self.start[:-1][self._column]
+        self._places = np.arange(self.bits) - self.start[:-1][self._column] + 64 * self._column
 
     def to_bits(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Rows of values [cycles, fields] as rows of bits [cycles, bits]."""
         little = np.ascontiguousarray(rows, dtype="<i8").view(np.uint8)
         unpacked = np.unpackbits(little, axis=1, bitorder="little")
-        return unpacked[:, self._place + 64 * self._column]
+        return np.take(unpacked, self._places, axis=1)  # indexing would give another layout
 
     def value(self, bits: NDArray[np.uint8], column: int) -> int:
         """One field's value in one row of bits."""

@@ -13,12 +13,19 @@ from sim.compare import Layout
 Bits = NDArray[np.uint8]
 
 
-def recorded(dut: Any, layout: Layout, cycles: int) -> Bits:
-    """The first `cycles` rows of the record, [cycles, layout.bits], lowest bit first."""
-    parts = []
-    for index in reversed(range(record_words(layout.bits))):
-        memory = getattr(dut, f"record_{index}")
-        text = "".join([str(memory[row].value) for row in range(cycles)])
-        parts.append(np.frombuffer(text.encode(), np.uint8).reshape(cycles, -1))
-    bits: Bits = np.ascontiguousarray(np.concatenate(parts, axis=1)[:, ::-1]) - ord("0")
-    return bits
+class Recorder:
+    """The record memories of a simulated bench top, `depth` rows deep."""
+
+    def __init__(self, dut: Any, layout: Layout, depth: int) -> None:
+        memories = [getattr(dut, f"record_{i}") for i in range(record_words(layout.bits))]
+        # Looked up once: finding a row's handle costs as much as reading it.
+        self._rows = [[memory[row] for row in range(depth)] for memory in reversed(memories)]
+
+    def read(self) -> Bits:
+        """All rows, [depth, layout.bits], lowest bit first."""
+        parts = []
+        for rows in self._rows:
+            text = "".join([str(row.value) for row in rows])
+            parts.append(np.frombuffer(text.encode(), np.uint8).reshape(len(rows), -1))
+        bits: Bits = np.ascontiguousarray(np.concatenate(parts, axis=1)[:, ::-1]) - ord("0")
+        return bits
