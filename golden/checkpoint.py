@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,8 @@ def load(path: Path, description: Description, schedule: Schedule) -> Checkpoint
     Raises ValueError, one sentence long, if it is of another network, damaged or not there.
     """
     try:
+        if path.exists() and not zipfile.is_zipfile(path):
+            raise ValueError("it is damaged, or something else than a checkpoint")
         with np.load(path, allow_pickle=False) as arrays:
             about = json.loads(str(arrays["about"]))
             found, network = about["format"], about["network"]
