@@ -19,11 +19,13 @@ from amaranth.lib import wiring
 class Modules:
     """The platform of a Verilog conversion: collects the shared modules.
 
-    ``texts`` maps module names to RTLIL, in the order in which they were first needed.
+    ``texts`` maps module names to RTLIL, in the order in which they were first needed; ``verilog``
+    maps those that components bring as text to it.
     """
 
     def __init__(self) -> None:
         self.texts: dict[str, str] = {}
+        self.verilog: dict[str, str] = {}
         self._made: dict[str, tuple[str, wiring.Signature]] = {}
 
     def instance(self, kind: type[wiring.Component], parameters: dict[str, Any]) -> tuple[Any, Any]:
@@ -77,7 +79,7 @@ def convert(component: wiring.Component, name: str) -> str:
         "\n".join([*modules.texts.values(), top]), strip_internal_attrs=True
     )
     text = re.sub(r"\A(/\*.*?\*/\s*)", "", text, flags=re.DOTALL)
-    return _ZEROS.sub(_zeros_in_a_loop, text)
+    return "\n".join([*modules.verilog.values(), _ZEROS.sub(_zeros_in_a_loop, text)])
 
 
 _ZEROS = re.compile(r"  initial begin\n((?:    \S+\[\d+\] = \d+'h0+;\n)+)  end\n")

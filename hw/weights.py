@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from amaranth.hdl import Module, Mux
 from amaranth.lib import wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
+
+from hw.block_memory import BlockMemory
 
 
 class WeightMemory(wiring.Component):
@@ -44,18 +45,17 @@ class WeightMemory(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.memory = memory = Memory(
-            shape=self.lanes * self.bits, depth=max(2, self.words), init=[]
+        m.submodules.memory = memory = BlockMemory(
+            words=max(2, self.words), bits=self.lanes * self.bits
         )
-        read, write = memory.read_port(), memory.write_port()
         m.d.comb += [
-            read.addr.eq(Mux(self.fetch, self.fetch_address, self.address)),
-            self.data.eq(read.data),
+            memory.read_address.eq(Mux(self.fetch, self.fetch_address, self.address)),
+            self.data.eq(memory.read_data),
             self.write_enable.eq(self.learnt | self.store),
             self.write_address.eq(Mux(self.store, self.fetch_address, self.learnt_address)),
             self.write_data.eq(Mux(self.store, self.store_data, self.learnt_data)),
-            write.en.eq(self.write_enable),
-            write.addr.eq(self.write_address),
-            write.data.eq(self.write_data),
+            memory.write_enable.eq(self.write_enable),
+            memory.write_address.eq(self.write_address),
+            memory.write_data.eq(self.write_data),
         ]
         return m

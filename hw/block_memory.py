@@ -1,0 +1,86 @@
+"""A simple dual-port memory of any size whose Verilog does not grow with it."""
+
+from __future__ import annotations
+
+from amaranth.hdl import ClockSignal, Instance, Module
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from hw.modules import Modules
+
+_VERILOG = """module {name}(clk, read_address, read_data, write_enable, write_address, write_data);
+  input clk;
+  input [{address}:0] read_address;
+  output reg [{data}:0] read_data = 0;
+  input write_enable;
+  input [{address}:0] write_address;
+  input [{data}:0] write_data;
+  reg [{data}:0] words [0:{last}];
+  integer index;
+  initial for (index = 0; index <= {last}; index = index + 1) words[index] = 0;
+  always @(posedge clk) begin
+    if (write_enable) words[write_address] <= write_data;
+    read_data <= words[read_address];
+  end
+endmodule
+"""
+
+
+class BlockMemory(wiring.Component):
+    """One read and one write a cycle; a word that is written while it is read reads as it was.
+
+    Amaranth writes a memory's initial value out bit by bit, millions of them for weights.  So for
+    Verilog this is an instance of a module in text; in simulation by Amaranth it is its memory.
+
+    Parameters: ``words`` (at least 2) of ``bits``.
+    Members: ``read_address`` in, ``read_data`` out a cycle later; ``write_enable``,
+    ``write_address``, ``write_data`` in.
+    Cost: one block memory; latency 1.
+    """
+
+    def __init__(self, *, words: int, bits: int) -> None:
+        self.words, self.bits = words, bits
+        super().__init__(
+            {
+                "read_address": In(range(words)),
+                "read_data": Out(bits),
+                "write_enable": In(1),
+                "write_address": In(range(words)),
+                "write_data": In(bits),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        if isinstance(platform, Modules):
+            m.submodules.memory = self._instance(platform)
+            return m
+        m.submodules.memory = memory = Memory(shape=self.bits, depth=self.words, init=[])
+        read, write = memory.read_port(), memory.write_port()
+        m.d.comb += [
+            read.addr.eq(self.read_address),
+            self.read_data.eq(read.data),
+            write.en.eq(self.write_enable),
+            write.addr.eq(self.write_address),
+            write.data.eq(self.write_data),
+        ]
+        return m
+
+    def _instance(self, modules: Modules) -> Instance:
+        name = f"memory_{self.words}x{self.bits}"
+        modules.verilog[name] = _VERILOG.format(
+            name=name,
+            address=(self.words - 1).bit_length() - 1,
+            data=self.bits - 1,
+            last=self.words - 1,
+        )
+        return Instance(
+            name,
+            i_clk=ClockSignal(),
+            i_read_address=self.read_address,
+            o_read_data=self.read_data,
+            i_write_enable=self.write_enable,
+            i_write_address=self.write_address,
+            i_write_data=self.write_data,
+        )
