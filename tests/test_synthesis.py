@@ -107,7 +107,9 @@ def check_unit(unit: str, netlist: Netlist) -> None:
     stage = stages[unit]
     bits = stage.tiling.lane_count * stage.arithmetic.word_bits
     assert cells["MULT18X18D"] == stage.tiling.multipliers
-    assert memories[f"{unit}.weights.memory"] == "PDPW16KD"  # the block's form with widest words
+    assert (
+        memories[f"{unit}.weights.memory.memory.words"] == "PDPW16KD"
+    )  # the block's form with widest words
     blocks = -(-bits // 36) + list(memories.values()).count("DP16KD")
     assert cells["DP16KD"] == blocks
     # Weights, biases, window, stash, two queues; of a unit with input gradient its sums and queue.
@@ -164,3 +166,20 @@ def test_the_verilog_of_the_smallest_units_has_no_signal_of_zero_bits() -> None:
         }
     )
     assert not ZERO_BITS.findall(to_verilog(plan(description)))
+
+
+def test_the_verilog_grows_with_the_units_and_not_with_the_weights() -> None:
+    """The same lanes over sixteen times the weights."""
+
+    def size(inputs: int) -> int:
+        description = Description.model_validate(
+            {
+                "name": "sized",
+                "inputs": inputs,
+                "layers": [{"outputs": 64}, {"outputs": 4, "activation": "none"}],
+                "fold": {"lanes": [{"outputs": 4, "inputs": 1}, {"outputs": 1, "inputs": 1}]},
+            }
+        )
+        return len(to_verilog(plan(description)))
+
+    assert size(1024) < 1.02 * size(64)
