@@ -26,8 +26,41 @@ class SlotTime(NamedTuple):
     backward: int | None
 
 
+class Compared:
+    """What every report of a comparison with the golden model has and says."""
+
+    cycles: int
+    samples: int
+    compared: int
+    mismatches: int
+    utilisation_planned: float | None
+    utilisation_measured: float | None
+    first_divergence: str | None
+    seconds: float
+
+    @property
+    def equal(self) -> bool:
+        """Whether something was compared and all of it was equal."""
+        return self.compared > 0 and self.mismatches == 0 and self.first_divergence is None
+
+    def to_json(self) -> dict[str, object]:
+        """The keys that `counterflow simulate --json` promises."""
+        return {
+            "cycles": self.cycles,
+            "samples": self.samples,
+            "compared": self.compared,
+            "mismatches": self.mismatches,
+            "utilisation": {
+                "planned": self.utilisation_planned,
+                "measured": self.utilisation_measured,
+            },
+            "first_divergence": self.first_divergence,
+            "seconds": self.seconds,
+        }
+
+
 @dataclass(frozen=True)
-class SimulationReport:
+class SimulationReport(Compared):
     """Outcome of a cycle-by-cycle comparison of generated hardware with the golden model.
 
     ``compared`` counts values (one of each stream or memory port in one cycle), utilisation is
@@ -50,35 +83,15 @@ class SimulationReport:
     slots: Sequence[SlotTime] = ()
 
     @property
-    def equal(self) -> bool:
-        """Whether something was compared and all of it was equal."""
-        return self.compared > 0 and self.mismatches == 0 and self.first_divergence is None
-
-    @property
     def interval(self) -> int | None:
         """Cycles between the first stage's slots, as observed; the middle one of all steps."""
         starts = [SlotTime(*one).start for one in self.slots if one[0] == self.slots[0][0]]
         steps = sorted(late - early for early, late in itertools.pairwise(starts))
         return steps[len(steps) // 2] if steps else None
 
-    def to_json(self) -> dict[str, object]:
-        """The keys that `counterflow simulate --json` promises."""
-        return {
-            "cycles": self.cycles,
-            "samples": self.samples,
-            "compared": self.compared,
-            "mismatches": self.mismatches,
-            "utilisation": {
-                "planned": self.utilisation_planned,
-                "measured": self.utilisation_measured,
-            },
-            "first_divergence": self.first_divergence,
-            "seconds": self.seconds,
-        }
-
 
 @dataclass(frozen=True)
-class LongRunReport:
+class LongRunReport(Compared):
     """Outcome of whole epochs in hardware without Python in the cycle.
 
     ``compared`` counts the values (weights, velocities, biases; predictions and losses) that were
@@ -97,24 +110,6 @@ class LongRunReport:
     utilisation_measured: float | None = None
     losses: Sequence[float] = field(default=(), repr=False)
 
-    @property
-    def equal(self) -> bool:
-        """Whether something was compared and all of it was equal."""
-        return self.compared > 0 and self.mismatches == 0 and self.first_divergence is None
-
     def to_json(self) -> dict[str, object]:
-        """The keys of `SimulationReport.to_json`, and what an epoch brought."""
-        return {
-            "cycles": self.cycles,
-            "samples": self.samples,
-            "compared": self.compared,
-            "mismatches": self.mismatches,
-            "utilisation": {
-                "planned": self.utilisation_planned,
-                "measured": self.utilisation_measured,
-            },
-            "first_divergence": self.first_divergence,
-            "seconds": self.seconds,
-            "epochs": self.epochs,
-            "accuracy": list(self.accuracy),
-        }
+        """The keys of every report, and what the epochs brought."""
+        return super().to_json() | {"epochs": self.epochs, "accuracy": list(self.accuracy)}

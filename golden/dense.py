@@ -75,10 +75,6 @@ class Dense:
             weight, bias = self._predicted()
         return self._activate(self._sums(weight, bias, x))
 
-    def forward_with(self, weight: Integers, bias: Integers, x: Integers) -> Integers:
-        """`forward` with weights given (those of another time, for weight stashing)."""
-        return self._activate(self._sums(weight, bias, x))
-
     def _predicted(self) -> tuple[Integers, Integers]:
         horizon, now = self.stage.arithmetic.horizon, self.state
         if self.weight_form:

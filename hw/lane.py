@@ -6,11 +6,14 @@ phase, x, dy, stash 2; products 4; random, one cycle after the gradient, 5; new_
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from counterflow.arithmetic import RANDOM_BITS, DenseArithmetic
+from counterflow.formats import Format
 from counterflow.schedule import OPERANDS, PRODUCT
 from hw.multiply import Multiply
 from hw.narrow import shape_of
@@ -18,6 +21,25 @@ from hw.pipeline import delayed
 from hw.update import Predict, Update
 
 GRADIENT = OPERANDS + PRODUCT  # cycle of the gradient
+
+
+def _around(m: Module, lane: Any, target: Format, gradient: Value) -> Predict:
+    """Place a lane's prediction and its update, which take and make the lane's word."""
+    numbers: DenseArithmetic = lane.numbers
+    m.submodules.ahead = ahead = Predict(numbers=numbers, target=target)
+    m.submodules.update = update = Update(numbers=numbers)
+    m.d.comb += [
+        Cat(ahead.weight, ahead.velocity).eq(lane.word),
+        ahead.enable.eq(lane.predict),
+        Cat(update.weight, update.velocity).eq(delayed(m, lane.word, GRADIENT - 1, "word")),
+        update.gradient.eq(gradient),
+        update.random.eq(lane.random),
+        update.extra_shift.eq(lane.extra_shift),
+        update.compensate.eq(lane.compensate),
+        lane.new_word.eq(Cat(update.new_weight, update.new_velocity)),
+        lane.clipped.eq(update.clipped),
+    ]
+    return ahead
 
 
 class Lane(wiring.Component):
@@ -54,15 +76,9 @@ class Lane(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         numbers = self.numbers
-        m.submodules.ahead = ahead = Predict(numbers=numbers, target=numbers.operand)
         m.submodules.multiply = multiply = Multiply(numbers=numbers, shared=self.shared)
-        m.submodules.update = update = Update(numbers=numbers)
-        weight = self.word[: numbers.weight.bits].as_signed()
-        velocity = self.word[numbers.weight.bits :].as_signed()
+        ahead = _around(m, self, numbers.operand, multiply.gradient)
         m.d.comb += [
-            ahead.weight.eq(weight),
-            ahead.velocity.eq(velocity),
-            ahead.enable.eq(self.predict),
             multiply.forward.eq(ahead.forward),
             multiply.backward.eq(ahead.backward),
             multiply.x.eq(self.x),
@@ -70,13 +86,6 @@ class Lane(wiring.Component):
             multiply.stash.eq(self.stash),
             multiply.phase.eq(self.phase),
             self.y.eq(multiply.y),
-            Cat(update.weight, update.velocity).eq(delayed(m, self.word, GRADIENT - 1, "word")),
-            update.gradient.eq(multiply.gradient),
-            update.random.eq(self.random),
-            update.extra_shift.eq(self.extra_shift),
-            update.compensate.eq(self.compensate),
-            self.new_word.eq(Cat(update.new_weight, update.new_velocity)),
-            self.clipped.eq(update.clipped),
         ]
         if numbers.dx is not None:
             m.d.comb += self.dx.eq(multiply.dx)
@@ -109,22 +118,7 @@ class BiasLane(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         numbers = self.numbers
-        m.submodules.ahead = ahead = Predict(numbers=numbers, target=numbers.bias_operand)
-        m.submodules.update = update = Update(numbers=numbers)
-        weight = self.word[: numbers.weight.bits].as_signed()
-        velocity = self.word[numbers.weight.bits :].as_signed()
         gradient = delayed(m, self.dy, GRADIENT - 2, "gradient") << numbers.x.frac
-        m.d.comb += [
-            ahead.weight.eq(weight),
-            ahead.velocity.eq(velocity),
-            ahead.enable.eq(self.predict),
-            self.start.eq(ahead.forward),
-            Cat(update.weight, update.velocity).eq(delayed(m, self.word, GRADIENT - 1, "word")),
-            update.gradient.eq(gradient),
-            update.random.eq(self.random),
-            update.extra_shift.eq(self.extra_shift),
-            update.compensate.eq(self.compensate),
-            self.new_word.eq(Cat(update.new_weight, update.new_velocity)),
-            self.clipped.eq(update.clipped),
-        ]
+        ahead = _around(m, self, numbers.bias_operand, gradient)
+        m.d.comb += self.start.eq(ahead.forward)
         return m

@@ -12,7 +12,7 @@ from counterflow.schedule import TREE_RADIX
 def delayed(m: Module, value: Value, cycles: int, name: str) -> Value:
     """`value` as it was `cycles` cycles ago; cost: `cycles` registers of its width."""
     for stage in range(1, cycles + 1):
-        register = Signal(value.shape(), name=f"{name}_{stage}", reset_less=False)
+        register = Signal(value.shape(), name=f"{name}_{stage}")
         m.d.sync += register.eq(value)
         value = register
     return value

@@ -39,10 +39,9 @@ class BenchTop(wiring.Component):
 
     Parameters: ``plan``; ``depth`` of the record in cycles.
     Members: ``tokens`` and ``samples`` in: how many of each the feeder may have sent in all;
-    ``recording`` in; ``cycle`` out: cycles recorded; ``sample_gate``, ``label_gate``,
-    ``prediction_gate`` in: low stalls that stream; ``request``, ``response`` as the chain's;
-    ``prediction``, ``predicted`` out: what leaves and when; ``tokens_sent`` out; ``products`` out:
-    the units' counters, summed.
+    ``recording`` in; ``sample_gate``, ``label_gate``, ``prediction_gate`` in: low stalls that
+    stream; ``request``, ``response`` as the chain's; ``tokens_sent`` out; ``products`` out: the
+    units' counters, summed.
     """
 
     def __init__(self, *, plan: Plan, depth: int) -> None:
@@ -54,14 +53,11 @@ class BenchTop(wiring.Component):
                 "tokens": In(COUNT_BITS),
                 "samples": In(COUNT_BITS),
                 "recording": In(1),
-                "cycle": Out(COUNT_BITS),
                 "sample_gate": In(1),
                 "label_gate": In(1),
                 "prediction_gate": In(1),
                 "request": In(stream.Signature(Request)),
                 "response": Out(Response),
-                "prediction": Out(len(self.chain.predictions.payload.as_value())),
-                "predicted": Out(1),
                 "tokens_sent": Out(COUNT_BITS),
                 "products": Out(48),
             }
@@ -74,8 +70,6 @@ class BenchTop(wiring.Component):
         m.d.comb += [
             self.response.eq(chain.response),
             chain.predictions.ready.eq(self.prediction_gate),
-            self.prediction.eq(chain.predictions.payload),
-            self.predicted.eq(chain.predictions.valid & chain.predictions.ready),
             self.products.eq(sum(unit.registers.products for unit in chain.units)),
         ]
         self._feed_samples(m)
@@ -146,7 +140,6 @@ class BenchTop(wiring.Component):
                 write.data.eq(part),
             ]
         with m.If(self.recording):
-            m.d.sync += self.cycle.eq(self.cycle + 1)
             m.d.sync += position.eq(Mux(position == self.depth - 1, 0, position + 1))
 
     def _value(self, field: Field) -> Value:

@@ -58,7 +58,6 @@ class Found:
     golden_losses: list[float] = field(default_factory=list)
     correct: list[bool] = field(default_factory=list)
     slots: list[SlotTime] = field(default_factory=list)
-    stalls: int = 0
 
 
 def store(value: object, path: Path) -> None:
