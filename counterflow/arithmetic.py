@@ -28,7 +28,7 @@ RANDOM_BITS = 32  # of the generator, shared by the two stochastic roundings of 
 
 
 @dataclass(frozen=True)
-class DenseArithmetic:
+class UnitArithmetic:
     """Formats and coefficients of one dense unit with `inputs` inputs and `outputs` outputs.
 
     ``x``/``y`` are the formats of activations in and out, ``dy``/``dx`` of gradients in and out
@@ -123,9 +123,9 @@ def compensation_for(momentum_shift: int, delay: int) -> int:
     return min(round(decay * one), one - 1)
 
 
-def dense_arithmetic(
+def unit_arithmetic(
     description: Description, index: int, horizon: int, compensation: int
-) -> DenseArithmetic:
+) -> UnitArithmetic:
     """The arithmetic of layer `index`; `ValueError` where its formats cannot work together."""
     layers, shared = description.layers, description.formats
     layer, last = layers[index], index == len(layers) - 1
@@ -134,7 +134,7 @@ def dense_arithmetic(
     def activation_of(i: int) -> Format:
         return layers[i].formats.activation or shared.activation
 
-    unit = DenseArithmetic(
+    unit = UnitArithmetic(
         inputs=description.widths[index],
         outputs=layer.outputs,
         relu=layer.activation == "relu",
@@ -159,7 +159,7 @@ def dense_arithmetic(
     return unit
 
 
-def _check(where: str, unit: DenseArithmetic) -> None:
+def _check(where: str, unit: UnitArithmetic) -> None:
     for what in ("forward_sum", "bias_operand", "backward_sum", "gradient"):
         try:
             getattr(unit, what)

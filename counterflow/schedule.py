@@ -18,7 +18,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from counterflow.arithmetic import DenseArithmetic, compensation_for, dense_arithmetic
+from counterflow.arithmetic import UnitArithmetic, compensation_for, unit_arithmetic
 from counterflow.description import Description, Lanes
 from counterflow.formats import Format
 from counterflow.softmax import LossArithmetic
@@ -70,7 +70,7 @@ class Stage:
     name: str
     index: int
     tiling: Tiling
-    arithmetic: DenseArithmetic
+    arithmetic: UnitArithmetic
     delay: int
     start: int
     threshold: int
@@ -260,7 +260,7 @@ def build_schedule(
                 name=f"dense{index}",
                 index=index,
                 tiling=tiling,
-                arithmetic=dense_arithmetic(description, index, horizon, coefficient),
+                arithmetic=unit_arithmetic(description, index, horizon, coefficient),
                 delay=delay,
                 start=starts[index],
                 threshold=thresholds[index],

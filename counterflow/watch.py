@@ -44,7 +44,7 @@ def _stream(unit: str, name: str, made_by: str, **members: tuple[int, bool]) -> 
 
 
 def _writes(stage: Stage, memory: str, words: int, lanes: int) -> list[Field]:
-    numbers, made_by = stage.arithmetic, "golden.dense.Dense.learn"
+    numbers, made_by = stage.arithmetic, "golden.convolution.Convolution.learn"
     fields = [
         Field(stage.name, f"{memory}.write", 1, made_by=made_by),
         Field(stage.name, f"{memory}.address", max(1, (words - 1).bit_length()), made_by=made_by),
@@ -73,13 +73,16 @@ def fields(plan: Plan) -> list[Field]:
         found += _stream(
             stage.name,
             "y",
-            "golden.dense.Dense.forward",
+            "golden.convolution.Convolution.forward",
             data=(numbers.y.bits, numbers.y.signed),
             kind=kind,
         )
         if numbers.dx is not None:
             found += _stream(
-                stage.name, "dx", "golden.dense.Dense.backward", data=(numbers.dx.bits, True)
+                stage.name,
+                "dx",
+                "golden.convolution.Convolution.backward",
+                data=(numbers.dx.bits, True),
             )
         found += _writes(stage, "weights", tiling.tiles, tiling.lane_count)
         found += _writes(stage, "biases", tiling.rows, tiling.lanes.outputs)

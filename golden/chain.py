@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from counterflow.description import Description
 from counterflow.schedule import Schedule
 from counterflow.tokens import Kind, Token
-from golden.dense import Dense, DenseState, Settings
+from golden.convolution import Convolution, Settings, UnitState
 from golden.loss import Loss
 from golden.narrow import Integers
 
@@ -49,7 +49,7 @@ class SlotRecord:
     y: Integers
     dx: Integers | None
     learnt: bool
-    state: DenseState | None
+    state: UnitState | None
 
 
 @dataclass(frozen=True)
@@ -74,14 +74,14 @@ class Chain:
     """
 
     def __init__(
-        self, description: Description, schedule: Schedule, states: Iterable[DenseState]
+        self, description: Description, schedule: Schedule, states: Iterable[UnitState]
     ) -> None:
         recipe = description.recipe
         self.schedule = schedule
         self.stashing = recipe.mitigation == "stash"
         weight_form = recipe.mitigation.startswith("lwpw")
         self.units = [
-            Dense(stage, state, weight_form=weight_form)
+            Convolution(stage, state, weight_form=weight_form)
             for stage, state in zip(schedule.stages, states, strict=True)
         ]
         self.set(Settings(recipe.predicts, recipe.compensates, recipe.extra_shift(0)))
@@ -103,7 +103,7 @@ class Chain:
             unit.settings = settings
 
     @property
-    def states(self) -> list[DenseState]:
+    def states(self) -> list[UnitState]:
         return [unit.state for unit in self.units]
 
     def run(
@@ -143,7 +143,7 @@ class Chain:
         return x, loss
 
     def _unit_slot(
-        self, unit: Dense, x: Integers, kind: Kind, observe: Observer | None
+        self, unit: Convolution, x: Integers, kind: Kind, observe: Observer | None
     ) -> Integers:
         index, back = unit.stage.index, self.slot - unit.stage.delay
         self._inputs[index][self.slot] = x

@@ -19,7 +19,7 @@ from counterflow.description import Description
 from counterflow.files import write_atomically
 from counterflow.provenance import version
 from counterflow.schedule import Schedule
-from golden.dense import DenseState, Settings
+from golden.convolution import Settings, UnitState
 from golden.limits import check_state
 
 FORMAT = 1  # of the file; to be raised when older programs would misread it
@@ -40,7 +40,7 @@ class Checkpoint:
     epoch: int
     seed: int
     settings: Settings
-    states: list[DenseState]
+    states: list[UnitState]
     versions: dict[str, str] = field(default_factory=versions)
 
 
@@ -100,7 +100,7 @@ def _read(about: dict[str, Any], arrays: Any, schedule: Schedule) -> Checkpoint:
         for name, part in parts.items():
             if part.dtype != np.int64:
                 raise ValueError(f"{name}{index} has the type {part.dtype}, not int64")
-        state = DenseState(**parts, generator=int(generator))
+        state = UnitState(**parts, generator=int(generator))
         check_state(stage, state)
         states.append(state)
     return Checkpoint(

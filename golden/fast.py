@@ -16,7 +16,7 @@ from counterflow.description import Description
 from counterflow.schedule import Schedule
 from counterflow.tokens import Kind
 from golden import fast_kernels
-from golden.dense import DenseState, Settings
+from golden.convolution import Settings, UnitState
 from golden.fast_memory import build_memory, set_unit
 from golden.limits import check_format, check_range, check_state
 from golden.narrow import Integers
@@ -33,7 +33,7 @@ class FastChain:
     """
 
     def __init__(
-        self, description: Description, schedule: Schedule, states: Iterable[DenseState]
+        self, description: Description, schedule: Schedule, states: Iterable[UnitState]
     ) -> None:
         recipe, held = description.recipe, list(states)
         if recipe.mitigation not in MITIGATIONS:
@@ -59,7 +59,7 @@ class FastChain:
         return self._memory.weight.dtype.itemsize * 8
 
     @property
-    def states(self) -> list[DenseState]:
+    def states(self) -> list[UnitState]:
         """The state of every unit, copied."""
         memory, states = self._memory, []
         for index, unit in enumerate(memory.units[:-1]):
@@ -67,7 +67,7 @@ class FastChain:
             weights = slice(unit["weights"], unit["weights"] + outputs * inputs)
             biases = slice(unit["biases"], unit["biases"] + outputs)
             states.append(
-                DenseState(
+                UnitState(
                     memory.weight[weights].astype(np.int64).reshape(outputs, inputs),
                     memory.velocity[weights].astype(np.int64).reshape(outputs, inputs),
                     memory.bias[biases].copy(),

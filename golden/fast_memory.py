@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from counterflow.arithmetic import COMPENSATION_FRAC, RANDOM_BITS, DenseArithmetic
+from counterflow.arithmetic import COMPENSATION_FRAC, RANDOM_BITS, UnitArithmetic
 from counterflow.formats import Format, Rounding
 from counterflow.schedule import Schedule, Stage
 from counterflow.softmax import EXP2, EXP_FRAC, LOG2, LOG2E_NUMERATOR, LOG_FRAC, LossArithmetic
-from golden.dense import DenseState, Settings
+from golden.convolution import Settings, UnitState
 from golden.fast_words import FILL
 
 LINE = 64  # bytes of a cache line
@@ -106,7 +106,7 @@ def _trailing_zeros(value: int) -> int:
     return (value & -value).bit_length() - 1 if value else WHOLE
 
 
-def velocity_form(numbers: DenseArithmetic, extra_shift: int) -> Linear:
+def velocity_form(numbers: UnitArithmetic, extra_shift: int) -> Linear:
     """The new velocity as a linear form."""
     drop, k = numbers.velocity_drop, numbers.momentum_shift
     return Linear.reduced(
@@ -114,7 +114,7 @@ def velocity_form(numbers: DenseArithmetic, extra_shift: int) -> Linear:
     )
 
 
-def step_form(numbers: DenseArithmetic, extra_shift: int) -> Linear:
+def step_form(numbers: UnitArithmetic, extra_shift: int) -> Linear:
     """The compensated step of the weight as a linear form."""
     c = numbers.compensation
     shift = numbers.gradient_shift(extra_shift) + numbers.momentum_shift
@@ -170,7 +170,7 @@ def _update(form: Linear, exact: int, position: int, to: Format, rounding: Round
     return form.velocity, form.gradient, shift, mask, _dropping(form.drop, to, rounding)
 
 
-def set_unit(unit: Any, numbers: DenseArithmetic, settings: Settings) -> None:
+def set_unit(unit: Any, numbers: UnitArithmetic, settings: Settings) -> None:
     """Write into the record `unit` what depends on the settings."""
     if not 0 <= settings.extra_shift <= numbers.rate_span:
         raise ValueError(
@@ -228,7 +228,7 @@ def _joined(parts: list[NDArray[np.int64]], word: Any) -> Any:
     return joined
 
 
-def build_memory(schedule: Schedule, states: Iterable[DenseState], rounding: Rounding) -> Memory:
+def build_memory(schedule: Schedule, states: Iterable[UnitState], rounding: Rounding) -> Memory:
     """An empty chain with `states`; `rounding` is that of errors.  Settings are still to be set."""
     loss, held = schedule.loss.arithmetic, list(states)
     small = all(fits(stage, loss, 32) for stage in schedule.stages)

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from counterflow.formats import Format
 from counterflow.schedule import Stage
-from golden.dense import DenseState
+from golden.convolution import UnitState
 
 
-def check_state(stage: Stage, state: DenseState) -> None:
+def check_state(stage: Stage, state: UnitState) -> None:
     """`ValueError`, one sentence, unless `state` is one of the stage's."""
     numbers, name = stage.arithmetic, stage.name
     matrix, vector = (numbers.outputs, numbers.inputs), (numbers.outputs,)

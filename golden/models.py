@@ -16,7 +16,7 @@ from counterflow.schedule import Schedule
 from counterflow.softmax import LOG_FRAC
 from counterflow.tokens import Kind, Token
 from golden.chain import Chain
-from golden.dense import DenseState, Settings
+from golden.convolution import Settings, UnitState
 from golden.fast import MITIGATIONS, FastChain
 from golden.narrow import Integers
 
@@ -46,7 +46,7 @@ class IntegerModel:
     """The golden chain, the fast one where it knows the mitigation."""
 
     def __init__(
-        self, description: Description, schedule: Schedule, states: list[DenseState]
+        self, description: Description, schedule: Schedule, states: list[UnitState]
     ) -> None:
         fast = description.recipe.mitigation in MITIGATIONS
         self.recipe = description.recipe
@@ -70,7 +70,7 @@ class IntegerModel:
         return right, bits * 2.0**-LOG_FRAC * math.log(2)
 
     @property
-    def states(self) -> list[DenseState]:
+    def states(self) -> list[UnitState]:
         """The state of every unit, copied."""
         return [state.copy() for state in self.chain.states]
 

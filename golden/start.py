@@ -8,16 +8,16 @@ from counterflow.description import Description
 from counterflow.initial import initial_integers
 from counterflow.schedule import Schedule
 from golden.chain import Chain
-from golden.dense import DenseState
+from golden.convolution import UnitState
 
 
-def initial_states(description: Description, schedule: Schedule, seed: int) -> list[DenseState]:
+def initial_states(description: Description, schedule: Schedule, seed: int) -> list[UnitState]:
     """States before the first sample: initial weights, everything else zero."""
     states = []
     for weight, generator in initial_integers(description, schedule, seed):
         outputs = weight.shape[0]
         zeros = np.zeros(outputs, np.int64)
-        states.append(DenseState(weight, np.zeros_like(weight), zeros, zeros.copy(), generator))
+        states.append(UnitState(weight, np.zeros_like(weight), zeros, zeros.copy(), generator))
     return states
 
 

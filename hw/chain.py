@@ -10,7 +10,7 @@ from counterflow.description import Description
 from counterflow.planner import Plan
 from counterflow.registers import NODE_BITS, REGISTER_BITS, WORD_BITS
 from counterflow.schedule import Schedule
-from hw.dense import Dense
+from hw.convolution import Convolution
 from hw.intake import Intake, label_stream, sample_stream
 from hw.loss import Loss, prediction_stream
 
@@ -63,7 +63,7 @@ class Chain(wiring.Component):
             interval=schedule.interval,
             identity=int(description.hash()[:8], 16),
         )
-        self.units = [Dense(stage=s, interval=schedule.interval) for s in schedule.stages]
+        self.units = [Convolution(stage=s, interval=schedule.interval) for s in schedule.stages]
         self.loss = Loss(
             numbers=schedule.loss.arithmetic,
             rounding=description.rounding.error,

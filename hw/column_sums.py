@@ -16,7 +16,7 @@ from hw.streams import Scatter, error_stream, signed_lanes
 class ColumnSums(wiring.Component):
     """Sums products over the lanes of a column and over the rows of tiles, masks, narrows, sends.
 
-    Twin of `golden.dense.Dense.backward`.  The sums of all columns stand in a memory that is read
+    Twin of `golden.convolution.Convolution.backward`.  The sums of all columns stand in a memory that is read
     and written in one cycle; the last row's sums leave instead of being written.
 
     Parameters: ``stage``, of a unit that is not the first.

@@ -12,7 +12,7 @@ from amaranth.hdl import Cat, Module, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from counterflow.arithmetic import RANDOM_BITS, DenseArithmetic
+from counterflow.arithmetic import RANDOM_BITS, UnitArithmetic
 from counterflow.formats import Format
 from counterflow.schedule import OPERANDS, PRODUCT
 from hw.multiply import Multiply
@@ -25,7 +25,7 @@ GRADIENT = OPERANDS + PRODUCT  # cycle of the gradient
 
 def _around(m: Module, lane: Any, target: Format, gradient: Value) -> Predict:
     """Place a lane's prediction and its update, which take and make the lane's word."""
-    numbers: DenseArithmetic = lane.numbers
+    numbers: UnitArithmetic = lane.numbers
     m.submodules.ahead = ahead = Predict(numbers=numbers, target=target)
     m.submodules.update = update = Update(numbers=numbers)
     m.d.comb += [
@@ -52,7 +52,7 @@ class Lane(wiring.Component):
     Cost: 3 multipliers, 2 without dx, 1 when shared; rate one tile a cycle (a phase when shared).
     """
 
-    def __init__(self, *, numbers: DenseArithmetic, shared: bool) -> None:
+    def __init__(self, *, numbers: UnitArithmetic, shared: bool) -> None:
         self.numbers, self.shared = numbers, shared
         x = shape_of(numbers.x)
         members = {
@@ -99,7 +99,7 @@ class BiasLane(wiring.Component):
     Cost: no multiplier.
     """
 
-    def __init__(self, *, numbers: DenseArithmetic) -> None:
+    def __init__(self, *, numbers: UnitArithmetic) -> None:
         self.numbers = numbers
         super().__init__(
             {

@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from counterflow.arithmetic import DenseArithmetic
+from counterflow.arithmetic import UnitArithmetic
 from hw.narrow import shape_of
 
 
@@ -21,7 +21,7 @@ class Multiply(wiring.Component):
     Cost: 3 multipliers (2 without dx), or 1 when shared; latency 2, one a cycle.
     """
 
-    def __init__(self, *, numbers: DenseArithmetic, shared: bool) -> None:
+    def __init__(self, *, numbers: UnitArithmetic, shared: bool) -> None:
         self.numbers, self.shared = numbers, shared
         operand, x, dy = (shape_of(f) for f in (numbers.operand, numbers.x, numbers.dy))
         members = {

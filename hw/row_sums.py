@@ -15,7 +15,7 @@ from hw.streams import KIND_BITS, Scatter, activation_stream
 class RowSums(wiring.Component):
     """Sums products over the lanes of a row and over its tiles, activates, narrows, sends.
 
-    Twin of `golden.dense.Dense._sums` and `_activate`.
+    Twin of `golden.convolution.Convolution._sums` and `_activate`.
 
     Parameters: ``stage``.
     Members, with the cycle after a tile's issue in which they are valid: ``turn``: a tile was

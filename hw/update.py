@@ -1,6 +1,6 @@
 """One lane's arithmetic around its multipliers: prediction before them, the update behind them.
 
-Twin of `golden.dense.Dense._predicted` and `_updated`; the equations stand in
+Twin of `golden.convolution.Convolution._predicted` and `_updated`; the equations stand in
 `counterflow.arithmetic`.  Signals carry their pipeline stage as prefix.
 """
 
@@ -10,7 +10,7 @@ from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from counterflow.arithmetic import COMPENSATION_FRAC, RANDOM_BITS, DenseArithmetic
+from counterflow.arithmetic import COMPENSATION_FRAC, RANDOM_BITS, UnitArithmetic
 from counterflow.formats import Format
 from hw.narrow import narrow, round_off, saturate, shape_of
 from hw.pipeline import delayed, times_constant
@@ -25,7 +25,7 @@ class Predict(wiring.Component):
     Cost: no multiplier (T is a constant, made of shifted additions); latency 1, rate 1 a cycle.
     """
 
-    def __init__(self, *, numbers: DenseArithmetic, target: Format) -> None:
+    def __init__(self, *, numbers: UnitArithmetic, target: Format) -> None:
         self.numbers, self.target = numbers, target
         super().__init__(
             {
@@ -63,7 +63,7 @@ class Update(wiring.Component):
     Cost: no multiplier (rate and momentum are shifts, the coefficient is constant).
     """
 
-    def __init__(self, *, numbers: DenseArithmetic) -> None:
+    def __init__(self, *, numbers: UnitArithmetic) -> None:
         self.numbers = numbers
         super().__init__(
             {

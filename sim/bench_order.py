@@ -19,8 +19,8 @@ from counterflow.planner import plan
 from counterflow.registers import IntakeRegister, UnitRegister
 from counterflow.tokens import Token
 from golden.chain import Chain
+from golden.convolution import UnitState
 from golden.cycle_trace import Trace
-from golden.dense import DenseState
 from golden.start import initial_chain
 from sim.bench_top import FEED_TOKENS
 from sim.compare import Layout
@@ -117,7 +117,7 @@ class OrderBench:
         await self._compared(restored, second)
         self._states(await self.host.read_back(), undisturbed.states)
 
-    async def _begin(self, states: Sequence[DenseState], golden: Chain) -> None:
+    async def _begin(self, states: Sequence[UnitState], golden: Chain) -> None:
         await self.host.load(states)
         await self.host.set(golden.units[0].settings)
 
@@ -223,7 +223,7 @@ class OrderBench:
         part: NDArray[np.uint8] = rows[happened, start[columns[0]] : start[last + 1]]
         return part
 
-    def _states(self, found: Sequence[DenseState], expected: Sequence[DenseState]) -> None:
+    def _states(self, found: Sequence[UnitState], expected: Sequence[UnitState]) -> None:
         for stage, got, want in zip(self.plan.schedule.stages, found, expected, strict=True):
             for name in ("weight", "velocity", "bias", "bias_velocity", "generator"):
                 self._equal(f"{stage.name}.{name}", getattr(got, name), getattr(want, name))
@@ -239,10 +239,10 @@ class OrderBench:
         self.found.first_divergence = self.found.first_divergence or text
 
 
-def _blank(state: DenseState) -> DenseState:
+def _blank(state: UnitState) -> UnitState:
     """A state of zeros of the same shapes: what a chip may hold after power-up."""
     zeros = [np.zeros_like(getattr(state, n)) for n in ("weight", "velocity", "bias")]
-    return DenseState(zeros[0], zeros[1], zeros[2], zeros[2].copy(), 1)
+    return UnitState(zeros[0], zeros[1], zeros[2], zeros[2].copy(), 1)
 
 
 @cocotb.test()

@@ -16,7 +16,7 @@ from counterflow.planner import Plan
 from counterflow.registers import WORD_BITS, IntakeRegister, UnitRegister, control_word
 from counterflow.softmax import LossArithmetic
 from counterflow.tokens import Kind
-from golden.dense import DenseState, Settings
+from golden.convolution import Settings, UnitState
 from hw.streams import KIND_BITS
 from hw.verilog import module_name, to_verilog
 from sim.library import Gate, Library, Work, build_library
@@ -113,12 +113,12 @@ class Hardware:
         for stage in self.plan.schedule.stages:
             self.access([Transfer(True, stage.index + 1, UnitRegister.CONTROL, word)])
 
-    def load(self, states: Sequence[DenseState]) -> None:
+    def load(self, states: Sequence[UnitState]) -> None:
         """Write all weights, velocities, biases and generator states of a resting chain."""
         for stage, state in zip(self.plan.schedule.stages, states, strict=True):
             self.access(load_table(stage, state))
 
-    def read_back(self) -> list[DenseState]:
+    def read_back(self) -> list[UnitState]:
         """Read all that `load` writes."""
         stages = self.plan.schedule.stages
         return [decode(stage, self.access(read_table(stage))) for stage in stages]

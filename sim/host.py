@@ -21,7 +21,7 @@ from counterflow.registers import (
 )
 from counterflow.schedule import Stage
 from counterflow.tokens import Kind, Token
-from golden.dense import DenseState, Settings
+from golden.convolution import Settings, UnitState
 from sim.bench_top import FEED_ELEMENTS, FEED_TOKENS, feed_words
 from sim.weight_transfer import Transfer, decode, load_accesses, read_accesses
 
@@ -91,12 +91,12 @@ class Host:
         await FallingEdge(self.dut.clk)
         return words
 
-    async def load(self, states: Sequence[DenseState]) -> None:
+    async def load(self, states: Sequence[UnitState]) -> None:
         """Write all weights, velocities and generator states."""
         for stage, state in zip(self.plan.schedule.stages, states, strict=True):
             await self.access(load_accesses(stage, state))
 
-    async def read_back(self) -> list[DenseState]:
+    async def read_back(self) -> list[UnitState]:
         """Read all weights, velocities and generator states of a resting chain."""
         states = []
         for stage in self.plan.schedule.stages:

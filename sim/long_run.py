@@ -18,7 +18,7 @@ from counterflow.planner import Plan
 from counterflow.reports import LongRunReport
 from counterflow.softmax import LOG_FRAC
 from counterflow.tokens import Kind
-from golden.dense import DenseState
+from golden.convolution import UnitState
 from golden.models import Bytes, Part, codes, token_arrays
 from golden.narrow import Integers
 from golden.start import initial_states
@@ -167,7 +167,7 @@ class _LongRun:
         self.both.compare_states(f"{when}, end", self.comparison)
         progress(tokens + tested)
 
-    def _located(self, epoch: int, states: Sequence[DenseState], order: Integers) -> str | None:
+    def _located(self, epoch: int, states: Sequence[UnitState], order: Integers) -> str | None:
         """The first difference where fewest samples of the epoch, learnt from `states`, show one.
 
         An update that went wrong then stands alone, before others follow from it.

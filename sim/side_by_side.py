@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from counterflow.planner import Plan
-from golden.dense import DenseState, Settings
+from golden.convolution import Settings, UnitState
 from golden.fast import FastChain
 from golden.models import Bytes, Part
 from golden.narrow import Integers
@@ -51,7 +51,7 @@ class SideBySide:
     def __init__(self, plan: Plan, hardware: Hardware) -> None:
         self.plan, self.hardware = plan, hardware
 
-    def start(self, states: Sequence[DenseState]) -> None:
+    def start(self, states: Sequence[UnitState]) -> None:
         """Both anew with these weights."""
         own = [state.copy() for state in states]
         self.golden = FastChain(self.plan.description, self.plan.schedule, own)

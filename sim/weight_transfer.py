@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from counterflow.registers import NODE_BITS, REGISTER_BITS, WORD_BITS, UnitRegister
 from counterflow.schedule import Stage
-from golden.dense import DenseState
+from golden.convolution import UnitState
 
 Integers = NDArray[np.int64]
 Words = NDArray[np.uint64]
@@ -28,7 +28,7 @@ class Transfer(NamedTuple):
     data: int
 
 
-def load_accesses(stage: Stage, state: DenseState) -> list[Transfer]:
+def load_accesses(stage: Stage, state: UnitState) -> list[Transfer]:
     """Write weights, biases and generator of one unit."""
     return _listed(load_table(stage, state))
 
@@ -38,7 +38,7 @@ def read_accesses(stage: Stage) -> list[Transfer]:
     return _listed(read_table(stage))
 
 
-def load_table(stage: Stage, state: DenseState) -> Integers:
+def load_table(stage: Stage, state: UnitState) -> Integers:
     """As `load_accesses`; shape [accesses, 4], columns as `Transfer`."""
     tiling, node = stage.tiling, stage.index + 1
     parts = [_row(True, node, UnitRegister.GENERATOR, state.generator)]
@@ -76,14 +76,14 @@ def packed(table: Integers) -> Words:
     return write | node << shifts[0] | register << shifts[1] | (data & low) << shifts[2]
 
 
-def decode(stage: Stage, words: Sequence[int] | Integers) -> DenseState:
+def decode(stage: Stage, words: Sequence[int] | Integers) -> UnitState:
     """The state in the responses to `read_accesses`."""
     tiling, answers = stage.tiling, np.asarray(words, np.int64)
     pairs = 1 + tiling.tiles * (1 + 2 * tiling.lane_count)
     weight, velocity = _pairs(answers[1:pairs], tiling.tiles)
     bias, bias_velocity = _pairs(answers[pairs:], tiling.rows)
     outputs = tiling.outputs
-    return DenseState(
+    return UnitState(
         tiling.from_tiles(weight),
         tiling.from_tiles(velocity),
         bias.reshape(-1)[:outputs],

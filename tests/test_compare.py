@@ -71,7 +71,7 @@ def test_a_single_wrong_bit_is_named_by_cycle_slot_unit_stream_index_and_operati
     assert abs(place.found - place.expected) == 1
     text = str(place)
     assert text.startswith(f"cycle {cycle}, slot {slot}: dense0.y.data at index {element} is ")
-    assert text.endswith("(made by golden.dense.Dense.forward)")
+    assert text.endswith("(made by golden.convolution.Convolution.forward)")
 
 
 def test_the_trace_is_the_same_in_blocks_and_in_one_piece(design: Plan) -> None:

@@ -15,7 +15,7 @@ from counterflow.planner import plan
 from counterflow.schedule import Schedule
 from counterflow.tokens import Kind, Token, epoch
 from golden.chain import Chain
-from golden.dense import DenseState, Settings
+from golden.convolution import Settings, UnitState
 from golden.fast import MITIGATIONS, FastChain
 from golden.fast_memory import Linear, error_magnitude
 from golden.start import initial_states
@@ -111,7 +111,7 @@ def network(
     )
 
 
-def random_states(schedule: Schedule, seed: int) -> list[DenseState]:
+def random_states(schedule: Schedule, seed: int) -> list[UnitState]:
     """Any values that the formats hold, the extreme ones often."""
     random = np.random.default_rng(seed)
 
@@ -121,7 +121,7 @@ def random_states(schedule: Schedule, seed: int) -> list[DenseState]:
         return np.where(random.random(shape) < 0.2, extreme, inner)
 
     return [
-        DenseState(
+        UnitState(
             values(stage.arithmetic.weight, stage.tiling.outputs, stage.tiling.inputs),
             values(stage.arithmetic.velocity, stage.tiling.outputs, stage.tiling.inputs),
             values(stage.arithmetic.weight, stage.tiling.outputs),

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from counterflow.arithmetic import (
     COMPENSATION_FRAC,
     RANDOM_BITS,
-    DenseArithmetic,
+    UnitArithmetic,
     compensation_for,
 )
 from counterflow.data import epoch_order, load, quantise, synthetic
@@ -28,7 +28,7 @@ from counterflow.planner import plan
 from counterflow.schedule import Schedule
 from counterflow.tokens import BUBBLE, Kind, Token, drained, epoch
 from golden.chain import Chain, LossRecord, SlotRecord
-from golden.dense import Dense, DenseState, Settings
+from golden.convolution import Convolution, Settings, UnitState
 from golden.generator import draws, step
 from golden.loss import Loss
 from golden.narrow import Integers, narrow
@@ -76,7 +76,7 @@ def built(description: Description, seed: int | None = None) -> tuple[Schedule, 
     return schedule, initial_chain(description, schedule, seed)
 
 
-def random_unit(unit: Dense, seed: int) -> None:
+def random_unit(unit: Convolution, seed: int) -> None:
     """Fill a unit's state with every value its formats can hold."""
     random = np.random.default_rng(seed)
     numbers, state = unit.stage.arithmetic, unit.state
@@ -160,7 +160,7 @@ def test_draws_are_successive_states() -> None:
 
 
 @st.composite
-def arithmetics(draw: st.DrawFn) -> DenseArithmetic:
+def arithmetics(draw: st.DrawFn) -> UnitArithmetic:
     """Of one unit in the middle of a chain, with any formats that go together."""
 
     def some(signed: bool, low: int, high: int, least_frac: int = 0) -> Format:
@@ -168,7 +168,7 @@ def arithmetics(draw: st.DrawFn) -> DenseArithmetic:
 
     weight = Format(True, draw(st.integers(8, 24)), draw(st.integers(6, 20)))
     k = draw(st.integers(0, 7))
-    return DenseArithmetic(
+    return UnitArithmetic(
         inputs=draw(st.integers(1, 9)),
         outputs=draw(st.integers(1, 9)),
         relu=draw(st.booleans()),
@@ -194,7 +194,7 @@ def arithmetics(draw: st.DrawFn) -> DenseArithmetic:
 @settings(derandomize=True, max_examples=300, deadline=None)
 @given(numbers=arithmetics())
 def test_the_extreme_sums_fit_their_accumulators_and_need_every_bit(
-    numbers: DenseArithmetic,
+    numbers: UnitArithmetic,
 ) -> None:
     """And every intermediate value of an update, exactly, fits the bits stated for it."""
     x, operand, dy = numbers.x, numbers.operand, numbers.dy
@@ -267,7 +267,7 @@ def rounded(value: Fraction, rounding: Rounding, draw: Fraction) -> int:
 
 
 def updated(
-    numbers: DenseArithmetic,
+    numbers: UnitArithmetic,
     now: tuple[int, int],
     gradient: Fraction,
     flags: Settings,
@@ -550,7 +550,7 @@ def test_an_impulse_moves_a_weight_by_its_size_over_one_minus_momentum(
     assert abs(int(unit.state.weight[0, 0]) - expected) <= bound
 
 
-def lone_unit(k: int, compensation: int) -> Dense:
+def lone_unit(k: int, compensation: int) -> Convolution:
     """One weight whose update at rate one has no alignment: u, w and g in the same units."""
     description = network(
         (1, 2),
@@ -571,7 +571,7 @@ def lone_unit(k: int, compensation: int) -> Dense:
     numbers = replace(stage.arithmetic, compensation=compensation)
     state = chain.units[0].state
     state.weight[:] = 0
-    return Dense(replace(stage, arithmetic=numbers), state)
+    return Convolution(replace(stage, arithmetic=numbers), state)
 
 
 # ---- stochastic rounding -----------------------------------------------------------------------
@@ -708,7 +708,7 @@ def test_observers_see_what_the_chain_holds() -> None:
     description = network((6, 5, 3))
     schedule, chain = built(description)
     samples, labels = clusters(6, 3, 12)
-    last: dict[int, DenseState] = {}
+    last: dict[int, UnitState] = {}
     losses = []
 
     def observe(record: SlotRecord | LossRecord) -> None:

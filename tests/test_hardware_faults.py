@@ -15,13 +15,12 @@ import pytest
 from amaranth.hdl import C, Module, Value
 
 from counterflow.data import synthetic
-from counterflow.description import Dense as DenseLayer
-from counterflow.description import Description, Fold, Lanes, Recipe
+from counterflow.description import Dense, Description, Fold, Lanes, Recipe
 from counterflow.formats import Rounding
 from counterflow.planner import Plan, plan
 from counterflow.tokens import Kind, Token, drained
 from hw.chain import Chain
-from hw.dense import Dense
+from hw.convolution import Convolution
 from hw.intake import Intake
 from hw.loss import Loss
 from hw.modules import convert
@@ -39,9 +38,9 @@ def description() -> Description:
         dataset="synthetic",
         inputs=6,
         layers=[
-            DenseLayer(outputs=5),
-            DenseLayer(outputs=4),
-            DenseLayer(outputs=3, activation="none"),
+            Dense(outputs=5),
+            Dense(outputs=4),
+            Dense(outputs=3, activation="none"),
         ],
         recipe=Recipe(learning_rate=2.0**-3, momentum=0.75),
         fold=Fold(
@@ -54,7 +53,7 @@ def description() -> Description:
     )
 
 
-class SwappedOperands(Dense):
+class SwappedOperands(Convolution):
     """x and the stashed x exchanged."""
 
     def _inputs(self, m: Module) -> tuple[list[Value], list[Value]]:
@@ -62,14 +61,14 @@ class SwappedOperands(Dense):
         return stash, x
 
 
-class NoMask(Dense):
+class NoMask(Convolution):
     """Gradients pass where the ReLU below was shut."""
 
     def _backward(self, m: Module, lanes: list[Any], stash: list[Value]) -> list[Value]:
         return super()._backward(m, lanes, [C(1, 2) for _ in stash])
 
 
-class StuckRandom(Dense):
+class StuckRandom(Convolution):
     """The generator's state does not reach the lanes."""
 
     def _learn(self, m: Module, lanes: list[Any], biases: list[Any]) -> list[Value]:
@@ -78,7 +77,7 @@ class StuckRandom(Dense):
         return flags
 
 
-class LearnsAlways(Dense):
+class LearnsAlways(Convolution):
     """Every returning token is learnt from, also those that were only to be inferred."""
 
     def _tokens(self, m: Module) -> None:
@@ -86,7 +85,7 @@ class LearnsAlways(Dense):
         m.d.comb += self.learning.eq(self.returning)
 
 
-class StuckValid(Dense):
+class StuckValid(Convolution):
     """Valid of the output stream stuck at one."""
 
     def elaborate(self, platform: object) -> Module:
@@ -95,7 +94,7 @@ class StuckValid(Dense):
         return m
 
 
-class LateBias(Dense):
+class LateBias(Convolution):
     """The write address of the biases stuck at zero."""
 
     def _learn(self, m: Module, lanes: list[Any], biases: list[Any]) -> list[Value]:
@@ -175,7 +174,7 @@ class Fault:
         return self.name
 
 
-def middle(chain: Chain) -> Dense:
+def middle(chain: Chain) -> Convolution:
     return chain.units[1]
 
 

@@ -17,9 +17,9 @@ from counterflow.planner import plan
 from counterflow.registers import UnitRegister, control_word
 from counterflow.schedule import OPERANDS, PRODUCT, UPDATE, Stage
 from counterflow.tokens import Kind
-from golden import dense as golden
+from golden import convolution as golden
 from hw.bus import Access, BusNode
-from hw.dense import Dense
+from hw.convolution import Convolution
 from sim.stalls import pattern
 from sim.streams import Taken, receive, send, simulate
 from sim.weight_transfer import Transfer, decode, load_accesses, read_accesses
@@ -105,7 +105,7 @@ def test_every_access_comes_out_once_in_order_and_is_done_by_its_node_alone() ->
     assert sorted(strobes) == sorted(expected_strobes)
 
 
-def unit_of(shared: bool, slack: int = 0) -> tuple[Stage, Dense]:
+def unit_of(shared: bool, slack: int = 0) -> tuple[Stage, Convolution]:
     """The second unit of a chain, with padding in its last row and its last column."""
     lanes = {"outputs": 3, "inputs": 2, "shared": shared}
     description = Description.model_validate(
@@ -118,10 +118,10 @@ def unit_of(shared: bool, slack: int = 0) -> tuple[Stage, Dense]:
     )
     schedule = plan(description).schedule
     stage = schedule.stages[1]
-    return stage, Dense(stage=stage, interval=schedule.interval + slack)
+    return stage, Convolution(stage=stage, interval=schedule.interval + slack)
 
 
-def random_state(stage: Stage, seed: int) -> golden.DenseState:
+def random_state(stage: Stage, seed: int) -> golden.UnitState:
     numbers, tiling = stage.arithmetic, stage.tiling
     source = np.random.default_rng(seed)
     weight, velocity, bias, bias_velocity = (
@@ -131,10 +131,10 @@ def random_state(stage: Stage, seed: int) -> golden.DenseState:
     )
     weight[0, :2] = numbers.weight.min, numbers.weight.max
     seed = int(source.integers(1, 1 << 32))
-    return golden.DenseState(weight, velocity, bias, bias_velocity, seed)
+    return golden.UnitState(weight, velocity, bias, bias_velocity, seed)
 
 
-async def access_all(ctx: Any, dut: Dense, accesses: Sequence[Transfer]) -> list[int]:
+async def access_all(ctx: Any, dut: Convolution, accesses: Sequence[Transfer]) -> list[int]:
     """Make an access every other cycle, as the chain does; the responses, which must be done."""
     words = []
     for access in accesses:
@@ -148,7 +148,7 @@ async def access_all(ctx: Any, dut: Dense, accesses: Sequence[Transfer]) -> list
     return words
 
 
-def same(stage: Stage, words: list[int], state: golden.DenseState) -> bool:
+def same(stage: Stage, words: list[int], state: golden.UnitState) -> bool:
     """Whether the words read back would load this state."""
     return load_accesses(stage, decode(stage, words)) == load_accesses(stage, state)
 
@@ -244,6 +244,6 @@ def test_memory_access_is_refused_until_a_slot_has_settled_and_harms_no_slot(
     simulate(dut, source, errors, sink, bus, limit=4000)
     assert outcomes == {False, True}
     assert waits == late  # in mid-slot, for so long that nothing is under way any more
-    model = golden.Dense(stage, state)
+    model = golden.Convolution(stage, state)
     expected = np.concatenate([model.forward(x, training=False) for x in tokens])
     assert [taken.payload.data for taken in got] == expected.tolist()

@@ -7,7 +7,7 @@ from itertools import product
 
 import pytest
 
-from counterflow.arithmetic import DenseArithmetic
+from counterflow.arithmetic import UnitArithmetic
 from counterflow.description import Description
 from counterflow.formats import Format
 from counterflow.planner import plan
@@ -22,7 +22,7 @@ FORMATS: tuple[dict[str, str], ...] = (
 )
 
 
-def numbers_of(formats: dict[str, str], first: bool) -> DenseArithmetic:
+def numbers_of(formats: dict[str, str], first: bool) -> UnitArithmetic:
     """The arithmetic of the first unit or the second one, which makes an input gradient."""
     fields = {"weight": "s20.18", "velocity": "s14.18", **formats}
     description = Description.model_validate(
@@ -37,7 +37,7 @@ def numbers_of(formats: dict[str, str], first: bool) -> DenseArithmetic:
     return plan(description).schedule.stages[0 if first else 1].arithmetic
 
 
-def operands(numbers: DenseArithmetic) -> dict[str, list[int]]:
+def operands(numbers: UnitArithmetic) -> dict[str, list[int]]:
     """Columns of operands: all combinations of extremes, then random rows."""
     roles: dict[str, Format] = {
         "forward": numbers.operand,
@@ -67,7 +67,7 @@ def products(columns: dict[str, list[int]], first: bool) -> dict[str, list[int]]
 
 
 def made(
-    numbers: DenseArithmetic, columns: dict[str, list[int]], shared: bool, outputs: list[str]
+    numbers: UnitArithmetic, columns: dict[str, list[int]], shared: bool, outputs: list[str]
 ) -> dict[str, list[int]]:
     """The outputs that belong to each row of operands."""
     held = {name: values + [0] * LATENCY for name, values in columns.items()}

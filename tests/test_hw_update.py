@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from counterflow.arithmetic import RANDOM_BITS, DenseArithmetic
+from counterflow.arithmetic import RANDOM_BITS, UnitArithmetic
 from counterflow.description import Description
 from counterflow.formats import Rounding
 from counterflow.planner import plan
 from counterflow.schedule import UPDATE, Stage
-from golden.dense import Dense, DenseState, Settings
+from golden.convolution import Convolution, Settings, UnitState
 from golden.narrow import Integers, narrow
 from hw.update import Predict, Update
 from sim.streams import respond
@@ -80,7 +80,7 @@ def random_words(count: int, seed: int) -> Integers:
     return words
 
 
-def gradients(numbers: DenseArithmetic) -> tuple[int, int]:
+def gradients(numbers: UnitArithmetic) -> tuple[int, int]:
     """The range of a weight's or a bias' gradient."""
     largest = max(numbers.x.max, 1 << numbers.x.frac)
     return numbers.dy.min * largest, numbers.dy.max * largest
@@ -123,7 +123,9 @@ def test_the_update_equals_golden_with_and_without_compensation_at_every_rate(
             continue
         columns = vectors(ranges, 60, seed=extra)
         columns.append(random_words(len(columns[0]), seed=extra))
-        golden = Dense(stage, idle_state(), Settings(compensate=compensate, extra_shift=extra))
+        golden = Convolution(
+            stage, idle_state(), Settings(compensate=compensate, extra_shift=extra)
+        )
         expected = golden._updated(*columns)
         found = updated(stage, columns, compensate, extra)
         for what, wanted, column in zip(
@@ -135,9 +137,9 @@ def test_the_update_equals_golden_with_and_without_compensation_at_every_rate(
     assert seen_clipped == {0, 1}  # vectors reach both
 
 
-def idle_state() -> DenseState:
+def idle_state() -> UnitState:
     nothing = np.zeros((1, 1), np.int64)
-    return DenseState(nothing, nothing, nothing[0], nothing[0], 1)
+    return UnitState(nothing, nothing, nothing[0], nothing[0], 1)
 
 
 @pytest.mark.parametrize("compensate", [False, True])
@@ -146,7 +148,7 @@ def test_an_update_takes_its_random_bits_one_cycle_behind_the_gradient(compensat
     stage = stage_of("20 bit", Rounding.STOCHASTIC)
     columns = vectors([(-9, 9), (-9, 9), (-9, 9)], 100, seed=5)
     columns.append(random_words(len(columns[0]), seed=5))
-    golden = Dense(stage, idle_state(), Settings(compensate=compensate))._updated(*columns)
+    golden = Convolution(stage, idle_state(), Settings(compensate=compensate))._updated(*columns)
     for delay in range(3):
         found = updated(stage, columns, compensate, 0, delay)
         equal = all(np.array_equal(f, g) for f, g in zip(found, golden, strict=True))
@@ -169,8 +171,8 @@ def test_prediction_equals_golden_for_weights_and_biases(
         150,
         seed=index,
     )
-    state = DenseState(weight, velocity, weight, velocity, 1)
-    predicted = Dense(stage, state)._predicted()
+    state = UnitState(weight, velocity, weight, velocity, 1)
+    predicted = Convolution(stage, state)._predicted()
     enable = np.random.default_rng(8).integers(0, 2, len(weight))
     for target, ahead in zip((numbers.operand, numbers.bias_operand), predicted, strict=True):
         frac, how = numbers.weight.frac, numbers.round_operand

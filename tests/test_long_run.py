@@ -16,7 +16,7 @@ from counterflow.formats import Rounding
 from counterflow.planner import Plan, plan
 from counterflow.tokens import BUBBLE, Kind, Token, drained
 from golden.chain import Chain
-from golden.dense import DenseState, Settings
+from golden.convolution import Settings, UnitState
 from golden.models import codes
 from golden.start import initial_states
 from hw.verilog import to_verilog
@@ -72,7 +72,7 @@ def hardware(design: Plan, verilog: str) -> Iterator[Hardware]:
         yield result
 
 
-def same(found: Sequence[DenseState], expected: Sequence[DenseState]) -> bool:
+def same(found: Sequence[UnitState], expected: Sequence[UnitState]) -> bool:
     names = ("weight", "velocity", "bias", "bias_velocity", "generator")
     return all(
         np.array_equal(getattr(one, name), getattr(other, name))
@@ -166,7 +166,7 @@ def test_reads_back_what_was_loaded(design: Plan, hardware: Hardware) -> None:
         weight, velocity, tiling = stage.arithmetic.weight, stage.arithmetic.velocity, stage.tiling
         shape = (tiling.outputs, tiling.inputs)
         states.append(
-            DenseState(
+            UnitState(
                 random.integers(weight.min, weight.max + 1, shape),
                 random.integers(velocity.min, velocity.max + 1, shape),
                 random.integers(weight.min, weight.max + 1, shape[0]),
@@ -183,7 +183,7 @@ def test_a_wrongly_loaded_weight_is_found(
 ) -> None:
     genuine = Hardware.load
 
-    def load(hardware: Hardware, states: Sequence[DenseState]) -> None:
+    def load(hardware: Hardware, states: Sequence[UnitState]) -> None:
         wrong = [state.copy() for state in states]
         wrong[1].weight[3, 2] += 1
         genuine(hardware, wrong)

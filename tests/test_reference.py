@@ -23,7 +23,7 @@ from counterflow.initial import initial_floats
 from counterflow.planner import plan
 from counterflow.scaling import scale, scale_to_batch_one, snap
 from counterflow.tokens import Kind, Token, epoch
-from golden.dense import Settings
+from golden.convolution import Settings
 from golden.loss import Loss as IntegerLoss
 from golden.reference import (
     Chain,

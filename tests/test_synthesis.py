@@ -16,7 +16,7 @@ import pytest
 from counterflow.description import Description
 from counterflow.files import load
 from counterflow.planner import Plan, plan
-from hw.dense import Dense
+from hw.convolution import Convolution
 from hw.intake import Intake
 from hw.loss import Loss
 from hw.modules import convert
@@ -63,7 +63,7 @@ def verilog_of(unit: str) -> str:
         )
     else:
         stage = next(stage for stage in schedule.stages if stage.name == unit)
-        component = Dense(stage=stage, interval=schedule.interval)
+        component = Convolution(stage=stage, interval=schedule.interval)
     return convert(component, unit)
 
 

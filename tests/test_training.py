@@ -19,7 +19,7 @@ from counterflow.softmax import LOG_FRAC
 from counterflow.tokens import Kind, Token, drained, epoch
 from golden.chain import Chain
 from golden.checkpoint import Checkpoint
-from golden.dense import Settings
+from golden.convolution import Settings
 from golden.models import codes, token_arrays
 from golden.start import initial_states
 from golden.training import Epoch, TrainingResult, train

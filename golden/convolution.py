@@ -1,4 +1,4 @@
-"""The golden dense unit: what `hw.dense` computes, in exact integers.
+"""The golden dense unit: what `hw.convolution` computes, in exact integers.
 
 In one slot a unit makes the forward pass of one token and the backward pass, gradient and update
 of an earlier one.  All of it reads the weights as they stand at the slot's start.
@@ -19,7 +19,7 @@ from golden.narrow import Integers, narrow, round_off, saturate
 
 
 @dataclass
-class DenseState:
+class UnitState:
     """Everything that a dense unit remembers between samples, as integers of their formats.
 
     ``weight``, ``velocity``: [outputs, inputs]; ``bias``, ``bias_velocity``: [outputs];
@@ -32,8 +32,8 @@ class DenseState:
     bias_velocity: Integers
     generator: int
 
-    def copy(self) -> DenseState:
-        return DenseState(
+    def copy(self) -> UnitState:
+        return UnitState(
             self.weight.copy(),
             self.velocity.copy(),
             self.bias.copy(),
@@ -52,11 +52,11 @@ class Settings:
 
 
 @dataclass
-class Dense:
+class Convolution:
     """One unit; `saturations` counts as the hardware's counter does (see `_count_*`)."""
 
     stage: Stage
-    state: DenseState
+    state: UnitState
     settings: Settings = field(default_factory=Settings)
     weight_form: bool = False
     saturations: int = 0

@@ -15,7 +15,7 @@ COUNTER_BITS = 48
 MemoryAccess = wiring.Signature({"fetch": Out(1), "store": Out(1), "address": Out(16)})
 
 
-class DenseRegisters(wiring.Component):
+class UnitRegisters(wiring.Component):
     """The bus node of a dense unit (`counterflow.registers.UnitRegister`).
 
     Parameters: ``stage``.

@@ -6,7 +6,7 @@
                   |                     |        |       |
                   |                 sum -> y   sum -> dx  update -> weights
 
-Twin of `golden.dense`.  In slot j the forward pass of token j and the backward pass, gradient and
+Twin of `golden.convolution`.  In slot j the forward pass of token j and the backward pass, gradient and
 update of token j - D visit the same tile in the same cycle.  Cycle numbers in names and comments
 count from a tile's issue; `counterflow.schedule` predicts them.
 """
@@ -24,7 +24,6 @@ from counterflow.schedule import UPDATE, Stage
 from counterflow.tokens import Kind
 from hw.bus import Access
 from hw.column_sums import ColumnSums
-from hw.dense_registers import DenseRegisters
 from hw.generator import Generator
 from hw.lane import GRADIENT, BiasLane, Lane
 from hw.modules import place
@@ -32,12 +31,13 @@ from hw.narrow import shape_of
 from hw.pipeline import delayed
 from hw.row_sums import RowSums
 from hw.streams import KIND_BITS, Gather, activation_stream, error_stream, signed_lanes
+from hw.unit_registers import UnitRegisters
 from hw.walk import Walk
 from hw.weights import WeightMemory
 from hw.window import Stash, Window
 
 
-class Dense(wiring.Component):
+class Convolution(wiring.Component):
     """One fully connected layer that learns: y = f(W x + b), dx = W^T dy masked, SGDM update.
 
     Parameters: ``stage``, ``interval`` of the schedule.
@@ -62,7 +62,7 @@ class Dense(wiring.Component):
             members["dx"] = Out(error_stream(numbers.dx))
         super().__init__(members)
         self.walk = Walk(stage=stage, interval=interval)
-        self.registers = DenseRegisters(stage=stage)
+        self.registers = UnitRegisters(stage=stage)
         self.weights = WeightMemory(
             words=stage.tiling.tiles, lanes=stage.tiling.lane_count, bits=numbers.word_bits
         )
