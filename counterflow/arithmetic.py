@@ -22,6 +22,7 @@ from functools import cached_property
 
 from counterflow.description import Description
 from counterflow.formats import Format, Rounding, signed_for
+from counterflow.layers import WeightedUnit
 
 COMPENSATION_FRAC = 8
 RANDOM_BITS = 32  # of the generator, shared by the two stochastic roundings of an update
@@ -29,15 +30,21 @@ RANDOM_BITS = 32  # of the generator, shared by the two stochastic roundings of 
 
 @dataclass(frozen=True)
 class UnitArithmetic:
-    """Formats and coefficients of one dense unit with `inputs` inputs and `outputs` outputs.
+    """Formats and coefficients of one unit with weights [outputs, taps].
 
-    ``x``/``y`` are the formats of activations in and out, ``dy``/``dx`` of gradients in and out
-    (``dx`` None where nobody wants it); ``horizon`` is T of the prediction w - T u in updates.
+    Each weight is used at `positions` places of a sample (one in a dense layer), and moves by the
+    sum of its gradients there, over `accumulate` samples.  ``x``/``y`` are the formats of
+    activations in and out, ``dy``/``dx`` of gradients in and out (``dx`` None where nobody wants
+    it); ``masks``: dx is zero where x is, since x comes from a ReLU; ``horizon`` is T of the
+    prediction w - T u in updates.
     """
 
-    inputs: int
+    taps: int
     outputs: int
+    positions: int
+    accumulate: int
     relu: bool
+    masks: bool
     x: Format
     y: Format
     dy: Format
@@ -59,7 +66,7 @@ class UnitArithmetic:
     def forward_sum(self) -> Format:
         """Accumulator of y; holds the largest sum of products plus the largest bias."""
         frac = self.operand.frac + self.x.frac
-        products = self.inputs * self.operand.magnitude * self.x.magnitude
+        products = self.taps * self.operand.magnitude * self.x.magnitude
         return signed_for(products + self.bias_operand.magnitude, frac)
 
     @cached_property
@@ -70,15 +77,34 @@ class UnitArithmetic:
 
     @cached_property
     def backward_sum(self) -> Format:
-        """Accumulator of dx; holds the largest sum of products."""
+        """Accumulator of dx; holds the largest sum of products.
+
+        An input has at most as many products as there are taps, and as there are positions, for
+        each output.
+        """
         frac = self.operand.frac + self.dy.frac
-        return signed_for(self.outputs * self.operand.magnitude * self.dy.magnitude, frac)
+        products = min(self.taps, self.positions) * self.outputs
+        return signed_for(products * self.operand.magnitude * self.dy.magnitude, frac)
+
+    @cached_property
+    def product(self) -> Format:
+        """One product dy * x; for a bias it is dy, aligned."""
+        return signed_for(self._largest_product, self.dy.frac + self.x.frac)
 
     @cached_property
     def gradient(self) -> Format:
-        """One weight's gradient dy * x; a bias' gradient is dy aligned to it."""
-        magnitude = max(self.dy.magnitude * self.x.magnitude, self.dy.magnitude << self.x.frac)
-        return signed_for(magnitude, self.dy.frac + self.x.frac)
+        """The gradient that an update sees: the sum of all products since the last one."""
+        most = self.positions * self.accumulate * self._largest_product
+        return signed_for(most, self.dy.frac + self.x.frac)
+
+    @property
+    def _largest_product(self) -> int:
+        return self.dy.magnitude * max(self.x.magnitude, 1 << self.x.frac)
+
+    @property
+    def sums_gradients(self) -> bool:
+        """Whether a gradient is the sum of several products."""
+        return self.positions * self.accumulate > 1
 
     @cached_property
     def update_frac(self) -> int:
@@ -124,24 +150,22 @@ def compensation_for(momentum_shift: int, delay: int) -> int:
 
 
 def unit_arithmetic(
-    description: Description, index: int, horizon: int, compensation: int
+    description: Description, unit: WeightedUnit, horizon: int, compensation: int
 ) -> UnitArithmetic:
-    """The arithmetic of layer `index`; `ValueError` where its formats cannot work together."""
-    layers, shared = description.layers, description.formats
-    layer, last = layers[index], index == len(layers) - 1
-    own = layer.formats
-
-    def activation_of(i: int) -> Format:
-        return layers[i].formats.activation or shared.activation
-
-    unit = UnitArithmetic(
-        inputs=description.widths[index],
-        outputs=layer.outputs,
-        relu=layer.activation == "relu",
-        x=shared.input if index == 0 else activation_of(index - 1),
-        y=shared.logit if last else activation_of(index),
-        dy=own.error or shared.error,
-        dx=None if index == 0 else layers[index - 1].formats.error or shared.error,
+    """The arithmetic of `unit`; `ValueError` where its formats cannot work together."""
+    shared, own = description.formats, description.overrides(unit.layer)
+    below = [other.layer for other in description.weighted if other.layer < unit.layer]
+    numbers = UnitArithmetic(
+        taps=unit.geometry.taps,
+        outputs=unit.geometry.outputs,
+        positions=unit.geometry.positions,
+        accumulate=description.recipe.accumulate,
+        relu=description.rectified(unit.layer),
+        masks=unit.masks,
+        x=description.activation_format(below[-1]) if below else shared.input,
+        y=description.activation_format(unit.layer),
+        dy=description.error_format(unit.layer),
+        dx=description.error_format(below[-1]) if below else None,
         operand=own.operand or shared.operand,
         weight=own.weight or shared.weight,
         velocity=own.velocity or shared.velocity,
@@ -155,8 +179,8 @@ def unit_arithmetic(
         round_error=description.rounding.error,
         round_update=description.rounding.update,
     )
-    _check(f"layers[{index}]", unit)
-    return unit
+    _check(f"layers[{unit.layer}]", numbers)
+    return numbers
 
 
 def _check(where: str, unit: UnitArithmetic) -> None:

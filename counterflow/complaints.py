@@ -9,13 +9,16 @@ from enum import Enum
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import annotated_types
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from counterflow.formats import Format
+from counterflow.layers import KINDS
 
 Location = tuple[int | str, ...]
+UNIONS = (Union, types.UnionType)
+TAGS = ("dense", "convolution", "pool", "flatten")  # see counterflow.layers.Layer
 
 # What a pattern of the description means, for people.
 _PATTERNS = {
@@ -43,9 +46,16 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def path_of(location: Location) -> str:
-    """A key as it would be written: layers[1].outputs."""
-    text = ""
+    """A key as it would be written: layers[1].outputs.
+
+    What follows an index and names a kind of layer is pydantic's, and left out.
+    """
+    text, before = "", None
     for part in location:
+        kind = isinstance(before, int) and part in TAGS
+        before = part
+        if kind:
+            continue
         text += f"[{part}]" if isinstance(part, int) else f".{part}"
     return text.removeprefix(".")
 
@@ -72,6 +82,9 @@ def _sentence(error: ErrorDetails, model: type[BaseModel]) -> str:
         close = nearest(wrong, keys) or ";"
         place = f" in {path_of(location[:-1])}" if location[:-1] else ""
         return f"unknown key {wrong!r}{place}{close} Possible are {', '.join(keys)}"
+    if kind == "union_tag_invalid":
+        place = f"{path_of(location)}.kind is {shown(error['ctx']['tag'])}"
+        return f"{place}, expected {_one_of(KINDS)}"
     if kind == "missing":
         return f"{path_of(location)} is missing, expected {accepted(model, location)}"
     if kind in ("value_error", "assertion_error"):
@@ -95,10 +108,22 @@ def accepted(model: type[BaseModel], location: Location) -> str:
     for part in location:
         if isinstance(part, int):
             annotation, limits = get_args(_bare(annotation))[0], ()
+        elif (tagged := _tagged(annotation, part)) is not None:
+            annotation, limits = tagged, ()
         else:
             field = _field(_bare(annotation), part)
             annotation, limits = field.annotation, field.metadata
     return _words(annotation, limits)
+
+
+def _tagged(annotation: Any, tag: str) -> Any:
+    """That of several tables which `tag` names, or None where there is no choice."""
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    for member in get_args(annotation) if get_origin(annotation) in UNIONS else ():
+        if get_origin(member) is Annotated and Tag(tag) in get_args(member)[1:]:
+            return get_args(member)[0]
+    return None
 
 
 def _field(model: Any, key: str) -> FieldInfo:
@@ -110,7 +135,10 @@ def _model_at(model: type[BaseModel], location: Location) -> type[BaseModel]:
     annotation: Any = model
     for part in location:
         bare = _bare(annotation)
-        annotation = get_args(bare)[0] if isinstance(part, int) else _field(bare, part).annotation
+        if isinstance(part, int):
+            annotation = get_args(bare)[0]
+        else:
+            annotation = _tagged(annotation, part) or _field(bare, part).annotation
     found: type[BaseModel] = _bare(annotation)
     return found
 
@@ -119,7 +147,7 @@ def _bare(annotation: Any) -> Any:
     """An annotation without Annotated and without "or None"."""
     while get_origin(annotation) is Annotated:
         annotation = get_args(annotation)[0]
-    if get_origin(annotation) in (Union, types.UnionType):
+    if get_origin(annotation) in UNIONS:
         rest = [one for one in get_args(annotation) if one is not type(None)]
         return _bare(rest[0])
     return annotation

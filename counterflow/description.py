@@ -9,61 +9,38 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from functools import cached_property
 from typing import Annotated, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, PlainValidator, ValidationError, field_validator, model_validator
 
 from counterflow.formats import Format, Rounding
+from counterflow.geometry import Shape
+from counterflow.layers import (
+    MAX_WIDTH,
+    WEIGHTED,
+    Convolution,
+    Dense,
+    Flatten,
+    FormatField,
+    FormatOverrides,
+    Frozen,
+    Layer,
+    Pool,
+    Unit,
+    WeightedUnit,
+    chained,
+    integers,
+)
 from counterflow.scaling import scale_to_batch_one, snap
-
-FormatField = Annotated[Format, BeforeValidator(Format.parse), PlainSerializer(str)]
 
 MITIGATIONS = ("none", "lwpv", "lwpw", "sc", "lwpv+sc", "lwpw+sc", "stash")
 Mitigation = Literal["none", "lwpv", "lwpw", "sc", "lwpv+sc", "lwpw+sc", "stash"]
 Scheme = Literal["pipelined", "sequential", "fill-and-drain"]
 
-MAX_WIDTH = 4096
 MAX_MOMENTUM_SHIFT = 12
+MAX_ACCUMULATE = 256
 MIN_LOGIT = 4  # softmax scores that saturate earlier can hardly tell classes apart
-
-
-class Frozen(BaseModel):
-    """Base of every description value: immutable, strict about types, no unknown keys."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True
-    )
-
-
-class FormatOverrides(Frozen):
-    """Formats of one layer that differ from the network's; unset roles follow the network."""
-
-    activation: FormatField | None = None
-    operand: FormatField | None = None
-    weight: FormatField | None = None
-    velocity: FormatField | None = None
-    error: FormatField | None = None
-
-
-class Dense(Frozen):
-    """A fully connected layer, y = f(W x + b), W of shape [outputs, inputs].
-
-    ``error`` among its formats is that of the gradient arriving at its output.
-    """
-
-    kind: Literal["dense"] = "dense"
-    outputs: int = Field(ge=1, le=MAX_WIDTH)
-    activation: Literal["relu", "none"] = "relu"
-    formats: FormatOverrides = FormatOverrides()
 
 
 class Formats(Frozen):
@@ -142,6 +119,9 @@ class Recipe(Frozen):
     The hardware has no multiplier for them: the rate is a power of two and the momentum is 0 or
     1 - 2**-k.  ``scale_from`` derives both from hyper-parameters of another batch size.
     ``horizon`` multiplies the delay in prediction and compensation (2: overcompensation).
+    ``accumulate``: weights move once for so many samples, by the sum of their gradients.
+    ``sequential_after``: a pipelined training goes on sequentially from that sample on (counted
+    over all epochs), as the hybrid scheme of Zhang & Abdelrahman, arXiv 1912.12675, does.
     """
 
     scheme: Scheme = "pipelined"
@@ -151,6 +131,8 @@ class Recipe(Frozen):
     scale_from: Reference | None = None
     mitigation: Mitigation = "lwpv+sc"
     horizon: Literal[1, 2] = 1
+    accumulate: int = Field(default=1, ge=1, le=MAX_ACCUMULATE)
+    sequential_after: int | None = Field(default=None, ge=1)
     epochs: int = Field(default=1, ge=1)
     rate_drops: tuple[RateDrop, ...] = Field(default=(), strict=False)
     init: Literal["he", "orthogonal"] = "he"
@@ -199,6 +181,16 @@ class Recipe(Frozen):
         if self.scheme != "fill-and-drain" and self.batch != 1:
             raise ValueError(
                 f"batch {self.batch} needs scheme 'fill-and-drain', not {self.scheme!r}"
+            )
+        if self.sequential_after is not None and self.scheme != "pipelined":
+            raise ValueError(
+                f"sequential_after {self.sequential_after} needs scheme 'pipelined', which it "
+                f"ends, not {self.scheme!r}"
+            )
+        if self.scheme == "fill-and-drain" and self.batch % self.accumulate:
+            raise ValueError(
+                f"accumulate {self.accumulate} does not divide batch {self.batch}, so that "
+                "updates would be pending when the chain is drained"
             )
         epochs = [drop.epoch for drop in self.rate_drops]
         if epochs != sorted(set(epochs)):
@@ -267,13 +259,28 @@ class Fold(Frozen):
         return self
 
 
+def _inputs(value: object) -> int | tuple[int, ...]:
+    if type(value) is int and 1 <= value <= MAX_WIDTH:
+        return value
+    found = integers(value, 3, 1, MAX_WIDTH)
+    if found is None:
+        raise ValueError(
+            f"{value!r} is given, expected an integer from 1 to {MAX_WIDTH} or [height, width, "
+            "channels]"
+        )
+    return found
+
+
 class Description(Frozen):
-    """A whole design: a chain of layers, its numbers, its recipe, its data set and its fold."""
+    """A whole design: a chain of layers, its numbers, its recipe, its data set and its fold.
+
+    ``inputs`` is the number of elements of a sample, or [height, width, channels] of an image.
+    """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=40)
     dataset: str = "digits"
-    inputs: int = Field(ge=1, le=MAX_WIDTH)
-    layers: tuple[Dense, ...] = Field(min_length=1, strict=False)
+    inputs: Annotated[int | tuple[int, int, int], PlainValidator(_inputs)]
+    layers: tuple[Layer, ...] = Field(min_length=1, strict=False)
     formats: Formats = Formats()
     rounding: Roundings = Roundings()
     recipe: Recipe = Recipe()
@@ -281,31 +288,46 @@ class Description(Frozen):
 
     @model_validator(mode="after")
     def _chain(self) -> Self:
-        last = len(self.layers) - 1
-        for index, layer in enumerate(self.layers):
-            expected = "none" if index == last else "relu"
-            if layer.activation != expected:
-                where = "the last layer feeds the softmax" if index == last else "a hidden layer"
-                raise ValueError(
-                    f"layers[{index}] has activation {layer.activation!r}, but as {where} it "
-                    f"must have {expected!r}"
-                )
-        self._ranges()
-        if not 2 <= self.layers[last].outputs <= 256:
+        last = self.layers[-1]
+        if not isinstance(last, Dense):
             raise ValueError(
-                f"the last layer has {self.layers[last].outputs} outputs; a softmax needs 2 to 256"
+                f"the last layer is a {last.kind} layer, but the softmax behind it needs the "
+                "scores of a dense layer"
             )
-        error = self.layers[last].formats.error or self.formats.error
+        for index, layer in enumerate(self.layers[:-1]):
+            signed = self.activation_format(index).signed
+            if isinstance(layer, WEIGHTED) and layer.activation == "none" and not signed:
+                raise ValueError(
+                    f"layers[{index}] has activation 'none', but its format of activations, "
+                    f"{self.activation_format(index)}, holds no negative numbers; give it 'relu' "
+                    "or a signed format"
+                )
+        if last.activation != "none":
+            raise ValueError(
+                f"layers[{len(self.layers) - 1}] has activation {last.activation!r}, but as the "
+                "last layer feeds the softmax it must have 'none'"
+            )
+        if math.prod(self.image) > MAX_WIDTH:
+            raise ValueError(
+                f"inputs name {math.prod(self.image)} elements a sample; at most {MAX_WIDTH} are "
+                "possible"
+            )
+        units = self.units
+        self._ranges()
+        if not 2 <= last.outputs <= 256:
+            raise ValueError(f"the last layer has {last.outputs} outputs; a softmax needs 2 to 256")
+        error = last.formats.error or self.formats.error
         if error.bits - error.frac < 2:
             raise ValueError(
                 f"the last layer's error format is {error}, but a label's error can be a little "
                 "below -1, so it needs at least two bits above the fraction"
             )
-        if self.layers[last].formats.activation is not None:
+        if last.formats.activation is not None:
             raise ValueError("the last layer's output has the format of formats.logit")
-        if self.fold.lanes is not None and len(self.fold.lanes) != len(self.layers):
+        weighted = sum(isinstance(unit, WeightedUnit) for unit in units)
+        if self.fold.lanes is not None and len(self.fold.lanes) != weighted:
             raise ValueError(
-                f"fold.lanes has {len(self.fold.lanes)} entries for {len(self.layers)} layers"
+                f"fold.lanes has {len(self.fold.lanes)} entries for {weighted} layers with weights"
             )
         return self
 
@@ -317,27 +339,91 @@ class Description(Frozen):
                 f"formats.logit is {logit} and holds scores up to {logit.value(logit.max):g}; "
                 f"it needs at least {MIN_LOGIT}, better 32, as s{logit.frac + 6}.{logit.frac} has"
             )
-        for index, layer in enumerate(self.layers):
-            needed = math.sqrt(2 / self.widths[index])
+        for unit in self.weighted:
+            needed = math.sqrt(2 / unit.geometry.taps)
             for role in ("weight", "operand"):
-                number = getattr(layer.formats, role) or getattr(self.formats, role)
+                own = self.overrides(unit.layer)
+                number = getattr(own, role) or getattr(self.formats, role)
                 if number.value(number.max + 1) < min(needed, 1):
                     raise ValueError(
-                        f"format of {role} in layers[{index}] is {number} and holds up to "
+                        f"format of {role} in layers[{unit.layer}] is {number} and holds up to "
                         f"{number.value(number.max):g}; initial weights are mostly within "
                         f"{needed:.2f}, which needs more bits above the fraction"
                     )
 
     @property
+    def image(self) -> Shape:
+        """Shape of a sample: height, width, channels."""
+        return (1, 1, self.inputs) if isinstance(self.inputs, int) else self.inputs
+
+    @property
+    def elements(self) -> int:
+        """Elements of a sample."""
+        return math.prod(self.image)
+
+    @cached_property
+    def units(self) -> tuple[Unit, ...]:
+        """What the layers become, in the order of the chain."""
+        return chained(self.image, self.layers)
+
+    @property
+    def weighted(self) -> tuple[WeightedUnit, ...]:
+        """Those of the units that have weights."""
+        return tuple(unit for unit in self.units if isinstance(unit, WeightedUnit))
+
+    @property
     def widths(self) -> tuple[int, ...]:
-        """Inputs, then the outputs of each layer."""
-        return (self.inputs, *(layer.outputs for layer in self.layers))
+        """Elements of a sample, then of the output of each layer with weights."""
+        return (self.elements, *(unit.geometry.elements for unit in self.weighted))
 
     @property
     def classes(self) -> int:
-        return self.layers[-1].outputs
+        return self.weighted[-1].geometry.outputs
+
+    @property
+    def parameters(self) -> int:
+        """Weights and biases."""
+        shapes = [unit.geometry for unit in self.weighted]
+        return sum((shape.taps + 1) * shape.outputs for shape in shapes)
+
+    def rectified(self, layer: int) -> bool:
+        """Whether layer number `layer` ends in a ReLU."""
+        found = self.layers[layer]
+        return isinstance(found, WEIGHTED) and found.activation == "relu"
+
+    def overrides(self, layer: int) -> FormatOverrides:
+        """The formats that layer number `layer`, one with weights, sets itself."""
+        found = self.layers[layer]
+        return found.formats if isinstance(found, WEIGHTED) else FormatOverrides()
+
+    def activation_format(self, layer: int) -> Format:
+        """Format of what layer number `layer`, one with weights, puts out."""
+        if layer == len(self.layers) - 1:
+            return self.formats.logit
+        return self.overrides(layer).activation or self.formats.activation
+
+    def error_format(self, layer: int) -> Format:
+        """Format of the gradient that arrives at the output of layer number `layer`."""
+        return self.overrides(layer).error or self.formats.error
 
     def hash(self) -> str:
         """Twelve hex digits that name this description; equal values have equal hashes."""
         text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+__all__ = [
+    "Convolution",
+    "Dense",
+    "Description",
+    "Flatten",
+    "Fold",
+    "FormatOverrides",
+    "Formats",
+    "Lanes",
+    "Pool",
+    "RateDrop",
+    "Recipe",
+    "Reference",
+    "Roundings",
+]

@@ -7,7 +7,6 @@ less, so that a file and the Python value mean the same.
 from __future__ import annotations
 
 import importlib.resources
-import itertools
 import math
 import os
 import secrets
@@ -28,13 +27,7 @@ class DescriptionError(ValueError):
 
 def shipped() -> tuple[str, ...]:
     """Names of the networks that come with Counterflow, smallest first."""
-    return tuple(sorted(_names(), key=lambda name: parameters(description_of(name))))
-
-
-def parameters(description: Description) -> int:
-    """Weights and biases of a network."""
-    widths = description.widths
-    return sum((i + 1) * o for i, o in itertools.pairwise(widths))
+    return tuple(sorted(_names(), key=lambda name: description_of(name).parameters))
 
 
 def load(network: str) -> Description:
@@ -99,7 +92,7 @@ def to_toml(description: Description) -> str:
     if description.recipe.scale_from is not None:  # the two follow from it
         del fields["recipe"]["learning_rate"], fields["recipe"]["momentum"]
     for layer in fields["layers"]:
-        if not layer["formats"]:
+        if not layer.get("formats", True):
             del layer["formats"]
     return tomli_w.dumps(fields)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 
 import numpy as np
@@ -15,17 +14,17 @@ GENERATOR_SEED = 0x9E3779B9  # odd constant that spreads the units' generator st
 
 
 def initial_floats(description: Description, seed: int) -> list[NDArray[np.float64]]:
-    """Weight matrices [outputs, inputs] in float64; biases start at zero.
+    """Weight matrices [outputs, taps] in float64; biases start at zero.
 
-    ``he``: normal with standard deviation sqrt(2 / inputs); ``orthogonal``: a random matrix with
-    orthonormal rows or columns, scaled by sqrt 2; without the sqrt 2 at the last layer, which has
-    no ReLU.
+    ``he``: normal with standard deviation sqrt(2 / taps); ``orthogonal``: a random matrix with
+    orthonormal rows or columns, scaled by sqrt 2; without the sqrt 2 at layers that
+    have no ReLU.
     """
     random = np.random.default_rng([seed, 0])
     matrices = []
-    widths = description.widths
-    for index, (inputs, outputs) in enumerate(itertools.pairwise(widths)):
-        gain = 1.0 if index == len(widths) - 2 else math.sqrt(2)
+    for unit in description.weighted:
+        inputs, outputs = unit.geometry.taps, unit.geometry.outputs
+        gain = math.sqrt(2) if description.rectified(unit.layer) else 1.0
         matrix = random.standard_normal((outputs, inputs))
         if description.recipe.init == "orthogonal":
             tall = matrix if outputs >= inputs else matrix.T

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from counterflow.description import Description, Lanes
-from counterflow.schedule import Schedule, Stage, build_schedule, loss_bound, slot_bound
+from counterflow.geometry import Geometry
+from counterflow.schedule import Schedule, Stage, build_schedule, can_be, loss_bound, slot_bound
 from counterflow.tiling import Tiling
 
 SLACK = 0.1  # intervals this much above the fastest are accepted where fewer multipliers idle
@@ -47,23 +48,20 @@ class Plan:
 
 
 @lru_cache(maxsize=4096)
-def choices(outputs: int, inputs: int, first: bool) -> tuple[tuple[int, Tiling], ...]:
+def choices(geometry: Geometry, first: bool) -> tuple[tuple[int, Tiling], ...]:
     """Useful tilings of a layer as (shortest interval, tiling), fewest multipliers per interval.
 
     Only the smallest lanes that give a number of rows or columns are looked at; sorted by interval,
     each entry needs fewer multipliers than every faster one.
     """
     found: list[tuple[int, int, int, Tiling]] = []
-    for high in _divisions(outputs):
-        for wide in _divisions(inputs):
+    for high in _divisions(geometry.outputs):
+        for wide in _divisions(geometry.row_taps):
             for shared in (False, True):
-                tiling = Tiling(
-                    outputs, inputs, Lanes(outputs=high, inputs=wide, shared=shared), first
-                )
-                if tiling.rows > 1 and tiling.row_cycles < high:
-                    continue
-                found.append((slot_bound(tiling), tiling.multipliers, wide, tiling))
-    found.sort(key=lambda f: (f[1], f[0], f[2], f[3].lanes.shared))
+                tiling = Tiling(geometry, Lanes(outputs=high, inputs=wide, shared=shared), first)
+                if can_be(tiling):
+                    found.append((slot_bound(tiling), tiling.multipliers, tiling.banks, tiling))
+    found.sort(key=lambda f: (f[1], f[0], f[2], f[3].lanes.inputs, f[3].lanes.shared))
     best: list[tuple[int, Tiling]] = []
     for bound, _, _, tiling in found:
         if not best or bound < best[-1][0]:
@@ -81,8 +79,8 @@ def fold(description: Description) -> tuple[Lanes, ...]:
     wanted = description.fold
     if wanted.lanes is not None:
         return wanted.lanes
-    widths = description.widths
-    layers = [choices(widths[i + 1], widths[i], i == 0) for i in range(len(description.layers))]
+    units = description.weighted
+    layers = [choices(unit.geometry, unit is units[0]) for unit in units]
     floor = max(loss_bound(description.classes), *(layer[0][0] for layer in layers))
     if wanted.multipliers is None:
         target = wanted.interval if wanted.interval is not None else 4 * max(floor, 32)
@@ -160,11 +158,15 @@ def plan(description: Description) -> Plan:
 
 
 def _cost(stage: Stage) -> UnitCost:
-    tiling, numbers = stage.tiling, stage.arithmetic
+    tiling, numbers, depths = stage.tiling, stage.arithmetic, stage.depths
     high, wide = tiling.lanes.outputs, tiling.lanes.inputs
-    sample = tiling.columns * wide * numbers.x.bits
     words = tiling.tiles * tiling.lane_count + tiling.rows * high
-    gradient = 0 if numbers.dx is None else stage.backward_queue * wide * numbers.dx.bits
+    sums = words * numbers.gradient.bits if numbers.sums_gradients else 0
+    gradient = 0
+    if numbers.dx is not None:
+        row = tiling.row_words * wide
+        sums += tiling.geometry.kernel[0] * row * numbers.backward_sum.bits
+        gradient = depths.gradients * row * numbers.dx.bits
     return UnitCost(
         name=stage.name,
         lanes=tiling.lanes,
@@ -172,8 +174,8 @@ def _cost(stage: Stage) -> UnitCost:
         delay=stage.delay,
         multipliers=tiling.multipliers,
         weights=words * numbers.word_bits,
-        stash=stage.stash_tokens * sample,
-        window=2 * sample + stage.error_tokens * tiling.rows * high * numbers.dy.bits,
-        sums=0 if numbers.dx is None else tiling.columns * wide * numbers.backward_sum.bits,
-        queues=stage.forward_queue * high * (numbers.y.bits + 2) + gradient,
+        stash=depths.stash * wide * numbers.x.bits,
+        window=depths.window * wide * numbers.x.bits + depths.errors * high * numbers.dy.bits,
+        sums=sums,
+        queues=depths.outputs * high * (numbers.y.bits + 2) + gradient,
     )

@@ -1,8 +1,9 @@
 """Tokens: what the host feeds the chain, one a slot, and the training schemes made of them.
 
-A token is *train* (a sample with its label, learnt from), *infer* (a sample, forward only) or
-*bubble* (nothing).  The hardware knows no scheme; pipelined, sequential and fill-and-drain training
-differ only in where the bubbles are.
+A token is *train* (a sample with its label, learnt from), *accumulate* (the same, but weights wait
+for the next train token), *infer* (a sample, forward only) or *bubble* (nothing). The hardware
+knows no scheme; pipelined, sequential and fill-and-drain training differ only in where the bubbles
+are.
 """
 
 from __future__ import annotations
@@ -20,6 +21,12 @@ class Kind(IntEnum):
     BUBBLE = 0
     INFER = 1
     TRAIN = 2
+    ACCUMULATE = 3
+
+    @property
+    def learns(self) -> bool:
+        """Whether a gradient comes back for it."""
+        return self >= Kind.TRAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,26 +50,25 @@ def epoch(recipe: Recipe, order: Iterable[int], delay: int) -> Iterator[Token]:
     """The tokens of one pass over the samples named by `order`, ending with an empty chain.
 
     `delay` is that of the first stage, in slots: after a train token it takes that many further
-    tokens until every stage has applied its gradient.
+    tokens until every stage has applied its gradient.  No gradient is left over at the end.
     """
+    samples = [int(sample) for sample in order]
     group = {"pipelined": 0, "sequential": 1, "fill-and-drain": recipe.batch}[recipe.scheme]
-    waiting = 0
-    for sample in order:
-        yield Token(Kind.TRAIN, int(sample))
-        waiting += 1
-        if group and waiting == group:
+    for done, sample in enumerate(samples, start=1):
+        last = done == len(samples)
+        moves = last or done % recipe.accumulate == 0
+        yield Token(Kind.TRAIN if moves else Kind.ACCUMULATE, sample)
+        if last or (group and done % group == 0):
             yield from [BUBBLE] * delay
-            waiting = 0
-    if waiting:
-        yield from [BUBBLE] * delay
 
 
 def updates_in_flight(recipe: Recipe, delay: int) -> int:
     """Updates that a stage of `delay` slots makes between a token's forward and backward pass.
 
     This is the horizon that prediction and compensation have to bridge.  With bubbles it is less
-    than the delay: none in sequential training, at most batch - 1 under fill-and-drain.
+    than the delay: none in sequential training, at most batch - 1 under fill-and-drain.  Where
+    updates wait for `accumulate` samples it is that many times less, rounded.
     """
     if recipe.scheme == "pipelined":
-        return delay
-    return min(delay, recipe.batch - 1)
+        return (delay + recipe.accumulate // 2) // recipe.accumulate
+    return min(delay, recipe.batch - 1) // recipe.accumulate

@@ -22,7 +22,7 @@ def training_data(description: Description, folder: Path | None = None) -> Datas
     name = description.dataset
     if name == SYNTHETIC:
         return synthetic(
-            description.inputs, description.classes, SYNTHETIC_COUNT, seed=SYNTHETIC_SEED
+            description.elements, description.classes, SYNTHETIC_COUNT, seed=SYNTHETIC_SEED
         )
     known = (*NAMES, SYNTHETIC)
     if name not in known:
@@ -32,9 +32,9 @@ def training_data(description: Description, folder: Path | None = None) -> Datas
         )
     dataset = load(name, folder)
     pixels = dataset.train_x.shape[1]
-    if pixels != description.inputs:
+    if pixels != description.elements:
         raise ValueError(
-            f"{description.name} has {description.inputs} inputs, but the samples of {name} have "
+            f"{description.name} has {description.elements} inputs, but the samples of {name} have "
             f"{pixels} elements; set inputs = {pixels} or name another dataset."
         )
     if dataset.classes > description.classes:

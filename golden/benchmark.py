@@ -113,7 +113,7 @@ def _samples(description: Description) -> Dataset:
     try:
         return load(description.dataset)
     except DataError:
-        return synthetic(description.inputs, description.classes, 10_000, seed=1)
+        return synthetic(description.elements, description.classes, 10_000, seed=1)
 
 
 def _golden(description: Description, data: Dataset) -> Round:
@@ -138,9 +138,9 @@ def _torch(description: Description, data: Dataset, options: dict[str, bool]) ->
     torch.manual_seed(description.recipe.seed)
     layers: list[Any] = []
     widths = description.widths
-    for index, layer in enumerate(description.layers):
+    for index in range(len(description.layers)):
         layers.append(torch.nn.Linear(widths[index], widths[index + 1]))
-        if layer.activation == "relu":
+        if description.rectified(index):
             layers.append(torch.nn.ReLU())
     network, criterion = torch.nn.Sequential(*layers), torch.nn.CrossEntropyLoss()
     rate, momentum = description.recipe.learning_rate, description.recipe.momentum

@@ -70,7 +70,7 @@ Observer = Callable[[SlotRecord | LossRecord], None]
 class Chain:
     """All units of a folded design in series, with their states; runs token by token.
 
-    ``samples``: integers in the input format, shape [N, inputs]; ``labels``: [N].
+    ``samples``: integers in the input format, shape [N, elements]; ``labels``: [N].
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class Chain:
     ) -> list[Prediction]:
         """Feed `tokens`; returns the predictions of those that are samples, in order."""
         predictions = []
-        zeros = np.zeros(self.schedule.stages[0].arithmetic.inputs, np.int64)
+        zeros = np.zeros(self.schedule.stages[0].tiling.geometry.inputs, np.int64)
         for token in tokens:
             bubble = token.kind is Kind.BUBBLE
             x = zeros if bubble else samples[token.sample].astype(np.int64)
@@ -134,7 +134,7 @@ class Chain:
         for unit in self.units:
             x = self._unit_slot(unit, x, kind, observe)
         error, loss = self.loss(x, label)
-        if kind is not Kind.TRAIN:
+        if not kind.learns:
             error = np.zeros_like(error)
         self._errors[-1][self.slot] = error
         if observe:
@@ -149,16 +149,17 @@ class Chain:
         self._inputs[index][self.slot] = x
         if self.stashing:
             self._stashed[index][self.slot] = (unit.state.weight, unit.state.bias)
-        y = unit.forward(x, training=kind is Kind.TRAIN)
+        y = unit.forward(x, training=kind.learns)
         dx, learns = None, False
         if back >= 0:
             dy, old = self._errors[index].pop(back), self._inputs[index].pop(back)
             stashed = self._stashed[index].pop(back)[0] if self.stashing else None
             if index > 0:
                 dx = self._errors[index - 1][back] = unit.backward(dy, old, stashed)
-            learns = self._kinds[back] is Kind.TRAIN
-            if learns:
-                unit.learn(dy, old)
+            came = self._kinds[back]
+            learns = came is Kind.TRAIN
+            if came.learns:
+                unit.learn(dy, old, update=learns)
         if observe:
             state = unit.state.copy() if learns else None
             observe(SlotRecord(index, self.slot, kind, x, y, dx, learns, state))

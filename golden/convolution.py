@@ -1,7 +1,9 @@
-"""The golden dense unit: what `hw.convolution` computes, in exact integers.
+"""The golden unit with weights: what `hw.convolution` computes, in exact integers.
 
 In one slot a unit makes the forward pass of one token and the backward pass, gradient and update
-of an earlier one.  All of it reads the weights as they stand at the slot's start.
+of an earlier one.  All of it reads the weights as they stand at the slot's start.  A convolution is
+a product of matrices: the windows of the image [positions, taps] with the weights [outputs, taps].
+A dense layer has one window, which is its input.
 """
 
 from __future__ import annotations
@@ -20,9 +22,9 @@ from golden.narrow import Integers, narrow, round_off, saturate
 
 @dataclass
 class UnitState:
-    """Everything that a dense unit remembers between samples, as integers of their formats.
+    """Everything that a unit remembers between updates, as integers of their formats.
 
-    ``weight``, ``velocity``: [outputs, inputs]; ``bias``, ``bias_velocity``: [outputs];
+    ``weight``, ``velocity``: [outputs, taps]; ``bias``, ``bias_velocity``: [outputs];
     ``generator``: state of the random generator.
     """
 
@@ -62,10 +64,12 @@ class Convolution:
     saturations: int = 0
 
     def __post_init__(self) -> None:
+        self.geometry = self.stage.tiling.geometry
         self._previous = (self.state.weight.copy(), self.state.bias.copy())
+        self._gradient: tuple[Integers, Integers] | None = None
 
     def forward(self, x: Integers, training: bool) -> Integers:
-        """y = narrow(f(w_hat x + b_hat)), shapes [inputs] to [outputs].
+        """y = narrow(f(w_hat x + b_hat)) at each position, shapes [inputs] to [elements].
 
         Training tokens see predicted weights w_hat = w - T u (linear weight prediction in velocity
         form; in weight form w + T (w - w_previous)), others the weights as they are.
@@ -73,7 +77,7 @@ class Convolution:
         weight, bias = self.state.weight, self.state.bias
         if training and self.settings.predict:
             weight, bias = self._predicted()
-        return self._activate(self._sums(weight, bias, x))
+        return self._activate(self._sums(weight, bias, self.geometry.gathered(x))).ravel()
 
     def _predicted(self) -> tuple[Integers, Integers]:
         horizon, now = self.stage.arithmetic.horizon, self.state
@@ -85,12 +89,13 @@ class Convolution:
             )
         return now.weight - horizon * now.velocity, now.bias - horizon * now.bias_velocity
 
-    def _sums(self, weight: Integers, bias: Integers, x: Integers) -> Integers:
+    def _sums(self, weight: Integers, bias: Integers, windows: Integers) -> Integers:
+        """The sum of each output at each position; shape [positions, outputs]."""
         numbers = self.stage.arithmetic
         frac, rounding = numbers.weight.frac, numbers.round_operand
         operand, _ = narrow(weight, frac, numbers.operand, rounding)
         start, _ = narrow(bias, frac, numbers.bias_operand, rounding)
-        return start + operand @ x
+        return start + windows @ operand.T
 
     def _activate(self, sums: Integers) -> Integers:
         """ReLU where the layer has one, then the activation format."""
@@ -98,30 +103,52 @@ class Convolution:
         if numbers.relu:
             sums = np.maximum(sums, 0)
         y, clipped = narrow(sums, numbers.forward_sum.frac, numbers.y, numbers.round_activation)
-        self.saturations += int(self.stage.tiling.in_rows(clipped).any(axis=1).sum())
+        self.saturations += int(self.stage.tiling.in_rows(clipped).any(axis=2).sum())
         return y
 
     def backward(self, dy: Integers, x: Integers, weight: Integers | None = None) -> Integers:
-        """dx = narrow(w^T dy) where x > 0, else 0: the ReLU below lets nothing else through."""
+        """dx = narrow(w^T dy), summed over the windows that an input is in.
+
+        It is 0 where x > 0 is not, if x comes from a ReLU, which lets nothing else through.
+        Shapes [elements] and [inputs] to [inputs].
+        """
         numbers = self.stage.arithmetic
         if numbers.dx is None:
             raise ValueError(f"{self.stage.name} is the first unit and makes no input gradient")
         now = self.state.weight if weight is None else weight
         operand, _ = narrow(now, numbers.weight.frac, numbers.operand, numbers.round_operand)
-        sums = dy @ operand
+        errors = dy.reshape(numbers.positions, numbers.outputs)
+        sums = self.geometry.scattered(errors @ operand)
         dx, clipped = narrow(sums, numbers.backward_sum.frac, numbers.dx, numbers.round_error)
-        self._count_words(clipped & (x > 0))
-        return np.where(x > 0, dx, 0)
+        seen = x > 0 if numbers.masks else np.ones(len(x), bool)
+        self._count_words(clipped & seen)
+        return np.where(seen, dx, 0)
 
     def _count_words(self, clipped: NDArray[np.bool_]) -> None:
-        """Words of input gradient (one a tile column) in which anything saturated."""
-        tiling = self.stage.tiling
-        padded = np.zeros(tiling.columns * tiling.lanes.inputs, bool)
-        padded[: tiling.inputs] = clipped
-        self.saturations += int(padded.reshape(tiling.columns, -1).any(axis=1).sum())
+        """Words of a window that saw the last of an input gradient which saturated."""
+        geometry = self.geometry
+        inside = np.append(clipped, False)[geometry.covered] & geometry.last_cover
+        self.saturations += int(self.stage.tiling.in_columns(inside).sum())
 
-    def learn(self, dy: Integers, x: Integers) -> None:
-        """Update velocity, weights and biases from the gradient dy x^T of one sample."""
+    def learn(self, dy: Integers, x: Integers, update: bool = True) -> None:
+        """Add the gradient of one sample, the sum of dy x^T over its windows, to what is waiting.
+
+        With `update` move velocity, weights and biases by it.
+        """
+        numbers = self.stage.arithmetic
+        errors = dy.reshape(numbers.positions, numbers.outputs)
+        gradient = errors.T @ self.geometry.gathered(x)
+        bias_gradient = errors.sum(axis=0) << numbers.x.frac
+        if self._gradient is not None:
+            gradient += self._gradient[0]
+            bias_gradient += self._gradient[1]
+        self._gradient = (gradient, bias_gradient)
+        if update:
+            self._update(gradient, bias_gradient)
+            self._gradient = None
+
+    def _update(self, gradient: Integers, bias_gradient: Integers) -> None:
+        """One draw of random bits a tile, in the order of the tiles; biases share their row's."""
         tiling, now = self.stage.tiling, self.state
         tile = tiling.tile_of
         random = np.zeros(tiling.tiles, np.int64)
@@ -130,9 +157,8 @@ class Convolution:
             now.generator = int(random[-1])
         self._previous = (now.weight, now.bias)
         now.weight, now.velocity, clipped = self._updated(
-            now.weight, now.velocity, np.outer(dy, x), random[tile]
+            now.weight, now.velocity, gradient, random[tile]
         )
-        bias_gradient = dy << self.stage.arithmetic.x.frac
         now.bias, now.bias_velocity, bias_clipped = self._updated(
             now.bias, now.bias_velocity, bias_gradient, random[tile[:, 0]]
         )

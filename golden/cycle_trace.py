@@ -10,11 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterflow.planner import Plan
-from counterflow.schedule import Cycles, Stage, gradient_offsets, output_offsets
+from counterflow.schedule import Stage
+from counterflow.timing import Cycles
 from counterflow.tokens import Kind
 from counterflow.watch import fields
 from golden.chain import LossRecord, SlotRecord
 from golden.narrow import Integers
+
+GROWTH = 1 << 14  # cycles for which room is made at a time
 
 
 class Trace:
@@ -36,8 +39,6 @@ class Trace:
         for index, field in enumerate(self.fields):
             self._column.setdefault(f"{field.unit}.{field.path}", index)
         self._rows = np.zeros((0, len(self.fields)), np.int64)
-        self._outputs = [output_offsets(stage.tiling) for stage in self.schedule.stages]
-        self._gradients = [gradient_offsets(stage.tiling) for stage in self.schedule.stages]
 
     def __call__(self, record: SlotRecord | LossRecord) -> None:
         """Enter one record of the golden chain."""
@@ -65,7 +66,7 @@ class Trace:
         self.end = max(self.end, cycle)
         missing = cycle - self.base - len(self._rows)
         if missing > 0:
-            grown = np.zeros((missing + 64 * self.schedule.interval, len(self.fields)), np.int64)
+            grown = np.zeros((missing + GROWTH, len(self.fields)), np.int64)
             self._rows = np.concatenate([self._rows, grown])
 
     def _put(self, cycles: Cycles, stream: str, **members: NDArray[np.int64] | int) -> None:
@@ -89,13 +90,15 @@ class Trace:
         finish = begin + stage.cycles - 1
         self._rows[finish - self.base, self._column[f"{stage.name}.walk.finish"]] = 1
         self._put(
-            begin + self._outputs[record.stage],
+            stage.output_times + record.slot * schedule.interval,
             f"{stage.name}.y",
             data=record.y,
             kind=int(record.kind),
         )
         if record.dx is not None:
-            self._put(begin + self._gradients[record.stage], f"{stage.name}.dx", data=record.dx)
+            token = record.slot - stage.delay
+            cycles = stage.gradient_times + token * schedule.interval
+            self._put(cycles, f"{stage.name}.dx", data=record.dx)
         if record.state is not None:
             state, tiling = record.state, stage.tiling
             weight, velocity = tiling.in_tiles(state.weight), tiling.in_tiles(state.velocity)

@@ -24,6 +24,13 @@ from golden.narrow import Integers
 MITIGATIONS = ("none", "lwpv", "sc", "lwpv+sc")
 
 
+def offered(description: Description) -> bool:
+    """Whether the fast chain knows all that `description` asks for."""
+    dense = all(unit.geometry.positions == 1 for unit in description.weighted)
+    known = description.recipe.mitigation in MITIGATIONS and description.recipe.accumulate == 1
+    return known and dense and len(description.weighted) == len(description.units)
+
+
 class FastChain:
     """All units of a folded design in series, with their states; runs blocks of tokens.
 
@@ -124,7 +131,7 @@ class FastChain:
 
     def _check_samples(self, samples: NDArray[np.integer[Any]]) -> None:
         numbers = self.schedule.stages[0].arithmetic
-        if samples.ndim != 2 or samples.shape[1] != numbers.inputs:
-            raise ValueError(f"samples have the shape {samples.shape}, not (N, {numbers.inputs})")
+        if samples.ndim != 2 or samples.shape[1] != numbers.taps:
+            raise ValueError(f"samples have the shape {samples.shape}, not (N, {numbers.taps})")
         if samples.dtype != np.uint8 or numbers.x.max < np.iinfo(np.uint8).max:
             check_format("a sample", samples, numbers.x)

@@ -140,7 +140,7 @@ def fits(stage: Stage, loss: LossArithmetic, bits: int) -> bool:
     weight, velocity = numbers.weight.magnitude, numbers.velocity.magnitude
     drop = numbers.weight.frac - numbers.operand.frac
     predicted = weight + numbers.horizon * velocity + (1 << drop)
-    forward = numbers.inputs * numbers.operand.magnitude * numbers.x.magnitude
+    forward = numbers.taps * numbers.operand.magnitude * numbers.x.magnitude
     backward = numbers.outputs * numbers.operand.magnitude * dy
     largest, shifts = max(predicted, forward, backward), [drop]
     for extra in range(numbers.rate_span + 1):
@@ -192,16 +192,16 @@ def _units(schedule: Schedule) -> NDArray[np.void]:
     weights = biases = stash = errors = 0
     for stage, unit in zip(schedule.stages, units, strict=False):
         tiling, numbers = stage.tiling, stage.arithmetic
-        unit["inputs"], unit["outputs"] = tiling.inputs, tiling.outputs
+        unit["inputs"], unit["outputs"] = tiling.geometry.inputs, tiling.outputs
         unit["rows"], unit["columns"] = tiling.rows, tiling.columns
         unit["high"], unit["wide"] = tiling.lanes.outputs, tiling.lanes.inputs
         unit["delay"], unit["relu"], unit["one"] = stage.delay, numbers.relu, 1 << numbers.x.frac
         unit["stochastic"] = numbers.round_update is Rounding.STOCHASTIC
         unit["weights"], unit["biases"] = weights, biases
         unit["stash"], unit["errors"] = stash, errors
-        weights += tiling.outputs * tiling.inputs
+        weights += tiling.outputs * tiling.geometry.inputs
         biases += tiling.outputs
-        stash += (stage.delay + 1) * tiling.inputs
+        stash += (stage.delay + 1) * tiling.geometry.inputs
         errors += (stage.delay + 1) * tiling.outputs
         frac, rounding = numbers.weight.frac, numbers.round_operand
         unit["operand"] = _narrow(frac, numbers.operand, rounding)

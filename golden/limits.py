@@ -15,7 +15,7 @@ from golden.convolution import UnitState
 def check_state(stage: Stage, state: UnitState) -> None:
     """`ValueError`, one sentence, unless `state` is one of the stage's."""
     numbers, name = stage.arithmetic, stage.name
-    matrix, vector = (numbers.outputs, numbers.inputs), (numbers.outputs,)
+    matrix, vector = (numbers.outputs, numbers.taps), (numbers.outputs,)
     for what, values, shape, target in (
         ("weight", state.weight, matrix, numbers.weight),
         ("velocity", state.velocity, matrix, numbers.velocity),

@@ -17,7 +17,7 @@ from counterflow.softmax import LOG_FRAC
 from counterflow.tokens import Kind, Token
 from golden.chain import Chain
 from golden.convolution import Settings, UnitState
-from golden.fast import MITIGATIONS, FastChain
+from golden.fast import FastChain, offered
 from golden.narrow import Integers
 
 Bytes = NDArray[np.uint8]
@@ -48,7 +48,7 @@ class IntegerModel:
     def __init__(
         self, description: Description, schedule: Schedule, states: list[UnitState]
     ) -> None:
-        fast = description.recipe.mitigation in MITIGATIONS
+        fast = offered(description)
         self.recipe = description.recipe
         self.chain: FastChain | Chain
         own = [state.copy() for state in states]
@@ -102,8 +102,10 @@ def token_arrays(recipe: Recipe, order: Integers, delay: int) -> tuple[Bytes, In
     bubbles = -(-count // group) * delay
     kinds = np.full(count + bubbles, Kind.BUBBLE, np.uint8)
     indices = np.full(count + bubbles, -1, np.int64)
+    done = np.arange(count) + 1
+    moves = (done % recipe.accumulate == 0) | (done == count)
     places = np.arange(count) + np.arange(count) // group * delay
-    kinds[places], indices[places] = Kind.TRAIN, order
+    kinds[places], indices[places] = np.where(moves, Kind.TRAIN, Kind.ACCUMULATE), order
     return kinds, indices
 
 

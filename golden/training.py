@@ -171,9 +171,9 @@ def _start(
 def _parts(description: Description, dataset: Dataset) -> tuple[Part, Part]:
     """Training and test samples in the input format; `ValueError` if the network is another's."""
     pixels = dataset.train_x.shape[1]
-    if pixels != description.inputs:
+    if pixels != description.elements:
         raise ValueError(
-            f"{description.name} has {description.inputs} inputs, but a sample of {dataset.name} "
+            f"{description.name} has {description.elements} inputs, but a sample of {dataset.name} "
             f"has {pixels} pixels"
         )
     if dataset.classes > description.classes:

@@ -57,7 +57,7 @@ class Chain(wiring.Component):
             }
         )
         self.intake = Intake(
-            inputs=description.inputs,
+            inputs=description.elements,
             classes=description.classes,
             number=number,
             interval=schedule.interval,

@@ -62,7 +62,7 @@ class OrderBench:
         """Some samples have wrong lengths or labels: dropped, counted, the rest is learnt."""
         golden = initial_chain(self.job.description, self.plan.schedule, self.job.seed)
         await self._begin(golden.states, golden)
-        classes, inputs = self.job.description.classes, self.job.description.inputs
+        classes, inputs = self.job.description.classes, self.job.description.elements
         good = [
             token
             for token, length in zip(self.job.tokens, self.job.lengths, strict=True)

@@ -79,7 +79,7 @@ class BenchTop(wiring.Component):
 
     def _feed_samples(self, m: Module) -> None:
         """Send samples of the lengths in `length_memory`, which are `inputs` unless spoilt."""
-        inputs, bits = self.plan.description.inputs, self.plan.description.formats.input.bits
+        inputs, bits = self.plan.description.elements, self.plan.description.formats.input.bits
         words = feed_words(inputs)
         m.submodules.sample_memory = memory = Memory(
             shape=FEED_ELEMENTS * bits, depth=FEED_TOKENS * words, init=[]

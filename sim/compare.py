@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from counterflow.schedule import Cycles, Schedule, gradient_offsets, output_offsets
+from counterflow.schedule import Schedule
+from counterflow.timing import Cycles
 from counterflow.watch import Field
 
 
@@ -69,7 +70,7 @@ def _events(schedule: Schedule, field: Field) -> tuple[int, Cycles]:
     """Cycle of slot 0 of a field's unit, and the cycles after it at which the field has values."""
     owner, member = field.path.split(".")
     if field.unit == "intake":
-        elements = np.arange(schedule.stages[0].tiling.inputs)
+        elements = np.arange(schedule.stages[0].tiling.geometry.inputs)
         return schedule.intake_start, elements + 1 if owner == "x" else elements[:1]
     if field.unit == "loss":
         return schedule.loss.start, schedule.loss.output_offsets
@@ -80,8 +81,8 @@ def _events(schedule: Schedule, field: Field) -> tuple[int, Cycles]:
         return stage.start, stage.weight_writes
     if owner == "biases":
         return stage.start, stage.bias_writes
-    offsets = output_offsets if owner == "y" else gradient_offsets
-    return stage.start, offsets(stage.tiling)
+    times = stage.output_times if owner == "y" else stage.gradient_times
+    return stage.start, times - stage.start
 
 
 def locate(

@@ -90,7 +90,7 @@ class Hardware:
         """Start anew, with nothing in any memory: as after power-on."""
         description, waits = self.plan.description, self.stalls
         self._work = work = Work(
-            inputs=description.inputs,
+            inputs=description.elements,
             element_bits=description.formats.input.bits,
             random=2 * waits.seed + 1,
         )
@@ -164,7 +164,7 @@ class Hardware:
         }
         if real.any() and not 0 <= indices[real].min() <= indices[real].max() < len(samples):
             raise ValueError(f"a token names a sample outside 0..{len(samples) - 1}")
-        if samples.shape[1:] != (self.plan.description.inputs,) or len(labels) != len(samples):
+        if samples.shape[1:] != (self.plan.description.elements,) or len(labels) != len(samples):
             raise ValueError(f"samples are of shape {samples.shape}, labels of {labels.shape}")
         work = self._work
         work.point(**arrays)
@@ -183,7 +183,7 @@ class Hardware:
         description, waits = self.plan.description, self.stalls
         schedule = self.plan.schedule
         streams = max(
-            description.inputs / (1 - waits.samples),
+            description.elements / (1 - waits.samples),
             description.classes / (1 - waits.predictions),
             1 / (1 - waits.labels) + schedule.interval,
         )

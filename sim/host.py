@@ -125,7 +125,7 @@ class Host:
         lengths: Sequence[int] | None = None,
     ) -> None:
         """Hand at most FEED_TOKENS tokens to the feeder, which has sent what it had."""
-        inputs, bits = self.plan.description.inputs, self.plan.description.formats.input.bits
+        inputs, bits = self.plan.description.elements, self.plan.description.formats.input.bits
         words = feed_words(inputs)
         assert len(tokens) <= FEED_TOKENS
         for number, token in enumerate(tokens):

@@ -19,7 +19,7 @@ def networks(as_json: bool, quiet: bool) -> None:
     Example:
         counterflow networks
     """
-    from counterflow.files import load, parameters, shipped
+    from counterflow.files import load, shipped
     from counterflow.planner import plan
 
     display, found = Display(as_json=as_json, quiet=quiet), []
@@ -30,7 +30,7 @@ def networks(as_json: bool, quiet: bool) -> None:
         rows.add_row(
             name,
             layers(description.widths),
-            f"{parameters(description):,}",
+            f"{description.parameters:,}",
             description.dataset,
             f"{schedule.multipliers}",
             f"{schedule.interval:,}",
@@ -39,7 +39,7 @@ def networks(as_json: bool, quiet: bool) -> None:
             {
                 "name": name,
                 "widths": list(description.widths),
-                "parameters": parameters(description),
+                "parameters": description.parameters,
                 "dataset": description.dataset,
                 "multipliers": schedule.multipliers,
                 "interval": schedule.interval,

@@ -1,0 +1,149 @@
+"""How a kernel passes over an image: the shape of one layer with weights.
+
+Images are [height, width, channels] and streamed in that order, channels last.  A kernel of
+[height, width] taps in each channel stops at every `stride`-th place of the image with `padding`
+zeros around it.  A dense layer is the special case of one place: an image of 1x1 pixels whose
+channels are the inputs, under a kernel of 1x1.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+Indices = NDArray[np.int64]
+Shape = tuple[int, int, int]  # height, width, channels
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """A kernel over an image; pairs are (vertical, horizontal).
+
+    The weights of a layer are a matrix [outputs, taps], taps in the order [kernel height, kernel
+    width, channels].  ValueError, one sentence, where the kernel cannot pass over the image.
+    """
+
+    image: Shape
+    outputs: int
+    kernel: tuple[int, int] = (1, 1)
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+
+    def __post_init__(self) -> None:
+        for axis, size in enumerate(self.image[:2]):
+            name, padded = ("height", "width")[axis], size + 2 * self.padding[axis]
+            kernel, stride = self.kernel[axis], self.stride[axis]
+            if kernel > padded:
+                raise ValueError(
+                    f"its kernel has a {name} of {kernel}, but the padded image only {padded}; "
+                    "use a smaller kernel or more padding"
+                )
+            if self.padding[axis] >= kernel:
+                raise ValueError(
+                    f"its padding of {self.padding[axis]} is not smaller than its kernel's {name} "
+                    f"of {kernel}, so that whole windows would be zeros; use at most {kernel - 1}"
+                )
+            if stride > kernel:
+                raise ValueError(
+                    f"its stride of {stride} is larger than its kernel's {name} of {kernel} and "
+                    f"would leave pixels out; use at most {kernel}"
+                )
+
+    @classmethod
+    def dense(cls, inputs: int, outputs: int) -> Geometry:
+        """A fully connected layer."""
+        return cls((1, 1, inputs), outputs)
+
+    @property
+    def channels(self) -> int:
+        return self.image[2]
+
+    @property
+    def inputs(self) -> int:
+        """Elements of the image."""
+        return math.prod(self.image)
+
+    @property
+    def row_inputs(self) -> int:
+        """Elements of one row of the image."""
+        return self.image[1] * self.image[2]
+
+    @property
+    def places(self) -> tuple[int, int]:
+        """How many places the kernel stops at, down and across."""
+        down, across = (
+            (self.image[axis] + 2 * self.padding[axis] - self.kernel[axis]) // self.stride[axis] + 1
+            for axis in (0, 1)
+        )
+        return down, across
+
+    @property
+    def positions(self) -> int:
+        """Places in all: how often every weight is used in a sample."""
+        return math.prod(self.places)
+
+    @property
+    def result(self) -> Shape:
+        """Shape of the image that comes out."""
+        return (*self.places, self.outputs)
+
+    @property
+    def elements(self) -> int:
+        """Elements of the image that comes out."""
+        return math.prod(self.result)
+
+    @property
+    def row_taps(self) -> int:
+        """Taps of one row of the kernel, which lie side by side in a row of the image."""
+        return self.kernel[1] * self.channels
+
+    @property
+    def taps(self) -> int:
+        """Taps of the whole kernel: weights of one output."""
+        return self.kernel[0] * self.row_taps
+
+    @cached_property
+    def covered(self) -> Indices:
+        """Element of the image under each tap at each position, -1 outside; [positions, taps]."""
+        height, width, channels = self.image
+        down, across = (
+            np.arange(self.places[axis])[:, None] * self.stride[axis]
+            + np.arange(self.kernel[axis])
+            - self.padding[axis]
+            for axis in (0, 1)
+        )
+        y, x = down[:, None, :, None, None], across[None, :, None, :, None]
+        inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+        element = (y * width + x) * channels + np.arange(channels)
+        found = np.where(inside, element, -1)
+        return found.reshape(self.positions, self.taps)
+
+    @cached_property
+    def last_cover(self) -> NDArray[np.bool_]:
+        """Where `covered` names an element for the last time; [positions, taps]."""
+        flat = self.covered.ravel()
+        last = np.full(self.inputs, -1)
+        np.maximum.at(last, flat[flat >= 0], np.flatnonzero(flat >= 0))
+        found: NDArray[np.bool_] = (flat >= 0) & (last[flat] == np.arange(flat.size))
+        return found.reshape(self.positions, self.taps)
+
+    def rows_done(self, down: int) -> int:
+        """Rows of the image that no place below the `down`-th row of places covers."""
+        if down == self.places[0] - 1:
+            return self.image[0]
+        return min(max((down + 1) * self.stride[0] - self.padding[0], 0), self.image[0])
+
+    def gathered(self, image: Indices) -> Indices:
+        """The windows of an image [inputs]: [positions, taps], zero outside."""
+        padded: Indices = np.concatenate([image, np.zeros(1, image.dtype)])
+        return padded[self.covered]
+
+    def scattered(self, windows: Indices) -> Indices:
+        """The transpose of `gathered`: windows [positions, taps] summed to an image [inputs]."""
+        image = np.zeros(self.inputs + 1, windows.dtype)
+        np.add.at(image, self.covered, windows)
+        return image[:-1]

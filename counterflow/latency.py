@@ -1,0 +1,32 @@
+"""Latencies of the registers in `hw`, in cycles.
+
+A bench compares every cycle with what the schedule makes of them, so that a register more or less
+fails loudly.
+"""
+
+from __future__ import annotations
+
+MEMORY = 2  # address of a weight to the weight: the memory, and a register behind it
+OPERANDS = 4  # issue of a tile to its operands at the multipliers: memory, prediction, narrowing
+PRODUCT = 1  # the multiplier's output register
+SUM = 1  # the accumulator
+NARROW = 1  # rounding and saturation
+QUEUE = 1  # a first-in first-out memory, written to readable
+FETCH = 2  # a finished word of input gradient is counted, and fetched from its memory
+UPDATE = 4  # product to the memory's write port: align, add, round, subtract
+FREE = 2  # the last read of a word to the cycle in which its place can be written
+
+TREE_RADIX = 4  # operands that one registered level of an adder tree sums
+
+INTAKE = 2  # last element of a sample accepted to first element emitted: verdict, memory
+LOSS_FIXED = 10  # of the loss unit's latency 2 n + LOSS_FIXED, see hw/loss.py
+LOSS_TAIL = 8  # of the cycles 3 n + LOSS_TAIL that the loss unit is busy with a token
+
+
+def tree_latency(operands: int) -> int:
+    """Registered levels of an adder tree."""
+    levels = 0
+    while operands > 1:
+        operands = -(-operands // TREE_RADIX)
+        levels += 1
+    return levels
