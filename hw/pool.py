@@ -1,0 +1,255 @@
+"""The pooling unit: maximum or average over windows that do not overlap, twin of `golden.pool`.
+
+Forward, each element is joined with what is kept of its window, first along the window's row (a
+word a channel), then over its rows (a word a window and channel):
+
+    cycle after x was taken   0   its window's row is addressed
+                              2   joined with what is kept of it
+                              3   at the end of the row, joined with the rows above
+                              4   at the end of the window, narrowed
+                              5   y enters its queue, the place of the maximum the stash
+                              6   y can leave
+
+Backward, a row of windows of dy waits in a memory and is read once for each element of dx:
+
+    cycle after dy was taken  0   the stash is addressed
+                              1   narrowed
+                              2   written, with the place of the maximum
+                              3   addressed, first for dx of the window's first element
+                              5   at every other place than the maximum's replaced by zero
+                              6   dx can leave
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import C, Cat, Module, Mux, Shape, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from counterflow.pooling import JOIN, MEMORY, NARROW, QUEUE_WORDS, Pooling
+from hw.block_memory import BlockMemory
+from hw.narrow import narrow
+from hw.pipeline import delayed
+from hw.raster import Raster
+from hw.rings import Line, Stash, advanced
+from hw.streams import KIND_BITS, Scatter, activation_stream, error_stream
+
+
+class Pool(wiring.Component):
+    """Pools one image a token; its gradients come back in the order of the tokens, each once.
+
+    A token's dy must not come before its y has left.  x waits where the stash is full, which is
+    emptied as dy comes (maximum) or as dx leaves (average over a ReLU).
+
+    Parameters: ``pooling``.
+    Members: ``x`` stream of activations, ``y`` likewise in the same format, each element with the
+    kind of its token; ``dy``, ``dx`` streams of gradients.
+    Cost: no multiplier; the memories of `Pooling.memories`; latency FORWARD from a window's last x
+    to its y, BACKWARD from dy to its first dx, one element a cycle of x and of dx.
+    """
+
+    def __init__(self, *, pooling: Pooling) -> None:
+        self.pooling = pooling
+        value = Shape(pooling.x.bits + pooling.average_shift, pooling.x.signed)
+        fields: dict[str, Any] = {"value": value}
+        if pooling.place_bits:  # Verilog has no signals of zero bits
+            fields["place"] = pooling.place_bits
+        self.partial = data.StructLayout(fields)
+        super().__init__(
+            {
+                "x": In(activation_stream(pooling.x)),
+                "y": Out(activation_stream(pooling.x)),
+                "dy": In(error_stream(pooling.dy)),
+                "dx": Out(error_stream(pooling.dx)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        stash = None
+        if words := self.pooling.stash_words:
+            stash = Stash(words=words, bits=self.pooling.stash_bits // words)
+            m.submodules.stash = stash
+        self._forward(m, stash)
+        self._backward(m, stash)
+        return m
+
+    def _forward(self, m: Module, stash: Stash | None) -> None:
+        """Take x, join it with its window, send y and remember what dx needs."""
+        numbers = self.pooling
+        m.submodules.taken = raster = Raster(pooling=numbers)
+        m.submodules.outputs = queue = Scatter(
+            bits=numbers.x.bits, lanes=1, count=1, depth=QUEUE_WORDS, tag=KIND_BITS
+        )
+        taken, ends, done = Signal(), Signal(), Signal()
+        total = self._window(m, raster, taken)
+        frac = numbers.x.frac + numbers.average_shift
+        y, _ = narrow(total.value, frac, numbers.x, numbers.round_activation)
+        latency = MEMORY + 2 * JOIN + NARROW
+        push = delayed(m, done, latency, "push")
+        room = queue.room | ~ends
+        if stash is not None and numbers.average:
+            room &= stash.room
+            m.d.comb += [
+                stash.reserve.eq(taken),
+                stash.write.eq(delayed(m, taken, 1, "passes_taken")),
+                stash.word.eq(delayed(m, self.x.payload.data > 0, 1, "passes")),
+            ]
+        elif stash is not None:
+            room &= stash.room | ~ends
+            m.d.comb += [
+                stash.reserve.eq(done),
+                stash.write.eq(push),
+                stash.word.eq(delayed(m, total.place, NARROW, "place")),
+            ]
+        m.d.comb += [
+            self.x.ready.eq(room),
+            taken.eq(self.x.valid & self.x.ready),
+            ends.eq(raster.last_row & raster.last_column),
+            done.eq(taken & ends),
+            raster.step.eq(taken),
+            queue.reserve.eq(done),
+            queue.push.eq(push),
+            queue.word.eq(delayed(m, y, NARROW, "y")),
+            queue.word_tag.eq(delayed(m, self.x.payload.kind, latency, "kind")),
+            self.y.payload.data.eq(queue.o.payload),
+            self.y.payload.kind.eq(queue.o_tag),
+            self.y.valid.eq(queue.o.valid),
+            queue.o.ready.eq(self.y.ready),
+        ]
+
+    def _window(self, m: Module, raster: Raster, taken: Value) -> Any:
+        """x joined with all of its window that came before it, MEMORY + 2 JOIN cycles after it."""
+        high, wide = self.pooling.kernel
+        x = Signal(self.partial)
+        m.d.comb += x.value.eq(self.x.payload.data)
+        if self.pooling.place_bits:
+            m.d.comb += x.place.eq(raster.place)
+        pixel = row = None
+        if wide > 1:
+            m.submodules.pixel = pixel = self._line(self.pooling.channels)
+            m.d.comb += pixel.step.eq(taken)
+        if high > 1:
+            m.submodules.row = row = self._line(self.pooling.row_words)
+            m.d.comb += row.step.eq(delayed(m, taken & raster.last_column, JOIN, "row_step"))
+        first = delayed(m, raster.first_column, MEMORY, "first_column")
+        in_row = self._joined(m, pixel, first, delayed(m, x.as_value(), MEMORY, "x"), "in_row")
+        first = delayed(m, raster.first_row, MEMORY + JOIN, "first_row")
+        return self._joined(m, row, first, in_row.as_value(), "total")
+
+    def _line(self, words: int) -> Line:
+        """A line of what is kept of unfinished windows."""
+        return Line(words=words, bits=self.pooling.partial_bits)
+
+    def _joined(self, m: Module, line: Line | None, first: Value, new: Value, name: str) -> Any:
+        """A register of `new` joined with what `line` kept, which is replaced, or `first` alone."""
+        result = Signal(self.partial, name=name)
+        if line is None:
+            m.d.sync += result.eq(new)
+            return result
+        old = data.View(self.partial, line.old)
+        m.d.comb += line.new.eq(Mux(first, new, self._both(old, data.View(self.partial, new))))
+        m.d.sync += result.eq(line.new)
+        return result
+
+    def _both(self, old: Any, new: Any) -> Value:
+        """The sum of two parts of a window, or the larger one with its place, of equals the old."""
+        if self.pooling.average:
+            return (old.value + new.value)[: self.pooling.partial_bits]
+        return Mux(new.value > old.value, new.as_value(), old.as_value())
+
+    def _backward(self, m: Module, stash: Stash | None) -> None:
+        """Take dy, recall what its window needs, send dx."""
+        numbers = self.pooling
+        m.submodules.made = raster = Raster(pooling=numbers)
+        m.submodules.gradients = gradients = BlockMemory(
+            words=numbers.gradient_words, bits=numbers.dx.bits + numbers.place_bits
+        )
+        m.submodules.made_gradients = queue = Scatter(
+            bits=numbers.dx.bits, lanes=1, count=1, depth=QUEUE_WORDS
+        )
+        taken, step = Signal(), Signal()
+        self._fill(m, gradients, raster, taken, step, queue.room)
+        frac = numbers.dy.frac + numbers.average_shift
+        narrowed, _ = narrow(
+            delayed(m, self.dy.payload, 1, "dy"), frac, numbers.dx, numbers.round_error
+        )
+        value = delayed(m, narrowed, MEMORY - 1, "narrowed")
+        found = delayed(m, gradients.read_data, MEMORY - 1, "found")
+        passes: Value = C(1, 1)
+        if stash is not None and numbers.average:
+            m.d.comb += [gradients.write_data.eq(value), stash.read.eq(step)]
+            passes = stash.oldest
+        elif stash is not None:
+            m.d.comb += [
+                gradients.write_data.eq(Cat(value, stash.oldest)),
+                stash.read.eq(taken),
+            ]
+            passes = found[numbers.dx.bits :] == delayed(m, raster.place, MEMORY, "made_place")
+        else:
+            m.d.comb += gradients.write_data.eq(value)
+        m.d.comb += [
+            raster.step.eq(step),
+            queue.reserve.eq(step),
+            queue.push.eq(delayed(m, step, MEMORY, "made")),
+            queue.word.eq(Mux(passes, found[: numbers.dx.bits], 0)),
+            self.dx.payload.eq(queue.o.payload),
+            self.dx.valid.eq(queue.o.valid),
+            queue.o.ready.eq(self.dx.ready),
+        ]
+
+    def _fill(
+        self,
+        m: Module,
+        gradients: BlockMemory,
+        raster: Raster,
+        taken: Signal,
+        step: Signal,
+        room: Value,
+    ) -> None:
+        """Put dy into the circle of words, address the one that the next dx needs, free the used.
+
+        `fresh` words wait for their first use, which is in the first row and column of a window; by
+        its other rows and columns they are there.
+        """
+        words = self.pooling.gradient_words
+        free = Signal(range(words + 1), init=words)
+        fresh = Signal(range(words + 1))
+        opens, frees = Signal(), Signal()
+        m.d.comb += [
+            self.dy.ready.eq(free != 0),
+            taken.eq(self.dy.valid & self.dy.ready),
+            gradients.write_enable.eq(delayed(m, taken, MEMORY, "dy_taken")),
+            gradients.write_address.eq(advanced(m, gradients.write_enable, words, "next_dy")),
+            opens.eq(raster.first_row & raster.first_column),
+            step.eq(room & ((fresh != 0) | ~opens)),
+            frees.eq(step & raster.last_row & raster.last_column),
+            gradients.read_address.eq(self._address(m, raster, step)),
+        ]
+        m.d.sync += [
+            free.eq(free - taken + frees),
+            fresh.eq(fresh + gradients.write_enable - (step & opens)),
+        ]
+
+    def _address(self, m: Module, raster: Raster, step: Value) -> Value:
+        """Where dy of the current dx stands: every window's word in turn, for each of its columns
+        and, from the first window of the row on, for each of its rows."""
+        words = self.pooling.gradient_words
+        address, window, row, following = (
+            Signal(range(words), name=name) for name in ("address", "window", "row", "following")
+        )
+        m.d.comb += following.eq(Mux(address == words - 1, 0, address + 1))
+        with m.If(step):
+            m.d.sync += address.eq(following)
+            with m.If(raster.pixel_end):
+                with m.If(~raster.last_column):
+                    m.d.sync += address.eq(window)
+                with m.Elif(raster.row_end & ~raster.last_row):
+                    m.d.sync += [address.eq(row), window.eq(row)]
+                with m.Else():
+                    m.d.sync += window.eq(following)
+                    with m.If(raster.row_end):
+                        m.d.sync += row.eq(following)
+        return address

@@ -1,0 +1,405 @@
+"""The pooling unit equals its golden twin and leaves at the times foretold, whatever stalls."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from amaranth.hdl import Module, Mux, Value
+
+from counterflow.formats import Format, Rounding
+from counterflow.pooling import Pooling
+from golden.pool import Pool as Golden
+from hw.modules import convert
+from hw.pool import Pool
+from hw.raster import Raster
+from hw.rings import Line
+from sim.stalls import pattern
+from sim.streams import Taken, quiet, receive, send, simulate
+
+SHAPES = (  # height, width, channels, kernel
+    (4, 6, 3, (2, 2)),
+    (4, 4, 1, (2, 2)),
+    (6, 2, 1, (2, 2)),  # one window a row
+    (2, 4, 5, (2, 2)),  # one row of windows
+    (3, 4, 1, (1, 2)),
+    (4, 3, 1, (2, 1)),
+    (6, 1, 1, (2, 1)),  # one element a row
+    (1, 8, 3, (1, 2)),
+    (3, 6, 5, (3, 3)),
+    (6, 3, 1, (3, 3)),
+    (4, 6, 3, (2, 3)),
+    (4, 8, 1, (4, 4)),
+    (4, 4, 3, (4, 4)),
+    (2, 4, 35, (2, 2)),  # lines longer than a memory that is read at once
+    (2, 72, 1, (2, 2)),
+)
+FORMATS = (  # of x, dy and dx
+    ("s8.4", "s10.6", "s10.6"),
+    ("u8.4", "s12.8", "s9.5"),  # a coarser dx, rounded and saturated
+    ("u1.0", "s6.2", "s14.9"),  # equal elements everywhere, a finer dx
+    ("s12.10", "s8.0", "s4.0"),
+)
+STALLS = {  # of x, y, dy, dx
+    "none": ("none", "none", "none", "none"),
+    "random": ("random", "random", "random", "random"),
+    "burst": ("burst", "burst", "burst", "burst"),
+    "late gradients": ("none", "none", "late", "none"),
+    "late outputs": ("none", "late", "none", "none"),
+    "slow x": ("slow", "none", "none", "none"),
+    "slow y": ("none", "slow", "none", "none"),
+    "slow dy": ("none", "none", "slow", "none"),
+    "slow dx": ("none", "none", "none", "slow"),
+}
+
+
+def pooling(
+    shape: tuple[int, int, int, tuple[int, int]] = SHAPES[0],
+    formats: tuple[str, str, str] = FORMATS[0],
+    average: bool = False,
+    **changes: Any,
+) -> Pooling:
+    """A unit of `shape`; two tokens may be between their passes."""
+    height, width, channels, kernel = shape
+    x, dy, dx = map(Format.parse, formats)
+    nearest = Rounding.NEAREST_EVEN
+    numbers: dict[str, Any] = {"relu": False, "tokens": 2} | changes
+    return Pooling(
+        height, width, channels, kernel, average, x=x, dy=dy, dx=dx,
+        round_activation=nearest, round_error=nearest, **numbers,
+    )  # fmt: skip
+
+
+def averages(shape: tuple[int, int, int, tuple[int, int]]) -> bool:
+    """Whether a window of this shape can be averaged over."""
+    elements = shape[3][0] * shape[3][1]
+    return elements & (elements - 1) == 0
+
+
+class Tokens(NamedTuple):
+    """What enters and what golden makes of it, [tokens, elements]; the kind of each token."""
+
+    x: Any
+    y: Any
+    dy: Any
+    dx: Any
+    kinds: list[int]
+
+
+def tokens_of(numbers: Pooling, count: int, seed: int = 1) -> Tokens:
+    """Tokens of all kinds; of the noise in the first half, few values, so that many are equal."""
+    source = np.random.default_rng(seed)
+    golden = Golden(numbers)
+
+    def noise(number: Format, size: int) -> Any:
+        wide = source.integers(number.min, number.max + 1, (count, size))
+        few = np.clip(source.integers(-1, 2, (count, size)), number.min, number.max)
+        return np.where(np.arange(count)[:, None] < count // 2, few, wide)
+
+    x, dy = noise(numbers.x, numbers.inputs), noise(numbers.dy, numbers.outputs)
+    x[-1], dy[-1] = numbers.x.min, numbers.dy.min  # corners
+    x[-2], dy[-2] = numbers.x.max, numbers.dy.max
+    y = np.array([golden.forward(token) for token in x])
+    dx = np.array([golden.backward(token) for token in dy])
+    return Tokens(x, y, dy, dx, source.integers(0, 3, count).tolist())
+
+
+class Seen(NamedTuple):
+    """Transfers on the four borders, in cycles."""
+
+    x: list[int]
+    y: list[Taken]
+    dy: list[int]
+    dx: list[Taken]
+
+
+def run(
+    unit: Pool,
+    tokens: Tokens,
+    gates: tuple[Iterator[bool], ...],
+    lag: int = 0,
+    limit: int = 20_000,
+) -> Seen:
+    """All `tokens` through `unit`; no dy before its own y has left, none before `lag` have."""
+    seen = Seen([], [], [], [])
+    outputs = tokens.y.size
+    left = [0]
+
+    async def count(ctx: Any, port: Any, cycles: list[int], most: int) -> None:
+        cycle = 0
+        while len(cycles) < most:
+            _, _, valid, ready = await ctx.tick().sample(port.valid, port.ready)
+            if valid and ready:
+                cycles.append(cycle)
+            cycle += 1
+
+    def causal() -> Iterator[bool]:
+        sent = 0
+        for is_open in gates[2]:
+            may = is_open and left[0] >= max(sent + 1, lag)
+            sent += may
+            yield may
+
+    async def x_in(ctx: Any) -> None:
+        kinds = zip(tokens.x.tolist(), tokens.kinds, strict=True)
+        items = [{"data": value, "kind": kind} for token, kind in kinds for value in token]
+        await send(ctx, unit.x, items, gates[0])
+
+    async def dy_in(ctx: Any) -> None:
+        await send(ctx, unit.dy, tokens.dy.ravel().tolist(), causal())
+
+    async def y_out(ctx: Any) -> None:
+        seen.y.extend(await receive(ctx, unit.y, outputs, gates[1]))
+        await quiet(ctx, unit.y, 20)
+
+    async def y_count(ctx: Any) -> None:
+        while left[0] < outputs:
+            _, _, valid, ready = await ctx.tick().sample(unit.y.valid, unit.y.ready)
+            left[0] += valid and ready
+
+    async def dx_out(ctx: Any) -> None:
+        seen.dx.extend(await receive(ctx, unit.dx, tokens.dx.size, gates[3]))
+        await quiet(ctx, unit.dx, 20)
+
+    async def x_count(ctx: Any) -> None:
+        await count(ctx, unit.x, seen.x, tokens.x.size)
+
+    async def dy_count(ctx: Any) -> None:
+        await count(ctx, unit.dy, seen.dy, outputs)
+
+    simulate(unit, x_in, y_out, y_count, dy_in, dx_out, x_count, dy_count, limit=limit)
+    return seen
+
+
+def stalled(name: str) -> tuple[Iterator[bool], ...]:
+    return tuple(pattern(part, seed) for seed, part in enumerate(STALLS[name]))
+
+
+def at(cycles: Any) -> Iterator[bool]:
+    """A gate that is open in these cycles, of a border where nobody ever waits."""
+    wanted = set(cycles.ravel().tolist())
+    return (cycle in wanted for cycle in itertools.count())
+
+
+def check(
+    numbers: Pooling,
+    count: int = 6,
+    stalls: str = "none",
+    lag: int = 0,
+    kind: type[Pool] = Pool,
+) -> tuple[Tokens, Seen]:
+    """What leaves is what golden makes of it, element by element, with the kinds that came."""
+    tokens = tokens_of(numbers, count)
+    seen = run(kind(pooling=numbers), tokens, stalled(stalls), lag)
+    found = np.array([taken.payload.data for taken in seen.y]).reshape(tokens.y.shape)
+    np.testing.assert_array_equal(found, tokens.y)
+    kinds = [taken.payload.kind for taken in seen.y]
+    assert kinds == np.repeat(tokens.kinds, numbers.outputs).tolist()
+    found = np.array([taken.payload for taken in seen.dx]).reshape(tokens.dx.shape)
+    np.testing.assert_array_equal(found, tokens.dx)
+    return tokens, seen
+
+
+CASES = [
+    *((shape, FORMATS[0]) for shape in SHAPES),
+    *((SHAPES[0], formats) for formats in FORMATS[1:]),
+    *((SHAPES[3], formats) for formats in FORMATS[1:]),
+]
+
+
+@pytest.mark.parametrize(("shape", "formats"), CASES, ids=str)
+def test_the_maximum_and_its_gradient_equal_golden(shape: Any, formats: Any) -> None:
+    check(pooling(shape, formats))
+
+
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize(
+    ("shape", "formats"), [case for case in CASES if averages(case[0])], ids=str
+)
+def test_the_average_and_its_gradient_equal_golden(shape: Any, formats: Any, relu: bool) -> None:
+    check(pooling(shape, formats, average=True, relu=relu))
+
+
+def test_truncation_is_done_where_it_is_asked_for() -> None:
+    truncate = {"round_activation": Rounding.TRUNCATE, "round_error": Rounding.TRUNCATE}
+    for average in (False, True):
+        numbers = replace(pooling(SHAPES[0], FORMATS[1], average), **truncate)
+        check(numbers)
+
+
+@pytest.mark.parametrize("stalls", STALLS)
+@pytest.mark.parametrize("mode", ["maximum", "average", "average over a ReLU"])
+@pytest.mark.parametrize("shape", [SHAPES[0], SHAPES[2], SHAPES[6], SHAPES[10]], ids=str)
+def test_nothing_is_lost_doubled_or_reordered_whatever_stalls(
+    shape: Any, mode: str, stalls: str
+) -> None:
+    if mode != "maximum" and not averages(shape):
+        pytest.skip("a window that is not a power of two has no average")
+    check(pooling(shape, average=mode != "maximum", relu="ReLU" in mode), stalls=stalls)
+
+
+@pytest.mark.parametrize("gradient_rows", [1, 3])
+@pytest.mark.parametrize("tokens", [1, 3])
+@pytest.mark.parametrize("average", [False, True])
+def test_any_depth_will_do(average: bool, tokens: int, gradient_rows: int) -> None:
+    for shape in (SHAPES[0], SHAPES[6]):
+        numbers = pooling(
+            shape, average=average, relu=True, tokens=tokens, gradient_rows=gradient_rows
+        )
+        check(numbers, stalls="random")
+
+
+@pytest.mark.parametrize("average", [False, True])
+def test_as_many_tokens_as_promised_go_ahead_of_their_gradients_and_then_x_waits(
+    average: bool,
+) -> None:
+    numbers = pooling(average=average, relu=True, tokens=3)
+    _, seen = check(numbers, 8, "late gradients", lag=numbers.tokens * numbers.outputs)
+    first = seen.dy[0]
+    before = sum(cycle < first for cycle in seen.x)
+    assert numbers.tokens * numbers.inputs <= before < (numbers.tokens + 1) * numbers.inputs
+
+
+def test_without_anything_to_remember_x_never_waits() -> None:
+    _, seen = check(pooling(average=True, tokens=1), 8, lag=6 * pooling().outputs)
+    assert seen.x == list(range(len(seen.x)))
+
+
+@pytest.mark.parametrize("average", [False, True])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_a_stall_free_run_moves_one_element_a_cycle_on_x_and_on_dx(
+    shape: Any, average: bool
+) -> None:
+    if average and not averages(shape):
+        pytest.skip("a window that is not a power of two has no average")
+    numbers = pooling(shape, average=average, relu=True, tokens=4)
+    _, seen = check(numbers)
+    assert seen.x == list(range(len(seen.x)))
+    cycles = [taken.cycle for taken in seen.dx]
+    start = len(cycles) // 6  # the first token waits for its y, element by element
+    assert cycles[start:] == list(range(cycles[start], cycles[start] + len(cycles) - start))
+
+
+@pytest.mark.parametrize("average", [False, True])
+@pytest.mark.parametrize("gaps", ["none", "random", "burst"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_every_element_leaves_in_the_cycle_foretold(shape: Any, gaps: str, average: bool) -> None:
+    """Tokens whose elements arrive at any distance, as close as the promise allows."""
+    if average and not averages(shape):
+        pytest.skip("a window that is not a power of two has no average")
+    numbers = pooling(shape, average=average, relu=True, tokens=6)
+    count, source = 5, pattern(gaps, 7)
+
+    def arrivals(size: int) -> Any:
+        cycles = np.flatnonzero([next(source) for _ in range(64 * size + 300)])
+        return cycles[:size] - cycles[0]
+
+    x, dy = arrivals(numbers.inputs), arrivals(numbers.outputs)
+    interval = max(numbers.interval, numbers.gradient_interval(dy), int(x[-1]) + 1, int(dy[-1]) + 1)
+    held = numbers.gradients_held(dy, interval)
+    numbers = replace(numbers, gradient_rows=-(-held // numbers.row_words))
+    slots = interval * np.arange(count)[:, None]
+    x_cycles = slots + x
+    dy_cycles = slots + dy + int(numbers.output_times(x)[-1]) + 3
+
+    gates = (at(x_cycles), pattern("none", 0), at(dy_cycles), pattern("none", 0))
+    seen = run(Pool(pooling=numbers), tokens_of(numbers, count), gates)
+    assert seen.x == x_cycles.ravel().tolist()
+    assert seen.dy == dy_cycles.ravel().tolist()
+    wanted = np.array([numbers.output_times(times) for times in x_cycles])
+    assert [taken.cycle for taken in seen.y] == wanted.ravel().tolist()
+    wanted = np.array([numbers.gradient_times(times) for times in dy_cycles])
+    assert [taken.cycle for taken in seen.dx] == wanted.ravel().tolist()
+
+
+class LastOfEquals(Pool):
+    """Of equal elements the last one is remembered."""
+
+    def _both(self, old: Any, new: Any) -> Value:
+        return Mux(new.value >= old.value, new.as_value(), old.as_value())
+
+
+class NoMask(Pool):
+    """Gradients pass where the ReLU below was shut."""
+
+    def _forward(self, m: Module, stash: Any) -> None:
+        super()._forward(m, stash)
+        m.d.comb += stash.word.eq(1)
+
+
+class ShortLine(Pool):
+    """The line of partial results is a word too short."""
+
+    def _line(self, words: int) -> Line:
+        return super()._line(words - 1 if words == self.pooling.row_words else words)
+
+
+class WrongRow(Pool):
+    """The second row of a window starts a word late in the row of gradients."""
+
+    def _address(self, m: Module, raster: Raster, step: Value) -> Value:
+        address = super()._address(m, raster, step)
+        return Mux(raster.last_row & raster.first_column & (address == 1), 2, address)
+
+
+class EarlyGradient(Pool):
+    """A word of gradient is given up after its window's first row."""
+
+    def _fill(self, m: Module, *others: Any) -> None:
+        super()._fill(m, *others)
+        gradients, raster, _, step, _ = others
+        m.d.comb += gradients.read_address.eq(step & raster.last_row)
+
+
+FAULTS = (
+    (LastOfEquals, pooling()),
+    (NoMask, pooling(average=True, relu=True)),
+    (ShortLine, pooling()),
+    (ShortLine, pooling(average=True)),
+    (WrongRow, pooling()),
+    (EarlyGradient, pooling()),
+)
+
+
+@pytest.mark.parametrize(
+    ("fault", "numbers"), FAULTS, ids=lambda part: getattr(part, "__name__", "")
+)
+def test_a_planted_fault_is_found(fault: type[Pool], numbers: Pooling) -> None:
+    check(numbers)
+    with pytest.raises(AssertionError, match="Arrays are not equal"):
+        check(numbers, kind=fault)
+
+
+@pytest.mark.parametrize("average", [False, True])
+@pytest.mark.parametrize("shape", [SHAPES[0], SHAPES[6], SHAPES[13]], ids=str)
+def test_the_memories_are_those_of_the_description(shape: Any, average: bool) -> None:
+    numbers = pooling(shape, average=average, relu=True)
+    text = convert(Pool(pooling=numbers), "pool")
+    modules = {
+        (name, int(words), int(bits)): text.count(f"  {name} ") + text.count(f"  \\{name} ")
+        for name, words, bits in re.findall(r"module (memory_(\d+)x(\d+))\(", text)
+    }
+    found = [(words, bits) for (_, words, bits), count in modules.items() for _ in range(count)]
+    for bits, words in re.findall(r"reg \[(\d+):0\] \S+ \[(\d+):0\];", text):
+        found.append((int(words) + 1, int(bits) + 1))
+    assert sorted(found) == sorted((words, bits) for _, words, bits in numbers.memories)
+
+
+def test_the_verilog_has_no_signal_of_zero_bits() -> None:
+    for average in (False, True):
+        for shape in ((2, 1, 1, (2, 1)), (1, 2, 1, (1, 2)), SHAPES[1]):
+            text = convert(Pool(pooling=pooling(shape, average=average, relu=True)), "pool")
+            assert not re.findall(r"\[-\d+:|(?<![\w'])0'[sS]?[bodhBODH]", text)
+
+
+def test_the_verilog_does_not_grow_with_the_image() -> None:
+    small, large = (
+        len(convert(Pool(pooling=pooling((size, size, 16, (2, 2)), tokens=4)), "pool"))
+        for size in (16, 256)
+    )
+    assert large < 1.02 * small
