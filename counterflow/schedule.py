@@ -10,7 +10,8 @@ Cycle 0 is the one in which the first element of the first sample is accepted.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -27,7 +28,8 @@ from counterflow.latency import (
     QUEUE,
     UPDATE,
 )
-from counterflow.layers import WeightedUnit
+from counterflow.layers import PoolUnit, WeightedUnit
+from counterflow.pooling import STEP, Pooling
 from counterflow.softmax import LossArithmetic
 from counterflow.tiling import Tiling
 from counterflow.timing import (
@@ -41,6 +43,7 @@ from counterflow.timing import (
     row_queue,
     row_starts,
     rows_done,
+    steady,
     weight_writes,
 )
 from counterflow.tokens import updates_in_flight
@@ -62,13 +65,34 @@ class Depths:
     gradients: int
 
 
+@dataclass(frozen=True, eq=False)
+class Gradients:
+    """Cycles in which the elements of a gradient pass a border.
+
+    ``first``: those of token 0, with nothing before it; ``later``: those that token 0 would have if
+    it followed others, so that token j > 0 has `later` + j * interval.
+    """
+
+    first: Cycles
+    later: Cycles
+
+    def of(self, token: int, interval: int) -> Cycles:
+        """Those of token number `token`."""
+        return self.later + token * interval if token else self.first
+
+    def through(self, unit: Callable[[Cycles], Cycles], interval: int) -> Gradients:
+        """Those behind a unit that makes a time of each of its outputs from those of its inputs."""
+        return Gradients(unit(self.first), steady(unit(self.later), interval))
+
+
 @dataclass(frozen=True)
 class Stage:
     """One unit with weights in the schedule, number `index` of them.
 
     ``delay`` is D in slots, ``start`` the cycle of slot 0, ``back`` that of the slot in which token
     0 comes back; ``threshold`` the words of a token that must have arrived before its slot starts
-    (so that a slot, once started, never waits in a stall-free run).
+    (so that a slot, once started, never waits in a stall-free run); ``gradient_times`` those of the
+    input gradients (None in a first unit).
     """
 
     name: str
@@ -80,6 +104,7 @@ class Stage:
     back: int
     threshold: int
     depths: Depths
+    gradient_times: Gradients | None = field(repr=False, compare=False)
 
     @property
     def cycles(self) -> int:
@@ -91,11 +116,6 @@ class Stage:
         return self.start + output_offsets(self.tiling)
 
     @cached_property
-    def gradient_times(self) -> Cycles:
-        """Cycles in which the input gradients of token 0 leave; shape [inputs]."""
-        return self.back + gradient_offsets(self.tiling)
-
-    @cached_property
     def weight_writes(self) -> Cycles:
         """Cycle after a slot's start at which tile n's new words stand at the write port."""
         return weight_writes(self.tiling)
@@ -104,6 +124,21 @@ class Stage:
     def bias_writes(self) -> Cycles:
         """As `weight_writes`, for the biases of each row (learnt with the row's first tile)."""
         return self.weight_writes[:: self.tiling.columns]
+
+
+@dataclass(frozen=True, eq=False)
+class PoolStage:
+    """A pooling unit in the schedule, behind stage number `below`; it has no slots.
+
+    ``output_times`` [outputs]: cycles in which the outputs of token 0 leave, ``gradient_times``
+    [inputs] those of its gradients, as `Gradients`.
+    """
+
+    name: str
+    below: int
+    pooling: Pooling
+    output_times: Cycles
+    gradient_times: Gradients
 
 
 @dataclass(frozen=True)
@@ -131,7 +166,12 @@ class Schedule:
     interval: int
     intake_start: int
     stages: tuple[Stage, ...]
+    pools: tuple[PoolStage, ...]
     loss: LossStage
+
+    def pools_behind(self, stage: int) -> tuple[PoolStage, ...]:
+        """The pooling units between stage number `stage` and the next, in chain order."""
+        return tuple(pool for pool in self.pools if pool.below == stage)
 
     @property
     def delay(self) -> int:
@@ -202,6 +242,9 @@ def tilings(description: Description, lanes: tuple[Lanes, ...]) -> tuple[Tiling,
     return tuple(result)
 
 
+NONE = Gradients(np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+
 @dataclass
 class _Times:
     """What is known of a unit while the schedule is made: cycles of token 0."""
@@ -211,8 +254,20 @@ class _Times:
     arrivals: Cycles
     start: int
     threshold: int
-    errors: Cycles | None = None
+    errors: Gradients
+    gradients: Gradients | None = None
     delay: int = 0
+
+
+@dataclass
+class _PoolTimes:
+    """As `_Times`, for a pooling unit; ``arrivals`` of x, ``errors`` of dy."""
+
+    unit: PoolUnit
+    below: int
+    pooling: Pooling
+    arrivals: Cycles
+    errors: Gradients
 
 
 def build_schedule(
@@ -223,25 +278,55 @@ def build_schedule(
     slot = max(*(slot_bound(t) for t in tiled), loss_bound(description.classes), interval or 0)
     intake_start = description.elements - 1 + QUEUE
     arrivals = intake_start + INTAKE - QUEUE + np.arange(description.elements)
-    chain: list[_Times] = []
-    weighted = iter(zip(description.weighted, tiled, strict=True))
-    for _ in description.units:
-        unit, tiling = next(weighted)
-        chain.append(_started(unit, tiling, arrivals))
-        arrivals = chain[-1].start + output_offsets(tiling)
+    chain, arrivals = _forward(description, tiled, arrivals)
     number = description.error_format(description.weighted[-1].layer)
     loss = LossStage(
         LossArithmetic(description.classes, description.formats.logit, number),
         start=int(arrivals[-1]),
     )
-    arrivals = loss.start + loss.output_offsets
+    errors = loss.start + loss.output_offsets
+    _backward(chain, Gradients(errors, errors), slot)
+    weighted = [times for times in chain if isinstance(times, _Times)]
+    pools = [times for times in chain if isinstance(times, _PoolTimes)]
+    return Schedule(
+        slot,
+        intake_start,
+        tuple(_stage(description, index, times, slot) for index, times in enumerate(weighted)),
+        tuple(_pool_stage(times, slot) for times in pools),
+        loss,
+    )
+
+
+def _forward(
+    description: Description, tiled: tuple[Tiling, ...], arrivals: Cycles
+) -> tuple[list[_Times | _PoolTimes], Cycles]:
+    """Starts of all units, given the arrivals at the first; and the arrivals behind the last."""
+    chain: list[_Times | _PoolTimes] = []
+    index = -1
+    for unit in description.units:
+        if isinstance(unit, PoolUnit):
+            pooling = pooling_of(description, unit, tokens=1)
+            chain.append(_PoolTimes(unit, index, pooling, arrivals, NONE))
+            arrivals = pooling.output_times(arrivals)
+        else:
+            index += 1
+            times = _started(unit, tiled[index], arrivals)
+            chain.append(times)
+            arrivals = times.start + output_offsets(times.tiling)
+    return chain, arrivals
+
+
+def _backward(chain: list[_Times | _PoolTimes], errors: Gradients, slot: int) -> None:
+    """Set delays, last unit to first, given when gradients arrive at the last."""
     for times in reversed(chain):
-        _delayed(times, arrivals, slot)
-        if not times.tiling.first:
-            back = times.start + times.delay * slot
-            arrivals = back + gradient_offsets(times.tiling)
-    stages = [_stage(description, index, times, slot) for index, times in enumerate(chain)]
-    return Schedule(slot, intake_start, tuple(stages), loss)
+        times.errors = errors
+        if isinstance(times, _PoolTimes):
+            errors = errors.through(times.pooling.gradient_times, slot)
+        else:
+            _delayed(times, slot)
+            if not times.tiling.first:
+                own = times.start + times.delay * slot + gradient_offsets(times.tiling)
+                times.gradients = errors = Gradients(own, steady(own, slot))
 
 
 def _started(unit: WeightedUnit, tiling: Tiling, arrivals: Cycles) -> _Times:
@@ -249,16 +334,49 @@ def _started(unit: WeightedUnit, tiling: Tiling, arrivals: Cycles) -> _Times:
     ready = last_of_words(arrivals, tiling.geometry.image[0], tiling.lanes.inputs) + QUEUE
     words, needs = needed_words(tiling)
     trigger = int(np.searchsorted(ready, (ready[words] - needs).max()))
-    return _Times(unit, tiling, arrivals, int(ready[trigger]), trigger + 1)
+    return _Times(unit, tiling, arrivals, int(ready[trigger]), trigger + 1, NONE)
 
 
-def _delayed(times: _Times, errors: Cycles, slot: int) -> None:
+def _delayed(times: _Times, slot: int) -> None:
     """Set the delay: the earliest slot whose rows find their gradient there."""
     tiling = times.tiling
-    times.errors = errors
-    ready = last_of_words(errors, tiling.geometry.positions, tiling.lanes.outputs) + QUEUE
+    ready = (
+        last_of_words(times.errors.later, tiling.geometry.positions, tiling.lanes.outputs) + QUEUE
+    )
     needs = times.start + row_starts(tiling)
-    times.delay = max(1, math.ceil(int((ready - needs).max()) / slot))
+    times.delay = max(1, math.ceil(int((came + QUEUE - needs).max()) / slot))
+
+
+def pooling_of(description: Description, unit: PoolUnit, tokens: int, rows: int = 2) -> Pooling:
+    """What a pooling unit does; `tokens` wait in it, and `rows` rows of gradient."""
+    height, width, channels = unit.image
+    error = description.error_format(unit.below)
+    return Pooling(
+        height=height,
+        width=width,
+        channels=channels,
+        kernel=unit.kernel,
+        average=unit.average,
+        relu=unit.masks,
+        x=description.activation_format(unit.below),
+        dy=error,
+        dx=error,
+        round_activation=description.rounding.activation,
+        round_error=description.rounding.error,
+        tokens=tokens,
+        gradient_rows=rows,
+    )
+
+
+def _pool_stage(times: _PoolTimes, slot: int) -> PoolStage:
+    outputs = times.pooling.output_times(times.arrivals)
+    gradients = times.errors.through(times.pooling.gradient_times, slot)
+    tokens = math.ceil((int(gradients.later[-1]) + 1 - int(times.arrivals[0])) / slot)
+    freed = gradients.later[times.pooling.last_of] - STEP + 1
+    held = occupancy(times.errors.later, freed, slot)
+    rows = max(1, math.ceil(held / times.pooling.row_words))
+    pooling = replace(times.pooling, tokens=tokens, gradient_rows=rows)
+    return PoolStage(times.unit.name, times.below, pooling, outputs, gradients)
 
 
 def _stage(description: Description, index: int, times: _Times, slot: int) -> Stage:
@@ -274,6 +392,7 @@ def _stage(description: Description, index: int, times: _Times, slot: int) -> St
         back=times.start + times.delay * slot,
         threshold=times.threshold,
         depths=_depths(times, slot),
+        gradient_times=times.gradients,
     )
 
 
@@ -283,13 +402,12 @@ def _depths(times: _Times, slot: int) -> Depths:
     taken = first_of_words(times.arrivals, geometry.image[0], tiling.lanes.inputs)
     rows, ends = rows_done(tiling)
     words = rows * tiling.row_words
-    assert times.errors is not None
-    came = last_of_words(times.errors, geometry.positions, tiling.lanes.outputs)
+    came = last_of_words(times.errors.later, geometry.positions, tiling.lanes.outputs)
     used = back + row_starts(tiling) + tiling.row_cycles
     gradients = 0
-    if not tiling.first:
-        begins = np.repeat(np.append(0, ends[:-1] + 1), rows)
-        lines = gradient_offsets(tiling).reshape(geometry.image[0], -1)
+    if times.gradients is not None:
+        begins = back + np.repeat(np.append(0, ends[:-1] + 1), rows)
+        lines = times.gradients.later.reshape(geometry.image[0], -1)
         gradients = occupancy(begins, lines[:, -1] + 1, slot)
     return Depths(
         window=occupancy(taken, times.start + ends + FREE, slot, words),

@@ -25,6 +25,16 @@ def paced(earliest: Cycles) -> Cycles:
     return np.maximum.accumulate(earliest - steps) + steps
 
 
+def steady(times: Cycles, interval: int) -> Cycles:
+    """`times` of the elements of a token that queue up behind those of the token before.
+
+    Elements leave one a cycle and in order, so that the first ones may have to wait for the last
+    ones of the token `interval` cycles ago; the last one leaves when it would have left.
+    """
+    waiting: Cycles = times[-1] - interval + 1 + np.arange(len(times))
+    return np.maximum(times, waiting)
+
+
 def output_latency(tiling: Tiling) -> int:
     """Cycles from the issue of a row's last tile to its first output."""
     return TO_PRODUCT + tree_latency(tiling.lanes.inputs) + SUM + NARROW + QUEUE

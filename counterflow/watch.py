@@ -86,6 +86,11 @@ def fields(plan: Plan) -> list[Field]:
             )
         found += _writes(stage, "weights", tiling.tiles, tiling.lane_count)
         found += _writes(stage, "biases", tiling.rows, tiling.lanes.outputs)
+    for pool in schedule.pools:
+        x, dx = pool.pooling.x, pool.pooling.dx
+        made_by = "golden.pool.Pool.forward"
+        found += _stream(pool.name, "y", made_by, data=(x.bits, x.signed), kind=kind)
+        found += _stream(pool.name, "dx", "golden.pool.Pool.backward", data=(dx.bits, True))
     loss = schedule.loss.arithmetic
     found += _stream("loss", "dy", "golden.loss.Loss", data=(loss.error.bits, True))
     found += _stream(

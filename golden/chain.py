@@ -18,6 +18,7 @@ from counterflow.tokens import Kind, Token
 from golden.convolution import Convolution, Settings, UnitState
 from golden.loss import Loss
 from golden.narrow import Integers
+from golden.pool import Pool
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,17 @@ class SlotRecord:
 
 
 @dataclass(frozen=True)
+class PoolRecord:
+    """What pooling unit number `pool` did with one token: `y` forward, or `dx` backward."""
+
+    pool: int
+    token: int
+    kind: Kind
+    y: Integers | None = None
+    dx: Integers | None = None
+
+
+@dataclass(frozen=True)
 class LossRecord:
     """What the loss unit did with one token: `error` leaves for the last dense unit."""
 
@@ -64,7 +76,8 @@ class LossRecord:
     loss: int
 
 
-Observer = Callable[[SlotRecord | LossRecord], None]
+Record = SlotRecord | PoolRecord | LossRecord
+Observer = Callable[[Record], None]
 
 
 class Chain:
@@ -84,6 +97,7 @@ class Chain:
             Convolution(stage, state, weight_form=weight_form)
             for stage, state in zip(schedule.stages, states, strict=True)
         ]
+        self.pools = [Pool(pool.pooling) for pool in schedule.pools]
         self.set(Settings(recipe.predicts, recipe.compensates, recipe.extra_shift(0)))
         self.loss = Loss(schedule.loss.arithmetic, description.rounding.error)
         self.slot = 0
@@ -133,6 +147,7 @@ class Chain:
         self._kinds.pop(self.slot - self.schedule.delay - 1, None)
         for unit in self.units:
             x = self._unit_slot(unit, x, kind, observe)
+            x = self._pooled(unit.stage.index, x, kind, observe)
         error, loss = self.loss(x, label)
         if not kind.learns:
             error = np.zeros_like(error)
@@ -155,7 +170,8 @@ class Chain:
             dy, old = self._errors[index].pop(back), self._inputs[index].pop(back)
             stashed = self._stashed[index].pop(back)[0] if self.stashing else None
             if index > 0:
-                dx = self._errors[index - 1][back] = unit.backward(dy, old, stashed)
+                dx = unit.backward(dy, old, stashed)
+                self._errors[index - 1][back] = self._unpooled(index - 1, back, dx, observe)
             came = self._kinds[back]
             learns = came is Kind.TRAIN
             if came.learns:
@@ -164,3 +180,21 @@ class Chain:
             state = unit.state.copy() if learns else None
             observe(SlotRecord(index, self.slot, kind, x, y, dx, learns, state))
         return y
+
+    def _pooled(self, stage: int, x: Integers, kind: Kind, observe: Observer | None) -> Integers:
+        """The output of stage number `stage` as the next one gets it, behind all pooling."""
+        for index, pool in enumerate(self.schedule.pools):
+            if pool.below == stage:
+                x = self.pools[index].forward(x)
+                if observe:
+                    observe(PoolRecord(index, self.slot, kind, y=x))
+        return x
+
+    def _unpooled(self, stage: int, token: int, dx: Integers, observe: Observer | None) -> Integers:
+        """The gradient at the output of stage number `stage`, from that before the next one."""
+        for index, pool in reversed(list(enumerate(self.schedule.pools))):
+            if pool.below == stage:
+                dx = self.pools[index].backward(dx)
+                if observe:
+                    observe(PoolRecord(index, token, self._kinds[token], dx=dx))
+        return dx

@@ -14,7 +14,7 @@ from counterflow.schedule import Stage
 from counterflow.timing import Cycles
 from counterflow.tokens import Kind
 from counterflow.watch import fields
-from golden.chain import LossRecord, SlotRecord
+from golden.chain import LossRecord, PoolRecord, Record, SlotRecord
 from golden.narrow import Integers
 
 GROWTH = 1 << 14  # cycles for which room is made at a time
@@ -40,12 +40,14 @@ class Trace:
             self._column.setdefault(f"{field.unit}.{field.path}", index)
         self._rows = np.zeros((0, len(self.fields)), np.int64)
 
-    def __call__(self, record: SlotRecord | LossRecord) -> None:
+    def __call__(self, record: Record) -> None:
         """Enter one record of the golden chain."""
         if isinstance(record, LossRecord):
             self._loss(record)
+        elif isinstance(record, PoolRecord):
+            self._pool(record)
         else:
-            self._dense(record)
+            self._weighted(record)
 
     def complete(self) -> int:
         """Cycles before this one can no longer change."""
@@ -78,7 +80,7 @@ class Trace:
         for member, value in members.items():
             self._rows[rows, self._column[f"{stream}.{member}"]] = value
 
-    def _dense(self, record: SlotRecord) -> None:
+    def _weighted(self, record: SlotRecord) -> None:
         schedule, stage = self.schedule, self.schedule.stages[record.stage]
         begin = stage.start + record.slot * schedule.interval
         if record.stage == 0:
@@ -97,7 +99,8 @@ class Trace:
         )
         if record.dx is not None:
             token = record.slot - stage.delay
-            cycles = stage.gradient_times + token * schedule.interval
+            assert stage.gradient_times is not None
+            cycles = stage.gradient_times.of(token, schedule.interval)
             self._put(cycles, f"{stage.name}.dx", data=record.dx)
         if record.state is not None:
             state, tiling = record.state, stage.tiling
@@ -105,6 +108,15 @@ class Trace:
             self._write(stage, "weights", begin + stage.weight_writes, weight, velocity)
             weight, velocity = tiling.in_rows(state.bias), tiling.in_rows(state.bias_velocity)
             self._write(stage, "biases", begin + stage.bias_writes, weight, velocity)
+
+    def _pool(self, record: PoolRecord) -> None:
+        pool, shift = self.schedule.pools[record.pool], record.token * self.schedule.interval
+        if record.y is not None:
+            cycles, kind = pool.output_times + shift, int(record.kind)
+            self._put(cycles, f"{pool.name}.y", data=record.y, kind=kind)
+        if record.dx is not None:
+            cycles = pool.gradient_times.of(record.token, self.schedule.interval)
+            self._put(cycles, f"{pool.name}.dx", data=record.dx)
 
     def _write(
         self, stage: Stage, memory: str, cycles: Cycles, weight: Integers, velocity: Integers

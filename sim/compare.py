@@ -74,6 +74,10 @@ def _events(schedule: Schedule, field: Field) -> tuple[int, Cycles]:
         return schedule.intake_start, elements + 1 if owner == "x" else elements[:1]
     if field.unit == "loss":
         return schedule.loss.start, schedule.loss.output_offsets
+    for pool in schedule.pools:
+        if pool.name == field.unit:
+            times = pool.output_times if owner == "y" else pool.gradient_times.later
+            return schedule.intake_start, times - schedule.intake_start
     stage = next(stage for stage in schedule.stages if stage.name == field.unit)
     if owner == "walk":
         return stage.start, np.array([0 if member == "begin" else stage.cycles - 1])
@@ -81,8 +85,9 @@ def _events(schedule: Schedule, field: Field) -> tuple[int, Cycles]:
         return stage.start, stage.weight_writes
     if owner == "biases":
         return stage.start, stage.bias_writes
-    times = stage.output_times if owner == "y" else stage.gradient_times
-    return stage.start, times - stage.start
+    if owner == "y" or stage.gradient_times is None:
+        return stage.start, stage.output_times - stage.start
+    return stage.start, stage.gradient_times.later - stage.start
 
 
 def locate(
