@@ -340,9 +340,7 @@ def _started(unit: WeightedUnit, tiling: Tiling, arrivals: Cycles) -> _Times:
 def _delayed(times: _Times, slot: int) -> None:
     """Set the delay: the earliest slot whose rows find their gradient there."""
     tiling = times.tiling
-    ready = (
-        last_of_words(times.errors.later, tiling.geometry.positions, tiling.lanes.outputs) + QUEUE
-    )
+    came = last_of_words(times.errors.later, tiling.geometry.positions, tiling.lanes.outputs)
     needs = times.start + row_starts(tiling)
     times.delay = max(1, math.ceil(int((came + QUEUE - needs).max()) / slot))
 
