@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
-from counterflow.description import Lanes
-from counterflow.geometry import Geometry
+from pydantic import TypeAdapter
+
+from counterflow.description import Description, Lanes
+from counterflow.geometry import Geometry, Shape
+from counterflow.layers import Layer, PoolUnit, chained
 from counterflow.planner import choices
 from counterflow.schedule import can_be
 from counterflow.tiling import Tiling
@@ -74,3 +78,60 @@ def tilings(count: int) -> list[Tiling]:
         first = index % 3 == 0
         found.append(Tiling(geometry, random_lanes(geometry, index, first), first))
     return found
+
+
+def network(
+    image: tuple[int, int, int] | int, layers: list[dict[str, Any]], **fields: Any
+) -> Description:
+    """A description of these layers and a last dense one of three classes behind them."""
+    last = {"outputs": 3, "activation": "none"}
+    inputs = image if isinstance(image, int) else list(image)
+    plain = {"name": "net", "dataset": "synthetic", "inputs": inputs, "layers": [*layers, last]}
+    return Description.model_validate({**plain, **fields})
+
+
+def random_network(seed: int, **fields: Any) -> Description:
+    """A small chain of convolutions, pools and dense layers; every other one folded to be fast."""
+    chance = random.Random(seed)
+    image = (chance.randint(2, 9), chance.randint(2, 9), chance.randint(1, 3))
+    layers: list[dict[str, Any]] = []
+    shape = image
+    for _ in range(chance.randint(1, 5)):
+        layers.append(_random_layer(chance, shape, first=not layers))
+        last = chained(image, TypeAdapter(tuple[Layer, ...]).validate_python(layers))[-1]
+        shape = last.result if isinstance(last, PoolUnit) else last.geometry.result
+    found = network(image, layers, **fields)
+    shapes = [unit.geometry for unit in found.weighted]
+    lanes = [random_lanes(one, seed + index, index == 0) for index, one in enumerate(shapes)]
+    if seed % 2:
+        lanes = [choices(one, one is shapes[0])[0][1].lanes for one in shapes]
+    fold = {"lanes": [one.model_dump() for one in lanes]}
+    return network(image, layers, **fields, fold=fold)
+
+
+def _random_layer(chance: random.Random, image: Shape, *, first: bool) -> dict[str, Any]:
+    """One that an image of this shape can pass."""
+    pools = [
+        (high, wide)
+        for high in (1, 2, 3)
+        for wide in (1, 2, 3)
+        if high * wide > 1 and image[0] % high == image[1] % wide == 0
+    ]
+    if pools and not first and chance.random() < 0.5:
+        kernel = chance.choice(pools)
+        average = kernel[0] * kernel[1] in (2, 4) and chance.random() < 0.5
+        return {"kind": "average-pool" if average else "max-pool", "kernel": list(kernel)}
+    if chance.random() < 0.2:
+        return {"outputs": chance.randint(1, 6)}
+    padding = (chance.randint(0, 1), chance.randint(0, 1))
+    high, wide = (
+        chance.randint(more + 1, max(more + 1, min(3, size + 2 * more)))
+        for size, more in zip(image, padding, strict=False)
+    )
+    return {
+        "kind": "convolution",
+        "outputs": chance.randint(1, 5),
+        "kernel": [high, wide],
+        "stride": [chance.randint(1, high), chance.randint(1, wide)],
+        "padding": list(padding),
+    }
