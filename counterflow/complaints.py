@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from counterflow.formats import Format
-from counterflow.layers import KINDS
+from counterflow.layers import KINDS, Expected
 
 Location = tuple[int | str, ...]
 UNIONS = (Union, types.UnionType)
@@ -41,8 +41,10 @@ def complaint(error: ValidationError, model: type[BaseModel]) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """A question "; did you mean ...?" where one of `known` resembles `word`, else nothing."""
-    close = difflib.get_close_matches(word, known, n=1)
+    """A question "; did you mean ...?" where one of `known` resembles or begins with `word`."""
+    known = list(known)
+    longer = [one for one in known if len(word) > 2 and one.startswith(word)]
+    close = difflib.get_close_matches(word, known, n=1) or longer
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
@@ -71,7 +73,7 @@ def shown(value: object) -> str:
     if isinstance(value, dict):
         return "a table"
     if isinstance(value, list | tuple):
-        flat = len(value) <= _LONGEST_ARRAY and all(type(one) is int for one in value)
+        flat = len(value) <= _LONGEST_ARRAY and all(type(one) in (int, float) for one in value)
         return str(list(value))[:_LONGEST_TEXT] if flat else f"an array of {len(value)}"
     return str(value)[:_LONGEST_TEXT]
 
@@ -85,8 +87,11 @@ def _sentence(error: ErrorDetails, model: type[BaseModel]) -> str:
         place = f" in {path_of(location[:-1])}" if location[:-1] else ""
         return f"unknown key {wrong!r}{place}{close} Possible are {', '.join(keys)}"
     if kind == "union_tag_invalid":
-        place = f"{path_of(location)}.kind is {shown(error['ctx']['tag'])}"
-        return f"{place}, expected {_one_of(KINDS)}"
+        given = error["input"]
+        wrong = given["kind"] if isinstance(given, dict) else error["ctx"]["tag"]
+        close = nearest(str(wrong), KINDS)
+        possible = f"{close} Possible are" if close else ", expected"
+        return f"{path_of(location)}.kind is {shown(wrong)}{possible} {_one_of(KINDS)}"
     if kind == "missing":
         return f"{path_of(location)} is missing, expected {accepted(model, location)}"
     if kind in ("value_error", "assertion_error"):
@@ -161,6 +166,9 @@ def _keys(model: type[BaseModel]) -> list[str]:
 
 
 def _words(annotation: Any, limits: Sequence[Any]) -> str:
+    for one in limits:
+        if isinstance(one, Expected):
+            return one.words
     bare = _bare(annotation)
     if get_origin(bare) is Literal:
         return _one_of(get_args(bare))

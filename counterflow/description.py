@@ -21,6 +21,7 @@ from counterflow.layers import (
     WEIGHTED,
     Convolution,
     Dense,
+    Expected,
     Flatten,
     FormatField,
     FormatOverrides,
@@ -31,7 +32,7 @@ from counterflow.layers import (
     WeightedUnit,
     chained,
     integers,
-    unlike,
+    named,
 )
 from counterflow.scaling import scale_to_batch_one, snap
 
@@ -260,12 +261,15 @@ class Fold(Frozen):
         return self
 
 
+INPUTS = Expected(f"an integer from 1 to {MAX_WIDTH} or [height, width, channels]")
+
+
 def _inputs(value: object) -> int | tuple[int, ...]:
     if type(value) is int and 1 <= value <= MAX_WIDTH:
         return value
     found = integers(value, 3, 1, MAX_WIDTH)
     if found is None:
-        raise unlike(f"an integer from 1 to {MAX_WIDTH} or [height, width, channels]")
+        raise INPUTS.error()
     return found
 
 
@@ -277,7 +281,7 @@ class Description(Frozen):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=40)
     dataset: str = "digits"
-    inputs: Annotated[int | tuple[int, int, int], BeforeValidator(_inputs)]
+    inputs: Annotated[int | tuple[int, int, int], BeforeValidator(_inputs), INPUTS]
     layers: tuple[Layer, ...] = Field(min_length=1, strict=False)
     formats: Formats = Formats()
     rounding: Roundings = Roundings()
@@ -289,8 +293,8 @@ class Description(Frozen):
         last = self.layers[-1]
         if not isinstance(last, Dense):
             raise ValueError(
-                f"the last layer is a {last.kind} layer, but the softmax behind it needs the "
-                "scores of a dense layer"
+                f"the last layer is {named(last)}, but the softmax behind it needs the scores of "
+                "a dense layer"
             )
         for index, layer in enumerate(self.layers[:-1]):
             signed = self.activation_format(index).signed

@@ -45,25 +45,35 @@ def integers(value: object, count: int, least: int, most: int) -> tuple[int, ...
     return given if fits else None
 
 
-def unlike(expected: str) -> PydanticCustomError:
-    """The error of a value that is not what is expected, in words; `complaints` says the rest."""
-    return PydanticCustomError("unlike", "expected {expected}", {"expected": expected})
+@dataclass(frozen=True)
+class Expected:
+    """What may stand in a field, in words, where its type does not say it."""
+
+    words: str
+
+    def error(self) -> PydanticCustomError:
+        """That of another value; `counterflow.complaints` makes a sentence of it."""
+        return PydanticCustomError("unlike", "expected {expected}", {"expected": self.words})
 
 
-def _pair(least: int) -> Any:
+SIZE = Expected(f"an integer from 1 to {MAX_KERNEL} or [vertical, horizontal]")
+MARGIN = Expected(f"an integer from 0 to {MAX_KERNEL} or [vertical, horizontal]")
+
+
+def _pair(least: int, expected: Expected) -> Any:
     """One number stands for both directions; TOML has arrays for pairs."""
 
     def read(value: object) -> tuple[int, ...]:
         found = integers([value, value] if type(value) is int else value, 2, least, MAX_KERNEL)
         if found is None:
-            raise unlike(f"an integer from {least} to {MAX_KERNEL} or [vertical, horizontal]")
+            raise expected.error()
         return found
 
     return BeforeValidator(read)
 
 
-Kernel = Annotated[tuple[int, int], _pair(1)]
-Padding = Annotated[tuple[int, int], _pair(0)]
+Kernel = Annotated[tuple[int, int], _pair(1, SIZE), SIZE]
+Padding = Annotated[tuple[int, int], _pair(0, MARGIN), MARGIN]
 
 
 class FormatOverrides(Frozen):
@@ -138,6 +148,11 @@ Layer = Annotated[
 ]
 
 
+def named(layer: Layer) -> str:
+    """Its kind, with an article."""
+    return f"{'an' if layer.kind[0] in 'aeiou' else 'a'} {layer.kind} layer"
+
+
 @dataclass(frozen=True)
 class WeightedUnit:
     """A unit with weights: that of layer number `layer`.
@@ -205,7 +220,7 @@ def chained(image: Shape, layers: Sequence[Layer]) -> tuple[Unit, ...]:
                     f"{MAX_ELEMENTS:,} are possible"
                 )
         except ValueError as error:
-            raise ValueError(f"layers[{index}], a {layer.kind} layer: {error}") from None
+            raise ValueError(f"layers[{index}], {named(layer)}: {error}") from None
     return tuple(units)
 
 

@@ -1,0 +1,292 @@
+"""Layers in a chain: what units they become, what is said where they cannot, and their TOML."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from counterflow.complaints import complaint
+from counterflow.description import Convolution, Dense, Description, Flatten, Pool
+from counterflow.files import parse, to_toml
+from counterflow.geometry import Geometry
+from counterflow.layers import PoolUnit, Unit, WeightedUnit
+from counterflow.planner import plan
+from sim.shapes import network, random_network
+
+CONV: dict[str, Any] = {"kind": "convolution", "outputs": 4, "kernel": 3}
+LAST: dict[str, Any] = {"outputs": 3, "activation": "none"}
+SIGNED = {"activation": "none", "formats": {"activation": "s8.4"}}
+MAX, MEAN = {"kind": "max-pool"}, {"kind": "average-pool"}
+
+
+def units(image: Any, *layers: dict[str, Any]) -> tuple[Unit, ...]:
+    return network(image, list(layers)).units
+
+
+# ---- units -------------------------------------------------------------------------------------
+
+
+def test_layers_become_units_of_the_shapes_that_reach_them() -> None:
+    found = units(
+        (9, 10, 2),
+        {**CONV, "kernel": [2, 3], "stride": [1, 2], "padding": [0, 1]},
+        {**MAX, "kernel": [4, 5]},
+        {"kind": "flatten"},
+        {"outputs": 6},
+    )
+    first = Geometry((9, 10, 2), 4, (2, 3), (1, 2), (0, 1))
+    assert first.result == (8, 5, 4)
+    assert found == (
+        WeightedUnit("conv0", 0, first, masks=False),
+        PoolUnit("pool1", 1, (8, 5, 4), (4, 5), average=False, below=0, masks=True),
+        WeightedUnit("dense3", 3, Geometry.dense(8, 6), masks=True),
+        WeightedUnit("dense4", 4, Geometry.dense(6, 3), masks=True),
+    )
+
+
+def test_flattening_may_be_left_out() -> None:
+    flat = {"kind": "flatten"}
+    shapes = [[u.geometry for u in network((4, 4, 1), layers).weighted] for layers in ([], [flat])]
+    assert shapes[0] == shapes[1]
+
+
+@pytest.mark.parametrize(
+    ("between", "pool_masks", "next_masks"),
+    [
+        ([CONV], [], True),
+        ([{**CONV, **SIGNED}], [], False),
+        ([CONV, MAX], [True], True),
+        ([{**CONV, **SIGNED}, MAX], [False], False),
+        ([CONV, MEAN], [True], False),
+        ([CONV, MEAN, MAX], [True, False], False),
+        ([CONV, MAX, MEAN], [True, True], False),
+        ([CONV, {"kind": "flatten"}], [], True),
+    ],
+)
+def test_the_derivative_of_a_relu_is_applied_once(
+    between: list[dict[str, Any]], pool_masks: list[bool], next_masks: bool
+) -> None:
+    """By the next unit with weights; by an average, behind which nobody could any more."""
+    found = units((14, 14, 1), *between)
+    assert [unit.masks for unit in found if isinstance(unit, PoolUnit)] == pool_masks
+    assert found[-1].masks == next_masks
+
+
+def test_one_number_stands_for_both_directions() -> None:
+    one = network((9, 9, 1), [{**CONV, "stride": 2, "padding": 1}, {**MAX, "kernel": 5}])
+    pairs = {"kernel": [3, 3], "stride": [2, 2], "padding": [1, 1]}
+    two = network((9, 9, 1), [{**CONV, **pairs}, {**MAX, "kernel": [5, 5]}])
+    assert one == two
+    assert one.hash() == two.hash()
+
+
+def test_parameters_are_weights_and_biases_of_every_output() -> None:
+    description = network((6, 6, 2), [CONV, MAX])
+    assert description.parameters == 4 * (3 * 3 * 2 + 1) + 3 * (2 * 2 * 4 + 1)
+    assert description.widths == (72, 64, 3)
+    assert description.elements == 72
+
+
+# ---- TOML --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_toml_and_python_mean_the_same_network(seed: int) -> None:
+    description = random_network(seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again = parse(to_toml(description))
+        assert again == description
+        assert again.hash() == description.hash()
+        assert again.units == description.units
+
+
+def test_python_values_and_plain_fields_mean_the_same() -> None:
+    values = (
+        Convolution(outputs=4, kernel=(3, 3)),
+        Pool(kind="max-pool"),
+        Flatten(kind="flatten"),
+        Dense(outputs=3, activation="none"),
+    )
+    description = Description(name="net", dataset="synthetic", inputs=(6, 6, 2), layers=values)
+    assert description == network((6, 6, 2), [CONV, MAX, {"kind": "flatten"}])
+
+
+# ---- what cannot be ----------------------------------------------------------------------------
+
+IMAGE = [8, 8, 2]
+SIZE = "an integer from 1 to 64 or [vertical, horizontal]"
+KINDS = "'dense', 'convolution', 'max-pool', 'average-pool' or 'flatten'"
+WHOLE = "expected an integer from 1 to 4096 or [height, width, channels]"
+VECTOR = "needs an image; give inputs = [height, width, channels] and put it before any dense or"
+WRONG: list[tuple[Any, list[Any], str]] = [
+    # a kernel and its image
+    (
+        IMAGE,
+        [{**CONV, "kernel": 9}],
+        "layers[0], a convolution layer: its kernel has a height of 9",
+    ),
+    (
+        IMAGE,
+        [{**CONV, "kernel": [3, 9]}],
+        "a width of 9, but the padded image only 8; use a smaller",
+    ),
+    (
+        IMAGE,
+        [CONV, {**CONV, "kernel": 7}],
+        "layers[1], a convolution layer: its kernel has a height",
+    ),
+    (IMAGE, [{**CONV, "stride": [1, 4]}], "its stride of 4 is larger than its kernel's width of 3"),
+    (
+        IMAGE,
+        [{**CONV, "padding": 3}],
+        "its padding of 3 is not smaller than its kernel's height of 3",
+    ),
+    ([64, 64, 1], [{**CONV, "kernel": 1, "outputs": 32}], "64x64x32 has 131,072 elements; at most"),
+    # a chain
+    (
+        128,
+        [CONV],
+        "layers[0], a convolution layer: it gets a vector of 128 elements, but a kernel of",
+    ),
+    (IMAGE, [{"outputs": 5}, CONV], f"a vector of 5 elements, but a kernel of 3x3 {VECTOR}"),
+    (IMAGE, [{"kind": "flatten"}, CONV], f"a vector of 128 elements, but a kernel of 3x3 {VECTOR}"),
+    (
+        IMAGE,
+        [CONV, {**MAX, "kernel": [2, 4]}],
+        "layers[1], a max-pool layer: it gets images of 6x6x4",
+    ),
+    (IMAGE, [CONV, {**MAX, "kernel": 4}], "height of 6 is not a multiple of its kernel's 4"),
+    (IMAGE, [CONV, {**MAX, "kernel": 1}], "its kernel of 1x1 does nothing; leave the layer out"),
+    (IMAGE, [CONV, {**MEAN, "kernel": 3}], "layers[1], an average-pool layer: the mean of 3x3 = 9"),
+    (IMAGE, [CONV, {**MEAN, "kernel": 3}], "averages are taken over 2, 4, 8, ... elements"),
+    (
+        IMAGE,
+        [MAX, CONV],
+        "layers[0], a max-pool layer: pooling before the first layer with weights",
+    ),
+    (IMAGE, [{**CONV, "activation": "none"}], "layers[0] has activation 'none', but its format of"),
+    (
+        IMAGE,
+        [{**CONV, "activation": "none"}],
+        "u8.4, holds no negative numbers; give it 'relu' or a",
+    ),
+    # keys and values
+    (IMAGE, [{**CONV, "kernel": 0}], f"layers[0].kernel is 0, expected {SIZE}"),
+    (IMAGE, [{**CONV, "stride": 65}], f"layers[0].stride is 65, expected {SIZE}"),
+    (
+        IMAGE,
+        [{**CONV, "padding": -1}],
+        "layers[0].padding is -1, expected an integer from 0 to 64 or",
+    ),
+    (IMAGE, [{**CONV, "kernel": [3]}], f"layers[0].kernel is [3], expected {SIZE}"),
+    (IMAGE, [{**CONV, "kernel": [3, 0]}], f"layers[0].kernel is [3, 0], expected {SIZE}"),
+    (IMAGE, [{**CONV, "kernel": 3.0}], f"layers[0].kernel is 3.0, expected {SIZE}"),
+    (IMAGE, [{**CONV, "kernel": True}], f"layers[0].kernel is true, expected {SIZE}"),
+    (IMAGE, [{**CONV, "kernel": "3"}], f"layers[0].kernel is the text '3', expected {SIZE}"),
+    (IMAGE, [CONV, {**MAX, "kernel": 0}], f"layers[1].kernel is 0, expected {SIZE}"),
+    (
+        IMAGE,
+        [{"kind": "convolution", "outputs": 4}],
+        f"layers[0].kernel is missing, expected {SIZE}",
+    ),
+    (
+        I,
+        [{"kind": "convolution", "kernel": 3}],
+        "layers[0].outputs is missing, expected an integer",
+    ),
+    (IMAGE, [{**CONV, "kernal": 3}], "unknown key 'kernal' in layers[0]; did you mean 'kernel'?"),
+    (IMAGE, [CONV, {**MAX, "outputs": 4}], "unknown key 'outputs' in layers[1]; Possible are kind"),
+    (
+        IMAGE,
+        [{**CONV, "activation": "elu"}],
+        "layers[0].activation is the text 'elu', expected 'relu'",
+    ),
+    (IMAGE, [{**CONV, "formats": {"error": "x"}}], "layers[0].formats.error: 'x' is not a number"),
+    (
+        I,
+        [{**CONV, "kind": "conv"}],
+        "layers[0].kind is the text 'conv'; did you mean 'convolution'",
+    ),
+    (IMAGE, [{**CONV, "kind": "maxpool"}], f"did you mean 'max-pool'? Possible are {KINDS}"),
+    (IMAGE, [{**CONV, "kind": "relu"}], f"layers[0].kind is the text 'relu', expected {KINDS}"),
+    (IMAGE, [{**CONV, "kind": 3}], f"layers[0].kind is 3, expected {KINDS}"),
+    # inputs
+    ([8, 8], [CONV], f"inputs is [8, 8], {WHOLE}"),
+    ([8, 8, 0], [CONV], f"inputs is [8, 8, 0], {WHOLE}"),
+    ([8, 8, 2.0], [CONV], f"inputs is [8, 8, 2.0], {WHOLE}"),
+    ([8] * 9, [CONV], f"inputs is an array of 9, {WHOLE}"),
+    ("8x8", [CONV], f"inputs is the text '8x8', {WHOLE}"),
+    ([64, 65, 1], [CONV], "inputs name 4160 elements a sample; at most 4096 are possible"),
+]
+
+
+def said_about(fields: dict[str, Any]) -> str:
+    with pytest.raises(ValidationError) as caught:
+        Description.model_validate({"name": "net", **fields})
+    said = complaint(caught.value, Description)
+    assert "\n" not in said
+    assert "pydantic" not in said
+    return said
+
+
+@pytest.mark.parametrize(("inputs", "layers", "words"), WRONG, ids=[w[2][-40:] for w in WRONG])
+def test_message(inputs: Any, layers: list[Any], words: str) -> None:
+    assert words in said_about({"inputs": inputs, "layers": [*layers, LAST]})
+
+
+@pytest.mark.parametrize(
+    ("last", "named"),
+    [
+        (CONV, "a convolution layer"),
+        (MEAN, "an average-pool layer"),
+        ({"kind": "flatten"}, "flatten"),
+    ],
+)
+def test_message_of_a_last_layer_without_scores(last: dict[str, Any], named: str) -> None:
+    said = said_about({"inputs": IMAGE, "layers": [CONV, last]})
+    assert "the last layer is " in said
+    assert named in said
+    assert "needs the scores of a dense layer" in said
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        (
+            {"scheme": "fill-and-drain", "batch": 6, "accumulate": 4},
+            "recipe: accumulate 4 does not divide batch 6, so that updates would be pending",
+        ),
+        ({"accumulate": 257}, "recipe.accumulate is 257, expected an integer from 1 to 256"),
+        (
+            {"scheme": "sequential", "sequential_after": 5},
+            "recipe: sequential_after 5 needs scheme 'pipelined', which it ends, not 'sequential'",
+        ),
+        (
+            {"sequential_after": 0},
+            "recipe.sequential_after is 0, expected an integer of at least 1",
+        ),
+    ],
+)
+def test_message_of_a_recipe(recipe: dict[str, Any], words: str) -> None:
+    assert words in said_about({"inputs": 6, "layers": [LAST], "recipe": recipe})
+
+
+@pytest.mark.parametrize(
+    ("lanes", "words"),
+    [
+        ([{"outputs": 1, "inputs": 1}], "fold.lanes has 1 entries for 2 layers with weights"),
+        ([{"outputs": 1, "inputs": 7}], "has only 4 outputs and 6 taps in a row of its kernel"),
+        ([{"outputs": 4, "inputs": 6}], "makes 4 outputs every 3 cycles, but its output stream"),
+    ],
+)
+def test_message_of_a_fold(lanes: list[dict[str, int]], words: str) -> None:
+    """A pooling layer takes no lanes."""
+    if "entries" not in words:
+        lanes = [*lanes, {"outputs": 1, "inputs": 1}]
+    with pytest.raises(ValueError, match=re.escape(words)):
+        plan(network((8, 8, 2), [CONV, MAX], fold={"lanes": lanes}))
