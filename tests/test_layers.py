@@ -195,7 +195,7 @@ WRONG: list[tuple[Any, list[Any], str]] = [
         f"layers[0].kernel is missing, expected {SIZE}",
     ),
     (
-        I,
+        IMAGE,
         [{"kind": "convolution", "kernel": 3}],
         "layers[0].outputs is missing, expected an integer",
     ),
@@ -208,7 +208,7 @@ WRONG: list[tuple[Any, list[Any], str]] = [
     ),
     (IMAGE, [{**CONV, "formats": {"error": "x"}}], "layers[0].formats.error: 'x' is not a number"),
     (
-        I,
+        IMAGE,
         [{**CONV, "kind": "conv"}],
         "layers[0].kind is the text 'conv'; did you mean 'convolution'",
     ),

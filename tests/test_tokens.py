@@ -25,9 +25,22 @@ def recipes() -> st.SearchStrategy[Recipe]:
     )
 
 
+def accumulating() -> st.SearchStrategy[Recipe]:
+    """Of all schemes, with updates by several samples."""
+
+    def some(scheme: str, accumulate: int, groups: int) -> Recipe:
+        batch = accumulate * groups if scheme == "fill-and-drain" else 1
+        fields = {"scheme": scheme, "accumulate": accumulate, "batch": batch}
+        return Recipe.model_validate(fields)
+
+    schemes = st.sampled_from(["pipelined", "sequential", "fill-and-drain"])
+    return st.builds(some, schemes, st.integers(1, 6), st.integers(1, 4))
+
+
 def letters(tokens: list[Token]) -> str:
-    """A digit for each training sample, a dot for each bubble."""
-    return "".join(str(t.sample) if t.kind is Kind.TRAIN else "." for t in tokens)
+    """A digit for each training sample, "-" behind one that waits, a dot for each bubble."""
+    ends = {Kind.TRAIN: "", Kind.ACCUMULATE: "-"}
+    return "".join(f"{t.sample}{ends[t.kind]}" if t.kind.learns else "." for t in tokens)
 
 
 def test_kinds_have_the_codes_of_the_streams() -> None:
@@ -45,6 +58,10 @@ def test_kinds_have_the_codes_of_the_streams() -> None:
         (batches_of(2), "31...40...2..."),
         (batches_of(5), "31402..."),
         (batches_of(9), "31402..."),
+        (Recipe(accumulate=2), "3-14-02..."),
+        (Recipe(accumulate=9), "3-1-4-0-2..."),
+        (Recipe(scheme="sequential", accumulate=2), "3-...1...4-...0...2..."),
+        (Recipe(scheme="fill-and-drain", batch=4, accumulate=2), "3-14-0...2..."),
     ],
 )
 def test_each_scheme_puts_its_bubbles_where_it_must(recipe: Recipe, expected: str) -> None:
@@ -74,7 +91,11 @@ def test_slot_counts_are_those_of_the_papers(count: int, delay: int, batch: int)
 
 
 @settings(derandomize=True, deadline=None)
-@given(recipe=recipes(), order=st.permutations(range(20)), delay=st.integers(1, 12))
+@given(
+    recipe=st.one_of(recipes(), accumulating()),
+    order=st.permutations(range(20)),
+    delay=st.integers(1, 12),
+)
 def test_every_sample_is_trained_once_in_order_and_the_chain_ends_empty(
     recipe: Recipe, order: list[int], delay: int
 ) -> None:
@@ -101,6 +122,35 @@ def test_updates_in_flight_are_those_that_a_sequence_of_tokens_makes(
     assert max(counted) == updates_in_flight(recipe, delay)
     if recipe is SEQUENTIAL:
         assert max(counted) == 0
+
+
+@settings(derandomize=True, deadline=None)
+@given(recipe=accumulating(), count=st.integers(1, 40))
+def test_an_update_is_made_by_as_many_samples_as_accumulate_and_none_is_left_over(
+    recipe: Recipe, count: int
+) -> None:
+    kinds = [token.kind for token in epoch(recipe, range(count), 3) if token.kind.learns]
+    updates = [number for number, kind in enumerate(kinds, 1) if kind is Kind.TRAIN]
+    expected = [*range(recipe.accumulate, count, recipe.accumulate), count]
+    assert updates == expected
+
+
+@settings(derandomize=True, deadline=None)
+@given(recipe=accumulating(), delay=st.integers(1, 30))
+def test_updates_in_flight_are_as_many_times_fewer_as_samples_accumulate(
+    recipe: Recipe, delay: int
+) -> None:
+    """Between the fewest and the most that any token has ahead of it, nearest to their mean."""
+    kinds = [token.kind for token in epoch(recipe, range(240), delay)]
+    ahead = [
+        sum(kind is Kind.TRAIN for kind in kinds[slot - delay : slot])
+        for slot, kind in enumerate(kinds)
+        if kind.learns and slot >= delay
+    ]
+    found = updates_in_flight(recipe, delay)
+    assert min(ahead) <= found <= max(ahead)
+    if recipe.scheme == "pipelined":
+        assert abs(found - delay / recipe.accumulate) <= 0.5
 
 
 def test_bubbles_are_as_few_as_an_empty_chain_needs() -> None:

@@ -206,7 +206,15 @@ def test_codes_are_those_of_quantise(text: str) -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 7, 12])
 @pytest.mark.parametrize(
-    "recipe", [{}, {"scheme": "sequential"}, {"scheme": "fill-and-drain", "batch": 4}]
+    "recipe",
+    [
+        {},
+        {"scheme": "sequential"},
+        {"scheme": "fill-and-drain", "batch": 4},
+        {"accumulate": 3},
+        {"scheme": "sequential", "accumulate": 5},
+        {"scheme": "fill-and-drain", "batch": 4, "accumulate": 2},
+    ],
 )
 def test_token_arrays_are_the_tokens_of_an_epoch(recipe: dict[str, Any], count: int) -> None:
     description = network(**recipe)
