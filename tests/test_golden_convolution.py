@@ -18,7 +18,7 @@ from counterflow.tiling import Tiling
 from golden.convolution import Convolution, Settings, UnitState
 from golden.generator import step
 from golden.narrow import Integers
-from sim.shapes import network, tilings
+from sim.shapes import ODD, network, tilings
 
 TILINGS = tilings(100)
 every = pytest.mark.parametrize("index", range(len(TILINGS)), ids=lambda i: str(TILINGS[i])[7:99])
@@ -176,6 +176,26 @@ def test_backward_sums_all_windows_that_an_element_is_in(index: int) -> None:
     assert unit.saturations == len(hits)
 
 
+def test_windows_that_overlap_and_are_not_summed_are_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Only the layers whose windows do not overlap pass."""
+
+    def overwritten(shape: Geometry, cut: Integers) -> Integers:
+        image = np.zeros(shape.inputs + 1, np.int64)
+        image[shape.covered] = cut
+        return image[:-1]
+
+    monkeypatch.setattr(Geometry, "scattered", overwritten)
+    for index, tiling in enumerate(TILINGS[: 4 * len(ODD)]):
+        covered = tiling.geometry.covered[tiling.geometry.covered >= 0]
+        if len(np.unique(covered)) == len(covered):
+            test_backward_sums_all_windows_that_an_element_is_in(index)
+        else:
+            with pytest.raises(AssertionError):
+                test_backward_sums_all_windows_that_an_element_is_in(index)
+
+
 def gradients(shape: Geometry, x: Integers, dy: Integers) -> dict[tuple[int, int], int]:
     """Of each weight (output, tap), and of each bias (output, -1) with an input of one."""
     found = dict.fromkeys(((o, k) for o in range(shape.outputs) for k in range(-1, shape.taps)), 0)
@@ -197,11 +217,12 @@ def test_an_update_moves_every_weight_by_the_sum_over_all_positions(
     """From the equations in `counterflow.arithmetic`; one draw and one count for each tile."""
     tiling = TILINGS[index]
     unit = unit_of(tiling, index, round_update=update)
-    numbers, before, shape = unit.stage.arithmetic, unit.state.copy(), tiling.geometry
-    x, dy = some(numbers.x, shape.inputs, index), some(numbers.dy, shape.elements, index + 1)
-    if index % 2:
-        dy //= 8
-    unit.learn(dy, x)
+    numbers, shape = unit.stage.arithmetic, tiling.geometry
+    for seed in (index, index + 50):  # the second update sees nothing of the first one's gradient
+        before, unit.saturations = unit.state.copy(), 0
+        x, dy = some(numbers.x, shape.inputs, seed), some(numbers.dy, shape.elements, seed + 1)
+        unit.learn(dy // 8 if index % 2 else dy, x)
+    dy = dy // 8 if index % 2 else dy
     states, hits = [before.generator], set()
     for _ in range(tiling.tiles):
         states.append(step(states[-1]))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from counterflow import schedule
 from counterflow.description import Description
 from counterflow.files import load
 from counterflow.latency import FREE, INTAKE, QUEUE
@@ -161,14 +162,22 @@ def test_delays_are_positive_and_grow_towards_the_input(run: Run) -> None:
 
 
 def test_gradients_pass_their_borders_when_the_schedule_says(run: Run) -> None:
-    schedule = run.schedule
-    units: list[Stage | PoolStage] = [*schedule.stages[1:], *schedule.pools]
+    found = run.schedule
+    units: list[Stage | PoolStage] = [*found.stages[1:], *found.pools]
     for unit in units:
         times = unit.gradient_times
         assert times is not None
         for token in range(TOKENS):
             expected = run.gradients[unit.name][token]
-            assert times.of(token, schedule.interval).tolist() == expected.tolist(), token
+            assert times.of(token, found.interval).tolist() == expected.tolist(), token
+
+
+def test_a_queue_behind_the_token_before_is_missed_where_it_is_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(schedule, "steady", lambda times, interval: times)
+    with pytest.raises(AssertionError):
+        test_gradients_pass_their_borders_when_the_schedule_says(Run(load("lenet5"), None))
 
 
 # ---- depths ------------------------------------------------------------------------------------
@@ -201,9 +210,9 @@ def test_errors_hold_every_word_until_its_row_is_over_and_no_more(run: Run) -> N
 
 
 def test_rows_of_gradient_have_room_from_their_last_places_on(run: Run) -> None:
-    schedule = run.schedule
-    assert schedule.stages[0].depths.gradients == 0
-    for stage in schedule.stages[1:]:
+    found = run.schedule
+    assert found.stages[0].depths.gradients == 0
+    for stage in found.stages[1:]:
         geometry = stage.tiling.geometry
         line = geometry.places[1] * stage.tiling.position_cycles
         ends = freed(stage, stage.back)[:: stage.tiling.row_words] - FREE + 1
@@ -212,18 +221,20 @@ def test_rows_of_gradient_have_room_from_their_last_places_on(run: Run) -> None:
         assert stage.depths.gradients == most_at_once(ends - line + run.slots, left)
 
 
-def test_pools_have_room_for_every_token_and_every_gradient(run: Run) -> None:
-    schedule = run.schedule
-    for pool in schedule.pools:
+def test_pools_have_room_for_every_token_and_every_gradient_and_no_more(run: Run) -> None:
+    """Gradients have room for whole rows of windows."""
+    found = run.schedule
+    for pool in found.pools:
         inputs, gradients = run.pool_inputs[pool.name], run.gradients[pool.name]
-        assert most_at_once(inputs[:, 0], gradients[:, -1] + 1) <= pool.pooling.tokens
+        assert most_at_once(inputs[:, 0], gradients[:, -1] + 1) == pool.pooling.tokens
         come = run.gradients[f"{pool.name} in"]
         go = gradients[:, pool.pooling.last_of] - STEP + 1
-        assert most_at_once(come, go) <= pool.pooling.gradient_words
+        rows = -(-most_at_once(come, go) // pool.pooling.row_words)
+        assert rows == pool.pooling.gradient_rows
 
 
 def test_labels_wait_for_their_logits(run: Run) -> None:
-    schedule = run.schedule
-    done = schedule.loss.start + int(schedule.loss.output_offsets[-1]) + 1
-    admitted = schedule.intake_start + run.slots
-    assert most_at_once(admitted, done + run.slots) <= schedule.label_tokens
+    found = run.schedule
+    done = found.loss.start + int(found.loss.output_offsets[-1]) + 1
+    admitted = found.intake_start + run.slots
+    assert most_at_once(admitted, done + run.slots) <= found.label_tokens
