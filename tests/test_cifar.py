@@ -231,14 +231,13 @@ def test_archive_of_other_arrays(archive: Path, arrays: Arrays) -> None:
         data.load("cifar10", archive.parent)
 
 
-@pytest.mark.parametrize("bits", [0x01, 0x80, 0xFF])
-def test_no_damage_to_the_archive_goes_unseen(bits: int, archive: Path, arrays: Arrays) -> None:
-    """Every byte of it, one at a time: the arrays are the same, or DataError says what is wrong."""
+def test_no_damage_to_the_archive_goes_unseen(archive: Path, arrays: Arrays) -> None:
+    """A bit of every byte, one at a time: the arrays are the same, or DataError is raised."""
     whole = archive.read_bytes()
     refused = 0
     for at in range(len(whole)):
         damaged = bytearray(whole)
-        damaged[at] ^= bits
+        damaged[at] ^= 1 << at % 8
         archive.write_bytes(damaged)
         try:
             found = data.load("cifar10", archive.parent)
