@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from counterflow.commands.compare import compare
+from counterflow.commands.data import data
 from counterflow.commands.demo import demo
 from counterflow.commands.networks import networks
 from counterflow.commands.options import ARGUMENTS
@@ -68,11 +69,12 @@ def main() -> None:
         counterflow simulate digits             train the hardware, compared in every cycle
         counterflow verilog digits -o out       the hardware
 
-    The exit status is 0 for success, 1 for hardware that differs from the model, 2 for bad input.
+    The exit status is 0 for success, 1 for hardware that differs from the model or data from what
+    was published, 2 for bad input.
     """
 
 
-for _command in (networks, plan, train, verilog, simulate, compare, demo):
+for _command in (networks, data, plan, train, verilog, simulate, compare, demo):
     main.add_command(_command)
 
 if __name__ == "__main__":

@@ -45,10 +45,11 @@ class Display:
             self.show("Files: " + ", ".join(str(file) for file in files))
 
     @contextmanager
-    def progress(self, label: str) -> Iterator[OnProgress]:
+    def progress(self, label: str, *, in_bytes: bool = False) -> Iterator[OnProgress]:
         """A bar with the time left, moved by calling what this yields with (done, total)."""
         from rich.progress import (
             BarColumn,
+            DownloadColumn,
             MofNCompleteColumn,
             Progress,
             TextColumn,
@@ -59,7 +60,7 @@ class Display:
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
-            MofNCompleteColumn(),
+            DownloadColumn() if in_bytes else MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
