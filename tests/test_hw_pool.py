@@ -15,6 +15,7 @@ from amaranth.hdl import Module, Mux, Value
 from counterflow.formats import Format, Rounding
 from counterflow.pooling import Pooling
 from golden.pool import Pool as Golden
+from hw.gradient_rows import GradientRows
 from hw.modules import convert
 from hw.pool import Pool
 from hw.raster import Raster
@@ -374,21 +375,20 @@ class ShortLine(Pool):
         return super()._line(words - 1 if words == self.pooling.row_words else words)
 
 
+class SkippedWord(GradientRows):
+    """A word of the circle is never read."""
+
+    def _address(self, m: Module, raster: Raster) -> Value:
+        address = super()._address(m, raster)
+        return Mux(address == 1, 2, address)
+
+
 class WrongRow(Pool):
-    """The second row of a window starts a word late in the row of gradients."""
+    """Some windows get their neighbour's gradient."""
 
-    def _address(self, m: Module, raster: Raster, step: Value) -> Value:
-        address = super()._address(m, raster, step)
-        return Mux(raster.last_row & raster.first_column & (address == 1), 2, address)
-
-
-class EarlyGradient(Pool):
-    """A word of gradient is given up after its window's first row."""
-
-    def _fill(self, m: Module, *others: Any) -> None:
-        super()._fill(m, *others)
-        gradients, raster, _, step, _ = others
-        m.d.comb += gradients.read_address.eq(step & raster.last_row)
+    def __init__(self, *, pooling: Pooling) -> None:
+        super().__init__(pooling=pooling)
+        self.rows.__class__ = SkippedWord
 
 
 FAULTS = (
@@ -397,7 +397,6 @@ FAULTS = (
     (ShortLine, pooling()),
     (ShortLine, pooling(average=True)),
     (WrongRow, pooling()),
-    (EarlyGradient, pooling()),
 )
 
 
