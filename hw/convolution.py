@@ -14,7 +14,9 @@ comments count from a tile's issue; `counterflow.timing` predicts them.
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from typing import Any
+
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
@@ -101,12 +103,11 @@ class Convolution(wiring.Component):
     def _tokens(self, m: Module) -> None:
         """Which token comes back in this slot: the kinds of the last D tokens."""
         delay = self.stage.delay
-        kinds = {
-            self.returning: 1,
-            self.learning: self.forward_kind >= Kind.TRAIN,
-            self.moving: self.forward_kind == Kind.TRAIN,
-        }
-        for flag, now in kinds.items():
+        for flag, now in (
+            (self.returning, C(1)),
+            (self.learning, self.forward_kind >= Kind.TRAIN),
+            (self.moving, self.forward_kind == Kind.TRAIN),
+        ):
             past = Signal(delay, name=f"{flag.name}_past")
             m.d.comb += flag.eq(past[-1])
             with m.If(self.walk.finish):
@@ -160,7 +161,7 @@ class Convolution(wiring.Component):
         training = registers.predict & (self.forward_kind >= Kind.TRAIN)
         predict = delayed(m, training, AT_LANES, "predict")
         phase = delayed(m, self.walk.phase, AT_LANES, "phase")
-        lanes = [
+        lanes: list[Any] = [
             place(m, f"lane_{index}", platform, Lane, numbers=numbers, shared=shared)
             for index in range(tiling.lane_count)
         ]
@@ -257,7 +258,9 @@ class Convolution(wiring.Component):
                 m.d.comb += lane.earlier.eq(learning.earlier.word_select(index, bits))
             for index, bias in enumerate(biases):
                 m.d.comb += bias.earlier.eq(learning.bias_earlier.word_select(index, bits))
-            m.d.comb += [lane.fresh.eq(learning.fresh) for lane in [*lanes, *biases]]
+            every: list[Any] = [*lanes, *biases]
+            for any_lane in every:
+                m.d.comb += any_lane.fresh.eq(learning.fresh)
         return [learning.saturated]
 
     def _registers(self, m: Module, clipped: list[Value]) -> None:
@@ -277,8 +280,8 @@ class Convolution(wiring.Component):
             registers.last_row.eq(walk.last_row),
             registers.last_part.eq(walk.last_part),
             walk.hold.eq(registers.hold),
-            registers.weight_data.eq(self.weights.data),
-            registers.bias_data.eq(self.biases.data),
+            registers.weight_data.eq(self.weights.fetched),
+            registers.bias_data.eq(self.biases.fetched),
         ]
         for memory, port in ((self.weights, registers.weights), (self.biases, registers.biases)):
             m.d.comb += [

@@ -6,11 +6,10 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from counterflow.latency import MEMORY, OPERANDS, PRODUCT, UPDATE
+from counterflow.latency import OPERANDS, PRODUCT, UPDATE
 from counterflow.registers import WORD_BITS, UnitRegister
 from counterflow.schedule import Stage
 from hw.bus import Access, BusNode
-from hw.pipeline import delayed
 
 COUNTER_BITS = 48
 
@@ -25,7 +24,7 @@ class UnitRegisters(wiring.Component):
     ``generator_write`` with ``data`` out and ``generator`` in; walk state in (``issue``, ``idle``,
     ``finish``, ``stalled``, ``phase``, ``last_row``, ``last_part``, ``learning``,
     ``forwarding``, ``clipped``); ``hold`` out; ``weights``, ``biases`` memory accesses out, the
-    read words in two cycles later; ``shifted`` out, the word to store.
+    read words in a cycle later; ``shifted`` out, the word to store.
     Cost: one {weight, velocity} register a lane, five counters.
     """
 
@@ -118,10 +117,7 @@ class UnitRegisters(wiring.Component):
         high = self.shifted[numbers.weight.bits : bits].as_signed()
         m.d.comb += [node.value(r.WEIGHT).eq(low), node.value(r.VELOCITY).eq(high)]
         fetched, fetched_bias = Signal(), Signal()
-        m.d.comb += [
-            fetched.eq(delayed(m, self.weights.fetch, MEMORY, "fetched")),
-            fetched_bias.eq(delayed(m, self.biases.fetch, MEMORY, "fetched_bias")),
-        ]
+        m.d.sync += [fetched.eq(self.weights.fetch), fetched_bias.eq(self.biases.fetch)]
         with m.If(node.strobe(r.WEIGHT)):
             m.d.sync += weight.eq(node.data)
         with m.If(node.strobe(r.VELOCITY)):

@@ -30,13 +30,13 @@ class Walk(wiring.Component):
     be reserved; ``line_room``: the rows of input gradient that end with this row of places can be;
     ``hold``: start no slot.
     Out: ``issue`` high in each cycle in which a tile is visited, with ``phase``, ``row``,
-    ``column``, ``tile``; ``kernel_row`` and ``part``, of which the column is made; ``offset`` and
-    ``shift``: the word of the image's row, and the granule in it, at which the tile's taps begin;
-    ``inside``: that row is in the image; where the walk is (``first_row`` ... ``last_down``);
-    ``line_end``: the last tile of a row of the kernel, ``row_begin``, ``row_end`` the first and
-    last cycle of a row of tiles, ``place_down`` the last one of a row of places, ``finish`` that of
-    a slot; ``rows_done``: rows of the image that end with this row of places; ``idle`` between slots;
-    ``stalled``: a slot is due or under way, and waits.
+    ``column``, ``tile``; ``kernel_row`` and ``part``, of which the column is made; ``offset``
+    and ``shift``: the word of the image's row, and the granule in it, at which the tile's taps
+    begin; ``inside``: that row is in the image; where the walk is (``first_row`` ...
+    ``last_down``); ``line_end``: the last tile of a row of the kernel, ``row_begin``,
+    ``row_end`` the first and last cycle of a row of tiles, ``place_down`` the last one of a row
+    of places, ``finish`` that of a slot; ``rows_done``: rows of the image that end with this
+    row of places; ``idle`` between slots; ``stalled``: a slot is due or under way, and waits.
     """
 
     def __init__(self, *, stage: Stage, interval: int) -> None:
