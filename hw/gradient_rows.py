@@ -49,6 +49,7 @@ class GradientRows(wiring.Component):
         free = Signal(range(words + 1), init=words)
         fresh = Signal(range(words + 1))  # written and not yet used
         opens, closes = Signal(), Signal()
+        # The address rests on the next word, even while it is written; only then it is fresh.
         m.d.comb += [
             opens.eq(raster.first_row & raster.first_column),
             closes.eq(raster.last_row & raster.last_column),
