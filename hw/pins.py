@@ -1,0 +1,42 @@
+"""A top with four pins around a component of any number of ports, to place and route it alone."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+
+class Pins(wiring.Component):
+    """Shifts all inputs of a component in bit by bit, and folds all its outputs into one bit.
+
+    Every input bit follows a register and every output bit ends in one, so that nothing is
+    optimised away and the package's pins limit neither size nor clock frequency.
+
+    Parameters: ``inner``, the component.
+    Members: ``i`` in, ``o`` out, one bit each.
+    Cost: a register for each input bit, two for each output bit.
+    """
+
+    def __init__(self, *, inner: wiring.Component) -> None:
+        super().__init__({"i": In(1), "o": Out(1)})
+        self.inner = inner
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.inner = inner = self.inner
+        ports = {wiring.In: [], wiring.Out: []}  # type: ignore[var-annotated]
+        for _, member, value in inner.signature.flatten(inner):
+            ports[member.flow].append(value)
+        inputs, outputs = Cat(ports[wiring.In]), Cat(ports[wiring.Out])
+        # Registers of data need no reset; one would cost every bit a wire from the reset's pin.
+        given = Signal(len(inputs), reset_less=True)
+        taken = Signal(len(outputs), reset_less=True)
+        folded = Signal(len(outputs), reset_less=True)
+        m.d.comb += [inputs.eq(given), self.o.eq(folded[-1])]
+        m.d.sync += [
+            given.eq(Cat(self.i, given)),
+            taken.eq(outputs),
+            folded.eq(taken ^ Cat(0, folded)),
+        ]
+        return m
