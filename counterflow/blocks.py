@@ -1,8 +1,8 @@
 """What memories and multipliers become on an FPGA: the choices of Yosys, in whole blocks.
 
-A memory here has one write port and one read port, without initial values other than zero, and is
-never read where it is written in the same cycle.  The rules are those of `memory_libmap` and
-`mul2dsp` in Yosys 0.70 with its libraries; a test sweeps them against Yosys itself.
+A memory here has one write port, one read port and no initial values other than zero.  The rules
+are those of `memory_libmap` and `mul2dsp` in Yosys 0.70 with its libraries; a test sweeps them
+against Yosys itself.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeVar
 MUX_COST = 0.5  # of a bit to choose between, or of an enable to decode, in Yosys' units
 REGISTER_COST = 1.0  # of a memory's bit as a flip-flop and its share of the multiplexer
 PORT_COST = 2.0  # of a read port, the same for every kind
+BYPASS_COST = 12.0  # of logic that keeps the old word for a read in the cycle of its write
 
 
 class MemoryCells(NamedTuple):
@@ -51,7 +52,8 @@ class Ram:
     ``bits`` is the depth at width 1; ``widths`` rise by doubling (a parity bit joins each byte), so
     that width number k has ``bits`` >> k words.  ``least`` is the narrowest width number of the
     write port, ``byte`` the bits that share a write enable.  ``scaled`` is the part of ``cost``
-    that only the bits in use cost.
+    that only the bits in use cost, ``size`` counts the cell in smallest blocks.  ``keeps``: a word
+    that is read while it is written comes out as it was.
     """
 
     kind: str
@@ -63,23 +65,28 @@ class Ram:
     least: int = 0
     scaled: int = 0
     size: int = 1
+    keeps: bool = False
 
 
-def _halves(kind: str, bits: int, widths: tuple[int, ...], **rest: int) -> Ram:
-    return Ram(kind, bits, widths, clocked=True, byte=9, **rest)
+PARITY = (1, 2, 4, 9, 18)
+
+
+def _block(bits: int, widths: tuple[int, ...], cost: int, least: int = 0, size: int = 1) -> Ram:
+    """A block RAM with a parity bit a byte."""
+    keeps = cost > 128  # xc7
+    return Ram("blocks", bits, widths, cost, True, byte=9, least=least, size=size, keeps=keeps)
 
 
 def _lut_ram(words: int, width: int, cost: int, scaled: int = 0) -> Ram:
     """A LUT RAM of one shape, whose write enable is of the whole word."""
-    return Ram("lut_rams", words, (width,), cost, clocked=False, scaled=scaled)
+    return Ram("lut_rams", words, (width,), cost, clocked=False, scaled=scaled, keeps=True)
 
 
-PARITY = (1, 2, 4, 9, 18)
 RAMS: Mapping[str, tuple[Ram, ...]] = {
     "ecp5": (
         _lut_ram(16, 4, cost=4),
-        _halves("blocks", 16384, PARITY, cost=128),
-        _halves("blocks", 16384, (*PARITY, 36), cost=128, least=5),
+        _block(16384, PARITY, cost=128),
+        _block(16384, (*PARITY, 36), cost=128, least=5),
     ),
     "ice40": (
         Ram("blocks", 2048, (2, 4, 8), 64, clocked=True),
@@ -89,10 +96,10 @@ RAMS: Mapping[str, tuple[Ram, ...]] = {
         _lut_ram(32, 6, cost=8, scaled=7),
         _lut_ram(64, 3, cost=8, scaled=7),
         _lut_ram(128, 1, cost=8, scaled=8),
-        _halves("blocks", 16384, PARITY, cost=129),
-        _halves("blocks", 32768, (*PARITY, 36), cost=257, size=2),
-        _halves("blocks", 16384, (*PARITY, 36), cost=129, least=5),
-        _halves("blocks", 32768, (*PARITY, 36, 72), cost=257, least=6, size=2),
+        _block(16384, PARITY, cost=129),
+        _block(32768, (*PARITY, 36), cost=257, size=2),
+        _block(16384, (*PARITY, 36), cost=129, least=5),
+        _block(32768, (*PARITY, 36, 72), cost=257, least=6, size=2),
     ),
 }
 """Memory cells by family, in the order in which Yosys' libraries list them."""
@@ -107,10 +114,14 @@ MULTIPLIERS: Mapping[str, Multiplier] = {
 FAMILIES = tuple(RAMS)
 
 
-def memory_cells(words: int, bits: int, family: str, *, clocked: bool = True) -> MemoryCells:
-    """Cells of a memory of `words` of `bits` each; `clocked`: its read port has a register.
+def memory_cells(
+    words: int, bits: int, family: str, *, clocked: bool = True, collides: bool = False
+) -> MemoryCells:
+    """Cells of a memory of `words` of `bits` each.
 
-    Without one it cannot be in block RAM.  ValueError for a family that is not in `FAMILIES`.
+    `clocked`: its read port has a register; without one it cannot be in block RAM.  `collides`: it
+    may be read where it is written in the same cycle, and gives the old word then.  ValueError for
+    a family that is not in `FAMILIES`.
     """
     best, cells = int(words * bits * REGISTER_COST), MemoryCells(flip_flops=words * bits)
     found: dict[str, tuple[float, MemoryCells]] = {}
@@ -118,6 +129,7 @@ def memory_cells(words: int, bits: int, family: str, *, clocked: bool = True) ->
         if ram.clocked and not clocked:
             continue
         cost, count = _fit(ram, words, bits)
+        cost += BYPASS_COST if clocked and collides and not ram.keeps else 0.0
         if ram.kind not in found or cost < found[ram.kind][0]:
             found[ram.kind] = (cost, MemoryCells(**{ram.kind: ram.size * count}))
     for cost, choice in found.values():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,6 +24,11 @@ class Resources(NamedTuple):
     flip_flops: int = 0
 
 
+def total(parts: Iterable[Resources]) -> Resources:
+    """The sum of what several parts take."""
+    return Resources(*(sum(column) for column in zip(Resources(), *parts, strict=True)))
+
+
 RESOURCE_NAMES: Mapping[str, str] = {
     "multipliers": "multipliers",
     "block_rams": "block RAMs",
@@ -40,7 +45,8 @@ class Target:
 
     ``family`` is that of `counterflow.blocks`; ``synthesis`` the pass of Yosys with its options;
     ``router`` the program that places and routes, or None where Yosys' estimate is all there is,
-    and ``device`` its arguments for device, package and speed grade.
+    and ``device`` its arguments for device, package and speed grade; ``frequency`` is what they are
+    asked for unless the user says, in MHz.
     """
 
     name: str
@@ -50,6 +56,7 @@ class Target:
     has: Resources
     router: str | None = None
     device: tuple[str, ...] = ()
+    frequency: float = 100.0
 
 
 def _ecp5(size: str, has: Resources) -> Target:
@@ -73,6 +80,7 @@ def _ice40(name: str, part: str, device: str, package: str, options: str, has: R
         has=has,
         router="nextpnr-ice40",
         device=(f"--{device}", "--package", package),
+        frequency=25.0,
     )
 
 

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+
+from counterflow.planner import Plan
+from hw.chain import Chain
+from hw.modules import convert
+
+TOP = "top"  # the Verilog module with the pins
 
 
 class Pins(wiring.Component):
@@ -40,3 +48,27 @@ class Pins(wiring.Component):
             folded.eq(taken ^ Cat(0, folded)),
         ]
         return m
+
+
+def pinned_verilog(plan: Plan, unit: str | None = None) -> tuple[str, dict[str, str]]:
+    """Verilog of module `TOP` around the chain or around one of its units.
+
+    Also the units in it: the name of each by its Verilog module.  ValueError, in one sentence, if
+    the chain has no such unit.
+    """
+    chain = Chain(plan=plan)
+    if unit is None:
+        text = convert(Pins(inner=chain), TOP)
+        return text, {f"{TOP}.inner.{name}": name for name in _units(text)}
+    units = {"intake": chain.intake, "loss": chain.loss}
+    units |= {one.stage.name: one for one in chain.units}
+    if unit not in units:
+        raise ValueError(
+            f"{plan.description.name} has no unit {unit!r}; it has {', '.join(sorted(units))}"
+        )
+    return convert(Pins(inner=units[unit]), TOP), {f"{TOP}.inner": unit}
+
+
+def _units(text: str) -> list[str]:
+    """Names of what the chain is made of, from the modules of its Verilog."""
+    return re.findall(rf"^module \\{TOP}\.inner\.(\w+) ", text, re.MULTILINE)

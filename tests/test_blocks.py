@@ -18,7 +18,7 @@ Cells = Mapping[str, int]
 
 MEMORY = """module {name}(input clk, input [{address}:0] from, input [{address}:0] to,
     input write, input [{top}:0] value, output {kind} [{top}:0] read);
-  (* never_collides *) reg [{top}:0] words [0:{last}];
+  {attribute} reg [{top}:0] words [0:{last}];
   always @(posedge clk) if (write) words[to] <= value;
   {reading}
 endmodule
@@ -44,14 +44,17 @@ class Memory(NamedTuple):
     words: int
     bits: int
     clocked: bool
+    collides: bool = False
 
     @property
     def name(self) -> str:
-        return f"memory_{self.words}_{self.bits}_{self.clocked}".lower()
+        kind = "clocked" if self.clocked else "free"
+        return f"memory_{self.words}_{self.bits}_{kind}" + "_colliding" * self.collides
 
     def verilog(self) -> str:
         return MEMORY.format(
             name=self.name,
+            attribute="" if self.collides else "(* never_collides *)",
             address=(self.words - 1).bit_length() - 1,
             top=self.bits - 1,
             last=self.words - 1,
@@ -124,7 +127,10 @@ def in_yosys(cells: Cells) -> MemoryCells:
 
 def compare(memories: Iterable[Memory], family: str, folder: Path) -> None:
     chosen = list(memories)
-    expected = {m: memory_cells(m.words, m.bits, family, clocked=m.clocked) for m in chosen}
+    expected = {
+        m: memory_cells(m.words, m.bits, family, clocked=m.clocked, collides=m.collides)
+        for m in chosen
+    }
     cells = synthesised(chosen, family, folder)
     found = {m: in_yosys(made) for m, made in zip(chosen, cells, strict=True)}
     different = {m: (expected[m], found[m]) for m in chosen if expected[m][:2] != found[m][:2]}
@@ -142,7 +148,7 @@ CORNERS = [
     )
     for clocked in (True, False)
     if clocked or words * bits < 1500
-]
+] + [Memory(words, 36, True, collides=True) for words in (16, 96, 112, 128, 512, 513)]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -159,7 +165,8 @@ def test_memories_of_all_shapes_take_the_cells_predicted(family: str, tmp_path: 
     depths += (1024, 1025, 1234, 2048, 2049, 3000, 4096, 5000, 8192, 16384, 20000)
     widths = (1, 2, 3, 4, 5, 7, 8, 9, 10, 16, 17, 18, 19, 32, 35, 36, 37, 54, 72, 73, 136, 544)
     shapes = (s for s in itertools.product(depths, widths) if s[0] * s[1] < 100_000)
-    everything = (Memory(*shape, clocked) for shape in shapes for clocked in (True, False))
+    kinds = ((True, False), (True, True), (False, False))
+    everything = (Memory(*shape, *kind) for shape in shapes for kind in kinds)
     compare((m for m in everything if m.clocked or m.words * m.bits < 6000), family, tmp_path)
 
 
