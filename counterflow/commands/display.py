@@ -12,9 +12,11 @@ import click
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+    from rich.progress import TaskID
     from rich.table import Table
 
 OnProgress = Callable[[int, int], None]
+OnStage = Callable[[str, str], None]
 
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -68,6 +70,32 @@ class Display:
         with Progress(*columns, console=self._console(stderr=True), disable=self.quiet) as bar:
             task = bar.add_task(label, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
+
+    @contextmanager
+    def stages(self) -> Iterator[OnStage]:
+        """A line for each stage of a long job with the time it took; called with (name, detail)."""
+        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        columns = (
+            SpinnerColumn(finished_text=" "),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[detail]}", markup=False),
+        )
+        with Progress(*columns, console=self._console(stderr=True), disable=self.quiet) as lines:
+            tasks: dict[str, TaskID] = {}
+
+            def show(name: str, detail: str) -> None:
+                if name not in tasks:
+                    for task in tasks.values():
+                        lines.update(task, completed=1, detail="")
+                    tasks[name] = lines.add_task(name, total=1, detail=detail)
+                elif detail:
+                    lines.update(tasks[name], detail=detail)
+
+            yield show
+            for task in tasks.values():
+                lines.update(task, completed=1, detail="")
 
     def _console(self, *, stderr: bool) -> Console:
         from rich.console import Console
