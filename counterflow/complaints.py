@@ -25,6 +25,7 @@ _PATTERNS = {
     r"^[a-z][a-z0-9-]*$": "a lower-case letter, then lower-case letters, digits and hyphens",
 }
 _LONGEST_TEXT = 60
+_LONGEST_ARRAY = 4  # that is written out
 # An unknown key comes first: a key that is missing is often one that was misspelt.
 _FIRST = ("extra_forbidden", "missing")
 
@@ -70,7 +71,8 @@ def shown(value: object) -> str:
     if isinstance(value, dict):
         return "a table"
     if isinstance(value, list | tuple):
-        return f"an array of {len(value)}"
+        flat = len(value) <= _LONGEST_ARRAY and all(type(one) is int for one in value)
+        return str(list(value))[:_LONGEST_TEXT] if flat else f"an array of {len(value)}"
     return str(value)[:_LONGEST_TEXT]
 
 
@@ -89,7 +91,8 @@ def _sentence(error: ErrorDetails, model: type[BaseModel]) -> str:
         return f"{path_of(location)} is missing, expected {accepted(model, location)}"
     if kind in ("value_error", "assertion_error"):
         return _own_words(str(error["ctx"]["error"]), location)
-    return f"{path_of(location)} is {shown(error['input'])}, expected {accepted(model, location)}"
+    expected = error["ctx"]["expected"] if kind == "unlike" else accepted(model, location)
+    return f"{path_of(location)} is {shown(error['input'])}, expected {expected}"
 
 
 def _own_words(text: str, location: Location) -> str:

@@ -12,7 +12,7 @@ import math
 from functools import cached_property
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PlainValidator, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from counterflow.formats import Format, Rounding
 from counterflow.geometry import Shape
@@ -31,6 +31,7 @@ from counterflow.layers import (
     WeightedUnit,
     chained,
     integers,
+    unlike,
 )
 from counterflow.scaling import scale_to_batch_one, snap
 
@@ -264,10 +265,7 @@ def _inputs(value: object) -> int | tuple[int, ...]:
         return value
     found = integers(value, 3, 1, MAX_WIDTH)
     if found is None:
-        raise ValueError(
-            f"{value!r} is given, expected an integer from 1 to {MAX_WIDTH} or [height, width, "
-            "channels]"
-        )
+        raise unlike(f"an integer from 1 to {MAX_WIDTH} or [height, width, channels]")
     return found
 
 
@@ -279,7 +277,7 @@ class Description(Frozen):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=40)
     dataset: str = "digits"
-    inputs: Annotated[int | tuple[int, int, int], PlainValidator(_inputs)]
+    inputs: Annotated[int | tuple[int, int, int], BeforeValidator(_inputs)]
     layers: tuple[Layer, ...] = Field(min_length=1, strict=False)
     formats: Formats = Formats()
     rounding: Roundings = Roundings()

@@ -14,9 +14,9 @@ from pydantic import (
     Discriminator,
     Field,
     PlainSerializer,
-    PlainValidator,
     Tag,
 )
+from pydantic_core import PydanticCustomError
 
 from counterflow.formats import Format
 from counterflow.geometry import Geometry, Shape
@@ -45,19 +45,21 @@ def integers(value: object, count: int, least: int, most: int) -> tuple[int, ...
     return given if fits else None
 
 
+def unlike(expected: str) -> PydanticCustomError:
+    """The error of a value that is not what is expected, in words; `complaints` says the rest."""
+    return PydanticCustomError("unlike", "expected {expected}", {"expected": expected})
+
+
 def _pair(least: int) -> Any:
     """One number stands for both directions; TOML has arrays for pairs."""
 
     def read(value: object) -> tuple[int, ...]:
         found = integers([value, value] if type(value) is int else value, 2, least, MAX_KERNEL)
         if found is None:
-            raise ValueError(
-                f"{value!r} is given, expected an integer from {least} to {MAX_KERNEL} or "
-                "[vertical, horizontal]"
-            )
+            raise unlike(f"an integer from {least} to {MAX_KERNEL} or [vertical, horizontal]")
         return found
 
-    return PlainValidator(read)
+    return BeforeValidator(read)
 
 
 Kernel = Annotated[tuple[int, int], _pair(1)]

@@ -202,11 +202,10 @@ class Schedule:
 def slot_bound(tiling: Tiling) -> int:
     """Shortest interval of one unit.
 
-    Its walk; the stream borders, one element a cycle; and the update's latency, since a tile may
-    be read again only after it was written.
+    Its walk; the stream borders, one element a cycle; and the update's latency behind the visit at
+    the last position, since a tile may be read again only after it was written.
     """
-    before = (tiling.geometry.positions - 1) * tiling.position_cycles  # the visits that write
-    update = before + OPERANDS + PRODUCT + UPDATE + tiling.phases
+    update = tiling.cycles - tiling.position_cycles + OPERANDS + PRODUCT + UPDATE + tiling.phases
     return max(tiling.cycles, tiling.geometry.inputs, tiling.geometry.elements, update)
 
 

@@ -122,7 +122,7 @@ def _finished_words(tiling: Tiling) -> Cycles:
 
 def counts_words(tiling: Tiling) -> bool:
     """Whether dx is counted word by word: the only position of a row sees the first row first."""
-    return tiling.geometry.places[1] == 1 and tiling.geometry.padding[0] == 0
+    return tiling.geometry.places[1] == 1 and tiling.geometry.padding == (0, 0)
 
 
 def gradient_offsets(tiling: Tiling) -> Cycles:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from counterflow.data import synthetic
+from counterflow.data import Dataset, synthetic
+from counterflow.description import Description
 from counterflow.files import load
 from counterflow.planner import Plan, plan
-from counterflow.schedule import output_offsets
 from counterflow.tokens import Kind, Token, drained
 from golden.cycle_trace import Trace
+from golden.models import codes
 from golden.start import initial_chain
 from sim.compare import Layout, locate
-from sim.simulate import quantised
 
 SAMPLES = 30
+
+
+def quantised(description: Description, data: Dataset) -> NDArray[Any]:
+    return codes(data.train_x, data.pixel_max, description.formats.input)
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +33,7 @@ def design() -> Plan:
 @pytest.fixture(scope="module")
 def trace(design: Plan) -> Trace:
     description = design.description
-    data = synthetic(description.inputs, description.classes, SAMPLES, 1)
+    data = synthetic(description.elements, description.classes, SAMPLES, 1)
     tokens = drained([Token(Kind.TRAIN, i) for i in range(SAMPLES)], design.schedule.delay)
     watched = Trace(design)
     initial_chain(description, design.schedule, 1).run(
@@ -62,7 +69,7 @@ def test_a_single_wrong_bit_is_named_by_cycle_slot_unit_stream_index_and_operati
     names = [str(field) for field in trace.fields]
     column = names.index("dense0.y.data")
     stage, slot, element = schedule.stages[0], 12, 3
-    cycle = stage.start + slot * schedule.interval + int(output_offsets(stage.tiling)[element])
+    cycle = int(stage.output_times[element]) + slot * schedule.interval
     found = expected.copy()
     found[cycle, layout.start[column]] ^= 1
     assert layout.differences(expected, found) == [(cycle, column)]
@@ -76,7 +83,7 @@ def test_a_single_wrong_bit_is_named_by_cycle_slot_unit_stream_index_and_operati
 
 def test_the_trace_is_the_same_in_blocks_and_in_one_piece(design: Plan) -> None:
     description = design.description
-    data = synthetic(description.inputs, description.classes, SAMPLES, 1)
+    data = synthetic(description.elements, description.classes, SAMPLES, 1)
     tokens = [Token(Kind.TRAIN, i) for i in range(SAMPLES)]
     samples = quantised(description, data)
     whole = Trace(design)

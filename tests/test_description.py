@@ -131,7 +131,7 @@ WRONG_VALUES = [
     ("recipe.batch", 4, ["recipe", "batch 4", "'fill-and-drain'", "'pipelined'"]),
     ("recipe.rate_drops", [DROP, DROP], ["recipe", "rate_drops", "[3, 3]", "must increase"]),
     # the chain
-    ("layers.0.activation", "none", ["layers[0]", "'none'", "a hidden layer", "'relu'"]),
+    ("layers.0.activation", "none", ["layers[0]", "'none'", "u8.4", "no negative", "'relu'"]),
     ("layers.1.activation", "relu", ["layers[1]", "'relu'", "feeds the softmax", "'none'"]),
     ("layers.1.outputs", 1, ["last layer", "1 outputs", "2 to 256"]),
     ("layers.1.outputs", 257, ["last layer", "257 outputs", "2 to 256"]),

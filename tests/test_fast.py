@@ -122,8 +122,8 @@ def random_states(schedule: Schedule, seed: int) -> list[UnitState]:
 
     return [
         UnitState(
-            values(stage.arithmetic.weight, stage.tiling.outputs, stage.tiling.inputs),
-            values(stage.arithmetic.velocity, stage.tiling.outputs, stage.tiling.inputs),
+            values(stage.arithmetic.weight, stage.tiling.outputs, stage.arithmetic.taps),
+            values(stage.arithmetic.velocity, stage.tiling.outputs, stage.arithmetic.taps),
             values(stage.arithmetic.weight, stage.tiling.outputs),
             values(stage.arithmetic.velocity, stage.tiling.outputs),
             int(random.integers(1, 2**32)),
@@ -143,7 +143,7 @@ class Pair:
         self.fast = FastChain(description, self.schedule, states)
         random = np.random.default_rng(seed)
         x = self.schedule.stages[0].arithmetic.x
-        shape = (16, description.inputs)
+        shape = (16, description.elements)
         self.samples = random.integers(x.min, x.max, shape, endpoint=True)
         self.samples[random.random(shape) < 0.3] = x.max
         self.labels = random.integers(0, description.classes, len(self.samples))

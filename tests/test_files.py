@@ -28,7 +28,6 @@ from counterflow.files import (
     DescriptionError,
     description_of,
     load,
-    parameters,
     parse,
     shipped,
     to_toml,
@@ -111,7 +110,7 @@ def test_toml_round_trip(description: Description) -> None:
     assert again.hash() == description.hash()
 
 
-@pytest.mark.parametrize("name", ["tiny", "digits", "deep-digits", "mnist"])
+@pytest.mark.parametrize("name", ["tiny", "digits", "deep-digits", "mnist", "lenet5"])
 def test_shipped_networks_are_whole(name: str) -> None:
     description = load(name)
     assert name in shipped()
@@ -124,8 +123,10 @@ def test_shipped_networks_have_the_shapes_that_are_promised() -> None:
     assert description_of("digits").widths == (64, 32, 32, 10)
     assert description_of("deep-digits").widths == (64, *[32] * 16, 10)
     assert description_of("mnist").widths == (784, 64, 32, 10)
-    assert [parameters(description_of(name)) for name in ("tiny", "digits")] == [59, 3466]
-    assert shipped() == ("tiny", "digits", "deep-digits", "mnist")
+    assert [description_of(name).parameters for name in ("tiny", "digits")] == [59, 3466]
+    assert description_of("lenet5").widths == (784, 4704, 1600, 120, 84, 10)
+    assert description_of("lenet5").parameters == 61_706  # of LeCun et al. 1998 with full maps
+    assert shipped() == ("tiny", "digits", "deep-digits", "mnist", "lenet5")
 
 
 def test_toml_and_python_mean_the_same() -> None:
@@ -167,7 +168,7 @@ def test_unknown_networks_are_answered_with_what_there_is() -> None:
     said = message("digit")
     assert "no network 'digit'; did you mean 'digits'?" in said
     assert all(name in said for name in shipped())
-    assert "did you mean" not in message("resnet")
+    assert "did you mean" not in message("transformer")
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,8 @@ from counterflow.data import epoch_order, load, quantise, synthetic
 from counterflow.description import MITIGATIONS, Description
 from counterflow.formats import Format, Rounding
 from counterflow.initial import initial_floats
-from counterflow.planner import plan
-from counterflow.schedule import Schedule
+from counterflow.planner import fold, plan
+from counterflow.schedule import Schedule, build_schedule
 from counterflow.tokens import BUBBLE, Kind, Token, drained, epoch
 from golden.chain import Chain, LossRecord, SlotRecord
 from golden.convolution import Convolution, Settings, UnitState
@@ -71,8 +71,10 @@ def network(
     )
 
 
-def built(description: Description, seed: int | None = None) -> tuple[Schedule, Chain]:
-    schedule = plan(description).schedule
+def built(
+    description: Description, seed: int | None = None, interval: int | None = None
+) -> tuple[Schedule, Chain]:
+    schedule = build_schedule(description, fold(description), interval)
     return schedule, initial_chain(description, schedule, seed)
 
 
@@ -169,9 +171,12 @@ def arithmetics(draw: st.DrawFn) -> UnitArithmetic:
     weight = Format(True, draw(st.integers(8, 24)), draw(st.integers(6, 20)))
     k = draw(st.integers(0, 7))
     return UnitArithmetic(
-        inputs=draw(st.integers(1, 9)),
+        taps=draw(st.integers(1, 9)),
         outputs=draw(st.integers(1, 9)),
+        positions=draw(st.integers(1, 9)),
+        accumulate=draw(st.integers(1, 9)),
         relu=draw(st.booleans()),
+        masks=draw(st.booleans()),
         x=some(False, 1, 8),
         y=some(draw(st.booleans()), 2, 12),
         dy=some(True, 2, 12),
@@ -204,10 +209,15 @@ def test_the_extreme_sums_fit_their_accumulators_and_need_every_bit(
         values = [a * b for a in (left.min, left.max) for b in (right.min, right.max)]
         return [count * min(values), count * max(values)]
 
-    lowest, highest = extremes(operand, x, numbers.inputs)
+    lowest, highest = extremes(operand, x, numbers.taps)
     check_extremes(forward, [lowest + bias.min, highest + bias.max])
-    check_extremes(backward, extremes(operand, dy, numbers.outputs))
-    gradients = [*extremes(dy, x, 1), dy.min << x.frac, dy.max << x.frac]
+    uses = min(numbers.taps, numbers.positions)  # of an input, by each output
+    check_extremes(backward, extremes(operand, dy, uses * numbers.outputs))
+    summed = numbers.positions * numbers.accumulate
+    assert numbers.sums_gradients == (summed > 1)
+    assert numbers.product.magnitude >= max(extremes(dy, x, 1))
+    one = [dy.min << x.frac, dy.max << x.frac]  # of a bias
+    gradients = [*extremes(dy, x, summed), *(summed * value for value in one)]
     check_extremes(numbers.gradient, gradients)
 
     held = Format(True, numbers.update_bits, 0)
@@ -237,7 +247,7 @@ def test_the_largest_sums_of_a_chain_reach_the_last_bit_of_its_accumulators(sign
     numbers, state = unit.stage.arithmetic, unit.state
     extreme = numbers.weight.min if sign < 0 else numbers.weight.max
     state.weight[:], state.bias[:] = extreme, extreme
-    x = np.full(numbers.inputs, numbers.x.max)
+    x = np.full(numbers.taps, numbers.x.max)
     operand, _ = narrow(state.weight, 18, numbers.operand, Rounding.NEAREST_EVEN)
     start, _ = narrow(state.bias, 18, numbers.bias_operand, Rounding.NEAREST_EVEN)
     assert operand[0, 0] == (numbers.operand.min if sign < 0 else numbers.operand.max)
@@ -342,14 +352,14 @@ def test_an_update_is_exact_rational_arithmetic_with_one_rounding(
             unit.state = before.copy()
         limit = numbers.dy.max if large else 3
         dy = random.integers(-limit, limit + 1, numbers.outputs)
-        x = random.integers(0, numbers.x.max + 1, numbers.inputs)
+        x = random.integers(0, numbers.x.max + 1, numbers.taps)
         unit.learn(dy, x)
         states = [before.generator]
         for _ in range(tiling.tiles):
             states.append(step(states[-1]))
         hits = set()
         for o in range(numbers.outputs):
-            for i in range(-1, numbers.inputs):  # -1: the bias
+            for i in range(-1, numbers.taps):  # -1: the bias
                 row, column = o // tiling.lanes.outputs, max(i, 0) // tiling.lanes.inputs
                 tile = row * tiling.columns + column
                 gradient = Fraction(int(dy[o]), 2**numbers.dy.frac)
@@ -392,11 +402,9 @@ def test_forward_and_backward_are_exact_rational_arithmetic_with_one_rounding(
         random_unit(unit, seed)
         unit.state.velocity >>= 4
         before = (unit.state.weight, unit.state.bias)
-        unit.learn(
-            random.integers(-20, 20, numbers.outputs), random.integers(0, 20, numbers.inputs)
-        )
-        x = random.integers(0, numbers.x.max + 1, numbers.inputs)
-        x[random.random(numbers.inputs) < 0.4] = 0
+        unit.learn(random.integers(-20, 20, numbers.outputs), random.integers(0, 20, numbers.taps))
+        x = random.integers(0, numbers.x.max + 1, numbers.taps)
+        x[random.random(numbers.taps) < 0.4] = 0
         dy = random.integers(numbers.dy.min, numbers.dy.max + 1, numbers.outputs)
         state = unit.state
         w, b = state.weight.astype(object), state.bias.astype(object)
@@ -421,7 +429,7 @@ def test_forward_and_backward_are_exact_rational_arithmetic_with_one_rounding(
             total = real(
                 narrowed(real(b_hat[o], numbers.weight), numbers.bias_operand), numbers.bias_operand
             )
-            for i in range(numbers.inputs):
+            for i in range(numbers.taps):
                 operand = narrowed(real(w_hat[o, i], numbers.weight), numbers.operand)
                 total += real(operand, numbers.operand) * real(x[i], numbers.x)
             if numbers.relu:
@@ -430,7 +438,7 @@ def test_forward_and_backward_are_exact_rational_arithmetic_with_one_rounding(
         if numbers.dx is None:
             continue
         dx = unit.backward(dy, x)
-        for i in range(numbers.inputs):
+        for i in range(numbers.taps):
             total = Fraction(0)
             for o in range(numbers.outputs):
                 operand = narrowed(real(w[o, i], numbers.weight), numbers.operand)
@@ -690,11 +698,11 @@ def test_weight_prediction_has_one_value_in_both_forms() -> None:
 
 def test_the_fold_does_not_show_in_the_numbers() -> None:
     """Other lanes at equal delays: the same bits, where no random draw depends on the tiles."""
-    folds = [[(1, 1), (1, 1), (1, 1)], [(3, 2), (1, 1), (1, 2)], [(5, 6), (4, 5), (3, 4)]]
+    folds = [[(1, 1), (2, 2), (1, 1)], [(3, 2), (1, 1), (3, 4)], [(5, 6), (4, 5), (3, 4)]]
     samples, labels = clusters(6, 3, 60)
     chains = []
-    for fold in folds:
-        lanes = [{"outputs": outputs, "inputs": inputs} for outputs, inputs in fold]
+    for lane_pairs in folds:
+        lanes = [{"outputs": outputs, "inputs": inputs} for outputs, inputs in lane_pairs]
         description = network((6, 5, 4, 3), update="nearest-even", lanes=lanes)
         schedule, chain = built(description)
         assert [stage.delay for stage in schedule.stages] == [6, 4, 2]
@@ -834,7 +842,8 @@ def test_with_fine_formats_and_its_own_loss_golden_stays_near_the_reference(
 def test_golden_learns_the_digits_as_well_as_the_reference() -> None:
     """One epoch in the shipped formats: accuracy on the last 500 samples within five points."""
     description = network((64, 32, 32, 10), multipliers=66, learning_rate=2.0**-8, momentum=0.875)
-    schedule, chain = built(description)
+    schedule, chain = built(description, interval=130)
+    assert [stage.delay for stage in schedule.stages] == [6, 4, 2]
     data = load("digits")
     samples = quantise(data.train_x, data.pixel_max, 8, 8)
     tokens = list(epoch(description.recipe, epoch_order(1437, 1, 0), schedule.delay))

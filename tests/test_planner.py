@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from counterflow.description import Dense, Description, Fold, Lanes
+from counterflow.geometry import Geometry
 from counterflow.planner import choices, fold, plan
 from counterflow.schedule import build_schedule, loss_bound, slot_bound
 from counterflow.tiling import Tiling
@@ -39,7 +40,7 @@ def some_tilings() -> st.SearchStrategy[Tiling]:
             inputs=draw(st.integers(1, inputs)),
             shared=draw(st.booleans()),
         )
-        return Tiling(outputs, inputs, lanes, first=draw(st.booleans()))
+        return Tiling(Geometry.dense(inputs, outputs), lanes, first=draw(st.booleans()))
 
     return build()
 
@@ -51,7 +52,7 @@ def some_tilings() -> st.SearchStrategy[Tiling]:
 @given(tiling=some_tilings())
 def test_tiles_hold_every_weight_once_where_the_docstring_says(tiling: Tiling) -> None:
     high, wide = tiling.lanes.outputs, tiling.lanes.inputs
-    matrix = np.arange(1, tiling.outputs * tiling.inputs + 1).reshape(tiling.outputs, -1)
+    matrix = np.arange(1, tiling.outputs * tiling.geometry.taps + 1).reshape(tiling.outputs, -1)
     tiles = tiling.in_tiles(matrix)
     assert tiles.shape == (tiling.tiles, high * wide)
     for (o, i), value in np.ndenumerate(matrix):
@@ -72,7 +73,7 @@ def test_cycles_and_multipliers_are_counted_by_walking_the_tiles(tiling: Tiling)
     """In each cycle each multiplier makes one product, useful where its lane is no padding."""
     kinds = ["forward", "gradient"] if tiling.first else ["forward", "backward", "gradient"]
     lanes = tiling.lanes.outputs * tiling.lanes.inputs
-    ones = tiling.in_tiles(np.ones((tiling.outputs, tiling.inputs), np.int64))
+    ones = tiling.in_tiles(np.ones((tiling.outputs, tiling.geometry.taps), np.int64))
     cycles = useful = 0
     for tile in ones:
         for together in [[kind] for kind in kinds] if tiling.lanes.shared else [kinds]:
@@ -127,7 +128,8 @@ def test_predicted_utilisation_is_useful_products_over_multipliers_and_cycles(
 def every_tiling(outputs: int, inputs: int, first: bool) -> list[Tiling]:
     found = []
     for high, wide, shared in product(range(1, outputs + 1), range(1, inputs + 1), (False, True)):
-        tiling = Tiling(outputs, inputs, Lanes(outputs=high, inputs=wide, shared=shared), first)
+        lanes = Lanes(outputs=high, inputs=wide, shared=shared)
+        tiling = Tiling(Geometry.dense(inputs, outputs), lanes, first)
         if tiling.rows == 1 or tiling.row_cycles >= high:
             found.append(tiling)
     return found
@@ -140,7 +142,7 @@ def test_the_choices_of_a_layer_are_the_best_of_all_its_tilings(
 ) -> None:
     """Against brute force: for every interval the fewest multipliers that keep up with it."""
     everything = every_tiling(*shape, first)
-    best = choices(*shape, first)
+    best = choices(Geometry.dense(*reversed(shape)), first)
     assert min(slot_bound(t) for t in everything) == best[0][0]
     for interval in range(best[0][0], max(slot_bound(t) for t in everything) + 1):
         fewest = min(t.multipliers for t in everything if slot_bound(t) <= interval)
@@ -176,8 +178,8 @@ def test_a_target_interval_is_kept_with_the_fewest_multipliers(
     planned = plan(network(widths, Fold(interval=wanted))).schedule
     assert planned.interval <= wanted
     for index, stage in enumerate(planned.stages):
-        outputs, inputs = stage.tiling.outputs, stage.tiling.inputs
-        keep_up = [t for bound, t in choices(outputs, inputs, index == 0) if bound <= wanted]
+        offered = choices(stage.tiling.geometry, index == 0)
+        keep_up = [t for bound, t in offered if bound <= wanted]
         assert stage.tiling.multipliers == min(t.multipliers for t in keep_up)
 
 
@@ -199,10 +201,16 @@ def test_memory_bits_are_those_of_the_words_that_are_stored() -> None:
     word = 20 + 14
     assert first.weights == (6 * 9 + 6) * word  # 5 x 7 padded to 6 x 9, and 6 biases
     assert second.weights == (4 * 6 + 4) * word  # 4 x 5 padded to 4 x 6, and 4 biases
-    assert first.stash == (planned.schedule.stages[0].delay + 1) * 9 * 8
-    assert second.stash == (planned.schedule.stages[1].delay + 1) * 6 * 8
+    for unit, stage, x in zip(planned.units, planned.schedule.stages, (3 * 8, 2 * 8), strict=True):
+        depths, high = stage.depths, stage.tiling.lanes.outputs
+        errors = depths.errors * high * 10
+        assert unit.stash == depths.stash * x
+        assert unit.window == depths.window * x + errors
+    first_depths, second_depths = (stage.depths for stage in planned.schedule.stages)
     assert first.sums == 0
     assert second.sums == 6 * planned.schedule.stages[1].arithmetic.backward_sum.bits
+    assert first.queues == first_depths.outputs * 2 * (8 + 2)  # a kind of two bits with each
+    assert second.queues == second_depths.outputs * 4 * (12 + 2) + second_depths.gradients * 6 * 10
     assert planned.memory_bits == first.memory_bits + second.memory_bits
     for unit in planned.units:
         parts = (unit.weights, unit.stash, unit.window, unit.sums, unit.queues)

@@ -184,9 +184,9 @@ def test_delays_and_horizons_of_the_reference_are_those_of_the_schedule() -> Non
         )
         schedule = plan(description).schedule
         chain = reference_chain(description, schedule)
-        assert [unit.delay for unit in chain.units] == [6, 4, 2]
+        assert [unit.delay for unit in chain.units] == [7, 4, 2]
         assert [unit.rule.horizon for unit in chain.units] == [
-            6 * horizon,
+            7 * horizon,
             4 * horizon,
             2 * horizon,
         ]

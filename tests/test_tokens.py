@@ -31,7 +31,8 @@ def letters(tokens: list[Token]) -> str:
 
 
 def test_kinds_have_the_codes_of_the_streams() -> None:
-    assert [(kind.name, kind.value) for kind in Kind] == [("BUBBLE", 0), ("INFER", 1), ("TRAIN", 2)]
+    codes = [("BUBBLE", 0), ("INFER", 1), ("TRAIN", 2), ("ACCUMULATE", 3)]
+    assert [(kind.name, kind.value) for kind in Kind] == codes
     assert Token(Kind.BUBBLE, -1) == BUBBLE
 
 

@@ -23,13 +23,14 @@ def networks(as_json: bool, quiet: bool) -> None:
     from counterflow.planner import plan
 
     display, found = Display(as_json=as_json, quiet=quiet), []
-    rows = table("network", "layers", "parameters", "data", "multipliers", "cycles")
+    rows = table("network", "layers", "weights", "data", "multipliers", "cycles")
     for name in shipped():
         description = load(name)
         schedule = plan(description).schedule
+        outputs = [unit.geometry.outputs for unit in description.weighted]
         rows.add_row(
             name,
-            layers(description.widths),
+            layers((description.elements, *outputs)),
             f"{description.parameters:,}",
             description.dataset,
             f"{schedule.multipliers}",

@@ -1,0 +1,229 @@
+"""The schedule of chains with convolutions and pools: every element followed, token by token."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from counterflow.description import Description
+from counterflow.files import load
+from counterflow.latency import FREE, INTAKE, QUEUE
+from counterflow.planner import fold
+from counterflow.pooling import BACKWARD, FORWARD, STEP
+from counterflow.schedule import PoolStage, Stage, build_schedule
+from counterflow.timing import gradient_offsets, needed_words, row_starts
+from sim.shapes import random_network
+
+TOKENS = 16
+Cycles = NDArray[np.int64]
+
+
+def serialised(ready: Cycles) -> Cycles:
+    """When the elements of all tokens [tokens, elements] leave a border, one a cycle."""
+    leaving, last = [], -1
+    for cycle in ready.ravel().tolist():
+        last = max(cycle, last + 1)
+        leaving.append(last)
+    return np.array(leaving).reshape(ready.shape)
+
+
+def word_of(stage: Stage) -> Cycles:
+    """Word of the image that holds each of its elements."""
+    geometry, tiling = stage.tiling.geometry, stage.tiling
+    line, within = np.divmod(np.arange(geometry.inputs), geometry.row_inputs)
+    return line * tiling.row_words + within // tiling.lanes.inputs
+
+
+def row_of(stage: Stage) -> Cycles:
+    """Row of tiles, over all positions, that each element of the output belongs to."""
+    tiling = stage.tiling
+    position, output = np.divmod(np.arange(tiling.geometry.elements), tiling.outputs)
+    return position * tiling.rows + output // tiling.lanes.outputs
+
+
+def grouped(times: Cycles, group: Cycles, *, last: bool) -> Cycles:
+    """First or last time of each group, of the elements of all tokens [tokens, elements]."""
+    worst = np.iinfo(np.int64).min if last else np.iinfo(np.int64).max
+    found = np.full((len(times), int(group.max()) + 1), worst)
+    (np.maximum if last else np.minimum).at(found, (slice(None), group), times)
+    return found
+
+
+class Run:
+    """A stall-free run: when the elements of each token pass each border, [tokens, elements]."""
+
+    def __init__(self, description: Description, interval: int | None) -> None:
+        self.schedule = build_schedule(description, fold(description), interval)
+        self.slots = np.arange(TOKENS)[:, None] * self.schedule.interval
+        self.inputs: list[Cycles] = []
+        self.pool_inputs: dict[str, Cycles] = {}
+        self.errors: list[Cycles] = []
+        self.gradients: dict[str, Cycles] = {}
+        times = description.elements - 1 + INTAKE + np.arange(description.elements) + self.slots
+        for stage in self.schedule.stages:
+            self.inputs.append(times)
+            times = stage.output_times + self.slots
+            for pool in self.schedule.pools_behind(stage.index):
+                self.pool_inputs[pool.name] = times
+                window = pool.pooling.window_of
+                times = serialised(grouped(times, window, last=True) + FORWARD)
+        self.logits = times
+        times = self.schedule.loss.start + self.schedule.loss.output_offsets + self.slots
+        for stage in self.schedule.stages[::-1]:
+            for pool in self.schedule.pools_behind(stage.index)[::-1]:
+                self.gradients[f"{pool.name} in"] = times
+                times = serialised(times[:, pool.pooling.window_of] + BACKWARD)
+                self.gradients[pool.name] = times
+            self.errors.insert(0, times)
+            if not stage.tiling.first:
+                times = serialised(stage.back + gradient_offsets(stage.tiling) + self.slots)
+                self.gradients[stage.name] = times
+
+
+CASES: dict[str, tuple[Any, int | None]] = {"lenet5": (None, None)}
+for _seed in range(60):
+    CASES[f"random {_seed}"] = (_seed, 300 if _seed % 5 == 0 else None)
+
+
+@pytest.fixture(scope="module", params=CASES, ids=str)
+def run(request: pytest.FixtureRequest) -> Run:
+    seed, interval = CASES[request.param]
+    return Run(load("lenet5") if seed is None else random_network(seed), interval)
+
+
+def most_at_once(begin: Cycles, end: Cycles) -> int:
+    """The most that is there together in a run, of things that are there in [begin, end)."""
+    changes = Counter(begin.ravel().tolist())
+    changes.subtract(end.ravel().tolist())
+    held = most = 0
+    for cycle in sorted(changes):
+        held += changes[cycle]
+        most = max(most, held)
+    return most
+
+
+# ---- forward -----------------------------------------------------------------------------------
+
+
+def test_no_visit_comes_before_an_element_that_it_sees(run: Run) -> None:
+    for stage, times in zip(run.schedule.stages, run.inputs, strict=True):
+        tiling, covered = stage.tiling, stage.tiling.geometry.covered
+        words = word_of(stage)
+        ready = grouped(times, words, last=True)[0][words] + QUEUE
+        positions = np.arange(tiling.geometry.positions)[:, None] * tiling.position_cycles
+        visit = stage.start + positions + tiling.column_of * tiling.phases
+        seen = covered >= 0
+        assert (ready[covered[seen]] <= visit[seen]).all()
+
+
+def test_a_slot_starts_with_the_first_word_after_which_none_can_be_late(run: Run) -> None:
+    for stage, times in zip(run.schedule.stages, run.inputs, strict=True):
+        ready = grouped(times, word_of(stage), last=True)[0] + QUEUE
+        words, needs = needed_words(stage.tiling)
+        assert stage.start == ready[stage.threshold - 1]
+        assert (ready[words] <= stage.start + needs).all()
+        if stage.threshold > 1:
+            assert (ready[words] > ready[stage.threshold - 2] + needs).any()
+
+
+def test_the_loss_starts_with_the_last_logit(run: Run) -> None:
+    assert run.schedule.loss.start == run.logits[0].max()
+
+
+def test_pools_send_on_what_their_windows_hold(run: Run) -> None:
+    for pool in run.schedule.pools:
+        times = grouped(run.pool_inputs[pool.name], pool.pooling.window_of, last=True) + FORWARD
+        assert (pool.output_times + run.slots == serialised(times)).all()
+
+
+# ---- backward ----------------------------------------------------------------------------------
+
+
+def test_a_delay_is_the_least_that_finds_every_error_in_time(run: Run) -> None:
+    slot = run.schedule.interval
+    for stage, times in zip(run.schedule.stages, run.errors, strict=True):
+        ready = grouped(times, row_of(stage), last=True) + QUEUE
+        late = ready - stage.start - row_starts(stage.tiling) - run.slots
+        assert late.max() <= stage.delay * slot
+        assert stage.delay == 1 or late.max() > (stage.delay - 1) * slot
+        assert stage.back == stage.start + stage.delay * slot
+
+
+def test_delays_are_positive_and_grow_towards_the_input(run: Run) -> None:
+    delays = [stage.delay for stage in run.schedule.stages]
+    assert min(delays) >= 1
+    assert all(before >= after for before, after in pairwise(delays))
+
+
+def test_gradients_pass_their_borders_when_the_schedule_says(run: Run) -> None:
+    schedule = run.schedule
+    units: list[Stage | PoolStage] = [*schedule.stages[1:], *schedule.pools]
+    for unit in units:
+        times = unit.gradient_times
+        assert times is not None
+        for token in range(TOKENS):
+            expected = run.gradients[unit.name][token]
+            assert times.of(token, schedule.interval).tolist() == expected.tolist(), token
+
+
+# ---- depths ------------------------------------------------------------------------------------
+
+
+def freed(stage: Stage, begin: int) -> Cycles:
+    """When the word of each element can be taken again, after the walk that begins at `begin`."""
+    geometry = stage.tiling.geometry
+    line = geometry.places[1] * stage.tiling.position_cycles
+    place = [
+        next(p for p in range(geometry.places[0]) if geometry.rows_done(p) > y)
+        for y in range(geometry.image[0])
+    ]
+    ends = begin + (np.array(place) + 1) * line - 1 + FREE
+    return np.repeat(ends, stage.tiling.row_words)
+
+
+def test_window_and_stash_hold_every_word_until_its_last_use_and_no_more(run: Run) -> None:
+    for stage, times in zip(run.schedule.stages, run.inputs, strict=True):
+        taken = grouped(times, word_of(stage), last=False)
+        for held, begin in ((stage.depths.window, stage.start), (stage.depths.stash, stage.back)):
+            assert held == most_at_once(taken, freed(stage, begin) + run.slots)
+
+
+def test_errors_hold_every_word_until_its_row_is_over_and_no_more(run: Run) -> None:
+    for stage, times in zip(run.schedule.stages, run.errors, strict=True):
+        came = grouped(times, row_of(stage), last=True)
+        over = stage.back + row_starts(stage.tiling) + stage.tiling.row_cycles
+        assert stage.depths.errors == most_at_once(came, over + run.slots)
+
+
+def test_rows_of_gradient_have_room_from_their_last_places_on(run: Run) -> None:
+    schedule = run.schedule
+    assert schedule.stages[0].depths.gradients == 0
+    for stage in schedule.stages[1:]:
+        geometry = stage.tiling.geometry
+        line = geometry.places[1] * stage.tiling.position_cycles
+        ends = freed(stage, stage.back)[:: stage.tiling.row_words] - FREE + 1
+        times = run.gradients[stage.name].reshape(TOKENS, geometry.image[0], -1)
+        left = times[:, :, -1] + 1
+        assert stage.depths.gradients == most_at_once(ends - line + run.slots, left)
+
+
+def test_pools_have_room_for_every_token_and_every_gradient(run: Run) -> None:
+    schedule = run.schedule
+    for pool in schedule.pools:
+        inputs, gradients = run.pool_inputs[pool.name], run.gradients[pool.name]
+        assert most_at_once(inputs[:, 0], gradients[:, -1] + 1) <= pool.pooling.tokens
+        come = run.gradients[f"{pool.name} in"]
+        go = gradients[:, pool.pooling.last_of] - STEP + 1
+        assert most_at_once(come, go) <= pool.pooling.gradient_words
+
+
+def test_labels_wait_for_their_logits(run: Run) -> None:
+    schedule = run.schedule
+    done = schedule.loss.start + int(schedule.loss.output_offsets[-1]) + 1
+    admitted = schedule.intake_start + run.slots
+    assert most_at_once(admitted, done + run.slots) <= schedule.label_tokens
