@@ -8,7 +8,12 @@ from typing import NamedTuple
 from counterflow.blocks import memory_cells, multiplier_blocks
 from counterflow.formats import Format
 from counterflow.planner import Plan
-from counterflow.schedule import WINDOW_TOKENS, Stage
+from counterflow.pooling import Pooling
+from counterflow.schedule import Stage
+
+
+SMALL_SUMS = 32  # words up to which `hw.gradient_sums` reads without a register
+SMALL_LINES = 32  # and `hw.rings`
 
 
 class Memory(NamedTuple):
@@ -37,11 +42,16 @@ def estimate(plan: Plan, family: str) -> Mapping[str, Estimate]:
         )
         for stage in plan.schedule.stages
     }
+    pools = {
+        pool.name: Estimate(0, block_rams(pool_memories(pool.pooling), family))
+        for pool in plan.schedule.pools
+    }
     first = plan.schedule.stages[0]
-    samples = Memory("samples", 2 * first.tiling.inputs, first.arithmetic.x.bits)
+    samples = Memory("samples", 2 * first.tiling.geometry.inputs, first.arithmetic.x.bits)
     return {
         "intake": Estimate(0, block_rams([samples], family)),
         **units,
+        **pools,
         "loss": Estimate(0, 0),  # its memories are read without a register
     }
 
@@ -55,28 +65,45 @@ def block_rams(parts: Iterable[Memory], family: str) -> int:
 
 
 def memories(stage: Stage) -> list[Memory]:
-    """The memories of a dense unit, as `hw.dense` makes them."""
-    tiling, numbers = stage.tiling, stage.arithmetic
-    high, wide = tiling.lanes.outputs, tiling.lanes.inputs
-    word, x = numbers.word_bits, wide * numbers.x.bits
+    """The memories of a unit with weights, as `hw.convolution` makes them."""
+    tiling, numbers, depths = stage.tiling, stage.arithmetic, stage.depths
+    high, lanes, banks = tiling.lanes.outputs, tiling.lane_count, tiling.banks
+    word, gradient = numbers.word_bits, numbers.gradient.bits
     parts = [
-        Memory("weights", max(2, tiling.tiles), tiling.lane_count * word, collides=False),
+        Memory("weights", max(2, tiling.tiles), lanes * word, collides=False),
         Memory("biases", max(2, tiling.rows), high * word, collides=False),
-        Memory("window", WINDOW_TOKENS * tiling.columns, x),
-        Memory("stash", stage.stash_tokens * tiling.columns, x),
         # A queue is read without a register, but the one that follows it becomes part of it.
-        Memory("errors", stage.error_tokens * tiling.rows, high * numbers.dy.bits),
-        Memory("outputs", stage.forward_queue, high * numbers.y.bits + 2, clocked=False),
+        Memory("errors", depths.errors, high * numbers.dy.bits),
+        Memory("outputs", depths.outputs, high * numbers.y.bits + 2, clocked=False),
     ]
+    for name, words in (("window", depths.window), ("stash", depths.stash)):
+        width = tiling.granule * numbers.x.bits
+        parts += [Memory(name, max(2, words), width, collides=False)] * banks
+    if numbers.sums_gradients:
+        for name, words, width in (
+            ("gradients", tiling.tiles, lanes * gradient),
+            ("bias gradients", tiling.rows, high * gradient),
+        ):
+            clocked = words > SMALL_SUMS
+            parts.append(Memory(name, max(2, words), width, clocked=clocked, collides=False))
     if numbers.dx is not None:
-        sums = max(2, tiling.columns), wide * numbers.backward_sum.bits
-        queue = stage.backward_queue, wide * numbers.dx.bits
-        parts += [Memory("sums", *sums, clocked=False), Memory("dx", *queue, clocked=False)]
+        rows, width = tiling.geometry.kernel[0], tiling.granule * numbers.backward_sum.bits
+        sums = Memory("sums", max(2, rows * tiling.row_words), width, clocked=False)
+        left = max(2, depths.gradients * tiling.row_words), tiling.granule * numbers.dx.bits
+        parts += [sums, Memory("dx", *left, collides=False)] * banks
     return parts
 
 
+def pool_memories(pooling: Pooling) -> list[Memory]:
+    """The memories of a pooling unit, as `hw.pool` makes them."""
+    return [
+        Memory(name, words, bits, clocked=words > SMALL_LINES, collides=False)
+        for name, words, bits in pooling.memories
+    ]
+
+
 def multipliers(stage: Stage, family: str) -> int:
-    """Multiplier blocks of a dense unit, as `hw.multiply` makes them."""
+    """Multiplier blocks of a unit with weights, as `hw.multiply` makes them."""
     numbers = stage.arithmetic
     products = [(numbers.operand, numbers.x), (numbers.dy, numbers.x)]
     if numbers.dx is not None:
