@@ -37,7 +37,7 @@ class Part:
 class Model(Protocol):
     """What can be trained; `run` returns how many samples were right and their losses' sum."""
 
-    def set(self, extra_shift: int) -> None: ...
+    def set(self, settings: Settings) -> None: ...
 
     def run(self, kinds: Bytes, indices: Integers, part: Part) -> tuple[int, float]: ...
 
@@ -49,15 +49,13 @@ class IntegerModel:
         self, description: Description, schedule: Schedule, states: list[UnitState]
     ) -> None:
         fast = offered(description)
-        self.recipe = description.recipe
         self.chain: FastChain | Chain
         own = [state.copy() for state in states]
         self.chain = (FastChain if fast else Chain)(description, schedule, own)
-        self.set(0)
 
-    def set(self, extra_shift: int) -> None:
-        self.settings = Settings(self.recipe.predicts, self.recipe.compensates, extra_shift)
-        self.chain.set(self.settings)
+    def set(self, settings: Settings) -> None:
+        self.settings = settings
+        self.chain.set(settings)
 
     def run(self, kinds: Bytes, indices: Integers, part: Part) -> tuple[int, float]:
         if isinstance(self.chain, FastChain):
@@ -84,8 +82,8 @@ class FloatModel:
         self.chain = reference_chain(description, schedule, seed)
         self.input = description.formats.input
 
-    def set(self, extra_shift: int) -> None:
-        self.chain.drop_rate(extra_shift)
+    def set(self, settings: Settings) -> None:
+        self.chain.set(settings)
 
     def run(self, kinds: Bytes, indices: Integers, part: Part) -> tuple[int, float]:
         real = indices[kinds != Kind.BUBBLE]

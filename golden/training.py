@@ -18,6 +18,7 @@ from counterflow.description import Description
 from counterflow.schedule import Schedule
 from counterflow.tokens import Kind
 from golden.checkpoint import Checkpoint
+from golden.convolution import Settings
 from golden.models import Bytes, FloatModel, IntegerModel, Model, Part, codes, token_arrays
 from golden.narrow import Integers
 from golden.start import initial_states
@@ -102,7 +103,7 @@ def train(
             if on_progress:
                 on_progress(before + done, (last - first) * count)
 
-        chain.set(recipe.extra_shift(epoch))
+        chain.set(Settings(recipe.predicts, recipe.compensates, recipe.extra_shift(epoch)))
         began = time.perf_counter()
         order = epoch_order(len(train_part), chosen, epoch)[:count]
         tokens = token_arrays(recipe, order, schedule.delay)
