@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from counterflow.description import Description
 from counterflow.initial import initial_floats
 from counterflow.layers import PoolUnit, WeightedUnit
+from counterflow.placement import placed_delays
 from counterflow.schedule import Schedule
 from counterflow.tokens import Kind, Token, updates_in_flight
 from golden.convolution import Settings
@@ -135,9 +136,14 @@ def reference_chain(
     seed: int | None = None,
     loss: Loss = cross_entropy,
 ) -> Chain:
-    """The chain that `golden.start.initial_chain` approximates; `seed` None: the recipe's."""
+    """The chain that `golden.start.initial_chain` approximates; `seed` None: the recipe's.
+
+    Delays are those of `schedule`, or those of the recipe's placement.
+    """
     chosen = description.recipe.seed if seed is None else seed
-    delays = [stage.delay for stage in schedule.stages]
+    delays = tuple(stage.delay for stage in schedule.stages)
+    if description.recipe.placement is not None:
+        delays = placed_delays(description.recipe.placement, len(delays))
     weights = initial_floats(description, chosen)
     units = []
     for unit, delay, weight in zip(description.weighted, delays, weights, strict=True):
