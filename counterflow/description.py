@@ -12,7 +12,7 @@ import math
 from functools import cached_property
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PlainValidator, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from counterflow.formats import Format, Rounding
 from counterflow.geometry import Shape
@@ -299,7 +299,7 @@ class Description(Frozen):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=40)
     dataset: str = "digits"
-    inputs: Annotated[int | tuple[int, int, int], PlainValidator(_inputs)]
+    inputs: Annotated[int | tuple[int, int, int], BeforeValidator(_inputs)]
     layers: tuple[Layer, ...] = Field(min_length=1, strict=False)
     formats: Formats = Formats()
     rounding: Roundings = Roundings()

@@ -14,7 +14,6 @@ from pydantic import (
     Discriminator,
     Field,
     PlainSerializer,
-    PlainValidator,
     Tag,
 )
 
@@ -57,7 +56,7 @@ def _pair(least: int) -> Any:
             )
         return found
 
-    return PlainValidator(read)
+    return BeforeValidator(read)
 
 
 Kernel = Annotated[tuple[int, int], _pair(1)]
