@@ -147,5 +147,5 @@ class Geometry:
     def scattered(self, windows: NDArray[Number]) -> NDArray[Number]:
         """The transpose of `gathered`: windows [positions, taps] summed to an image [inputs]."""
         image = np.zeros(self.inputs + 1, windows.dtype)
-        np.add.at(image, self.covered, windows)
+        np.add.at(image, self.covered.ravel(), windows.ravel())  # NumPy is fast in one dimension
         return image[:-1]

@@ -23,7 +23,14 @@ from counterflow.planner import plan
 from counterflow.tokens import Kind, runs
 from golden.chain import Chain
 from golden.checkpoint import load, save
-from golden.compare import METHODS, Method, Row, compare_mitigations, methods_with_hybrid
+from golden.compare import (
+    METHODS,
+    Method,
+    Row,
+    compare_mitigations,
+    methods_with_hybrid,
+    with_method,
+)
 from golden.convolution import Settings, UnitState
 from golden.fast import FastChain
 from golden.models import FloatModel, IntegerModel, Part, codes, epoch_runs, settings_in
@@ -282,6 +289,10 @@ def test_a_comparison_trains_what_each_method_says() -> None:
 def test_a_placement_is_for_pipelined_methods() -> None:
     description = network(placement=(1,), epochs=2)
     methods = [METHODS[0], METHODS[1]]
+    for method, placement in zip(methods, (None, (1,)), strict=True):
+        changed = with_method(description, method)
+        assert changed.recipe.placement == placement
+        assert Recipe.model_validate(changed.recipe.model_dump()) == changed.recipe
     rows = compare_mitigations(
         description, DATA, seeds=[SEED], methods=methods, model="float", threads=1
     )
