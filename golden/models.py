@@ -121,14 +121,14 @@ def settings_in(recipe: Recipe, epoch: int) -> Settings:
     return Settings(recipe.predicts, recipe.compensates, recipe.extra_shift(epoch))
 
 
-def epoch_runs(recipe: Recipe, order: Integers, delay: int, epoch: int) -> list[Run]:
+def epoch_runs(recipe: Recipe, order: Integers, delay: int, epoch: int, before: int) -> list[Run]:
     """All of one pass over the samples named by `order`: see `counterflow.tokens.runs`.
 
-    ``delay`` is that of the first stage.  The passes before `epoch` are taken to be as long.
+    ``delay`` is that of the first stage; ``before`` samples were learnt from in earlier passes.
     """
     return [
         Run(settings_in(one, epoch), *token_arrays(one, samples, delay))
-        for one, samples in runs(recipe, order, before=epoch * len(order))
+        for one, samples in runs(recipe, order, before)
     ]
 
 

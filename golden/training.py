@@ -103,7 +103,7 @@ def train(
 
         began = time.perf_counter()
         order = epoch_order(len(train_part), chosen, epoch)[:count]
-        trained = epoch_runs(recipe, order, chain.delay, epoch)
+        trained = epoch_runs(recipe, order, chain.delay, epoch, before=epoch * count)
         loss, accuracy = _run(chain, trained, train_part, report)
         seconds = time.perf_counter() - began
         wanted = len(test_part) and (epoch == last - 1 if evaluate == "last" else evaluate)

@@ -106,7 +106,7 @@ def test_the_run_after_the_switch_neither_predicts_nor_compensates() -> None:
     recipe = Recipe(
         sequential_after=13, mitigation="lwpv+sc", rate_drops=[{"epoch": 1, "shift": 2}]
     )
-    first, second = epoch_runs(recipe, np.arange(10), delay=3, epoch=1)
+    first, second = epoch_runs(recipe, np.arange(10), delay=3, epoch=1, before=10)
     assert first.settings == Settings(predict=True, compensate=True, extra_shift=2)
     assert second.settings == Settings(predict=False, compensate=False, extra_shift=2)
     train_, none = Kind.TRAIN, Kind.BUBBLE
@@ -119,7 +119,7 @@ def test_the_run_after_the_switch_neither_predicts_nor_compensates() -> None:
 def test_no_gradient_waits_at_the_switch() -> None:
     """Weights move by what was summed up, however few samples that were."""
     recipe = Recipe(sequential_after=5, accumulate=3)
-    first, second = epoch_runs(recipe, np.arange(9), delay=1, epoch=0)
+    first, second = epoch_runs(recipe, np.arange(9), delay=1, epoch=0, before=0)
     letters = {Kind.TRAIN: "T", Kind.ACCUMULATE: "a", Kind.BUBBLE: "."}
     assert "".join(letters[Kind(kind)] for kind in first.kinds) == "aaTaT."
     assert "".join(letters[Kind(kind)] for kind in second.kinds) == "a.a.T.T."
@@ -128,7 +128,7 @@ def test_no_gradient_waits_at_the_switch() -> None:
 @pytest.mark.parametrize("scheme", ["pipelined", "sequential"])
 def test_without_a_switch_an_epoch_is_one_run(scheme: str) -> None:
     recipe = Recipe(scheme=scheme)
-    (one,) = epoch_runs(recipe, np.arange(7), delay=2, epoch=4)
+    (one,) = epoch_runs(recipe, np.arange(7), delay=2, epoch=4, before=28)
     assert one.settings == settings_in(recipe, 4)
 
 
@@ -160,7 +160,7 @@ def test_a_hybrid_training_is_a_pipelined_one_and_then_a_sequential_one_bit_for_
             samples = order[:left] if scheme == "pipelined" else order
             if not len(samples):
                 continue
-            (run,) = epoch_runs(one.recipe, samples, model.delay, epoch)
+            (run,) = epoch_runs(one.recipe, samples, model.delay, epoch, before=epoch * COUNT)
             model.set(run.settings)
             model.run(run.kinds, run.indices, part)
             orders[epoch] = order[len(samples) :]
@@ -243,7 +243,7 @@ def test_the_float_model_is_sequential_sgd_behind_the_switch(
     part = Part(codes(DATA.train_x, 255, description.formats.input), DATA.train_y)
     model = FloatModel(description, plan(description).schedule, SEED)
     assert model.delay == (model.chain.delay if placement is None else 2 * len(placement))
-    first, second = epoch_runs(description.recipe, np.arange(COUNT), model.delay, 0)
+    first, second = epoch_runs(description.recipe, np.arange(COUNT), model.delay, 0, before=0)
     assert len(first.kinds) == 17 + model.delay
     assert len(second.kinds) == (COUNT - 17) * (1 + model.delay)
     model.set(first.settings)
@@ -256,7 +256,7 @@ def test_the_float_model_is_sequential_sgd_behind_the_switch(
             assert ours.step.any()
     model.set(second.settings)
     model.run(second.kinds, second.indices, part)
-    (rest,) = epoch_runs(sequential.recipe, np.arange(17, COUNT), other.delay, 0)
+    (rest,) = epoch_runs(sequential.recipe, np.arange(17, COUNT), other.delay, 0, before=17)
     other.set(rest.settings)
     other.run(rest.kinds, rest.indices, part)
     for one, copy in zip(model.chain.units, other.chain.units, strict=True):
