@@ -11,7 +11,6 @@ from counterflow.planner import Plan
 from counterflow.pooling import Pooling
 from counterflow.schedule import Stage
 
-
 SMALL_SUMS = 32  # words up to which `hw.gradient_sums` reads without a register
 SMALL_LINES = 32  # and `hw.rings`
 
