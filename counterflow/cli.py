@@ -8,11 +8,13 @@ from typing import Any
 import click
 
 from counterflow.commands.compare import compare
+from counterflow.commands.data import data
 from counterflow.commands.demo import demo
 from counterflow.commands.networks import networks
 from counterflow.commands.options import ARGUMENTS
 from counterflow.commands.plan import plan
 from counterflow.commands.simulate import simulate
+from counterflow.commands.synth import synth
 from counterflow.commands.train import train
 from counterflow.commands.verilog import verilog
 from counterflow.provenance import version
@@ -67,12 +69,14 @@ def main() -> None:
         counterflow train digits                train the model that predicts every bit
         counterflow simulate digits             train the hardware, compared in every cycle
         counterflow verilog digits -o out       the hardware
+        counterflow synth tiny                  what it takes of an FPGA, and how fast it runs
 
-    The exit status is 0 for success, 1 for hardware that differs from the model, 2 for bad input.
+    The exit status is 0 for success, 1 for hardware that differs from the model or data from what
+    was published, 2 for bad input.
     """
 
 
-for _command in (networks, plan, train, verilog, simulate, compare, demo):
+for _command in (networks, data, plan, train, verilog, simulate, synth, compare, demo):
     main.add_command(_command)
 
 if __name__ == "__main__":

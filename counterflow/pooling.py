@@ -214,10 +214,27 @@ class Pooling:
         Tokens are `interval` cycles apart, at least `gradient_interval`.  With that many
         `gradient_words` no dy is ever refused.
         """
-        freed = self.gradient_times(arrivals)[self.last_of] - STEP + 1
-        span = int(max(freed[-1], arrivals[-1]) - arrivals[0])
-        tokens = span // interval + 2  # after so many the first ones have been freed
-        starts = interval * np.arange(tokens)[:, None]
-        taken, free = (starts + arrivals).ravel(), (starts + freed).ravel()
-        waiting = np.arange(len(taken)) - np.searchsorted(free, taken, side="right")
-        return int(waiting.max()) + 1
+        return _held(arrivals, self.gradient_times(arrivals)[self.last_of] - STEP + 1, interval)
+
+    def stash_held(self, x_arrivals: Cycles, dy_arrivals: Cycles, interval: int) -> int:
+        """Words of the stash in use at once if every token's x and dy arrive like this one's.
+
+        As `gradients_held`, with both arrivals of one token.  With `tokens` of so many words no x
+        is ever refused.
+        """
+        if not self.average:
+            return _held(x_arrivals[self.last_of], dy_arrivals + 1, interval)
+        if not self.relu:
+            return 0
+        return _held(x_arrivals, self.gradient_times(dy_arrivals) - STEP + 1, interval)
+
+
+def _held(taken: Cycles, free: Cycles, interval: int) -> int:
+    """Words of a memory in use at once: word n of a token from `taken`, until it is `free` again.
+
+    Both increase, and are repeated for each token, `interval` cycles later.
+    """
+    tokens = int(free[-1] - taken[0]) // interval + 2  # after so many the first ones are free
+    starts = interval * np.arange(tokens)[:, None]
+    before = np.searchsorted((starts + free).ravel(), (starts + taken).ravel(), side="right")
+    return int((np.arange(len(before)) - before).max()) + 1

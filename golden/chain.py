@@ -90,6 +90,8 @@ class Chain:
         self, description: Description, schedule: Schedule, states: Iterable[UnitState]
     ) -> None:
         recipe = description.recipe
+        if recipe.float_only:
+            raise ValueError(recipe.float_only)
         self.schedule = schedule
         self.stashing = recipe.mitigation == "stash"
         weight_form = recipe.mitigation.startswith("lwpw")

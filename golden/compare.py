@@ -18,13 +18,22 @@ from golden.training import Callback, train
 
 @dataclass(frozen=True)
 class Method:
-    """A way to train: where the bubbles are, and what is done about the delay."""
+    """A way to train: where the bubbles are, and what is done about the delay.
+
+    ``sequential_after`` as in the recipe: with it, a pipelined training is a hybrid one.
+    """
 
     scheme: Scheme
     mitigation: Mitigation
+    sequential_after: int | None = None
+
+    @property
+    def way(self) -> str:
+        """The scheme, or "hybrid"."""
+        return self.scheme if self.sequential_after is None else "hybrid"
 
     def __str__(self) -> str:
-        return f"{self.scheme}, {self.mitigation}"
+        return f"{self.way}, {self.mitigation}"
 
 
 METHODS = (
@@ -35,6 +44,16 @@ METHODS = (
     Method("pipelined", "lwpv+sc"),
 )
 """Undelayed SGD with momentum; pipelined backpropagation; its mitigations."""
+
+
+def methods_with_hybrid(sequential_after: int | None) -> tuple[Method, ...]:
+    """`METHODS`, and unless None a plain pipelined training that ends after so many samples.
+
+    With it these are the runs that Zhang & Abdelrahman, arXiv 1912.12675, compare.
+    """
+    if sequential_after is None:
+        return METHODS
+    return (*METHODS, Method("pipelined", "none", sequential_after))
 
 
 @dataclass(frozen=True)
@@ -127,6 +146,13 @@ def compare_mitigations(
 
 
 def with_method(description: Description, method: Method) -> Description:
-    """`description` with the scheme and mitigation of `method`."""
-    changes = {"scheme": method.scheme, "mitigation": method.mitigation, "batch": 1}
-    return description.model_copy(update={"recipe": description.recipe.model_copy(update=changes)})
+    """`description` with what `method` says; its placement is for pipelined methods alone."""
+    recipe = description.recipe
+    changes = {
+        "scheme": method.scheme,
+        "mitigation": method.mitigation,
+        "batch": 1,
+        "sequential_after": method.sequential_after,
+        "placement": recipe.placement if method.scheme == "pipelined" else None,
+    }
+    return description.model_copy(update={"recipe": recipe.model_copy(update=changes)})

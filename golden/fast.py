@@ -43,6 +43,8 @@ class FastChain:
         self, description: Description, schedule: Schedule, states: Iterable[UnitState]
     ) -> None:
         recipe, held = description.recipe, list(states)
+        if recipe.float_only:
+            raise ValueError(recipe.float_only)
         if recipe.mitigation not in MITIGATIONS:
             raise ValueError(
                 f"mitigation {recipe.mitigation!r} is not among those of the fast chain "

@@ -14,7 +14,7 @@ from counterflow.description import Description, Recipe
 from counterflow.formats import Format
 from counterflow.schedule import Schedule
 from counterflow.softmax import LOG_FRAC
-from counterflow.tokens import Kind, Token
+from counterflow.tokens import Kind, Token, runs
 from golden.chain import Chain
 from golden.convolution import Settings, UnitState
 from golden.fast import FastChain, offered
@@ -35,9 +35,15 @@ class Part:
 
 
 class Model(Protocol):
-    """What can be trained; `run` returns how many samples were right and their losses' sum."""
+    """What can be trained; `run` returns how many samples were right and their losses' sum.
 
-    def set(self, extra_shift: int) -> None: ...
+    ``delay``: bubbles that empty the chain; ``settings``: those last set.
+    """
+
+    delay: int
+    settings: Settings
+
+    def set(self, settings: Settings) -> None: ...
 
     def run(self, kinds: Bytes, indices: Integers, part: Part) -> tuple[int, float]: ...
 
@@ -49,15 +55,15 @@ class IntegerModel:
         self, description: Description, schedule: Schedule, states: list[UnitState]
     ) -> None:
         fast = offered(description)
-        self.recipe = description.recipe
+        self.delay = schedule.delay
         self.chain: FastChain | Chain
         own = [state.copy() for state in states]
         self.chain = (FastChain if fast else Chain)(description, schedule, own)
-        self.set(0)
+        self.set(settings_in(description.recipe, 0))
 
-    def set(self, extra_shift: int) -> None:
-        self.settings = Settings(self.recipe.predicts, self.recipe.compensates, extra_shift)
-        self.chain.set(self.settings)
+    def set(self, settings: Settings) -> None:
+        self.settings = settings
+        self.chain.set(settings)
 
     def run(self, kinds: Bytes, indices: Integers, part: Part) -> tuple[int, float]:
         if isinstance(self.chain, FastChain):
@@ -82,10 +88,13 @@ class FloatModel:
         from golden.reference import reference_chain
 
         self.chain = reference_chain(description, schedule, seed)
+        self.delay = self.chain.delay
         self.input = description.formats.input
+        self.set(settings_in(description.recipe, 0))
 
-    def set(self, extra_shift: int) -> None:
-        self.chain.drop_rate(extra_shift)
+    def set(self, settings: Settings) -> None:
+        self.settings = settings
+        self.chain.set(settings)
 
     def run(self, kinds: Bytes, indices: Integers, part: Part) -> tuple[int, float]:
         real = indices[kinds != Kind.BUBBLE]
@@ -93,6 +102,34 @@ class FloatModel:
         samples = part.samples[real] * 2.0**-self.input.frac
         found = self.chain.run(tokens_of(kinds, places), samples, part.labels[real])
         return sum(one.correct for one in found), sum(one.loss for one in found)
+
+
+@dataclass(frozen=True)
+class Run:
+    """Tokens to feed an empty chain under these settings, which leave it empty.
+
+    ``kinds`` and ``indices`` [T] as in `token_arrays`.
+    """
+
+    settings: Settings
+    kinds: Bytes
+    indices: Integers
+
+
+def settings_in(recipe: Recipe, epoch: int) -> Settings:
+    """What is set at run time while `recipe` is followed in `epoch`."""
+    return Settings(recipe.predicts, recipe.compensates, recipe.extra_shift(epoch))
+
+
+def epoch_runs(recipe: Recipe, order: Integers, delay: int, epoch: int, before: int) -> list[Run]:
+    """All of one pass over the samples named by `order`: see `counterflow.tokens.runs`.
+
+    ``delay`` is that of the first stage; ``before`` samples were learnt from in earlier passes.
+    """
+    return [
+        Run(settings_in(one, epoch), *token_arrays(one, samples, delay))
+        for one, samples in runs(recipe, order, before)
+    ]
 
 
 def token_arrays(recipe: Recipe, order: Integers, delay: int) -> tuple[Bytes, Integers]:

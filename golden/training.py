@@ -7,7 +7,7 @@ under the same schedule.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,8 +18,7 @@ from counterflow.description import Description
 from counterflow.schedule import Schedule
 from counterflow.tokens import Kind
 from golden.checkpoint import Checkpoint
-from golden.models import Bytes, FloatModel, IntegerModel, Model, Part, codes, token_arrays
-from golden.narrow import Integers
+from golden.models import FloatModel, IntegerModel, Model, Part, Run, codes, epoch_runs
 from golden.start import initial_states
 
 Callback = Callable[[int, int], None]
@@ -102,11 +101,10 @@ def train(
             if on_progress:
                 on_progress(before + done, (last - first) * count)
 
-        chain.set(recipe.extra_shift(epoch))
         began = time.perf_counter()
         order = epoch_order(len(train_part), chosen, epoch)[:count]
-        tokens = token_arrays(recipe, order, schedule.delay)
-        loss, accuracy = _run(chain, *tokens, train_part, report)
+        trained = epoch_runs(recipe, order, chain.delay, epoch, before=epoch * count)
+        loss, accuracy = _run(chain, trained, train_part, report)
         seconds = time.perf_counter() - began
         wanted = len(test_part) and (epoch == last - 1 if evaluate == "last" else evaluate)
         tested = _test(chain, test_part) if wanted else (None, None)
@@ -122,26 +120,29 @@ def train(
 
 def _run(
     chain: Model,
-    kinds: Bytes,
-    indices: Integers,
+    runs: Sequence[Run],
     part: Part,
     report: Callable[[int], None] | None = None,
 ) -> tuple[float, float]:
-    """All tokens, block by block: (mean loss, share of right answers)."""
+    """All tokens of all runs, block by block: (mean loss, share of right answers)."""
     right, loss, done = 0, 0.0, 0
-    for start in range(0, max(len(kinds), 1), BLOCK):
-        block = slice(start, start + BLOCK)
-        block_right, block_loss = chain.run(kinds[block], indices[block], part)
-        right, loss = right + block_right, loss + block_loss
-        done += int((kinds[block] != Kind.BUBBLE).sum())
-        if report:
-            report(done)
+    for run in runs:
+        chain.set(run.settings)
+        for start in range(0, max(len(run.kinds), 1), BLOCK):
+            block = slice(start, start + BLOCK)
+            kinds = run.kinds[block]
+            block_right, block_loss = chain.run(kinds, run.indices[block], part)
+            right, loss = right + block_right, loss + block_loss
+            done += int((kinds != Kind.BUBBLE).sum())
+            if report:
+                report(done)
     return loss / max(done, 1), right / max(done, 1)
 
 
 def _test(chain: Model, part: Part) -> tuple[float, float]:
     """As `_run`, of every sample forward only; the chain is empty before and after."""
-    return _run(chain, np.full(len(part), Kind.INFER, np.uint8), np.arange(len(part)), part)
+    kinds = np.full(len(part), Kind.INFER, np.uint8)
+    return _run(chain, [Run(chain.settings, kinds, np.arange(len(part)))], part)
 
 
 def _start(

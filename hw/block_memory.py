@@ -16,7 +16,7 @@ _VERILOG = """module {name}(clk, read_address, read_data, write_enable, write_ad
   input write_enable;
   input [{address}:0] write_address;
   input [{data}:0] write_data;
-  reg [{data}:0] words [0:{last}];
+  (* never_collides *) reg [{data}:0] words [0:{last}];
   integer index;
   initial for (index = 0; index <= {last}; index = index + 1) words[index] = 0;
   always @(posedge clk) begin
@@ -28,7 +28,11 @@ endmodule
 
 
 class BlockMemory(wiring.Component):
-    """One read and one write a cycle; a word that is written while it is read reads as it was.
+    """One read and one write a cycle.
+
+    Nobody may use a word that is read in the cycle in which it is written.  Simulators give the old
+    one; block RAM gives either or neither, and the attribute in the Verilog tells synthesis not to
+    spend registers and a multiplexer a bit on making it the old one.
 
     Amaranth writes a memory's initial value out bit by bit, millions of them for weights.  So for
     Verilog this is an instance of a module in text; in simulation by Amaranth it is its memory.

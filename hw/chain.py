@@ -1,4 +1,4 @@
-"""The chain: intake, dense units in series, loss unit, and the register bus through all of them."""
+"""The chain: intake, units in series, loss unit, and the register bus through all of them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from counterflow.schedule import Schedule
 from hw.convolution import Convolution
 from hw.intake import Intake, label_stream, sample_stream
 from hw.loss import Loss, prediction_stream
+from hw.pool import Pool
 
 MITIGATIONS = ("none", "lwpv", "sc", "lwpv+sc")  # prediction is in velocity form, from one read
 
@@ -63,6 +64,8 @@ class Chain(wiring.Component):
             interval=schedule.interval,
             identity=int(description.hash()[:8], 16),
         )
+        self.schedule = schedule
+        self.pools = [Pool(pooling=stage.pooling) for stage in schedule.pools]
         self.units = [Convolution(stage=s, interval=schedule.interval) for s in schedule.stages]
         self.loss = Loss(
             numbers=schedule.loss.arithmetic,
@@ -76,18 +79,34 @@ class Chain(wiring.Component):
         m.submodules.loss = loss = self.loss
         for unit in self.units:
             m.submodules[unit.stage.name] = unit
+        for pool, stage in zip(self.pools, self.schedule.pools, strict=True):
+            m.submodules[stage.name] = pool
         connect(m, flipped(self.samples), intake.samples)
         connect(m, flipped(self.labels), intake.labels)
         connect(m, intake.admitted, loss.labels)
         connect(m, loss.predictions, flipped(self.predictions))
         connect(m, intake.x, self.units[0].x)
-        for lower, upper in zip(self.units, self.units[1:], strict=False):
+        lower: Convolution | Pool = self.units[0]
+        for upper in self._behind():
             connect(m, lower.y, upper.x)
             connect(m, upper.dx, lower.dy)
-        connect(m, self.units[-1].y, loss.x)
-        connect(m, loss.dy, self.units[-1].dy)
+            lower = upper
+        connect(m, lower.y, loss.x)
+        connect(m, loss.dy, lower.dy)
         self._bus(m)
         return m
+
+    def _behind(self) -> list[Convolution | Pool]:
+        """All units behind the first, in the order of the chain."""
+        found: list[Convolution | Pool] = []
+        for index, unit in enumerate(self.units):
+            found.append(unit)
+            found += [
+                pool
+                for pool, stage in zip(self.pools, self.schedule.pools, strict=True)
+                if stage.below == index
+            ]
+        return found[1:]
 
     def _bus(self, m: Module) -> None:
         """Every node in turn; a response is the access as it leaves the last one."""

@@ -1,51 +1,57 @@
-"""The dense unit: one read and one write of its weights a cycle, three products from them.
+"""The unit with weights: one read and one write of them a cycle, three products from them.
 
-    dy ->[queue]----------------------+--------+
-    x  ->[window]-+->[stash]-> x_stash |        |
-                  |          weights -> lanes: w_hat x, w dy, dy x_stash
-                  |                     |        |       |
-                  |                 sum -> y   sum -> dx  update -> weights
+    dy ->[queue]---------------------+--------+
+    x --+->[window]-> x under the    |        |
+        |             kernel    weights -> lanes: w_hat x, w dy, dy x_stash
+        +->[stash]--> x_stash        |        |       |
+                               sum -> y   sum -> dx  sum -> update -> weights
 
-Twin of `golden.convolution`.  In slot j the forward pass of token j and the backward pass, gradient and
-update of token j - D visit the same tile in the same cycle.  Cycle numbers in names and comments
-count from a tile's issue; `counterflow.schedule` predicts them.
+Twin of `golden.convolution`.  In slot j the forward pass of token j and the backward pass, gradient
+and update of token j - D visit the same tile at the same position in the same cycle; weights are
+written at the last position.  A dense layer has one position only.  Cycle numbers in names and
+comments count from a tile's issue; `counterflow.timing` predicts them.
 """
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from typing import Any
+
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from counterflow.arithmetic import RANDOM_BITS
-from counterflow.formats import Rounding
-from counterflow.schedule import UPDATE, Stage
+from counterflow.latency import OPERANDS
+from counterflow.schedule import Stage
 from counterflow.tokens import Kind
+from hw.arrivals import Arrivals
 from hw.bus import Access
-from hw.column_sums import ColumnSums
-from hw.generator import Generator
-from hw.lane import GRADIENT, BiasLane, Lane
+from hw.input_gradient import InputGradient
+from hw.lane import BiasLane, Lane
+from hw.learning import Learning
 from hw.modules import place
 from hw.narrow import shape_of
 from hw.pipeline import delayed
 from hw.row_sums import RowSums
 from hw.streams import KIND_BITS, Gather, activation_stream, error_stream, signed_lanes
 from hw.unit_registers import UnitRegisters
-from hw.walk import Walk
+from hw.walk import Walk, granule_flags
 from hw.weights import WeightMemory
-from hw.window import Stash, Window
+
+AT_LANES = OPERANDS - 1  # cycle in which inputs and gradients stand at the lanes
 
 
 class Convolution(wiring.Component):
-    """One fully connected layer that learns: y = f(W x + b), dx = W^T dy masked, SGDM update.
+    """One layer that learns: y = f(w * x + b), dx = w^T * dy masked, SGDM update.
 
     Parameters: ``stage``, ``interval`` of the schedule.
     Members: ``x``, ``y`` streams of activations; ``dy``, ``dx`` streams of gradients (no ``dx`` on
     a first unit); ``bus_i``, ``bus_o`` register bus, node stage.index + 1.
     Cost: ``stage.tiling.multipliers`` multipliers; memories: weights {w, u} of tiles x lanes and
-    rows x output lanes, window 2 tokens, stash D + 1 tokens, gradient queue, sums of dx.
-    Latency and rate: `counterflow.schedule.output_offsets`, one token a slot.
+    rows x output lanes, as many sums of gradients where these are sums, and those of `stage.depths`
+    and of `hw.input_gradient`.
+    Latency and rate: `counterflow.timing.output_offsets`, one token a slot.
     """
 
     def __init__(self, *, stage: Stage, interval: int) -> None:
@@ -70,7 +76,8 @@ class Convolution(wiring.Component):
             words=stage.tiling.rows, lanes=stage.tiling.lanes.outputs, bits=numbers.word_bits
         )
         self.forward_kind = Signal(KIND_BITS)
-        self.returning, self.learning = Signal(), Signal()
+        # Whether this slot has a backward token, it has a gradient, and weights move by it.
+        self.returning, self.learning, self.moving = Signal(), Signal(), Signal()
         self.random = Signal(RANDOM_BITS)
 
     def elaborate(self, platform: object) -> Module:
@@ -79,15 +86,16 @@ class Convolution(wiring.Component):
         m.submodules.weights = self.weights
         m.submodules.biases = self.biases
         m.submodules.registers = self.registers
-        x, stash = self._inputs(m)
+        inside, first, last = granule_flags(m, self.walk)
+        x, stash = self._inputs(m, inside)
         dy = self._errors(m)
         self._tokens(m)
         lanes, biases = self._lanes(m, x, stash, dy, platform)
         clipped = self._forward(m, lanes, biases)
         if self.stage.arithmetic.dx is not None:
-            clipped += self._backward(m, lanes, stash)
+            clipped += self._backward(m, lanes, stash, (inside, first, last))
         else:
-            m.d.comb += self.walk.word_room.eq(1)
+            m.d.comb += self.walk.line_room.eq(1)
         clipped += self._learn(m, lanes, biases)
         self._registers(m, clipped)
         return m
@@ -95,42 +103,39 @@ class Convolution(wiring.Component):
     def _tokens(self, m: Module) -> None:
         """Which token comes back in this slot: the kinds of the last D tokens."""
         delay = self.stage.delay
-        present, trained = Signal(delay), Signal(delay)
-        m.d.comb += [self.returning.eq(present[-1]), self.learning.eq(trained[-1])]
-        with m.If(self.walk.finish):
-            m.d.sync += [
-                present.eq(Cat(1, present)),
-                trained.eq(Cat(self.forward_kind == Kind.TRAIN, trained)),
-            ]
+        for flag, now in (
+            (self.returning, C(1)),
+            (self.learning, self.forward_kind >= Kind.TRAIN),
+            (self.moving, self.forward_kind == Kind.TRAIN),
+        ):
+            past = Signal(delay, name=f"{flag.name}_past")
+            m.d.comb += flag.eq(past[-1])
+            with m.If(self.walk.finish):
+                m.d.sync += past.eq(Cat(now, past))
 
-    def _inputs(self, m: Module) -> tuple[list[Value], list[Value]]:
-        """Window and stash; lanes of x and of the stashed x at cycle 2."""
+    def _inputs(self, m: Module, inside: Value) -> tuple[list[Value], list[Value]]:
+        """Window and stash; lanes of x and of the stashed x at cycle 3."""
         walk, numbers, tiling = self.walk, self.stage.arithmetic, self.stage.tiling
-        m.submodules.window = window = Window(stage=self.stage)
-        m.submodules.stash = stash = Stash(stage=self.stage)
-        wiring.connect(m, wiring.flipped(self.x), window.x)
-        fresh = walk.issue & walk.first_row & (walk.phase == 0)
+        m.submodules.arrivals = arrivals = Arrivals(stage=self.stage, walk=walk)
+        wiring.connect(m, wiring.flipped(self.x), arrivals.x)
         m.d.comb += [
-            walk.words.eq(window.words),
-            self.forward_kind.eq(window.kind),
-            window.column.eq(walk.column),
-            window.finish.eq(walk.finish),
-            stash.read_column.eq(walk.column),
-            stash.finish.eq(walk.finish),
-            stash.write.eq(delayed(m, fresh, 2, "fresh")),
-            stash.column.eq(delayed(m, walk.column, 2, "stash_column")),
-            stash.word.eq(window.word),
+            arrivals.returning.eq(self.returning),
+            arrivals.inside.eq(inside),
+            walk.words.eq(arrivals.words),
+            self.forward_kind.eq(arrivals.kind),
         ]
         shape, lanes = shape_of(numbers.x), tiling.lanes.inputs
-        return signed_lanes(window.word, shape, lanes), signed_lanes(stash.stashed, shape, lanes)
+        return signed_lanes(arrivals.taps, shape, lanes), signed_lanes(
+            arrivals.stashed, shape, lanes
+        )
 
     def _errors(self, m: Module) -> list[Value]:
-        """Queue of arriving gradients; lanes of the row's dy at cycle 2, zero if none is due."""
+        """Queue of arriving gradients; lanes of the row's dy at cycle 3, zero if none is due."""
         walk, tiling, number = self.walk, self.stage.tiling, self.stage.arithmetic.dy
         lanes = tiling.lanes.outputs
         m.submodules.gather = gather = Gather(bits=number.bits, lanes=lanes, count=tiling.outputs)
         m.submodules.errors = queue = SyncFIFO(
-            width=lanes * number.bits, depth=self.stage.error_tokens * tiling.rows
+            width=lanes * number.bits, depth=self.stage.depths.errors
         )
         m.d.comb += [
             gather.i.payload.eq(self.dy.payload),
@@ -145,18 +150,18 @@ class Convolution(wiring.Component):
         ]
         word = Signal(lanes * number.bits)
         m.d.comb += word.eq(Mux(self.returning, queue.r_data, 0))
-        return signed_lanes(delayed(m, word, 2, "dy"), shape_of(number), lanes)
+        return signed_lanes(delayed(m, word, AT_LANES, "dy"), shape_of(number), lanes)
 
     def _lanes(
         self, m: Module, x: list[Value], stash: list[Value], dy: list[Value], platform: object
     ) -> tuple[list[Lane], list[BiasLane]]:
-        """Place all lanes and feed them; products leave at cycle 4, new words at cycle 8."""
+        """Place all lanes and feed them; products leave at cycle 5, new words at cycle 9."""
         numbers, registers, tiling = self.stage.arithmetic, self.registers, self.stage.tiling
         shared, wide = tiling.lanes.shared, tiling.lanes.inputs
-        training = registers.predict & (self.forward_kind == Kind.TRAIN)
-        predict = delayed(m, training, 2, "predict")
-        phase = delayed(m, self.walk.phase, 2, "phase")
-        lanes = [
+        training = registers.predict & (self.forward_kind >= Kind.TRAIN)
+        predict = delayed(m, training, AT_LANES, "predict")
+        phase = delayed(m, self.walk.phase, AT_LANES, "phase")
+        lanes: list[Any] = [
             place(m, f"lane_{index}", platform, Lane, numbers=numbers, shared=shared)
             for index in range(tiling.lane_count)
         ]
@@ -203,52 +208,60 @@ class Convolution(wiring.Component):
         m.d.comb += [rows.products[i].eq(lane.y) for i, lane in enumerate(lanes)]
         return [rows.clipped]
 
-    def _backward(self, m: Module, lanes: list[Lane], stash: list[Value]) -> list[Value]:
+    def _backward(
+        self,
+        m: Module,
+        lanes: list[Lane],
+        stash: list[Value],
+        flags: tuple[Value, Value, Value],
+    ) -> list[Value]:
         """Feed the backward sums; returns their clip flag."""
-        walk, phases = self.walk, self.stage.tiling.phases
-        m.submodules.columns = columns = ColumnSums(stage=self.stage)
-        wiring.connect(m, columns.dx, wiring.flipped(self.dx))
-        leaving = walk.last_row & self.returning
+        walk, tiling = self.walk, self.stage.tiling
+        m.submodules.gradient = gradient = InputGradient(stage=self.stage, walk=walk)
+        wiring.connect(m, gradient.dx, wiring.flipped(self.dx))
         m.d.comb += [
-            columns.turn.eq(walk.issue & (walk.phase == (1 if phases > 1 else 0))),
-            columns.first.eq(walk.first_row),
-            columns.last.eq(walk.last_row),
-            columns.returning.eq(self.returning),
-            columns.column.eq(walk.column),
-            columns.begin.eq(walk.issue & (walk.phase == 0) & leaving),
-            walk.word_room.eq(columns.room),
+            gradient.turn.eq(walk.issue & (walk.phase == (1 if tiling.phases > 1 else 0))),
+            gradient.returning.eq(self.returning),
+            Cat(gradient.inside, gradient.first, gradient.last).eq(Cat(flags)),
+            walk.line_room.eq(gradient.room),
         ]
-        m.d.comb += [columns.active[i].eq(x > 0) for i, x in enumerate(stash)]
-        m.d.comb += [columns.products[i].eq(lane.dx) for i, lane in enumerate(lanes)]
-        return [columns.clipped]
+        masks = self.stage.arithmetic.masks
+        m.d.comb += [gradient.active[i].eq(x > 0 if masks else 1) for i, x in enumerate(stash)]
+        m.d.comb += [gradient.products[i].eq(lane.dx) for i, lane in enumerate(lanes)]
+        return [gradient.clipped]
 
     def _learn(self, m: Module, lanes: list[Lane], biases: list[BiasLane]) -> list[Value]:
-        """Write the tile's new weights and biases back; returns clip flags."""
-        walk, tiling = self.walk, self.stage.tiling
-        turn = walk.issue & (walk.phase == tiling.phases - 1) & self.learning
-        m.submodules.generator = generator = Generator()
-        if self.stage.arithmetic.round_update is Rounding.STOCHASTIC:
-            m.d.comb += generator.step.eq(delayed(m, turn, GRADIENT, "learn"))
+        """Sum gradients, write the tile's new weights and biases back; returns a clip flag."""
+        m.submodules.learning = learning = Learning(
+            stage=self.stage, walk=self.walk, weights=self.weights, biases=self.biases
+        )
+        registers = self.registers
         m.d.comb += [
-            generator.load.eq(self.registers.generator_write),
-            generator.initial.eq(self.registers.data),
-            self.registers.generator.eq(generator.state),
-            self.random.eq(generator.state),
-        ]
-        written = delayed(m, turn, GRADIENT + UPDATE, "write")
-        first = delayed(m, walk.first_column, GRADIENT + UPDATE, "write_first")
-        m.d.comb += [
-            self.weights.address.eq(walk.tile),
-            self.weights.learnt.eq(written),
-            self.weights.learnt_address.eq(delayed(m, walk.tile, GRADIENT + UPDATE, "write_tile")),
+            learning.learning.eq(self.learning),
+            learning.moving.eq(self.moving),
+            learning.generator_write.eq(registers.generator_write),
+            learning.generator_data.eq(registers.data),
+            registers.generator.eq(learning.generator),
+            self.random.eq(learning.generator),
             self.weights.learnt_data.eq(Cat(lane.new_word for lane in lanes)),
-            self.biases.address.eq(walk.row),
-            self.biases.learnt.eq(written & first),
-            self.biases.learnt_address.eq(delayed(m, walk.row, GRADIENT + UPDATE, "write_row")),
             self.biases.learnt_data.eq(Cat(bias.new_word for bias in biases)),
+            learning.clipped.eq(Cat(lane.clipped for lane in lanes).any()),
+            learning.bias_clipped.eq(Cat(bias.clipped for bias in biases).any()),
         ]
-        any_bias = first & Cat(bias.clipped for bias in biases).any()
-        return [written & (Cat(lane.clipped for lane in lanes).any() | any_bias)]
+        if self.stage.arithmetic.sums_gradients:
+            bits = self.stage.arithmetic.gradient.bits
+            m.d.comb += [
+                learning.sums.eq(Cat(lane.sum for lane in lanes)),
+                learning.bias_sums.eq(Cat(bias.sum for bias in biases)),
+            ]
+            for index, lane in enumerate(lanes):
+                m.d.comb += lane.earlier.eq(learning.earlier.word_select(index, bits))
+            for index, bias in enumerate(biases):
+                m.d.comb += bias.earlier.eq(learning.bias_earlier.word_select(index, bits))
+            every: list[Any] = [*lanes, *biases]
+            for any_lane in every:
+                m.d.comb += any_lane.fresh.eq(learning.fresh)
+        return [learning.saturated]
 
     def _registers(self, m: Module, clipped: list[Value]) -> None:
         """Connect bus, counters and the load and readback path."""
@@ -265,10 +278,10 @@ class Convolution(wiring.Component):
             registers.forwarding.eq(self.forward_kind != Kind.BUBBLE),
             registers.phase.eq(walk.phase),
             registers.last_row.eq(walk.last_row),
-            registers.last_column.eq(walk.last_column),
+            registers.last_part.eq(walk.last_part),
             walk.hold.eq(registers.hold),
-            registers.weight_data.eq(self.weights.data),
-            registers.bias_data.eq(self.biases.data),
+            registers.weight_data.eq(self.weights.fetched),
+            registers.bias_data.eq(self.biases.fetched),
         ]
         for memory, port in ((self.weights, registers.weights), (self.biases, registers.biases)):
             m.d.comb += [

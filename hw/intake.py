@@ -34,7 +34,7 @@ class Intake(wiring.Component):
 
     Token k of the label stream belongs to sample k of the sample stream, bubbles aside, which have
     no sample and are made here as zeros.  A sample whose marks do not enclose exactly `inputs`
-    elements, or whose label or kind is out of range, is counted, dropped together with its label,
+    elements, or whose label is out of range, is counted, dropped together with its label,
     and never seen by the chain.  A sample that starts before the one before it ended counts as two.
 
     Parameters: ``inputs``, ``classes``, ``number`` (format of an element), ``interval``,
@@ -121,7 +121,7 @@ class Intake(wiring.Component):
         wait = Signal(range(max(2, self.interval)))
         label = self.labels.payload
         bubble = label.kind == Kind.BUBBLE
-        in_range = (label.label < self.classes) & (label.kind <= Kind.TRAIN)
+        in_range = label.label < self.classes  # two bits hold nothing but kinds
         judged = self.labels.valid & ~bubble & verdicts.r_rdy
         sent, ended, start, bad_sample, bad_label = (
             Signal(name=n) for n in ("sent", "ended", "start", "bad_sample", "bad_label")

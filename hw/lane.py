@@ -1,20 +1,21 @@
 """One lane: everything that one weight of a tile, or one bias of a row, passes through.
 
-Members carry the cycle, counted from the tile's issue, in which they are valid: word 1; enable,
-phase, x, dy, stash 2; products 4; random, one cycle after the gradient, 5; new_word 8.
+Members carry the cycle, counted from the tile's issue, in which they are valid: word 2; enable,
+phase, x, dy, stash 3; products, earlier, fresh and sum 5; random, one cycle after the gradient, 6;
+new_word 9.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Value
+from amaranth.hdl import Cat, Module, Mux, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from counterflow.arithmetic import RANDOM_BITS, UnitArithmetic
 from counterflow.formats import Format
-from counterflow.schedule import OPERANDS, PRODUCT
+from counterflow.latency import MEMORY, OPERANDS, PRODUCT
 from hw.multiply import Multiply
 from hw.narrow import shape_of
 from hw.pipeline import delayed
@@ -23,15 +24,37 @@ from hw.update import Predict, Update
 GRADIENT = OPERANDS + PRODUCT  # cycle of the gradient
 
 
-def _around(m: Module, lane: Any, target: Format, gradient: Value) -> Predict:
+def _members(numbers: UnitArithmetic) -> dict[str, In | Out]:
+    """Members of both kinds of lanes."""
+    found = {
+        "word": In(numbers.word_bits),
+        "predict": In(1),
+        "compensate": In(1),
+        "extra_shift": In(3),
+        "random": In(RANDOM_BITS),
+        "dy": In(shape_of(numbers.dy)),
+        "new_word": Out(numbers.word_bits),
+        "clipped": Out(1),
+    }
+    if numbers.sums_gradients:
+        gradient = shape_of(numbers.gradient)
+        found |= {"earlier": In(gradient), "fresh": In(1), "sum": Out(gradient)}
+    return found
+
+
+def _around(m: Module, lane: Any, target: Format, product: Value) -> Predict:
     """Place a lane's prediction and its update, which take and make the lane's word."""
     numbers: UnitArithmetic = lane.numbers
+    gradient = product
+    if numbers.sums_gradients:
+        m.d.comb += lane.sum.eq(Mux(lane.fresh, 0, lane.earlier) + product)
+        gradient = lane.sum
     m.submodules.ahead = ahead = Predict(numbers=numbers, target=target)
     m.submodules.update = update = Update(numbers=numbers)
     m.d.comb += [
         Cat(ahead.weight, ahead.velocity).eq(lane.word),
         ahead.enable.eq(lane.predict),
-        Cat(update.weight, update.velocity).eq(delayed(m, lane.word, GRADIENT - 1, "word")),
+        Cat(update.weight, update.velocity).eq(delayed(m, lane.word, GRADIENT - MEMORY, "word")),
         update.gradient.eq(gradient),
         update.random.eq(lane.random),
         update.extra_shift.eq(lane.extra_shift),
@@ -48,26 +71,19 @@ class Lane(wiring.Component):
     Parameters: ``numbers``; ``shared``: one multiplier instead of one a product.
     Members: ``word`` {weight, velocity} in, ``new_word`` and ``clipped`` out; ``x``, ``dy``,
     ``stash`` in; ``y``, ``dx`` products out; ``predict``, ``compensate``, ``extra_shift``,
-    ``phase``, ``random`` in.
+    ``phase``, ``random`` in.  Where a gradient is a sum: ``earlier`` in, the sum so far, ``fresh``
+    in: there is none yet; ``sum`` out.
     Cost: 3 multipliers, 2 without dx, 1 when shared; rate one tile a cycle (a phase when shared).
     """
 
     def __init__(self, *, numbers: UnitArithmetic, shared: bool) -> None:
         self.numbers, self.shared = numbers, shared
         x = shape_of(numbers.x)
-        members = {
-            "word": In(numbers.word_bits),
-            "predict": In(1),
-            "compensate": In(1),
-            "extra_shift": In(3),
+        members = _members(numbers) | {
             "phase": In(2),
-            "random": In(RANDOM_BITS),
             "x": In(x),
-            "dy": In(shape_of(numbers.dy)),
             "stash": In(x),
             "y": Out(shape_of(numbers.forward_sum)),
-            "new_word": Out(numbers.word_bits),
-            "clipped": Out(1),
         }
         if numbers.dx is not None:
             members["dx"] = Out(shape_of(numbers.backward_sum))
@@ -95,30 +111,18 @@ class Lane(wiring.Component):
 class BiasLane(wiring.Component):
     """Prediction and update of one bias: a weight whose input is always one.
 
-    Members as `Lane`'s; ``start`` out at cycle 2: the bias as the forward sum begins with it.
+    Members as `Lane`'s; ``start`` out at cycle 3: the bias as the forward sum begins with it.
     Cost: no multiplier.
     """
 
     def __init__(self, *, numbers: UnitArithmetic) -> None:
         self.numbers = numbers
-        super().__init__(
-            {
-                "word": In(numbers.word_bits),
-                "predict": In(1),
-                "compensate": In(1),
-                "extra_shift": In(3),
-                "random": In(RANDOM_BITS),
-                "dy": In(shape_of(numbers.dy)),
-                "start": Out(shape_of(numbers.bias_operand)),
-                "new_word": Out(numbers.word_bits),
-                "clipped": Out(1),
-            }
-        )
+        super().__init__(_members(numbers) | {"start": Out(shape_of(numbers.bias_operand))})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         numbers = self.numbers
-        gradient = delayed(m, self.dy, GRADIENT - 2, "gradient") << numbers.x.frac
-        ahead = _around(m, self, numbers.bias_operand, gradient)
+        product = delayed(m, self.dy, GRADIENT - (OPERANDS - 1), "product") << numbers.x.frac
+        ahead = _around(m, self, numbers.bias_operand, product)
         m.d.comb += self.start.eq(ahead.forward)
         return m

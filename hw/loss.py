@@ -18,7 +18,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from counterflow.formats import Rounding
-from counterflow.schedule import LOSS_TAIL
+from counterflow.latency import LOSS_TAIL
 from counterflow.softmax import (
     EXP2,
     EXP_FRAC,
@@ -224,7 +224,7 @@ class Loss(wiring.Component):
             m.d.sync += others.eq(others + value)
         with m.If((self.step >= first + 2) & (self.step - first - 2 == label)):
             m.d.sync += loss.eq(exponent)
-        trains = self.token_kind == Kind.TRAIN
+        trains = self.token_kind >= Kind.TRAIN
         error = Mux(self.index == label, -others, read.data.as_signed())
         return Mux(trains, error, 0), loss
 

@@ -32,7 +32,7 @@ class Multiply(wiring.Component):
             "stash": In(x),
             "phase": In(2),
             "y": Out(shape_of(numbers.forward_sum)),
-            "gradient": Out(shape_of(numbers.gradient)),
+            "gradient": Out(shape_of(numbers.product)),
         }
         if numbers.dx is not None:
             members["dx"] = Out(shape_of(numbers.backward_sum))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from amaranth.hdl import Module, Signal, Value
 
-from counterflow.schedule import TREE_RADIX
+from counterflow.latency import TREE_RADIX
 
 
 def delayed(m: Module, value: Value, cycles: int, name: str) -> Value:
@@ -19,7 +19,7 @@ def delayed(m: Module, value: Value, cycles: int, name: str) -> Value:
 
 
 def summed(m: Module, terms: Sequence[Value], name: str) -> Value:
-    """The exact sum of `terms`, `counterflow.schedule.tree_latency` cycles later.
+    """The exact sum of `terms`, `counterflow.latency.tree_latency` cycles later.
 
     One register after each addition of TREE_RADIX terms; a single term passes through.
     """

@@ -29,11 +29,11 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from counterflow.pooling import JOIN, MEMORY, NARROW, QUEUE_WORDS, Pooling
-from hw.block_memory import BlockMemory
+from hw.gradient_rows import GradientRows
 from hw.narrow import narrow
 from hw.pipeline import delayed
 from hw.raster import Raster
-from hw.rings import Line, Stash, advanced
+from hw.rings import Line, Stash
 from hw.streams import KIND_BITS, Scatter, activation_stream, error_stream
 
 
@@ -57,6 +57,7 @@ class Pool(wiring.Component):
         if pooling.place_bits:  # Verilog has no signals of zero bits
             fields["place"] = pooling.place_bits
         self.partial = data.StructLayout(fields)
+        self.rows = GradientRows(pooling=pooling)
         super().__init__(
             {
                 "x": In(activation_stream(pooling.x)),
@@ -129,10 +130,10 @@ class Pool(wiring.Component):
             m.d.comb += x.place.eq(raster.place)
         pixel = row = None
         if wide > 1:
-            m.submodules.pixel = pixel = self._line(self.pooling.channels)
+            m.submodules.pixel_line = pixel = self._line(self.pooling.channels)
             m.d.comb += pixel.step.eq(taken)
         if high > 1:
-            m.submodules.row = row = self._line(self.pooling.row_words)
+            m.submodules.row_line = row = self._line(self.pooling.row_words)
             m.d.comb += row.step.eq(delayed(m, taken & raster.last_column, JOIN, "row_step"))
         first = delayed(m, raster.first_column, MEMORY, "first_column")
         in_row = self._joined(m, pixel, first, delayed(m, x.as_value(), MEMORY, "x"), "in_row")
@@ -162,94 +163,36 @@ class Pool(wiring.Component):
 
     def _backward(self, m: Module, stash: Stash | None) -> None:
         """Take dy, recall what its window needs, send dx."""
-        numbers = self.pooling
-        m.submodules.made = raster = Raster(pooling=numbers)
-        m.submodules.gradients = gradients = BlockMemory(
-            words=numbers.gradient_words, bits=numbers.dx.bits + numbers.place_bits
-        )
-        m.submodules.made_gradients = queue = Scatter(
+        numbers, rows = self.pooling, self.rows
+        m.submodules.rows = rows
+        m.submodules.inputs = queue = Scatter(
             bits=numbers.dx.bits, lanes=1, count=1, depth=QUEUE_WORDS
         )
-        taken, step = Signal(), Signal()
-        self._fill(m, gradients, raster, taken, step, queue.room)
+        taken = Signal()
         frac = numbers.dy.frac + numbers.average_shift
-        narrowed, _ = narrow(
-            delayed(m, self.dy.payload, 1, "dy"), frac, numbers.dx, numbers.round_error
-        )
-        value = delayed(m, narrowed, MEMORY - 1, "narrowed")
-        found = delayed(m, gradients.read_data, MEMORY - 1, "found")
+        dy = delayed(m, self.dy.payload, 1, "dy")
+        dx, _ = narrow(dy, frac, numbers.dx, numbers.round_error)
+        word = delayed(m, dx, MEMORY - 1, "narrowed")
         passes: Value = C(1, 1)
         if stash is not None and numbers.average:
-            m.d.comb += [gradients.write_data.eq(value), stash.read.eq(step)]
+            m.d.comb += stash.read.eq(rows.step)
             passes = stash.oldest
         elif stash is not None:
-            m.d.comb += [
-                gradients.write_data.eq(Cat(value, stash.oldest)),
-                stash.read.eq(taken),
-            ]
-            passes = found[numbers.dx.bits :] == delayed(m, raster.place, MEMORY, "made_place")
-        else:
-            m.d.comb += gradients.write_data.eq(value)
+            m.d.comb += stash.read.eq(taken)
+            word = Cat(word, stash.oldest)
+            place = delayed(m, rows.place, MEMORY, "place_made")
+            passes = rows.found[numbers.dx.bits :] == place
         m.d.comb += [
-            raster.step.eq(step),
-            queue.reserve.eq(step),
-            queue.push.eq(delayed(m, step, MEMORY, "made")),
-            queue.word.eq(Mux(passes, found[: numbers.dx.bits], 0)),
+            self.dy.ready.eq(rows.room),
+            taken.eq(self.dy.valid & self.dy.ready),
+            rows.reserve.eq(taken),
+            rows.write.eq(delayed(m, taken, MEMORY, "dy_taken")),
+            rows.word.eq(word),
+            rows.able.eq(queue.room),
+            queue.reserve.eq(rows.step),
+            queue.push.eq(delayed(m, rows.step, MEMORY, "step")),
+            queue.word.eq(Mux(passes, rows.found[: numbers.dx.bits], 0)),
             self.dx.payload.eq(queue.o.payload),
             self.dx.valid.eq(queue.o.valid),
             queue.o.ready.eq(self.dx.ready),
         ]
-
-    def _fill(
-        self,
-        m: Module,
-        gradients: BlockMemory,
-        raster: Raster,
-        taken: Signal,
-        step: Signal,
-        room: Value,
-    ) -> None:
-        """Put dy into the circle of words, address the one that the next dx needs, free the used.
-
-        `fresh` words wait for their first use, which is in the first row and column of a window; by
-        its other rows and columns they are there.
-        """
-        words = self.pooling.gradient_words
-        free = Signal(range(words + 1), init=words)
-        fresh = Signal(range(words + 1))
-        opens, frees = Signal(), Signal()
-        m.d.comb += [
-            self.dy.ready.eq(free != 0),
-            taken.eq(self.dy.valid & self.dy.ready),
-            gradients.write_enable.eq(delayed(m, taken, MEMORY, "dy_taken")),
-            gradients.write_address.eq(advanced(m, gradients.write_enable, words, "next_dy")),
-            opens.eq(raster.first_row & raster.first_column),
-            step.eq(room & ((fresh != 0) | ~opens)),
-            frees.eq(step & raster.last_row & raster.last_column),
-            gradients.read_address.eq(self._address(m, raster, step)),
-        ]
-        m.d.sync += [
-            free.eq(free - taken + frees),
-            fresh.eq(fresh + gradients.write_enable - (step & opens)),
-        ]
-
-    def _address(self, m: Module, raster: Raster, step: Value) -> Value:
-        """Where dy of the current dx stands: every window's word in turn, for each of its columns
-        and, from the first window of the row on, for each of its rows."""
-        words = self.pooling.gradient_words
-        address, window, row, following = (
-            Signal(range(words), name=name) for name in ("address", "window", "row", "following")
-        )
-        m.d.comb += following.eq(Mux(address == words - 1, 0, address + 1))
-        with m.If(step):
-            m.d.sync += address.eq(following)
-            with m.If(raster.pixel_end):
-                with m.If(~raster.last_column):
-                    m.d.sync += address.eq(window)
-                with m.Elif(raster.row_end & ~raster.last_row):
-                    m.d.sync += [address.eq(row), window.eq(row)]
-                with m.Else():
-                    m.d.sync += window.eq(following)
-                    with m.If(raster.row_end):
-                        m.d.sync += row.eq(following)
-        return address

@@ -90,6 +90,7 @@ class Stash(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.memory = memory = BlockMemory(words=max(2, self.words), bits=self.bits)
+        # The address rests on the next word, even while it is written; only then it is asked for.
         free = Signal(range(self.words + 1), init=self.words)
         m.d.sync += [
             free.eq(free - self.reserve + self.read),

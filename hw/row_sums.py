@@ -6,7 +6,8 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from counterflow.schedule import NARROW, OPERANDS, PRODUCT, SUM, Stage, tree_latency
+from counterflow.latency import NARROW, OPERANDS, PRODUCT, SUM, tree_latency
+from counterflow.schedule import Stage
 from hw.narrow import narrow, shape_of
 from hw.pipeline import delayed, summed
 from hw.streams import KIND_BITS, Scatter, activation_stream
@@ -20,9 +21,9 @@ class RowSums(wiring.Component):
     Parameters: ``stage``.
     Members, with the cycle after a tile's issue in which they are valid: ``turn``: a tile was
     issued for its forward product, with ``first``, ``last`` column of its row and the token's
-    ``kind`` 0; ``starts`` (the biases) 2; ``products``, lane by lane, 4; ``room``: a row can be
+    ``kind`` 0; ``starts`` (the biases) 3; ``products``, lane by lane, 5; ``room``: a row can be
     begun, ``begin``: it is; ``y`` stream out; ``clipped`` out: a value of a finished row saturated.
-    Cost: an adder tree and an accumulator a row of lanes; latency 7 + tree from a row's last tile
+    Cost: an adder tree and an accumulator a row of lanes; latency 8 + tree from a row's last tile
     to its first output, one tile a cycle.
     """
 
@@ -53,14 +54,14 @@ class RowSums(wiring.Component):
             bits=numbers.y.bits,
             lanes=high,
             count=tiling.outputs,
-            depth=self.stage.forward_queue,
+            depth=self.stage.depths.outputs,
             tag=KIND_BITS,
         )
         valid = delayed(m, self.turn, summing, "valid")
         first = delayed(m, self.first, summing, "first")
         outputs, flags = [], []
         for lane in range(high):
-            start = delayed(m, self.starts[lane], summing - 2, f"start_{lane}")
+            start = delayed(m, self.starts[lane], summing - (OPERANDS - 1), f"start_{lane}")
             total = summed(m, self.products[lane * wide : (lane + 1) * wide], f"tree_{lane}")
             accumulator = Signal(shape_of(numbers.forward_sum), name=f"sum_{lane}")
             with m.If(valid):

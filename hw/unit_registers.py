@@ -1,4 +1,4 @@
-"""A dense unit's registers: settings, counters, and the path of its weights to and from the bus."""
+"""A unit's registers: settings, counters, and the path of its weights to and from the bus."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from counterflow.latency import OPERANDS, PRODUCT, UPDATE
 from counterflow.registers import WORD_BITS, UnitRegister
-from counterflow.schedule import OPERANDS, PRODUCT, UPDATE, Stage
+from counterflow.schedule import Stage
 from hw.bus import Access, BusNode
 
 COUNTER_BITS = 48
@@ -16,12 +17,12 @@ MemoryAccess = wiring.Signature({"fetch": Out(1), "store": Out(1), "address": Ou
 
 
 class UnitRegisters(wiring.Component):
-    """The bus node of a dense unit (`counterflow.registers.UnitRegister`).
+    """The bus node of a unit with weights (`counterflow.registers.UnitRegister`).
 
     Parameters: ``stage``.
     Members: ``bus_i``, ``bus_o``; settings ``predict``, ``compensate``, ``extra_shift`` out;
     ``generator_write`` with ``data`` out and ``generator`` in; walk state in (``issue``, ``idle``,
-    ``finish``, ``stalled``, ``phase``, ``last_row``, ``last_column``, ``learning``,
+    ``finish``, ``stalled``, ``phase``, ``last_row``, ``last_part``, ``learning``,
     ``forwarding``, ``clipped``); ``hold`` out; ``weights``, ``biases`` memory accesses out, the
     read words in a cycle later; ``shifted`` out, the word to store.
     Cost: one {weight, velocity} register a lane, five counters.
@@ -31,7 +32,7 @@ class UnitRegisters(wiring.Component):
         self.stage = stage
         numbers, tiling = stage.arithmetic, stage.tiling
         high = tiling.lanes.outputs
-        flags = ("issue", "idle", "finish", "stalled", "last_row", "last_column")
+        flags = ("issue", "idle", "finish", "stalled", "last_row", "last_part")
         members = {
             "bus_i": In(Access),
             "bus_o": Out(Access),
@@ -134,11 +135,11 @@ class UnitRegisters(wiring.Component):
         r, tiling = UnitRegister, self.stage.tiling
         high, wide = tiling.lanes.outputs, tiling.lanes.inputs
         high_left = tiling.outputs - (tiling.rows - 1) * high
-        wide_left = tiling.inputs - (tiling.columns - 1) * wide
+        wide_left = tiling.geometry.row_taps - (tiling.parts - 1) * wide
         cells = Mux(
             self.last_row,
-            Mux(self.last_column, high_left * wide_left, high_left * wide),
-            Mux(self.last_column, high * wide_left, high * wide),
+            Mux(self.last_part, high_left * wide_left, high_left * wide),
+            Mux(self.last_part, high * wide_left, high * wide),
         )
         forward, learnt = Mux(self.forwarding, cells, 0), Mux(self.learning, cells, 0)
         if tiling.phases > 1:

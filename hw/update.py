@@ -59,7 +59,7 @@ class Update(wiring.Component):
     Parameters: ``numbers``.
     Members: ``weight``, ``velocity``, ``gradient``, in the same cycle; ``random`` in, one cycle
     later; ``extra_shift`` and ``compensate`` settings; ``new_weight``, ``new_velocity`` and
-    ``clipped`` out, `counterflow.schedule.UPDATE` cycles after the inputs.
+    ``clipped`` out, `counterflow.latency.UPDATE` cycles after the inputs.
     Cost: no multiplier (rate and momentum are shifts, the coefficient is constant).
     """
 

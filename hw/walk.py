@@ -1,75 +1,110 @@
-"""The tile walk: which tile a dense unit visits in each cycle, and when it has to wait."""
+"""The walk: which tile of which position a unit visits in each cycle, and when it has to wait."""
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from counterflow.schedule import Stage
+from counterflow.tiling import Tiling
+
+
+def offset_shape(tiling: Tiling) -> Shape:
+    """Holds the word of an image row at which a word of the kernel begins, left of it too."""
+    left = tiling.geometry.padding[1] * tiling.geometry.channels
+    return Shape.cast(range(-left - tiling.lanes.inputs, tiling.row_words + tiling.parts + 2))
 
 
 class Walk(wiring.Component):
-    """Visits all tiles once a slot, row by row, `phases` cycles a tile, slots `interval` apart.
+    """Visits all tiles at each position of a slot, `phases` cycles a tile, slots `interval` apart.
 
-    A slot starts once `threshold` words of its input have arrived; within it a tile waits only for
-    what it needs itself: its input word, its row's gradient, room in the queues behind.  The next
-    slot's first tile follows the last one without a gap.
+    Positions follow each other row by row, and at each of them the tiles, row by row.  A slot
+    starts once `threshold` words of its input have arrived; within it a tile waits only for what it
+    needs itself: its input word, its row's gradient, room behind.  The next slot's first tile
+    follows the last one without a gap.
 
     Parameters: ``stage``; ``interval`` in cycles.
-    Members, in: ``words`` of the current token that have arrived; ``returning``: this slot has a
-    backward token; ``error_ready``: the row's gradient is there; ``row_room``, ``word_room``: a
-    row, a word of input gradient can be reserved in the output queues; ``hold``: start no slot.
+    Members, in: ``words`` of the current image that have arrived; ``returning``: this slot has a
+    backward token; ``error_ready``: the row's gradient is there; ``row_room``: a row of outputs can
+    be reserved; ``line_room``: the rows of input gradient that end with this row of places can be;
+    ``hold``: start no slot.
     Out: ``issue`` high in each cycle in which a tile is visited, with ``phase``, ``row``,
-    ``column``, ``tile``, ``first_row``, ``last_row``, ``first_column``, ``last_column``;
-    ``finish`` in a slot's last cycle; ``row_begin``, ``row_end`` in a row's first and last one;
-    ``idle`` between slots; ``stalled``: a slot is due or under way, and waits.
+    ``column``, ``tile``; ``kernel_row`` and ``part``, of which the column is made; ``offset``
+    and ``shift``: the word of the image's row, and the granule in it, at which the tile's taps
+    begin; ``inside``: that row is in the image; where the walk is (``first_row`` ...
+    ``last_down``); ``line_end``: the last tile of a row of the kernel, ``row_begin``,
+    ``row_end`` the first and last cycle of a row of tiles, ``place_down`` the last one of a row
+    of places, ``finish`` that of a slot; ``rows_done``: rows of the image that end with this
+    row of places; ``idle`` between slots; ``stalled``: a slot is due or under way, and waits.
     """
 
     def __init__(self, *, stage: Stage, interval: int) -> None:
         self.stage, self.interval = stage, interval
         tiling = stage.tiling
-        flags = ("issue", "first_row", "last_row", "first_column", "last_column", "finish")
-        members = {
-            "words": In(range(2 * tiling.columns + 1)),
-            **{name: In(1) for name in ("returning", "error_ready", "row_room", "word_room")},
-            "hold": In(1),
-            **{name: Out(1) for name in (*flags, "row_begin", "row_end", "idle", "stalled")},
-            "phase": Out(2),
-            "row": Out(range(max(2, tiling.rows))),
-            "column": Out(range(max(2, tiling.columns))),
-            "tile": Out(range(max(2, tiling.tiles))),
-        }
-        super().__init__(members)
+        geometry = tiling.geometry
+        where = ("row", "column", "part", "across", "down")
+        flags = [f"{end}_{what}" for what in where for end in ("first", "last")]
+        strobes = ("issue", "line_end", "row_begin", "row_end", "place_down", "finish")
+        super().__init__(
+            {
+                "words": In(range(2 * tiling.image_words + 2 * stage.depths.window + 1)),
+                **{name: In(1) for name in ("returning", "error_ready", "row_room", "line_room")},
+                "hold": In(1),
+                **{name: Out(1) for name in (*flags, *strobes, "inside", "idle", "stalled")},
+                "phase": Out(2),
+                "row": Out(range(max(2, tiling.rows))),
+                "column": Out(range(max(2, tiling.columns))),
+                "tile": Out(range(max(2, tiling.tiles))),
+                "kernel_row": Out(range(max(2, geometry.kernel[0]))),
+                "part": Out(range(max(2, tiling.parts))),
+                "offset": Out(offset_shape(tiling)),
+                "shift": Out(range(max(2, tiling.banks))),
+                "rows_done": Out(range(geometry.image[0] + 1)),
+            }
+        )
+        self.next_start = Signal(offset_shape(tiling))  # of the kernel one place further on
+        self.across = Signal(range(max(2, geometry.places[1])))
+        self.down = Signal(range(max(2, geometry.places[0])))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        tiling = self.stage.tiling
+        tiling, geometry = self.stage.tiling, self.stage.tiling.geometry
+        last_phase, due, able, resting = (
+            Signal(name=name) for name in ("last_phase", "due", "able", "resting")
+        )
         wait = Signal(range(max(2, self.interval)))
-        last_phase, due, able = Signal(), Signal(), Signal()
+        for what, value, count in (
+            ("row", self.row, tiling.rows),
+            ("column", self.column, tiling.columns),
+            ("part", self.part, tiling.parts),
+            ("across", self.across, geometry.places[1]),
+            ("down", self.down, geometry.places[0]),
+        ):
+            m.d.comb += [
+                getattr(self, f"first_{what}").eq(value == 0),
+                getattr(self, f"last_{what}").eq(value == count - 1),
+            ]
+        done = self.issue & last_phase
         m.d.comb += [
-            self.first_row.eq(self.row == 0),
-            self.last_row.eq(self.row == tiling.rows - 1),
-            self.first_column.eq(self.column == 0),
-            self.last_column.eq(self.column == tiling.columns - 1),
             last_phase.eq(self.phase == tiling.phases - 1),
-            self.idle.eq((self.tile == 0) & (self.phase == 0)),
+            resting.eq((self.tile == 0) & (self.phase == 0)),
+            self.idle.eq(resting & self.first_across & self.first_down),
             due.eq(Mux(self.idle, wait == 0, 1)),
             self.issue.eq((self.phase != 0) | (due & able)),
             self.stalled.eq(due & ~self.issue),
             self.row_begin.eq(self.issue & self.first_column & (self.phase == 0)),
-            self.row_end.eq(self.issue & self.last_column & last_phase),
-            self.finish.eq(self.row_end & self.last_row),
+            self.line_end.eq(done & self.last_part),
+            self.row_end.eq(done & self.last_column),
+            self.place_down.eq(self.row_end & self.last_row & self.last_across),
+            self.finish.eq(self.place_down & self.last_down),
         ]
-        arrived = Mux(
-            self.first_column & self.first_row,
-            (self.words >= self.stage.threshold) & ~self.hold,
-            ~self.first_row | (self.words > self.column),
-        )
+        self._count(m, done)
+        needed = self._taps(m, done)
+        arrived = Mux(self.idle, (self.words >= self.stage.threshold) & ~self.hold, needed)
         error = ~self.first_column | ~self.returning | self.error_ready
-        room = (~self.first_column | self.row_room) & (
-            ~self.last_row | ~self.returning | self.word_room
-        )
+        begins = self.first_across & self.first_row & self.first_column
+        room = (~self.first_column | self.row_room) & (~begins | ~self.returning | self.line_room)
         m.d.comb += able.eq(arrived & error & room)
         with m.If(wait != 0):
             m.d.sync += wait.eq(wait - 1)
@@ -77,11 +112,104 @@ class Walk(wiring.Component):
             m.d.sync += self.phase.eq(Mux(last_phase, 0, self.phase + 1))
             with m.If(self.idle):
                 m.d.sync += wait.eq(self.interval - 1)
-            with m.If(last_phase):
-                m.d.sync += [
-                    self.column.eq(Mux(self.last_column, 0, self.column + 1)),
-                    self.tile.eq(Mux(self.finish, 0, self.tile + 1)),
-                ]
-                with m.If(self.last_column):
-                    m.d.sync += self.row.eq(Mux(self.last_row, 0, self.row + 1))
+        self._rows_done(m)
         return m
+
+    def _count(self, m: Module, done: Value) -> None:
+        """On to the next tile, row of tiles, position, row of positions, and image."""
+        with m.If(done):
+            m.d.sync += [
+                self.part.eq(Mux(self.last_part, 0, self.part + 1)),
+                self.column.eq(Mux(self.last_column, 0, self.column + 1)),
+                self.tile.eq(Mux(self.last_row & self.last_column, 0, self.tile + 1)),
+            ]
+            with m.If(self.last_part):
+                m.d.sync += self.kernel_row.eq(Mux(self.last_column, 0, self.kernel_row + 1))
+            with m.If(self.last_column):
+                m.d.sync += self.row.eq(Mux(self.last_row, 0, self.row + 1))
+                with m.If(self.last_row):
+                    m.d.sync += self.across.eq(Mux(self.last_across, 0, self.across + 1))
+                    with m.If(self.last_across):
+                        m.d.sync += self.down.eq(Mux(self.last_down, 0, self.down + 1))
+
+    def _taps(self, m: Module, done: Value) -> Value:
+        """Where in the image the tile's taps lie; whether all of them have arrived."""
+        tiling, geometry = self.stage.tiling, self.stage.tiling.geometry
+        height, row = geometry.image[0], tiling.row_words
+        top, limit = geometry.padding[0], height + geometry.padding[0]
+        y = Signal(range(-top, limit + 1), init=-top)
+        y_top = Signal(range(-top, limit + 1), init=-top)
+        line = Signal(range(-top * row, limit * row + 1), init=-top * row)
+        line_top = Signal(range(-top * row, limit * row + 1), init=-top * row)
+        self._move_across(m, done)
+        step = geometry.stride[0]
+        with m.If(self.line_end):
+            m.d.sync += [y.eq(y + 1), line.eq(line + row)]
+        with m.If(self.row_end):
+            m.d.sync += [y.eq(y_top), line.eq(line_top)]
+        with m.If(self.place_down):
+            m.d.sync += [value.eq(y_top + step) for value in (y, y_top)]
+            m.d.sync += [value.eq(line_top + step * row) for value in (line, line_top)]
+        with m.If(self.finish):
+            m.d.sync += [value.eq(-top) for value in (y, y_top)]
+            m.d.sync += [value.eq(-top * row) for value in (line, line_top)]
+        last = self.offset + (self.shift != 0)
+        in_row = Mux(last > row - 1, row - 1, last)
+        m.d.comb += self.inside.eq((y >= 0) & (y < height))
+        return ~self.inside | (last < 0) | (self.words > line + in_row)
+
+    def _move_across(self, m: Module, done: Value) -> None:
+        """Word and granule at which the tile's taps begin: steps of a word in the kernel's row."""
+        tiling, geometry = self.stage.tiling, self.stage.tiling.geometry
+        banks, granule = tiling.banks, tiling.granule
+        first, turn = divmod(-geometry.padding[1] * geometry.channels // granule, banks)
+        step, step_turn = divmod(geometry.stride[1] * geometry.channels // granule, banks)
+        start = Signal(offset_shape(tiling), init=first)
+        offset = Signal(offset_shape(tiling), init=first)
+        shift = Signal(range(max(2, banks)), init=turn)
+        m.d.comb += [self.offset.eq(offset), self.shift.eq(shift)]
+        turned = shift + step_turn
+        over = turned >= banks
+        m.d.comb += self.next_start.eq(start + step + over)
+        with m.If(done):
+            m.d.sync += offset.eq(Mux(self.last_part, start, offset + 1))
+        with m.If(self.row_end & self.last_row):
+            with m.If(self.last_across):
+                m.d.sync += [start.eq(first), offset.eq(first), shift.eq(turn)]
+            with m.Else():
+                m.d.sync += [value.eq(self.next_start) for value in (start, offset)]
+                m.d.sync += shift.eq(Mux(over, turned - banks, turned))
+
+    def _rows_done(self, m: Module) -> None:
+        """The same for almost all rows of places; padding and the bottom make exceptions."""
+        geometry, before = self.stage.tiling.geometry, 0
+        m.d.comb += self.rows_done.eq(geometry.stride[0])
+        for place in range(geometry.places[0]):
+            rows, before = geometry.rows_done(place) - before, geometry.rows_done(place)
+            if rows != geometry.stride[0]:
+                with m.If(self.down == place):
+                    m.d.comb += self.rows_done.eq(rows)
+
+
+def granule_flags(m: Module, walk: Walk) -> tuple[Value, Value, Value]:
+    """(inside, first, last) of each granule of the tile's taps, lowest first.
+
+    Whether it stands in the image and belongs to the kernel; whether the tile is the first, the
+    last one at all to see that place of the image.
+    """
+    tiling, geometry = walk.stage.tiling, walk.stage.tiling.geometry
+    banks, granule = tiling.banks, tiling.granule
+    in_row = -(-geometry.row_inputs // granule)
+    in_kernel = -(-geometry.row_taps // granule)
+    new = -(-(geometry.kernel[1] - geometry.stride[1]) * geometry.channels // granule)
+    old = geometry.stride[1] * geometry.channels // granule
+    first_down = walk.first_down | (walk.kernel_row >= geometry.kernel[0] - geometry.stride[0])
+    last_down = walk.last_down | (walk.kernel_row < geometry.stride[0])
+    inside, first, last = [], [], []
+    for index in range(banks):
+        place = walk.offset * banks + walk.shift + index
+        tap = walk.part * banks + index
+        inside.append(walk.inside & (place >= 0) & (place < in_row) & (tap < in_kernel))
+        first.append(walk.first_row & first_down & (walk.first_across | (tap >= new)))
+        last.append(walk.last_row & last_down & (walk.last_across | (tap < old)))
+    return Cat(inside), Cat(first), Cat(last)

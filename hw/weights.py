@@ -6,7 +6,9 @@ from amaranth.hdl import Module, Mux
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from counterflow.latency import MEMORY
 from hw.block_memory import BlockMemory
+from hw.pipeline import delayed
 
 
 class WeightMemory(wiring.Component):
@@ -16,11 +18,12 @@ class WeightMemory(wiring.Component):
     a tile's read to its write, and the bus is refused while either happens.
 
     Parameters: ``words``; ``lanes`` of ``bits`` each.
-    Members: ``address`` in, ``data`` out a cycle later; ``learnt``, ``learnt_address``,
+    Members: ``address`` in, ``data`` out two cycles later; ``learnt``, ``learnt_address``,
     ``learnt_data`` in: the update's write; ``fetch``, ``store``, ``fetch_address``,
-    ``store_data`` in: the bus' access; ``write_enable``, ``write_address``, ``write_data`` out:
-    what stands at the write port in this cycle.
-    Cost: one memory of `words` x `lanes` x `bits`; latency 1, one read and one write a cycle.
+    ``store_data`` in: the bus' access, ``fetched`` out a cycle later; ``write_enable``,
+    ``write_address``, ``write_data`` out: what stands at the write port in this cycle.
+    Cost: one memory of `words` x `lanes` x `bits`; latency 2, since a register stands
+    behind the memory, whose output comes late in a cycle; one read and one write a cycle.
     """
 
     def __init__(self, *, words: int, lanes: int, bits: int) -> None:
@@ -33,6 +36,7 @@ class WeightMemory(wiring.Component):
                 "learnt": In(1),
                 "learnt_address": In(address),
                 "learnt_data": In(width),
+                "fetched": Out(width),
                 "fetch": In(1),
                 "store": In(1),
                 "fetch_address": In(address),
@@ -50,10 +54,11 @@ class WeightMemory(wiring.Component):
         )
         m.d.comb += [
             memory.read_address.eq(Mux(self.fetch, self.fetch_address, self.address)),
-            self.data.eq(memory.read_data),
+            self.data.eq(delayed(m, memory.read_data, MEMORY - 1, "data")),
             self.write_enable.eq(self.learnt | self.store),
             self.write_address.eq(Mux(self.store, self.fetch_address, self.learnt_address)),
             self.write_data.eq(Mux(self.store, self.store_data, self.learnt_data)),
+            self.fetched.eq(memory.read_data),
             memory.write_enable.eq(self.write_enable),
             memory.write_address.eq(self.write_address),
             memory.write_data.eq(self.write_data),

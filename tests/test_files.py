@@ -255,5 +255,5 @@ def test_message_of_too_few_classes() -> None:
 
 
 def test_message_of_missing_data(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"mnist: there is no train-images.*counterflow.data fetch"):
+    with pytest.raises(DataError, match=r"mnist: there is no train-images.*counterflow data fetch"):
         training_data(load("mnist"), tmp_path)

@@ -778,8 +778,9 @@ def distance_to_reference(description: Description, *, exact_loss: bool) -> tupl
     recipe = description.recipe
     for number in range(2):
         shift = recipe.extra_shift(number)
-        chain.set(Settings(recipe.predicts, recipe.compensates, shift))
-        reference.drop_rate(shift)
+        settings = Settings(recipe.predicts, recipe.compensates, shift)
+        chain.set(settings)
+        reference.set(settings)
         tokens = list(epoch(recipe, epoch_order(200, 1, number), schedule.delay))
         chain.run(tokens, samples, labels)
         reference.run(tokens, samples / 256, labels)

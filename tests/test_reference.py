@@ -19,24 +19,21 @@ from hypothesis import strategies as st
 from counterflow.data import epoch_order, load, quantise, synthetic
 from counterflow.description import MITIGATIONS, Description
 from counterflow.formats import Format
+from counterflow.geometry import Geometry
 from counterflow.initial import initial_floats
 from counterflow.planner import plan
 from counterflow.scaling import scale, scale_to_batch_one, snap
 from counterflow.tokens import Kind, Token, epoch
 from golden.convolution import Settings
 from golden.loss import Loss as IntegerLoss
-from golden.reference import (
-    Chain,
-    Dense,
+from golden.reference import Chain, Loss, cross_entropy, reference_chain, rule_of
+from golden.reference_units import (
+    Convolution,
     Floats,
-    Loss,
     Rule,
     compensated_step,
-    cross_entropy,
     predict,
     predict_by_weight,
-    reference_chain,
-    rule_of,
     sgdm_step,
 )
 from golden.start import initial_chain
@@ -54,8 +51,14 @@ def impulse(scores: Floats, label: int) -> tuple[Floats, float]:
     return np.full_like(scores, label), 0.0
 
 
+def dense(weight: Floats, bias: Floats, *, relu: bool, delay: int, rule: Rule) -> Convolution:
+    """A dense stage, W of shape [outputs, inputs], behind a ReLU."""
+    geometry = Geometry.dense(inputs=weight.shape[1], outputs=weight.shape[0])
+    return Convolution(geometry, weight, bias, relu=relu, masks=True, delay=delay, rule=rule)
+
+
 def scalar(rule: Rule, delay: int, start: float, loss: Loss) -> Chain:
-    unit = Dense(np.zeros((1, 1)), np.array([start]), relu=False, delay=delay, rule=rule)
+    unit = dense(np.zeros((1, 1)), np.array([start]), relu=False, delay=delay, rule=rule)
     return Chain([unit], loss)
 
 
@@ -106,7 +109,7 @@ def test_gradients_are_those_of_finite_differences(widths: tuple[int, ...], labe
     for index, (inputs, outputs) in enumerate(pairwise(widths)):
         weight, bias = random.normal(size=(outputs, inputs)), random.normal(size=outputs)
         relu, rule = index < len(widths) - 2, Rule(rate=1.0, momentum=0.0)
-        units.append(Dense(weight, bias + 0.5 * relu, relu=relu, delay=0, rule=rule))
+        units.append(dense(weight, bias + 0.5 * relu, relu=relu, delay=0, rule=rule))
     chain = Chain(units)
     sample, labels = random.random((1, widths[0])), np.array([label])
 
@@ -153,7 +156,7 @@ def textbook(stages: int, mitigation: str = "none", loss: Loss = cross_entropy) 
         rule = rule_of(network((2, 2), **recipe), delay)
         weight, bias = random.normal(size=(2, 2)), random.random(2)
         relu = index < stages - 1
-        units.append(Dense(weight, bias, relu=relu, delay=delay, rule=rule))
+        units.append(dense(weight, bias, relu=relu, delay=delay, rule=rule))
     return Chain(units, loss)
 
 
@@ -176,20 +179,14 @@ def test_textbook_delays_train_n_samples_in_n_and_2s_minus_2_slots(stages: int) 
         assert found == list(range(unit.delay, unit.delay + count))
 
 
-def test_delays_and_horizons_of_the_reference_are_those_of_the_schedule() -> None:
-    for horizon in (1, 2):
-        description = network((64, 32, 32, 10), horizon=horizon)
-        description = description.model_copy(
-            update={"fold": description.fold.model_copy(update={"multipliers": 66})}
-        )
-        schedule = plan(description).schedule
-        chain = reference_chain(description, schedule)
-        assert [unit.delay for unit in chain.units] == [7, 4, 2]
-        assert [unit.rule.horizon for unit in chain.units] == [
-            7 * horizon,
-            4 * horizon,
-            2 * horizon,
-        ]
+@pytest.mark.parametrize("horizon", [1, 2])
+def test_delays_and_horizons_of_the_reference_are_those_of_the_schedule(horizon: int) -> None:
+    description = network((64, 32, 32, 10), horizon=horizon)
+    stages = plan(description).schedule.stages
+    units = reference_chain(description, plan(description).schedule).units
+    assert [unit.delay for unit in units] == [stage.delay for stage in stages]
+    assert [unit.rule.horizon for unit in units] == [stage.delay * horizon for stage in stages]
+    assert [unit.rule.horizon for unit in units] == [one.arithmetic.horizon for one in stages]
 
 
 @pytest.mark.parametrize("mitigation", MITIGATIONS)
@@ -266,7 +263,7 @@ def test_backward_reads_the_current_weights_or_with_a_stash_those_of_the_forward
     for delay in (4, 2, 0):
         rule = Rule(rate=0.01, momentum=0.0, stash=stash)
         weight = random.random((2, 2)) + 1
-        units.append(Dense(weight, np.zeros(2), relu=False, delay=delay, rule=rule))
+        units.append(dense(weight, np.zeros(2), relu=False, delay=delay, rule=rule))
     chain = Chain(units, lambda scores, label: (np.ones(2), 0.0))
     samples, labels = random.random((12, 2)) + 1, np.zeros(12, np.int64)
     history = []
@@ -622,11 +619,11 @@ def test_a_rate_drop_leaves_what_is_in_the_velocity() -> None:
     chain = scalar(Rule(0.5, 0.5), 0, 0.0, impulse)
     path = [float(chain.units[0].bias.value[0])]
     for slot in range(3):
-        chain.drop_rate(2 if slot > 0 else 0)
+        chain.set(Settings(extra_shift=2 if slot > 0 else 0))
         chain.run([Token(Kind.TRAIN, 0)], np.zeros((1, 1)), np.ones(1, np.int64))
         path.append(float(chain.units[0].bias.value[0]))
     assert np.diff(path).tolist() == [-0.5, -(0.25 + 0.125), -(0.1875 + 0.125)]
-    chain.drop_rate(0)
+    chain.set(Settings())
     assert chain.units[0].rule.rate == 0.5
 
 
@@ -641,13 +638,77 @@ def test_the_reference_follows_golden_through_rate_drops() -> None:
     for number in range(2):
         shift = description.recipe.extra_shift(number)
         golden.set(Settings(extra_shift=shift))
-        reference.drop_rate(shift)
+        reference.set(Settings(extra_shift=shift))
         tokens = list(epoch(description.recipe, epoch_order(150, 1, number), schedule.delay))
         bits = np.mean([p.loss for p in golden.run(tokens, samples, data.train_y)]) / 64
         nats = np.mean([p.loss for p in reference.run(tokens, samples / 256, data.train_y)])
         assert bits * math.log(2) == pytest.approx(nats, rel=0.05)
         means.append(nats)
     assert means[1] < 0.9 * means[0]
+
+
+WIDE = {
+    "input": "u8.8",
+    "activation": "u21.18",
+    "logit": "s24.16",
+    "operand": "s24.20",
+    "weight": "s32.28",
+    "velocity": "s32.28",
+    "error": "s20.18",
+}
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+@pytest.mark.parametrize("scheme", ["pipelined", "fill-and-drain"])
+@pytest.mark.parametrize("mitigation", MITIGATIONS)
+def test_over_images_golden_in_fine_formats_is_the_reference(
+    mitigation: str, scheme: str, accumulate: int
+) -> None:
+    """Convolutions, both kinds of pooling, and gradients summed up while others are in flight.
+
+    40 samples: weights move by up to 0.1 or more and stay within 2^-17 of the reference (measured:
+    2^-18.2).  More samples would come so near to a kink that both models take another side of it.
+    """
+    batch = 6 if scheme == "fill-and-drain" else 1
+    recipe = {"mitigation": mitigation, "scheme": scheme, "batch": batch, "accumulate": accumulate}
+    description = Description.model_validate(
+        {
+            "name": "images",
+            "inputs": [6, 8, 1],
+            "layers": [
+                {"kind": "convolution", "outputs": 5, "kernel": 3, "padding": [1, 0]},
+                {"kind": "max-pool", "kernel": [2, 1]},
+                {"kind": "convolution", "outputs": 7, "kernel": [2, 3], "stride": [1, 2]},
+                {"kind": "average-pool", "kernel": [2, 1]},
+                {"outputs": 6},
+                {"outputs": 3, "activation": "none"},
+            ],
+            "formats": WIDE,
+            "recipe": {**recipe, "learning_rate": 2.0**-5, "momentum": 0.5},
+            "rounding": {"update": "nearest-even"},
+        }
+    )
+    schedule = plan(description).schedule
+    golden, reference = initial_chain(description, schedule), reference_chain(description, schedule)
+
+    def exact(logits: Any, label: int) -> tuple[Any, int]:
+        error, _ = cross_entropy(logits * 2.0**-16, label)
+        return np.rint(error * 2.0**18).astype(np.int64), 0
+
+    golden.loss = exact  # type: ignore[assignment]
+    before = [unit.weight.value for unit in reference.units]
+    data = synthetic(48, 3, 40, seed=7)
+    samples = quantise(data.train_x, data.pixel_max, 8, 8)
+    tokens = list(epoch(description.recipe, range(40), schedule.delay))
+    golden.run(tokens, samples, data.train_y)
+    reference.run(tokens, samples / 256, data.train_y)
+    moved = []
+    for one, other, start in zip(golden.units, reference.units, before, strict=True):
+        for found, parameter in ((one.state.weight, other.weight), (one.state.bias, other.bias)):
+            assert np.abs(found * 2.0**-28 - parameter.value).max() < 2.0**-17
+        moved.append(np.abs(other.weight.value - start).max())
+    assert min(moved) > 0.03
+    assert max(moved) > 0.1
 
 
 @pytest.mark.parametrize("mitigation", ["none", "lwpv+sc"])

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
+    from counterflow.description import Description
     from golden.compare import Row
 
 NOISE = 0.005  # smaller differences of accuracy say nothing
@@ -25,6 +26,7 @@ NAMES = {
     ("pipelined", "lwpv"): "pipelined, lwpv",
     ("pipelined", "sc"): "pipelined, sc",
     ("pipelined", "lwpv+sc"): "pipelined, lwpv+sc",
+    ("hybrid", "none"): "pipelined, then sequential",
 }
 
 
@@ -42,6 +44,18 @@ NAMES = {
     show_default=True,
     help="The hardware's integers, or float64 under the same schedule.",
 )
+@click.option(
+    "--hybrid",
+    type=options.COUNT,
+    help="Also train pipelined for so many samples, then sequentially [default: the recipe's].",
+)
+@click.option(
+    "--placement",
+    callback=options.layers,
+    metavar="LAYERS",
+    help="Pipeline registers only behind these layers with weights, as in 2,4 (with --model float) "
+    "[default: the recipe's].",
+)
 @options.data
 @options.seed
 @options.output(folder="Folder for comparison.json and the description.")
@@ -51,6 +65,8 @@ def compare(
     epochs: int | None,
     samples: int | None,
     model: str,
+    hybrid: int | None,
+    placement: tuple[int, ...] | None,
     data: Path | None,
     seed: int | None,
     as_json: bool,
@@ -66,7 +82,8 @@ def compare(
     \b
     Examples:
         counterflow compare deep-digits
-        counterflow compare digits --seeds 3 --epochs 5
+        counterflow compare digits --seeds 3 --epochs 5 --hybrid 4000
+        counterflow compare deep-digits --model float --placement 4,8
     """
     from counterflow import provenance
     from counterflow.files import load
@@ -74,24 +91,27 @@ def compare(
     from counterflow.training_data import training_data
 
     display = Display(as_json=as_json, quiet=quiet)
-    description = load(net)
+    description = options.with_recipe(load(net), placement=placement)
+    if model == "integer" and description.recipe.float_only:
+        raise ValueError(description.recipe.float_only)
     dataset = training_data(description, data)
     plan(description)  # refuses what cannot be, before what takes long to import
     first = description.recipe.seed if seed is None else seed
-    from golden.compare import compare_mitigations
+    from golden.compare import compare_mitigations, methods_with_hybrid
 
     with display.progress("Trainings") as on_progress:
         rows = compare_mitigations(
             description,
             dataset,
             seeds=range(first, first + seeds),
+            methods=methods_with_hybrid(hybrid or description.recipe.sequential_after),
             epochs=epochs,
             limit=samples,
             model="float" if model == "float" else "integer",
             on_progress=on_progress,
         )
     answer = compare_json(rows)
-    display.show(compare_table(rows, description.name))
+    display.show(compare_table(rows, _title(description, seeds)))
     if out is not None:
         files = [
             provenance.write_json(out / "comparison.json", answer),
@@ -107,9 +127,20 @@ def compare(
     display.result(answer)
 
 
+def _title(description: Description, seeds: int) -> str:
+    from counterflow.placement import stale_share
+
+    title = f"{description.name}: accuracy on the test set, {seeds} seeds"
+    placement = description.recipe.placement
+    if placement is None:
+        return title
+    share = percent(stale_share(description, placement), 1)
+    return f"{title}; registers behind {', '.join(map(str, placement))}, {share} of weights stale"
+
+
 def recovered(rows: Sequence[Row], row: Row) -> float | None:
     """Share of what plain pipelining loses that `row` brings back; None where it loses nothing."""
-    means = {(one.method.scheme, one.method.mitigation): one.mean for one in rows}
+    means = {(one.method.way, one.method.mitigation): one.mean for one in rows}
     best, plain = means[("sequential", "none")], means[("pipelined", "none")]
     return (row.mean - plain) / (best - plain) if best - plain > NOISE else None
 
@@ -130,13 +161,12 @@ def compare_json(rows: Sequence[Row]) -> dict[str, object]:
     }
 
 
-def compare_table(rows: Sequence[Row], name: str) -> Table:
+def compare_table(rows: Sequence[Row], title: str) -> Table:
     """Mean, spread and every seed's accuracy."""
-    title = f"{name}: accuracy on the test set, {len(rows[0].accuracies)} seeds"
     made = table("method", "mean", "sd", "recovered", "each seed, %", title=title)
     for row in rows:
-        key = (row.method.scheme, row.method.mitigation)
-        mitigated = row.method.mitigation != "none"
+        key = (row.method.way, row.method.mitigation)
+        mitigated = row.method.way == "hybrid" or row.method.mitigation != "none"
         made.add_row(
             NAMES.get(key, str(row.method)),
             percent(row.mean, 2),

@@ -12,9 +12,11 @@ import click
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+    from rich.progress import TaskID
     from rich.table import Table
 
 OnProgress = Callable[[int, int], None]
+OnStage = Callable[[str, str], None]
 
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -45,10 +47,11 @@ class Display:
             self.show("Files: " + ", ".join(str(file) for file in files))
 
     @contextmanager
-    def progress(self, label: str) -> Iterator[OnProgress]:
+    def progress(self, label: str, *, in_bytes: bool = False) -> Iterator[OnProgress]:
         """A bar with the time left, moved by calling what this yields with (done, total)."""
         from rich.progress import (
             BarColumn,
+            DownloadColumn,
             MofNCompleteColumn,
             Progress,
             TextColumn,
@@ -59,7 +62,7 @@ class Display:
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
-            MofNCompleteColumn(),
+            DownloadColumn() if in_bytes else MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
@@ -67,6 +70,32 @@ class Display:
         with Progress(*columns, console=self._console(stderr=True), disable=self.quiet) as bar:
             task = bar.add_task(label, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
+
+    @contextmanager
+    def stages(self) -> Iterator[OnStage]:
+        """A line for each stage of a long job with the time it took; called with (name, detail)."""
+        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        columns = (
+            SpinnerColumn(finished_text=" "),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[detail]}", markup=False),
+        )
+        with Progress(*columns, console=self._console(stderr=True), disable=self.quiet) as lines:
+            tasks: dict[str, TaskID] = {}
+
+            def show(name: str, detail: str) -> None:
+                if name not in tasks:
+                    for task in tasks.values():
+                        lines.update(task, completed=1, detail="")
+                    tasks[name] = lines.add_task(name, total=1, detail=detail)
+                elif detail:
+                    lines.update(tasks[name], detail=detail)
+
+            yield show
+            for task in tasks.values():
+                lines.update(task, completed=1, detail="")
 
     def _console(self, *, stderr: bool) -> Console:
         from rich.console import Console

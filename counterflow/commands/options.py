@@ -32,6 +32,17 @@ class Writable(click.Path):
         return path
 
 
+def layers(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[int, ...] | None:
+    """The numbers in a text with commas between them."""
+    try:
+        return None if value is None else tuple(int(part) for part in value.split(","))
+    except ValueError:
+        message = f"{value!r} is no list of layers such as 2,4."
+        raise click.BadParameter(message, context, parameter) from None
+
+
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
 NEW_FOLDER = Writable(file_okay=False, path_type=Path)
@@ -104,7 +115,7 @@ def with_fold(
 
 def with_recipe(description: Description, **changes: object) -> Description:
     """`description` with those fields of its recipe changed that are not None."""
-    from counterflow.description import Recipe
+    from counterflow.description import Description, Recipe
 
     wanted = {key: value for key, value in changes.items() if value is not None}
     if wanted.get("scheme", "fill-and-drain") != "fill-and-drain":
@@ -112,7 +123,8 @@ def with_recipe(description: Description, **changes: object) -> Description:
     recipe = description.recipe
     derived = {"learning_rate", "momentum"} if recipe.scale_from is not None else set()
     fields = {**recipe.model_dump(exclude=derived), **wanted}
-    return description.model_copy(update={"recipe": checked(Recipe, fields)})
+    found = {name: getattr(description, name) for name in Description.model_fields}
+    return checked(Description, {**found, "recipe": checked(Recipe, fields)})
 
 
 Model = TypeVar("Model", bound="BaseModel")

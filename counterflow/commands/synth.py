@@ -1,0 +1,238 @@
+"""`counterflow synth`: what a network's hardware takes of an FPGA, and how fast it runs there."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from counterflow.commands import options
+from counterflow.commands.display import Display, percent, table
+from counterflow.commands.verilog import default_folder
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from counterflow.planner import Plan
+    from counterflow.synthesis_report import SynthesisReport
+    from counterflow.targets import Resources, Target
+
+PATHS = 3  # critical paths that are shown
+
+
+@click.command()
+@options.network
+@click.option("--target", "target_name", default="ecp5-85f", show_default=True, help="The FPGA.")
+@click.option("--unit", help="Only this unit: intake, dense0, ..., loss.")
+@click.option("--no-route", is_flag=True, help="Count cells, but do not place and route.")
+@click.option(
+    "--freq",
+    type=click.FloatRange(min=1),
+    help="MHz to aim at when placing and routing [default: the target's].",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    default=1,
+    show_default=True,
+    help="Seed of placement: another one, another frequency.",
+)
+@options.fold
+@options.output(folder="Folder for synth.json and the logs [default: build/NET].")
+def synth(
+    net: str,
+    target_name: str,
+    unit: str | None,
+    no_route: bool,
+    freq: float | None,
+    seed: int,
+    multipliers: int | None,
+    memory: int | None,
+    interval: int | None,
+    as_json: bool,
+    quiet: bool,
+    out: Path | None,
+) -> None:
+    """Synthesise NET for an FPGA, place and route it.
+
+    Counts what each unit takes beside what was planned, and says the clock frequency after routing
+    with the paths that limit it.  All ports are folded onto four pins, so that neither the number
+    of pins nor their delay limits the result.
+
+    The exit status is 1 where blocks differ from the plan, 2 where the design does not fit.
+
+    \b
+    Examples:
+        counterflow synth digits --no-route
+        counterflow synth tiny --target up5k
+        counterflow synth digits --unit dense1 --freq 120
+    """
+    from counterflow import provenance, tools
+    from counterflow.files import load
+    from counterflow.planner import plan as planned
+    from counterflow.synthesis_report import FILE
+    from counterflow.targets import target as named
+
+    display = Display(as_json=as_json, quiet=quiet)
+    target = named(target_name)
+    design = planned(options.with_fold(load(net), multipliers, memory, interval))
+    routing = target.router is not None and not no_route
+    programs = [tools.ROUTERS[target.router]] if routing and target.router else []
+    tools.require_packages(tools.YOSYS, *programs)
+    folder = out or default_folder(design.description.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    # Whatever interrupts this leaves the results of last time as they were.
+    with tempfile.TemporaryDirectory(prefix=".synth-", dir=folder) as scratch:
+        report = _run(
+            display, design, target, unit, Path(scratch), route=routing, freq=freq, seed=seed
+        )
+        changes = report.changes(folder)
+        files = [log.replace(folder / log.name) for log in sorted(Path(scratch).glob("*.log"))]
+    files += [
+        provenance.write_json(folder / FILE, report.to_json()),
+        *provenance.record(folder, design.description, seed=seed, command=options.command_line()),
+    ]
+    display.show(report_table(report))
+    for line in _findings(report):
+        display.show(line)
+    if changes:
+        display.show(f"Since last time: {', '.join(changes)}.")
+    display.files(files)
+    display.result({**report.to_json(), "files": [str(file) for file in files]})
+    _judge(report, design)
+
+
+def _run(
+    display: Display,
+    design: Plan,
+    target: Target,
+    unit: str | None,
+    scratch: Path,
+    *,
+    route: bool,
+    freq: float | None,
+    seed: int,
+) -> SynthesisReport:
+    """Elaborate, synthesise, pack, place, route, with the time of each stage."""
+    from dataclasses import replace
+
+    from counterflow import place_route, synthesis
+    from counterflow.estimate import estimate
+    from counterflow.synthesis_report import SynthesisReport
+    from hw.pins import TOP, pinned_verilog
+
+    seconds: dict[str, float] = {}
+    frequency = freq or target.frequency
+    with display.stages() as stage:
+        begun = time.monotonic()
+
+        def enter(name: str, detail: str = "") -> None:
+            """Show a stage, and count the time since the last look for it."""
+            nonlocal begun
+            now = time.monotonic()
+            seconds[name] = seconds.get(name, 0.0) + now - begun
+            begun = now
+            stage(name, detail)
+
+        stage("elaborate", "")
+        text, units = pinned_verilog(design, unit)
+        enter("elaborate")
+        stage("synthesise", "")
+        taken = synthesis.synthesise(
+            text,
+            TOP,
+            units,
+            target,
+            scratch,
+            lambda line: enter("synthesise", synthesis.stages(line) or ""),
+        )
+        enter("synthesise")
+        everything = estimate(design, target.family)
+        report = SynthesisReport(
+            network=design.description.name,
+            unit=unit,
+            target=target,
+            taken=taken,
+            planned={name: everything[name] for name in units.values() if name in everything},
+            seed=seed,
+            frequency=frequency,
+            seconds=seconds,
+        )
+        if not route or report.unfit():
+            return report
+        progress = place_route.Progress()
+
+        def follow(line: str) -> None:
+            progress.line(line)
+            enter(progress.stage, progress.detail)
+
+        routed = place_route.place_and_route(
+            target, scratch, follow, frequency=frequency, seed=seed
+        )
+    return replace(report, routed=routed)
+
+
+def report_table(report: SynthesisReport) -> Table:
+    """What each unit takes, with what was planned behind it, and what the target has."""
+    from counterflow.targets import RESOURCE_NAMES, Resources
+
+    unit = "" if report.unit is None else f", {report.unit} alone"
+    rows = table(
+        "unit",
+        *RESOURCE_NAMES.values(),
+        title=f"{report.network}{unit} on {report.target.name} ({report.target.part})",
+    )
+    rows.show_footer = True
+    for name, taken in report.taken.items():
+        planned = report.planned.get(name)
+        cells = []
+        for field, amount in taken._asdict().items():
+            meant = getattr(planned, field, None)
+            text = f"{amount:,}"
+            cells.append(text if meant in (None, amount) else f"[red]{text}, planned {meant:,}[/]")
+        rows.add_row(name, *cells)
+    rows.add_section()
+    rows.add_row("all", *(f"{amount:,}" for amount in report.total))
+    rows.columns[0].footer = "of the target's"
+    for index, field in enumerate(Resources._fields, start=1):
+        there = getattr(report.target.has, field)
+        share = getattr(report.total, field) / there if there else None
+        rows.columns[index].footer = percent(share)
+    return rows
+
+
+def _findings(report: SynthesisReport) -> list[str]:
+    """The frequency and its limits in words."""
+    from rich.markup import escape
+
+    if report.routed is None:
+        return []
+    fmax = report.routed.fmax
+    lines = [f"[bold]{fmax:.2f} MHz[/] after routing (seed {report.seed}); the slowest paths:"]
+    lines += [
+        escape(
+            f"  {path.delay:5.2f} ns ({path.logic:.2f} logic in {path.levels} levels, "
+            f"{path.routing:.2f} routing): {path.start} to {path.end}"
+        )
+        for path in report.routed.paths[:PATHS]
+    ]
+    return lines
+
+
+def _judge(report: SynthesisReport, design: Plan) -> None:
+    """End the command where the design does not fit or is not as planned."""
+    unfit = report.unfit()
+    if unfit:
+        more = advice(design, report.target, report.short)
+        raise ValueError(unfit if more is None else f"{unfit}. {more}")
+    surprises = report.surprises()
+    if surprises:
+        raise click.ClickException(f"Blocks differ from the plan: {'; '.join(surprises)}.")
+
+
+def advice(design: Plan, target: Target, short: Resources) -> str | None:
+    """What would make `design` fit, in a sentence; None where nothing is known to."""
+    return None

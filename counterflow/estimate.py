@@ -1,0 +1,121 @@
+"""What the units of a plan should take of an FPGA's multipliers and block RAMs, in whole blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from counterflow.blocks import memory_cells, multiplier_blocks
+from counterflow.formats import Format
+from counterflow.planner import Plan
+from counterflow.pooling import Pooling
+from counterflow.schedule import Stage
+
+SMALL_SUMS = 32  # words up to which `hw.gradient_sums` reads without a register
+SMALL_LINES = 32  # and `hw.rings`
+
+
+class Memory(NamedTuple):
+    """One memory of a unit; ``clocked`` and ``collides`` as `counterflow.blocks` means them."""
+
+    name: str
+    words: int
+    bits: int
+    clocked: bool = True
+    collides: bool = True
+
+
+class Estimate(NamedTuple):
+    """Blocks of one unit."""
+
+    multipliers: int
+    block_rams: int
+
+
+def estimate(plan: Plan, family: str) -> Mapping[str, Estimate]:
+    """Blocks by unit; ValueError for a family of which nothing is known."""
+    units = {
+        stage.name: Estimate(
+            multipliers=multipliers(stage, family),
+            block_rams=block_rams(memories(stage), family),
+        )
+        for stage in plan.schedule.stages
+    }
+    pools = {
+        pool.name: Estimate(0, block_rams(pool_memories(pool.pooling), family))
+        for pool in plan.schedule.pools
+    }
+    first = plan.schedule.stages[0]
+    samples = Memory("samples", 2 * first.tiling.geometry.inputs, first.arithmetic.x.bits)
+    return {
+        "intake": Estimate(0, block_rams([samples], family)),
+        **units,
+        **pools,
+        "loss": Estimate(0, 0),  # its memories are read without a register
+    }
+
+
+def block_rams(parts: Iterable[Memory], family: str) -> int:
+    """Block RAMs of several memories."""
+    return sum(
+        memory_cells(p.words, p.bits, family, clocked=p.clocked, collides=p.collides).blocks
+        for p in parts
+    )
+
+
+def memories(stage: Stage) -> list[Memory]:
+    """The memories of a unit with weights, as `hw.convolution` makes them."""
+    tiling, numbers, depths = stage.tiling, stage.arithmetic, stage.depths
+    high, lanes, banks = tiling.lanes.outputs, tiling.lane_count, tiling.banks
+    word, gradient = numbers.word_bits, numbers.gradient.bits
+    parts = [
+        Memory("weights", max(2, tiling.tiles), lanes * word, collides=False),
+        Memory("biases", max(2, tiling.rows), high * word, collides=False),
+        # A queue is read without a register, but the one that follows it becomes part of it.
+        Memory("errors", depths.errors, high * numbers.dy.bits),
+        Memory("outputs", depths.outputs, high * numbers.y.bits + 2, clocked=False),
+    ]
+    for name, words in (("window", depths.window), ("stash", depths.stash)):
+        width = tiling.granule * numbers.x.bits
+        parts += [Memory(name, max(2, words), width, collides=False)] * banks
+    if numbers.sums_gradients:
+        for name, words, width in (
+            ("gradients", tiling.tiles, lanes * gradient),
+            ("bias gradients", tiling.rows, high * gradient),
+        ):
+            clocked = words > SMALL_SUMS
+            parts.append(Memory(name, max(2, words), width, clocked=clocked, collides=False))
+    if numbers.dx is not None:
+        rows, width = tiling.geometry.kernel[0], tiling.granule * numbers.backward_sum.bits
+        sums = Memory("sums", max(2, rows * tiling.row_words), width, clocked=False)
+        left = max(2, depths.gradients * tiling.row_words), tiling.granule * numbers.dx.bits
+        parts += [sums, Memory("dx", *left, collides=False)] * banks
+    return parts
+
+
+def pool_memories(pooling: Pooling) -> list[Memory]:
+    """The memories of a pooling unit, as `hw.pool` makes them."""
+    return [
+        Memory(name, words, bits, clocked=words > SMALL_LINES, collides=False)
+        for name, words, bits in pooling.memories
+    ]
+
+
+def multipliers(stage: Stage, family: str) -> int:
+    """Multiplier blocks of a unit with weights, as `hw.multiply` makes them."""
+    numbers = stage.arithmetic
+    products = [(numbers.operand, numbers.x), (numbers.dy, numbers.x)]
+    if numbers.dx is not None:
+        products.append((numbers.operand, numbers.dy))
+    widths = [(_signed(a), _signed(b)) for a, b in products]
+    if stage.tiling.lanes.shared:
+        # One product whose operands are as wide as the widest: a weight or dy by x or dy.
+        left = max(_signed(numbers.operand), _signed(numbers.dy))
+        right = max(_signed(numbers.x), 0 if numbers.dx is None else _signed(numbers.dy))
+        widths = [(left, right)]
+    return stage.tiling.lane_count * sum(multiplier_blocks(a, b, family) for a, b in widths)
+
+
+def _signed(number: Format) -> int:
+    """Bits of a number as a signed one."""
+    return number.bits + (not number.signed)

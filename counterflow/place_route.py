@@ -1,0 +1,138 @@
+"""Place and route with nextpnr: the clock frequency after routing, and what limits it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from counterflow.follow import OnLine, follow
+from counterflow.synthesis import NETLIST
+from counterflow.targets import Target
+from counterflow.tools import ROUTERS
+
+LOG = "nextpnr.log"
+_REPORT = "report.json"
+
+
+class CriticalPath(NamedTuple):
+    """The slowest path of a clock; times in ns.
+
+    ``start`` and ``end`` name what the registers at its ends drive; ``levels`` counts the cells
+    between them, ``logic`` is the time in cells, first and last register included, ``routing`` that
+    on wires.
+    """
+
+    start: str
+    end: str
+    levels: int
+    logic: float
+    routing: float
+
+    @property
+    def delay(self) -> float:
+        return self.logic + self.routing
+
+
+@dataclass(frozen=True)
+class Routed:
+    """A placed and routed design: MHz, the paths that limit it, cells (used, available) by kind."""
+
+    fmax: float
+    paths: tuple[CriticalPath, ...]
+    cells: Mapping[str, tuple[int, int]]
+
+
+def arguments(target: Target, frequency: float, seed: int) -> list[str]:
+    """The command line for nextpnr; the result depends on nothing else."""
+    free = "--lpf-allow-unconstrained" if target.family == "ecp5" else "--pcf-allow-unconstrained"
+    return [
+        *target.device,
+        *("--json", NETLIST, "--report", _REPORT, "--log", LOG, "--quiet"),
+        *("--freq", f"{frequency:g}", "--seed", str(seed), "--timing-allow-fail", free),
+    ]
+
+
+def place_and_route(
+    target: Target, folder: Path, on_line: OnLine, *, frequency: float, seed: int
+) -> Routed:
+    """Place and route the netlist in `folder`, aiming at `frequency` MHz, which it may miss.
+
+    Leaves `LOG` there; `on_line` receives it.  ToolError where it does not fit or cannot be routed.
+    """
+    if target.router is None:
+        raise ValueError(f"no program here places and routes for {target.name}")
+    router = ROUTERS[target.router]
+    command = [*router.command(), *arguments(target, frequency, seed)]
+    follow(command, folder, LOG, on_line, what=router.what)
+    return read_report(json.loads((folder / _REPORT).read_text(encoding="utf-8")))
+
+
+def read_report(report: Mapping[str, Any]) -> Routed:
+    """What nextpnr reports, of the slowest clock."""
+    paths = [_path(one["path"]) for one in report["critical_paths"] if _clocked(one)]
+    return Routed(
+        fmax=min(clock["achieved"] for clock in report["fmax"].values()),
+        paths=tuple(sorted(paths, key=lambda path: -path.delay)),
+        cells={
+            kind: (amount["used"], amount["available"])
+            for kind, amount in report["utilization"].items()
+            if amount["used"]
+        },
+    )
+
+
+def _clocked(path: Mapping[str, str]) -> bool:
+    """Whether both ends of a path are registers, not pins."""
+    return "<async>" not in path["from"] + path["to"]
+
+
+def _path(steps: Sequence[Mapping[str, Any]]) -> CriticalPath:
+    routing = [step for step in steps if step["type"] == "routing"]
+    return CriticalPath(
+        start=_plain(steps[0]["from"]["cell"]),
+        end=_plain(steps[-1]["to"]["cell"]),
+        levels=len(routing) - 1,
+        logic=sum(step["delay"] for step in steps if step["type"] != "routing"),
+        routing=sum(step["delay"] for step in routing),
+    )
+
+
+def _plain(cell: str) -> str:
+    """The name of a register in the design, from that of the cell that became of it."""
+    name = re.sub(r"(_(TRELLIS_FF|SB_DFF\w*|DP16KD|MULT18X18D|CCU2C|LUT4)_\w+|\$\w+)+$", "", cell)
+    return name.removeprefix("inner.")
+
+
+class Progress:
+    """Reads nextpnr's log: the stage that it is in, and how far that is."""
+
+    _STAGES: Mapping[str, str] = {
+        "Packing": "pack",
+        "Creating initial": "place",
+        "Running main analytical placer": "place",
+        "Routing": "route",
+    }
+
+    def __init__(self) -> None:
+        self.stage = "pack"
+        self.detail = ""
+
+    def line(self, line: str) -> None:
+        """Take one line of the log."""
+        text = line.removeprefix("Info:").strip()
+        for start, stage in self._STAGES.items():
+            if text.startswith(start) and stage != self.stage:
+                self.stage, self.detail = stage, ""
+        wires = re.search(r"wirelen(?: solved)? = (\d+)", text)
+        left = re.match(r"(\d+) \|\s*\d+\s+\d+ \|\s*\d+\s+\d+ \|\s*(\d+)\|", text)
+        overused = re.match(r"iter=(\d+) .*?\boverused=(\d+)", text)
+        if wires and self.stage == "place":
+            self.detail = f"wire length {int(wires[1]):,}"
+        elif left:
+            self.detail = f"{int(left[2]):,} connections to go"
+        elif overused:
+            self.detail = f"iteration {overused[1]}, {int(overused[2]):,} wires overused"

@@ -1,0 +1,63 @@
+"""The sums of gradients that wait for their update, one for each weight of every tile."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from hw.block_memory import BlockMemory
+from hw.pipeline import delayed
+
+SMALL = 32  # words up to which a memory is read in the cycle in which it is written
+
+
+class GradientSums(wiring.Component):
+    """A sum is read, added to by the lanes, and written in one and the same cycle.
+
+    Parameters: ``words`` of ``bits``; ``at``: cycles from ``address`` to that cycle (at least 2).
+    Members: ``address`` in with the issue of a tile; ``earlier`` out and ``sum``, ``write`` in,
+    ``at`` cycles later.
+    Cost: one memory; a small one has its read beside its write, so that a word may be visited in
+    each cycle, a block memory is read two cycles before, with a register behind it.
+    """
+
+    def __init__(self, *, words: int, bits: int, at: int) -> None:
+        self.words, self.bits, self.at = words, bits, at
+        super().__init__(
+            {
+                "address": In(range(max(2, words))),
+                "earlier": Out(bits),
+                "write": In(1),
+                "sum": In(bits),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        words = max(2, self.words)
+        now = Signal.like(self.address)
+        if self.words <= SMALL:
+            m.submodules.memory = small = Memory(shape=self.bits, depth=words, init=[])
+            read, write = small.read_port(domain="comb"), small.write_port()
+            m.d.comb += [
+                now.eq(delayed(m, self.address, self.at, "address")),
+                read.addr.eq(now),
+                self.earlier.eq(read.data),
+                write.addr.eq(now),
+                write.en.eq(self.write),
+                write.data.eq(self.sum),
+            ]
+            return m
+        m.submodules.memory = memory = BlockMemory(words=words, bits=self.bits)
+        early = delayed(m, self.address, self.at - 2, "early")
+        m.d.comb += [
+            memory.read_address.eq(early),
+            self.earlier.eq(delayed(m, memory.read_data, 1, "earlier")),
+            now.eq(delayed(m, early, 2, "address")),
+            memory.write_address.eq(now),
+            memory.write_enable.eq(self.write),
+            memory.write_data.eq(self.sum),
+        ]
+        return m
