@@ -17,7 +17,8 @@ from counterflow.schedule import Schedule
 from counterflow.tokens import Kind
 from golden import fast_kernels
 from golden.convolution import Settings, UnitState
-from golden.fast_memory import build_memory, set_unit
+from golden.fast_memory import build_memory
+from golden.fast_numbers import set_unit
 from golden.limits import check_format, check_range, check_state
 from golden.narrow import Integers
 
@@ -26,9 +27,7 @@ MITIGATIONS = ("none", "lwpv", "sc", "lwpv+sc")
 
 def offered(description: Description) -> bool:
     """Whether the fast chain knows all that `description` asks for."""
-    dense = all(unit.geometry.positions == 1 for unit in description.weighted)
-    known = description.recipe.mitigation in MITIGATIONS and description.recipe.accumulate == 1
-    return known and dense and len(description.weighted) == len(description.units)
+    return description.recipe.mitigation in MITIGATIONS
 
 
 class FastChain:
@@ -70,13 +69,13 @@ class FastChain:
         """The state of every unit, copied."""
         memory, states = self._memory, []
         for index, unit in enumerate(memory.units[:-1]):
-            outputs, inputs = int(unit["outputs"]), int(unit["inputs"])
-            weights = slice(unit["weights"], unit["weights"] + outputs * inputs)
+            outputs, taps = int(unit["outputs"]), int(unit["taps"])
+            weights = slice(unit["weights"], unit["weights"] + outputs * taps)
             biases = slice(unit["biases"], unit["biases"] + outputs)
             states.append(
                 UnitState(
-                    memory.weight[weights].astype(np.int64).reshape(outputs, inputs),
-                    memory.velocity[weights].astype(np.int64).reshape(outputs, inputs),
+                    memory.weight[weights].astype(np.int64).reshape(outputs, taps),
+                    memory.velocity[weights].astype(np.int64).reshape(outputs, taps),
                     memory.bias[biases].copy(),
                     memory.bias_velocity[biases].copy(),
                     int(memory.generator[index]),
@@ -104,7 +103,7 @@ class FastChain:
         """
         classes = self.schedule.loss.arithmetic.classes
         real = indices[kinds != Kind.BUBBLE]
-        check_range("a kind of token", kinds, Kind.BUBBLE, Kind.TRAIN)
+        check_range("a kind of token", kinds, Kind.BUBBLE, Kind.ACCUMULATE)
         check_range("a label", labels, 0, classes - 1)
         self._check_samples(samples)
         if kinds.ndim != 1 or kinds.shape != indices.shape:
@@ -131,7 +130,8 @@ class FastChain:
 
     def _check_samples(self, samples: NDArray[np.integer[Any]]) -> None:
         numbers = self.schedule.stages[0].arithmetic
-        if samples.ndim != 2 or samples.shape[1] != numbers.taps:
-            raise ValueError(f"samples have the shape {samples.shape}, not (N, {numbers.taps})")
+        inputs = self.schedule.stages[0].tiling.geometry.inputs
+        if samples.ndim != 2 or samples.shape[1] != inputs:
+            raise ValueError(f"samples have the shape {samples.shape}, not (N, {inputs})")
         if samples.dtype != np.uint8 or numbers.x.max < np.iinfo(np.uint8).max:
             check_format("a sample", samples, numbers.x)

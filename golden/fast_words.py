@@ -72,19 +72,33 @@ def word(typing_context: Any, array: Any, value: Any) -> Any:
     return array.dtype(array, value), generate
 
 
-def _repeated(builder: Any, value: Any) -> Any:
-    """A vector of FILL times `value`."""
-    vector, index = ir.VectorType(value.type, FILL), ir.IntType(32)
+@intrinsic
+def folded(typing_context: Any, array: Any, value: Any) -> Any:
+    """`value` in the type of the elements of `array`, maybe another one, but never a new zero."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        narrow, wide = array.dtype.bitwidth, value.bitwidth
+        if narrow == wide:
+            return values[1]
+        upper = builder.lshr(values[1], ir.Constant(ir.IntType(wide), wide - narrow))
+        return builder.trunc(builder.or_(values[1], upper), ir.IntType(narrow))
+
+    return array.dtype(array, value), generate
+
+
+def repeated(builder: Any, value: Any, count: int) -> Any:
+    """A vector of `count` times `value`."""
+    vector, index = ir.VectorType(value.type, count), ir.IntType(32)
     nothing, zero = ir.Constant(vector, ir.Undefined), ir.Constant(index, 0)
     first = builder.insert_element(nothing, value, zero)
-    lanes = ir.Constant(ir.VectorType(index, FILL), [0] * FILL)
+    lanes = ir.Constant(ir.VectorType(index, count), [0] * count)
     return builder.shuffle_vector(first, nothing, lanes)
 
 
-def _block(context: Any, builder: Any, array: Any, values: Any) -> Any:
-    """The address of the FILL elements of an array from an index on, and its alignment."""
+def block(context: Any, builder: Any, array: Any, values: Any, count: int) -> Any:
+    """The address of `count` elements of an array: those from an index on, in `values`."""
     data = context.make_array(array)(context, builder, values[0]).data
-    vector = ir.VectorType(values[2].type, FILL)
+    vector = ir.VectorType(ir.IntType(array.dtype.bitwidth), count)
     return builder.bitcast(builder.gep(data, [values[1]]), vector.as_pointer())
 
 
@@ -93,8 +107,8 @@ def fill(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
     """Store `value` FILL times from `index` on."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        place, align = _block(context, builder, array, values), array.dtype.bitwidth // 8
-        builder.store(_repeated(builder, values[2]), place, align=align)
+        place, align = block(context, builder, array, values, FILL), array.dtype.bitwidth // 8
+        builder.store(repeated(builder, values[2], FILL), place, align=align)
         return context.get_dummy_value()
 
     return types.void(array, index, array.dtype), generate
@@ -105,12 +119,12 @@ def fill_end(typing_context: Any, array: Any, index: Any, value: Any, skip: Any)
     """As `fill`, but leave the first `skip` elements as they are."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        place, align = _block(context, builder, array, values), array.dtype.bitwidth // 8
+        place, align = block(context, builder, array, values, FILL), array.dtype.bitwidth // 8
         narrow = ir.IntType(32)
-        first = _repeated(builder, builder.trunc(values[3], narrow))
+        first = repeated(builder, builder.trunc(values[3], narrow), FILL)
         lanes = ir.Constant(ir.VectorType(narrow, FILL), list(range(FILL)))
         old = builder.load(place, align=align)
-        new = _repeated(builder, values[2])
+        new = repeated(builder, values[2], FILL)
         kept = builder.select(builder.icmp_signed("<", lanes, first), old, new)
         builder.store(kept, place, align=align)
         return context.get_dummy_value()
