@@ -51,6 +51,7 @@ class FastChain:
             check_state(stage, state)
         self.schedule = schedule
         self.slot = 0
+        self._accumulate, self._waiting = recipe.accumulate, 0
         self._memory = build_memory(schedule, held, description.rounding.error)
         self.set(Settings(recipe.predicts, recipe.compensates, recipe.extra_shift(0)))
 
@@ -111,6 +112,7 @@ class FastChain:
         if labels.shape != samples.shape[:1]:
             raise ValueError(f"labels have the shape {labels.shape} for {len(samples)} samples")
         check_range("an index", real, 0, len(samples) - 1)
+        self._wait(kinds)
         scores, losses = np.empty((len(real), classes), np.int64), np.empty(len(real), np.int64)
         none = samples[:0]
         small = samples.dtype == np.uint8
@@ -127,6 +129,18 @@ class FastChain:
         )
         self.slot += len(kinds)
         return scores, losses
+
+    def _wait(self, kinds: NDArray[np.uint8]) -> None:
+        """Count the gradients that wait for an update; words hold sums of `accumulate` at most."""
+        learning = kinds[kinds >= Kind.TRAIN]
+        ends = [-1 - self._waiting, *np.flatnonzero(learning == Kind.TRAIN), len(learning)]
+        groups = np.diff(ends)
+        if groups.max() > self._accumulate:
+            raise ValueError(
+                f"{groups.max() - 1} gradients would wait for an update, but accumulate is "
+                f"{self._accumulate}"
+            )
+        self._waiting = int(groups[-1]) - 1
 
     def _check_samples(self, samples: NDArray[np.integer[Any]]) -> None:
         numbers = self.schedule.stages[0].arithmetic

@@ -99,9 +99,8 @@ def convolve(memory: Memory, unit: Record, x: int, y: int, horizon: int) -> int:
             _sum_windows(memory, unit, at, left)
             to = y + row * unit.y_pitch + column * unit.outputs
             for place in range(min(left, PLACES)):
-                last = place + 1 == left
-                start = place * unit.block
-                count += _emit_outputs(memory, unit, start, to + place * unit.outputs, last)
+                start, room = place * unit.block, (left - place) * unit.outputs
+                count += _emit_outputs(memory, unit, start, to + place * unit.outputs, room)
     return count
 
 
@@ -132,10 +131,10 @@ def _sum_windows(memory: Memory, unit: Record, at: int, left: int) -> None:
 
 
 @compiled(forceinline=True)
-def _emit_outputs(memory: Memory, unit: Record, start: int, y: int, last: bool) -> int:
+def _emit_outputs(memory: Memory, unit: Record, start: int, y: int, room: int) -> int:
     """Activate the sums of one place; returns the rows of tiles that saturated.
 
-    But for the `last` place of a row, it spoils some words behind, which the next place sets.
+    It may spoil some of the words behind, up to `room` words from y on, which later places set.
     """
     stash, flags, any_clipped = memory.stash, memory.flags, False
     for o in range(0, unit.block, LANES):
@@ -145,10 +144,7 @@ def _emit_outputs(memory: Memory, unit: Record, start: int, y: int, last: bool) 
             total = if_greater(total, zero, total, zero)
         rounded = rounded_lanes(stash, total, unit.y)
         value = limited_lanes(stash, rounded, unit.y)
-        if last:
-            store_first(stash, y + o, value, unit.outputs - o)
-        else:
-            store_lanes(stash, y + o, value)
+        store_first(stash, y + o, value, room - o)
         clipped = first(bit_xor(rounded, value), unit.outputs - o)
         store_lanes(flags, o, clipped)
         any_clipped |= any_set(clipped)
@@ -191,7 +187,7 @@ def add_gradient(memory: Memory, unit: Record, x: int, count: int) -> None:
         error = spread(gradient, memory.found_error[n])
         to = unit.gradient + memory.found_output[n] * unit.kernel_rows * unit.width
         start = x + memory.found_window[n]
-        for row in range(unit.kernel_rows):
+        for _ in range(unit.kernel_rows):
             for k in range(0, unit.width, LANES):
                 products = mul(error, load_lanes(stash, start + k))
                 store_lanes(gradient, to + k, add(load_lanes(gradient, to + k), products))
@@ -208,7 +204,7 @@ def convolve_back(memory: Memory, unit: Record, count: int) -> None:
         error = spread(sums, memory.found_error[n])
         weights = memory.found_output[n] * unit.kernel_rows * unit.width
         start = memory.found_window[n]
-        for row in range(unit.kernel_rows):
+        for _ in range(unit.kernel_rows):
             for k in range(0, unit.width, LANES):
                 products = mul(error, load_lanes(operands, weights + k))
                 store_lanes(sums, start + k, add(load_lanes(sums, start + k), products))

@@ -23,7 +23,7 @@ from golden.fast_loss import loss_of
 from golden.fast_memory import Memory
 from golden.fast_pool import pool_back, pool_forward
 from golden.fast_update import update_by_sums
-from golden.fast_words import access, compiled, compiled_once, word
+from golden.fast_words import access, compiled, compiled_once, sources, word
 
 Integers = NDArray[np.int64]
 
@@ -47,9 +47,7 @@ def _unit_slot(memory: Memory, index: int, slot: int, kind: int, came: int) -> N
     backward, state = learns and index > 0, memory.generator[index]
     if unit.direct:
         passes = index > 0 or kind != BUBBLE, backward, learns and not unit.sums
-        state, saturations = dense_rows(
-            memory, unit, x, y, horizon, old_x, dy, passes, state
-        )
+        state, saturations = dense_rows(memory, unit, x, y, horizon, old_x, dy, passes, state)
     else:
         saturations = convolve(memory, unit, x, y, horizon)
     if learns and unit.sums:
@@ -115,33 +113,42 @@ def _admit(
         at += unit.row_inputs
 
 
-@compiled_once
-def run(
-    memory: Memory,
-    slot: int,
-    kinds: NDArray[np.uint8],
-    samples: Integers,
-    small: NDArray[np.uint8],
-    large: Integers,
-    labels: Integers,
-    scores: Integers,
-    losses: Integers,
-) -> None:
-    """One slot a token from number `slot` on; the samples are in `small` or else in `large`."""
-    end, window = memory.units[len(memory.units) - 1], len(memory.kinds)
-    done = 0
-    for token in range(len(kinds)):
-        kind = kinds[token]
-        memory.kinds[slot % window] = kind
-        _admit(memory, slot, small, large, samples[token] if kind != BUBBLE else -1)
-        for index in range(len(memory.units) - 1):
-            back = slot - memory.units[index].delay
-            came = memory.kinds[back % window] if back >= 0 else np.uint8(BUBBLE)
-            _unit_slot(memory, index, slot, kind, came)
-            _pool_slot(memory, index, slot)
-        if kind != BUBBLE:
-            losses[done] = loss_of(memory, slot, labels[samples[token]], kind >= TRAIN)
-            for i in range(end.outputs):
-                scores[done, i] = memory.stash[end.stash + i]
-            done += 1
-        slot += 1
+def _compiled(version: int) -> Any:
+    """`run` as it is with these sources (see `sources`)."""
+
+    @compiled_once
+    def run(
+        memory: Memory,
+        slot: int,
+        kinds: NDArray[np.uint8],
+        samples: Integers,
+        small: NDArray[np.uint8],
+        large: Integers,
+        labels: Integers,
+        scores: Integers,
+        losses: Integers,
+    ) -> None:
+        """One slot a token from number `slot` on; the samples are in `small` or else in `large`."""
+        _ = version
+        end, window = memory.units[len(memory.units) - 1], len(memory.kinds)
+        done = 0
+        for token in range(len(kinds)):
+            kind = kinds[token]
+            memory.kinds[slot % window] = kind
+            _admit(memory, slot, small, large, samples[token] if kind != BUBBLE else -1)
+            for index in range(len(memory.units) - 1):
+                back = slot - memory.units[index].delay
+                came = memory.kinds[back % window] if back >= 0 else np.uint8(BUBBLE)
+                _unit_slot(memory, index, slot, kind, came)
+                _pool_slot(memory, index, slot)
+            if kind != BUBBLE:
+                losses[done] = loss_of(memory, slot, labels[samples[token]], kind >= TRAIN)
+                for i in range(end.outputs):
+                    scores[done, i] = memory.stash[end.stash + i]
+                done += 1
+            slot += 1
+
+    return run
+
+
+run = _compiled(sources())

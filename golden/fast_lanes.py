@@ -13,7 +13,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import models, register_model
 
-from golden.fast_words import block, intrinsic, repeated
+from golden.fast_words import block, compiled, intrinsic, repeated
 
 LANES = 16
 
@@ -79,8 +79,8 @@ def store_lanes(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
 
 
 @intrinsic
-def store_first(typing_context: Any, array: Any, index: Any, value: Any, count: Any) -> Any:
-    """Store the first `count` lanes from `index` on, all of them where it is LANES or more."""
+def _store_first(typing_context: Any, array: Any, index: Any, value: Any, count: Any) -> Any:
+    """As `store_first`, by way of what stands there."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         place, align = block(context, builder, array, values, LANES), array.dtype.bitwidth // 8
@@ -91,6 +91,15 @@ def store_first(typing_context: Any, array: Any, index: Any, value: Any, count: 
         return context.get_dummy_value()
 
     return types.void(array, index, value, count), generate
+
+
+@compiled(forceinline=True)
+def store_first(array: Any, index: int, value: Any, count: int) -> None:
+    """Store the first `count` lanes from `index` on, all of them where it is LANES or more."""
+    if count >= LANES:
+        store_lanes(array, index, value)
+    else:
+        _store_first(array, index, value, count)
 
 
 @intrinsic

@@ -55,7 +55,7 @@ POOL = np.dtype(
         *[(name, NARROW) for name in ("y", "dx")],
     ]
 )
-"""One pooling unit: windows of `high` x `wide`; of `size` words are the `depth` entries it keeps."""
+"""One pooling unit: windows of `high` x `wide`; it keeps `depth` entries of `size` words."""
 
 LOSS = np.dtype([*fields("numerator", "shift", "log_frac", "exp_frac"), ("error", NARROW)])
 

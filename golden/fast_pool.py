@@ -1,4 +1,8 @@
-"""Pooling units in `golden.fast`: LANES channels of a window at a time."""
+"""Pooling units in `golden.fast`: LANES channels of a window at a time.
+
+Windows are visited in order, so that what a vector stores beyond the channels is set right by the
+windows that follow in the row; only beyond the end of a row nothing may be stored.
+"""
 
 from __future__ import annotations
 
@@ -37,13 +41,13 @@ def pool_forward(memory: Memory, pool: Record, slot: int, y: int) -> None:
             to = y + row * pool.y_pitch + column * pool.channels
             kept = entry + (row * pool.across + column) * pool.channels
             for channel in range(0, pool.channels, LANES):
-                left = pool.channels - channel
+                room = (pool.across - column) * pool.channels - channel
                 if pool.average:
                     value = _average(memory, pool, x + channel, line)
                 else:
                     value, place = _largest(memory, pool, x + channel, line)
-                    store_first(entries, kept + channel, place, left)
-                store_first(stash, to + channel, value, left)
+                    store_first(entries, kept + channel, place, room)
+                store_first(stash, to + channel, value, room)
 
 
 @compiled(forceinline=True)
@@ -82,17 +86,17 @@ def pool_back(memory: Memory, pool: Record, slot: int, dx: int) -> None:
         for column in range(pool.across):
             window = (row * pool.across + column) * pool.channels
             corner = row * pool.high * line + column * pool.wide * pool.channels
-            for channel in range(0, pool.channels, LANES):
-                left, number = pool.channels - channel, 0
-                dy = load_lanes(errors, pool.dy + window + channel)
-                dy = limited_lanes(errors, rounded_lanes(errors, dy, pool.dx), pool.dx)
-                for i in range(pool.high):
-                    for j in range(pool.wide):
-                        at = corner + i * line + j * pool.channels + channel
+            for i in range(pool.high):
+                for j in range(pool.wide):
+                    at = corner + i * line + j * pool.channels
+                    room = line - (column * pool.wide + j) * pool.channels
+                    number = spread(errors, i * pool.wide + j)
+                    for channel in range(0, pool.channels, LANES):
+                        dy = load_lanes(errors, pool.dy + window + channel)
+                        dy = limited_lanes(errors, rounded_lanes(errors, dy, pool.dx), pool.dx)
                         if pool.average:
-                            value = mul(dy, load_lanes(entries, entry + at))
+                            value = mul(dy, load_lanes(entries, entry + at + channel))
                         else:
                             place = load_lanes(entries, entry + window + channel)
-                            value = if_equal(place, spread(errors, number), dy, zero)
-                        store_first(errors, dx + at, value, left)
-                        number += 1
+                            value = if_equal(place, number, dy, zero)
+                        store_first(errors, dx + at + channel, value, room - channel)

@@ -2,13 +2,13 @@
 
 They take their type from their first operand, wrap around, and become one instruction each, or a
 lane of a vector instruction.
-
-Numba's cache of `golden.fast_kernels` does not notice a change of this file; touch that one too.
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -27,6 +27,18 @@ def compiled_once(function: Any) -> Any:
         return compiled(cache=True, nogil=True)(function)
     except RuntimeError:  # neither this folder nor the user's can be written to
         return compiled(nogil=True)(function)
+
+
+def sources() -> int:
+    """A number that is another one whenever a source of the compiled loops has changed.
+
+    Numba's cache looks only at the file of the function that it keeps, and at the values from
+    outside that this uses: let this be one of them.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("fast*.py")):
+        digest.update(path.read_bytes())
+    return int.from_bytes(digest.digest()[:7], "big")
 
 
 FILL = 16  # words that one `fill` stores; the arrays that it fills have this many to spare
