@@ -22,6 +22,7 @@ from golden.fast_lanes import (
 )
 from golden.fast_memory import PLACES, Memory
 from golden.fast_words import (
+    access,
     add,
     bit_and,
     bit_xor,
@@ -35,6 +36,8 @@ from golden.fast_words import (
 )
 
 Record = Any  # an element of one of the types in `golden.fast_memory`
+
+load_word, store_word = access()
 
 
 @compiled(forceinline=True)
@@ -70,7 +73,7 @@ def _forward_operands(memory: Memory, unit: Record, horizon: int) -> None:
             at = unit.weights + o * taps + k
             store_lanes(row, k, _operand_lanes(memory, unit, at, horizon))
         for k in range(taps):
-            operands[k * block + o] = row[k]
+            store_word(operands, k * block + o, load_word(row, k))
         operands[taps * block + o] = bias_operand(memory, unit, o, horizon)
 
 
@@ -119,10 +122,10 @@ def _sum_windows(memory: Memory, unit: Record, at: int, left: int) -> None:
             offset = row * unit.pitch
             for k in range(offset, offset + unit.row_taps):
                 operand = load_lanes(operands, weights)
-                total0 = add(total0, mul(operand, spread(stash, stash[at + k])))
-                total1 = add(total1, mul(operand, spread(stash, stash[at1 + k])))
-                total2 = add(total2, mul(operand, spread(stash, stash[at2 + k])))
-                total3 = add(total3, mul(operand, spread(stash, stash[at3 + k])))
+                total0 = add(total0, mul(operand, spread(stash, load_word(stash, at + k))))
+                total1 = add(total1, mul(operand, spread(stash, load_word(stash, at1 + k))))
+                total2 = add(total2, mul(operand, spread(stash, load_word(stash, at2 + k))))
+                total3 = add(total3, mul(operand, spread(stash, load_word(stash, at3 + k))))
                 weights += block
         store_lanes(totals, start, total0)
         store_lanes(totals, block + start, total1)
@@ -169,11 +172,12 @@ def find_errors(memory: Memory, unit: Record, dy: int) -> int:
         for column in range(unit.across):
             window = row * unit.step_down + column * unit.step_across
             for o in range(unit.outputs):
-                memory.found_error[count] = errors[at]
-                memory.found_window[count] = window
-                memory.found_output[count] = o
-                count += errors[at] != 0
-                at += 1
+                error = load_word(errors, at + o)
+                store_word(memory.found_error, count, error)
+                store_word(memory.found_window, count, window)
+                store_word(memory.found_output, count, o)
+                count += error != 0
+            at += unit.outputs
     for n in range(count):
         memory.bias_gradient[unit.biases + memory.found_output[n]] += memory.found_error[n]
     return count
@@ -243,5 +247,5 @@ def emit_gradient(memory: Memory, unit: Record, x: int, dx: int, stamp: int) -> 
                     memory.marks[place] = stamp
                     count += 1
     for i in range(unit.size):
-        sums[i] = word(sums, 0)
+        store_word(sums, i, word(sums, 0))
     return count

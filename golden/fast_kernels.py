@@ -30,6 +30,7 @@ Integers = NDArray[np.int64]
 BUBBLE, TRAIN, ACCUMULATE = 0, 2, 3  # as in `counterflow.tokens.Kind`
 
 _, store_stash = access("stash")
+load_sample, _ = access("sample")
 
 
 @compiled(forceinline=True)
@@ -98,7 +99,8 @@ def _admit(
 ) -> None:
     """Copy a sample, or zeros in place of one that is negative, into the first unit's stash."""
     unit, stash = memory.units[0], memory.stash
-    start, at = unit.stash + slot % (unit.delay + 1) * unit.size + unit.origin, 0
+    start = unit.stash + slot % (unit.delay + 1) * unit.size + unit.origin
+    at = sample * unit.image_rows * unit.row_inputs
     for row in range(unit.image_rows):
         to = start + row * unit.pitch
         if sample < 0:
@@ -106,10 +108,10 @@ def _admit(
                 store_stash(stash, to + i, word(stash, 0))
         elif len(small):
             for i in range(unit.row_inputs):
-                store_stash(stash, to + i, word(stash, small[sample, at + i]))
+                store_stash(stash, to + i, word(stash, load_sample(small, at + i)))
         else:
             for i in range(unit.row_inputs):
-                store_stash(stash, to + i, word(stash, large[sample, at + i]))
+                store_stash(stash, to + i, word(stash, load_sample(large, at + i)))
         at += unit.row_inputs
 
 

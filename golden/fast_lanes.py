@@ -10,7 +10,6 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import models, register_model
 
 from golden.fast_words import block, compiled, intrinsic, repeated
@@ -18,7 +17,7 @@ from golden.fast_words import block, compiled, intrinsic, repeated
 LANES = 16
 
 
-class Lanes(types.Type):  # type: ignore[misc]
+class Lanes(types.Type):
     """The Numba type of LANES words of the type `dtype`."""
 
     def __init__(self, dtype: Any) -> None:
@@ -27,10 +26,10 @@ class Lanes(types.Type):  # type: ignore[misc]
 
 
 @register_model(Lanes)
-class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]
+class _LanesModel(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Any) -> None:
         vector = ir.VectorType(ir.IntType(kind.dtype.bitwidth), LANES)
-        super().__init__(manager, kind, vector)
+        super().__init__(manager, kind, vector)  # type: ignore[no-untyped-call]
 
 
 def _numbers(kind: Any) -> Any:
@@ -136,6 +135,6 @@ def any_set(typing_context: Any, value: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         flags = builder.icmp_signed("!=", values[0], ir.Constant(values[0].type, None))
         bits = builder.bitcast(flags, ir.IntType(LANES))
-        return cgutils.is_not_null(builder, bits)
+        return builder.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0))
 
     return types.boolean(value), generate

@@ -33,10 +33,12 @@ from golden.fast_words import (
 
 Record = Any  # an element of one of the types in `golden.fast_memory`
 
+NARROW_TILE = 4  # lanes of a tile below which words are filled one by one
+
 load_weight, store_weight = access("weight")
 load_velocity, store_velocity = access("velocity")
 load_gradient, store_gradient = access("stash")
-load_random, _ = access("random")
+load_random, store_random = access("random")
 load_hit, store_hit = access("hits")
 
 
@@ -125,6 +127,11 @@ def draw_row(memory: Memory, unit: Record, state: Any) -> Any:
             u_bits = word(low, bit_and(shift_right_unsigned(state, u_shift), u_mask))
             w_bits = word(high, bit_and(shift_right_unsigned(state, w_shift), w_mask))
             start = row * unit.row_taps + part * unit.wide
+            if unit.wide < NARROW_TILE:
+                for place in range(start, start + unit.wide):
+                    store_random(low, place, u_bits)
+                    store_random(high, place, w_bits)
+                continue
             block = start & ~(FILL - 1)
             fill_end(low, block, u_bits, start - block)
             fill_end(high, block, w_bits, start - block)

@@ -42,7 +42,15 @@ def sources() -> int:
 
 
 FILL = 16  # words that one `fill` stores; the arrays that it fills have this many to spare
-PARTS = ("weight", "velocity", "stash", "random", "hits", "sums")  # of memory, none overlapping
+PARTS = (
+    "weight",
+    "velocity",
+    "stash",
+    "random",
+    "hits",
+    "sums",
+    "sample",
+)  # of memory, none overlapping
 
 
 def _operation(name: str) -> Any:
@@ -144,14 +152,16 @@ def fill_end(typing_context: Any, array: Any, index: Any, value: Any, skip: Any)
     return types.void(array, index, array.dtype, skip), generate
 
 
-def access(part: str) -> tuple[Any, Any]:
-    """Load and store, without bounds, of an array that is `part` of PARTS.
+def access(part: str = "") -> tuple[Any, Any]:
+    """Load and store, without bounds, of an array that is `part` of PARTS, or of any.
 
     LLVM turns a loop into vector instructions only where it knows which of its arrays overlap, and
     stops asking at run time when they are many.  So each access says that it meets no other part.
     """
 
     def mark(module: Any, instruction: Any) -> None:
+        if not part:
+            return
         domain = module.add_metadata(["counterflow"])
         scopes = {name: module.add_metadata([name, domain]) for name in PARTS}
         own = scopes.pop(part)

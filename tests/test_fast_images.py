@@ -195,9 +195,9 @@ def some_network(random: np.random.Generator, seed: int) -> Description:
     frac = int(random.integers(8, 20))
     formats = {
         "input": f"{random.choice(['u', 's'])}{random.integers(3, 10)}.{random.integers(0, 9)}",
-        "activation": f"{'s' if signed else 'u'}{random.integers(3, 12)}.{random.integers(0, 8)}",
+        "activation": f"{'s' if signed else 'u'}{random.integers(3, 16)}.{random.integers(0, 8)}",
         "logit": f"s{random.integers(6, 16)}.3",
-        "operand": f"s{random.integers(4, 12)}.{random.integers(2, 8)}",
+        "operand": f"s{random.integers(4, 16)}.{random.integers(2, 8)}",
         "weight": f"s{random.integers(frac, frac + 6)}.{frac}",
         "velocity": f"s{random.integers(frac - 4, frac + 4)}.{frac}",
         "error": f"s{random.integers(6, 13)}.{random.integers(4, 6)}",
