@@ -36,7 +36,8 @@ class UnitArithmetic:
     sum of its gradients there, over `accumulate` samples.  ``x``/``y`` are the formats of
     activations in and out, ``dy``/``dx`` of gradients in and out (``dx`` None where nobody wants
     it); ``masks``: dx is zero where x is, since x comes from a ReLU; ``horizon`` is T of the
-    prediction w - T u in updates.
+    prediction w - T u in updates.  Hardware has no prediction or compensation unless the recipe
+    ``predicts`` or ``compensates``.
     """
 
     taps: int
@@ -56,6 +57,8 @@ class UnitArithmetic:
     rate_span: int
     momentum_shift: int
     horizon: int
+    predicts: bool
+    compensates: bool
     compensation: int
     round_activation: Rounding
     round_operand: Rounding
@@ -173,6 +176,8 @@ def unit_arithmetic(
         rate_span=description.recipe.rate_span,
         momentum_shift=description.recipe.momentum_shift,
         horizon=horizon,
+        predicts=description.recipe.predicts,
+        compensates=description.recipe.compensates,
         compensation=compensation,
         round_activation=description.rounding.activation,
         round_operand=description.rounding.operand,
@@ -204,7 +209,7 @@ def _check(where: str, unit: UnitArithmetic) -> None:
         if not narrow.signed:
             raise ValueError(f"{where}: format of {role} is {narrow}, but must be signed")
     if unit.round_update is Rounding.STOCHASTIC:
-        needed = unit.velocity_drop + unit.weight_drop
+        needed = unit.velocity_drop + (unit.weight_drop if unit.compensates else 0)
         if needed > RANDOM_BITS:
             raise ValueError(
                 f"{where}: the update drops {unit.velocity_drop} + {unit.weight_drop} bits, but "

@@ -13,7 +13,7 @@ SUM = 1  # the accumulator
 NARROW = 1  # rounding and saturation
 QUEUE = 1  # a first-in first-out memory, written to readable
 FETCH = 2  # a finished word of input gradient is counted, and fetched from its memory
-UPDATE = 4  # product to the memory's write port: align, add, round, subtract
+UPDATE = 8  # product to the memory's write port, an addition each: see hw/update.py
 FREE = 2  # the last read of a word to the cycle in which its place can be written
 
 TREE_RADIX = 4  # operands that one registered level of an adder tree sums

@@ -17,7 +17,8 @@ from counterflow.schedule import Schedule
 from counterflow.tokens import Kind
 from golden import fast_kernels
 from golden.convolution import Settings, UnitState
-from golden.fast_memory import build_memory, set_unit
+from golden.fast_memory import build_memory
+from golden.fast_numbers import set_unit
 from golden.limits import check_format, check_range, check_state
 from golden.narrow import Integers
 
@@ -26,9 +27,7 @@ MITIGATIONS = ("none", "lwpv", "sc", "lwpv+sc")
 
 def offered(description: Description) -> bool:
     """Whether the fast chain knows all that `description` asks for."""
-    dense = all(unit.geometry.positions == 1 for unit in description.weighted)
-    known = description.recipe.mitigation in MITIGATIONS and description.recipe.accumulate == 1
-    return known and dense and len(description.weighted) == len(description.units)
+    return description.recipe.mitigation in MITIGATIONS
 
 
 class FastChain:
@@ -54,6 +53,7 @@ class FastChain:
             check_state(stage, state)
         self.schedule = schedule
         self.slot = 0
+        self._accumulate, self._waiting = recipe.accumulate, 0
         self._memory = build_memory(schedule, held, description.rounding.error)
         self.set(Settings(recipe.predicts, recipe.compensates, recipe.extra_shift(0)))
 
@@ -72,13 +72,13 @@ class FastChain:
         """The state of every unit, copied."""
         memory, states = self._memory, []
         for index, unit in enumerate(memory.units[:-1]):
-            outputs, inputs = int(unit["outputs"]), int(unit["inputs"])
-            weights = slice(unit["weights"], unit["weights"] + outputs * inputs)
+            outputs, taps = int(unit["outputs"]), int(unit["taps"])
+            weights = slice(unit["weights"], unit["weights"] + outputs * taps)
             biases = slice(unit["biases"], unit["biases"] + outputs)
             states.append(
                 UnitState(
-                    memory.weight[weights].astype(np.int64).reshape(outputs, inputs),
-                    memory.velocity[weights].astype(np.int64).reshape(outputs, inputs),
+                    memory.weight[weights].astype(np.int64).reshape(outputs, taps),
+                    memory.velocity[weights].astype(np.int64).reshape(outputs, taps),
                     memory.bias[biases].copy(),
                     memory.bias_velocity[biases].copy(),
                     int(memory.generator[index]),
@@ -106,7 +106,7 @@ class FastChain:
         """
         classes = self.schedule.loss.arithmetic.classes
         real = indices[kinds != Kind.BUBBLE]
-        check_range("a kind of token", kinds, Kind.BUBBLE, Kind.TRAIN)
+        check_range("a kind of token", kinds, Kind.BUBBLE, Kind.ACCUMULATE)
         check_range("a label", labels, 0, classes - 1)
         self._check_samples(samples)
         if kinds.ndim != 1 or kinds.shape != indices.shape:
@@ -114,6 +114,7 @@ class FastChain:
         if labels.shape != samples.shape[:1]:
             raise ValueError(f"labels have the shape {labels.shape} for {len(samples)} samples")
         check_range("an index", real, 0, len(samples) - 1)
+        self._wait(kinds)
         scores, losses = np.empty((len(real), classes), np.int64), np.empty(len(real), np.int64)
         none = samples[:0]
         small = samples.dtype == np.uint8
@@ -131,9 +132,22 @@ class FastChain:
         self.slot += len(kinds)
         return scores, losses
 
+    def _wait(self, kinds: NDArray[np.uint8]) -> None:
+        """Count the gradients that wait for an update; words hold sums of `accumulate` at most."""
+        learning = kinds[kinds >= Kind.TRAIN]
+        ends = [-1 - self._waiting, *np.flatnonzero(learning == Kind.TRAIN), len(learning)]
+        groups = np.diff(ends)
+        if groups.max() > self._accumulate:
+            raise ValueError(
+                f"{groups.max() - 1} gradients would wait for an update, but accumulate is "
+                f"{self._accumulate}"
+            )
+        self._waiting = int(groups[-1]) - 1
+
     def _check_samples(self, samples: NDArray[np.integer[Any]]) -> None:
         numbers = self.schedule.stages[0].arithmetic
-        if samples.ndim != 2 or samples.shape[1] != numbers.taps:
-            raise ValueError(f"samples have the shape {samples.shape}, not (N, {numbers.taps})")
+        inputs = self.schedule.stages[0].tiling.geometry.inputs
+        if samples.ndim != 2 or samples.shape[1] != inputs:
+            raise ValueError(f"samples have the shape {samples.shape}, not (N, {inputs})")
         if samples.dtype != np.uint8 or numbers.x.max < np.iinfo(np.uint8).max:
             check_format("a sample", samples, numbers.x)

@@ -1,59 +1,63 @@
 """What the compiled loops of `golden.fast_kernels` work on: the numbers and state of every unit.
 
-Each narrowing is a shift with constants, each update a linear form in old velocity u and gradient g
-(see `counterflow.arithmetic`); powers of two that its coefficients share are taken out:
-
-    u' = narrow((2**d - 2**(d - k)) u + 2**s g)             d = velocity_drop, s = gradient_shift
-    step = narrow(c 2**d u + (2**f - c) 2**(k + s) g)       with compensation; f = COMPENSATION_FRAC
+Images are kept with the zeros around them, so that a window is one run of words in each row of the
+kernel.  Where gradients are sums, a unit keeps them as [outputs, kernel rows, width], each row of
+the kernel filled up to `width`, a multiple of LANES; what is in the filling means nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from counterflow.arithmetic import COMPENSATION_FRAC, RANDOM_BITS, UnitArithmetic
-from counterflow.formats import Format, Rounding
-from counterflow.schedule import Schedule, Stage
-from counterflow.softmax import EXP2, EXP_FRAC, LOG2, LOG2E_NUMERATOR, LOG_FRAC, LossArithmetic
-from golden.convolution import Settings, UnitState
+from counterflow.formats import Rounding
+from counterflow.schedule import PoolStage, Schedule, Stage
+from counterflow.softmax import EXP2, EXP_FRAC, LOG2, LOG2E_NUMERATOR, LOG_FRAC
+from golden.convolution import UnitState
+from golden.fast_lanes import LANES
+from golden.fast_numbers import NARROW, UPDATE, fields, fits, narrowing, pool_fits
 from golden.fast_words import FILL
 
 LINE = 64  # bytes of a cache line
-WHOLE = 64  # more bits than any rounding drops
+PLACES = 4  # places of a kernel that are looked at together
 
 Words = NDArray[np.signedinteger[Any]]
 
-
-def _fields(*names: str) -> list[tuple[str, Any]]:
-    return [(name, np.int64) for name in names]
-
-
-NARROW = np.dtype(_fields("lift", "drop", "half", "even", "low", "high"))
-"""A narrowing: append `lift` zero bits, drop `drop` bits, clip to `low`..`high`.
-
-Dropping adds `half`, and the lowest bit that is kept where `even` is 1, and truncates.
-"""
-
-UPDATE = np.dtype([*_fields("velocity", "gradient", "shift", "mask"), ("to", NARROW)])
-"""narrow(`velocity` u + `gradient` g + random bits), where these are draw >> `shift` & `mask`."""
-
 UNIT = np.dtype(
     [
-        *_fields("inputs", "outputs", "rows", "columns", "high", "wide", "delay", "relu", "one"),
-        *_fields("horizon", "compensate", "stochastic"),
-        *_fields("weights", "biases", "stash", "errors"),  # where its part of the memory starts
+        # outputs, taps; rows of the kernel and taps of each; places down and across
+        *fields("outputs", "taps", "kernel_rows", "row_taps", "down", "across"),
+        # rows of the image and elements of each; from row to row in the stash, and between places
+        *fields("image_rows", "row_inputs", "pitch", "origin", "step_down", "step_across"),
+        *fields("rows", "high", "wide", "parts", "delay", "relu", "masks", "one", "stochastic"),
+        *fields("direct", "sums", "width", "block", "horizon", "compensate"),
+        # where its part of the memory starts, and how much a token takes of it
+        *fields("weights", "biases", "stash", "size", "errors", "gradient", "covers"),
+        *fields("y_pitch", "pools", "pools_end"),
         *[(name, NARROW) for name in ("operand", "bias", "y", "dx")],
         *[(name, UPDATE) for name in ("new_velocity", "step")],
     ]
 )
-"""One dense unit; `one` is the number 1 in the format of its inputs."""
+"""One unit with weights.
 
-LOSS = np.dtype([*_fields("numerator", "shift", "log_frac", "exp_frac"), ("error", NARROW)])
+`direct`: its only window is the whole image, as in a dense layer; `sums`: gradients are sums;
+`block`: outputs, filled up to a multiple of LANES; `one`: the number 1 in the format of x;
+`pools` to `pools_end`: the pooling units behind it.
+"""
+
+POOL = np.dtype(
+    [
+        *fields("inputs", "outputs", "high", "wide", "down", "across", "channels"),
+        *fields("average", "relu", "x", "y_pitch", "dy", "entries", "size", "depth"),
+        *[(name, NARROW) for name in ("y", "dx")],
+    ]
+)
+"""One pooling unit: windows of `high` x `wide`; it keeps `depth` entries of `size` words."""
+
+LOSS = np.dtype([*fields("numerator", "shift", "log_frac", "exp_frac"), ("error", NARROW)])
 
 
 class Memory(NamedTuple):
@@ -61,9 +65,11 @@ class Memory(NamedTuple):
 
     ``units`` has one entry more than there are units: its ``stash`` is where the logits go.
     ``stash`` and ``errors`` hold ``delay`` + 1 tokens of each unit, ``kinds`` those of the first.
+    ``covers``: the number of the word of a window that sees the last of each input, or -1.
     """
 
     units: NDArray[np.void]
+    pools: NDArray[np.void]
     loss: NDArray[np.void]
     exp2: NDArray[np.int64]
     log2: NDArray[np.int64]
@@ -76,144 +82,137 @@ class Memory(NamedTuple):
     kinds: NDArray[np.uint8]
     stash: Words
     errors: Words
+    entries: Words
+    gradient: Words
+    bias_gradient: NDArray[np.int64]
+    covers: NDArray[np.int32]
+    # Room to work in
     velocity_random: Words
     step_random: Words
     hits: Words
     sums: Words
+    totals: Words
+    flags: Words
+    operands: Words
+    row: Words
+    wide_row: NDArray[np.int64]
+    found_error: Words
+    found_window: NDArray[np.int64]
+    found_output: NDArray[np.int64]
+    marks: NDArray[np.int64]
     exponents: NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Linear:
-    """narrow(`velocity` u + `gradient` g) with `drop` bits to drop and no common factor of two."""
-
-    velocity: int
-    gradient: int
-    drop: int
-
-    @classmethod
-    def reduced(cls, velocity: int, gradient: int, drop: int) -> Linear:
-        """Every bit below the lowest set one of both coefficients is zero and changes nothing."""
-        spare = min(_trailing_zeros(velocity), _trailing_zeros(gradient), drop)
-        return cls(velocity >> spare, gradient >> spare, drop - spare)
-
-    def magnitude(self, velocity: int, gradient: int) -> int:
-        """Largest magnitude before the bits are dropped, given those of u and g."""
-        return abs(self.velocity) * velocity + abs(self.gradient) * gradient + (1 << self.drop)
-
-
-def _trailing_zeros(value: int) -> int:
-    return (value & -value).bit_length() - 1 if value else WHOLE
-
-
-def velocity_form(numbers: UnitArithmetic, extra_shift: int) -> Linear:
-    """The new velocity as a linear form."""
-    drop, k = numbers.velocity_drop, numbers.momentum_shift
-    return Linear.reduced(
-        (1 << drop) - (1 << (drop - k)), 1 << numbers.gradient_shift(extra_shift), drop
-    )
-
-
-def step_form(numbers: UnitArithmetic, extra_shift: int) -> Linear:
-    """The compensated step of the weight as a linear form."""
-    c = numbers.compensation
-    shift = numbers.gradient_shift(extra_shift) + numbers.momentum_shift
-    return Linear.reduced(
-        c << numbers.velocity_drop, ((1 << COMPENSATION_FRAC) - c) << shift, numbers.weight_drop
-    )
-
-
-def error_magnitude(stage: Stage, loss: LossArithmetic) -> int:
-    """Largest magnitude of an error that arrives at the stage.
-
-    The label's error is minus the sum of the others.  It is not clipped, but these are parts of a
-    whole: about one, rounded once each.
-    """
-    if stage.arithmetic.relu:
-        return stage.arithmetic.dy.magnitude
-    return max(loss.error.magnitude, (2 << loss.error.frac) + loss.classes)
-
-
-def fits(stage: Stage, loss: LossArithmetic, bits: int) -> bool:
-    """Whether words of `bits` bits hold every intermediate value of the unit's vector loops."""
-    numbers, dy = stage.arithmetic, error_magnitude(stage, loss)
-    weight, velocity = numbers.weight.magnitude, numbers.velocity.magnitude
-    drop = numbers.weight.frac - numbers.operand.frac
-    predicted = weight + numbers.horizon * velocity + (1 << drop)
-    forward = numbers.taps * numbers.operand.magnitude * numbers.x.magnitude
-    backward = numbers.outputs * numbers.operand.magnitude * dy
-    largest, shifts = max(predicted, forward, backward), [drop]
-    for extra in range(numbers.rate_span + 1):
-        for form in (velocity_form(numbers, extra), step_form(numbers, extra)):
-            mixed = form.magnitude(velocity, dy * max(numbers.x.magnitude, 1))
-            largest = max(largest, mixed, weight + (mixed >> form.drop) + 1)
-            shifts.append(form.drop)
-    return largest < 1 << (bits - 1) and max(shifts) < bits
-
-
-def _narrow(frac: int, to: Format, rounding: Rounding) -> tuple[int, ...]:
-    """The fields of NARROW that take `frac` fraction bits to those of `to`."""
-    return _dropping(frac - to.frac, to, rounding)
-
-
-def _dropping(drop: int, to: Format, rounding: Rounding) -> tuple[int, ...]:
-    """The fields of NARROW; random bits, if any, are added elsewhere."""
-    nearest = rounding is Rounding.NEAREST_EVEN and drop > 0
-    half = (1 << (drop - 1)) - 1 if nearest else 0
-    return max(-drop, 0), max(drop, 0), half, int(nearest), to.min, to.max
-
-
-def _update(form: Linear, exact: int, position: int, to: Format, rounding: Rounding) -> Any:
-    """The fields of UPDATE.  The random bits of all `exact` dropped ones start at `position`."""
-    spare = exact - form.drop
-    shift, mask = (position + spare, (1 << form.drop) - 1) if form.drop else (0, 0)
-    return form.velocity, form.gradient, shift, mask, _dropping(form.drop, to, rounding)
-
-
-def set_unit(unit: Any, numbers: UnitArithmetic, settings: Settings) -> None:
-    """Write into the record `unit` what depends on the settings."""
-    if not 0 <= settings.extra_shift <= numbers.rate_span:
-        raise ValueError(
-            f"extra_shift is {settings.extra_shift}, but the recipe's rate drops allow 0 to "
-            f"{numbers.rate_span}"
-        )
-    rounding = numbers.round_update
-    unit["horizon"] = numbers.horizon if settings.predict else 0
-    unit["compensate"] = settings.compensate
-    form = velocity_form(numbers, settings.extra_shift)
-    unit["new_velocity"] = _update(form, numbers.velocity_drop, 0, numbers.velocity, rounding)
-    form, drop = step_form(numbers, settings.extra_shift), numbers.weight_drop
-    unit["step"] = _update(form, drop, RANDOM_BITS - drop, numbers.weight, rounding)
+def _filled(count: int) -> int:
+    return -(-count // LANES) * LANES
 
 
 def _units(schedule: Schedule) -> NDArray[np.void]:
     """The records of all units and of the end of the chain, without what depends on settings."""
     units = np.zeros(len(schedule.stages) + 1, UNIT)
-    weights = biases = stash = errors = 0
-    for stage, unit in zip(schedule.stages, units, strict=False):
-        tiling, numbers = stage.tiling, stage.arithmetic
-        unit["inputs"], unit["outputs"] = tiling.geometry.inputs, tiling.outputs
-        unit["rows"], unit["columns"] = tiling.rows, tiling.columns
-        unit["high"], unit["wide"] = tiling.lanes.outputs, tiling.lanes.inputs
-        unit["delay"], unit["relu"], unit["one"] = stage.delay, numbers.relu, 1 << numbers.x.frac
-        unit["stochastic"] = numbers.round_update is Rounding.STOCHASTIC
-        unit["weights"], unit["biases"] = weights, biases
-        unit["stash"], unit["errors"] = stash, errors
-        weights += tiling.outputs * tiling.geometry.inputs
-        biases += tiling.outputs
-        stash += (stage.delay + 1) * tiling.geometry.inputs
-        errors += (stage.delay + 1) * tiling.outputs
-        frac, rounding = numbers.weight.frac, numbers.round_operand
-        unit["operand"] = _narrow(frac, numbers.operand, rounding)
-        unit["bias"] = _narrow(frac, numbers.bias_operand, rounding)
-        unit["y"] = _narrow(numbers.forward_sum.frac, numbers.y, numbers.round_activation)
-        if numbers.dx is not None:
-            unit["dx"] = _narrow(numbers.backward_sum.frac, numbers.dx, numbers.round_error)
-    units[-1]["inputs"], units[-1]["stash"] = schedule.loss.arithmetic.classes, stash
+    weights = biases = stash = errors = gradient = covers = pools = 0
+    for index, (stage, unit) in enumerate(zip(schedule.stages, units, strict=False)):
+        _describe(unit, stage)
+        geometry = stage.tiling.geometry
+        behind = [pool.pooling for pool in schedule.pools_behind(index)]
+        unit["pools"], unit["pools_end"] = pools, pools + len(behind)
+        pools += len(behind)
+        unit["y_pitch"] = geometry.places[1] * geometry.outputs
+        if not behind and index + 1 < len(schedule.stages):
+            unit["y_pitch"] = _pitch(geometry.result, schedule.stages[index + 1])
+        unit["weights"], unit["biases"], unit["stash"] = weights, biases, stash
+        unit["errors"], unit["gradient"], unit["covers"] = errors, gradient, covers
+        weights += geometry.outputs * geometry.taps
+        biases += geometry.outputs
+        stash += (stage.delay + 1) * int(unit["size"])
+        errors += (stage.delay + 1) * geometry.elements
+        covers += geometry.inputs
+        if unit["sums"]:
+            gradient += geometry.outputs * geometry.kernel[0] * int(unit["width"])
+    end = units[-1]
+    classes = schedule.loss.arithmetic.classes
+    end["outputs"] = end["size"] = classes
+    end["stash"], end["errors"], end["gradient"], end["covers"] = stash, errors, gradient, covers
     return units
 
 
-def _aligned(count: int, word: Any) -> Any:
+def _pitch(image: tuple[int, int, int], stage: Stage) -> int:
+    """Words from row to row of an image that goes to `stage`, perhaps flattened."""
+    geometry, row = stage.tiling.geometry, image[1] * image[2]
+    return row + 2 * geometry.padding[1] * geometry.channels if geometry.image == image else row
+
+
+def _describe(unit: Any, stage: Stage) -> None:
+    tiling, numbers = stage.tiling, stage.arithmetic
+    geometry = tiling.geometry
+    pitch = geometry.row_inputs + 2 * geometry.padding[1] * geometry.channels
+    direct = geometry.positions == 1 and geometry.taps == geometry.inputs
+    unit["direct"] = direct and geometry.padding == (0, 0)
+    unit["sums"] = numbers.sums_gradients or not unit["direct"]
+    unit["outputs"], unit["taps"] = geometry.outputs, geometry.taps
+    unit["kernel_rows"], unit["row_taps"] = geometry.kernel[0], geometry.row_taps
+    unit["down"], unit["across"] = geometry.places
+    unit["image_rows"], unit["row_inputs"] = geometry.image[0], geometry.row_inputs
+    unit["pitch"], unit["size"] = pitch, pitch * (geometry.image[0] + 2 * geometry.padding[0])
+    unit["origin"] = geometry.padding[0] * pitch + geometry.padding[1] * geometry.channels
+    unit["step_down"] = geometry.stride[0] * pitch
+    unit["step_across"] = geometry.stride[1] * geometry.channels
+    unit["rows"], unit["parts"] = tiling.rows, tiling.parts
+    unit["high"], unit["wide"] = tiling.lanes.outputs, tiling.lanes.inputs
+    unit["width"], unit["block"] = _filled(geometry.row_taps), _filled(geometry.outputs)
+    unit["delay"], unit["relu"], unit["masks"] = stage.delay, numbers.relu, numbers.masks
+    unit["one"] = 1 << numbers.x.frac
+    unit["stochastic"] = numbers.round_update is Rounding.STOCHASTIC
+    frac, rounding = numbers.weight.frac, numbers.round_operand
+    unit["operand"] = narrowing(frac, numbers.operand, rounding)
+    unit["bias"] = narrowing(frac, numbers.bias_operand, rounding)
+    unit["y"] = narrowing(numbers.forward_sum.frac, numbers.y, numbers.round_activation)
+    if numbers.dx is not None:
+        unit["dx"] = narrowing(numbers.backward_sum.frac, numbers.dx, numbers.round_error)
+
+
+def _pools(schedule: Schedule, stash: int, errors: int) -> NDArray[np.void]:
+    """The records of all pooling units; their x and dy come behind those of other units."""
+    pools = np.zeros(len(schedule.pools), POOL)
+    entries = 0
+    for index, (stage, pool) in enumerate(zip(schedule.pools, pools, strict=True)):
+        pooling, above = stage.pooling, schedule.stages[stage.below + 1]
+        high, wide = pooling.kernel
+        image = pooling.height // high, pooling.columns, pooling.channels
+        pool["inputs"], pool["outputs"] = pooling.inputs, pooling.outputs
+        pool["high"], pool["wide"] = high, wide
+        pool["down"], pool["across"], pool["channels"] = image
+        pool["average"], pool["relu"] = pooling.average, pooling.relu
+        pool["x"], pool["dy"], pool["entries"] = stash, errors, entries
+        pool["y_pitch"] = image[1] * image[2] if _inner(schedule, index) else _pitch(image, above)
+        pool["size"] = pooling.inputs if pooling.average else pooling.outputs
+        pool["depth"] = above.delay + 1
+        shift, number = pooling.average_shift, pooling.x
+        pool["y"] = narrowing(number.frac + shift, number, pooling.round_activation)
+        pool["dx"] = narrowing(pooling.dy.frac + shift, pooling.dx, pooling.round_error)
+        stash += pooling.inputs
+        errors += pooling.outputs
+        entries += int(pool["size"] * pool["depth"])
+    return pools
+
+
+def _inner(schedule: Schedule, index: int) -> bool:
+    """Whether another pooling unit follows at once."""
+    pools: tuple[PoolStage, ...] = schedule.pools
+    return index + 1 < len(pools) and pools[index + 1].below == pools[index].below
+
+
+def _covers(stage: Stage) -> NDArray[np.int64]:
+    """Number of the (position, column of tiles) that sees the last of each input, else -1."""
+    tiling = stage.tiling
+    geometry = tiling.geometry
+    position, tap = np.nonzero(geometry.last_cover)
+    words = np.full(geometry.inputs, -1)
+    words[geometry.covered[position, tap]] = position * tiling.columns + tiling.column_of[tap]
+    return words
+
+
+def aligned(count: int, word: Any) -> Any:
     """Zeros that start at a cache line, so that no vector of them straddles two."""
     size = np.dtype(word).itemsize
     whole = np.zeros(count + LINE // size, word)
@@ -222,25 +221,41 @@ def _aligned(count: int, word: Any) -> Any:
 
 
 def _joined(parts: list[NDArray[np.int64]], word: Any) -> Any:
-    """Matrices one after the other, aligned."""
-    joined = _aligned(sum(part.size for part in parts), word)
-    np.concatenate([part.ravel() for part in parts], out=joined, casting="unsafe")
+    """Matrices one after the other, aligned, with LANES words to spare."""
+    count = sum(part.size for part in parts)
+    joined = aligned(count + LANES, word)
+    np.concatenate([part.ravel() for part in parts], out=joined[:count], casting="unsafe")
     return joined
 
 
 def build_memory(schedule: Schedule, states: Iterable[UnitState], rounding: Rounding) -> Memory:
     """An empty chain with `states`; `rounding` is that of errors.  Settings are still to be set."""
-    loss, held = schedule.loss.arithmetic, list(states)
-    small = all(fits(stage, loss, 32) for stage in schedule.stages)
+    loss, held, stages = schedule.loss.arithmetic, list(states), schedule.stages
+    small = all(fits(stage, loss, 32) for stage in stages)
+    small = small and all(pool_fits(pool.pooling, 32) for pool in schedule.pools)
     word: Any = np.int32 if small else np.int64
     units = _units(schedule)
-    tilings = [stage.tiling for stage in schedule.stages]
-    widest = max(tiling.columns * tiling.lanes.inputs for tiling in tilings) + FILL
+    end = units[-1]
+    pools = _pools(schedule, int(end["stash"] + end["size"]), int(end["errors"]))
+
+    def most(name: str) -> int:
+        return int(units[name].max())
+
+    def room(count: Any) -> Any:
+        return aligned(int(count) + 2 * LANES, word)
+
+    widest = most("taps") + most("wide") + 2 * FILL
     losses = np.zeros(1, LOSS)
-    how = _narrow(EXP_FRAC, loss.error, rounding)
+    how = narrowing(EXP_FRAC, loss.error, rounding)
     losses[0] = (LOG2E_NUMERATOR, loss.exponent_shift, LOG_FRAC, EXP_FRAC, how)
+    forward = units["taps"] * units["block"]
+    backward = units["outputs"] * units["kernel_rows"] * units["width"]
+    operands = np.where(units["direct"] == 1, 0, np.maximum(forward, backward))
+    elements = max(stage.tiling.geometry.elements for stage in stages)
+    words = max(stage.tiling.geometry.positions * stage.tiling.columns for stage in stages)
     return Memory(
         units=units,
+        pools=pools,
         loss=losses,
         exp2=np.array(EXP2, np.int64),
         log2=np.array(LOG2, np.int64),
@@ -251,13 +266,24 @@ def build_memory(schedule: Schedule, states: Iterable[UnitState], rounding: Roun
         generator=np.array([state.generator for state in held], np.uint32),
         saturations=np.zeros(len(held), np.int64),
         kinds=np.zeros(schedule.delay + 1, np.uint8),
-        stash=_aligned(units[-1]["stash"] + loss.classes, word),
-        errors=_aligned(
-            units[-2]["errors"] + units[-2]["outputs"] * (units[-2]["delay"] + 1), word
-        ),
-        velocity_random=_aligned(widest, word),
-        step_random=_aligned(widest, word),
-        hits=_aligned(widest, word),
-        sums=_aligned(widest, word),
+        stash=room(end["stash"] + end["size"] + pools["inputs"].sum()),
+        errors=room(end["errors"] + pools["outputs"].sum()),
+        entries=room((pools["size"] * pools["depth"]).sum()),
+        gradient=room(end["gradient"]),
+        bias_gradient=np.zeros(sum(len(state.bias) for state in held), np.int64),
+        covers=np.concatenate([_covers(stage) for stage in stages]).astype(np.int32),
+        velocity_random=room(widest),
+        step_random=room(widest),
+        hits=room(widest),
+        sums=room(most("size")),
+        totals=room(PLACES * most("block")),
+        flags=room(most("block")),
+        operands=room(operands.max()),
+        row=room(most("taps")),
+        wide_row=np.zeros(most("taps"), np.int64),
+        found_error=room(elements + 1),
+        found_window=np.zeros(elements + 1, np.int64),
+        found_output=np.zeros(elements + 1, np.int64),
+        marks=np.zeros(words, np.int64),
         exponents=np.zeros(loss.classes, np.int64),
     )

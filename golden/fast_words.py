@@ -2,13 +2,13 @@
 
 They take their type from their first operand, wrap around, and become one instruction each, or a
 lane of a vector instruction.
-
-Numba's cache of `golden.fast_kernels` does not notice a change of this file; touch that one too.
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -29,8 +29,28 @@ def compiled_once(function: Any) -> Any:
         return compiled(nogil=True)(function)
 
 
+def sources() -> int:
+    """A number that is another one whenever a source of the compiled loops has changed.
+
+    Numba's cache looks only at the file of the function that it keeps, and at the values from
+    outside that this uses: let this be one of them.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("fast*.py")):
+        digest.update(path.read_bytes())
+    return int.from_bytes(digest.digest()[:7], "big")
+
+
 FILL = 16  # words that one `fill` stores; the arrays that it fills have this many to spare
-PARTS = ("weight", "velocity", "stash", "random", "hits", "sums")  # of memory, none overlapping
+PARTS = (
+    "weight",
+    "velocity",
+    "stash",
+    "random",
+    "hits",
+    "sums",
+    "sample",
+)  # of memory, none overlapping
 
 
 def _operation(name: str) -> Any:
@@ -72,19 +92,33 @@ def word(typing_context: Any, array: Any, value: Any) -> Any:
     return array.dtype(array, value), generate
 
 
-def _repeated(builder: Any, value: Any) -> Any:
-    """A vector of FILL times `value`."""
-    vector, index = ir.VectorType(value.type, FILL), ir.IntType(32)
+@intrinsic
+def folded(typing_context: Any, array: Any, value: Any) -> Any:
+    """`value` in the type of the elements of `array`, maybe another one, but never a new zero."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        narrow, wide = array.dtype.bitwidth, value.bitwidth
+        if narrow == wide:
+            return values[1]
+        upper = builder.lshr(values[1], ir.Constant(ir.IntType(wide), wide - narrow))
+        return builder.trunc(builder.or_(values[1], upper), ir.IntType(narrow))
+
+    return array.dtype(array, value), generate
+
+
+def repeated(builder: Any, value: Any, count: int) -> Any:
+    """A vector of `count` times `value`."""
+    vector, index = ir.VectorType(value.type, count), ir.IntType(32)
     nothing, zero = ir.Constant(vector, ir.Undefined), ir.Constant(index, 0)
     first = builder.insert_element(nothing, value, zero)
-    lanes = ir.Constant(ir.VectorType(index, FILL), [0] * FILL)
+    lanes = ir.Constant(ir.VectorType(index, count), [0] * count)
     return builder.shuffle_vector(first, nothing, lanes)
 
 
-def _block(context: Any, builder: Any, array: Any, values: Any) -> Any:
-    """The address of the FILL elements of an array from an index on, and its alignment."""
+def block(context: Any, builder: Any, array: Any, values: Any, count: int) -> Any:
+    """The address of `count` elements of an array: those from an index on, in `values`."""
     data = context.make_array(array)(context, builder, values[0]).data
-    vector = ir.VectorType(values[2].type, FILL)
+    vector = ir.VectorType(ir.IntType(array.dtype.bitwidth), count)
     return builder.bitcast(builder.gep(data, [values[1]]), vector.as_pointer())
 
 
@@ -93,8 +127,8 @@ def fill(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
     """Store `value` FILL times from `index` on."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        place, align = _block(context, builder, array, values), array.dtype.bitwidth // 8
-        builder.store(_repeated(builder, values[2]), place, align=align)
+        place, align = block(context, builder, array, values, FILL), array.dtype.bitwidth // 8
+        builder.store(repeated(builder, values[2], FILL), place, align=align)
         return context.get_dummy_value()
 
     return types.void(array, index, array.dtype), generate
@@ -105,12 +139,12 @@ def fill_end(typing_context: Any, array: Any, index: Any, value: Any, skip: Any)
     """As `fill`, but leave the first `skip` elements as they are."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        place, align = _block(context, builder, array, values), array.dtype.bitwidth // 8
+        place, align = block(context, builder, array, values, FILL), array.dtype.bitwidth // 8
         narrow = ir.IntType(32)
-        first = _repeated(builder, builder.trunc(values[3], narrow))
+        first = repeated(builder, builder.trunc(values[3], narrow), FILL)
         lanes = ir.Constant(ir.VectorType(narrow, FILL), list(range(FILL)))
         old = builder.load(place, align=align)
-        new = _repeated(builder, values[2])
+        new = repeated(builder, values[2], FILL)
         kept = builder.select(builder.icmp_signed("<", lanes, first), old, new)
         builder.store(kept, place, align=align)
         return context.get_dummy_value()
@@ -118,14 +152,16 @@ def fill_end(typing_context: Any, array: Any, index: Any, value: Any, skip: Any)
     return types.void(array, index, array.dtype, skip), generate
 
 
-def access(part: str) -> tuple[Any, Any]:
-    """Load and store, without bounds, of an array that is `part` of PARTS.
+def access(part: str = "") -> tuple[Any, Any]:
+    """Load and store, without bounds, of an array that is `part` of PARTS, or of any.
 
     LLVM turns a loop into vector instructions only where it knows which of its arrays overlap, and
     stops asking at run time when they are many.  So each access says that it meets no other part.
     """
 
     def mark(module: Any, instruction: Any) -> None:
+        if not part:
+            return
         domain = module.add_metadata(["counterflow"])
         scopes = {name: module.add_metadata([name, domain]) for name in PARTS}
         own = scopes.pop(part)

@@ -18,40 +18,45 @@ def delayed(m: Module, value: Value, cycles: int, name: str) -> Value:
     return value
 
 
-def summed(m: Module, terms: Sequence[Value], name: str) -> Value:
+def summed(
+    m: Module, terms: Sequence[Value], name: str, radix: int = TREE_RADIX, levels: int = 0
+) -> Value:
     """The exact sum of `terms`, `counterflow.latency.tree_latency` cycles later.
 
-    One register after each addition of TREE_RADIX terms; a single term passes through.
+    One register after each addition of `radix` terms; a single term passes through, unless there
+    shall be at least so many `levels`.
     """
     level = 0
-    while len(terms) > 1:
+    while len(terms) > 1 or level < levels:
         sums: list[Value] = []
-        for index in range(0, len(terms), TREE_RADIX):
-            total = sum(terms[index + 1 : index + TREE_RADIX], start=terms[index])
-            register = Signal(total.shape(), name=f"{name}_{level}_{index // TREE_RADIX}")
+        for index in range(0, len(terms), radix):
+            total = sum(terms[index + 1 : index + radix], start=terms[index])
+            register = Signal(total.shape(), name=f"{name}_{level}_{index // radix}")
             m.d.sync += register.eq(total)
             sums.append(register)
         terms, level = sums, level + 1
     return terms[0]
 
 
-def times_constant(value: Value, factor: int) -> Value:
-    """value * factor by additions of shifted copies, one for each non-zero signed digit.
+def terms_of(value: Value, factor: int) -> list[Value]:
+    """Shifted copies of `value`, some negative, that sum to value * factor.
 
-    The non-adjacent form has the fewest such digits; written as a product, synthesis would spend a
-    multiplier block on it.
+    The non-adjacent form has the fewest non-zero digits; written as a product, synthesis would
+    spend a multiplier block on it.
     """
-    total: Value | None = None
+    terms: list[Value] = []
     place = 0
     while factor:
         if factor & 1:
             digit = 2 - (factor & 3)  # 1 or -1, whichever clears the next bit too
             factor -= digit
-            term = value << place
-            if total is None:
-                total = term if digit > 0 else -term
-            else:
-                total = total + term if digit > 0 else total - term
+            terms.append(value << place if digit > 0 else -(value << place))
         factor >>= 1
         place += 1
-    return value - value if total is None else total
+    return terms
+
+
+def times_constant(value: Value, factor: int) -> Value:
+    """value * factor by additions, within a cycle."""
+    terms = terms_of(value, factor)
+    return sum(terms[1:], start=terms[0]) if terms else value - value

@@ -6,14 +6,14 @@ Twin of `golden.convolution.Convolution._predicted` and `_updated`; the equation
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, Value, signed
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from counterflow.arithmetic import COMPENSATION_FRAC, RANDOM_BITS, UnitArithmetic
 from counterflow.formats import Format
 from hw.narrow import narrow, round_off, saturate, shape_of
-from hw.pipeline import delayed, times_constant
+from hw.pipeline import delayed, summed, terms_of, times_constant
 
 
 class Predict(wiring.Component):
@@ -39,17 +39,17 @@ class Predict(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        ahead = self.weight - times_constant(self.velocity, self.numbers.horizon)
-        s1_ahead = Signal(ahead.shape())
-        s1_weight = Signal.like(self.weight)
-        m.d.sync += [s1_ahead.eq(ahead), s1_weight.eq(self.weight)]
         frac, rounding = self.numbers.weight.frac, self.numbers.round_operand
-        predicted, _ = narrow(s1_ahead, frac, self.target, rounding)
+        s1_weight = Signal.like(self.weight)
+        m.d.sync += s1_weight.eq(self.weight)
         current, _ = narrow(s1_weight, frac, self.target, rounding)
-        m.d.comb += [
-            self.forward.eq(Mux(self.enable, predicted, current)),
-            self.backward.eq(current),
-        ]
+        m.d.comb += [self.forward.eq(current), self.backward.eq(current)]
+        if self.numbers.predicts:
+            ahead = self.weight - times_constant(self.velocity, self.numbers.horizon)
+            s1_ahead = Signal(ahead.shape())
+            m.d.sync += s1_ahead.eq(ahead)
+            predicted, _ = narrow(s1_ahead, frac, self.target, rounding)
+            m.d.comb += self.forward.eq(Mux(self.enable, predicted, current))
         return m
 
 
@@ -91,45 +91,45 @@ class Update(wiring.Component):
         m = Module()
         numbers, rounding = self.numbers, self.numbers.round_update
         k, drop = numbers.momentum_shift, numbers.velocity_drop
-        scaled = self._scaled()
-        s1_scaled = Signal(scaled.shape())
-        s1_old, s1_weight = Signal.like(self.velocity), Signal.like(self.weight)
-        m.d.sync += [s1_scaled.eq(scaled), s1_old.eq(self.velocity), s1_weight.eq(self.weight)]
-
-        aligned = s1_old << drop
-        grown = aligned - (s1_old << (drop - k)) + s1_scaled
-        gap = aligned - (s1_scaled << k)
-        s2_grown, s2_gap = Signal(grown.shape()), Signal(gap.shape())
-        s2_whole = Signal((s1_scaled << k).shape())
-        s2_random = Signal(RANDOM_BITS)
-        m.d.sync += [
-            s2_grown.eq(grown),
-            s2_gap.eq(gap),
-            s2_whole.eq(s1_scaled << k),
-            s2_random.eq(self.random),
-        ]
-        s2_weight = delayed(m, s1_weight, 1, "s2_weight")
-
-        velocity, velocity_clipped = saturate(
-            round_off(s2_grown, drop, rounding, s2_random[:drop]), numbers.velocity
-        )
-        mixed = (s2_whole << COMPENSATION_FRAC) + times_constant(s2_gap, numbers.compensation)
-        high = s2_random[RANDOM_BITS - numbers.weight_drop :]
-        stepped = round_off(mixed, numbers.weight_drop, rounding, high)
-        s3_velocity = Signal.like(self.velocity)
-        s3_clipped = Signal()
-        s3_step = Signal(signed(max(len(stepped), len(velocity))))
-        m.d.sync += [
-            s3_velocity.eq(velocity),
-            s3_clipped.eq(velocity_clipped),
-            s3_step.eq(Mux(self.compensate, stepped, velocity)),
-        ]
-        s3_weight = delayed(m, s2_weight, 1, "s3_weight")
-
-        weight, weight_clipped = saturate(s3_weight - s3_step, numbers.weight)
+        kept = (self.velocity << drop) - (self.velocity << (drop - k))
+        s1_scaled = self._register(m, self._scaled(), "s1_scaled")
+        s1_kept = self._register(m, kept, "s1_kept")
+        s2_grown = self._register(m, s1_kept + s1_scaled, "s2_grown")
+        s2_random = self._register(m, self.random, "s2_random")
+        rounded = round_off(s2_grown, drop, rounding, s2_random[:drop])
+        s3_rounded = self._register(m, rounded, "s3_rounded")
+        velocity, velocity_clipped = saturate(s3_rounded, numbers.velocity)
+        s4_velocity = self._register(m, velocity, "s4_velocity")
+        s6_velocity = delayed(m, s4_velocity, 2, "s6_velocity")
+        step = s6_velocity
+        if numbers.compensates:
+            s6_stepped = self._compensated(m, s1_scaled, s2_random)
+            step = Mux(self.compensate, s6_stepped, s6_velocity)
+        s6_weight = delayed(m, self.weight, 6, "s6_weight")
+        s7_moved = self._register(m, s6_weight - step, "s7_moved")
+        weight, weight_clipped = saturate(s7_moved, numbers.weight)
         m.d.sync += [
             self.new_weight.eq(weight),
-            self.new_velocity.eq(s3_velocity),
-            self.clipped.eq(s3_clipped | weight_clipped),
+            self.new_velocity.eq(delayed(m, s6_velocity, 1, "s7_velocity")),
+            self.clipped.eq(delayed(m, velocity_clipped, 4, "s7_clipped") | weight_clipped),
         ]
         return m
+
+    def _compensated(self, m: Module, s1_scaled: Value, s2_random: Value) -> Value:
+        """The step of spike compensation, c gap + whole rounded, in the sixth stage."""
+        numbers, k = self.numbers, self.numbers.momentum_shift
+        s1_old = self._register(m, self.velocity, "s1_old")
+        gap = (s1_old << numbers.velocity_drop) - (s1_scaled << k)
+        s2_gap = self._register(m, gap, "s2_gap")
+        s2_whole = self._register(m, s1_scaled << (k + COMPENSATION_FRAC), "s2_whole")
+        terms = [s2_whole, *terms_of(s2_gap, numbers.compensation)]
+        s5_mixed = summed(m, terms, "mixed", radix=2, levels=3)
+        high = delayed(m, s2_random[RANDOM_BITS - numbers.weight_drop :], 3, "s5_random")
+        stepped = round_off(s5_mixed, numbers.weight_drop, numbers.round_update, high)
+        return self._register(m, stepped, "s6_stepped")
+
+    @staticmethod
+    def _register(m: Module, value: Value, name: str) -> Signal:
+        register = Signal(value.shape(), name=name)
+        m.d.sync += register.eq(value)
+        return register

@@ -40,14 +40,14 @@ def test_without_pytorch_it_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
-    assert main(["--network", "tiny"]) == 1
+    assert main(["tiny"]) == 1
     assert capsys.readouterr().err == (
         "error: PyTorch is missing: pip install 'counterflow[bench]' brings it.\n"
     )
 
 
 def test_an_unknown_network_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--network", "nothing"]) == 1
+    assert main(["nothing"]) == 1
     assert capsys.readouterr().err.startswith("error: there is no network 'nothing'")
 
 
@@ -56,5 +56,23 @@ def test_it_measures_both(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SECONDS", 0.01)
     result = benchmark(load("tiny"), rounds=2)
     assert result.network == "tiny"
-    assert [len(one.speeds) for one in (result.golden, *result.torch)] == [2] * 4
+    assert [len(one.speeds) for one in (result.golden, *result.torch)] == [2] * 5
     assert result.ratio > 0
+
+
+@pytest.mark.parametrize("name", ["lenet5", "mnist"])
+def test_pytorch_trains_the_same_network(name: str) -> None:
+    torch = pytest.importorskip("torch")
+    description = load(name)
+    network = torch.nn.Sequential(*module._layers(description))
+    assert sum(one.numel() for one in network.parameters()) == description.parameters
+    height, width, channels = description.image
+    shape = (1, channels, height, width) if height > 1 else (1, channels)
+    assert network(torch.zeros(shape)).shape == (1, description.classes)
+
+
+def test_every_way_of_pytorch_has_a_name() -> None:
+    names = [way.name for way in module.ways(load("lenet5"))]
+    assert len(set(names)) == len(names) == 7
+    assert "PyTorch, fused, channels last" in names
+    assert not any("channels" in way.name for way in module.ways(load("mnist")))

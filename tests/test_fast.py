@@ -1,4 +1,7 @@
-"""The fast chain is the golden chain: equal in every bit, whatever the formats and the tokens."""
+"""The fast chain is the golden chain: equal in every bit, whatever the formats and the tokens.
+
+Here for dense layers; `test_fast_images` has the others.
+"""
 
 from __future__ import annotations
 
@@ -9,176 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from counterflow.description import Description
-from counterflow.formats import Format
 from counterflow.planner import plan
-from counterflow.schedule import Schedule
 from counterflow.tokens import Kind, Token, epoch
-from golden.chain import Chain
-from golden.convolution import Settings, UnitState
-from golden.fast import MITIGATIONS, FastChain
-from golden.fast_memory import Linear, error_magnitude
+from golden.convolution import Settings
+from golden.fast import MITIGATIONS, FastChain, offered
+from golden.fast_numbers import Linear, error_magnitude
 from golden.start import initial_states
-
-FORMATS: dict[str, dict[str, str]] = {
-    "default": {},
-    "8 bit": {
-        "operand": "s8.6",
-        "weight": "s16.14",
-        "velocity": "s10.14",
-        "error": "s8.6",
-    },
-    "16x16": {
-        "input": "u8.8",
-        "activation": "s16.11",
-        "operand": "s16.14",
-        "weight": "s16.14",
-        "velocity": "s10.14",
-        "error": "s16.13",
-    },
-    "18x18": {
-        "input": "s12.11",
-        "activation": "s18.13",
-        "operand": "s18.16",
-        "weight": "s18.16",
-        "velocity": "s12.16",
-        "error": "s18.15",
-    },
-    "no momentum": {
-        "operand": "s8.6",
-        "weight": "s12.10",
-        "velocity": "s12.10",
-        "error": "s12.10",
-    },
-    "deep": {"input": "u8.4", "activation": "u8.3", "error": "s12.9"},
-    "wide": {
-        "input": "s14.8",
-        "activation": "u14.11",
-        "logit": "s24.18",
-        "operand": "s18.16",
-        "weight": "s32.30",
-        "velocity": "s30.30",
-        "error": "s16.14",
-    },
-    "tiny": {
-        "input": "u3.1",
-        "activation": "u3.0",
-        "logit": "s5.1",
-        "operand": "s3.1",
-        "weight": "s6.5",
-        "velocity": "s4.5",
-        "error": "s5.3",
-    },
-    "finer after than before": {
-        "input": "u4.2",
-        "activation": "u20.15",
-        "logit": "s20.16",
-        "operand": "s5.3",
-        "weight": "s22.20",
-        "velocity": "s18.20",
-        "error": "s12.10",
-    },
-}
-WORDS = {"16x16": 64, "18x18": 64, "wide": 64, "finer after than before": 64}
-"""Bits of the machine words that a set of formats asks for, where these are not 32."""
-
-
-def network(
-    widths: tuple[int, ...] = (20, 12, 9, 5),
-    *,
-    formats: dict[str, str] | None = None,
-    update: str = "stochastic",
-    rounding: str = "nearest-even",
-    fold: dict[str, Any] | None = None,
-    errors: tuple[str, ...] = (),
-    **recipe: Any,
-) -> Description:
-    layers: list[dict[str, Any]] = [{"outputs": outputs} for outputs in widths[1:]]
-    layers[-1]["activation"] = "none"
-    for layer, error in zip(layers, errors, strict=False):
-        layer["formats"] = {"error": error}
-    others = dict.fromkeys(("activation", "operand", "error"), rounding)
-    return Description.model_validate(
-        {
-            "name": "net",
-            "inputs": widths[0],
-            "layers": layers,
-            "formats": formats or {},
-            "rounding": {"update": update, **others},
-            "recipe": {"learning_rate": 2.0**-6, **recipe},
-            "fold": fold or {"multipliers": 24},
-        }
-    )
-
-
-def random_states(schedule: Schedule, seed: int) -> list[UnitState]:
-    """Any values that the formats hold, the extreme ones often."""
-    random = np.random.default_rng(seed)
-
-    def values(target: Format, *shape: int) -> Any:
-        inner = random.integers(target.min // 2, target.max // 2, shape, endpoint=True)
-        extreme = random.choice(np.array([target.min, target.max]), shape)
-        return np.where(random.random(shape) < 0.2, extreme, inner)
-
-    return [
-        UnitState(
-            values(stage.arithmetic.weight, stage.tiling.outputs, stage.arithmetic.taps),
-            values(stage.arithmetic.velocity, stage.tiling.outputs, stage.arithmetic.taps),
-            values(stage.arithmetic.weight, stage.tiling.outputs),
-            values(stage.arithmetic.velocity, stage.tiling.outputs),
-            int(random.integers(1, 2**32)),
-        )
-        for stage in schedule.stages
-    ]
-
-
-class Pair:
-    """A golden chain and a fast one that are given the same and must stay the same."""
-
-    def __init__(self, description: Description, *, seed: int = 1, extreme: bool = False) -> None:
-        self.schedule = plan(description).schedule
-        make = random_states(self.schedule, seed) if extreme else None
-        states = make or initial_states(description, self.schedule, seed)
-        self.golden = Chain(description, self.schedule, [state.copy() for state in states])
-        self.fast = FastChain(description, self.schedule, states)
-        random = np.random.default_rng(seed)
-        x = self.schedule.stages[0].arithmetic.x
-        shape = (16, description.elements)
-        self.samples = random.integers(x.min, x.max, shape, endpoint=True)
-        self.samples[random.random(shape) < 0.3] = x.max
-        self.labels = random.integers(0, description.classes, len(self.samples))
-
-    def set(self, settings: Settings) -> None:
-        self.golden.set(settings)
-        self.fast.set(settings)
-
-    def run(self, tokens: list[Token]) -> None:
-        kinds = np.array([token.kind for token in tokens], np.uint8)
-        indices = np.array([token.sample for token in tokens], np.int64)
-        expected = self.golden.run(tokens, self.samples, self.labels)
-        scores, losses = self.fast.run(kinds, indices, self.samples, self.labels)
-        np.testing.assert_array_equal(scores, [one.scores for one in expected] or scores)
-        assert losses.tolist() == [one.loss for one in expected]
-        for stage, found, state in zip(
-            self.schedule.stages, self.fast.states, self.golden.states, strict=True
-        ):
-            for name in ("weight", "velocity", "bias", "bias_velocity", "generator"):
-                one, other = getattr(found, name), getattr(state, name)
-                np.testing.assert_array_equal(one, other, err_msg=f"{stage.name} {name}")
-        assert self.fast.saturations == [unit.saturations for unit in self.golden.units]
-
-
-def mixed(count: int, seed: int) -> list[Token]:
-    """Tokens of every kind in no order."""
-    random = np.random.default_rng(seed)
-    kinds = random.choice([Kind.TRAIN, Kind.INFER, Kind.BUBBLE], count, p=[0.6, 0.2, 0.2])
-    return [
-        Token(Kind(kind), -1 if kind == Kind.BUBBLE else int(random.integers(16))) for kind in kinds
-    ]
-
-
-def trained(count: int) -> list[Token]:
-    return [Token(Kind.TRAIN, index % 16) for index in range(count)]
+from tests.fast_pair import FORMATS, WORDS, Pair, mixed, network, trained
 
 
 @pytest.mark.parametrize("update", ["truncate", "nearest-even", "stochastic"])
@@ -347,9 +187,23 @@ def test_errors_of_the_loss_have_the_magnitude_that_words_are_made_for(error: st
             assert np.abs(found).max() <= limit
 
 
+def test_more_gradients_than_the_sums_hold_are_refused() -> None:
+    pair = Pair(network(accumulate=3))
+    some = [Kind.ACCUMULATE, Kind.INFER, Kind.ACCUMULATE]
+    pair.run([Token(kind, 0) for kind in [*some, Kind.TRAIN, *some]])
+    with pytest.raises(
+        ValueError, match=re.escape("3 gradients would wait for an update, but accumulate is 3")
+    ):
+        pair.fast.run(
+            np.array(some[:1], np.uint8), np.zeros(1, np.int64), pair.samples, pair.labels
+        )
+    pair.run([Token(Kind.TRAIN, 1), *mixed(40, 1, 3)])
+
+
 @pytest.mark.parametrize("mitigation", ["lwpw", "lwpw+sc", "stash"])
 def test_other_mitigations_are_refused(mitigation: str) -> None:
     description = network(mitigation=mitigation)
+    assert not offered(description)
     schedule = plan(description).schedule
     expected = f"mitigation '{mitigation}' is not among those of the fast chain"
     with pytest.raises(ValueError, match=re.escape(expected)):
@@ -393,8 +247,8 @@ def test_tokens_that_name_no_sample_are_refused() -> None:
 
     with pytest.raises(ValueError, match=re.escape("an index is 16, not in 0..15")):
         run(indices=none + 16)
-    with pytest.raises(ValueError, match=re.escape("a kind of token is 3, not in 0..2")):
-        run(kinds=train + 1)
+    with pytest.raises(ValueError, match=re.escape("a kind of token is 4, not in 0..3")):
+        run(kinds=train + 2)
     with pytest.raises(ValueError, match=re.escape("a sample is 256, not in 0..255 of u8.8")):
         run(samples=pair.samples + 1)
     with pytest.raises(ValueError, match=re.escape("samples have the shape (16, 19), not (N, 20)")):
