@@ -110,12 +110,22 @@ def test_toml_round_trip(description: Description) -> None:
     assert again.hash() == description.hash()
 
 
-@pytest.mark.parametrize("name", ["tiny", "digits", "deep-digits", "mnist", "lenet5"])
-def test_shipped_networks_are_whole(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [
+        ("tiny", 0.9),
+        ("tiny-conv", 0.88),  # of 119 cycles a few wait for the update of so few weights
+        ("digits", 0.9),
+        ("deep-digits", 0.9),
+        ("mnist", 0.9),
+        ("lenet5", 0.9),
+    ],
+)
+def test_shipped_networks_are_whole(name: str, least: float) -> None:
     description = load(name)
     assert name in shipped()
     assert description.name == name
-    assert plan(description).schedule.utilisation >= 0.9
+    assert plan(description).schedule.utilisation >= least
     assert parse(to_toml(description)) == description
 
 
@@ -126,7 +136,7 @@ def test_shipped_networks_have_the_shapes_that_are_promised() -> None:
     assert [description_of(name).parameters for name in ("tiny", "digits")] == [59, 3466]
     assert description_of("lenet5").widths == (784, 4704, 1600, 120, 84, 10)
     assert description_of("lenet5").parameters == 61_706  # of LeCun et al. 1998 with full maps
-    assert shipped() == ("tiny", "digits", "deep-digits", "mnist", "lenet5")
+    assert shipped() == ("tiny", "tiny-conv", "digits", "deep-digits", "mnist", "lenet5")
 
 
 def test_toml_and_python_mean_the_same() -> None:

@@ -188,6 +188,8 @@ def arithmetics(draw: st.DrawFn) -> UnitArithmetic:
         rate_span=draw(st.integers(0, 3)),
         momentum_shift=k,
         horizon=draw(st.integers(0, 70)),
+        predicts=draw(st.booleans()),
+        compensates=draw(st.booleans()),
         compensation=compensation_for(k, draw(st.integers(0, 70))),
         round_activation=Rounding.NEAREST_EVEN,
         round_operand=Rounding.NEAREST_EVEN,

@@ -173,13 +173,16 @@ def test_what_waits_for_a_unit_fits_where_it_waits(schedule: Schedule) -> None:
 
     A word takes its place with its first element and frees it when the slot that reads it is over:
     that of the forward pass in the window, that of the backward pass in the stash.  A word of error
-    is there when it is whole, and in use until its row ends.  A whole image of input gradient takes
-    a place when its slot begins, until its last element leaves.
+    is there when it is whole, and in use until its row ends; when a run ends, those tokens are left
+    over that the unit behind has got back and this one has not.  A whole image of input gradient
+    takes a place when its slot begins, until its last element leaves.
     """
     gradients = arrivals_of_gradients(schedule)
     below = [[], *gradients[:-1]]  # what each stage sends
-    for stage, inputs, errors, sent in zip(
-        schedule.stages, arrivals_of_inputs(schedule)[:-1], gradients, below, strict=True
+    arrivals = arrivals_of_inputs(schedule)[:-1]
+    behind = [*(stage.delay for stage in schedule.stages[1:]), 0]
+    for stage, delay_behind, inputs, errors, sent in zip(
+        schedule.stages, behind, arrivals, gradients, below, strict=True
     ):
         tiling, depths, slot = stage.tiling, stage.depths, schedule.interval
         back = stage.start + stage.delay * slot
@@ -190,7 +193,8 @@ def test_what_waits_for_a_unit_fits_where_it_waits(schedule: Schedule) -> None:
         came = word_arrivals(errors, tiling.lanes.outputs)
         row = tiling.columns * tiling.phases
         held_errors = [(word - QUEUE, back + (r + 1) * row) for r, word in enumerate(came)]
-        assert depths.errors == most_at_once(held_errors, slot)
+        left_over = (stage.delay - delay_behind) * tiling.rows
+        assert depths.errors == max(most_at_once(held_errors, slot), left_over)
         assert depths.gradients == (most_at_once([(back, sent[-1] + 1)], slot) if sent else 0)
 
 
