@@ -171,12 +171,16 @@ def find_errors(memory: Memory, unit: Record, dy: int) -> int:
     for row in range(unit.down):
         for column in range(unit.across):
             window = row * unit.step_down + column * unit.step_across
-            for o in range(unit.outputs):
-                error = load_word(errors, at + o)
-                store_word(memory.found_error, count, error)
-                store_word(memory.found_window, count, window)
-                store_word(memory.found_output, count, o)
-                count += error != 0
+            for start in range(0, unit.outputs, LANES):
+                left = unit.outputs - start
+                if not any_set(first(load_lanes(errors, at + start), left)):
+                    continue
+                for o in range(start, start + min(left, LANES)):
+                    error = load_word(errors, at + o)
+                    store_word(memory.found_error, count, error)
+                    store_word(memory.found_window, count, window)
+                    store_word(memory.found_output, count, o)
+                    count += error != 0
             at += unit.outputs
     for n in range(count):
         memory.bias_gradient[unit.biases + memory.found_output[n]] += memory.found_error[n]

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from golden.fast_memory import Memory
-from golden.fast_update import draw_row, same_random, tiles_hit, update_bias, update_row
+from golden.fast_random import draw, fill_row
+from golden.fast_update import same_random, tiles_hit, update_bias, update_row
 from golden.fast_words import (
     access,
     add,
@@ -103,12 +104,14 @@ def dense_rows(
     """
     forward, backward, update = passes
     saturations = 0
-    if update and not unit.stochastic:
+    if update and unit.stochastic:
+        state = draw(memory, unit, state)
+    elif update:
         same_random(memory, unit)
     for row in range(unit.rows):
         clipped = hit = bias_hit = False
         if update and unit.stochastic:
-            state = draw_row(memory, unit, state)
+            fill_row(memory, unit, row)
         for o in range(row * unit.high, min((row + 1) * unit.high, unit.outputs)):
             start = unit.weights + o * unit.taps
             total = bias_operand(memory, unit, o, horizon)

@@ -87,6 +87,7 @@ class Memory(NamedTuple):
     bias_gradient: NDArray[np.int64]
     covers: NDArray[np.int32]
     # Room to work in
+    draws: NDArray[np.uint32]
     velocity_random: Words
     step_random: Words
     hits: Words
@@ -251,6 +252,7 @@ def build_memory(schedule: Schedule, states: Iterable[UnitState], rounding: Roun
     forward = units["taps"] * units["block"]
     backward = units["outputs"] * units["kernel_rows"] * units["width"]
     operands = np.where(units["direct"] == 1, 0, np.maximum(forward, backward))
+    tiles = max(stage.tiling.tiles for stage in stages)
     elements = max(stage.tiling.geometry.elements for stage in stages)
     words = max(stage.tiling.geometry.positions * stage.tiling.columns for stage in stages)
     return Memory(
@@ -272,6 +274,7 @@ def build_memory(schedule: Schedule, states: Iterable[UnitState], rounding: Roun
         gradient=room(end["gradient"]),
         bias_gradient=np.zeros(sum(len(state.bias) for state in held), np.int64),
         covers=np.concatenate([_covers(stage) for stage in stages]).astype(np.int32),
+        draws=aligned(tiles + 2 * LANES, np.uint32),
         velocity_random=room(widest),
         step_random=room(widest),
         hits=room(widest),

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from golden.fast_memory import Memory
+from golden.fast_random import draw, fill_row
 from golden.fast_words import (
-    FILL,
     access,
     add,
     bit_and,
@@ -20,25 +18,19 @@ from golden.fast_words import (
     bit_xor,
     clip,
     compiled,
-    fill,
-    fill_end,
     folded,
     mul,
-    shift_left,
     shift_right,
-    shift_right_unsigned,
     sub,
     word,
 )
 
 Record = Any  # an element of one of the types in `golden.fast_memory`
 
-NARROW_TILE = 4  # lanes of a tile below which words are filled one by one
-
 load_weight, store_weight = access("weight")
 load_velocity, store_velocity = access("velocity")
 load_gradient, store_gradient = access("stash")
-load_random, store_random = access("random")
+load_random, _ = access("random")
 load_hit, store_hit = access("hits")
 
 
@@ -106,39 +98,10 @@ def update_bias(memory: Memory, unit: Record, at: int, gradient: int) -> bool:
 
 @compiled(forceinline=True)
 def same_random(memory: Memory, unit: Record) -> None:
-    """Set what `draw_row` would to what rounds without random bits."""
+    """Set what `fill_row` would to what rounds without random bits."""
     for i in range(unit.taps):
         memory.velocity_random[i] = unit.new_velocity.to.half
         memory.step_random[i] = unit.step.to.half
-
-
-@compiled(forceinline=True)
-def draw_row(memory: Memory, unit: Record, state: Any) -> Any:
-    """The random bits of a row of tiles, one draw of xorshift32 a tile; returns its state."""
-    low, high = memory.velocity_random, memory.step_random
-    u, w = unit.new_velocity, unit.step
-    u_shift, u_mask = word(memory.generator, u.shift), word(memory.generator, u.mask)
-    w_shift, w_mask = word(memory.generator, w.shift), word(memory.generator, w.mask)
-    for row in range(unit.kernel_rows):
-        for part in range(unit.parts):
-            state = bit_xor(state, shift_left(state, np.uint32(13)))
-            state = bit_xor(state, shift_right_unsigned(state, np.uint32(17)))
-            state = bit_xor(state, shift_left(state, np.uint32(5)))
-            u_bits = word(low, bit_and(shift_right_unsigned(state, u_shift), u_mask))
-            w_bits = word(high, bit_and(shift_right_unsigned(state, w_shift), w_mask))
-            start = row * unit.row_taps + part * unit.wide
-            if unit.wide < NARROW_TILE:
-                for place in range(start, start + unit.wide):
-                    store_random(low, place, u_bits)
-                    store_random(high, place, w_bits)
-                continue
-            block = start & ~(FILL - 1)
-            fill_end(low, block, u_bits, start - block)
-            fill_end(high, block, w_bits, start - block)
-            for place in range(block + FILL, start + unit.wide, FILL):
-                fill(low, place, u_bits)
-                fill(high, place, w_bits)
-    return state
 
 
 @compiled(forceinline=True)
@@ -162,13 +125,15 @@ def update_by_sums(memory: Memory, unit: Record, state: Any) -> Any:
 
     Returns the generator's state and the tiles that saturated.  It is done in 64 bits.
     """
-    if not unit.stochastic:
+    if unit.stochastic:
+        state = draw(memory, unit, state)
+    else:
         same_random(memory, unit)
     count, row_of = 0, memory.wide_row
     for row in range(unit.rows):
         hit = bias_hit = False
         if unit.stochastic:
-            state = draw_row(memory, unit, state)
+            fill_row(memory, unit, row)
         for o in range(row * unit.high, min((row + 1) * unit.high, unit.outputs)):
             _take_row(memory, unit, o)
             hit |= update_row(memory, unit, unit.weights + o * unit.taps, row_of, 0, 1)
