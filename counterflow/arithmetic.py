@@ -43,6 +43,7 @@ class UnitArithmetic:
     taps: int
     outputs: int
     positions: int
+    overlaps: int
     accumulate: int
     relu: bool
     masks: bool
@@ -82,11 +83,10 @@ class UnitArithmetic:
     def backward_sum(self) -> Format:
         """Accumulator of dx; holds the largest sum of products.
 
-        An input has at most as many products as there are taps, and as there are positions, for
-        each output.
+        An input is under the kernel at `overlaps` positions at most, in each output.
         """
         frac = self.operand.frac + self.dy.frac
-        products = min(self.taps, self.positions) * self.outputs
+        products = self.overlaps * self.outputs
         return signed_for(products * self.operand.magnitude * self.dy.magnitude, frac)
 
     @cached_property
@@ -162,6 +162,7 @@ def unit_arithmetic(
         taps=unit.geometry.taps,
         outputs=unit.geometry.outputs,
         positions=unit.geometry.positions,
+        overlaps=unit.geometry.overlaps,
         accumulate=description.recipe.accumulate,
         relu=description.rectified(unit.layer),
         masks=unit.masks,
@@ -210,9 +211,11 @@ def _check(where: str, unit: UnitArithmetic) -> None:
             raise ValueError(f"{where}: format of {role} is {narrow}, but must be signed")
     if unit.round_update is Rounding.STOCHASTIC:
         needed = unit.velocity_drop + (unit.weight_drop if unit.compensates else 0)
+        both = f"{unit.velocity_drop} + {unit.weight_drop}"
+        drops = both if unit.compensates else f"{unit.velocity_drop}"
         if needed > RANDOM_BITS:
             raise ValueError(
-                f"{where}: the update drops {unit.velocity_drop} + {unit.weight_drop} bits, but "
+                f"{where}: the update drops {drops} bits, but "
                 f"its random generator has {RANDOM_BITS}; raise the learning rate (now "
                 f"2^-{unit.rate_shift}), lower the momentum or give the velocity more fraction bits"
             )

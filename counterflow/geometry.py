@@ -108,6 +108,14 @@ class Geometry:
         """Taps of the whole kernel: weights of one output."""
         return self.kernel[0] * self.row_taps
 
+    @property
+    def overlaps(self) -> int:
+        """At how many positions an element of the image can be under the kernel."""
+        down, across = (
+            min(-(-self.kernel[axis] // self.stride[axis]), self.places[axis]) for axis in (0, 1)
+        )
+        return down * across
+
     @cached_property
     def covered(self) -> Indices:
         """Element of the image under each tap at each position, -1 outside; [positions, taps]."""

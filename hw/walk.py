@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from counterflow.schedule import Stage
 from counterflow.tiling import Tiling
+from hw.pipeline import times_constant
 
 
 def offset_shape(tiling: Tiling) -> Shape:
@@ -35,8 +36,9 @@ class Walk(wiring.Component):
     begin; ``inside``: that row is in the image; where the walk is (``first_row`` ...
     ``last_down``); ``line_end``: the last tile of a row of the kernel, ``row_begin``,
     ``row_end`` the first and last cycle of a row of tiles, ``place_down`` the last one of a row
-    of places, ``finish`` that of a slot; ``rows_done``: rows of the image that end with this
-    row of places; ``idle`` between slots; ``stalled``: a slot is due or under way, and waits.
+    of places, ``finish`` that of a slot; ``rows_done``, ``words_done``: rows of the image, and
+    their words, that end with this row of places; ``idle`` between slots; ``stalled``: a slot
+    is due or under way, and waits.
     """
 
     def __init__(self, *, stage: Stage, interval: int) -> None:
@@ -61,6 +63,7 @@ class Walk(wiring.Component):
                 "offset": Out(offset_shape(tiling)),
                 "shift": Out(range(max(2, tiling.banks))),
                 "rows_done": Out(range(geometry.image[0] + 1)),
+                "words_done": Out(range(tiling.image_words + 1)),
             }
         )
         self.next_start = Signal(offset_shape(tiling))  # of the kernel one place further on
@@ -183,12 +186,19 @@ class Walk(wiring.Component):
     def _rows_done(self, m: Module) -> None:
         """The same for almost all rows of places; padding and the bottom make exceptions."""
         geometry, before = self.stage.tiling.geometry, 0
-        m.d.comb += self.rows_done.eq(geometry.stride[0])
+
+        def done(rows: int) -> list[Value]:
+            return [
+                self.rows_done.eq(rows),
+                self.words_done.eq(rows * self.stage.tiling.row_words),
+            ]
+
+        m.d.comb += done(geometry.stride[0])
         for place in range(geometry.places[0]):
             rows, before = geometry.rows_done(place) - before, geometry.rows_done(place)
             if rows != geometry.stride[0]:
                 with m.If(self.down == place):
-                    m.d.comb += self.rows_done.eq(rows)
+                    m.d.comb += done(rows)
 
 
 def granule_flags(m: Module, walk: Walk) -> tuple[Value, Value, Value]:
@@ -207,8 +217,8 @@ def granule_flags(m: Module, walk: Walk) -> tuple[Value, Value, Value]:
     last_down = walk.last_down | (walk.kernel_row < geometry.stride[0])
     inside, first, last = [], [], []
     for index in range(banks):
-        place = walk.offset * banks + walk.shift + index
-        tap = walk.part * banks + index
+        place = times_constant(walk.offset, banks) + walk.shift + index
+        tap = times_constant(walk.part, banks) + index
         inside.append(walk.inside & (place >= 0) & (place < in_row) & (tap < in_kernel))
         first.append(walk.first_row & first_down & (walk.first_across | (tap >= new)))
         last.append(walk.last_row & last_down & (walk.last_across | (tap < old)))

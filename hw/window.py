@@ -118,8 +118,8 @@ class Window(wiring.Component):
         """
         left = self.walk.place_down & self.moves
         freed = Signal(range(self.words + self.stage.tiling.image_words + 1))
-        amount = Mux(left, self.walk.rows_done * self.stage.tiling.row_words, 0)
-        m.d.comb += freed.eq(delayed(m, amount[: len(freed)], FREE - 1, "freed"))
+        amount = Mux(left, self.walk.words_done, 0)
+        m.d.comb += freed.eq(delayed(m, amount, FREE - 1, "freed"))
         room = Signal(range(self.words + 1), init=self.words)
         m.d.sync += room.eq(room - self.write + freed)
         m.d.comb += self.room.eq(room != 0)
