@@ -22,6 +22,8 @@ from golden.models import FloatModel, IntegerModel, Model, Part, Run, codes, epo
 from golden.start import initial_states
 
 Callback = Callable[[int, int], None]
+OnBlock = Callable[[int, int, float], None]
+"""Told of a block of training: samples, right answers, sum of the losses in nats."""
 
 BLOCK = 1000  # tokens between two reports of progress
 
@@ -70,6 +72,7 @@ def train(
     resume: Checkpoint | None = None,
     on_progress: Callback | None = None,
     on_epoch: Callable[[Epoch, Checkpoint | None], None] | None = None,
+    on_block: OnBlock | None = None,
 ) -> TrainingResult:
     """Train until `epochs` epochs are done (default: the recipe's), of `limit` samples at most.
 
@@ -77,7 +80,8 @@ def train(
     and random bits.  ``evaluate`` says whether the test samples are tried: after each epoch, after
     the last one or not at all.  With ``resume`` the training goes on bit for bit from where that
     was taken.  ``on_progress`` is called with the number of training samples done and to do,
-    ``on_epoch`` with each epoch and the state after it.
+    ``on_epoch`` with each epoch and the state after it, ``on_block`` with the results of a
+    thousand tokens at most, as they come.
     """
     recipe = description.recipe
     train_part, test_part = _parts(description, dataset)
@@ -104,7 +108,7 @@ def train(
         began = time.perf_counter()
         order = epoch_order(len(train_part), chosen, epoch)[:count]
         trained = epoch_runs(recipe, order, chain.delay, epoch, before=epoch * count)
-        loss, accuracy = _run(chain, trained, train_part, report)
+        loss, accuracy = _run(chain, trained, train_part, report, on_block)
         seconds = time.perf_counter() - began
         wanted = len(test_part) and (epoch == last - 1 if evaluate == "last" else evaluate)
         tested = _test(chain, test_part) if wanted else (None, None)
@@ -123,6 +127,7 @@ def _run(
     runs: Sequence[Run],
     part: Part,
     report: Callable[[int], None] | None = None,
+    on_block: OnBlock | None = None,
 ) -> tuple[float, float]:
     """All tokens of all runs, block by block: (mean loss, share of right answers)."""
     right, loss, done = 0, 0.0, 0
@@ -133,7 +138,10 @@ def _run(
             kinds = run.kinds[block]
             block_right, block_loss = chain.run(kinds, run.indices[block], part)
             right, loss = right + block_right, loss + block_loss
-            done += int((kinds != Kind.BUBBLE).sum())
+            samples = int((kinds != Kind.BUBBLE).sum())
+            done += samples
+            if on_block:
+                on_block(samples, block_right, block_loss)
             if report:
                 report(done)
     return loss / max(done, 1), right / max(done, 1)
