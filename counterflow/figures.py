@@ -54,7 +54,7 @@ def training_curves(
     """
     samples = len(report.losses)
     window = max(1, min(100, samples // 8))
-    figure, axes = _panels(3 if epochs else 2)
+    figure, axes = panels(3 if epochs else 2)
     losses, rates = axes[0], axes[1]
     shown = slice(window // 4, None)  # before, the mean is of too few
     steps = np.arange(1, samples + 1)[shown]
@@ -74,12 +74,12 @@ def training_curves(
         _epochs(axes[2], epochs, whole, hardware)
     equal = "equal in every cycle" if report.equal else f"{report.mismatches} mismatches"
     figure.suptitle(f"{title}: hardware and golden model {equal}", x=0.01, ha="left", weight="bold")
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def learning_curve(path: Path, epochs: Sequence[Any], *, title: str = "Training") -> Path:
     """Loss and accuracy of a golden training, epoch by epoch."""
-    figure, axes = _panels(2)
+    figure, axes = panels(2)
     numbers = [one.epoch + 1 for one in epochs]
     axes[0].plot(numbers, [one.loss for one in epochs], "o-", ms=4, color=HARDWARE, label="train")
     if _tested(epochs):
@@ -89,10 +89,10 @@ def learning_curve(path: Path, epochs: Sequence[Any], *, title: str = "Training"
     axes[0].set(xlabel="epoch", ylabel="loss, nats", ylim=(0, None))
     axes[0].set_title("Loss", loc="left", fontsize=10)
     axes[0].legend(frameon=False)
-    _whole_numbers(axes[0])
+    whole_numbers(axes[0])
     _epochs(axes[1], epochs, "Accuracy")
     figure.suptitle(title, x=0.01, ha="left", weight="bold")
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def slot_diagram(path: Path, slots: Sequence[SlotTime], *, title: str = "Slots") -> Path:
@@ -131,13 +131,13 @@ def slot_diagram(path: Path, slots: Sequence[SlotTime], *, title: str = "Slots")
         axis.spines["left"].set_visible(False)
     _slot_legend(figure)
     figure.suptitle(title, x=0.01, ha="left", weight="bold")
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def delays(path: Path, plan: Plan) -> Path:
     """Delay of every stage, and what its memory holds."""
     names = [unit.name for unit in plan.units]
-    figure, axes = _panels(2, height=1.3 + 0.3 * len(names))
+    figure, axes = panels(2, height=1.3 + 0.3 * len(names))
     bars = axes[0].barh(names, [unit.delay for unit in plan.units], color=HARDWARE)
     axes[0].bar_label(bars, padding=3, fontsize=9)
     axes[0].set(xlabel="slots from a sample's forward to its backward pass")
@@ -155,7 +155,7 @@ def delays(path: Path, plan: Plan) -> Path:
         axis.margins(x=0.08)
     title = f"{plan.description.name}: delay and memory by stage"
     figure.suptitle(title, x=0.01, ha="left", weight="bold")
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def _epochs(axis: Axes, epochs: Sequence[Any], title: str, hardware: Sequence[float] = ()) -> None:
@@ -176,7 +176,7 @@ def _epochs(axis: Axes, epochs: Sequence[Any], title: str, hardware: Sequence[fl
     axis.set(xlabel="epoch", ylabel="accuracy, %")
     axis.set_title(title, loc="left", fontsize=10)
     axis.legend(frameon=False, loc="lower right")
-    _whole_numbers(axis)
+    whole_numbers(axis)
 
 
 def _tested(epochs: Sequence[Any]) -> bool:
@@ -225,13 +225,15 @@ def _is_token(token: int | None) -> bool:
     return token is not None and token >= 0
 
 
-def _whole_numbers(axis: Axes) -> None:
+def whole_numbers(axis: Axes) -> None:
+    """Mark no fractions on the axis from left to right."""
     from matplotlib.ticker import MaxNLocator
 
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def _panels(count: int, height: float = 3.6) -> tuple[Figure, list[Axes]]:
+def panels(count: int, height: float = 3.6) -> tuple[Figure, list[Axes]]:
+    """A figure of so many axes side by side."""
     return _grid(1, count, (4.6 * count, height))
 
 
@@ -251,7 +253,8 @@ def _grid(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, l
     return figure, axes
 
 
-def _save(figure: Figure, path: Path) -> Path:
+def save(figure: Figure, path: Path) -> Path:
+    """Write a figure as PNG, the same bytes for the same figure."""
     picture = io.BytesIO()
     figure.savefig(picture, dpi=130, format="png", metadata={"Software": None})
     return write_atomically(path, picture.getvalue())

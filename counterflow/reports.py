@@ -89,6 +89,10 @@ class SimulationReport(Compared):
         steps = sorted(late - early for early, late in itertools.pairwise(starts))
         return steps[len(steps) // 2] if steps else None
 
+    def to_json(self) -> dict[str, object]:
+        """The keys of every report, and the interval as observed."""
+        return super().to_json() | {"interval": self.interval}
+
 
 @dataclass(frozen=True)
 class LongRunReport(Compared):

@@ -1,6 +1,6 @@
 """Speed of training one sample at a time: the golden model against PyTorch, on one thread each.
 
-    python -m golden.benchmark [mnist]
+    python -m golden.benchmark [mnist] [--out docs/results]
 
 Both train the same network with SGD and momentum on the same samples in the same order.  They take
 turns, so that whatever else the machine does meets both; processor time and the median over the
@@ -10,6 +10,7 @@ rounds count.
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import statistics
 import sys
@@ -17,6 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,8 @@ from counterflow.description import Description
 from counterflow.files import load as network_of
 from counterflow.layers import Convolution, PoolUnit
 from counterflow.planner import plan
+from counterflow.provenance import provenance
+from counterflow.results import records
 from counterflow.tokens import Kind
 from golden.models import IntegerModel, Part, codes
 from golden.start import initial_states
@@ -81,6 +85,7 @@ class Benchmark:
     golden: Contender
     torch: tuple[Contender, ...]
     versions: str
+    load: float = 0.0  # the mean number of programs that ran in the minute before
 
     @property
     def fastest(self) -> Contender:
@@ -92,6 +97,17 @@ class Benchmark:
         """Median over the rounds of golden's speed over that of PyTorch's fastest way."""
         pairs = zip(self.golden.speeds, self.fastest.speeds, strict=True)
         return statistics.median(one / other for one, other in pairs)
+
+    def to_json(self) -> dict[str, object]:
+        """What the page of results is made of; speeds in samples a second, one for each round."""
+        return {
+            "golden": self.golden.speeds,
+            "torch": {one.name: one.speeds for one in self.torch},
+            "fastest": self.fastest.name,
+            "ratio": self.ratio,
+            "versions": self.versions,
+            "load": self.load,
+        }
 
 
 def benchmark(description: Description, rounds: int = ROUNDS) -> Benchmark:
@@ -105,6 +121,7 @@ def benchmark(description: Description, rounds: int = ROUNDS) -> Benchmark:
     data = _samples(description)
     golden = Contender("golden, int", _golden(description, data))
     contenders = [Contender(way.name, _torch(description, data, way)) for way in ways(description)]
+    busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)  # or velocities that decay to nothing slow it down
@@ -118,7 +135,7 @@ def benchmark(description: Description, rounds: int = ROUNDS) -> Benchmark:
         torch.set_num_threads(threads)
         torch.set_flush_denormal(False)
     versions = f"PyTorch {torch.__version__}, NumPy {np.__version__}, {_processor()}"
-    return Benchmark(description.name, golden, tuple(contenders), versions)
+    return Benchmark(description.name, golden, tuple(contenders), versions, round(busy, 1))
 
 
 def _samples(description: Description) -> Dataset:
@@ -216,6 +233,12 @@ def _layers(description: Description) -> list[Any]:
     return layers
 
 
+def _keep(folder: Path, description: Description, result: Benchmark) -> None:
+    command = ["python", "-m", "golden.benchmark", description.name, "--out", str(folder)]
+    about = provenance(description, seed=description.recipe.seed, command=command)
+    records.keep(folder, records.record("speed", description, about, result.to_json()))
+
+
 def _processor() -> str:
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
@@ -234,10 +257,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "network", nargs="?", default="mnist", help="name or TOML file (default: mnist)"
     )
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="of each contender (default: 7)")
+    parser.add_argument("--out", type=Path, help="folder for JSON that the page of results reads")
     options = parser.parse_args(arguments)
     try:
-        result = benchmark(network_of(options.network), max(1, options.rounds))
-    except ValueError as error:
+        description = network_of(options.network)
+        result = benchmark(description, max(1, options.rounds))
+        if options.out is not None:
+            _keep(options.out, description, result)
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"{result.network}: training samples a second at batch size one, one thread each")

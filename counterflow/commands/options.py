@@ -52,6 +52,7 @@ ARGUMENTS = "counterflow.arguments"  # where the group leaves the command line f
 
 network = click.argument("net")
 data = click.option("--data", type=FOLDER, help="Folder with the files of the data set.")
+dataset = click.option("--dataset", "dataset_name", help="Another data set than NET's own.")
 seed = click.option(
     "--seed",
     type=click.IntRange(0, 2**31 - 1),
@@ -111,6 +112,11 @@ def with_fold(
         "lanes": None if target else old.lanes,
     }
     return description.model_copy(update={"fold": checked(Fold, fields)})
+
+
+def with_dataset(description: Description, name: str | None) -> Description:
+    """`description` with the data set `name`, its own where that is None."""
+    return description if name is None else description.model_copy(update={"dataset": name})
 
 
 def with_recipe(description: Description, **changes: object) -> Description:

@@ -42,6 +42,7 @@ MITIGATIONS = ("none", "lwpv", "lwpw", "sc", "lwpv+sc", "lwpw+sc", "stash")
 )
 @click.option("--checkpoint", type=options.NEW_FILE, help="Write the trained state here.")
 @click.option("--resume", type=options.FILE, help="Go on from this checkpoint.")
+@options.dataset
 @options.data
 @options.seed
 @options.output(folder="Folder for training.json, training.png and the description.")
@@ -55,6 +56,7 @@ def train(
     model: str,
     checkpoint: Path | None,
     resume: Path | None,
+    dataset_name: str | None,
     data: Path | None,
     seed: int | None,
     as_json: bool,
@@ -72,6 +74,7 @@ def train(
         counterflow train digits --mitigation none --epochs 5 --seed 7
         counterflow train digits --checkpoint half.npz --epochs 10
         counterflow train digits --resume half.npz
+        counterflow train lenet5 --dataset fashion-mnist
     """
     from counterflow.files import load
     from counterflow.training_data import training_data
@@ -79,7 +82,8 @@ def train(
     if model == "float" and (checkpoint or resume):
         raise click.UsageError("a checkpoint holds the integer model; leave out --model float.")
     display = Display(as_json=as_json, quiet=quiet)
-    description = options.with_recipe(load(net), scheme=scheme, batch=batch, mitigation=mitigation)
+    network = options.with_dataset(load(net), dataset_name)
+    description = options.with_recipe(network, scheme=scheme, batch=batch, mitigation=mitigation)
     dataset = training_data(description, data)
     result = golden_training(
         display,

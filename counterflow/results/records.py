@@ -1,0 +1,138 @@
+"""The JSON of everything but accuracy: one measurement a file, with what it takes to make it again.
+
+A simulation or synthesis leaves its JSON in a folder of its own below ``build/results``, from where
+`collect` takes it; a plan needs no such run.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from counterflow.description import Description, Fold
+from counterflow.files import load, load_file
+from counterflow.planner import plan
+from counterflow.provenance import provenance, write_json
+
+MADE = Path("build/results")
+"""Where folders of simulations and syntheses are looked for."""
+
+COLLECTED = {"simulate": "simulation.json", "synth": "synth.json"}
+KINDS = ("plan", "speed", *COLLECTED)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One measurement, or plan, of a network.
+
+    ``fold``, ``interval``, ``multipliers`` and ``utilisation`` are as planned for what was
+    measured; ``result`` is what the command gave.
+    """
+
+    kind: str
+    network: str
+    provenance: Mapping[str, Any]
+    fold: Mapping[str, Any]
+    interval: int
+    multipliers: int
+    utilisation: float
+    result: Mapping[str, Any]
+
+    @cached_property
+    def outdated(self) -> bool:
+        """Whether the network has changed since, in more than how it is folded."""
+        fold = Fold.model_validate(self.fold)
+        now = load(self.network).model_copy(update={"fold": fold})
+        return now.hash() != self.provenance.get("description_hash")
+
+    @property
+    def command(self) -> str:
+        return str(self.provenance.get("command", ""))
+
+    @property
+    def file(self) -> str:
+        """Name of the file that holds it."""
+        target = self.result.get("target")
+        return "-".join([self.kind, self.network, *([str(target)] if target else [])]) + ".json"
+
+
+def record(
+    kind: str, description: Description, about: Mapping[str, Any], result: Mapping[str, Any]
+) -> Record:
+    """`result` of `description` with the provenance `about`."""
+    schedule = plan(description).schedule
+    return Record(
+        kind=kind,
+        network=description.name,
+        provenance=about,
+        fold=description.fold.model_dump(mode="json"),
+        interval=schedule.interval,
+        multipliers=schedule.multipliers,
+        utilisation=schedule.utilisation,
+        result=result,
+    )
+
+
+def keep(folder: Path, one: Record) -> Path:
+    """Write `one` into `folder`, in the place of an older one."""
+    return write_json(folder / one.file, asdict(one))
+
+
+def read(folder: Path) -> list[Record]:
+    """All records in `folder`; ValueError if a file cannot be understood."""
+    found = []
+    for kind in KINDS:
+        for path in sorted(folder.glob(f"{kind}-*.json")):
+            try:
+                one = Record(**json.loads(path.read_text(encoding="utf-8")))
+                Fold.model_validate(one.fold)
+            except (ValueError, TypeError) as error:
+                raise ValueError(f"{path}: is no JSON of a {kind} ({error}).") from error
+            found.append(one)
+    return found
+
+
+def collect(made: Path, folder: Path, networks: Mapping[str, object]) -> list[Path]:
+    """Keep what the folders in `made` hold of `networks`, and the plans of these."""
+    found = [one for one in _finished(made) if one.network in networks]
+    found += [planned(load(network)) for network in networks]
+    return [keep(folder, one) for one in found]
+
+
+def _finished(made: Path) -> Iterator[Record]:
+    """Measurements of whole networks below `made`."""
+    for path in sorted(made.glob("*/provenance.json")):
+        about = json.loads(path.read_text(encoding="utf-8"))
+        command = shlex.split(about.get("command", ""))
+        kind = command[1] if len(command) > 1 else ""
+        result = path.with_name(COLLECTED.get(kind, ""))
+        if not result.is_file():
+            continue
+        content = json.loads(result.read_text(encoding="utf-8"))
+        if content.get("unit") is None:
+            description = load_file(path.with_name("description.toml"))
+            yield record(kind, description, about, content)
+
+
+def planned(description: Description) -> Record:
+    """Delay and memory of every stage."""
+    design = plan(description)
+    units = [
+        {
+            "name": unit.name,
+            "delay": unit.delay,
+            "cycles": unit.cycles,
+            "multipliers": unit.multipliers,
+            "memory_bits": unit.memory_bits,
+            "stash_bits": unit.stash,
+        }
+        for unit in design.units
+    ]
+    command = ["counterflow", "plan", description.name]
+    about = provenance(description, seed=description.recipe.seed, command=command)
+    return record("plan", description, about, {"units": units})
