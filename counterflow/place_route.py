@@ -92,19 +92,26 @@ def _clocked(path: Mapping[str, str]) -> bool:
 
 def _path(steps: Sequence[Mapping[str, Any]]) -> CriticalPath:
     routing = [step for step in steps if step["type"] == "routing"]
+    crossed = [step for step in routing if step["delay"] > 0]  # a carry takes no wire
     return CriticalPath(
-        start=_plain(steps[0]["from"]["cell"]),
+        start=_plain(routing[0]["net"] if routing else steps[0]["from"]["cell"]),
         end=_plain(steps[-1]["to"]["cell"]),
-        levels=len(routing) - 1,
+        levels=max(0, len(crossed) - 1),
         logic=sum(step["delay"] for step in steps if step["type"] != "routing"),
         routing=sum(step["delay"] for step in routing),
     )
 
 
-def _plain(cell: str) -> str:
-    """The name of a register in the design, from that of the cell that became of it."""
-    name = re.sub(r"(_(TRELLIS_FF|SB_DFF\w*|DP16KD|MULT18X18D|CCU2C|LUT4)_\w+|\$\w+)+$", "", cell)
-    return name.removeprefix("inner.")
+def _plain(name: str) -> str:
+    """The name of a register or memory in the design, from that of what became of it.
+
+    Yosys names cells after the signal that they drive and what lies between.
+    """
+    signal = _PRIMITIVE.split(name.removeprefix("inner."))[0]
+    return signal or name
+
+
+_PRIMITIVE = re.compile(r"_(?:TRELLIS_|SB_|DP16KD|MULT18X18D|CCU2C|LUT4|PFUMX|L6MUX21)|\$")
 
 
 class Progress:
