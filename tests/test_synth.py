@@ -46,6 +46,15 @@ REPORT = {
             ],
         },
     ],
+    "detailed_net_timings": [
+        {
+            "endpoints": [
+                {"cell": "inner.c_0_TRELLIS_FF_Q_3", "delay": [1.0, 4.0]},
+                {"cell": "inner.c_1_TRELLIS_FF_Q", "delay": [1.0, 3.5]},
+                {"cell": "inner.b_TRELLIS_FF_Q", "delay": [1.0, 4.5]},
+            ]
+        }
+    ],
     "utilization": {
         "TRELLIS_FF": {"used": 7, "available": 83640},
         "DP16KD": {"used": 0, "available": 208},
@@ -99,6 +108,7 @@ def test_a_unit_is_synthesised_placed_and_routed() -> None:
     assert names == {FILE, "yosys.log", "nextpnr.log", "description.toml", "provenance.json"}
     assert json.loads(Path("out/provenance.json").read_text())["seed"] == 1
     assert answer["critical_paths"][0]["start"]
+    assert answer["arrivals"]
 
 
 @pytest.mark.slow
@@ -259,6 +269,7 @@ def test_the_slowest_path_between_registers_is_read() -> None:
     routed = read_report(REPORT)
     assert routed.fmax == 50.5
     assert routed.cells == {"TRELLIS_FF": (7, 83640)}
+    assert list(routed.arrivals.items()) == [("b", 4.5), ("c_#", 4.0)]
     (path,) = routed.paths
     assert (path.start, path.end, path.levels) == ("a.b[1]", "c", 1)
     assert (path.logic, path.routing, path.delay) == (1.0, 3.0, 4.0)
