@@ -57,7 +57,7 @@ def arguments(target: Target, frequency: float, seed: int) -> list[str]:
     """The command line for nextpnr; the result depends on nothing else."""
     free = ["--pcf-allow-unconstrained"]
     if target.family == "ecp5":
-        # The default router took ten times as long for a unit of 13,000 LUTs and was not done.
+        # For a unit of 13,000 LUTs the default router was not done after six times as long.
         free = ["--lpf-allow-unconstrained", "--router", "router2"]
     return [
         *target.device,
