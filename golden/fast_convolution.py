@@ -40,7 +40,7 @@ Record = Any  # an element of one of the types in `golden.fast_memory`
 load_word, store_word = access()
 
 
-@compiled(forceinline=True)
+@compiled
 def rounded_lanes(like: Any, value: Any, how: Record) -> Any:
     """Lanes of words of the type of the array `like` narrowed, all but the clipping."""
     drop = spread(like, how.drop)
@@ -49,13 +49,13 @@ def rounded_lanes(like: Any, value: Any, how: Record) -> Any:
     return shift_right(add(add(value, spread(like, how.half)), even), drop)
 
 
-@compiled(forceinline=True)
+@compiled
 def limited_lanes(like: Any, value: Any, how: Record) -> Any:
     """The clipping of a narrowing."""
     return clip(value, spread(like, how.low), spread(like, how.high))
 
 
-@compiled(forceinline=True)
+@compiled
 def _operand_lanes(memory: Memory, unit: Record, at: int, horizon: int) -> Any:
     """The operands of the weights from number `at` on, predicted."""
     weight = memory.weight
@@ -64,7 +64,7 @@ def _operand_lanes(memory: Memory, unit: Record, at: int, horizon: int) -> Any:
     return limited_lanes(weight, rounded_lanes(weight, value, unit.operand), unit.operand)
 
 
-@compiled(forceinline=True)
+@compiled
 def _forward_operands(memory: Memory, unit: Record, horizon: int) -> None:
     """Operands as [taps, outputs], and the biases behind them; what fills a row means nothing."""
     operands, row, taps, block = memory.operands, memory.row, unit.taps, unit.block
@@ -77,7 +77,7 @@ def _forward_operands(memory: Memory, unit: Record, horizon: int) -> None:
         operands[taps * block + o] = bias_operand(memory, unit, o, horizon)
 
 
-@compiled(forceinline=True)
+@compiled
 def _backward_operands(memory: Memory, unit: Record) -> None:
     """Operands as [outputs, kernel rows, width], zero where there is no tap."""
     to = 0
@@ -90,7 +90,7 @@ def _backward_operands(memory: Memory, unit: Record) -> None:
                 to += LANES
 
 
-@compiled(forceinline=True)
+@compiled
 def convolve(memory: Memory, unit: Record, x: int, y: int, horizon: int) -> int:
     """Forward pass from stash[x] to stash[y]; returns its saturations."""
     _forward_operands(memory, unit, horizon)
@@ -107,7 +107,7 @@ def convolve(memory: Memory, unit: Record, x: int, y: int, horizon: int) -> int:
     return count
 
 
-@compiled(forceinline=True)
+@compiled
 def _sum_windows(memory: Memory, unit: Record, at: int, left: int) -> None:
     """Sums of the windows at stash[at] and the next places into `totals`, `left` at most."""
     stash, operands, totals, block = memory.stash, memory.operands, memory.totals, unit.block
@@ -133,7 +133,7 @@ def _sum_windows(memory: Memory, unit: Record, at: int, left: int) -> None:
         store_lanes(totals, 3 * block + start, total3)
 
 
-@compiled(forceinline=True)
+@compiled
 def _emit_outputs(memory: Memory, unit: Record, start: int, y: int, room: int) -> int:
     """Activate the sums of one place; returns the rows of tiles that saturated.
 
@@ -161,7 +161,7 @@ def _emit_outputs(memory: Memory, unit: Record, start: int, y: int, room: int) -
     return count
 
 
-@compiled(forceinline=True)
+@compiled
 def find_errors(memory: Memory, unit: Record, dy: int) -> int:
     """List the errors that are not zero, with window and output, and add them to the biases'.
 
@@ -187,7 +187,7 @@ def find_errors(memory: Memory, unit: Record, dy: int) -> int:
     return count
 
 
-@compiled(forceinline=True)
+@compiled
 def add_gradient(memory: Memory, unit: Record, x: int, count: int) -> None:
     """Add the products of the errors found with their windows of stash[x] to the gradient."""
     stash, gradient = memory.stash, memory.gradient
@@ -203,7 +203,7 @@ def add_gradient(memory: Memory, unit: Record, x: int, count: int) -> None:
             start += unit.pitch
 
 
-@compiled(forceinline=True)
+@compiled
 def convolve_back(memory: Memory, unit: Record, count: int) -> None:
     """Add the products of the errors found with the weights to the sums of dx."""
     _backward_operands(memory, unit)
@@ -220,7 +220,7 @@ def convolve_back(memory: Memory, unit: Record, count: int) -> None:
             start += unit.pitch
 
 
-@compiled(forceinline=True)
+@compiled
 def emit_gradient(memory: Memory, unit: Record, x: int, dx: int, stamp: int) -> int:
     """Narrow the sums to dx at errors[dx], masked by a ReLU that x comes from, and clear them.
 

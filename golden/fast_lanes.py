@@ -92,7 +92,7 @@ def _store_first(typing_context: Any, array: Any, index: Any, value: Any, count:
     return types.void(array, index, value, count), generate
 
 
-@compiled(forceinline=True)
+@compiled
 def store_first(array: Any, index: int, value: Any, count: int) -> None:
     """Store the first `count` lanes from `index` on, all of them where it is LANES or more."""
     if count >= LANES:

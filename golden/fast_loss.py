@@ -9,7 +9,7 @@ from golden.fast_memory import Memory
 from golden.fast_words import compiled
 
 
-@compiled(forceinline=True)
+@compiled
 def loss_of(memory: Memory, slot: int, label: int, learns: bool) -> int:
     """Loss of the logits at the end of the chain; if `learns`, the error for the last unit."""
     count, loss = len(memory.units), memory.loss[0]
