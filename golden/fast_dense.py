@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from golden.fast_memory import Memory
 from golden.fast_random import draw, fill_row
+from golden.fast_records import Memory
 from golden.fast_update import same_random, tiles_hit, update_bias, update_row
 from golden.fast_words import (
     access,
@@ -26,7 +26,7 @@ from golden.fast_words import (
     word,
 )
 
-Record = Any  # an element of one of the types in `golden.fast_memory`
+Record = Any  # an element of one of the types in `golden.fast_records`
 
 load_weight, _ = access("weight")
 load_velocity, _ = access("velocity")

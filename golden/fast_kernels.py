@@ -11,17 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.fast_convolution import (
-    add_gradient,
-    convolve,
-    convolve_back,
-    emit_gradient,
-    find_errors,
-)
+from golden.fast_convolution import convolve
 from golden.fast_dense import dense_rows
+from golden.fast_gradient import add_gradient, convolve_back, emit_gradient, find_errors
 from golden.fast_loss import loss_of
-from golden.fast_memory import Memory
 from golden.fast_pool import pool_back, pool_forward
+from golden.fast_records import Memory
 from golden.fast_update import update_by_sums
 from golden.fast_words import access, compiled, compiled_once, sources, word
 

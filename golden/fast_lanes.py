@@ -12,7 +12,17 @@ from llvmlite import ir
 from numba import types
 from numba.extending import models, register_model
 
-from golden.fast_words import block, compiled, intrinsic, repeated
+from golden.fast_words import (
+    add,
+    bit_and,
+    block,
+    clip,
+    compiled,
+    intrinsic,
+    repeated,
+    shift_left,
+    shift_right,
+)
 
 LANES = 16
 
@@ -138,3 +148,18 @@ def any_set(typing_context: Any, value: Any) -> Any:
         return builder.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0))
 
     return types.boolean(value), generate
+
+
+@compiled
+def rounded_lanes(like: Any, value: Any, how: Any) -> Any:
+    """Lanes of words of the type of the array `like` narrowed, all but the clipping."""
+    drop = spread(like, how.drop)
+    value = shift_left(value, spread(like, how.lift))
+    even = bit_and(shift_right(value, drop), spread(like, how.even))
+    return shift_right(add(add(value, spread(like, how.half)), even), drop)
+
+
+@compiled
+def limited_lanes(like: Any, value: Any, how: Any) -> Any:
+    """The clipping of a narrowing."""
+    return clip(value, spread(like, how.low), spread(like, how.high))

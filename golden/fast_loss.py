@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from golden.fast_dense import limit, round_off
-from golden.fast_memory import Memory
+from golden.fast_records import Memory
 from golden.fast_words import compiled
 
 

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from golden.fast_convolution import limited_lanes, rounded_lanes
 from golden.fast_lanes import (
     LANES,
     if_equal,
     if_greater,
+    limited_lanes,
     load_lanes,
+    rounded_lanes,
     spread,
     store_first,
 )
-from golden.fast_memory import Memory
+from golden.fast_records import Memory
 from golden.fast_words import add, compiled, mul
 
-Record = Any  # an element of one of the types in `golden.fast_memory`
+Record = Any  # an element of one of the types in `golden.fast_records`
 
 
 @compiled

@@ -28,8 +28,8 @@ from golden.fast_words import (
 )
 from golden.generator import draws
 
-Record = Any  # an element of one of the types in `golden.fast_memory`
-Memory = Any  # that of `golden.fast_memory`
+Record = Any  # an element of one of the types in `golden.fast_records`
+Memory = Any  # that of `golden.fast_records`
 
 BITS = 32  # of a state
 CHAINS = 4  # sums of columns, none of which waits for another

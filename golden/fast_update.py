@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from golden.fast_memory import Memory
 from golden.fast_random import draw, fill_row
+from golden.fast_records import Memory
 from golden.fast_words import (
     access,
     add,
@@ -25,7 +25,7 @@ from golden.fast_words import (
     word,
 )
 
-Record = Any  # an element of one of the types in `golden.fast_memory`
+Record = Any  # an element of one of the types in `golden.fast_records`
 
 load_weight, store_weight = access("weight")
 load_velocity, store_velocity = access("velocity")
