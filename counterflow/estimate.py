@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from counterflow.arithmetic import UnitArithmetic
-from counterflow.blocks import memory_cells, multiplier_blocks
+from counterflow.blocks import MemoryCells, memory_cells, multiplier_blocks
 from counterflow.formats import Format
 from counterflow.planner import Plan
 from counterflow.pooling import Pooling
@@ -59,10 +59,15 @@ def estimate(plan: Plan, family: str) -> Mapping[str, Estimate]:
 
 def block_rams(parts: Iterable[Memory], family: str) -> int:
     """Block RAMs of several memories."""
-    return sum(
-        memory_cells(p.words, p.bits, family, clocked=p.clocked, collides=p.collides).blocks
-        for p in parts
-    )
+    return cells(parts, family).blocks
+
+
+def cells(parts: Iterable[Memory], family: str) -> MemoryCells:
+    """All cells of several memories."""
+    made = [
+        memory_cells(p.words, p.bits, family, clocked=p.clocked, collides=p.collides) for p in parts
+    ]
+    return MemoryCells(*(sum(column) for column in zip(MemoryCells(), *made, strict=True)))
 
 
 def memories(stage: Stage) -> list[Memory]:

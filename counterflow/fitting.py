@@ -1,253 +1,139 @@
-"""Folds for a whole network that fit a device: multipliers, block RAMs and, roughly, LUTs.
-
-What a unit takes of block RAMs depends a little on all the others, since its delay does.  So the
-search goes by depths of buffers that are scaled from those of one schedule.  What it finds is
-scheduled and counted exactly, and the room for block RAMs corrected by what was off.
-"""
+"""Fitting a network to a device: a fold that does, or what stands in the way."""
 
 from __future__ import annotations
 
-import bisect
-import heapq
-import math
-from collections.abc import Iterable
-from dataclasses import replace
-from functools import cached_property
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
-import numpy as np
+from counterflow.description import Description, Fold
+from counterflow.needs import Needs
+from counterflow.planner import Plan, plan
+from counterflow.schedule import loss_bound, slot_bound
+from counterflow.search import Search
+from counterflow.targets import RESOURCE_NAMES, Target
 
-from counterflow.description import Description, Fold, Lanes
-from counterflow.estimate import block_rams, memories_of, multipliers_of
-from counterflow.folding import SLACK, fold, folds
-from counterflow.knapsack import Item, Knapsack, undominated
-from counterflow.logic import unit_luts
-from counterflow.needs import Needs, needs
-from counterflow.planner import plan
-from counterflow.schedule import Depths, Stage, loss_bound
-from counterflow.targets import Resources
-from counterflow.tiling import Tiling
-from counterflow.timing import row_queue
-
-LOOKS = 8  # folds that are scheduled and counted exactly in one round of a search
-SPARE = 1.1  # of the block RAMs there are, up to which a search looks, since it is a little off
-GRAIN = 50  # LUTs that make no difference between two folds of a unit
+ROUGH = 1.25  # LUTs are counted so roughly that a fold may seem to need this part of those there are
+PLANNED = ("multipliers", "block_rams", "luts")  # what is counted of a plan
+FASTER = 0.8  # of an interval, at most, is a step that is worth a larger device
 
 
-class Option(NamedTuple):
-    """A way to fold one unit, the shortest interval it allows, and about what it takes.
-
-    ``item``: multipliers, block RAMs, LUTs.
-    """
-
-    tiling: Tiling
-    bound: int
-    item: Item
+class Unfit(ValueError):
+    """No fold fits; one sentence without a full stop says why."""
 
 
-class Found(NamedTuple):
-    """A fold to be counted, in the order in which one is preferred to another.
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A fold that fits `target`, and the search that found it."""
 
-    ``idle``: multipliers times cycles, of which the useful ones are the same in every fold;
-    ``block_rams`` and ``luts`` are those of units with weights, and not exact.
-    """
-
-    idle: int
-    block_rams: int
-    luts: float
-    multipliers: int
-    interval: int
-
-
-class Search:
-    """The folds of `description` within `has`, in blocks of `family`.
-
-    ValueError for a family of which nothing is known, and where a description has no schedule.
-    """
-
-    def __init__(self, description: Description, has: Resources, family: str) -> None:
-        self.description, self.has, self.family = description, has, family
-        self._needs: dict[tuple[Lanes, ...], Needs] = {}
-        self._knapsacks: dict[int, tuple[list[list[Option]], Knapsack]] = {}
-
-    def fastest(self, limit: int | None = None) -> Needs | None:
-        """The fold that idles least among those within a tenth of the fastest that fits.
-
-        Of several the one with the fewest block RAMs, then with the least logic; `limit`, if given,
-        is the longest interval in cycles.  None where none fits.
-        """
-        best, room = self._quickest()
-        if best is None or (limit is not None and best.interval > limit):
-            return best
-        longest = math.floor(best.interval * (1 + SLACK))
-        longest = longest if limit is None else min(longest, limit)
-        near = [t for t in self.intervals if best.interval <= t <= longest]
-        other = self._idlest(near, room)
-        return best if other is None else min(best, other, key=_rank)
-
-    def within(self, limit: int) -> Needs | None:
-        """The fold with the fewest multipliers whose interval is at most `limit` cycles.
-
-        None where none fits.
-        """
-        index = bisect.bisect_right(self.intervals, limit) - 1
-        return None if index < 0 else self._idlest([self.intervals[index]], self._room)
-
-    def fits(self, needed: Needs) -> bool:
-        """Whether there are the blocks; LUTs are too rough to refuse a fold by the last of them."""
-        there, taken = self.has, needed.total
-        return taken.multipliers <= there.multipliers and taken.block_rams <= there.block_rams
-
-    @cached_property
-    def intervals(self) -> list[int]:
-        """Every interval that a fold can have, in cycles, rising."""
-        shortest = max(min(option.bound for option in options) for options in self.options)
-        floor = max(shortest, loss_bound(self.description.classes))
-        bounds = {option.bound for options in self.options for option in options}
-        return sorted({max(bound, floor) for bound in bounds})
-
-    @cached_property
-    def options(self) -> list[list[Option]]:
-        """For each unit with weights the folds that are no worse than another in every respect."""
-        return [self._options(stage) for stage in self._base.plan.schedule.stages]
-
-    def counted(self, lanes: tuple[Lanes, ...]) -> Needs:
-        """What a fold really takes."""
-        if lanes not in self._needs:
-            asked = self.description.model_copy(update={"fold": Fold(lanes=lanes)})
-            self._needs[lanes] = needs(plan(asked), self.family)
-        return self._needs[lanes]
-
-    @cached_property
-    def _base(self) -> Needs:
-        """A fold to take depths from: the fastest with so many multipliers."""
-        most = max(self.has.multipliers, len(self.description.weighted))
-        asked = self.description.model_copy(update={"fold": Fold(multipliers=most)})
-        return self.counted(fold(asked))
-
-    @cached_property
-    def around(self) -> Resources:
-        """What the units without weights take."""
-        weighted = {stage.name for stage in self._base.plan.schedule.stages}
-        others = [taken for unit, taken in self._base.units.items() if unit not in weighted]
-        return Resources(
-            block_rams=sum(taken.block_rams for taken in others),
-            luts=sum(taken.luts for taken in others),
-        )
+    target: Target
+    needs: Needs
+    search: Search
 
     @property
-    def _room(self) -> int:
-        """Block RAMs for units with weights."""
-        return self.has.block_rams - self.around.block_rams
+    def plan(self) -> Plan:
+        return self.needs.plan
 
-    def _options(self, stage: Stage) -> list[Option]:
-        numbers, family, first = stage.arithmetic, self.family, stage.tiling.first
-        found = []
-        for bound, tiling in folds(stage.tiling.geometry, first, max(1, self.has.multipliers)):
-            depths = scaled(stage, tiling)
-            blocks = block_rams(memories_of(tiling, numbers, depths), family)
-            luts = unit_luts(tiling, numbers, depths, family) // GRAIN * GRAIN
-            item = Item(multipliers_of(tiling, numbers, family), blocks, luts)
-            found.append(Option(tiling, bound, item))
-        return [found[index] for index in undominated([(o.bound, *o.item) for o in found])]
+    @property
+    def bottleneck(self) -> tuple[str, ...]:
+        """The units that set the interval."""
+        return bottleneck(self.plan)
 
-    def _knapsack(self, interval: int) -> tuple[list[list[Option]], Knapsack]:
-        """The options of every unit that keep up with an interval, and their combinations."""
-        if interval not in self._knapsacks:
-            lists = []
-            for options in self.options:
-                able = [option for option in options if option.bound <= interval]
-                lists.append([able[index] for index in undominated([o.item for o in able])])
-            most = self.has.multipliers, math.ceil(self.has.block_rams * SPARE)
-            items = [[option.item for option in options] for options in lists]
-            self._knapsacks[interval] = lists, Knapsack(items, most)
-        return self._knapsacks[interval]
+    def next_step(self) -> Needs | None:
+        """What a markedly shorter interval takes; None where streams or `search.STEP` forbid it."""
+        return self.search.next_step(int(self.needs.interval * FASTER))
 
-    def _best(self, interval: int, room: int) -> Found | None:
-        """The fold with the fewest multipliers that keeps up with an interval."""
-        _, knapsack = self._knapsack(interval)
-        prices = knapsack.prices[:, : max(0, room + 1)]
-        allowed = prices <= self.has.luts - self.around.luts
-        if not allowed.any():
-            return None
-        multipliers = int(np.argmax(allowed.any(axis=1)))
-        blocks = int(np.argmax(allowed[multipliers]))
-        luts = float(prices[multipliers, blocks])
-        return Found(multipliers * interval, blocks, luts, multipliers, interval)
-
-    def _count(self, found: Found) -> Needs:
-        lists, knapsack = self._knapsack(found.interval)
-        chosen = knapsack.chosen(found.multipliers, found.block_rams)
-        pairs = zip(lists, chosen, strict=True)
-        return self.counted(tuple(options[index].tiling.lanes for options, index in pairs))
-
-    def _quickest(self) -> tuple[Needs | None, int]:
-        """The fastest fold that fits, and the room for block RAMs that made it so."""
-        best, room = None, self._room
-        for _ in range(LOOKS):
-            place = bisect.bisect_left(
-                self.intervals, True, key=lambda t: self._best(t, room) is not None
-            )
-            found = self._best(self.intervals[place], room) if place < len(self.intervals) else None
-            if found is None:
-                break
-            needed = self._count(found)
-            off = needed.total.block_rams - self.around.block_rams - found.block_rams
-            corrected = self._room - off
-            if self.fits(needed):
-                if best is None or needed.interval < best.interval:
-                    best = needed
-                if corrected <= room:
-                    break
-            elif corrected >= room:
-                break
-            room = corrected
-        return best, room
-
-    def _idlest(self, intervals: Iterable[int], room: int) -> Needs | None:
-        """The fold that idles least with one of some intervals and fits."""
-        # Until an interval is looked at closely it stands with the fewest multipliers it could
-        # have, and so is looked at only if these could be the best.
-        queue = [self._least(interval) for interval in intervals]
-        heapq.heapify(queue)
-        looks = 0
-        while queue and looks < LOOKS:
-            found = heapq.heappop(queue)
-            if found.block_rams >= 0:
-                looks += 1
-                needed = self._count(found)
-                if self.fits(needed):
-                    return needed
-            less = room if found.block_rams < 0 else found.block_rams - 1
-            other = self._best(found.interval, less)
-            if other is not None:
-                heapq.heappush(queue, other)
-        return None
-
-    def _least(self, interval: int) -> Found:
-        least = sum(
-            min(option.item.first for option in options if option.bound <= interval)
-            for options in self.options
-        )
-        return Found(least * interval, -1, 0.0, least, interval)
+    @property
+    def least_interval(self) -> int:
+        """Cycles below which no fold can go, since streams carry one element a cycle."""
+        return self.search.intervals[0]
 
 
-def scaled(stage: Stage, tiling: Tiling) -> Depths:
-    """The depths of a unit folded as `tiling`, from those with which it was scheduled.
+def fit(
+    description: Description,
+    target: Target,
+    *,
+    multipliers: int | None = None,
+    interval: int | None = None,
+    luts: float = 1.0,
+) -> Fitted:
+    """The fold of `description` for `target`; `Unfit` where there is none.
 
-    Buffers hold as many rows of the image as before, and as much of the output.
+    `multipliers`, where fewer than the target's, are the budget, for the fastest fold; with an
+    `interval` (cycles) alone the fold has the fewest multipliers that keep up with it.  `luts` is
+    the part of the target's that may be planned with.  ValueError where the limit of memory bits
+    that a description's fold may have is passed.
     """
-    depths, old = stage.depths, stage.tiling
-    words, rows = tiling.row_words / old.row_words, tiling.rows / old.rows
-    return replace(
-        depths,
-        window=math.ceil(depths.window * words),
-        stash=math.ceil(depths.stash * words),
-        errors=math.ceil(depths.errors * rows),
-        outputs=row_queue(tiling),
-    )
+    count, least = target.has.multipliers, len(description.weighted)
+    count = count if multipliers is None else min(count, multipliers)
+    if count < least:
+        raise Unfit(
+            f"{description.name} does not fit {target.name}: it needs at least {least} multipliers "
+            f"(one a unit), and {'the budget is' if multipliers == count else 'there are'} {count}"
+        )
+    search = Search(description, target.has._replace(multipliers=count), target.family)
+    found: Needs | None = None
+    for share in (luts, luts * ROUGH):
+        search.luts = share * target.has.luts
+        if interval is not None and multipliers is None:
+            found = search.within(interval)
+        else:
+            found = search.fastest(interval)
+        if found is not None:
+            break
+    if found is None:
+        raise Unfit(_why(search, target, interval))
+    if interval is not None and found.interval > interval:
+        raise Unfit(
+            f"{description.name} on {target.name} with {count} multipliers needs an interval of "
+            f"{found.interval:,} cycles, but {interval:,} are asked for"
+        )
+    if description.fold.memory is not None:
+        lanes = found.plan.description.fold.lanes
+        asked = Fold(lanes=lanes, memory=description.fold.memory)
+        found = replace(found, plan=plan(description.model_copy(update={"fold": asked})))
+    return Fitted(target, found, search)
 
 
-def _rank(needed: Needs) -> tuple[int, int, int]:
+def bottleneck(design: Plan) -> tuple[str, ...]:
+    """The units that set the interval of a plan, by name."""
+    schedule = design.schedule
+    found = [s.name for s in schedule.stages if slot_bound(s.tiling) == schedule.interval]
+    if loss_bound(design.description.classes) == schedule.interval:
+        found.append("loss")
+    return tuple(found)
+
+
+def _why(search: Search, target: Target, interval: int | None) -> str:
+    """What there is too little of, if that can be said of one thing alone."""
+    name = search.description.name
+    for index, resource in enumerate(PLANNED):
+        least = search.least(index)
+        needed = getattr(least.total, resource)
+        there = search.luts if resource == "luts" else getattr(search.has, resource)
+        if needed > there:
+            unit = least.largest(resource)
+            about = "about " if resource == "luts" else ""
+            return (
+                f"{name} does not fit {target.name}: it needs at least {about}{needed:,} "
+                f"{RESOURCE_NAMES[resource]}, most of them "
+                f"({getattr(least.units[unit], resource):,}) in {unit}, and there are "
+                f"{getattr(search.has, resource):,}"
+            )
+    if interval is not None and interval < search.intervals[0]:
+        return (
+            f"an interval of {interval:,} cycles is asked for, but {name} needs at least "
+            f"{search.intervals[0]:,}, whatever there is"
+        )
+    closest = search.next_step(search.intervals[-1] if interval is None else interval)
+    within = "" if interval is None else f" within {interval:,} cycles"
+    if closest is None:
+        return f"{name} does not fit {target.name}{within}"
+    return f"{name} does not fit {target.name}{within}: the closest fold needs {takes(closest)}"
+
+
+def takes(needed: Needs) -> str:
+    """Multipliers, block RAMs and LUTs of a plan in words."""
     taken = needed.total
-    return taken.multipliers * needed.interval, taken.block_rams, taken.luts
+    return (
+        f"{taken.multipliers:,} multipliers, {taken.block_rams:,} block RAMs and about "
+        f"{round(taken.luts, -2):,} LUTs"
+    )

@@ -8,45 +8,41 @@ twenty units for ECP5; expect a fifth more or less, and more than that on other 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from counterflow.arithmetic import COMPENSATION_FRAC, UnitArithmetic
-from counterflow.blocks import memory_cells
-from counterflow.estimate import Memory, memories_of
-from counterflow.schedule import Depths
+from counterflow.blocks import MemoryCells
 from counterflow.tiling import Tiling
 
-BASE = 900.0  # counters, registers on the bus and streams of a unit
-ADDED = 1.0  # for each bit of the sums in the lanes
-TURNED = 1.0  # for each bit that is turned into place between the banks of a window
-INTAKE, LOSS, POOL = 600, 950, 640  # whole units, which vary little
+BASE = 790.0  # counters, registers on the bus and streams of a unit
+ADDED = 1.69  # for each bit of the sums in the lanes
+AHEAD = 1.0  # for each bit of the sums of prediction and compensation
+TURNED = 4.0  # for each bit that is turned into place between the banks of a window
+INTAKE, LOSS, POOL = 700, 1000, 640  # whole units, which vary little
 LUTS_OF_RAM: Mapping[str, float] = {"ecp5": 6, "ice40": 0, "xc7": 4}  # for each cell of LUT RAM
-LUTS_OF_BIT: Mapping[str, float] = {"ecp5": 1, "ice40": 1, "xc7": 1}  # of a memory in flip-flops
+LUTS_OF_BIT = 1  # of a memory in flip-flops
 
 
-def unit_luts(tiling: Tiling, numbers: UnitArithmetic, depths: Depths, family: str) -> int:
-    """Roughly the LUTs of a unit with weights."""
-    memory = memory_luts(memories_of(tiling, numbers, depths), family)
-    return round(BASE + ADDED * added_bits(tiling, numbers) + TURNED * turned_bits(tiling, numbers) + memory)
-
-
-def memory_luts(parts: list[Memory], family: str) -> float:
-    """LUTs of the memories that are in no block RAM."""
-    cells = [
-        memory_cells(p.words, p.bits, family, clocked=p.clocked, collides=p.collides) for p in parts
-    ]
-    return sum(
-        LUTS_OF_RAM[family] * made.lut_rams + LUTS_OF_BIT[family] * made.flip_flops
-        for made in cells
+def unit_luts(tiling: Tiling, numbers: UnitArithmetic, cells: MemoryCells, family: str) -> int:
+    """About the LUTs of a unit with weights whose memories take `cells`."""
+    parts = (
+        (ADDED, added_bits(tiling, numbers)),
+        (AHEAD, ahead_bits(tiling, numbers)),
+        (TURNED, turned_bits(tiling, numbers)),
+        (LUTS_OF_RAM[family], cells.lut_rams),
+        (LUTS_OF_BIT, cells.flip_flops),
     )
+    return round(BASE + sum(weight * amount for weight, amount in parts))
 
 
 def added_bits(tiling: Tiling, numbers: UnitArithmetic) -> int:
-    """Bits of all sums and roundings of a unit's lanes, biases and adder trees."""
+    """Bits of the sums and roundings of a unit's lanes, biases and adder trees."""
     high, wide, lanes = tiling.lanes.outputs, tiling.lanes.inputs, tiling.lane_count
-    lane = _update_bits(numbers) + _narrowed_bits(numbers, numbers.operand.bits)
+    update = _update_bits(numbers)
+    lane = update + 2 * numbers.operand.bits
     if tiling.lanes.shared:
         lane += numbers.operand.bits + numbers.x.bits + numbers.dy.bits
-    bias = _update_bits(numbers) + _narrowed_bits(numbers, numbers.bias_operand.bits)
+    bias = update + 2 * numbers.bias_operand.bits
     row = 2 * numbers.forward_sum.bits + 2 * numbers.y.bits
     total = lanes * (lane + numbers.forward_sum.bits) + high * (bias + row)
     if numbers.dx is not None:
@@ -55,31 +51,42 @@ def added_bits(tiling: Tiling, numbers: UnitArithmetic) -> int:
     return total
 
 
+def ahead_bits(tiling: Tiling, numbers: UnitArithmetic) -> int:
+    """Bits of the sums that predict weights and compensate updates."""
+    lanes, high = tiling.lane_count, tiling.lanes.outputs
+    bits = (lanes + high) * _compensated_bits(numbers)
+    if numbers.predicts:
+        steps = numbers.horizon.bit_count() * numbers.weight.bits
+        bits += lanes * (3 * numbers.operand.bits + steps)
+        bits += high * (3 * numbers.bias_operand.bits + steps)
+    return bits
+
+
 def turned_bits(tiling: Tiling, numbers: UnitArithmetic) -> int:
     """Bits of the multiplexers between the banks of windows and lanes, both ways."""
     width = 2 * numbers.x.bits + (0 if numbers.dx is None else numbers.backward_sum.bits)
     return (tiling.banks - 1) * tiling.lanes.inputs * width // 2
 
 
+@lru_cache(maxsize=256)
 def _update_bits(numbers: UnitArithmetic) -> int:
     """Bits of the sums of one update, and of the word that the bus reads and writes."""
     gradient = numbers.gradient.bits
-    grown = max(
-        numbers.velocity.bits + numbers.velocity_drop, gradient + numbers.gradient_shift(0)
-    )
-    bits = numbers.velocity.bits + numbers.momentum_shift + 2 * grown
+    bits = numbers.velocity.bits + numbers.momentum_shift + 2 * _grown_bits(numbers)
     bits += numbers.velocity.bits + 2 * numbers.weight.bits + numbers.word_bits
     bits += numbers.rate_span * gradient
-    if numbers.sums_gradients:
-        bits += 2 * gradient
-    if numbers.compensates:
-        terms = numbers.compensation.bit_count() + 1
-        bits += (terms + 3) * (grown + COMPENSATION_FRAC)
-    return bits
+    return bits + (2 * gradient if numbers.sums_gradients else 0)
 
 
-def _narrowed_bits(numbers: UnitArithmetic, bits: int) -> int:
-    """Bits of the weight as the multipliers see it, with and without prediction."""
-    if not numbers.predicts:
-        return 2 * bits
-    return 5 * bits + numbers.horizon.bit_count() * numbers.weight.bits
+@lru_cache(maxsize=256)
+def _compensated_bits(numbers: UnitArithmetic) -> int:
+    if not numbers.compensates:
+        return 0
+    terms = numbers.compensation.bit_count() + 1
+    return (terms + 3) * (_grown_bits(numbers) + COMPENSATION_FRAC)
+
+
+def _grown_bits(numbers: UnitArithmetic) -> int:
+    """Bits of a velocity and a gradient, aligned."""
+    velocity = numbers.velocity.bits + numbers.velocity_drop
+    return max(velocity, numbers.gradient.bits + numbers.gradient_shift(0))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from counterflow.estimate import estimate
+from counterflow.estimate import cells, estimate, memories
 from counterflow.logic import INTAKE, LOSS, POOL, unit_luts
 from counterflow.planner import Plan
 from counterflow.targets import Resources, total
@@ -37,7 +37,8 @@ def needs(design: Plan, family: str) -> Needs:
     schedule, found = design.schedule, estimate(design, family)
     luts = {"intake": INTAKE, "loss": LOSS} | {pool.name: POOL for pool in schedule.pools}
     for stage in schedule.stages:
-        luts[stage.name] = unit_luts(stage.tiling, stage.arithmetic, stage.depths, family)
+        made = cells(memories(stage), family)
+        luts[stage.name] = unit_luts(stage.tiling, stage.arithmetic, made, family)
     units = {
         name: Resources(found[name].multipliers, found[name].block_rams, luts=luts[name])
         for name in ("intake", *(unit.name for unit in design.description.units), "loss")
