@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 MUX_COST = 0.5  # of a bit to choose between, or of an enable to decode, in Yosys' units
@@ -114,6 +115,7 @@ MULTIPLIERS: Mapping[str, Multiplier] = {
 FAMILIES = tuple(RAMS)
 
 
+@lru_cache(maxsize=1 << 16)  # a search of folds asks for the same ones over and over
 def memory_cells(
     words: int, bits: int, family: str, *, clocked: bool = True, collides: bool = False
 ) -> MemoryCells:

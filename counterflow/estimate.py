@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from counterflow.blocks import memory_cells, multiplier_blocks
+from counterflow.arithmetic import UnitArithmetic
+from counterflow.blocks import MemoryCells, memory_cells, multiplier_blocks
 from counterflow.formats import Format
 from counterflow.planner import Plan
 from counterflow.pooling import Pooling
-from counterflow.schedule import Stage
+from counterflow.schedule import Depths, Stage
+from counterflow.tiling import Tiling
 
 SMALL_SUMS = 32  # words up to which `hw.gradient_sums` reads without a register
 SMALL_LINES = 32  # and `hw.rings`
@@ -57,15 +59,24 @@ def estimate(plan: Plan, family: str) -> Mapping[str, Estimate]:
 
 def block_rams(parts: Iterable[Memory], family: str) -> int:
     """Block RAMs of several memories."""
-    return sum(
-        memory_cells(p.words, p.bits, family, clocked=p.clocked, collides=p.collides).blocks
-        for p in parts
-    )
+    return cells(parts, family).blocks
+
+
+def cells(parts: Iterable[Memory], family: str) -> MemoryCells:
+    """All cells of several memories."""
+    made = [
+        memory_cells(p.words, p.bits, family, clocked=p.clocked, collides=p.collides) for p in parts
+    ]
+    return MemoryCells(*(sum(column) for column in zip(MemoryCells(), *made, strict=True)))
 
 
 def memories(stage: Stage) -> list[Memory]:
     """The memories of a unit with weights, as `hw.convolution` makes them."""
-    tiling, numbers, depths = stage.tiling, stage.arithmetic, stage.depths
+    return memories_of(stage.tiling, stage.arithmetic, stage.depths)
+
+
+def memories_of(tiling: Tiling, numbers: UnitArithmetic, depths: Depths) -> list[Memory]:
+    """As `memories`, of a unit that has no place in a schedule yet."""
     high, lanes, banks = tiling.lanes.outputs, tiling.lane_count, tiling.banks
     word, gradient = numbers.word_bits, numbers.gradient.bits
     parts = [
@@ -103,17 +114,21 @@ def pool_memories(pooling: Pooling) -> list[Memory]:
 
 def multipliers(stage: Stage, family: str) -> int:
     """Multiplier blocks of a unit with weights, as `hw.multiply` makes them."""
-    numbers = stage.arithmetic
+    return multipliers_of(stage.tiling, stage.arithmetic, family)
+
+
+def multipliers_of(tiling: Tiling, numbers: UnitArithmetic, family: str) -> int:
+    """As `multipliers`, of a unit that has no place in a schedule yet."""
     products = [(numbers.operand, numbers.x), (numbers.dy, numbers.x)]
     if numbers.dx is not None:
         products.append((numbers.operand, numbers.dy))
     widths = [(_signed(a), _signed(b)) for a, b in products]
-    if stage.tiling.lanes.shared:
+    if tiling.lanes.shared:
         # One product whose operands are as wide as the widest: a weight or dy by x or dy.
         left = max(_signed(numbers.operand), _signed(numbers.dy))
         right = max(_signed(numbers.x), 0 if numbers.dx is None else _signed(numbers.dy))
         widths = [(left, right)]
-    return stage.tiling.lane_count * sum(multiplier_blocks(a, b, family) for a, b in widths)
+    return tiling.lane_count * sum(multiplier_blocks(a, b, family) for a, b in widths)
 
 
 def _signed(number: Format) -> int:

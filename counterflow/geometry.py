@@ -64,17 +64,17 @@ class Geometry:
     def channels(self) -> int:
         return self.image[2]
 
-    @property
+    @cached_property
     def inputs(self) -> int:
         """Elements of the image."""
         return math.prod(self.image)
 
-    @property
+    @cached_property
     def row_inputs(self) -> int:
         """Elements of one row of the image."""
         return self.image[1] * self.image[2]
 
-    @property
+    @cached_property
     def places(self) -> tuple[int, int]:
         """How many places the kernel stops at, down and across."""
         down, across = (
@@ -83,7 +83,7 @@ class Geometry:
         )
         return down, across
 
-    @property
+    @cached_property
     def positions(self) -> int:
         """Places in all: how often every weight is used in a sample."""
         return math.prod(self.places)
@@ -93,17 +93,17 @@ class Geometry:
         """Shape of the image that comes out."""
         return (*self.places, self.outputs)
 
-    @property
+    @cached_property
     def elements(self) -> int:
         """Elements of the image that comes out."""
         return math.prod(self.result)
 
-    @property
+    @cached_property
     def row_taps(self) -> int:
         """Taps of one row of the kernel, which lie side by side in a row of the image."""
         return self.kernel[1] * self.channels
 
-    @property
+    @cached_property
     def taps(self) -> int:
         """Taps of the whole kernel: weights of one output."""
         return self.kernel[0] * self.row_taps

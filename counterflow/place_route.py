@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ from counterflow.tools import ROUTERS
 
 LOG = "nextpnr.log"
 _REPORT = "report.json"
+ARRIVALS = 25  # kinds of registers whose arrivals are kept
 
 
 class CriticalPath(NamedTuple):
@@ -39,20 +40,30 @@ class CriticalPath(NamedTuple):
 
 @dataclass(frozen=True)
 class Routed:
-    """A placed and routed design: MHz, the paths that limit it, cells (used, available) by kind."""
+    """A placed and routed design.
+
+    ``fmax`` in MHz; ``paths``: the slowest of each clock; ``cells`` by kind as (used, available);
+    ``arrivals``: registers and memories by the time in ns at which their slowest input arrives,
+    latest first, those that differ only in numbers taken together.
+    """
 
     fmax: float
     paths: tuple[CriticalPath, ...]
     cells: Mapping[str, tuple[int, int]]
+    arrivals: Mapping[str, float]
 
 
 def arguments(target: Target, frequency: float, seed: int) -> list[str]:
     """The command line for nextpnr; the result depends on nothing else."""
-    free = "--lpf-allow-unconstrained" if target.family == "ecp5" else "--pcf-allow-unconstrained"
+    free = ["--pcf-allow-unconstrained"]
+    if target.family == "ecp5":
+        # For a unit of 13,000 LUTs the default router was not done after six times as long.
+        free = ["--lpf-allow-unconstrained", "--router", "router2"]
     return [
         *target.device,
         *("--json", NETLIST, "--report", _REPORT, "--log", LOG, "--quiet"),
-        *("--freq", f"{frequency:g}", "--seed", str(seed), "--timing-allow-fail", free),
+        *("--freq", f"{frequency:g}", "--seed", str(seed), "--timing-allow-fail"),
+        *("--detailed-timing-report", *free),
     ]
 
 
@@ -82,7 +93,18 @@ def read_report(report: Mapping[str, Any]) -> Routed:
             for kind, amount in report["utilization"].items()
             if amount["used"]
         },
+        arrivals=_arrivals(report.get("detailed_net_timings", ())),
     )
+
+
+def _arrivals(nets: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """The `ARRIVALS` latest arrivals by kind of register."""
+    latest: dict[str, float] = {}
+    for net in nets:
+        for end in net["endpoints"]:
+            name = re.sub(r"(?<![a-z])\d+", "#", _plain(end["cell"]))
+            latest[name] = max(latest.get(name, 0.0), end["delay"][1])
+    return dict(sorted(latest.items(), key=lambda item: (-item[1], item[0]))[:ARRIVALS])
 
 
 def _clocked(path: Mapping[str, str]) -> bool:
@@ -92,19 +114,26 @@ def _clocked(path: Mapping[str, str]) -> bool:
 
 def _path(steps: Sequence[Mapping[str, Any]]) -> CriticalPath:
     routing = [step for step in steps if step["type"] == "routing"]
+    crossed = [step for step in routing if step["delay"] > 0]  # a carry takes no wire
     return CriticalPath(
-        start=_plain(steps[0]["from"]["cell"]),
+        start=_plain(routing[0]["net"] if routing else steps[0]["from"]["cell"]),
         end=_plain(steps[-1]["to"]["cell"]),
-        levels=len(routing) - 1,
+        levels=max(0, len(crossed) - 1),
         logic=sum(step["delay"] for step in steps if step["type"] != "routing"),
         routing=sum(step["delay"] for step in routing),
     )
 
 
-def _plain(cell: str) -> str:
-    """The name of a register in the design, from that of the cell that became of it."""
-    name = re.sub(r"(_(TRELLIS_FF|SB_DFF\w*|DP16KD|MULT18X18D|CCU2C|LUT4)_\w+|\$\w+)+$", "", cell)
-    return name.removeprefix("inner.")
+def _plain(name: str) -> str:
+    """The name of a register or memory in the design, from that of what became of it.
+
+    Yosys names cells after the signal that they drive and what lies between.
+    """
+    signal = _PRIMITIVE.split(name.removeprefix("inner."))[0]
+    return signal or name
+
+
+_PRIMITIVE = re.compile(r"_(?:TRELLIS_|SB_|DP16KD|MULT18X18D|CCU2C|LUT4|PFUMX|L6MUX21)|\$")
 
 
 class Progress:

@@ -84,6 +84,7 @@ class SynthesisReport:
             "short": self.short._asdict(),
             "fmax": None if routed is None else routed.fmax,
             "critical_paths": [] if routed is None else [p._asdict() for p in routed.paths],
+            "arrivals": {} if routed is None else dict(routed.arrivals),
             "cells": {} if routed is None else dict(routed.cells),
             "seconds": dict(self.seconds),
         }

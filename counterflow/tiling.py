@@ -35,26 +35,26 @@ class Tiling:
     def outputs(self) -> int:
         return self.geometry.outputs
 
-    @property
+    @cached_property
     def rows(self) -> int:
         """Rows of tiles."""
         return -(-self.outputs // self.lanes.outputs)
 
-    @property
+    @cached_property
     def parts(self) -> int:
         """Columns of tiles in one row of the kernel."""
         return -(-self.geometry.row_taps // self.lanes.inputs)
 
-    @property
+    @cached_property
     def columns(self) -> int:
         """Columns of tiles."""
         return self.geometry.kernel[0] * self.parts
 
-    @property
+    @cached_property
     def tiles(self) -> int:
         return self.rows * self.columns
 
-    @property
+    @cached_property
     def row_words(self) -> int:
         """Words of `lanes.inputs` elements that hold one row of the image."""
         return -(-self.geometry.row_inputs // self.lanes.inputs)
@@ -64,7 +64,7 @@ class Tiling:
         """Words that hold the whole image."""
         return self.geometry.image[0] * self.row_words
 
-    @property
+    @cached_property
     def granule(self) -> int:
         """Elements that always stand together in a word, wherever the kernel is.
 
@@ -87,7 +87,7 @@ class Tiling:
         """Products that each weight takes part in: forward, gradient and, but first, backward."""
         return 2 if self.first else 3
 
-    @property
+    @cached_property
     def phases(self) -> int:
         """Cycles that one tile takes."""
         return self.products if self.lanes.shared else 1
@@ -96,7 +96,7 @@ class Tiling:
     def multipliers(self) -> int:
         return self.lane_count * (1 if self.lanes.shared else self.products)
 
-    @property
+    @cached_property
     def position_cycles(self) -> int:
         """Cycles of one walk over all tiles."""
         return self.tiles * self.phases

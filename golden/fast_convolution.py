@@ -1,8 +1,7 @@
-"""Units whose kernel stops at several places, in `golden.fast`.
+"""The forward pass of units whose kernel stops at several places, in `golden.fast`.
 
-The weights are rounded once a slot into operands.  The forward pass makes a sum for LANES outputs
-and PLACES places at a time, tap by tap.  The backward pass and the gradient go through the errors
-that are not zero, a minority behind a ReLU or a maximum, each with LANES taps at a time.
+The weights are rounded once a slot into operands.  Sums are made for LANES outputs and PLACES
+places at a time, tap by tap.
 """
 
 from __future__ import annotations
@@ -15,48 +14,30 @@ from golden.fast_lanes import (
     any_set,
     first,
     if_greater,
+    limited_lanes,
     load_lanes,
+    rounded_lanes,
     spread,
     store_first,
     store_lanes,
 )
-from golden.fast_memory import PLACES, Memory
+from golden.fast_records import PLACES, Memory
 from golden.fast_words import (
     access,
     add,
-    bit_and,
     bit_xor,
-    clip,
     compiled,
     mul,
-    shift_left,
-    shift_right,
     sub,
-    word,
 )
 
-Record = Any  # an element of one of the types in `golden.fast_memory`
+Record = Any  # an element of one of the types in `golden.fast_records`
 
 load_word, store_word = access()
 
 
-@compiled(forceinline=True)
-def rounded_lanes(like: Any, value: Any, how: Record) -> Any:
-    """Lanes of words of the type of the array `like` narrowed, all but the clipping."""
-    drop = spread(like, how.drop)
-    value = shift_left(value, spread(like, how.lift))
-    even = bit_and(shift_right(value, drop), spread(like, how.even))
-    return shift_right(add(add(value, spread(like, how.half)), even), drop)
-
-
-@compiled(forceinline=True)
-def limited_lanes(like: Any, value: Any, how: Record) -> Any:
-    """The clipping of a narrowing."""
-    return clip(value, spread(like, how.low), spread(like, how.high))
-
-
-@compiled(forceinline=True)
-def _operand_lanes(memory: Memory, unit: Record, at: int, horizon: int) -> Any:
+@compiled
+def operand_lanes(memory: Memory, unit: Record, at: int, horizon: int) -> Any:
     """The operands of the weights from number `at` on, predicted."""
     weight = memory.weight
     ahead = mul(load_lanes(memory.velocity, at), spread(weight, horizon))
@@ -64,33 +45,20 @@ def _operand_lanes(memory: Memory, unit: Record, at: int, horizon: int) -> Any:
     return limited_lanes(weight, rounded_lanes(weight, value, unit.operand), unit.operand)
 
 
-@compiled(forceinline=True)
+@compiled
 def _forward_operands(memory: Memory, unit: Record, horizon: int) -> None:
     """Operands as [taps, outputs], and the biases behind them; what fills a row means nothing."""
     operands, row, taps, block = memory.operands, memory.row, unit.taps, unit.block
     for o in range(unit.outputs):
         for k in range(0, taps, LANES):
             at = unit.weights + o * taps + k
-            store_lanes(row, k, _operand_lanes(memory, unit, at, horizon))
+            store_lanes(row, k, operand_lanes(memory, unit, at, horizon))
         for k in range(taps):
             store_word(operands, k * block + o, load_word(row, k))
         operands[taps * block + o] = bias_operand(memory, unit, o, horizon)
 
 
-@compiled(forceinline=True)
-def _backward_operands(memory: Memory, unit: Record) -> None:
-    """Operands as [outputs, kernel rows, width], zero where there is no tap."""
-    to = 0
-    for o in range(unit.outputs):
-        for row in range(unit.kernel_rows):
-            start = unit.weights + o * unit.taps + row * unit.row_taps
-            for k in range(0, unit.row_taps, LANES):
-                found = _operand_lanes(memory, unit, start + k, 0)
-                store_lanes(memory.operands, to, first(found, unit.row_taps - k))
-                to += LANES
-
-
-@compiled(forceinline=True)
+@compiled
 def convolve(memory: Memory, unit: Record, x: int, y: int, horizon: int) -> int:
     """Forward pass from stash[x] to stash[y]; returns its saturations."""
     _forward_operands(memory, unit, horizon)
@@ -107,7 +75,7 @@ def convolve(memory: Memory, unit: Record, x: int, y: int, horizon: int) -> int:
     return count
 
 
-@compiled(forceinline=True)
+@compiled
 def _sum_windows(memory: Memory, unit: Record, at: int, left: int) -> None:
     """Sums of the windows at stash[at] and the next places into `totals`, `left` at most."""
     stash, operands, totals, block = memory.stash, memory.operands, memory.totals, unit.block
@@ -133,7 +101,7 @@ def _sum_windows(memory: Memory, unit: Record, at: int, left: int) -> None:
         store_lanes(totals, 3 * block + start, total3)
 
 
-@compiled(forceinline=True)
+@compiled
 def _emit_outputs(memory: Memory, unit: Record, start: int, y: int, room: int) -> int:
     """Activate the sums of one place; returns the rows of tiles that saturated.
 
@@ -158,98 +126,4 @@ def _emit_outputs(memory: Memory, unit: Record, start: int, y: int, room: int) -
             for o in range(row * unit.high, min((row + 1) * unit.high, unit.outputs)):
                 hit |= flags[o] != 0
             count += hit
-    return count
-
-
-@compiled(forceinline=True)
-def find_errors(memory: Memory, unit: Record, dy: int) -> int:
-    """List the errors that are not zero, with window and output, and add them to the biases'.
-
-    Returns how many there are.
-    """
-    errors, count, at = memory.errors, 0, dy
-    for row in range(unit.down):
-        for column in range(unit.across):
-            window = row * unit.step_down + column * unit.step_across
-            for start in range(0, unit.outputs, LANES):
-                left = unit.outputs - start
-                if not any_set(first(load_lanes(errors, at + start), left)):
-                    continue
-                for o in range(start, start + min(left, LANES)):
-                    error = load_word(errors, at + o)
-                    store_word(memory.found_error, count, error)
-                    store_word(memory.found_window, count, window)
-                    store_word(memory.found_output, count, o)
-                    count += error != 0
-            at += unit.outputs
-    for n in range(count):
-        memory.bias_gradient[unit.biases + memory.found_output[n]] += memory.found_error[n]
-    return count
-
-
-@compiled(forceinline=True)
-def add_gradient(memory: Memory, unit: Record, x: int, count: int) -> None:
-    """Add the products of the errors found with their windows of stash[x] to the gradient."""
-    stash, gradient = memory.stash, memory.gradient
-    for n in range(count):
-        error = spread(gradient, memory.found_error[n])
-        to = unit.gradient + memory.found_output[n] * unit.kernel_rows * unit.width
-        start = x + memory.found_window[n]
-        for _ in range(unit.kernel_rows):
-            for k in range(0, unit.width, LANES):
-                products = mul(error, load_lanes(stash, start + k))
-                store_lanes(gradient, to + k, add(load_lanes(gradient, to + k), products))
-            to += unit.width
-            start += unit.pitch
-
-
-@compiled(forceinline=True)
-def convolve_back(memory: Memory, unit: Record, count: int) -> None:
-    """Add the products of the errors found with the weights to the sums of dx."""
-    _backward_operands(memory, unit)
-    sums, operands = memory.sums, memory.operands
-    for n in range(count):
-        error = spread(sums, memory.found_error[n])
-        weights = memory.found_output[n] * unit.kernel_rows * unit.width
-        start = memory.found_window[n]
-        for _ in range(unit.kernel_rows):
-            for k in range(0, unit.width, LANES):
-                products = mul(error, load_lanes(operands, weights + k))
-                store_lanes(sums, start + k, add(load_lanes(sums, start + k), products))
-            weights += unit.width
-            start += unit.pitch
-
-
-@compiled(forceinline=True)
-def emit_gradient(memory: Memory, unit: Record, x: int, dx: int, stamp: int) -> int:
-    """Narrow the sums to dx at errors[dx], masked by a ReLU that x comes from, and clear them.
-
-    Returns the words of windows that saturated; `stamp` is a number that none has had before.
-    """
-    sums, stash, errors, any_clipped = memory.sums, memory.stash, memory.errors, False
-    zero, count, inputs = spread(sums, 0), 0, unit.row_inputs
-    passing = spread(sums, 0 if unit.masks else -1)
-    flags = sums  # a sum that has been read makes room for its flag
-    for row in range(unit.image_rows):
-        start = unit.origin + row * unit.pitch
-        for i in range(0, inputs, LANES):
-            rounded = rounded_lanes(sums, load_lanes(sums, start + i), unit.dx)
-            seen = load_lanes(stash, x + start + i)
-            rounded = if_greater(seen, zero, rounded, bit_and(rounded, passing))
-            value = limited_lanes(sums, rounded, unit.dx)
-            clipped = first(bit_xor(rounded, value), inputs - i)
-            any_clipped |= any_set(clipped)
-            store_first(flags, start + i, clipped, inputs - i)
-            to = dx + row * inputs + i
-            store_first(errors, to, value, inputs - i)
-    if any_clipped:
-        for row in range(unit.image_rows):
-            for i in range(inputs):
-                place = memory.covers[unit.covers + row * inputs + i]
-                flag = flags[unit.origin + row * unit.pitch + i]
-                if flag != 0 and memory.marks[place] != stamp:
-                    memory.marks[place] = stamp
-                    count += 1
-    for i in range(unit.size):
-        store_word(sums, i, word(sums, 0))
     return count

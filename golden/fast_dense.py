@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from golden.fast_memory import Memory
 from golden.fast_random import draw, fill_row
+from golden.fast_records import Memory
 from golden.fast_update import same_random, tiles_hit, update_bias, update_row
 from golden.fast_words import (
     access,
@@ -26,7 +26,7 @@ from golden.fast_words import (
     word,
 )
 
-Record = Any  # an element of one of the types in `golden.fast_memory`
+Record = Any  # an element of one of the types in `golden.fast_records`
 
 load_weight, _ = access("weight")
 load_velocity, _ = access("velocity")
@@ -34,20 +34,20 @@ load_stash, _ = access("stash")
 load_sum, store_sum = access("sums")
 
 
-@compiled(forceinline=True)
+@compiled
 def round_off(value: int, how: Record) -> int:
     """One value narrowed, all but the clipping."""
     value <<= how.lift
     return (value + how.half + (how.even & (value >> how.drop))) >> how.drop
 
 
-@compiled(forceinline=True)
+@compiled
 def limit(value: int, how: Record) -> int:
     """The clipping of a narrowing."""
     return min(max(value, how.low), how.high)
 
 
-@compiled(forceinline=True)
+@compiled
 def bias_operand(memory: Memory, unit: Record, o: int, horizon: int) -> int:
     """The bias of output `o`, predicted, as sums start with it."""
     at = unit.biases + o
@@ -55,7 +55,7 @@ def bias_operand(memory: Memory, unit: Record, o: int, horizon: int) -> int:
     return limit(bias, unit.bias)
 
 
-@compiled(forceinline=True)
+@compiled
 def _forward_row(memory: Memory, unit: Record, start: int, x: int, horizon: int) -> Any:
     """The sum of the products of a row of predicted weights with the inputs at stash[x]."""
     weight, velocity, stash, how = memory.weight, memory.velocity, memory.stash, unit.operand
@@ -70,7 +70,7 @@ def _forward_row(memory: Memory, unit: Record, start: int, x: int, horizon: int)
     return np.int64(total)
 
 
-@compiled(forceinline=True)
+@compiled
 def _backward_row(memory: Memory, unit: Record, start: int, dy: int) -> None:
     """Add the products of a row of weights with its error to the sums of dx."""
     weight, sums, how = memory.weight, memory.sums, unit.operand
@@ -84,7 +84,7 @@ def _backward_row(memory: Memory, unit: Record, start: int, dy: int) -> None:
         store_sum(sums, i, add(load_sum(sums, i), mul(operand, error)))
 
 
-@compiled(forceinline=True)
+@compiled
 def dense_rows(
     memory: Memory,
     unit: Record,

@@ -11,17 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.fast_convolution import (
-    add_gradient,
-    convolve,
-    convolve_back,
-    emit_gradient,
-    find_errors,
-)
+from golden.fast_convolution import convolve
 from golden.fast_dense import dense_rows
+from golden.fast_gradient import add_gradient, convolve_back, emit_gradient, find_errors
 from golden.fast_loss import loss_of
-from golden.fast_memory import Memory
 from golden.fast_pool import pool_back, pool_forward
+from golden.fast_records import Memory
 from golden.fast_update import update_by_sums
 from golden.fast_words import access, compiled, compiled_once, sources, word
 
@@ -33,7 +28,7 @@ _, store_stash = access("stash")
 load_sample, _ = access("sample")
 
 
-@compiled(forceinline=True)
+@compiled
 def _unit_slot(memory: Memory, index: int, slot: int, kind: int, came: int) -> None:
     """Forward pass of token `slot`, and all the rest for token `slot` - delay of kind `came`."""
     unit, after = memory.units[index], memory.units[index + 1]
@@ -65,7 +60,7 @@ def _unit_slot(memory: Memory, index: int, slot: int, kind: int, came: int) -> N
     memory.saturations[index] += saturations
 
 
-@compiled(forceinline=True)
+@compiled
 def _send_back(memory: Memory, index: int, token: int, x: int) -> int:
     """Send dx of a token to the unit before, through all pooling; returns what saturated."""
     unit, before = memory.units[index], memory.units[index - 1]
@@ -82,7 +77,7 @@ def _send_back(memory: Memory, index: int, token: int, x: int) -> int:
     return saturations
 
 
-@compiled(forceinline=True)
+@compiled
 def _pool_slot(memory: Memory, index: int, slot: int) -> None:
     """Forward pass of token `slot` through the pooling behind unit number `index`."""
     unit, after = memory.units[index], memory.units[index + 1]
@@ -93,7 +88,7 @@ def _pool_slot(memory: Memory, index: int, slot: int) -> None:
         pool_forward(memory, memory.pools[pool], slot, y)
 
 
-@compiled(forceinline=True)
+@compiled
 def _admit(
     memory: Memory, slot: int, small: NDArray[np.uint8], large: Integers, sample: int
 ) -> None:

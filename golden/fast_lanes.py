@@ -12,7 +12,17 @@ from llvmlite import ir
 from numba import types
 from numba.extending import models, register_model
 
-from golden.fast_words import block, compiled, intrinsic, repeated
+from golden.fast_words import (
+    add,
+    bit_and,
+    block,
+    clip,
+    compiled,
+    intrinsic,
+    repeated,
+    shift_left,
+    shift_right,
+)
 
 LANES = 16
 
@@ -92,7 +102,7 @@ def _store_first(typing_context: Any, array: Any, index: Any, value: Any, count:
     return types.void(array, index, value, count), generate
 
 
-@compiled(forceinline=True)
+@compiled
 def store_first(array: Any, index: int, value: Any, count: int) -> None:
     """Store the first `count` lanes from `index` on, all of them where it is LANES or more."""
     if count >= LANES:
@@ -138,3 +148,18 @@ def any_set(typing_context: Any, value: Any) -> Any:
         return builder.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0))
 
     return types.boolean(value), generate
+
+
+@compiled
+def rounded_lanes(like: Any, value: Any, how: Any) -> Any:
+    """Lanes of words of the type of the array `like` narrowed, all but the clipping."""
+    drop = spread(like, how.drop)
+    value = shift_left(value, spread(like, how.lift))
+    even = bit_and(shift_right(value, drop), spread(like, how.even))
+    return shift_right(add(add(value, spread(like, how.half)), even), drop)
+
+
+@compiled
+def limited_lanes(like: Any, value: Any, how: Any) -> Any:
+    """The clipping of a narrowing."""
+    return clip(value, spread(like, how.low), spread(like, how.high))

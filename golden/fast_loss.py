@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from golden.fast_dense import limit, round_off
-from golden.fast_memory import Memory
+from golden.fast_records import Memory
 from golden.fast_words import compiled
 
 
-@compiled(forceinline=True)
+@compiled
 def loss_of(memory: Memory, slot: int, label: int, learns: bool) -> int:
     """Loss of the logits at the end of the chain; if `learns`, the error for the last unit."""
     count, loss = len(memory.units), memory.loss[0]

@@ -8,22 +8,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from golden.fast_convolution import limited_lanes, rounded_lanes
 from golden.fast_lanes import (
     LANES,
     if_equal,
     if_greater,
+    limited_lanes,
     load_lanes,
+    rounded_lanes,
     spread,
     store_first,
 )
-from golden.fast_memory import Memory
+from golden.fast_records import Memory
 from golden.fast_words import add, compiled, mul
 
-Record = Any  # an element of one of the types in `golden.fast_memory`
+Record = Any  # an element of one of the types in `golden.fast_records`
 
 
-@compiled(forceinline=True)
+@compiled
 def pool_forward(memory: Memory, pool: Record, slot: int, y: int) -> None:
     """y at stash[y] of the image at stash[pool.x]; keeps the token's entry (see `golden.pool`)."""
     stash, entries = memory.stash, memory.entries
@@ -50,7 +51,7 @@ def pool_forward(memory: Memory, pool: Record, slot: int, y: int) -> None:
                 store_first(stash, to + channel, value, room)
 
 
-@compiled(forceinline=True)
+@compiled
 def _average(memory: Memory, pool: Record, x: int, line: int) -> Any:
     """The mean of each channel's window."""
     stash = memory.stash
@@ -61,7 +62,7 @@ def _average(memory: Memory, pool: Record, x: int, line: int) -> Any:
     return limited_lanes(stash, rounded_lanes(stash, total, pool.y), pool.y)
 
 
-@compiled(forceinline=True)
+@compiled
 def _largest(memory: Memory, pool: Record, x: int, line: int) -> Any:
     """The largest element of each channel's window, and its place there: the first of equals."""
     stash, number = memory.stash, 0
@@ -75,7 +76,7 @@ def _largest(memory: Memory, pool: Record, x: int, line: int) -> Any:
     return best, place
 
 
-@compiled(forceinline=True)
+@compiled
 def pool_back(memory: Memory, pool: Record, slot: int, dx: int) -> None:
     """dx at errors[dx] of token number `slot`, whose dy is at errors[pool.dy]."""
     errors, entries = memory.errors, memory.entries

@@ -28,8 +28,8 @@ from golden.fast_words import (
 )
 from golden.generator import draws
 
-Record = Any  # an element of one of the types in `golden.fast_memory`
-Memory = Any  # that of `golden.fast_memory`
+Record = Any  # an element of one of the types in `golden.fast_records`
+Memory = Any  # that of `golden.fast_records`
 
 BITS = 32  # of a state
 CHAINS = 4  # sums of columns, none of which waits for another
@@ -57,7 +57,7 @@ def _leap(typing_context: Any, states: Any) -> Any:
     return states(states), generate
 
 
-@compiled(forceinline=True)
+@compiled
 def draw(memory: Memory, unit: Record, state: Any) -> Any:
     """Put the draws of all tiles into `draws`, given the generator's state; returns the next."""
     found = memory.draws
@@ -74,7 +74,7 @@ def draw(memory: Memory, unit: Record, state: Any) -> Any:
     return found[tiles - 1]
 
 
-@compiled(forceinline=True)
+@compiled
 def fill_row(memory: Memory, unit: Record, row: int) -> None:
     """The random bits of each tap for a row of tiles, from `draws`."""
     low, high, found = memory.velocity_random, memory.step_random, memory.draws

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from golden.fast_memory import Memory
 from golden.fast_random import draw, fill_row
+from golden.fast_records import Memory
 from golden.fast_words import (
     access,
     add,
@@ -25,7 +25,7 @@ from golden.fast_words import (
     word,
 )
 
-Record = Any  # an element of one of the types in `golden.fast_memory`
+Record = Any  # an element of one of the types in `golden.fast_records`
 
 load_weight, store_weight = access("weight")
 load_velocity, store_velocity = access("velocity")
@@ -34,7 +34,7 @@ load_random, _ = access("random")
 load_hit, store_hit = access("hits")
 
 
-@compiled(forceinline=True)
+@compiled
 def update_row(
     memory: Memory, unit: Record, start: int, gradient: Any, first: int, factor: int
 ) -> bool:
@@ -78,7 +78,7 @@ def update_row(
     return any_hit != 0
 
 
-@compiled(forceinline=True)
+@compiled
 def update_bias(memory: Memory, unit: Record, at: int, gradient: int) -> bool:
     """As `update_row` for one bias; it shares the random bits of the row's first tile."""
     u, w, old = unit.new_velocity, unit.step, memory.bias_velocity[at]
@@ -96,7 +96,7 @@ def update_bias(memory: Memory, unit: Record, at: int, gradient: int) -> bool:
     return mixed != new or moved != memory.bias[at]
 
 
-@compiled(forceinline=True)
+@compiled
 def same_random(memory: Memory, unit: Record) -> None:
     """Set what `fill_row` would to what rounds without random bits."""
     for i in range(unit.taps):
@@ -104,7 +104,7 @@ def same_random(memory: Memory, unit: Record) -> None:
         memory.step_random[i] = unit.step.to.half
 
 
-@compiled(forceinline=True)
+@compiled
 def tiles_hit(memory: Memory, unit: Record, bias_hit: bool) -> int:
     """Tiles of a row of tiles in which anything saturated; clears `hits`."""
     count, hits = 0, memory.hits
@@ -119,7 +119,7 @@ def tiles_hit(memory: Memory, unit: Record, bias_hit: bool) -> int:
     return count
 
 
-@compiled(forceinline=True)
+@compiled
 def update_by_sums(memory: Memory, unit: Record, state: Any) -> Any:
     """Move all weights and biases by the sums of gradients, and clear these.
 
@@ -145,7 +145,7 @@ def update_by_sums(memory: Memory, unit: Record, state: Any) -> Any:
     return state, count
 
 
-@compiled(forceinline=True)
+@compiled
 def _take_row(memory: Memory, unit: Record, o: int) -> None:
     """Move the gradient of output `o` to `wide_row`, without the filling, and clear it."""
     gradient, to = memory.gradient, 0

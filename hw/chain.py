@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from counterflow.description import Description
+from counterflow.latency import BUS_SPACING
 from counterflow.planner import Plan
 from counterflow.registers import NODE_BITS, REGISTER_BITS, WORD_BITS
 from counterflow.schedule import Schedule
@@ -29,8 +30,8 @@ class Chain(wiring.Component):
     Parameters: ``plan``.
     Members: ``samples``, ``labels`` in and ``predictions`` out, streams; ``request`` in, stream of
     register accesses, and ``response`` out, one each in order, valid for one cycle as many cycles
-    later as there are nodes; ``request`` is ready every other cycle, so that an access sees the one
-    before it.
+    later as there are nodes; ``request`` is ready every third cycle, so that an access sees what
+    the one before it did.
     Cost and rate: `counterflow.planner`.
     """
 
@@ -110,13 +111,13 @@ class Chain(wiring.Component):
 
     def _bus(self, m: Module) -> None:
         """Every node in turn; a response is the access as it leaves the last one."""
-        recent = Signal()
+        recent = Signal(BUS_SPACING - 1)
         accepted = self.request.valid & self.request.ready
         request = self.request.payload
         entry = self.intake.bus_i
-        m.d.sync += recent.eq(accepted)
+        m.d.sync += recent.eq(Cat(accepted, recent))
         m.d.comb += [
-            self.request.ready.eq(~recent),
+            self.request.ready.eq(recent == 0),
             entry.valid.eq(accepted),
             entry.write.eq(request.write),
             entry.node.eq(request.node),

@@ -39,8 +39,13 @@ def saturate(value: Value, target: Format) -> tuple[Value, Value]:
     shape = value.shape()
     if len(value) < target.bits + 1:  # widen, so that slice and comparisons are in range
         value = value + C(0, Shape(target.bits + 1, shape.signed))
-    low = value < target.min if shape.signed else C(0, 1)
-    high = value > target.max
+    # The range is that of all bits, so the ones above tell, and no comparison needs a carry chain.
+    sign = value[-1] if shape.signed else C(0, 1)
+    spilt = value[target.bits - target.signed :]
+    if target.signed:
+        low, high = sign & ~spilt.all(), ~sign & spilt.any()
+    else:
+        low, high = sign, ~sign & spilt.any()
     inside = value[: target.bits]
     clipped = Mux(low, C(target.min, target.bits), Mux(high, C(target.max, target.bits), inside))
     sized = clipped[: target.bits]

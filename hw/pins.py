@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import re
+import warnings
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Signal, UnusedElaboratable
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -62,11 +64,15 @@ def pinned_verilog(plan: Plan, unit: str | None = None) -> tuple[str, dict[str, 
         return text, {f"{TOP}.inner.{name}": name for name in _units(text)}
     units = {"intake": chain.intake, "loss": chain.loss}
     units |= {one.stage.name: one for one in chain.units}
-    if unit not in units:
-        raise ValueError(
-            f"{plan.description.name} has no unit {unit!r}; it has {', '.join(sorted(units))}"
-        )
-    return convert(Pins(inner=units[unit]), TOP), {f"{TOP}.inner": unit}
+    inner, names = units.get(unit), ", ".join(sorted(units))
+    with warnings.catch_warnings():
+        # Amaranth takes a component that was made but not elaborated for a mistake.
+        warnings.simplefilter("ignore", UnusedElaboratable)
+        del chain, units
+        gc.collect()
+    if inner is None:
+        raise ValueError(f"{plan.description.name} has no unit {unit!r}; it has {names}")
+    return convert(Pins(inner=inner), TOP), {f"{TOP}.inner": unit}
 
 
 def _units(text: str) -> list[str]:

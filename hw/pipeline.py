@@ -8,11 +8,17 @@ from amaranth.hdl import Module, Signal, Value
 
 from counterflow.latency import TREE_RADIX
 
+STROBE_BITS = 2
+
 
 def delayed(m: Module, value: Value, cycles: int, name: str) -> Value:
-    """`value` as it was `cycles` cycles ago; cost: `cycles` registers of its width."""
+    """`value` as it was `cycles` cycles ago; cost: `cycles` registers of its width.
+
+    What is wider than a strobe is data, which needs no reset: a strobe says when it counts.
+    """
+    data = len(value) > STROBE_BITS
     for stage in range(1, cycles + 1):
-        register = Signal(value.shape(), name=f"{name}_{stage}")
+        register = Signal(value.shape(), name=f"{name}_{stage}", reset_less=data)
         m.d.sync += register.eq(value)
         value = register
     return value
@@ -31,7 +37,9 @@ def summed(
         sums: list[Value] = []
         for index in range(0, len(terms), radix):
             total = sum(terms[index + 1 : index + radix], start=terms[index])
-            register = Signal(total.shape(), name=f"{name}_{level}_{index // radix}")
+            register = Signal(
+                total.shape(), name=f"{name}_{level}_{index // radix}", reset_less=True
+            )
             m.d.sync += register.eq(total)
             sums.append(register)
         terms, level = sums, level + 1

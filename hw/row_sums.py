@@ -63,7 +63,7 @@ class RowSums(wiring.Component):
         for lane in range(high):
             start = delayed(m, self.starts[lane], summing - (OPERANDS - 1), f"start_{lane}")
             total = summed(m, self.products[lane * wide : (lane + 1) * wide], f"tree_{lane}")
-            accumulator = Signal(shape_of(numbers.forward_sum), name=f"sum_{lane}")
+            accumulator = Signal(shape_of(numbers.forward_sum), name=f"sum_{lane}", reset_less=True)
             with m.If(valid):
                 m.d.sync += accumulator.eq(Mux(first, start, accumulator) + total)
             active = Mux(accumulator < 0, 0, accumulator) if numbers.relu else accumulator

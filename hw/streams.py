@@ -44,7 +44,10 @@ class Gather(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        kept = [Signal(self.bits, name=f"kept_{lane}") for lane in range(self.lanes - 1)]
+        kept = [
+            Signal(self.bits, name=f"kept_{lane}", reset_less=True)
+            for lane in range(self.lanes - 1)
+        ]
         lane = Signal(range(max(2, self.lanes)))
         element = Signal(range(max(2, self.count)))
         last = element == self.count - 1

@@ -6,10 +6,11 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from counterflow.latency import OPERANDS, PRODUCT, UPDATE
+from counterflow.latency import BUS_READ, OPERANDS, PRODUCT, UPDATE
 from counterflow.registers import WORD_BITS, UnitRegister
 from counterflow.schedule import Stage
 from hw.bus import Access, BusNode
+from hw.pipeline import delayed
 
 COUNTER_BITS = 48
 
@@ -24,7 +25,7 @@ class UnitRegisters(wiring.Component):
     ``generator_write`` with ``data`` out and ``generator`` in; walk state in (``issue``, ``idle``,
     ``finish``, ``stalled``, ``phase``, ``last_row``, ``last_part``, ``learning``,
     ``forwarding``, ``clipped``); ``hold`` out; ``weights``, ``biases`` memory accesses out, the
-    read words in a cycle later; ``shifted`` out, the word to store.
+    read words in BUS_READ cycles later; ``shifted`` out, the word to store.
     Cost: one {weight, velocity} register a lane, five counters.
     """
 
@@ -97,7 +98,9 @@ class UnitRegisters(wiring.Component):
             | node.strobe(r.STORE_BIAS)
         )
         resting = self.idle & (settling == 0)
-        m.d.comb += [node.refuse.eq(wanted & ~resting), self.hold.eq(wanted & resting)]
+        accessed = wanted & resting
+        recent = delayed(m, accessed, 1, "accessed")  # the memories see it a cycle later
+        m.d.comb += [node.refuse.eq(wanted & ~resting), self.hold.eq(accessed | recent)]
         for port, fetch, store in (
             (self.weights, r.FETCH, r.STORE),
             (self.biases, r.FETCH_BIAS, r.STORE_BIAS),
@@ -117,7 +120,10 @@ class UnitRegisters(wiring.Component):
         high = self.shifted[numbers.weight.bits : bits].as_signed()
         m.d.comb += [node.value(r.WEIGHT).eq(low), node.value(r.VELOCITY).eq(high)]
         fetched, fetched_bias = Signal(), Signal()
-        m.d.sync += [fetched.eq(self.weights.fetch), fetched_bias.eq(self.biases.fetch)]
+        m.d.comb += [
+            fetched.eq(delayed(m, self.weights.fetch, BUS_READ, "fetched")),
+            fetched_bias.eq(delayed(m, self.biases.fetch, BUS_READ, "fetched_bias")),
+        ]
         with m.If(node.strobe(r.WEIGHT)):
             m.d.sync += weight.eq(node.data)
         with m.If(node.strobe(r.VELOCITY)):
@@ -148,10 +154,13 @@ class UnitRegisters(wiring.Component):
             made = forward + learnt if tiling.first else forward + (learnt << 1)
         slots, stalls = Signal(WORD_BITS), Signal(WORD_BITS)
         saturations = Signal(WORD_BITS)
+        # Events come late in a cycle; long counters take them in the next one.
+        recent = Signal(made.shape())
+        m.d.sync += recent.eq(Mux(self.issue, made, 0))
         m.d.sync += [
-            self.products.eq(self.products + Mux(self.issue, made, 0)),
-            slots.eq(slots + self.finish),
-            stalls.eq(stalls + self.stalled),
+            self.products.eq(self.products + recent),
+            slots.eq(slots + delayed(m, self.finish, 1, "finish")),
+            stalls.eq(stalls + delayed(m, self.stalled, 1, "stalled")),
             saturations.eq(saturations + sum(self.clipped[1:], start=self.clipped[0])),
         ]
         m.d.comb += [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -136,33 +136,49 @@ class Walk(wiring.Component):
                         m.d.sync += self.down.eq(Mux(self.last_down, 0, self.down + 1))
 
     def _taps(self, m: Module, done: Value) -> Value:
-        """Where in the image the tile's taps lie; whether all of them have arrived."""
-        tiling, geometry = self.stage.tiling, self.stage.tiling.geometry
-        height, row = geometry.image[0], tiling.row_words
-        top, limit = geometry.padding[0], height + geometry.padding[0]
-        y = Signal(range(-top, limit + 1), init=-top)
-        y_top = Signal(range(-top, limit + 1), init=-top)
-        line = Signal(range(-top * row, limit * row + 1), init=-top * row)
-        line_top = Signal(range(-top * row, limit * row + 1), init=-top * row)
-        self._move_across(m, done)
-        step = geometry.stride[0]
-        with m.If(self.line_end):
-            m.d.sync += [y.eq(y + 1), line.eq(line + row)]
-        with m.If(self.row_end):
-            m.d.sync += [y.eq(y_top), line.eq(line_top)]
-        with m.If(self.place_down):
-            m.d.sync += [value.eq(y_top + step) for value in (y, y_top)]
-            m.d.sync += [value.eq(line_top + step * row) for value in (line, line_top)]
-        with m.If(self.finish):
-            m.d.sync += [value.eq(-top) for value in (y, y_top)]
-            m.d.sync += [value.eq(-top * row) for value in (line, line_top)]
-        last = self.offset + (self.shift != 0)
-        in_row = Mux(last > row - 1, row - 1, last)
-        m.d.comb += self.inside.eq((y >= 0) & (y < height))
-        return ~self.inside | (last < 0) | (self.words > line + in_row)
+        """Where in the image the tile's taps lie; whether all of them have arrived.
 
-    def _move_across(self, m: Module, done: Value) -> None:
-        """Word and granule at which the tile's taps begin: steps of a word in the kernel's row."""
+        What the next tile needs is found before it comes, since much hangs on `issue`.
+        """
+        tiling, geometry = self.stage.tiling, self.stage.tiling.geometry
+        height, row, top = geometry.image[0], tiling.row_words, geometry.padding[0]
+        below = self._move_down(m, done, -top, height + top, geometry.stride[0], "y")
+        line = self._move_down(
+            m, done, -top * row, (height + top) * row, geometry.stride[0], "line", row
+        )
+        offset, shift = self._move_across(m, done)
+        first = self.first_word[0] + (self.first_word[1] != 0)
+        last = Signal(self.offset.shape())
+        m.d.comb += last.eq(offset + (shift != 0))
+        in_row = Mux(last > row - 1, row - 1, last)
+        needed = Signal(signed(len(line) + 1), init=min(first, row - 1) - top * row)
+        uses = Signal(init=top == 0 and first >= 0)
+        inside = Signal(init=top == 0)
+        within = (below >= 0) & (below < height)
+        with m.If(done):
+            m.d.sync += [needed.eq(line + in_row), uses.eq(within & (last >= 0)), inside.eq(within)]
+        m.d.comb += self.inside.eq(inside)
+        return ~uses | (self.words > needed)
+
+    def _move_down(
+        self, m: Module, done: Value, first: int, limit: int, stride: int, name: str, unit: int = 1
+    ) -> Value:
+        """The next tile's row of the image, in steps of `unit`, which starts at `first`."""
+        shape = Shape.cast(range(first, limit + 1))
+        now, top = Signal(shape, init=first), Signal(shape, init=first)
+        then, next_top = Signal(shape, name=f"next_{name}"), Signal(shape, name=f"next_{name}_top")
+        m.d.comb += next_top.eq(Mux(self.last_down, first, top + stride * unit))
+        place_down = self.last_column & self.last_row & self.last_across
+        on = Mux(self.last_part, now + unit, now)
+        m.d.comb += then.eq(Mux(place_down, next_top, Mux(self.last_column, top, on)))
+        with m.If(done):
+            m.d.sync += now.eq(then)
+            with m.If(place_down):
+                m.d.sync += top.eq(next_top)
+        return then
+
+    def _move_across(self, m: Module, done: Value) -> tuple[Value, Value]:
+        """The next tile's word and granule of the row: steps of a word in the kernel's row."""
         tiling, geometry = self.stage.tiling, self.stage.tiling.geometry
         banks, granule = tiling.banks, tiling.granule
         first, turn = divmod(-geometry.padding[1] * geometry.channels // granule, banks)
@@ -170,18 +186,23 @@ class Walk(wiring.Component):
         start = Signal(offset_shape(tiling), init=first)
         offset = Signal(offset_shape(tiling), init=first)
         shift = Signal(range(max(2, banks)), init=turn)
-        m.d.comb += [self.offset.eq(offset), self.shift.eq(shift)]
-        turned = shift + step_turn
-        over = turned >= banks
-        m.d.comb += self.next_start.eq(start + step + over)
+        then, turned = Signal.like(offset, init=0), Signal.like(shift, init=0)
+        sum_of_turns = shift + step_turn
+        over = sum_of_turns >= banks
+        place_ends = self.last_column & self.last_row
+        m.d.comb += [
+            self.offset.eq(offset),
+            self.shift.eq(shift),
+            self.next_start.eq(Mux(self.last_across, first, start + step + over)),
+            then.eq(Mux(place_ends, self.next_start, Mux(self.last_part, start, offset + 1))),
+            turned.eq(Mux(self.last_across, turn, Mux(over, sum_of_turns - banks, sum_of_turns))),
+        ]
         with m.If(done):
-            m.d.sync += offset.eq(Mux(self.last_part, start, offset + 1))
-        with m.If(self.row_end & self.last_row):
-            with m.If(self.last_across):
-                m.d.sync += [start.eq(first), offset.eq(first), shift.eq(turn)]
-            with m.Else():
-                m.d.sync += [value.eq(self.next_start) for value in (start, offset)]
-                m.d.sync += shift.eq(Mux(over, turned - banks, turned))
+            m.d.sync += offset.eq(then)
+            with m.If(place_ends):
+                m.d.sync += [start.eq(self.next_start), shift.eq(turned)]
+        self.first_word = first, turn
+        return then, Mux(place_ends, turned, shift)
 
     def _rows_done(self, m: Module) -> None:
         """The same for almost all rows of places; padding and the bottom make exceptions."""

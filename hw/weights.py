@@ -20,7 +20,8 @@ class WeightMemory(wiring.Component):
     Parameters: ``words``; ``lanes`` of ``bits`` each.
     Members: ``address`` in, ``data`` out two cycles later; ``learnt``, ``learnt_address``,
     ``learnt_data`` in: the update's write; ``fetch``, ``store``, ``fetch_address``,
-    ``store_data`` in: the bus' access, ``fetched`` out a cycle later; ``write_enable``,
+    ``store_data`` in: the bus' access, carried out a cycle later, ``fetched``
+    out two cycles later; ``write_enable``,
     ``write_address``, ``write_data`` out: what stands at the write port in this cycle.
     Cost: one memory of `words` x `lanes` x `bits`; latency 2, since a register stands
     behind the memory, whose output comes late in a cycle; one read and one write a cycle.
@@ -52,12 +53,16 @@ class WeightMemory(wiring.Component):
         m.submodules.memory = memory = BlockMemory(
             words=max(2, self.words), bits=self.lanes * self.bits
         )
+        # The bus is decided upon late in a cycle, so it waits for the next one.
+        fetch = delayed(m, self.fetch, 1, "fetch")
+        store = delayed(m, self.store, 1, "store")
+        address = delayed(m, self.fetch_address, 1, "bus_address")
         m.d.comb += [
-            memory.read_address.eq(Mux(self.fetch, self.fetch_address, self.address)),
+            memory.read_address.eq(Mux(fetch, address, self.address)),
             self.data.eq(delayed(m, memory.read_data, MEMORY - 1, "data")),
-            self.write_enable.eq(self.learnt | self.store),
-            self.write_address.eq(Mux(self.store, self.fetch_address, self.learnt_address)),
-            self.write_data.eq(Mux(self.store, self.store_data, self.learnt_data)),
+            self.write_enable.eq(self.learnt | store),
+            self.write_address.eq(Mux(store, address, self.learnt_address)),
+            self.write_data.eq(Mux(store, self.store_data, self.learnt_data)),
             self.fetched.eq(memory.read_data),
             memory.write_enable.eq(self.write_enable),
             memory.write_address.eq(self.write_address),

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from counterflow.latency import BUS_SPACING
 from counterflow.planner import Plan
 from counterflow.registers import WORD_BITS, IntakeRegister, UnitRegister, control_word
 from counterflow.softmax import LossArithmetic
@@ -230,7 +231,7 @@ class Hardware:
 
     def _access_cycles(self, table: Integers) -> int:
         """Cycles that register accesses need, and a few more."""
-        return 2 * len(table) + 2 * len(self.plan.schedule.stages) + 8
+        return BUS_SPACING * len(table) + 2 * len(self.plan.schedule.stages) + 8
 
     def _counter_table(self) -> Integers:
         rows: list[tuple[int, int]] = [(0, IntakeRegister.CYCLES), (0, IntakeRegister.TOKENS)]

@@ -10,6 +10,7 @@ from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, FallingEdge, Timer
 from numpy.typing import NDArray
 
+from counterflow.latency import BUS_SPACING
 from counterflow.planner import Plan
 from counterflow.registers import (
     NODE_BITS,
@@ -84,7 +85,7 @@ class Host:
                     raise RuntimeError(f"no node took the register access {waiting[answered]}")
                 words.append(response >> 2)
                 answered += 1
-            if cycles > 2 * len(waiting) + 4 * nodes + 16:
+            if cycles > BUS_SPACING * len(waiting) + 4 * nodes + 16:
                 raise RuntimeError("register accesses stay without response")
         self.dut.request__valid.value = 0
         await FallingEdge(self.dut.clk)

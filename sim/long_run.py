@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from counterflow.data import Dataset, epoch_order
+from counterflow.latency import BUS_SPACING
 from counterflow.planner import Plan
 from counterflow.reports import LongRunReport
 from counterflow.softmax import LOG_FRAC
@@ -66,7 +67,8 @@ class Utilisation:
         schedule = self.plan.schedule
         settled = max(stage.start + stage.delay * schedule.interval for stage in schedule.stages)
         first = -(-(settled - schedule.intake_start) // schedule.interval) + 1
-        reading = 1 + 4 * len(schedule.stages) // schedule.interval  # slots that pass meanwhile
+        passing = 2 * BUS_SPACING * len(schedule.stages)  # cycles of reading the counters
+        reading = 1 + passing // schedule.interval
         steady = first <= admitted <= trained - reading
         if steady and self._before is not None:
             pairs = zip(now.products, self._before.products, strict=True)

@@ -13,7 +13,7 @@ from counterflow.schedule import Schedule
 from counterflow.tokens import Kind, Token
 from golden.chain import Chain
 from golden.convolution import Settings, UnitState
-from golden.fast import FastChain
+from golden.fast import MITIGATIONS, FastChain
 from golden.start import initial_states
 
 FORMATS: dict[str, dict[str, str]] = {
@@ -187,3 +187,60 @@ def mixed(count: int, seed: int, accumulate: int = 1) -> list[Token]:
 def trained(count: int) -> list[Token]:
     """Samples learnt from, one after the other."""
     return [Token(Kind.TRAIN, index % 16) for index in range(count)]
+
+
+def convolution(outputs: int, kernel: Any = 3, **others: Any) -> dict[str, Any]:
+    return {"kind": "convolution", "outputs": outputs, "kernel": kernel, **others}
+
+
+def pool(kind: str, kernel: Any = 2) -> dict[str, Any]:
+    return {"kind": f"{kind}-pool", "kernel": kernel}
+
+
+def some_network(random: np.random.Generator) -> Description:
+    """A random network; `ValueError` where its parts do not fit together."""
+
+    def pair(low: int, high: int) -> list[int]:
+        return [int(one) for one in random.integers(low, high, 2)]
+
+    layers: list[dict[str, Any]] = []
+    for _ in range(random.integers(1, 4)):
+        layers.append(
+            convolution(
+                int(random.choice([1, 2, 3, 5, 17])),
+                pair(1, 4),
+                stride=pair(1, 3),
+                padding=pair(0, 3),
+            )
+        )
+        for _ in range(random.choice(3, p=[0.4, 0.4, 0.2])):
+            layers.append(pool(str(random.choice(["max", "average"])), pair(1, 3)))
+    for outputs in random.integers(2, 9, random.integers(1, 3)):
+        layers.append({"outputs": int(outputs)})
+    signed = random.random() < 0.3
+    for layer in layers:
+        if (signed and "kernel" not in layer) or layer.get("kind") == "convolution":
+            layer["activation"] = "none" if signed and random.random() < 0.5 else "relu"
+    frac = int(random.integers(8, 20))
+    formats = {
+        "input": f"{random.choice(['u', 's'])}{random.integers(3, 10)}.{random.integers(0, 9)}",
+        "activation": f"{'s' if signed else 'u'}{random.integers(3, 16)}.{random.integers(0, 8)}",
+        "logit": f"s{random.integers(6, 16)}.3",
+        "operand": f"s{random.integers(4, 16)}.{random.integers(2, 8)}",
+        "weight": f"s{random.integers(frac, frac + 6)}.{frac}",
+        "velocity": f"s{random.integers(frac - 4, frac + 4)}.{frac}",
+        "error": f"s{random.integers(6, 13)}.{random.integers(4, 6)}",
+    }
+    return network(
+        inputs=[*pair(3, 12), int(random.choice([1, 2, 3, 17]))],
+        layers=layers,
+        formats=formats,
+        update=str(random.choice(["truncate", "nearest-even", "stochastic"])),
+        rounding=str(random.choice(["truncate", "nearest-even"])),
+        fold={"multipliers": int(random.integers(9, 200))},
+        learning_rate=2.0 ** -random.integers(0, 12),
+        momentum=1 - 2.0 ** -random.integers(0, 10),
+        mitigation=str(random.choice(MITIGATIONS)),
+        accumulate=int(random.choice([1, 3])),
+        horizon=int(random.integers(1, 3)),
+    )

@@ -187,19 +187,6 @@ def test_errors_of_the_loss_have_the_magnitude_that_words_are_made_for(error: st
             assert np.abs(found).max() <= limit
 
 
-def test_more_gradients_than_the_sums_hold_are_refused() -> None:
-    pair = Pair(network(accumulate=3))
-    some = [Kind.ACCUMULATE, Kind.INFER, Kind.ACCUMULATE]
-    pair.run([Token(kind, 0) for kind in [*some, Kind.TRAIN, *some]])
-    with pytest.raises(
-        ValueError, match=re.escape("3 gradients would wait for an update, but accumulate is 3")
-    ):
-        pair.fast.run(
-            np.array(some[:1], np.uint8), np.zeros(1, np.int64), pair.samples, pair.labels
-        )
-    pair.run([Token(Kind.TRAIN, 1), *mixed(40, 1, 3)])
-
-
 @pytest.mark.parametrize("mitigation", ["lwpw", "lwpw+sc", "stash"])
 def test_other_mitigations_are_refused(mitigation: str) -> None:
     description = network(mitigation=mitigation)

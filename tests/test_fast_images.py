@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 import pytest
+from numba import njit
 
 from counterflow.data import synthetic
 from counterflow.description import Description
@@ -15,19 +17,21 @@ from counterflow.tokens import Kind, Token, epoch
 from golden.chain import Chain
 from golden.convolution import Settings
 from golden.fast import MITIGATIONS, FastChain, offered
+from golden.fast_words import folded
 from golden.models import codes
 from golden.start import initial_states
-from tests.fast_pair import FORMATS, Pair, mixed, network, trained
+from tests.fast_pair import (
+    FORMATS,
+    Pair,
+    convolution,
+    mixed,
+    network,
+    pool,
+    some_network,
+    trained,
+)
 
 DENSE = {"outputs": 5}
-
-
-def convolution(outputs: int, kernel: Any = 3, **others: Any) -> dict[str, Any]:
-    return {"kind": "convolution", "outputs": outputs, "kernel": kernel, **others}
-
-
-def pool(kind: str, kernel: Any = 2) -> dict[str, Any]:
-    return {"kind": f"{kind}-pool", "kernel": kernel}
 
 
 NETWORKS: dict[str, tuple[list[int], list[dict[str, Any]]]] = {
@@ -168,62 +172,13 @@ def test_equal_under_changes_of_settings() -> None:
                 pair.run(mixed(9, seed=extra_shift))
 
 
-def some_network(random: np.random.Generator, seed: int) -> Description:
-    """A random network; `ValueError` where its parts do not fit together."""
-
-    def pair(low: int, high: int) -> list[int]:
-        return [int(one) for one in random.integers(low, high, 2)]
-
-    layers: list[dict[str, Any]] = []
-    for _ in range(random.integers(1, 4)):
-        layers.append(
-            convolution(
-                int(random.choice([1, 2, 3, 5, 17])),
-                pair(1, 4),
-                stride=pair(1, 3),
-                padding=pair(0, 3),
-            )
-        )
-        for _ in range(random.choice(3, p=[0.4, 0.4, 0.2])):
-            layers.append(pool(str(random.choice(["max", "average"])), pair(1, 3)))
-    for outputs in random.integers(2, 9, random.integers(1, 3)):
-        layers.append({"outputs": int(outputs)})
-    signed = random.random() < 0.3
-    for layer in layers:
-        if (signed and "kernel" not in layer) or layer.get("kind") == "convolution":
-            layer["activation"] = "none" if signed and random.random() < 0.5 else "relu"
-    frac = int(random.integers(8, 20))
-    formats = {
-        "input": f"{random.choice(['u', 's'])}{random.integers(3, 10)}.{random.integers(0, 9)}",
-        "activation": f"{'s' if signed else 'u'}{random.integers(3, 16)}.{random.integers(0, 8)}",
-        "logit": f"s{random.integers(6, 16)}.3",
-        "operand": f"s{random.integers(4, 16)}.{random.integers(2, 8)}",
-        "weight": f"s{random.integers(frac, frac + 6)}.{frac}",
-        "velocity": f"s{random.integers(frac - 4, frac + 4)}.{frac}",
-        "error": f"s{random.integers(6, 13)}.{random.integers(4, 6)}",
-    }
-    return network(
-        inputs=[*pair(3, 12), int(random.choice([1, 2, 3, 17]))],
-        layers=layers,
-        formats=formats,
-        update=str(random.choice(["truncate", "nearest-even", "stochastic"])),
-        rounding=str(random.choice(["truncate", "nearest-even"])),
-        fold={"multipliers": int(random.integers(9, 200))},
-        learning_rate=2.0 ** -random.integers(0, 12),
-        momentum=1 - 2.0 ** -random.integers(0, 10),
-        mitigation=str(random.choice(MITIGATIONS)),
-        accumulate=int(random.choice([1, 3])),
-        horizon=int(random.integers(1, 3)),
-    )
-
-
 @pytest.mark.parametrize("part", range(4))
 def test_equal_on_random_networks(part: int) -> None:
     random = np.random.default_rng(part)
     tried, words = 0, set()
     for seed in range(4000):
         try:
-            description = some_network(random, seed)
+            description = some_network(random)
             pair = Pair(description, seed=seed, extreme=seed % 2 == 0)
         except ValueError:
             continue  # sizes or formats that do not fit together
@@ -234,6 +189,30 @@ def test_equal_on_random_networks(part: int) -> None:
             break
     assert tried == 40
     assert words == {32, 64}
+
+
+@pytest.mark.parametrize("value", [1, -1, 1 << 31, 1 << 32, -1 << 63])
+def test_a_mark_of_saturation_is_not_lost_in_a_narrower_word(value: int) -> None:
+    @njit
+    def mark(like: Any, value: int) -> int:
+        return folded(like, value)
+
+    for word in (np.int32, np.int64):
+        assert mark(np.zeros(1, word), np.int64(value)) != 0
+        assert mark(np.zeros(1, word), np.int64(0)) == 0
+
+
+def test_more_gradients_than_the_sums_hold_are_refused() -> None:
+    pair = Pair(network(accumulate=3))
+    some = [Kind.ACCUMULATE, Kind.INFER, Kind.ACCUMULATE]
+    pair.run([Token(kind, 0) for kind in [*some, Kind.TRAIN, *some]])
+    with pytest.raises(
+        ValueError, match=re.escape("3 gradients would wait for an update, but accumulate is 3")
+    ):
+        pair.fast.run(
+            np.array(some[:1], np.uint8), np.zeros(1, np.int64), pair.samples, pair.labels
+        )
+    pair.run([Token(Kind.TRAIN, 1), *mixed(40, 1, 3)])
 
 
 def test_lenet5_trains_as_the_golden_chain_does() -> None:

@@ -13,9 +13,10 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from counterflow.description import Description
+from counterflow.latency import OPERANDS, PRODUCT, UPDATE
 from counterflow.planner import plan
 from counterflow.registers import UnitRegister, control_word
-from counterflow.schedule import OPERANDS, PRODUCT, UPDATE, Stage
+from counterflow.schedule import Stage
 from counterflow.tokens import Kind
 from golden import convolution as golden
 from hw.bus import Access, BusNode
@@ -126,7 +127,7 @@ def random_state(stage: Stage, seed: int) -> golden.UnitState:
     source = np.random.default_rng(seed)
     weight, velocity, bias, bias_velocity = (
         source.integers(number.min, number.max + 1, size)
-        for size in ((tiling.outputs, tiling.inputs), tiling.outputs)
+        for size in ((tiling.outputs, tiling.geometry.taps), tiling.outputs)
         for number in (numbers.weight, numbers.velocity)
     )
     weight[0, :2] = numbers.weight.min, numbers.weight.max

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from counterflow.formats import Format
+from counterflow.latency import INTAKE
 from counterflow.registers import IntakeRegister
-from counterflow.schedule import INTAKE
 from counterflow.tokens import Kind
 from hw.intake import Intake
 from sim.stalls import pattern
@@ -18,7 +18,6 @@ from sim.streams import Taken, quiet, receive, send, simulate
 
 CLASSES = 5
 IDENTITY = 0xC0FFEE42
-UNKNOWN_KIND = 3
 STALLS = {  # of samples, labels, activations, admitted labels
     "none": ("none", "none", "none", "none"),
     "random": ("random", "random", "random", "random"),
@@ -113,7 +112,7 @@ def expected_of(transfers: Sample, labels: list[Label], inputs: int) -> Expected
         values = [0] * inputs if bubble else next(samples)
         if values is None:
             bad_samples += 1
-        elif not bubble and (label.label >= CLASSES or label.kind > Kind.TRAIN):
+        elif not bubble and label.label >= CLASSES:
             bad_labels += 1
         else:
             x += [(value, label.kind) for value in values]
@@ -185,7 +184,7 @@ def test_a_spoilt_sample_is_counted_and_dropped_with_its_label_and_harms_no_othe
     spoil, bad = SPOILT[spoilt]
     parts = [spoil(sample(n)) if n % 2 else sample(n) for n in range(7)]
     labels = []
-    for number, kind in enumerate((2, 2, 1, 2, 2, 1, 2)):
+    for number, kind in enumerate((2, 2, 1, 3, 3, 1, 2)):
         labels += [Label(kind, number % CLASSES)] * (bad if number % 2 else 1)
     labels.insert(3, BUBBLE)
     transfers = [element for part in parts for element in part]
@@ -196,7 +195,7 @@ def test_a_spoilt_sample_is_counted_and_dropped_with_its_label_and_harms_no_othe
 
 
 @pytest.mark.parametrize("stalls", ["none", "random", "late labels", "slow loss"])
-@pytest.mark.parametrize("bad", [Label(2, CLASSES), Label(1, 255), Label(UNKNOWN_KIND, 0)])
+@pytest.mark.parametrize("bad", [Label(2, CLASSES), Label(1, 255), Label(3, CLASSES)])
 def test_a_label_out_of_range_is_counted_and_dropped_with_its_sample(
     bad: Label, stalls: str
 ) -> None:
@@ -223,7 +222,7 @@ def test_any_mixture_of_samples_labels_and_bubbles_is_sorted_out(
     labels: list[Label] = []
     for _ in verdicts(transfers, inputs):
         labels += [BUBBLE] * source.choice((0, 0, 1, 3))
-        kind = source.choice((Kind.TRAIN, Kind.INFER, Kind.TRAIN, UNKNOWN_KIND))
+        kind = source.choice((Kind.TRAIN, Kind.INFER, Kind.TRAIN, Kind.ACCUMULATE))
         labels.append(Label(kind, source.choice((*range(CLASSES), CLASSES))))
     expected = expected_of(transfers, labels, inputs)
     assert min(len(expected.admitted), expected.bad_labels, expected.bad_samples) > 0

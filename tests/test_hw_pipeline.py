@@ -11,7 +11,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
-from counterflow.schedule import tree_latency
+from counterflow.latency import tree_latency
 from hw.pipeline import delayed, summed, times_constant
 from sim.streams import respond
 
@@ -21,15 +21,15 @@ BITS = 9
 class Sum(wiring.Component):
     """`summed` over inputs ``i0``, ``i1`` ...; ``o`` is wide enough not to cut the sum."""
 
-    def __init__(self, shapes: list[Shape]) -> None:
-        self.shapes = shapes
+    def __init__(self, shapes: list[Shape], **how: int) -> None:
+        self.shapes, self.how = shapes, how
         members = {f"i{index}": In(shape) for index, shape in enumerate(shapes)}
         super().__init__({**members, "o": Out(signed(24))})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         terms = [getattr(self, f"i{index}") for index in range(len(self.shapes))]
-        m.d.comb += self.o.eq(summed(m, terms, "sum"))
+        m.d.comb += self.o.eq(summed(m, terms, "sum", **self.how))
         return m
 
 
@@ -72,6 +72,30 @@ def test_a_sum_is_exact_and_comes_after_the_latency_of_the_tree(kind: str, terms
     found = [o for (o,) in respond(Sum(shapes), columns, ["o"])]
     expected = [sum(row) for row in zip(*columns.values(), strict=True)]
     assert found[latency:] == expected[: count - latency]
+    assert found[:latency] == [0] * latency
+
+
+@pytest.mark.parametrize(
+    ("terms", "radix", "levels", "latency"),
+    [
+        (1, 2, 3, 3),
+        (2, 2, 3, 3),
+        (5, 2, 3, 3),
+        (8, 2, 3, 3),
+        (9, 2, 3, 4),
+        (1, 4, 0, 0),
+        (5, 4, 1, 2),
+    ],
+)
+def test_a_sum_of_fewer_terms_a_level_takes_at_least_the_levels_asked_for(
+    terms: int, radix: int, levels: int, latency: int
+) -> None:
+    columns = extremes_and_noise([signed(BITS)] * terms, 20)
+    total = Sum([signed(BITS)] * terms, radix=radix, levels=levels)
+    found = [o for (o,) in respond(total, columns, ["o"])]
+    assert (
+        found[latency:] == [sum(row) for row in zip(*columns.values(), strict=True)][: 20 - latency]
+    )
     assert found[:latency] == [0] * latency
 
 

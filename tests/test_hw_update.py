@@ -12,8 +12,9 @@ import pytest
 from counterflow.arithmetic import RANDOM_BITS, UnitArithmetic
 from counterflow.description import Description
 from counterflow.formats import Rounding
+from counterflow.latency import UPDATE
 from counterflow.planner import plan
-from counterflow.schedule import UPDATE, Stage
+from counterflow.schedule import Stage
 from golden.convolution import Convolution, Settings, UnitState
 from golden.narrow import Integers, narrow
 from hw.update import Predict, Update
@@ -39,6 +40,9 @@ CASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
         {"momentum": 4095 / 4096, "learning_rate": 2.0**-2},
     ),
     "no delay": ({}, {"scheme": "sequential"}),
+    "prediction alone": ({}, {"mitigation": "lwpv"}),
+    "compensation alone": ({}, {"mitigation": "sc"}),
+    "samples that accumulate": ({}, {"accumulate": 5, "learning_rate": 2.0**-4}),
 }
 
 
@@ -82,7 +86,7 @@ def random_words(count: int, seed: int) -> Integers:
 
 def gradients(numbers: UnitArithmetic) -> tuple[int, int]:
     """The range of a weight's or a bias' gradient."""
-    largest = max(numbers.x.max, 1 << numbers.x.frac)
+    largest = numbers.accumulate * max(numbers.x.max, 1 << numbers.x.frac)
     return numbers.dy.min * largest, numbers.dy.max * largest
 
 
@@ -118,7 +122,8 @@ def test_the_update_equals_golden_with_and_without_compensation_at_every_rate(
         gradients(numbers),
     ]
     seen_clipped = set()
-    for compensate, extra in product((False, True), sorted({0, 1, 3, numbers.rate_span})):
+    both = (False, True) if numbers.compensates else (False,)
+    for compensate, extra in product(both, sorted({0, 1, 3, numbers.rate_span})):
         if extra > numbers.rate_span:
             continue
         columns = vectors(ranges, 60, seed=extra)
@@ -140,6 +145,24 @@ def test_the_update_equals_golden_with_and_without_compensation_at_every_rate(
 def idle_state() -> UnitState:
     nothing = np.zeros((1, 1), np.int64)
     return UnitState(nothing, nothing, nothing[0], nothing[0], 1)
+
+
+@pytest.mark.parametrize("case", ["no delay", "prediction alone"])
+def test_without_compensation_in_the_recipe_its_setting_changes_nothing(case: str) -> None:
+    stage = stage_of(case, Rounding.STOCHASTIC)
+    columns = vectors([(-999, 999)] * 3, 50, seed=2)
+    columns.append(random_words(len(columns[0]), seed=2))
+    with_it, without = (updated(stage, columns, setting, 0) for setting in (True, False))
+    np.testing.assert_array_equal(with_it, without)
+
+
+@pytest.mark.parametrize("case", ["no delay", "compensation alone"])
+def test_without_prediction_in_the_recipe_forward_is_backward(case: str) -> None:
+    numbers = stage_of(case, Rounding.TRUNCATE).arithmetic
+    weight, velocity = (column.tolist() for column in vectors([(-9999, 9999)] * 2, 50, seed=3))
+    inputs = {"weight": weight, "velocity": velocity, "enable": [1] * len(weight)}
+    predict = Predict(numbers=numbers, target=numbers.operand)
+    assert all(f == b for f, b in respond(predict, inputs, ["forward", "backward"]))
 
 
 @pytest.mark.parametrize("compensate", [False, True])
@@ -177,7 +200,8 @@ def test_prediction_equals_golden_for_weights_and_biases(
     for target, ahead in zip((numbers.operand, numbers.bias_operand), predicted, strict=True):
         frac, how = numbers.weight.frac, numbers.round_operand
         current, _ = narrow(weight, frac, target, how)
-        forward, _ = narrow(np.where(enable, ahead, weight), frac, target, how)
+        used = np.where(enable, ahead, weight) if numbers.predicts else weight
+        forward, _ = narrow(used, frac, target, how)
         inputs = {
             "weight": [*weight.tolist(), 0],
             "velocity": [*velocity.tolist(), 0],
@@ -198,3 +222,6 @@ def test_the_cases_cover_what_they_are_named_for() -> None:
     assert {s.velocity_drop > s.momentum_shift for s in stages.values()} == {False, True}
     assert max(s.horizon for s in stages.values()) >= 6
     assert {s.compensation for s in stages.values()} >= {0}
+    modes = {(s.predicts, s.compensates) for s in stages.values()}
+    assert modes == {(False, False), (False, True), (True, False), (True, True)}
+    assert stages["samples that accumulate"].gradient.bits > stages["20 bit"].gradient.bits

@@ -6,106 +6,173 @@ import random
 from dataclasses import replace
 from functools import lru_cache
 from itertools import product
+from typing import NamedTuple
 
 import pytest
+from amaranth.hdl import Cat, Module, Signal
 
-from counterflow.description import Description
+from counterflow.description import Lanes
+from counterflow.geometry import Geometry
 from counterflow.planner import plan
 from counterflow.schedule import Stage
-from hw.walk import Walk
+from hw.walk import Walk, granule_flags
+from sim.shapes import ODD, network, random_geometry, random_lanes
 from sim.streams import respond
 
-CONDITIONS = ("words", "returning", "error_ready", "row_room", "word_room", "hold")
-OUTPUTS = (
-    "issue",
-    "stalled",
-    "row",
-    "column",
-    "phase",
-    "tile",
-    "first_row",
-    "last_row",
-    "first_column",
-    "last_column",
-    "row_begin",
-    "row_end",
-    "finish",
-    "idle",
-)
-# Lanes of a layer of 5 inputs and 4 outputs: outputs, inputs, shared.
-FOLDS = ((2, 2, False), (1, 2, True), (4, 1, False), (1, 5, False), (4, 5, False), (4, 5, True))
+CONDITIONS = ("words", "returning", "error_ready", "row_room", "line_room", "hold")
+FLAGS = [f"{end}_{what}" for what in ("row", "column", "part") for end in ("first", "last")]
+FLAGS += [f"{end}_{what}" for what in ("across", "down") for end in ("first", "last")]
+STROBES = ["row_begin", "line_end", "row_end", "place_down", "finish"]
+NUMBERS = ["tile", "kernel_row", "part", "offset", "shift", "inside", "rows_done", "words_done"]
+OUTPUTS = ("issue", "stalled", "row", "column", "phase", *FLAGS, *STROBES, *NUMBERS, "idle")
 Columns = dict[str, list[int]]
+Layer = tuple[Geometry, Lanes]
+
+
+def lanes_of(outputs: int, inputs: int, shared: bool = False) -> Lanes:
+    return Lanes(outputs=outputs, inputs=inputs, shared=shared)
+
+
+DENSE = Geometry.dense(5, 4)
+SMALL = Geometry((2, 3, 2), 2, (2, 2))
+LAYERS: dict[str, Layer] = {
+    "2x2": (DENSE, lanes_of(2, 2)),
+    "1x2 shared": (DENSE, lanes_of(1, 2, True)),
+    "4x1": (DENSE, lanes_of(4, 1)),
+    "1x5": (DENSE, lanes_of(1, 5)),
+    "4x5": (DENSE, lanes_of(4, 5)),
+    "4x5 shared": (DENSE, lanes_of(4, 5, True)),
+    "small image": (SMALL, lanes_of(1, 3)),
+    "small image, shared": (SMALL, lanes_of(2, 4, True)),
+}
+IMAGES: dict[str, Layer] = {
+    name: (geometry, random_lanes(geometry, seed))
+    for seed, (name, geometry) in enumerate(ODD.items())
+}
 
 
 @lru_cache
-def stage_of(fold: tuple[int, int, bool]) -> Stage:
-    """The second unit of a small network; its slot may start with the second word."""
-    high, wide, shared = fold
-    lanes = {"outputs": high, "inputs": wide, "shared": shared}
-    description = Description.model_validate(
-        {
-            "name": "walk",
-            "inputs": 6,
-            "layers": [{"outputs": 5}, {"outputs": 4, "activation": "none"}],
-            "fold": {"lanes": [{"outputs": 1, "inputs": 1}, lanes]},
-        }
-    )
-    stage = plan(description).schedule.stages[1]
-    return replace(stage, threshold=min(2, stage.tiling.columns))
+def stage_of(layer: Layer, threshold: int = 2) -> Stage:
+    """A second unit of this kind; its slot may start with the word number `threshold`."""
+    geometry, lanes = layer
+    high, wide, channels = geometry.image
+    shape = {name: list(getattr(geometry, name)) for name in ("kernel", "stride", "padding")}
+    layers = [
+        {"kind": "convolution", "outputs": channels, "kernel": [1, 1]},
+        {"kind": "convolution", "outputs": geometry.outputs, **shape},
+    ]
+    one = Lanes(outputs=1, inputs=1)
+    fold = {"lanes": [lane.model_dump() for lane in (one, lanes, one)]}
+    stage = plan(network((high, wide, 1), layers, fold=fold)).schedule.stages[1]
+    assert stage.tiling.geometry == geometry
+    return replace(stage, threshold=min(threshold, stage.tiling.image_words))
 
 
-def positions(stage: Stage) -> list[tuple[int, int, int]]:
-    """(row, column, phase) in the order of the walk."""
+class Visit(NamedTuple):
+    """One cycle of a slot."""
+
+    down: int
+    across: int
+    row: int
+    kernel_row: int
+    part: int
+    phase: int
+
+
+def visits(stage: Stage) -> list[Visit]:
+    """All of a slot, in order."""
+    tiling, geometry = stage.tiling, stage.tiling.geometry
+    counts = (tiling.rows, geometry.kernel[0], tiling.parts, tiling.phases)
+    return [Visit(*where) for where in product(*map(range, (*geometry.places, *counts)))]
+
+
+def seen_by(stage: Stage, where: Visit) -> tuple[int, list[int]]:
+    """(row of the image, granules of it from left to right) under the taps of a tile."""
+    tiling, geometry = stage.tiling, stage.tiling.geometry
+    y = where.down * geometry.stride[0] - geometry.padding[0] + where.kernel_row
+    x = (where.across * geometry.stride[1] - geometry.padding[1]) * geometry.channels
+    first = (x + where.part * tiling.lanes.inputs) // tiling.granule
+    return y, list(range(first, first + tiling.banks))
+
+
+def needs(stage: Stage, where: Visit) -> int:
+    """Words of the image that must have arrived for a visit."""
     tiling = stage.tiling
-    return list(product(range(tiling.rows), range(tiling.columns), range(tiling.phases)))
+    y, granules = seen_by(stage, where)
+    last = min(granules[-1] // tiling.banks, tiling.row_words - 1)
+    inside = 0 <= y < tiling.geometry.image[0] and last >= 0
+    return y * tiling.row_words + last + 1 if inside else 0
 
 
-def lacking(stage: Stage, where: tuple[int, int, int], now: dict[str, int]) -> set[str]:
-    """The conditions that keep the walk from a position in this cycle."""
-    row, column, phase = where
-    if phase:
-        return set()  # a tile once begun is finished
-    last, gone = row == stage.tiling.rows - 1, set()
-    if row == 0 and now["words"] <= (stage.threshold - 1 if column == 0 else column):
+def lacking(stage: Stage, where: Visit, now: dict[str, int]) -> set[str]:
+    """The conditions that keep the walk from a visit in this cycle."""
+    gone: set[str] = set()
+    if where.phase:
+        return gone  # a tile once begun is finished
+    start = not any(where)
+    row_starts = where.kernel_row == where.part == 0
+    if now["words"] < (stage.threshold if start else needs(stage, where)):
         gone.add("words")
-    if row == 0 and column == 0 and now["hold"]:
+    if start and now["hold"]:
         gone.add("hold")
-    if column == 0 and now["returning"] and not now["error_ready"]:
+    if row_starts and now["returning"] and not now["error_ready"]:
         gone.add("error_ready")
-    if column == 0 and not now["row_room"]:
+    if row_starts and not now["row_room"]:
         gone.add("row_room")
-    if last and now["returning"] and not now["word_room"]:
-        gone.add("word_room")
+    begins_line = row_starts and where.row == where.across == 0
+    if begins_line and now["returning"] and not now["line_room"]:
+        gone.add("line_room")
     return gone
+
+
+def outputs(stage: Stage, where: Visit, issue: bool, due: bool) -> tuple[int, ...]:
+    """OUTPUTS in the cycle of a visit, issued or waited for."""
+    tiling, geometry = stage.tiling, stage.tiling.geometry
+    column = where.kernel_row * tiling.parts + where.part
+    values = (where.row, column, where.part, where.across, where.down)
+    counts = (tiling.rows, tiling.columns, tiling.parts, geometry.places[1], geometry.places[0])
+    ends = [(value == 0, value == count - 1) for value, count in zip(values, counts, strict=True)]
+    row, columns, part, across, down = (last for _, last in ends)
+    done = issue and where.phase == tiling.phases - 1
+    placed = done and columns and row and across
+    y, granules = seen_by(stage, where)
+    offset, shift = divmod(granules[0], tiling.banks)
+    rows = geometry.rows_done(where.down)
+    rows -= geometry.rows_done(where.down - 1) if where.down else 0
+    return (
+        issue,
+        due and not issue,
+        where.row,
+        column,
+        where.phase,
+        *(flag for pair in ends for flag in pair),
+        issue and column == where.phase == 0,
+        done and part,
+        done and columns,
+        placed,
+        placed and down,
+        where.row * tiling.columns + column,
+        where.kernel_row,
+        where.part,
+        offset,
+        shift,
+        0 <= y < geometry.image[0],
+        rows,
+        rows * tiling.row_words,
+        not any(where),
+    )
 
 
 def expected(stage: Stage, interval: int, columns: Columns) -> list[tuple[int, ...]]:
     """OUTPUTS in each cycle, by a second derivation."""
-    order, tiling = positions(stage), stage.tiling
+    order = visits(stage)
     place, earliest = 0, 0
     rows: list[tuple[int, ...]] = []
     for cycle, values in enumerate(zip(*columns.values(), strict=True)):
         now = dict(zip(columns, values, strict=True))
-        row, column, phase = order[place]
         due = place > 0 or cycle >= earliest
         issue = due and not lacking(stage, order[place], now)
-        last = phase == tiling.phases - 1
-        ends = (row == 0, row == tiling.rows - 1, column == 0, column == tiling.columns - 1)
-        rows.append(
-            (
-                issue,
-                due and not issue,
-                row,
-                column,
-                phase,
-                row * tiling.columns + column,
-                *ends,
-                issue and ends[2] and phase == 0,
-                issue and ends[3] and last,
-                issue and ends[3] and last and ends[1],
-                place == 0,
-            )
-        )
+        rows.append(outputs(stage, order[place], issue, due))
         if issue and place == 0:
             earliest = cycle + interval
         place = (place + issue) % len(order)
@@ -115,7 +182,7 @@ def expected(stage: Stage, interval: int, columns: Columns) -> list[tuple[int, .
 def always_open(stage: Stage, cycles: int) -> Columns:
     """Nothing ever keeps the walk waiting, and a token comes back in every slot."""
     columns = {name: [1] * cycles for name in CONDITIONS}
-    return columns | {"words": [stage.tiling.columns] * cycles, "hold": [0] * cycles}
+    return columns | {"words": [stage.tiling.image_words] * cycles, "hold": [0] * cycles}
 
 
 def walked(stage: Stage, interval: int, columns: Columns) -> list[tuple[int, ...]]:
@@ -123,49 +190,71 @@ def walked(stage: Stage, interval: int, columns: Columns) -> list[tuple[int, ...
     return respond(Walk(stage=stage, interval=interval), columns, OUTPUTS)
 
 
-@pytest.mark.parametrize("fold", FOLDS)
+@pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.parametrize("slack", [0, 1, 7])
 def test_tiles_come_row_by_row_and_slots_one_interval_apart_without_other_gaps(
-    slack: int, fold: tuple[int, int, bool]
+    slack: int, name: str
 ) -> None:
-    stage = stage_of(fold)
+    stage = stage_of(LAYERS[name])
     interval = stage.cycles + slack
     seen = walked(stage, interval, always_open(stage, 4 * interval))
-    order = positions(stage)
+    order = visits(stage)
     for cycle, row in enumerate(seen):
         slot_cycle = cycle % interval
         assert row[0] == (slot_cycle < len(order)), f"cycle {cycle}"
-        if row[0]:
-            assert row[2:5] == order[slot_cycle]
         assert not row[1]
+        if row[0]:
+            assert row == outputs(stage, order[slot_cycle], True, True)
 
 
-@pytest.mark.parametrize("fold", FOLDS)
-@pytest.mark.parametrize("seed", range(3))
-def test_every_output_is_as_derived_under_random_conditions(
-    seed: int, fold: tuple[int, int, bool]
-) -> None:
-    stage, source = stage_of(fold), random.Random(seed)
-    interval, cycles = stage.cycles + 2 * seed, 400
+def random_conditions(stage: Stage, cycles: int, source: random.Random) -> Columns:
     columns = {name: [int(source.random() < 0.7) for _ in range(cycles)] for name in CONDITIONS}
-    words = [source.randint(0, 2 * stage.tiling.columns) for _ in range(cycles)]
-    columns |= {"words": words, "hold": [int(not bit) for bit in columns["hold"]]}
+    words = [source.randint(0, 2 * stage.tiling.image_words) for _ in range(cycles)]
+    return columns | {"words": words, "hold": [int(not bit) for bit in columns["hold"]]}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("seed", range(3))
+def test_every_output_is_as_derived_under_random_conditions(seed: int, name: str) -> None:
+    stage, source = stage_of(LAYERS[name]), random.Random(seed)
+    interval = stage.cycles + 2 * seed
+    columns = random_conditions(stage, 400, source)
     assert walked(stage, interval, columns) == expected(stage, interval, columns)
 
 
-@pytest.mark.parametrize("fold", FOLDS)
+@pytest.mark.parametrize("name", IMAGES)
+def test_every_output_is_as_derived_for_images_of_all_shapes(name: str) -> None:
+    """More than one slot without a wait, and some cycles of random conditions."""
+    stage = stage_of(IMAGES[name])
+    interval = stage.cycles + 3
+    columns = always_open(stage, interval + stage.cycles // 3)
+    rest = random_conditions(stage, 300, random.Random(5))
+    columns = {condition: columns[condition] + rest[condition] for condition in CONDITIONS}
+    assert walked(stage, interval, columns) == expected(stage, interval, columns)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(60))
+def test_every_output_is_as_derived_for_images_of_random_shapes(seed: int) -> None:
+    geometry = random_geometry(seed)
+    stage = stage_of((geometry, random_lanes(geometry, seed)))
+    columns = always_open(stage, stage.cycles + 20)
+    assert walked(stage, stage.cycles, columns) == expected(stage, stage.cycles, columns)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize("name", [name for name in CONDITIONS if name != "returning"])
 def test_a_condition_holds_the_walk_as_long_as_it_lasts_and_only_where_it_is_needed(
-    name: str, fold: tuple[int, int, bool]
+    name: str, layer: str
 ) -> None:
     """Slot after slot, the condition fails for some cycles from each place of the slot on."""
-    stage = stage_of(fold)
-    order = positions(stage)
+    stage = stage_of(LAYERS[layer])
+    order = visits(stage)
     interval = len(order) + 4
     bad = int(name == "hold")
     now = {one: values[0] for one, values in always_open(stage, 1).items()} | {name: bad}
-    needs = [place for place, where in enumerate(order) if lacking(stage, where, now)]
-    assert needs
+    needed = [place for place, where in enumerate(order) if lacking(stage, where, now)]
+    assert needed
     columns = always_open(stage, 2 * (interval + 4) * len(order))
     issued: list[int] = []
     stalled: list[int] = []
@@ -173,7 +262,7 @@ def test_a_condition_holds_the_walk_as_long_as_it_lasts_and_only_where_it_is_nee
     for place, length in product(range(len(order)), (1, 3)):
         window = range(place, place + length)
         columns[name][begin + place : begin + place + length] = [bad] * length
-        first = next((n for n in window if n in needs), place + length)
+        first = next((n for n in window if n in needed), place + length)
         lost = range(first, place + length)
         issued += [begin + n for n in range(len(order) + len(lost)) if n not in lost]
         stalled += [begin + n for n in lost]
@@ -183,31 +272,73 @@ def test_a_condition_holds_the_walk_as_long_as_it_lasts_and_only_where_it_is_nee
     assert [cycle for cycle, row in enumerate(seen) if row[1]] == stalled
 
 
-@pytest.mark.parametrize("fold", FOLDS)
+@pytest.mark.parametrize("name", LAYERS)
 def test_a_slot_without_a_returning_token_needs_neither_gradient_nor_room_for_one(
-    fold: tuple[int, int, bool],
+    name: str,
 ) -> None:
-    stage = stage_of(fold)
+    stage = stage_of(LAYERS[name])
     columns = always_open(stage, 3 * stage.cycles)
-    for name in ("returning", "error_ready", "word_room"):
-        columns[name] = [0] * len(columns[name])
+    for condition in ("returning", "error_ready", "line_room"):
+        columns[condition] = [0] * len(columns[condition])
     assert all(row[0] for row in walked(stage, stage.cycles, columns))
 
 
-@pytest.mark.parametrize("fold", FOLDS)
-def test_a_slot_that_waited_is_followed_at_once_by_the_one_that_is_overdue(
-    fold: tuple[int, int, bool],
-) -> None:
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_slot_that_waited_is_followed_at_once_by_the_one_that_is_overdue(name: str) -> None:
     """The interval counts from a slot's start: the next gap gives back what a slot loses."""
-    stage = stage_of(fold)
+    stage = stage_of(LAYERS[name])
     interval, lost = stage.cycles + 3, 8
     columns = always_open(stage, 4 * interval)
-    last_row = (stage.tiling.rows - 1) * stage.tiling.row_cycles
+    last_row = stage.cycles - stage.tiling.row_cycles
     for cycle in range(last_row, last_row + lost):
         columns["row_room"][cycle] = 0
     seen = walked(stage, interval, columns)
-    starts = [cycle for cycle, row in enumerate(seen) if row[0] and row[2:5] == (0, 0, 0)]
+    idle = OUTPUTS.index("idle")
+    starts = [cycle for cycle, row in enumerate(seen) if row[0] and row[idle]]
     if last_row:
         assert starts[:3] == [0, stage.cycles + lost, stage.cycles + lost + interval]
     else:
         assert starts[:2] == [lost, lost + interval]
+
+
+class Flagged(Walk):
+    """A walk with the flags of its granules."""
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__(stage=stage, interval=stage.cycles)
+        self.flags = Signal(3 * stage.tiling.banks)
+
+    def elaborate(self, platform: object) -> Module:
+        m = super().elaborate(platform)
+        m.d.comb += self.flags.eq(Cat(*granule_flags(m, self)))
+        return m
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_granules_are_marked_in_the_image_and_at_their_first_and_last_visit(name: str) -> None:
+    """A place of the image is known by its row and its granule in it."""
+    stage = stage_of(IMAGES[name])
+    tiling, geometry = stage.tiling, stage.tiling.geometry
+    wide = -(-geometry.row_taps // tiling.granule)
+    met: list[list[tuple[int, int] | None]] = []
+    for where in visits(stage):
+        y, granules = seen_by(stage, where)
+        places: list[tuple[int, int] | None] = []
+        for index, granule in enumerate(granules):
+            inside = 0 <= y < geometry.image[0]
+            inside &= 0 <= granule < -(-geometry.row_inputs // tiling.granule)
+            inside &= where.part * tiling.banks + index < wide
+            places.append((y, granule) if inside else None)
+        met.append(places)
+    flat = [(n, place) for n, places in enumerate(met) for place in places if place]
+    last = dict((place, n - n % tiling.phases) for n, place in flat)
+    first = dict((place, n - n % tiling.phases) for n, place in reversed(flat))
+    banks = range(tiling.banks)
+    seen = respond(Flagged(stage), always_open(stage, stage.cycles), ["flags"])
+    for n, (places, (flags,)) in enumerate(zip(met, seen, strict=True)):
+        marks = [[flags >> (tiling.banks * kind + bank) & 1 for bank in banks] for kind in range(3)]
+        for place, inside, begins, ends in zip(places, *marks, strict=True):
+            assert inside == (place is not None), f"visit {n}"
+            if place is not None:
+                now = n - n % tiling.phases
+                assert (begins, ends) == (now == first[place], now == last[place]), f"visit {n}"

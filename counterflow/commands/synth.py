@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from counterflow.synthesis_report import SynthesisReport
     from counterflow.targets import Resources, Target
 
-PATHS = 3  # critical paths that are shown
+ARRIVALS = 8  # registers that are shown
 
 
 @click.command()
@@ -210,16 +210,16 @@ def _findings(report: SynthesisReport) -> list[str]:
 
     if report.routed is None:
         return []
-    fmax = report.routed.fmax
-    lines = [f"[bold]{fmax:.2f} MHz[/] after routing (seed {report.seed}); the slowest paths:"]
+    routed = report.routed
+    lines = [f"[bold]{routed.fmax:.2f} MHz[/] after routing with seed {report.seed}, limited by"]
     lines += [
-        escape(
-            f"  {path.delay:5.2f} ns ({path.logic:.2f} logic in {path.levels} levels, "
-            f"{path.routing:.2f} routing): {path.start} to {path.end}"
-        )
-        for path in report.routed.paths[:PATHS]
+        f"  {path.start} to {path.end}: {path.delay:.2f} ns ({path.logic:.2f} logic in "
+        f"{path.levels} levels, {path.routing:.2f} routing)"
+        for path in routed.paths
     ]
-    return lines
+    latest = list(routed.arrivals.items())[:ARRIVALS]
+    lines += [f"Latest inputs: {', '.join(f'{name} {time:.1f} ns' for name, time in latest)}."]
+    return [lines[0], *map(escape, lines[1:])]
 
 
 def _judge(report: SynthesisReport, design: Plan) -> None:

@@ -1,0 +1,46 @@
+"""What a plan takes of an FPGA, by unit: blocks counted exactly, LUTs roughly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from counterflow.estimate import cells, estimate, memories
+from counterflow.logic import INTAKE, LOSS, POOL, unit_luts
+from counterflow.planner import Plan
+from counterflow.targets import Resources, total
+
+
+@dataclass(frozen=True, eq=False)
+class Needs:
+    """A plan with what it takes by unit: multipliers, block RAMs and about how many LUTs."""
+
+    plan: Plan
+    units: Mapping[str, Resources]
+
+    @property
+    def interval(self) -> int:
+        return self.plan.schedule.interval
+
+    @cached_property
+    def total(self) -> Resources:
+        return total(self.units.values())
+
+    def largest(self, resource: str) -> str:
+        """The unit that takes most of a resource."""
+        return max(self.units, key=lambda unit: int(getattr(self.units[unit], resource)))
+
+
+def needs(design: Plan, family: str) -> Needs:
+    """What `design` takes; ValueError for a family of which nothing is known."""
+    schedule, found = design.schedule, estimate(design, family)
+    luts = {"intake": INTAKE, "loss": LOSS} | {pool.name: POOL for pool in schedule.pools}
+    for stage in schedule.stages:
+        made = cells(memories(stage), family)
+        luts[stage.name] = unit_luts(stage.tiling, stage.arithmetic, made, family)
+    units = {
+        name: Resources(found[name].multipliers, found[name].block_rams, luts=luts[name])
+        for name in ("intake", *(unit.name for unit in design.description.units), "loss")
+    }
+    return Needs(design, units)

@@ -1,0 +1,292 @@
+"""Folds for a whole network that fit a device: multipliers, block RAMs and, roughly, LUTs.
+
+What a unit takes of block RAMs depends a little on all the others, since its delay does.  So the
+search goes by depths of buffers that are scaled from those of one schedule.  What it finds is
+scheduled and counted exactly, and the room for block RAMs corrected by what was off.
+"""
+
+from __future__ import annotations
+
+import bisect
+import heapq
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from counterflow.description import Description, Fold, Lanes
+from counterflow.estimate import cells, memories_of, multipliers_of
+from counterflow.folding import SLACK, fold, folds
+from counterflow.knapsack import Item, Knapsack, undominated
+from counterflow.logic import unit_luts
+from counterflow.needs import Needs, needs
+from counterflow.planner import plan
+from counterflow.schedule import Depths, Stage, loss_bound
+from counterflow.targets import Resources
+from counterflow.tiling import Tiling
+from counterflow.timing import row_queue
+
+LOOKS = 8  # folds that are scheduled and counted exactly in one round of a search
+SPARE = 1.1  # of the block RAMs there are, up to which a search looks, since it is a little off
+STEP = 2  # times what there is, up to which a next step is looked for
+GRAIN = 50  # LUTs that make no difference between two folds of a unit
+
+
+class Option(NamedTuple):
+    """A way to fold one unit, the shortest interval it allows, and about what it takes.
+
+    ``item``: multipliers, block RAMs, LUTs.
+    """
+
+    tiling: Tiling
+    bound: int
+    item: Item
+
+
+class Found(NamedTuple):
+    """A fold to be counted, in the order in which one is preferred to another.
+
+    ``idle``: multipliers times cycles, of which the useful ones are the same in every fold;
+    ``block_rams`` and ``luts`` are those of units with weights, and not exact.
+    """
+
+    idle: int
+    block_rams: int
+    luts: float
+    multipliers: int
+    interval: int
+
+
+class Search:
+    """The folds of `description` within `has`, in blocks of `family`.
+
+    ``luts``: those that may be planned with, at first all there are.  ValueError for a family of
+    which nothing is known, and where a description has no schedule.
+    """
+
+    def __init__(self, description: Description, has: Resources, family: str) -> None:
+        self.description, self.has, self.family = description, has, family
+        self.luts = float(has.luts)
+        self._needs: dict[tuple[Lanes, ...], Needs] = {}
+        self._knapsacks: dict[int, tuple[list[list[Option]], Knapsack]] = {}
+
+    def fastest(self, limit: int | None = None) -> Needs | None:
+        """The fold that idles least among those within a tenth of the fastest that fits.
+
+        Of several the one with the fewest block RAMs, then with the least logic; `limit`, if given,
+        is the longest interval in cycles.  None where none fits.
+        """
+        best, room = self._quickest()
+        if best is None or (limit is not None and best.interval > limit):
+            return best
+        longest = math.floor(best.interval * (1 + SLACK))
+        longest = longest if limit is None else min(longest, limit)
+        near = [t for t in self.intervals if best.interval <= t <= longest]
+        other = self._idlest(near, room)
+        return best if other is None else min(best, other, key=_rank)
+
+    def within(self, limit: int) -> Needs | None:
+        """The fold with the fewest multipliers whose interval is at most `limit` cycles.
+
+        None where none fits.
+        """
+        index = bisect.bisect_right(self.intervals, limit) - 1
+        return None if index < 0 else self._idlest([self.intervals[index]], self._room)
+
+    def next_step(self, below: int) -> Needs | None:
+        """The fold that overruns what there is by the least, with an interval of at most `below`.
+
+        None where that takes more than `STEP` times what there is.
+        """
+        index = bisect.bisect_right(self.intervals, below) - 1
+        if index < 0:
+            return None
+        lists = self._able(self.intervals[index])
+        has = self.has.multipliers, self.has.block_rams, self.luts
+        most = STEP * has[0], STEP * has[1]
+        knapsack = Knapsack([[option.item for option in options] for options in lists], most)
+        first, second = np.indices(knapsack.prices.shape)
+        taken = (first, second + self.around.block_rams, knapsack.prices + self.around.luts)
+        shares = [amount / max(1, there) for amount, there in zip(taken, has, strict=True)]
+        worst = np.maximum(np.maximum(shares[0], shares[1]), shares[2])
+        if not np.isfinite(worst).any():
+            return None
+        at = np.unravel_index(int(np.argmin(worst)), worst.shape)
+        return self.counted(_lanes(lists, knapsack.chosen(int(at[0]), int(at[1]))))
+
+    def least(self, resource: int) -> Needs:
+        """The fold that takes least of a resource: of multipliers (0), block RAMs (1), LUTs (2)."""
+        cheapest = [
+            min(options, key=lambda option: (option.item[resource], *option.item))
+            for options in self.options
+        ]
+        return self.counted(tuple(option.tiling.lanes for option in cheapest))
+
+    def fits(self, needed: Needs) -> bool:
+        """Whether there are the blocks; LUTs are too rough to refuse a fold by the last of them."""
+        there, taken = self.has, needed.total
+        return taken.multipliers <= there.multipliers and taken.block_rams <= there.block_rams
+
+    @cached_property
+    def intervals(self) -> list[int]:
+        """Every interval that a fold can have, in cycles, rising."""
+        shortest = max(min(option.bound for option in options) for options in self.options)
+        floor = max(shortest, loss_bound(self.description.classes))
+        bounds = {option.bound for options in self.options for option in options}
+        return sorted({max(bound, floor) for bound in bounds})
+
+    @cached_property
+    def options(self) -> list[list[Option]]:
+        """For each unit with weights the folds that are no worse than another in every respect."""
+        return [self._options(stage) for stage in self._base.plan.schedule.stages]
+
+    def counted(self, lanes: tuple[Lanes, ...]) -> Needs:
+        """What a fold really takes."""
+        if lanes not in self._needs:
+            asked = self.description.model_copy(update={"fold": Fold(lanes=lanes)})
+            self._needs[lanes] = needs(plan(asked), self.family)
+        return self._needs[lanes]
+
+    @cached_property
+    def _base(self) -> Needs:
+        """A fold to take depths from: the fastest with so many multipliers."""
+        most = max(self.has.multipliers, len(self.description.weighted))
+        asked = self.description.model_copy(update={"fold": Fold(multipliers=most)})
+        return self.counted(fold(asked))
+
+    @cached_property
+    def around(self) -> Resources:
+        """What the units without weights take."""
+        weighted = {stage.name for stage in self._base.plan.schedule.stages}
+        others = [taken for unit, taken in self._base.units.items() if unit not in weighted]
+        return Resources(
+            block_rams=sum(taken.block_rams for taken in others),
+            luts=sum(taken.luts for taken in others),
+        )
+
+    @property
+    def _room(self) -> int:
+        """Block RAMs for units with weights."""
+        return self.has.block_rams - self.around.block_rams
+
+    def _options(self, stage: Stage) -> list[Option]:
+        numbers, family, first = stage.arithmetic, self.family, stage.tiling.first
+        found = []
+        for bound, tiling in folds(stage.tiling.geometry, first, max(1, self.has.multipliers)):
+            made = cells(memories_of(tiling, numbers, scaled(stage, tiling)), family)
+            luts = unit_luts(tiling, numbers, made, family) // GRAIN * GRAIN
+            item = Item(multipliers_of(tiling, numbers, family), made.blocks, luts)
+            found.append(Option(tiling, bound, item))
+        return [found[index] for index in undominated([(o.bound, *o.item) for o in found])]
+
+    def _knapsack(self, interval: int) -> tuple[list[list[Option]], Knapsack]:
+        """The options of every unit that keep up with an interval, and their combinations."""
+        if interval not in self._knapsacks:
+            lists = self._able(interval)
+            most = self.has.multipliers, math.ceil(self.has.block_rams * SPARE)
+            items = [[option.item for option in options] for options in lists]
+            self._knapsacks[interval] = lists, Knapsack(items, most)
+        return self._knapsacks[interval]
+
+    def _able(self, interval: int) -> list[list[Option]]:
+        lists = []
+        for options in self.options:
+            able = [option for option in options if option.bound <= interval]
+            lists.append([able[index] for index in undominated([o.item for o in able])])
+        return lists
+
+    def _best(self, interval: int, room: int) -> Found | None:
+        """The fold with the fewest multipliers that keeps up with an interval."""
+        _, knapsack = self._knapsack(interval)
+        prices = knapsack.prices[:, : max(0, room + 1)]
+        allowed = prices <= self.luts - self.around.luts
+        if not allowed.any():
+            return None
+        multipliers = int(np.argmax(allowed.any(axis=1)))
+        blocks = int(np.argmax(allowed[multipliers]))
+        luts = float(prices[multipliers, blocks])
+        return Found(multipliers * interval, blocks, luts, multipliers, interval)
+
+    def _count(self, found: Found) -> Needs:
+        lists, knapsack = self._knapsack(found.interval)
+        chosen = knapsack.chosen(found.multipliers, found.block_rams)
+        return self.counted(_lanes(lists, chosen))
+
+    def _quickest(self) -> tuple[Needs | None, int]:
+        """The fastest fold that fits, and the room for block RAMs that made it so."""
+        best, room = None, self._room
+        for _ in range(LOOKS):
+            place = bisect.bisect_left(
+                self.intervals, True, key=lambda t: self._best(t, room) is not None
+            )
+            found = self._best(self.intervals[place], room) if place < len(self.intervals) else None
+            if found is None:
+                break
+            needed = self._count(found)
+            off = needed.total.block_rams - self.around.block_rams - found.block_rams
+            corrected = self._room - off
+            if self.fits(needed):
+                if best is None or needed.interval < best.interval:
+                    best = needed
+                if corrected <= room:
+                    break
+            elif corrected >= room:
+                break
+            room = corrected
+        return best, room
+
+    def _idlest(self, intervals: Iterable[int], room: int) -> Needs | None:
+        """The fold that idles least with one of some intervals and fits."""
+        # Until an interval is looked at closely it stands with the fewest multipliers it could
+        # have, and so is looked at only if these could be the best.
+        queue = [self._least(interval) for interval in intervals]
+        heapq.heapify(queue)
+        looks = 0
+        while queue and looks < LOOKS:
+            found = heapq.heappop(queue)
+            if found.block_rams >= 0:
+                looks += 1
+                needed = self._count(found)
+                if self.fits(needed):
+                    return needed
+            less = room if found.block_rams < 0 else found.block_rams - 1
+            other = self._best(found.interval, less)
+            if other is not None:
+                heapq.heappush(queue, other)
+        return None
+
+    def _least(self, interval: int) -> Found:
+        least = sum(
+            min(option.item.first for option in options if option.bound <= interval)
+            for options in self.options
+        )
+        return Found(least * interval, -1, 0.0, least, interval)
+
+
+def _lanes(lists: list[list[Option]], chosen: list[int]) -> tuple[Lanes, ...]:
+    pairs = zip(lists, chosen, strict=True)
+    return tuple(options[index].tiling.lanes for options, index in pairs)
+
+
+def scaled(stage: Stage, tiling: Tiling) -> Depths:
+    """The depths of a unit folded as `tiling`, from those with which it was scheduled.
+
+    Buffers hold as many rows of the image as before, and as much of the output.
+    """
+    depths, old = stage.depths, stage.tiling
+    words, rows = tiling.row_words / old.row_words, tiling.rows / old.rows
+    return replace(
+        depths,
+        window=math.ceil(depths.window * words),
+        stash=math.ceil(depths.stash * words),
+        errors=math.ceil(depths.errors * rows),
+        outputs=row_queue(tiling),
+    )
+
+
+def _rank(needed: Needs) -> tuple[int, int, int]:
+    taken = needed.total
+    return taken.multipliers * needed.interval, taken.block_rams, taken.luts
