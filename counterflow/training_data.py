@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from counterflow.complaints import nearest
@@ -22,7 +23,11 @@ def training_data(description: Description, folder: Path | None = None) -> Datas
     name = description.dataset
     if name == SYNTHETIC:
         return synthetic(
-            description.elements, description.classes, SYNTHETIC_COUNT, seed=SYNTHETIC_SEED
+            description.elements,
+            description.classes,
+            SYNTHETIC_COUNT,
+            seed=SYNTHETIC_SEED,
+            shape=description.image,
         )
     known = (*NAMES, SYNTHETIC)
     if name not in known:
@@ -31,15 +36,27 @@ def training_data(description: Description, folder: Path | None = None) -> Datas
             f"Possible are {', '.join(known)}."
         )
     dataset = load(name, folder)
-    pixels = dataset.train_x.shape[1]
-    if pixels != description.elements:
+    check_fits(description, dataset)
+    return dataset
+
+
+def check_fits(description: Description, dataset: Dataset) -> None:
+    """`ValueError`, one sentence, where the network cannot take the samples of `dataset`.
+
+    A network of vectors takes images of as many elements; one of images wants their shape.
+    """
+    name, shape = dataset.name, list(dataset.shape)
+    wanted = description.image
+    vector = wanted[:2] == (1, 1)
+    if math.prod(shape) != description.elements or not (vector or wanted == dataset.shape):
+        has = f"{description.elements} inputs" if vector else f"inputs = {list(wanted)}"
+        would = f"{math.prod(shape)} or {shape}" if vector else f"{shape}"
         raise ValueError(
-            f"{description.name} has {description.elements} inputs, but the samples of {name} have "
-            f"{pixels} elements; set inputs = {pixels} or name another dataset."
+            f"{description.name} has {has}, but the samples of {name} are images of "
+            f"{'x'.join(map(str, shape))}; set inputs = {would} or name another dataset."
         )
     if dataset.classes > description.classes:
         raise ValueError(
             f"{description.name} tells {description.classes} classes apart, but {name} has "
             f"{dataset.classes}; the last layer needs at least {dataset.classes} outputs."
         )
-    return dataset

@@ -17,6 +17,7 @@ from counterflow.data import Dataset, epoch_order
 from counterflow.description import Description
 from counterflow.schedule import Schedule
 from counterflow.tokens import Kind
+from counterflow.training_data import check_fits
 from golden.checkpoint import Checkpoint
 from golden.models import FloatModel, IntegerModel, Model, Part, Run, codes, epoch_runs
 from golden.start import initial_states
@@ -179,17 +180,7 @@ def _start(
 
 def _parts(description: Description, dataset: Dataset) -> tuple[Part, Part]:
     """Training and test samples in the input format; `ValueError` if the network is another's."""
-    pixels = dataset.train_x.shape[1]
-    if pixels != description.elements:
-        raise ValueError(
-            f"{description.name} has {description.elements} inputs, but a sample of {dataset.name} "
-            f"has {pixels} pixels"
-        )
-    if dataset.classes > description.classes:
-        raise ValueError(
-            f"{description.name} knows {description.classes} classes, but {dataset.name} has "
-            f"{dataset.classes}"
-        )
+    check_fits(description, dataset)
     target = description.formats.input
     return (
         Part(codes(dataset.train_x, dataset.pixel_max, target), dataset.train_y),

@@ -187,11 +187,23 @@ def test_what_cannot_be_resumed_is_refused() -> None:
 def test_data_of_another_network_are_refused() -> None:
     description = network()
     schedule = plan(description).schedule
-    with pytest.raises(ValueError, match="net has 8 inputs, but a sample of digits has 64 pixels"):
+    with pytest.raises(
+        ValueError, match="net has 8 inputs, but the samples of digits are images of 8x8x1"
+    ):
         train(description, schedule, load("digits"))
     many: Dataset = synthetic(8, 5, 20, seed=1)
-    with pytest.raises(ValueError, match="net knows 4 classes, but synthetic-8x5 has 5"):
+    with pytest.raises(ValueError, match="net tells 4 classes apart, but synthetic-8x5 has 5"):
         train(description, schedule, many)
+
+
+@pytest.mark.parametrize("shape", [(4, 2, 1), (2, 2, 2)])
+def test_images_of_another_shape_are_refused_even_if_as_large(shape: tuple[int, int, int]) -> None:
+    description = network()
+    image = type(description).model_validate(description.model_dump() | {"inputs": [2, 4, 1]})
+    data = synthetic(8, 4, 20, seed=1, shape=shape)
+    with pytest.raises(ValueError, match=r"inputs = \[2, 4, 1\], but the samples of .* are images"):
+        train(image, plan(image).schedule, data)
+    assert train(description, plan(description).schedule, data, epochs=1).epochs  # a vector is one
 
 
 @pytest.mark.parametrize("text", ["u8.8", "u8.4", "u5.4", "u12.10", "s9.8", "s9.4"])
