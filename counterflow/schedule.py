@@ -76,9 +76,9 @@ class Gradients:
     first: Cycles
     later: Cycles
 
-    def of(self, token: int, interval: int) -> Cycles:
-        """Those of token number `token`."""
-        return self.later + token * interval if token else self.first
+    def of(self, token: int, interval: int, oldest: int = 0) -> Cycles:
+        """Those of token number `token` where none comes back before token number `oldest`."""
+        return (self.later if token > oldest else self.first) + token * interval
 
     def through(self, unit: Callable[[Cycles], Cycles], interval: int) -> Gradients:
         """Those behind a unit that makes a time of each of its outputs from those of its inputs."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterflow.planner import Plan
-from counterflow.schedule import Stage
+from counterflow.schedule import Gradients, Stage
 from counterflow.timing import Cycles
 from counterflow.tokens import Kind
 from counterflow.watch import fields
@@ -26,13 +26,15 @@ class Trace:
     ``end`` is the first cycle in which nothing is known to happen any more.
 
     Rows are cycles, columns are `counterflow.watch.fields`; cycle 0 is the one in which the first
-    sample's first element is accepted, and the first token must be a sample.
+    sample's first element is accepted, and the first token must be a sample.  It may find an empty
+    chain that has made ``before`` slots: the tokens of those come back among the first of these.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, before: int = 0) -> None:
         self.schedule = plan.schedule
         self.fields = fields(plan)
         self.base = 0
+        self.before = before
         self.slots = 0
         self.end = 0
         self._column: dict[str, int] = {}
@@ -82,9 +84,10 @@ class Trace:
 
     def _weighted(self, record: SlotRecord) -> None:
         schedule, stage = self.schedule, self.schedule.stages[record.stage]
-        begin = stage.start + record.slot * schedule.interval
+        shift = self._shift(record.slot)
+        begin = stage.start + shift
         if record.stage == 0:
-            elements = schedule.intake_start + record.slot * schedule.interval
+            elements = schedule.intake_start + shift
             cycles = elements + 1 + np.arange(len(record.x))
             self._put(cycles, "intake.x", data=record.x, kind=int(record.kind))
         self._reach(begin + stage.cycles)
@@ -92,15 +95,14 @@ class Trace:
         finish = begin + stage.cycles - 1
         self._rows[finish - self.base, self._column[f"{stage.name}.walk.finish"]] = 1
         self._put(
-            stage.output_times + record.slot * schedule.interval,
+            stage.output_times + shift,
             f"{stage.name}.y",
             data=record.y,
             kind=int(record.kind),
         )
         if record.dx is not None:
-            token = record.slot - stage.delay
             assert stage.gradient_times is not None
-            cycles = stage.gradient_times.of(token, schedule.interval)
+            cycles = self._gradients(stage.gradient_times, record.slot - stage.delay, stage.delay)
             self._put(cycles, f"{stage.name}.dx", data=record.dx)
         if record.state is not None:
             state, tiling = record.state, stage.tiling
@@ -110,13 +112,23 @@ class Trace:
             self._write(stage, "biases", begin + stage.bias_writes, weight, velocity)
 
     def _pool(self, record: PoolRecord) -> None:
-        pool, shift = self.schedule.pools[record.pool], record.token * self.schedule.interval
+        pool, shift = self.schedule.pools[record.pool], self._shift(record.token)
         if record.y is not None:
             cycles, kind = pool.output_times + shift, int(record.kind)
             self._put(cycles, f"{pool.name}.y", data=record.y, kind=kind)
         if record.dx is not None:
-            cycles = pool.gradient_times.of(record.token, self.schedule.interval)
+            delay = self.schedule.stages[pool.below + 1].delay
+            cycles = self._gradients(pool.gradient_times, record.token, delay)
             self._put(cycles, f"{pool.name}.dx", data=record.dx)
+
+    def _shift(self, slot: int) -> int:
+        """Cycles from the slots of token 0 in the schedule to those of this token."""
+        return (slot - self.before) * self.schedule.interval
+
+    def _gradients(self, times: Gradients, token: int, delay: int) -> Cycles:
+        """When a token's gradients pass a border; that of the first slot follows no other."""
+        oldest = max(-self.before, -delay)
+        return times.of(token - self.before, self.schedule.interval, oldest)
 
     def _write(
         self, stage: Stage, memory: str, cycles: Cycles, weight: Integers, velocity: Integers
@@ -129,7 +141,7 @@ class Trace:
 
     def _loss(self, record: LossRecord) -> None:
         schedule, kind = self.schedule, int(record.kind)
-        shift = record.slot * schedule.interval
+        shift = self._shift(record.slot)
         admitted = np.array([schedule.intake_start + shift])
         self._put(admitted, "intake.admitted", kind=kind, label=record.label)
         cycles = schedule.loss.start + shift + schedule.loss.output_offsets
@@ -144,4 +156,4 @@ class Trace:
                 kind=kind,
                 last=last.astype(np.int64),
             )
-        self.slots = record.slot + 1
+        self.slots = record.slot + 1 - self.before

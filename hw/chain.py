@@ -39,6 +39,8 @@ class Chain(wiring.Component):
         description: Description = plan.description
         schedule: Schedule = plan.schedule
         number = description.formats.input
+        if description.recipe.float_only is not None:
+            raise ValueError(description.recipe.float_only)
         if description.recipe.mitigation not in MITIGATIONS:
             raise ValueError(
                 f"the hardware has no mitigation {description.recipe.mitigation!r}, only the "

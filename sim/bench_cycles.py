@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from typing import Any
 
 import cocotb
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from counterflow.planner import Plan, plan
 from counterflow.reports import SlotTime
 from counterflow.softmax import LOG_FRAC
-from counterflow.tokens import Kind
+from counterflow.tokens import Kind, Token
 from golden.chain import Chain
 from golden.cycle_trace import Trace
 from golden.start import initial_chain
@@ -34,11 +35,12 @@ class CycleBench:
         self.plan: Plan = plan(job.description)
         self.golden: Chain = initial_chain(job.description, self.plan.schedule, job.seed)
         self.trace = Trace(self.plan)
+        self.earlier = 0  # cycles recorded before those of the trace
         self.layout = Layout(self.trace.fields)
         self.host = Host(dut, self.plan)
         self.recorder = Recorder(dut, self.layout, job.depth)
         self.dut = dut
-        self.next_token = 0
+        self.fed = 0
         self.predictions: list[Any] = []
         self._slots_open: dict[str, list[int]] = {}
 
@@ -46,37 +48,46 @@ class CycleBench:
         """Load, feed, compare block by block, read back."""
         await self.host.start()
         await self.host.load(self.golden.states)
-        await self.host.set(self.golden.units[0].settings)
-        interval, tokens = self.plan.schedule.interval, self.job.tokens
         began = time.monotonic()
-        self._feed(FEED_TOKENS)
-        self.dut.recording.value = 1
-        block = self.job.depth
-        products = []
-        while self.next_token < len(tokens) or self.trace.base < self.trace.end:
-            await self._block(block)
-            products.append(int(self.dut.products.value))
-            self._feed(block // interval)
-            self._progress()
-        for _ in range(max(1, TAIL_SLOTS * interval // block)):
-            await self._block(block)
-        self.dut.recording.value = 0
+        products: list[int] = []
+        for settings, tokens in self.job.runs():
+            if settings is not None:
+                self.golden.set(settings)
+            await self.host.set(self.golden.units[0].settings)
+            await self._run(list(tokens), products)
         self.found.seconds = time.monotonic() - began
-        self._utilisation(products, block)
+        self._utilisation(products, self.job.depth)
         try:
             await self._read_back()
         except RuntimeError as error:  # a unit that hangs refuses access to its weights
             self.found.mismatches += 1
             self.found.first_divergence = self.found.first_divergence or f"read back: {error}"
 
-    def _feed(self, count: int) -> None:
+    async def _run(self, waiting: list[Token], products: list[int]) -> None:
+        """Feed tokens to an empty chain, compare until it is empty again."""
+        interval, block = self.plan.schedule.interval, self.job.depth
+        self.trace = Trace(self.plan, before=self.golden.slot)
+        self._feed(waiting, FEED_TOKENS)
+        self.dut.recording.value = 1
+        while waiting or self.trace.base < self.trace.end:
+            await self._block(block)
+            products.append(int(self.dut.products.value))
+            self._feed(waiting, block // interval)
+            self._progress()
+        for _ in range(max(1, TAIL_SLOTS * interval // block)):
+            await self._block(block)
+        self.dut.recording.value = 0
+        self.earlier += self.trace.base
+
+    def _feed(self, waiting: list[Token], count: int) -> None:
         """Let golden run the next tokens and hand them to the hardware."""
-        tokens = self.job.tokens[self.next_token : self.next_token + count]
+        tokens = waiting[:count]
         if not tokens:
             return
+        del waiting[:count]
         self.predictions += self.golden.run(tokens, self.job.samples, self.job.labels, self.trace)
         self.host.feed(tokens, self.job.samples, self.job.labels)
-        self.next_token += len(tokens)
+        self.fed += len(tokens)
 
     async def _block(self, cycles: int) -> None:
         """Simulate `cycles` cycles and compare them."""
@@ -98,7 +109,8 @@ class CycleBench:
             place = locate(
                 self.plan.schedule, self.layout, first + row, column, expected[row], found[row]
             )
-            self.found.first_divergence = str(place)
+            cycle, slot = place.cycle + self.earlier, place.slot + self.trace.before
+            self.found.first_divergence = str(replace(place, cycle=cycle, slot=slot))
 
     def _observe(self, first: int, bits: NDArray[np.uint8]) -> None:
         """Losses and slot times as the hardware showed them."""
@@ -108,6 +120,7 @@ class CycleBench:
         column = names.index("loss.predictions.loss")
         for row in np.nonzero(valid & last)[0]:
             self.found.losses.append(self.layout.value(bits[row], column) / 2**LOG_FRAC)
+        first += self.earlier
         if len(self.found.slots) > self.job.slots_shown * len(self.plan.schedule.stages):
             return
         for stage in self.plan.schedule.stages:
@@ -169,7 +182,7 @@ class CycleBench:
 
     def _progress(self) -> None:
         if self.job.progress is not None:
-            self.job.progress.write_text(f"{self.next_token} {len(self.job.tokens)}")
+            self.job.progress.write_text(f"{self.fed} {len(self.job.tokens)}")
 
 
 @cocotb.test()

@@ -56,7 +56,11 @@ class OrderBench:
         """All tokens under the job's stall patterns."""
         golden = initial_chain(self.job.description, self.plan.schedule, self.job.seed)
         await self._begin(golden.states, golden)
-        await self._compared(golden, self.job.tokens)
+        for settings, tokens in self.job.runs():
+            if settings is not None:
+                golden.set(settings)
+                await self.host.set(settings)
+            await self._compared(golden, tokens)
 
     async def _spoilt(self) -> None:
         """Some samples have wrong lengths or labels: dropped, counted, the rest is learnt."""
@@ -133,7 +137,7 @@ class OrderBench:
     ) -> None:
         """Run `fed` (default: `tokens`) and compare with golden over `tokens`."""
         tokens = list(tokens)
-        trace = Trace(self.plan)
+        trace = Trace(self.plan, before=golden.slot)
         golden.run(tokens, self.job.samples, self.job.labels, trace)
         expected = self.layout.to_bits(trace.take(trace.end))
         found = await self._recorded_run(list(fed or tokens), lengths, len(expected))
@@ -157,13 +161,13 @@ class OrderBench:
             if name != "none"
         ]
         blocks: list[Bits] = []
-        fed = quiet = 0
+        before, fed, quiet = self.host.tokens, 0, 0
         self.dut.recording.value = 1
         limit = 20 * stall_free + 2_000
         idle_blocks = max(2, -(-(SETTLE_SLOTS * interval + 400) // depth))
         while quiet < idle_blocks or fed < len(tokens):
             room = FEED_TOKENS // 2
-            if fed < len(tokens) and self._sent() >= fed - room:
+            if fed < len(tokens) and self._sent() - before >= fed - room:
                 part = tokens[fed : fed + room]
                 self._feed(part, None if lengths is None else lengths[fed : fed + room])
                 fed += len(part)

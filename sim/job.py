@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from counterflow.description import Description
 from counterflow.reports import SlotTime
 from counterflow.tokens import Token
+from golden.convolution import Settings
 
 JOB_VARIABLE = "COUNTERFLOW_JOB"
 
@@ -21,9 +22,11 @@ JOB_VARIABLE = "COUNTERFLOW_JOB"
 class Job:
     """One simulation: `tokens` over `samples` (input format, [N, inputs]) and `labels` [N].
 
-    ``depth`` is the record's, in cycles.  For `sim.bench_order`: ``scenario``; ``stalls``, a
-    pattern of `sim.stalls` for each gate (samples, labels, predictions); ``lengths`` of the samples
-    of all tokens where some are spoilt; ``interrupt``, the cycle of a reset.
+    ``settings`` are (number of a token that finds an empty chain, what is set before it); without
+    any, those of the recipe hold.  ``depth`` is the record's, in cycles.  For `sim.bench_order`:
+    ``scenario``; ``stalls``, a pattern of `sim.stalls` for each gate (samples, labels,
+    predictions); ``lengths`` of the samples of all tokens where some are spoilt; ``interrupt``,
+    the cycle of a reset.
     """
 
     description: Description
@@ -38,6 +41,16 @@ class Job:
     interrupt: int = 0
     progress: Path | None = None
     slots_shown: int = 24
+    settings: tuple[tuple[int, Settings], ...] = ()
+
+    def runs(self) -> list[tuple[Settings | None, tuple[Token, ...]]]:
+        """What is set before each run of tokens, and they."""
+        found: list[tuple[Settings | None, tuple[Token, ...]]] = []
+        end = len(self.tokens)
+        for start, change in reversed(self.settings or ((0, None),)):
+            found.append((change, self.tokens[start:end]))
+            end = start
+        return found[::-1]
 
 
 @dataclass

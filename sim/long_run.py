@@ -20,10 +20,10 @@ from counterflow.reports import LongRunReport
 from counterflow.softmax import LOG_FRAC
 from counterflow.tokens import Kind
 from golden.convolution import UnitState
-from golden.models import Bytes, Part, codes, token_arrays
+from golden.models import Part, Run, codes, epoch_runs
 from golden.narrow import Integers
 from golden.start import initial_states
-from sim.hardware import Counters, Hardware, Stalls
+from sim.hardware import Counters, Hardware, OnSlice, Stalls
 from sim.side_by_side import Comparison, SideBySide
 
 NARROWED = 256  # samples; a fault that shows within them is narrowed down to one of them
@@ -134,27 +134,32 @@ class _LongRun:
     def _order(self, epoch: int) -> Integers:
         return epoch_order(len(self.train), self.seed, epoch)[: self.count]
 
-    def _tokens(self, order: Integers) -> tuple[Bytes, Integers]:
-        return token_arrays(self.plan.description.recipe, order, self.plan.schedule.delay)
+    def _runs(self, epoch: int, order: Integers) -> list[Run]:
+        recipe, delay = self.plan.description.recipe, self.plan.schedule.delay
+        return epoch_runs(recipe, order, delay, epoch, before=epoch * self.count)
 
     def _train(self, epoch: int, epochs: int, order: Integers) -> None:
         """One epoch, and the test samples behind it."""
-        kinds, indices = self._tokens(order)
-        tokens, tested = len(kinds), len(self.test)
-        trained = int(np.flatnonzero(kinds != Kind.BUBBLE)[-1]) + 1
+        runs = self._runs(epoch, order)
+        tokens, tested = sum(len(run.kinds) for run in runs), len(self.test)
+        when, total, before = f"epoch {epoch}", 0, 0
 
         def progress(done: int) -> None:
             if self.on_progress:
                 self.on_progress(epoch * (tokens + tested) + done, epochs * (tokens + tested))
 
-        def training(admitted: int, counters: Counters) -> None:
-            progress(admitted)
-            self.utilisation.watch(admitted, trained, counters)
+        for run in runs:
+            trained = int(np.flatnonzero(run.kinds != Kind.BUBBLE)[-1]) + 1
 
-        self.both.set(self.plan.description.recipe.extra_shift(epoch))
-        when = f"epoch {epoch}"
-        _, losses = self.both.run(when, kinds, indices, self.train, self.comparison, training)
-        self.losses.append(float(losses.mean()) / 2**LOG_FRAC)
+            def training(
+                admitted: int, counters: Counters, trained: int = trained, before: int = before
+            ) -> None:
+                progress(before + admitted)
+                self.utilisation.watch(admitted, trained, counters)
+
+            total += int(self._run(when, run, self.comparison, training).sum())
+            before += len(run.kinds)
+        self.losses.append(total / len(order) / 2**LOG_FRAC)
         if not self.comparison.mismatches and tested:
             kinds, indices = np.full(tested, Kind.INFER, np.uint8), np.arange(tested)
             scores, _ = self.both.run(
@@ -169,6 +174,13 @@ class _LongRun:
         self.both.compare_states(f"{when}, end", self.comparison)
         progress(tokens + tested)
 
+    def _run(
+        self, when: str, run: Run, comparison: Comparison, on_slice: OnSlice | None = None
+    ) -> Integers:
+        """Both models on one run of training samples; the losses."""
+        self.both.set(run.settings)
+        return self.both.run(when, run.kinds, run.indices, self.train, comparison, on_slice)[1]
+
     def _located(self, epoch: int, states: Sequence[UnitState], order: Integers) -> str | None:
         """The first difference where fewest samples of the epoch, learnt from `states`, show one.
 
@@ -179,8 +191,8 @@ class _LongRun:
             trial = Comparison()
             when = f"epoch {epoch}, after {count} of its samples"
             self.both.start(states)
-            self.both.set(self.plan.description.recipe.extra_shift(epoch))
-            self.both.run(when, *self._tokens(order[:count]), self.train, trial)
+            for run in self._runs(epoch, order[:count]):
+                self._run(when, run, trial)
             if not trial.mismatches or count <= NARROWED:
                 self.both.compare_states(when, trial)
             return trial.first

@@ -58,10 +58,8 @@ class SideBySide:
         self.hardware.reset()
         self.hardware.load(states)
 
-    def set(self, extra_shift: int) -> None:
-        """The recipe's settings, with the learning rate divided by 2**extra_shift."""
-        recipe = self.plan.description.recipe
-        settings = Settings(recipe.predicts, recipe.compensates, extra_shift)
+    def set(self, settings: Settings) -> None:
+        """Change the run-time settings of both, whose chains are empty."""
         self.golden.set(settings)
         self.hardware.set(settings)
 

@@ -15,8 +15,7 @@ from counterflow.data import Dataset, epoch_order
 from counterflow.description import Description
 from counterflow.planner import Plan
 from counterflow.reports import SimulationReport
-from counterflow.tokens import epoch
-from golden.models import codes
+from golden.models import codes, epoch_runs, tokens_of
 from hw.modules import convert
 from sim import simulator as tool
 from sim.bench_top import BenchTop
@@ -104,12 +103,14 @@ def simulate(
     description = plan.description
     tool.check(simulator)
     order = epoch_order(len(dataset.train_x), seed, 0)[:samples]
-    tokens = tuple(epoch(description.recipe, order, plan.schedule.delay))
+    runs = epoch_runs(description.recipe, order, plan.schedule.delay, epoch=0, before=0)
+    starts = np.cumsum([0, *(len(run.kinds) for run in runs)]).tolist()
     with tempfile.TemporaryDirectory(prefix="counterflow-") as scratch:
         progress = Path(scratch) / "progress"
         job = Job(
             description=description,
-            tokens=tokens,
+            tokens=tuple(token for run in runs for token in tokens_of(run.kinds, run.indices)),
+            settings=tuple((start, run.settings) for start, run in zip(starts, runs, strict=False)),
             samples=quantised(description, dataset),
             labels=dataset.train_y,
             seed=seed,

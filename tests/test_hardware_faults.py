@@ -56,16 +56,16 @@ def description() -> Description:
 class SwappedOperands(Convolution):
     """x and the stashed x exchanged."""
 
-    def _inputs(self, m: Module) -> tuple[list[Value], list[Value]]:
-        x, stash = super()._inputs(m)
+    def _inputs(self, m: Module, inside: Value) -> tuple[list[Value], list[Value]]:
+        x, stash = super()._inputs(m, inside)
         return stash, x
 
 
 class NoMask(Convolution):
     """Gradients pass where the ReLU below was shut."""
 
-    def _backward(self, m: Module, lanes: list[Any], stash: list[Value]) -> list[Value]:
-        return super()._backward(m, lanes, [C(1, 2) for _ in stash])
+    def _backward(self, m: Module, lanes: list[Any], stash: list[Value], flags: Any) -> list[Value]:
+        return super()._backward(m, lanes, [C(1, 2) for _ in stash], flags)
 
 
 class StuckRandom(Convolution):
@@ -82,7 +82,7 @@ class LearnsAlways(Convolution):
 
     def _tokens(self, m: Module) -> None:
         super()._tokens(m)
-        m.d.comb += self.learning.eq(self.returning)
+        m.d.comb += [self.learning.eq(self.returning), self.moving.eq(self.returning)]
 
 
 class StuckValid(Convolution):

@@ -331,8 +331,8 @@ def test_granules_are_marked_in_the_image_and_at_their_first_and_last_visit(name
             places.append((y, granule) if inside else None)
         met.append(places)
     flat = [(n, place) for n, places in enumerate(met) for place in places if place]
-    last = dict((place, n - n % tiling.phases) for n, place in flat)
-    first = dict((place, n - n % tiling.phases) for n, place in reversed(flat))
+    last = {place: n - n % tiling.phases for n, place in flat}
+    first = {place: n - n % tiling.phases for n, place in reversed(flat)}
     banks = range(tiling.banks)
     seen = respond(Flagged(stage), always_open(stage, stage.cycles), ["flags"])
     for n, (places, (flags,)) in enumerate(zip(met, seen, strict=True)):

@@ -164,7 +164,7 @@ def test_reads_back_what_was_loaded(design: Plan, hardware: Hardware) -> None:
     states = []
     for stage in design.schedule.stages:
         weight, velocity, tiling = stage.arithmetic.weight, stage.arithmetic.velocity, stage.tiling
-        shape = (tiling.outputs, tiling.inputs)
+        shape = (tiling.outputs, tiling.geometry.taps)
         states.append(
             UnitState(
                 random.integers(weight.min, weight.max + 1, shape),

@@ -24,9 +24,10 @@ from hw.verilog import to_verilog
 
 UNITS = ("dense0", "dense1", "dense2", "loss", "intake")
 BLOCKS_MAPPED = "-run begin:map_gates"  # memories and multipliers are in place, gates are not yet
-NOT_MEMORIES = {  # read-only tables become logic, and four bits are cheapest as flip-flops
+NOT_MEMORIES = {  # read-only tables become logic, and a few bits are cheapest as flip-flops
     "loss": {"loss.exponentials", "loss.logarithms"},
     "intake": {"intake.verdicts.storage"},
+    **{unit: {f"{unit}.arrivals.kinds.storage"} for unit in UNITS if unit.startswith("dense")},
 }
 ZERO_BITS = re.compile(r"\[-\d+:|(?<![\w'])0'[sS]?[bodhBODH]")
 
@@ -55,7 +56,7 @@ def verilog_of(unit: str) -> str:
         )
     elif unit == "intake":
         component = Intake(
-            inputs=description.inputs,
+            inputs=description.elements,
             classes=description.classes,
             number=description.formats.input,
             interval=schedule.interval,
@@ -112,8 +113,9 @@ def check_unit(unit: str, netlist: Netlist) -> None:
     )  # the block's form with widest words
     blocks = -(-bits // 36) + list(memories.values()).count("DP16KD")
     assert cells["DP16KD"] == blocks
-    # Weights, biases, window, stash, two queues; of a unit with input gradient its sums and queue.
-    assert len(memories) == (6 if stage.arithmetic.dx is None else 8)
+    # Weights, biases, window, stash, kinds, two queues; of a unit with input gradient its sums,
+    # what is finished of them, and its queue.
+    assert len(memories) == (7 if stage.arithmetic.dx is None else 10)
 
 
 @pytest.mark.parametrize("unit", ["dense1", "loss", "intake"])
