@@ -55,7 +55,9 @@ class Knapsack:
 
 def undominated(values: Sequence[Sequence[float]]) -> list[int]:
     """Indices of those than which no other is as small in every place."""
-    rows = np.array(values, np.float64).reshape(len(values), -1)
+    if not values:
+        return []
+    rows = np.array(values, np.float64)
     kept: list[int] = []
     best = rows[:0]
     for index in np.lexsort(rows.T[::-1]):

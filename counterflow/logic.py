@@ -1,38 +1,53 @@
 """A rough count of LUTs, from the widths of what a unit adds, selects and keeps.
 
 Blocks are counted exactly (`counterflow.estimate`), LUTs are not: synthesis shares and folds logic
-in ways that no short formula follows.  The weights below are fitted to what Yosys made of some
-twenty units for ECP5; expect a fifth more or less, and more than that on other families.
+in ways that no short formula follows.  The weights below are fitted to what Yosys 0.70 made of 21
+units for ECP5, each of which they give within a tenth; expect a fifth more or less elsewhere.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import NamedTuple
 
 from counterflow.arithmetic import COMPENSATION_FRAC, UnitArithmetic
 from counterflow.blocks import MemoryCells
 from counterflow.tiling import Tiling
 
-BASE = 790.0  # counters, registers on the bus and streams of a unit
-ADDED = 1.69  # for each bit of the sums in the lanes
-AHEAD = 1.0  # for each bit of the sums of prediction and compensation
-TURNED = 4.0  # for each bit that is turned into place between the banks of a window
-INTAKE, LOSS, POOL = 700, 1000, 640  # whole units, which vary little
-LUTS_OF_RAM: Mapping[str, float] = {"ecp5": 6, "ice40": 0, "xc7": 4}  # for each cell of LUT RAM
-LUTS_OF_BIT = 1  # of a memory in flip-flops
+BASE = 860.0  # counters, registers on the bus and streams of a unit
+ADDED = 1.64  # for each bit of the sums in the lanes
+AHEAD = 1.05  # for each bit of the sums of prediction and compensation
+TURNED = 2.0  # for each bit that is turned into place between the banks of a window
+BANK = 73.0  # for each further bank, to address it
+
+
+class Family(NamedTuple):
+    """LUTs of a family: those of whole units that vary little, and the rest.
+
+    ``lut_ram``: for each cell; ``logic``: what the logic of a unit takes, compared with ECP5.
+    """
+
+    intake: int
+    pool: int
+    loss: int
+    lut_ram: int
+    logic: float
+
+
+FAMILIES: Mapping[str, Family] = {
+    "ecp5": Family(intake=710, pool=640, loss=1000, lut_ram=6, logic=1.0),
+    "ice40": Family(intake=380, pool=600, loss=1060, lut_ram=0, logic=0.9),
+    "xc7": Family(intake=170, pool=300, loss=430, lut_ram=4, logic=0.57),
+}
 
 
 def unit_luts(tiling: Tiling, numbers: UnitArithmetic, cells: MemoryCells, family: str) -> int:
     """About the LUTs of a unit with weights whose memories take `cells`."""
-    parts = (
-        (ADDED, added_bits(tiling, numbers)),
-        (AHEAD, ahead_bits(tiling, numbers)),
-        (TURNED, turned_bits(tiling, numbers)),
-        (LUTS_OF_RAM[family], cells.lut_rams),
-        (LUTS_OF_BIT, cells.flip_flops),
-    )
-    return round(BASE + sum(weight * amount for weight, amount in parts))
+    of = FAMILIES[family]
+    logic = BASE + ADDED * added_bits(tiling, numbers) + AHEAD * ahead_bits(tiling, numbers)
+    logic += TURNED * turned_bits(tiling, numbers) + BANK * (tiling.banks - 1)
+    return round(of.logic * logic) + of.lut_ram * cells.lut_rams + cells.flip_flops
 
 
 def added_bits(tiling: Tiling, numbers: UnitArithmetic) -> int:

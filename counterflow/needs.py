@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from counterflow.estimate import cells, estimate, memories
-from counterflow.logic import INTAKE, LOSS, POOL, unit_luts
+from counterflow.logic import FAMILIES, unit_luts
 from counterflow.planner import Plan
 from counterflow.targets import Resources, total
 
@@ -35,7 +35,9 @@ class Needs:
 def needs(design: Plan, family: str) -> Needs:
     """What `design` takes; ValueError for a family of which nothing is known."""
     schedule, found = design.schedule, estimate(design, family)
-    luts = {"intake": INTAKE, "loss": LOSS} | {pool.name: POOL for pool in schedule.pools}
+    of = FAMILIES[family]
+    luts = {"intake": of.intake, "loss": of.loss}
+    luts |= {pool.name: of.pool for pool in schedule.pools}
     for stage in schedule.stages:
         made = cells(memories(stage), family)
         luts[stage.name] = unit_luts(stage.tiling, stage.arithmetic, made, family)

@@ -10,40 +10,24 @@ from __future__ import annotations
 import bisect
 import heapq
 import math
-from collections.abc import Iterable
-from dataclasses import replace
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from counterflow.description import Description, Fold, Lanes
-from counterflow.estimate import cells, memories_of, multipliers_of
-from counterflow.folding import SLACK, fold, folds
-from counterflow.knapsack import Item, Knapsack, undominated
-from counterflow.logic import unit_luts
+from counterflow.folding import SLACK, fold
+from counterflow.knapsack import Knapsack, undominated
 from counterflow.needs import Needs, needs
 from counterflow.planner import plan
-from counterflow.schedule import Depths, Stage, loss_bound
+from counterflow.schedule import loss_bound
 from counterflow.targets import Resources
-from counterflow.tiling import Tiling
-from counterflow.timing import row_queue
+from counterflow.unit_folds import Option, unit_options
 
-LOOKS = 8  # folds that are scheduled and counted exactly in one round of a search
-SPARE = 1.1  # of the block RAMs there are, up to which a search looks, since it is a little off
+LOOKS = 8, 64  # folds that are counted exactly in a round of a search: of large nets, of small
+WORK = 2**18  # products of a sample that are many for one such count
+SPARE = 2, 0.03  # block RAMs, and part of those there are, by which a search may be off
 STEP = 2  # times what there is, up to which a next step is looked for
-GRAIN = 50  # LUTs that make no difference between two folds of a unit
-
-
-class Option(NamedTuple):
-    """A way to fold one unit, the shortest interval it allows, and about what it takes.
-
-    ``item``: multipliers, block RAMs, LUTs.
-    """
-
-    tiling: Tiling
-    bound: int
-    item: Item
 
 
 class Found(NamedTuple):
@@ -79,13 +63,13 @@ class Search:
         Of several the one with the fewest block RAMs, then with the least logic; `limit`, if given,
         is the longest interval in cycles.  None where none fits.
         """
-        best, room = self._quickest()
+        best = self._quickest()
         if best is None or (limit is not None and best.interval > limit):
             return best
         longest = math.floor(best.interval * (1 + SLACK))
         longest = longest if limit is None else min(longest, limit)
         near = [t for t in self.intervals if best.interval <= t <= longest]
-        other = self._idlest(near, room)
+        other = self._idlest(near)
         return best if other is None else min(best, other, key=_rank)
 
     def within(self, limit: int) -> Needs | None:
@@ -94,7 +78,7 @@ class Search:
         None where none fits.
         """
         index = bisect.bisect_right(self.intervals, limit) - 1
-        return None if index < 0 else self._idlest([self.intervals[index]], self._room)
+        return None if index < 0 else self._idlest([self.intervals[index]])
 
     def next_step(self, below: int) -> Needs | None:
         """The fold that overruns what there is by the least, with an interval of at most `below`.
@@ -108,10 +92,11 @@ class Search:
         has = self.has.multipliers, self.has.block_rams, self.luts
         most = STEP * has[0], STEP * has[1]
         knapsack = Knapsack([[option.item for option in options] for options in lists], most)
-        first, second = np.indices(knapsack.prices.shape)
-        taken = (first, second + self.around.block_rams, knapsack.prices + self.around.luts)
-        shares = [amount / max(1, there) for amount, there in zip(taken, has, strict=True)]
-        worst = np.maximum(np.maximum(shares[0], shares[1]), shares[2])
+        rows, columns = (np.arange(size, dtype=np.float64) for size in knapsack.prices.shape)
+        blocks = columns + self.around.block_rams
+        worst = (knapsack.prices + self.around.luts) / max(1.0, has[2])
+        worst = np.maximum(worst, (rows / max(1, has[0]))[:, None])
+        worst = np.maximum(worst, (blocks / max(1, has[1]))[None, :])
         if not np.isfinite(worst).any():
             return None
         at = np.unravel_index(int(np.argmin(worst)), worst.shape)
@@ -131,6 +116,14 @@ class Search:
         return taken.multipliers <= there.multipliers and taken.block_rams <= there.block_rams
 
     @cached_property
+    def slowest(self) -> str:
+        """The unit that allows no interval shorter than the first of `intervals`."""
+        shortest = [min(option.bound for option in options) for options in self.options]
+        if max(shortest) < self.intervals[0]:
+            return "loss"
+        return self.description.weighted[shortest.index(max(shortest))].name
+
+    @cached_property
     def intervals(self) -> list[int]:
         """Every interval that a fold can have, in cycles, rising."""
         shortest = max(min(option.bound for option in options) for options in self.options)
@@ -141,7 +134,8 @@ class Search:
     @cached_property
     def options(self) -> list[list[Option]]:
         """For each unit with weights the folds that are no worse than another in every respect."""
-        return [self._options(stage) for stage in self._base.plan.schedule.stages]
+        stages = self._base.plan.schedule.stages
+        return [unit_options(stage, self.has.multipliers, self.family) for stage in stages]
 
     def counted(self, lanes: tuple[Lanes, ...]) -> Needs:
         """What a fold really takes."""
@@ -172,21 +166,22 @@ class Search:
         """Block RAMs for units with weights."""
         return self.has.block_rams - self.around.block_rams
 
-    def _options(self, stage: Stage) -> list[Option]:
-        numbers, family, first = stage.arithmetic, self.family, stage.tiling.first
-        found = []
-        for bound, tiling in folds(stage.tiling.geometry, first, max(1, self.has.multipliers)):
-            made = cells(memories_of(tiling, numbers, scaled(stage, tiling)), family)
-            luts = unit_luts(tiling, numbers, made, family) // GRAIN * GRAIN
-            item = Item(multipliers_of(tiling, numbers, family), made.blocks, luts)
-            found.append(Option(tiling, bound, item))
-        return [found[index] for index in undominated([(o.bound, *o.item) for o in found])]
+    @property
+    def _margin(self) -> int:
+        """Block RAMs by which the search may be off."""
+        return max(SPARE[0], math.ceil(SPARE[1] * self.has.block_rams))
+
+    @cached_property
+    def _looks(self) -> int:
+        """How many folds may be counted exactly in a round."""
+        work = sum(u.geometry.elements * u.geometry.taps for u in self.description.weighted)
+        return min(max(LOOKS[0], WORK // work), LOOKS[1])
 
     def _knapsack(self, interval: int) -> tuple[list[list[Option]], Knapsack]:
         """The options of every unit that keep up with an interval, and their combinations."""
         if interval not in self._knapsacks:
             lists = self._able(interval)
-            most = self.has.multipliers, math.ceil(self.has.block_rams * SPARE)
+            most = self.has.multipliers, max(0, self._room + self._margin)
             items = [[option.item for option in options] for options in lists]
             self._knapsacks[interval] = lists, Knapsack(items, most)
         return self._knapsacks[interval]
@@ -198,15 +193,19 @@ class Search:
             lists.append([able[index] for index in undominated([o.item for o in able])])
         return lists
 
-    def _best(self, interval: int, room: int) -> Found | None:
-        """The fold with the fewest multipliers that keeps up with an interval."""
+    def _best(self, interval: int, room: int, *, frugal: bool = False) -> Found | None:
+        """The fold with the fewest multipliers (if `frugal`, block RAMs) for an interval."""
         _, knapsack = self._knapsack(interval)
         prices = knapsack.prices[:, : max(0, room + 1)]
         allowed = prices <= self.luts - self.around.luts
         if not allowed.any():
             return None
-        multipliers = int(np.argmax(allowed.any(axis=1)))
-        blocks = int(np.argmax(allowed[multipliers]))
+        if frugal:
+            blocks = int(np.argmax(allowed.any(axis=0)))
+            multipliers = int(np.argmax(allowed[:, blocks]))
+        else:
+            multipliers = int(np.argmax(allowed.any(axis=1)))
+            blocks = int(np.argmax(allowed[multipliers]))
         luts = float(prices[multipliers, blocks])
         return Found(multipliers * interval, blocks, luts, multipliers, interval)
 
@@ -215,37 +214,41 @@ class Search:
         chosen = knapsack.chosen(found.multipliers, found.block_rams)
         return self.counted(_lanes(lists, chosen))
 
-    def _quickest(self) -> tuple[Needs | None, int]:
-        """The fastest fold that fits, and the room for block RAMs that made it so."""
-        best, room = None, self._room
-        for _ in range(LOOKS):
-            place = bisect.bisect_left(
+    def _quickest(self) -> Needs | None:
+        """About the fastest fold that fits: at each interval the one with the fewest block RAMs."""
+        room = self._room + self._margin
+        for _ in range(2):
+            # Nearly always one of the first few fits; if not, the search is further off than its
+            # margin, and by how much is known then.
+            start = bisect.bisect_left(
                 self.intervals, True, key=lambda t: self._best(t, room) is not None
             )
-            found = self._best(self.intervals[place], room) if place < len(self.intervals) else None
-            if found is None:
-                break
-            needed = self._count(found)
-            off = needed.total.block_rams - self.around.block_rams - found.block_rams
-            corrected = self._room - off
-            if self.fits(needed):
-                if best is None or needed.interval < best.interval:
-                    best = needed
-                if corrected <= room:
-                    break
-            elif corrected >= room:
-                break
-            room = corrected
-        return best, room
+            off = 0
+            for interval in self.intervals[start : start + self._looks]:
+                found = self._best(interval, room, frugal=True)
+                assert found is not None, "longer intervals allow all that shorter ones do"
+                needed = self._count(found)
+                if self.fits(needed):
+                    return needed
+                off = needed.total.block_rams - self.around.block_rams - found.block_rams
+            room = self._room - off
+        return None
 
-    def _idlest(self, intervals: Iterable[int], room: int) -> Needs | None:
+    def _idlest(self, intervals: list[int]) -> Needs | None:
         """The fold that idles least with one of some intervals and fits."""
+        for room in (self._room + self._margin, self._room, self._room - self._margin):
+            found = self._idlest_within(intervals, room)
+            if found is not None:
+                return found
+        return None
+
+    def _idlest_within(self, intervals: list[int], room: int) -> Needs | None:
         # Until an interval is looked at closely it stands with the fewest multipliers it could
         # have, and so is looked at only if these could be the best.
         queue = [self._least(interval) for interval in intervals]
         heapq.heapify(queue)
         looks = 0
-        while queue and looks < LOOKS:
+        while queue and looks < self._looks:
             found = heapq.heappop(queue)
             if found.block_rams >= 0:
                 looks += 1
@@ -269,22 +272,6 @@ class Search:
 def _lanes(lists: list[list[Option]], chosen: list[int]) -> tuple[Lanes, ...]:
     pairs = zip(lists, chosen, strict=True)
     return tuple(options[index].tiling.lanes for options, index in pairs)
-
-
-def scaled(stage: Stage, tiling: Tiling) -> Depths:
-    """The depths of a unit folded as `tiling`, from those with which it was scheduled.
-
-    Buffers hold as many rows of the image as before, and as much of the output.
-    """
-    depths, old = stage.depths, stage.tiling
-    words, rows = tiling.row_words / old.row_words, tiling.rows / old.rows
-    return replace(
-        depths,
-        window=math.ceil(depths.window * words),
-        stash=math.ceil(depths.stash * words),
-        errors=math.ceil(depths.errors * rows),
-        outputs=row_queue(tiling),
-    )
 
 
 def _rank(needed: Needs) -> tuple[int, int, int]:

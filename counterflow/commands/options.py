@@ -92,6 +92,12 @@ def fold(command: Command) -> Command:
     return command
 
 
+def target(command: Command) -> Command:
+    """--target, as `target_name`."""
+    text = "Fold for this FPGA, for example ecp5-85f: its multipliers, block RAMs and LUTs."
+    return click.option("--target", "target_name", help=text)(command)
+
+
 def command_line() -> list[str]:
     """The command that runs now, as it was typed."""
     context = click.get_current_context()

@@ -9,6 +9,7 @@ import click
 
 from counterflow.commands import options
 from counterflow.commands.display import Display, percent, table
+from counterflow.commands.fit import fit_json, fit_table, folded
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,36 +19,67 @@ if TYPE_CHECKING:
 
 @click.command()
 @options.network
+@options.target
 @options.fold
+@click.option(
+    "--freq",
+    type=click.FloatRange(min=1),
+    help="MHz to say samples a second for [default: the target's].",
+)
 @options.output(folder="Folder for plan.json, stages.png and the description.")
 def plan(
     net: str,
+    target_name: str | None,
     multipliers: int | None,
     memory: int | None,
     interval: int | None,
+    freq: float | None,
     as_json: bool,
     quiet: bool,
     out: Path | None,
 ) -> None:
     """Fold NET onto multipliers and say what that costs and brings.
 
-    Without a budget or an interval, NET is folded as its description says.
+    With a target, its multipliers are the budget and its block RAMs the limit, both counted as
+    Yosys makes them; LUTs are estimated, roughly. The fold is the one that idles least among those
+    within a tenth of the fastest that fits. The exit status is 2 where none fits, with a sentence
+    about what would.
+
+    Without a target, a budget or an interval, NET is folded as its description says.
 
     \b
     Examples:
-        counterflow plan digits
+        counterflow plan lenet5 --target ecp5-85f
         counterflow plan digits --multipliers 28 --memory 1000000
         counterflow plan mnist --interval 4096
     """
+    from counterflow.advice import samples_per_second, verdict
     from counterflow.files import load
-    from counterflow.planner import plan as planned
+    from counterflow.fitting import UnfitError
 
-    display = Display(as_json=as_json, quiet=quiet)
-    design = planned(options.with_fold(load(net), multipliers, memory, interval))
-    display.show(plan_table(design))
+    display, description = Display(as_json=as_json, quiet=quiet), load(net)
+    try:
+        design, fitted = folded(description, multipliers, memory, interval, target_name)
+    except UnfitError as error:
+        unfit = {"network": description.name, "target": target_name, "fits": False}
+        display.result({**unfit, "advice": [str(error)]})
+        raise
+    facts = plan_json(design)
+    if fitted is None:
+        display.show(plan_table(design))
+        if freq is not None:
+            speed = samples_per_second(design, freq)
+            facts |= {"frequency": freq, "samples_per_second": speed}
+            display.show(f"At {freq:g} MHz it trains on {speed:,.0f} samples a second.")
+    else:
+        frequency = freq or fitted.target.frequency
+        facts |= fit_json(fitted, frequency)
+        display.show(fit_table(fitted))
+        for line in verdict(fitted, frequency):
+            display.show(line)
     if out is not None:
-        display.files(_write(design, out))
-    display.result(plan_json(design))
+        display.files(_write(design, facts, out))
+    display.result(facts)
 
 
 def plan_json(design: Plan) -> dict[str, object]:
@@ -107,11 +139,11 @@ def plan_table(design: Plan) -> Table:
     return rows
 
 
-def _write(design: Plan, out: Path) -> list[Path]:
+def _write(design: Plan, facts: dict[str, object], out: Path) -> list[Path]:
     from counterflow import figures, provenance
 
     return [
-        provenance.write_json(out / "plan.json", plan_json(design)),
+        provenance.write_json(out / "plan.json", facts),
         figures.delays(out / "stages.png", design),
         *provenance.record(
             out,

@@ -9,6 +9,7 @@ import click
 
 from counterflow.commands import options
 from counterflow.commands.display import Display, percent, table
+from counterflow.commands.fit import folded
 from counterflow.commands.verilog import default_folder
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ SAMPLES = 200
     help="Who simulates the Verilog.",
 )
 @click.option("--waves", is_flag=True, help="Leave waveforms in the output folder.")
+@options.target
 @options.fold
 @options.data
 @options.seed
@@ -49,6 +51,7 @@ def simulate(
     epochs: int | None,
     simulator: str,
     waves: bool,
+    target_name: str | None,
     multipliers: int | None,
     memory: int | None,
     interval: int | None,
@@ -72,7 +75,6 @@ def simulate(
     """
     from counterflow import tools
     from counterflow.files import load
-    from counterflow.planner import plan as planned
     from counterflow.training_data import training_data
 
     if epochs is not None and not long:
@@ -80,7 +82,7 @@ def simulate(
     if long and (waves or simulator != "verilator"):
         raise click.UsageError("--long runs in Verilator and leaves no waveforms.")
     display = Display(as_json=as_json, quiet=quiet)
-    design = planned(options.with_fold(load(net), multipliers, memory, interval))
+    design, _ = folded(load(net), multipliers, memory, interval, target_name)
     dataset = training_data(design.description, data)
     tools.require(simulator)
     chosen = design.description.recipe.seed if seed is None else seed

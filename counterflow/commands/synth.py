@@ -11,6 +11,7 @@ import click
 
 from counterflow.commands import options
 from counterflow.commands.display import Display, percent, table
+from counterflow.commands.fit import folded
 from counterflow.commands.verilog import default_folder
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from counterflow.planner import Plan
     from counterflow.synthesis_report import SynthesisReport
-    from counterflow.targets import Resources, Target
+    from counterflow.targets import Target
 
 ARRIVALS = 8  # registers that are shown
 
@@ -26,6 +27,9 @@ ARRIVALS = 8  # registers that are shown
 @click.command()
 @options.network
 @click.option("--target", "target_name", default="ecp5-85f", show_default=True, help="The FPGA.")
+@click.option(
+    "--fit", "to_fit", is_flag=True, help="Fold NET for the target, as plan --target does."
+)
 @click.option("--unit", help="Only this unit: intake, dense0, ..., loss.")
 @click.option("--no-route", is_flag=True, help="Count cells, but do not place and route.")
 @click.option(
@@ -45,6 +49,7 @@ ARRIVALS = 8  # registers that are shown
 def synth(
     net: str,
     target_name: str,
+    to_fit: bool,
     unit: str | None,
     no_route: bool,
     freq: float | None,
@@ -69,16 +74,17 @@ def synth(
         counterflow synth digits --no-route
         counterflow synth tiny --target up5k
         counterflow synth digits --unit dense1 --freq 120
+        counterflow synth lenet5 --fit
     """
     from counterflow import provenance, tools
     from counterflow.files import load
-    from counterflow.planner import plan as planned
     from counterflow.synthesis_report import FILE
     from counterflow.targets import target as named
 
     display = Display(as_json=as_json, quiet=quiet)
     target = named(target_name)
-    design = planned(options.with_fold(load(net), multipliers, memory, interval))
+    fold_for = target_name if to_fit else None
+    design, _ = folded(load(net), multipliers, memory, interval, fold_for)
     routing = target.router is not None and not no_route
     programs = [tools.ROUTERS[target.router]] if routing and target.router else []
     tools.require_packages(tools.YOSYS, *programs)
@@ -226,13 +232,14 @@ def _judge(report: SynthesisReport, design: Plan) -> None:
     """End the command where the design does not fit or is not as planned."""
     unfit = report.unfit()
     if unfit:
-        more = advice(design, report.target, report.short)
-        raise ValueError(unfit if more is None else f"{unfit}. {more}")
+        raise ValueError(f"{unfit}. {advice(design, report)}")
     surprises = report.surprises()
     if surprises:
         raise click.ClickException(f"Blocks differ from the plan: {'; '.join(surprises)}.")
 
 
-def advice(design: Plan, target: Target, short: Resources) -> str | None:
-    """What would make `design` fit, in a sentence; None where nothing is known to."""
-    return None
+def advice(design: Plan, report: SynthesisReport) -> str:
+    """What would make `design` fit, in a sentence."""
+    from counterflow.advice import of_synthesis
+
+    return of_synthesis(design, report.target, report.short, alone=report.unit is not None)

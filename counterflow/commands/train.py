@@ -10,6 +10,7 @@ import click
 
 from counterflow.commands import options
 from counterflow.commands.display import Display, percent, spark, table
+from counterflow.commands.fit import folded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +44,7 @@ MITIGATIONS = ("none", "lwpv", "lwpw", "sc", "lwpv+sc", "lwpw+sc", "stash")
 @click.option("--checkpoint", type=options.NEW_FILE, help="Write the trained state here.")
 @click.option("--resume", type=options.FILE, help="Go on from this checkpoint.")
 @options.dataset
+@options.target
 @options.data
 @options.seed
 @options.output(folder="Folder for training.json, training.png and the description.")
@@ -57,6 +59,7 @@ def train(
     checkpoint: Path | None,
     resume: Path | None,
     dataset_name: str | None,
+    target_name: str | None,
     data: Path | None,
     seed: int | None,
     as_json: bool,
@@ -84,6 +87,8 @@ def train(
     display = Display(as_json=as_json, quiet=quiet)
     network = options.with_dataset(load(net), dataset_name)
     description = options.with_recipe(network, scheme=scheme, batch=batch, mitigation=mitigation)
+    if target_name is not None:  # delays follow from the fold
+        description = folded(description, None, None, None, target_name)[0].description
     dataset = training_data(description, data)
     result = golden_training(
         display,

@@ -8,15 +8,18 @@ import click
 
 from counterflow.commands import options
 from counterflow.commands.display import Display
+from counterflow.commands.fit import folded
 from counterflow.commands.plan import plan_json, plan_table
 
 
 @click.command()
 @options.network
+@options.target
 @options.fold
 @options.output(folder="Folder for the files [default: build/NET].")
 def verilog(
     net: str,
+    target_name: str | None,
     multipliers: int | None,
     memory: int | None,
     interval: int | None,
@@ -29,16 +32,17 @@ def verilog(
     Leaves NET.v, the whole description and the versions that made it in the output folder.
 
     \b
-    Example:
+    Examples:
         counterflow verilog digits -o out
+        counterflow verilog digits --target ecp5-25f
     """
     from counterflow import provenance
     from counterflow.files import load, write_atomically
-    from counterflow.planner import plan as planned
 
     display = Display(as_json=as_json, quiet=quiet)
-    description = options.with_fold(load(net), multipliers, memory, interval)
-    design = planned(description)  # before what takes long to import
+    # Planned before what takes long to import.
+    design, _ = folded(load(net), multipliers, memory, interval, target_name)
+    description = design.description
     from hw.verilog import to_verilog
 
     folder = out or default_folder(description.name)

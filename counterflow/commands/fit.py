@@ -1,0 +1,120 @@
+"""What commands share that fold a network for an FPGA: the fold itself, its table and its JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from counterflow.commands import options
+from counterflow.commands.display import percent, table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from counterflow.description import Description
+    from counterflow.fitting import Fitted
+    from counterflow.planner import Plan
+    from counterflow.targets import Resources
+
+COLUMNS = {"multipliers": "mult.", "block_rams": "RAMs", "luts": "~LUTs"}  # in 80 characters
+
+
+def folded(
+    description: Description,
+    multipliers: int | None,
+    memory: int | None,
+    interval: int | None,
+    target_name: str | None,
+) -> tuple[Plan, Fitted | None]:
+    """`description` planned as asked, for a target if there is one.
+
+    ValueError, one or two sentences, where no fold fits; the second says what would.
+    """
+    from counterflow.planner import plan
+
+    if target_name is None:
+        return plan(options.with_fold(description, multipliers, memory, interval)), None
+    from counterflow.advice import remedy
+    from counterflow.fitting import UnfitError, fit
+    from counterflow.targets import target as named
+
+    target = named(target_name)
+    if memory is not None:
+        description = options.with_fold(description, None, memory, None)
+    try:
+        fitted = fit(description, target, multipliers=multipliers, interval=interval)
+    except UnfitError as error:
+        way = remedy(description, target, multipliers=multipliers, interval=interval)
+        raise UnfitError(f"{error}. {way}") from None
+    return fitted.plan, fitted
+
+
+def fit_table(fitted: Fitted) -> Table:
+    """Costs by unit and in all, and what part of the target that is."""
+    schedule, needs, has = fitted.plan.schedule, fitted.needs, fitted.target.has
+    rows = table(
+        "unit",
+        "lanes",
+        "of",
+        "cycles",
+        "busy",
+        "delay",
+        *COLUMNS.values(),
+        title=(
+            f"{fitted.plan.description.name} on {fitted.target.name}: a sample every "
+            f"{schedule.interval:,} cycles, {fitted.plan.memory_bits / 1000:,.0f} kbit in memories"
+        ),
+    )
+    rows.show_footer = True
+    stages = {stage.name: stage for stage in schedule.stages}
+    for name, taken in needs.units.items():
+        if name not in stages:
+            rows.add_row(name, "", "", "", "", "", *_cells(taken))
+            continue
+        stage = stages[name]
+        tiling, lanes = stage.tiling, stage.tiling.lanes
+        rows.add_row(
+            name,
+            f"{lanes.outputs}x{lanes.inputs}" + (" shared" if lanes.shared else ""),
+            f"{tiling.outputs}x{tiling.geometry.row_taps}",
+            f"{tiling.cycles:,}",
+            percent(tiling.useful / (tiling.multipliers * schedule.interval), 0),
+            f"{stage.delay}",
+            *_cells(taken),
+        )
+    rows.add_section()
+    total = (f"{schedule.interval:,}", percent(schedule.utilisation, 0), "")
+    rows.add_row("all", "", "", *total, *_cells(needs.total))
+    rows.columns[0].footer = "of it"
+    for column, field in enumerate(COLUMNS, start=6):
+        there = getattr(has, field)
+        rows.columns[column].footer = percent(getattr(needs.total, field) / there, 0)
+    return rows
+
+
+def _cells(taken: Resources) -> list[str]:
+    return [f"{getattr(taken, field):,}" for field in COLUMNS]
+
+
+def fit_json(fitted: Fitted, frequency: float) -> dict[str, object]:
+    """What `counterflow plan --target --json` says of the target."""
+    from counterflow.advice import samples_per_second, verdict
+
+    step = fitted.next_step
+    return {
+        "target": fitted.target.name,
+        "fits": True,
+        "needs": {unit: _json(taken) for unit, taken in fitted.needs.units.items()},
+        "total": _json(fitted.needs.total),
+        "available": _json(fitted.target.has),
+        "bottleneck": list(fitted.bottleneck),
+        "least_interval": fitted.search.intervals[0],
+        "next": None if step is None else {"interval": step.interval, **_json(step.total)},
+        "lacking": list(fitted.lacking),
+        "frequency": frequency,
+        "samples_per_second": samples_per_second(fitted.plan, frequency),
+        "advice": verdict(fitted, frequency),
+    }
+
+
+def _json(taken: Resources) -> dict[str, int]:
+    return {field: getattr(taken, field) for field in COLUMNS}
