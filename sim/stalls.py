@@ -6,14 +6,15 @@ import itertools
 import random
 from collections.abc import Iterator
 
-PATTERNS = ("none", "random", "burst", "late", "slow")
+PATTERNS = ("none", "random", "burst", "late", "slow", "long")
 
 
 def pattern(name: str, seed: int) -> Iterator[bool]:
     """Whether the gate is open, cycle by cycle.
 
     ``none`` always; ``random`` every other cycle on average; ``burst`` open and closed for up to 60
-    cycles in turn; ``late`` closed for 300 cycles, then open; ``slow`` one cycle in eight.
+    cycles in turn; ``late`` closed for 300 cycles, then open; ``slow`` one cycle in eight; ``long``
+    open and closed for up to 2000 cycles in turn, so that everything before the gate fills up.
     """
     source = random.Random(seed)
     if name == "none":
@@ -24,6 +25,9 @@ def pattern(name: str, seed: int) -> Iterator[bool]:
     elif name == "burst":
         for is_open in itertools.cycle((True, False)):
             yield from itertools.repeat(is_open, source.randint(1, 60))
+    elif name == "long":
+        for is_open in itertools.cycle((True, False)):
+            yield from itertools.repeat(is_open, source.randint(1, 2000))
     elif name == "late":
         yield from itertools.repeat(False, 300)
         yield from itertools.repeat(True)

@@ -24,6 +24,7 @@ from hw.convolution import Convolution
 from hw.intake import Intake
 from hw.loss import Loss
 from hw.modules import convert
+from hw.weights import WeightMemory
 from sim.bench_top import BenchTop
 from sim.job import Found, Job
 from sim.simulate import TOP, quantised, record_depth, run_job
@@ -94,13 +95,14 @@ class StuckValid(Convolution):
         return m
 
 
-class LateBias(Convolution):
-    """The write address of the biases stuck at zero."""
+class StuckAddress(WeightMemory):
+    """The write address of what is learnt stuck at zero."""
 
-    def _learn(self, m: Module, lanes: list[Any], biases: list[Any]) -> list[Value]:
-        flags = super()._learn(m, lanes, biases)
-        m.d.comb += self.biases.learnt_address.eq(0)
-        return flags
+    def elaborate(self, platform: object) -> Module:
+        m = super().elaborate(platform)
+        with m.If(self.learnt):
+            m.d.comb += self.write_address.eq(0)
+        return m
 
 
 class NaiveSoftmax(Loss):
@@ -194,7 +196,7 @@ FAULTS = [
     Fault("random stuck", "dense1", _becomes(StuckRandom, middle)),
     Fault("learns from inference", "dense1", _becomes(LearnsAlways, middle)),
     Fault("valid stuck", "dense1", _becomes(StuckValid, middle)),
-    Fault("bias address stuck", "dense1", _becomes(LateBias, middle)),
+    Fault("bias address stuck", "dense1", _becomes(StuckAddress, lambda c: middle(c).biases)),
     Fault("softmax without zero sum", "loss", _becomes(NaiveSoftmax, lambda c: c.loss)),
     Fault("kind lost", "intake", _becomes(WrongKind, lambda c: c.intake)),
 ]

@@ -3,96 +3,31 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
-from functools import lru_cache
 from itertools import product
-from typing import NamedTuple
 
 import pytest
-from amaranth.hdl import Cat, Module, Signal
 
-from counterflow.description import Lanes
-from counterflow.geometry import Geometry
-from counterflow.planner import plan
 from counterflow.schedule import Stage
-from hw.walk import Walk, granule_flags
-from sim.shapes import ODD, network, random_geometry, random_lanes
+from hw.walk import Walk
+from sim.shapes import random_geometry, random_lanes
 from sim.streams import respond
+from tests.visits import (
+    CONDITIONS,
+    IMAGES,
+    LAYERS,
+    Columns,
+    Visit,
+    always_open,
+    seen_by,
+    stage_of,
+    visits,
+)
 
-CONDITIONS = ("words", "returning", "error_ready", "row_room", "line_room", "hold")
 FLAGS = [f"{end}_{what}" for what in ("row", "column", "part") for end in ("first", "last")]
 FLAGS += [f"{end}_{what}" for what in ("across", "down") for end in ("first", "last")]
 STROBES = ["row_begin", "line_end", "row_end", "place_down", "finish"]
 NUMBERS = ["tile", "kernel_row", "part", "offset", "shift", "inside", "rows_done", "words_done"]
 OUTPUTS = ("issue", "stalled", "row", "column", "phase", *FLAGS, *STROBES, *NUMBERS, "idle")
-Columns = dict[str, list[int]]
-Layer = tuple[Geometry, Lanes]
-
-
-def lanes_of(outputs: int, inputs: int, shared: bool = False) -> Lanes:
-    return Lanes(outputs=outputs, inputs=inputs, shared=shared)
-
-
-DENSE = Geometry.dense(5, 4)
-SMALL = Geometry((2, 3, 2), 2, (2, 2))
-LAYERS: dict[str, Layer] = {
-    "2x2": (DENSE, lanes_of(2, 2)),
-    "1x2 shared": (DENSE, lanes_of(1, 2, True)),
-    "4x1": (DENSE, lanes_of(4, 1)),
-    "1x5": (DENSE, lanes_of(1, 5)),
-    "4x5": (DENSE, lanes_of(4, 5)),
-    "4x5 shared": (DENSE, lanes_of(4, 5, True)),
-    "small image": (SMALL, lanes_of(1, 3)),
-    "small image, shared": (SMALL, lanes_of(2, 4, True)),
-}
-IMAGES: dict[str, Layer] = {
-    name: (geometry, random_lanes(geometry, seed))
-    for seed, (name, geometry) in enumerate(ODD.items())
-}
-
-
-@lru_cache
-def stage_of(layer: Layer, threshold: int = 2) -> Stage:
-    """A second unit of this kind; its slot may start with the word number `threshold`."""
-    geometry, lanes = layer
-    high, wide, channels = geometry.image
-    shape = {name: list(getattr(geometry, name)) for name in ("kernel", "stride", "padding")}
-    layers = [
-        {"kind": "convolution", "outputs": channels, "kernel": [1, 1]},
-        {"kind": "convolution", "outputs": geometry.outputs, **shape},
-    ]
-    one = Lanes(outputs=1, inputs=1)
-    fold = {"lanes": [lane.model_dump() for lane in (one, lanes, one)]}
-    stage = plan(network((high, wide, 1), layers, fold=fold)).schedule.stages[1]
-    assert stage.tiling.geometry == geometry
-    return replace(stage, threshold=min(threshold, stage.tiling.image_words))
-
-
-class Visit(NamedTuple):
-    """One cycle of a slot."""
-
-    down: int
-    across: int
-    row: int
-    kernel_row: int
-    part: int
-    phase: int
-
-
-def visits(stage: Stage) -> list[Visit]:
-    """All of a slot, in order."""
-    tiling, geometry = stage.tiling, stage.tiling.geometry
-    counts = (tiling.rows, geometry.kernel[0], tiling.parts, tiling.phases)
-    return [Visit(*where) for where in product(*map(range, (*geometry.places, *counts)))]
-
-
-def seen_by(stage: Stage, where: Visit) -> tuple[int, list[int]]:
-    """(row of the image, granules of it from left to right) under the taps of a tile."""
-    tiling, geometry = stage.tiling, stage.tiling.geometry
-    y = where.down * geometry.stride[0] - geometry.padding[0] + where.kernel_row
-    x = (where.across * geometry.stride[1] - geometry.padding[1]) * geometry.channels
-    first = (x + where.part * tiling.lanes.inputs) // tiling.granule
-    return y, list(range(first, first + tiling.banks))
 
 
 def needs(stage: Stage, where: Visit) -> int:
@@ -177,12 +112,6 @@ def expected(stage: Stage, interval: int, columns: Columns) -> list[tuple[int, .
             earliest = cycle + interval
         place = (place + issue) % len(order)
     return rows
-
-
-def always_open(stage: Stage, cycles: int) -> Columns:
-    """Nothing ever keeps the walk waiting, and a token comes back in every slot."""
-    columns = {name: [1] * cycles for name in CONDITIONS}
-    return columns | {"words": [stage.tiling.image_words] * cycles, "hold": [0] * cycles}
 
 
 def walked(stage: Stage, interval: int, columns: Columns) -> list[tuple[int, ...]]:
@@ -299,46 +228,3 @@ def test_a_slot_that_waited_is_followed_at_once_by_the_one_that_is_overdue(name:
         assert starts[:3] == [0, stage.cycles + lost, stage.cycles + lost + interval]
     else:
         assert starts[:2] == [lost, lost + interval]
-
-
-class Flagged(Walk):
-    """A walk with the flags of its granules."""
-
-    def __init__(self, stage: Stage) -> None:
-        super().__init__(stage=stage, interval=stage.cycles)
-        self.flags = Signal(3 * stage.tiling.banks)
-
-    def elaborate(self, platform: object) -> Module:
-        m = super().elaborate(platform)
-        m.d.comb += self.flags.eq(Cat(*granule_flags(m, self)))
-        return m
-
-
-@pytest.mark.parametrize("name", IMAGES)
-def test_granules_are_marked_in_the_image_and_at_their_first_and_last_visit(name: str) -> None:
-    """A place of the image is known by its row and its granule in it."""
-    stage = stage_of(IMAGES[name])
-    tiling, geometry = stage.tiling, stage.tiling.geometry
-    wide = -(-geometry.row_taps // tiling.granule)
-    met: list[list[tuple[int, int] | None]] = []
-    for where in visits(stage):
-        y, granules = seen_by(stage, where)
-        places: list[tuple[int, int] | None] = []
-        for index, granule in enumerate(granules):
-            inside = 0 <= y < geometry.image[0]
-            inside &= 0 <= granule < -(-geometry.row_inputs // tiling.granule)
-            inside &= where.part * tiling.banks + index < wide
-            places.append((y, granule) if inside else None)
-        met.append(places)
-    flat = [(n, place) for n, places in enumerate(met) for place in places if place]
-    last = {place: n - n % tiling.phases for n, place in flat}
-    first = {place: n - n % tiling.phases for n, place in reversed(flat)}
-    banks = range(tiling.banks)
-    seen = respond(Flagged(stage), always_open(stage, stage.cycles), ["flags"])
-    for n, (places, (flags,)) in enumerate(zip(met, seen, strict=True)):
-        marks = [[flags >> (tiling.banks * kind + bank) & 1 for bank in banks] for kind in range(3)]
-        for place, inside, begins, ends in zip(places, *marks, strict=True):
-            assert inside == (place is not None), f"visit {n}"
-            if place is not None:
-                now = n - n % tiling.phases
-                assert (begins, ends) == (now == first[place], now == last[place]), f"visit {n}"

@@ -1,0 +1,19 @@
+"""Benches of `tests.faults.FaultyTop`: those of `sim`, with one of its faults switched on."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import cocotb
+
+from sim import bench_cycles, bench_order
+
+FAULT, BENCH = "COUNTERFLOW_FAULT", "COUNTERFLOW_BENCH"
+
+
+@cocotb.test()
+async def compared_with_a_fault(dut: Any) -> None:
+    dut.fault_memory[0].value = int(os.environ[FAULT])
+    bench = bench_order if os.environ[BENCH] == "order" else bench_cycles
+    await bench.compared(dut)

@@ -1,0 +1,294 @@
+"""One design with many faults in it, each of which a bench can switch on by its number.
+
+All are in one convolution or in the pooling unit below it; they override, while they are on, what
+the genuine parts do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+from unittest import mock
+
+from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.lib.memory import Memory
+
+import hw.convolution
+import hw.input_gradient
+import hw.window
+from counterflow.latency import UPDATE
+from counterflow.planner import Plan, plan
+from counterflow.tiling import Tiling
+from hw.arrivals import Arrivals
+from hw.convolution import Convolution
+from hw.departure import Departure
+from hw.lane import GRADIENT
+from hw.learning import Learning
+from hw.lines import Lines
+from hw.modules import convert
+from hw.pipeline import delayed
+from hw.pool import Pool
+from hw.walk import Walk
+from sim.bench_top import BenchTop
+from sim.harsh import harsh
+from sim.shapes import network
+from sim.simulate import TOP, record_depth
+from tests.images import RECIPE, average, convolution, folded, maximum
+
+UNIT, POOL, ABOVE = "conv2", "pool1", "pool3"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """``unit`` is where the first difference must be seen; some need ``stalls`` to show."""
+
+    name: str
+    unit: str = UNIT
+    stalls: bool = False
+
+    def __str__(self) -> str:
+        return self.name
+
+
+FAULTS = (
+    Fault("nothing"),
+    Fault("taps turned by one granule too many"),
+    Fault("gradients turned by one granule too few"),
+    Fault("padding is not masked"),
+    Fault("first visit of an input missed: sums of an earlier image stay"),
+    Fault("last visit of an input taken for one before it"),
+    Fault("rows of the window stand a word too far apart"),
+    Fault("rows of the gradient sums stand a word too far apart"),
+    Fault("kernel steps down too few rows"),
+    Fault("rows given up before they are read", stalls=True),
+    Fault("stash moves without a token"),
+    Fault("gradient sums are not cleared"),
+    Fault("weights move at a position before the last"),
+    Fault("bias gradient of the last position only"),
+    Fault("weights move with a sample that shall wait"),
+    Fault("rows of the gradient depart in another order"),
+    Fault("inputs that the kernel leaves out keep a gradient"),
+    Fault("forward sum of a position goes on in the next"),
+    Fault("of equal elements the last one is the maximum", POOL),
+    Fault("gradient to all elements of a window", POOL),
+    Fault("places of the maximum off by one", POOL),
+    Fault("average forgets the first row", ABOVE),
+)
+_NUMBER = {fault.name: number for number, fault in enumerate(FAULTS)}
+_CHOSEN = Signal(range(len(FAULTS)), name="fault")
+
+
+def on(start: str) -> Value:
+    """Whether the fault whose name starts so is switched on."""
+    (name,) = (name for name in _NUMBER if name.startswith(start))
+    return _NUMBER[name] == _CHOSEN
+
+
+@cache
+def design() -> Plan:
+    """A convolution with padding, strides, banks and uncovered edges, between pooling units."""
+    layers = [
+        convolution(3, (3, 3), padding=(1, 1)),
+        maximum(2, 2),
+        convolution(4, (3, 2), stride=(2, 1), padding=(0, 1)),
+        average(2, 1),
+    ]
+    fold = folded((2, 6, False), (2, 4, False), (1, 3, True))
+    recipe = {**RECIPE, "accumulate": 2}
+    found = plan(network((12, 4, 2), layers, fold=fold, recipe=recipe))
+    assert [stage.name for stage in found.schedule.stages] == ["conv0", UNIT, "dense4"]
+    return found
+
+
+class FaultyTop(BenchTop):
+    """The design's bench top; ``fault_memory`` holds the number of the fault that is on."""
+
+    def __init__(self) -> None:
+        super().__init__(plan=design(), depth=record_depth(design()))
+        self.chain.units[1].__class__ = _Convolution
+        for pool in self.chain.pools:
+            pool.__class__ = _Pool
+
+    def elaborate(self, platform: object) -> Module:
+        m = super().elaborate(platform)
+        m.submodules.fault_memory = memory = Memory(shape=_CHOSEN.shape(), depth=2, init=[])
+        m.d.comb += _CHOSEN.eq(memory.read_port(domain="comb").data)
+        return m
+
+
+@cache
+def verilog() -> str:
+    with _patched():
+        return harsh(convert(FaultyTop(), TOP))
+
+
+@contextlib.contextmanager
+def _patched() -> Iterator[None]:
+    """Faulty parts in place of those that a convolution makes for itself."""
+    parts = {
+        hw.convolution: {
+            "Arrivals": _Arrivals,
+            "Learning": _Learning,
+            "granule_flags": _granule_flags,
+        },
+        hw.window: {"Lines": _WindowLines},
+        hw.input_gradient: {"Departure": _Departure, "Lines": _GradientLines},
+    }
+    with contextlib.ExitStack() as stack:
+        for module, changes in parts.items():
+            stack.enter_context(mock.patch.multiple(module, **changes))
+        for module, name, start in (
+            (hw.window, "to_lanes", "taps turned"),
+            (hw.input_gradient, "to_banks", "gradients turned"),
+        ):
+            turned = _turned(getattr(module, name), start)
+            stack.enter_context(mock.patch.object(module, name, turned))
+        yield
+
+
+def _victim(tiling: Tiling) -> bool:
+    return tiling.geometry == design().schedule.stages[1].tiling.geometry
+
+
+def _turned(genuine: Any, start: str) -> Any:
+    """A turn of granules by one more; only the victim has as many banks."""
+
+    def turned(granules: list[Value], shift: Value) -> list[Value]:
+        if len(granules) != design().schedule.stages[1].tiling.banks:
+            return genuine(granules, shift)
+        more = Mux(shift == len(granules) - 1, 0, shift + 1)
+        return genuine(granules, Mux(on(start), more, shift)[: len(shift)])
+
+    return turned
+
+
+def _granule_flags(m: Module, walk: Walk) -> tuple[Value, Value, Value]:
+    inside, first, last = hw.walk.granule_flags(m, walk)
+    if not _victim(walk.stage.tiling):
+        return inside, first, last
+    early = Mux(walk.last_row, ~last, 0)
+    return (
+        inside,
+        Mux(on("first visit"), 0, first)[: len(first)],
+        Mux(on("last visit"), early, last)[: len(last)],
+    )
+
+
+class _Arrivals(Arrivals):
+    def elaborate(self, platform: object) -> Module:
+        m = super().elaborate(platform)
+        if not _victim(self.stage.tiling):
+            return m
+        window, stash = m.submodules.window, m.submodules.stash
+        with m.If(on("padding")):
+            m.d.comb += [window.inside.eq(-1), stash.inside.eq(-1)]
+        with m.If(on("stash moves")):
+            m.d.comb += stash.moves.eq(1)
+        with m.If(on("rows given up")):
+            m.d.comb += self.x.ready.eq(1)
+            m.d.comb += m.submodules.gather.i.valid.eq(self.x.valid)
+        return m
+
+
+class _Apart(Tiling):
+    """Rows of a ring a word further apart."""
+
+    @property
+    def row_words(self) -> int:
+        return super().row_words + 1
+
+
+class _Lines(Lines):
+    """Lines with others beside them, which are used in their place while a fault is on."""
+
+    apart = ""
+
+    def elaborate(self, platform: object) -> Module:
+        m = super().elaborate(platform)
+        if not _victim(self.tiling):
+            return m
+        geometry = self.tiling.geometry
+        low = replace(self.tiling, geometry=replace(geometry, stride=(1, geometry.stride[1])))
+        far = _Apart(geometry, self.tiling.lanes, self.tiling.first)
+        for start, tiling in ((self.apart, far), ("kernel steps", low)):
+            m.submodules[start.replace(" ", "_")] = other = Lines(tiling=tiling, words=self.words)
+            for strobe in ("down", "restart", "place_down", "finish"):
+                m.d.comb += getattr(other, strobe).eq(getattr(self, strobe))
+            with m.If(on(start)):
+                m.d.comb += self.line.eq(other.line)
+        return m
+
+
+class _WindowLines(_Lines):
+    apart = "rows of the window"
+
+
+class _GradientLines(_Lines):
+    apart = "rows of the gradient sums"
+
+
+class _Learning(Learning):
+    def elaborate(self, platform: object) -> Module:
+        m = super().elaborate(platform)
+        walk = self.walk
+        if not _victim(self.stage.tiling):
+            return m
+        early = walk.issue & self.moving & walk.last_down & walk.first_across
+        eager = walk.issue & self.learning & walk.last_down & walk.last_across
+        for start, moves in (("weights move at", early), ("weights move with", eager)):
+            written = delayed(m, moves, GRADIENT + UPDATE, start.replace(" ", "_"))
+            with m.If(on(start)):
+                m.d.comb += self.weights.learnt.eq(written)
+        with m.If(on("gradient sums")):
+            m.d.comb += self.fresh.eq(0)
+        with m.If(on("bias gradient")):
+            m.d.comb += self.bias_earlier.eq(0)
+        return m
+
+
+class _Departure(Departure):
+    def elaborate(self, platform: object) -> Module:
+        m = super().elaborate(platform)
+        if not _victim(self.stage.tiling):
+            return m
+        row, words = self.stage.tiling.row_words, self.words_in_all
+        assert self.rows > 1
+        for bank, address in enumerate(self.address):
+            moved = Mux(address + row >= words, address + row - words, address + row)
+            with m.If(on("rows of the gradient depart")):
+                m.d.comb += m.submodules[f"bank_{bank}"].write_address.eq(moved)
+        return m
+
+    def _covered(self, m: Module, word: Value, row_left: Value) -> Value:
+        flags = super()._covered(m, word, row_left)
+        return flags | on("inputs that the kernel").replicate(len(flags))
+
+
+class _Convolution(Convolution):
+    def _forward(self, m: Module, lanes: list[Any], biases: list[Any]) -> list[Value]:
+        flags = super()._forward(m, lanes, biases)
+        with m.If(on("forward sum") & ~self.walk.first_across):
+            m.d.comb += m.submodules.rows.first.eq(0)
+        return flags
+
+
+class _Pool(Pool):
+    def _both(self, old: Any, new: Any) -> Value:
+        joined = super()._both(old, new)
+        if self.pooling.average:
+            return Mux(on("average forgets"), new.value, joined)[: self.pooling.partial_bits]
+        equal = on("of equal") & (new.value == old.value)
+        return Mux(equal, new.as_value(), joined)
+
+    def _backward(self, m: Module, stash: Any) -> None:
+        super()._backward(m, stash)
+        if self.pooling.average:
+            return
+        queue, bits = m.submodules.inputs, self.pooling.dx.bits
+        with m.If(on("gradient to all")):
+            m.d.comb += queue.word.eq(self.rows.found[:bits])
+        with m.If(on("places of")):
+            m.d.comb += self.rows.word[bits:].eq(stash.oldest + 1)

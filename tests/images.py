@@ -1,0 +1,160 @@
+"""Small chains over images that together have every odd shape, and jobs to run on them."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from counterflow.data import Dataset, synthetic
+from counterflow.planner import Plan, plan
+from counterflow.tokens import BUBBLE, Kind, Token, drained
+from sim.harsh import harsh
+from sim.job import Found, Job
+from sim.shapes import network
+from sim.simulate import bench_verilog, quantised, record_depth, run_job
+
+Layer = dict[str, Any]
+CLASSES, SAMPLES = 3, 30
+
+
+def convolution(outputs: int, kernel: tuple[int, int], **more: tuple[int, int]) -> Layer:
+    pairs = {name: list(pair) for name, pair in {"kernel": kernel, **more}.items()}
+    return {"kind": "convolution", "outputs": outputs, **pairs}
+
+
+def maximum(*kernel: int) -> Layer:
+    return {"kind": "max-pool", "kernel": list(kernel)}
+
+
+def average(*kernel: int) -> Layer:
+    return {"kind": "average-pool", "kernel": list(kernel)}
+
+
+def folded(*lanes: tuple[int, int, bool]) -> dict[str, Any]:
+    return {"lanes": [{"outputs": o, "inputs": i, "shared": s} for o, i, s in lanes]}
+
+
+RECIPE = {"learning_rate": 2.0**-5, "momentum": 0.75}
+NETWORKS: dict[str, tuple[tuple[int, int, int], list[Layer], dict[str, Any]]] = {
+    "padded, pooled, several banks": (
+        (6, 4, 2),
+        [
+            convolution(3, (3, 3), padding=(1, 1)),
+            maximum(2, 2),
+            convolution(4, (2, 2), padding=(1, 1)),
+        ],
+        {"fold": folded((2, 4, False), (1, 6, False), (1, 8, False))},
+    ),
+    "strided, edges uncovered, shared lanes": (
+        (8, 7, 1),
+        [
+            convolution(3, (1, 1)),
+            convolution(4, (3, 2), stride=(2, 2)),
+            maximum(3, 1),
+        ],
+        {"fold": folded((1, 1, True), (3, 4, True), (1, 5, True))},
+    ),
+    "kernels as large as the image, three samples an update": (
+        (2, 3, 2),
+        [
+            convolution(3, (4, 5), padding=(1, 1)),
+            convolution(2, (3, 1), padding=(1, 0)),
+            convolution(5, (1, 1)),
+        ],
+        {
+            "fold": folded((2, 3, False), (1, 2, False), (2, 1, False), (1, 4, False)),
+            "recipe": {**RECIPE, "mitigation": "none", "accumulate": 3},
+        },
+    ),
+    "pool after pool, averages, three samples an update": (
+        (4, 8, 1),
+        [
+            convolution(4, (1, 1)),
+            average(2, 2),
+            maximum(1, 2),
+            average(2, 1),
+            convolution(3, (1, 2)),
+        ],
+        {
+            "fold": folded((1, 1, False), (2, 3, False), (1, 2, True)),
+            "recipe": {**RECIPE, "mitigation": "lwpv+sc", "accumulate": 3},
+        },
+    ),
+    "unequal strides, convolution after convolution": (
+        (7, 6, 3),
+        [
+            convolution(2, (3, 2), stride=(2, 1)),
+            convolution(2, (3, 3), padding=(2, 2)),
+            convolution(3, (3, 4), stride=(1, 3), padding=(0, 1)),
+        ],
+        {
+            "fold": folded((1, 6, False), (2, 5, False), (1, 8, False), (1, 3, False)),
+            "recipe": {**RECIPE, "mitigation": "sc"},
+        },
+    ),
+    "one row, wide formats, nearest": (
+        (1, 9, 2),
+        [
+            convolution(4, (1, 3), stride=(1, 2), padding=(0, 1)),
+            {**convolution(3, (3, 3), padding=(1, 1)), "activation": "none"},
+            convolution(2, (1, 1)),
+        ],
+        {
+            "fold": folded((1, 4, True), (1, 8, False), (1, 3, False), (1, 2, False)),
+            "formats": {
+                "input": "s16.11",
+                "activation": "s16.11",
+                "operand": "s16.14",
+                "weight": "s18.16",
+                "velocity": "s14.16",
+                "error": "s16.13",
+                "logit": "s16.10",
+            },
+            "rounding": {"update": "nearest-even", "activation": "truncate", "error": "truncate"},
+            "recipe": {**RECIPE, "mitigation": "none"},
+        },
+    ),
+}
+
+
+@cache
+def design(name: str) -> Plan:
+    image, layers, fields = NETWORKS[name]
+    return plan(network(image, layers, **{"recipe": RECIPE, **fields}))
+
+
+def data_of(planned: Plan, seed: int = 2) -> Dataset:
+    description = planned.description
+    return synthetic(description.elements, CLASSES, SAMPLES, seed)
+
+
+def mixed_tokens(planned: Plan, count: int = SAMPLES, seed: int = 7) -> tuple[Token, ...]:
+    """All kinds of tokens in random order, a train token first, drained at the end."""
+    random = np.random.default_rng(seed)
+    most = planned.description.recipe.accumulate - 1
+    tokens, waiting = [Token(Kind.TRAIN, 0)], 0
+    for index in range(1, count):
+        kind = Kind(int(random.choice([2, 1, 0], p=[0.7, 0.15, 0.15])))
+        if kind is Kind.TRAIN and waiting < most and random.random() < 0.7:
+            kind = Kind.ACCUMULATE
+        if kind.learns:
+            waiting = waiting + 1 if kind is Kind.ACCUMULATE else 0
+        tokens.append(BUBBLE if kind is Kind.BUBBLE else Token(kind, index))
+    return tuple(drained([*tokens, Token(Kind.TRAIN, count - 1)], planned.schedule.delay))
+
+
+def run(planned: Plan, bench: str = "sim.bench_cycles", **changes: Any) -> Found:
+    """One bench on the design with the worst of memories, with mixed tokens unless others are."""
+    data = data_of(planned)
+    fields = {
+        "description": planned.description,
+        "tokens": mixed_tokens(planned),
+        "samples": quantised(planned.description, data),
+        "labels": data.train_y,
+        "seed": 1,
+        "depth": record_depth(planned),
+    }
+    job = Job(**{**fields, **changes})
+    return run_job(harsh(bench_verilog(planned)), job, bench, quick=True)

@@ -1,0 +1,124 @@
+"""Chains over images of every shape, held to the golden model in every cycle and under stalls.
+
+Their memories give noise wherever a word is read in the cycle in which it is written.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from counterflow.geometry import Geometry
+from counterflow.tokens import Kind, Token, drained
+from sim.job import Found
+from tests.images import CLASSES, NETWORKS, SAMPLES, data_of, design, mixed_tokens, run
+
+STALLS = (
+    ("random", "random", "long"),
+    ("none", "none", "long"),
+    ("long", "burst", "random"),
+    ("burst", "long", "long"),
+    ("late", "random", "long"),
+    ("slow", "late", "long"),
+)
+
+
+def groups(*names: str) -> list[Any]:
+    """Parameters of networks; what shares a build stays in one process."""
+    return [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in names or NETWORKS]
+
+
+def assert_equal(found: Found, at_least: int) -> None:
+    assert found.mismatches == 0, found.first_divergence
+    assert found.first_divergence is None
+    assert found.compared >= at_least
+
+
+def test_the_networks_have_all_odd_shapes() -> None:
+    stages = [stage for name in NETWORKS for stage in design(name).schedule.stages]
+    pools = [pool for name in NETWORKS for pool in design(name).schedule.pools]
+    recipes = [design(name).description.recipe for name in NETWORKS]
+
+    def covered(shape: Geometry, axis: int) -> int:
+        reach = (shape.places[axis] - 1) * shape.stride[axis] + shape.kernel[axis]
+        return reach - shape.padding[axis]
+
+    for first in (False, True):
+        tilings = [stage.tiling for stage in stages if stage.tiling.first is first]
+        shapes = [tiling.geometry for tiling in tilings]
+        assert any(tiling.banks > 2 for tiling in tilings)
+        assert any(tiling.lanes.shared for tiling in tilings)
+        assert any(
+            shape.channels % t.lanes.inputs for shape, t in zip(shapes, tilings, strict=True)
+        )
+        assert any(
+            shape.outputs % t.lanes.outputs for shape, t in zip(shapes, tilings, strict=True)
+        )
+        assert any(shape.image[0] != shape.image[1] for shape in shapes)
+        assert any(shape.stride[0] != shape.stride[1] for shape in shapes)
+        assert any(max(shape.padding) > 0 for shape in shapes)
+    later = [stage.tiling.geometry for stage in stages if not stage.tiling.first]
+    assert any(shape.kernel == (1, 1) and shape.positions > 1 for shape in later)
+    assert any(shape.places == (1, 1) and shape.kernel[0] > 1 for shape in shapes)
+    assert any(covered(shape, 0) < shape.image[0] for shape in later)
+    assert any(covered(shape, 1) < shape.image[1] for shape in later)
+    assert {pool.pooling.average for pool in pools} == {False, True}
+    assert len({pool.below for pool in pools}) < len(pools)  # one behind another
+    assert {recipe.accumulate for recipe in recipes} == {1, 3}
+    assert {recipe.mitigation for recipe in recipes} == {"none", "sc", "lwpv+sc"}
+
+
+@pytest.mark.parametrize("name", groups())
+def test_every_cycle_equals_golden(name: str) -> None:
+    planned = design(name)
+    kinds = {token.kind for token in mixed_tokens(planned)}
+    several = planned.description.recipe.accumulate > 1
+    assert kinds == (set(Kind) if several else set(Kind) - {Kind.ACCUMULATE})
+    found = run(planned)
+    assert_equal(found, 100_000)
+    assert found.losses == found.golden_losses
+
+
+@pytest.mark.parametrize(
+    ("name", "stalls"),
+    [
+        pytest.param(name, stalls, marks=pytest.mark.xdist_group(name))
+        for name, stalls in zip(NETWORKS, STALLS, strict=True)
+    ],
+)
+def test_stalls_change_no_value_and_no_order(name: str, stalls: tuple[str, str, str]) -> None:
+    assert_equal(run(design(name), "sim.bench_order", stalls=stalls), 10_000)
+
+
+@pytest.mark.parametrize(
+    "name",
+    groups(
+        "padded, pooled, several banks",
+        "pool after pool, averages, three samples an update",
+    ),
+)
+def test_a_reset_in_mid_training_and_a_power_cycle_leave_nothing_behind(name: str) -> None:
+    planned = design(name)
+    for place in (0.1, 4.7):
+        cycle = int(place * planned.schedule.interval)
+        found = run(planned, "sim.bench_order", scenario="reset", interrupt=cycle)
+        assert_equal(found, 10_000)
+    half = mixed_tokens(planned, 14)
+    found = run(planned, "sim.bench_order", scenario="power_cycle", tokens=half + half)
+    assert_equal(found, 10_000)
+
+
+@pytest.mark.parametrize("name", groups("strided, edges uncovered, shared lanes"))
+def test_spoilt_images_are_counted_and_dropped_whole(name: str) -> None:
+    planned = design(name)
+    inputs = planned.description.elements
+    tokens = tuple(drained([Token(Kind.TRAIN, i) for i in range(24)], planned.schedule.delay))
+    lengths = [inputs] * len(tokens)
+    lengths[0], lengths[5], lengths[6], lengths[20] = 1, inputs - 1, inputs + 1, 3 * inputs
+    labels = data_of(planned).train_y.copy()
+    labels[[3, 5, 16]] = CLASSES, CLASSES, 255
+    changes = {"scenario": "spoilt", "lengths": tuple(lengths), "labels": labels}
+    stalls = ("random", "random", "random")
+    assert SAMPLES >= 24
+    assert_equal(run(planned, "sim.bench_order", tokens=tokens, stalls=stalls, **changes), 10_000)
