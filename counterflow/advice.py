@@ -82,7 +82,7 @@ def remedy(
     for other in larger(target):
         found = _fitted(description, other)
         if found is not None:
-            ways.append(f"on {other.name} (every {found.interval:,} cycles)")
+            ways.append(f"{other.name} (every {found.interval:,} cycles)")
             break
     if ways:
         return f"It fits {', or '.join(ways)}."

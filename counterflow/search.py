@@ -10,6 +10,7 @@ from __future__ import annotations
 import bisect
 import heapq
 import math
+from collections.abc import Callable
 from functools import cached_property
 from typing import NamedTuple
 
@@ -21,12 +22,13 @@ from counterflow.knapsack import Knapsack, undominated
 from counterflow.needs import Needs, needs
 from counterflow.planner import plan
 from counterflow.schedule import loss_bound
-from counterflow.targets import Resources
+from counterflow.targets import Resources, total
 from counterflow.unit_folds import Option, unit_options
 
-LOOKS = 8, 64  # folds that are counted exactly in a round of a search: of large nets, of small
+LOOKS = 6, 64  # folds that are counted exactly in a round of a search: of large nets, of small
 WORK = 2**18  # products of a sample that are many for one such count
 SPARE = 2, 0.03  # block RAMs, and part of those there are, by which a search may be off
+HOPELESS = 1.5  # of the block RAMs there are: folds that all take more need no second look
 STEP = 2  # times what there is, up to which a next step is looked for
 
 
@@ -47,8 +49,9 @@ class Found(NamedTuple):
 class Search:
     """The folds of `description` within `has`, in blocks of `family`.
 
-    ``luts``: those that may be planned with, at first all there are.  ValueError for a family of
-    which nothing is known, and where a description has no schedule.
+    ``luts``: those that may be planned with, at first all there are; ``intervals``: every one that
+    a fold can have, in cycles, rising.  ValueError for a family of which nothing is known, and
+    where a description has no schedule.
     """
 
     def __init__(self, description: Description, has: Resources, family: str) -> None:
@@ -56,6 +59,9 @@ class Search:
         self.luts = float(has.luts)
         self._needs: dict[tuple[Lanes, ...], Needs] = {}
         self._knapsacks: dict[int, tuple[list[list[Option]], Knapsack]] = {}
+        most = max(self.has.multipliers, len(description.weighted))
+        asked = description.model_copy(update={"fold": Fold(multipliers=most)})
+        self._start_from(self.counted(fold(asked)))
 
     def fastest(self, limit: int | None = None) -> Needs | None:
         """The fold that idles least among those within a tenth of the fastest that fits.
@@ -63,20 +69,41 @@ class Search:
         Of several the one with the fewest block RAMs, then with the least logic; `limit`, if given,
         is the longest interval in cycles.  None where none fits.
         """
-        best = self._quickest()
-        if best is None or (limit is not None and best.interval > limit):
-            return best
-        longest = math.floor(best.interval * (1 + SLACK))
-        longest = longest if limit is None else min(longest, limit)
-        near = [t for t in self.intervals if best.interval <= t <= longest]
-        other = self._idlest(near)
-        return best if other is None else min(best, other, key=_rank)
+        return self._twice(lambda: self._fastest(limit))
 
     def within(self, limit: int) -> Needs | None:
         """The fold with the fewest multipliers whose interval is at most `limit` cycles.
 
         None where none fits.
         """
+        return self._twice(lambda: self._within(limit))
+
+    def _twice(self, look: Callable[[], Needs | None]) -> Needs | None:
+        """The better result of two looks, the second by the depths of what the first found."""
+        first = look()
+        base = self.least(1) if first is None else first
+        if base.total.block_rams > HOPELESS * self.has.block_rams:
+            return first
+        self._start_from(base)
+        second = look()
+        if first is None or second is None:
+            return first or second
+        if max(first.interval, second.interval) > min(first.interval, second.interval) * (
+            1 + SLACK
+        ):
+            return min(first, second, key=lambda found: found.interval)
+        return min(first, second, key=_rank)
+
+    def _fastest(self, limit: int | None) -> Needs | None:
+        best = self._quickest()
+        if best is None or (limit is not None and best.interval > limit):
+            return best
+        longest = math.floor(best.interval * (1 + SLACK))
+        longest = longest if limit is None else min(longest, limit)
+        other = self._idlest([t for t in self.intervals if best.interval <= t <= longest])
+        return best if other is None else min(best, other, key=_rank)
+
+    def _within(self, limit: int) -> Needs | None:
         index = bisect.bisect_right(self.intervals, limit) - 1
         return None if index < 0 else self._idlest([self.intervals[index]])
 
@@ -123,20 +150,6 @@ class Search:
             return "loss"
         return self.description.weighted[shortest.index(max(shortest))].name
 
-    @cached_property
-    def intervals(self) -> list[int]:
-        """Every interval that a fold can have, in cycles, rising."""
-        shortest = max(min(option.bound for option in options) for options in self.options)
-        floor = max(shortest, loss_bound(self.description.classes))
-        bounds = {option.bound for options in self.options for option in options}
-        return sorted({max(bound, floor) for bound in bounds})
-
-    @cached_property
-    def options(self) -> list[list[Option]]:
-        """For each unit with weights the folds that are no worse than another in every respect."""
-        stages = self._base.plan.schedule.stages
-        return [unit_options(stage, self.has.multipliers, self.family) for stage in stages]
-
     def counted(self, lanes: tuple[Lanes, ...]) -> Needs:
         """What a fold really takes."""
         if lanes not in self._needs:
@@ -144,22 +157,19 @@ class Search:
             self._needs[lanes] = needs(plan(asked), self.family)
         return self._needs[lanes]
 
-    @cached_property
-    def _base(self) -> Needs:
-        """A fold to take depths from: the fastest with so many multipliers."""
-        most = max(self.has.multipliers, len(self.description.weighted))
-        asked = self.description.model_copy(update={"fold": Fold(multipliers=most)})
-        return self.counted(fold(asked))
-
-    @cached_property
-    def around(self) -> Resources:
-        """What the units without weights take."""
-        weighted = {stage.name for stage in self._base.plan.schedule.stages}
-        others = [taken for unit, taken in self._base.units.items() if unit not in weighted]
-        return Resources(
-            block_rams=sum(taken.block_rams for taken in others),
-            luts=sum(taken.luts for taken in others),
-        )
+    def _start_from(self, base: Needs) -> None:
+        """Look at folds by the depths of this one."""
+        stages = base.plan.schedule.stages
+        # For each unit with weights the folds that are no worse than another in every respect.
+        self.options = [unit_options(one, self.has.multipliers, self.family) for one in stages]
+        shortest = max(min(option.bound for option in options) for options in self.options)
+        floor = max(shortest, loss_bound(self.description.classes))
+        bounds = {option.bound for options in self.options for option in options}
+        self.intervals = sorted({max(bound, floor) for bound in bounds})
+        # What the units without weights take.
+        weighted = {stage.name for stage in stages}
+        self.around = total(taken for unit, taken in base.units.items() if unit not in weighted)
+        self._knapsacks.clear()
 
     @property
     def _room(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import json
+import re
 import subprocess
 import sys
 import types
@@ -119,6 +120,55 @@ def test_plan_within_a_budget() -> None:
     assert answer["memory_bits"] <= 200_000
     assert sum(unit["multipliers"] for unit in answer["units"]) == answer["multipliers"]
     assert read("plan", "digits", "--interval", "1000")["interval"] <= 1000
+
+
+def test_plan_for_a_target() -> None:
+    answer = read("plan", "digits", "--target", "ecp5-25f", "--freq", "50")
+    assert answer["target"] == "ecp5-25f"
+    assert answer["fits"] is True
+    assert answer["available"]["multipliers"] == 28
+    for name in ("multipliers", "block_rams", "luts"):
+        assert answer["total"][name] == sum(unit[name] for unit in answer["needs"].values())
+        assert answer["total"][name] <= answer["available"][name]
+    assert set(answer["needs"]) == {"intake", "dense0", "dense1", "dense2", "loss"}
+    assert answer["total"]["multipliers"] == answer["multipliers"]
+    slowest = max(answer["units"], key=lambda unit: unit["cycles"])
+    assert slowest["name"] in answer["bottleneck"]
+    assert answer["next"]["interval"] < answer["interval"]
+    assert "multipliers" in answer["lacking"]
+    assert answer["samples_per_second"] == 50e6 / answer["interval"]
+    shown = succeed("plan", "digits", "--target", "ecp5-25f").stdout
+    assert "At 100 MHz it trains on " in shown  # the target's own
+    for name, unit in answer["needs"].items():
+        assert re.search(rf"{name} .* {unit['block_rams']} +{unit['luts']:,}", shown)
+    assert all(line in shown for line in (answer["advice"][0], answer["advice"][2]))
+
+
+def test_plan_says_samples_a_second_without_a_target_too() -> None:
+    answer = read("plan", "tiny", "--freq", "30")
+    assert answer["samples_per_second"] == 30e6 / answer["interval"]
+    assert "At 30 MHz it trains on" in succeed("plan", "tiny", "--freq", "30").stdout
+
+
+def test_what_does_not_fit_a_target_is_refused_with_what_would() -> None:
+    said = refuse("plan", "digits", "--target", "up5k")
+    assert re.match(r"digits does not fit up5k: it needs at least \d+ block RAMs, most of ", said)
+    assert "It fits xc7a35t (every " in said
+    result = run("plan", "digits", "--target", "up5k", "--json")
+    assert result.exit_code == 2
+    answer = json.loads(result.stdout)
+    assert answer == {"network": "digits", "target": "up5k", "fits": False, "advice": [said]}
+    for command in ("verilog", "simulate", "train"):
+        assert refuse(command, "digits", "--target", "up5k") == said
+
+
+def test_a_fold_for_a_target_is_generated_as_it_was_planned() -> None:
+    planned = read("plan", "tiny", "--target", "ecp5-25f", "--multipliers", "4")
+    succeed("verilog", "tiny", "--target", "ecp5-25f", "--multipliers", "4", "-o", "out")
+    lanes = parse(Path("out/description.toml").read_text()).fold.lanes
+    assert lanes is not None
+    assert [one.model_dump() for one in lanes] == [unit["lanes"] for unit in planned["units"]]
+    assert planned["multipliers"] <= 4
 
 
 def test_plan_of_a_file_is_that_of_its_network() -> None:
@@ -427,6 +477,9 @@ def test_bad_data(command: str) -> None:
         (["plan", "tiny", "--multipliers", "many"], "'many' is not a valid integer"),
         (["plan", "tiny", "--multiplier", "3"], "--multiplier"),
         (["plan"], "NET"),
+        (["plan", "tiny", "--target", "ecp5-85"], "did you mean 'ecp5-85f'? There are ecp5-25f, "),
+        (["plan", "tiny", "--target", "hx8k"], "it needs at least 2 multipliers (one a unit)"),
+        (["plan", "tiny", "--target", "up5k", "--interval", "2"], "needs at least 20, whatever"),
         (["train", "tiny", "--epochs", "0"], "0 is not in the range x>=1"),
         (["train", "tiny", "--epochs", "-3"], "-3 is not in the range x>=1"),
         (["train", "tiny", "--seed", "-1"], "-1 is not in the range"),
