@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from counterflow.activation import Tanh
 from counterflow.blocks import memory_cells, multiplier_blocks
 from counterflow.formats import Format
 from counterflow.planner import Plan
-from counterflow.pooling import Pooling
 from counterflow.schedule import Stage
+from counterflow.streaming import Streaming
 
 SMALL_SUMS = 32  # words up to which `hw.gradient_sums` reads without a register
 SMALL_LINES = 32  # and `hw.rings`
@@ -41,16 +42,19 @@ def estimate(plan: Plan, family: str) -> Mapping[str, Estimate]:
         )
         for stage in plan.schedule.stages
     }
-    pools = {
-        pool.name: Estimate(0, block_rams(pool_memories(pool.pooling), family))
-        for pool in plan.schedule.pools
+    streams = {
+        stream.name: Estimate(
+            multipliers=_stream_multipliers(stream.unit, family),
+            block_rams=block_rams(stream_memories(stream.unit), family),
+        )
+        for stream in plan.schedule.streams
     }
     first = plan.schedule.stages[0]
     samples = Memory("samples", 2 * first.tiling.geometry.inputs, first.arithmetic.x.bits)
     return {
         "intake": Estimate(0, block_rams([samples], family)),
         **units,
-        **pools,
+        **streams,
         "loss": Estimate(0, 0),  # its memories are read without a register
     }
 
@@ -93,12 +97,19 @@ def memories(stage: Stage) -> list[Memory]:
     return parts
 
 
-def pool_memories(pooling: Pooling) -> list[Memory]:
-    """The memories of a pooling unit, as `hw.pool` makes them."""
+def stream_memories(unit: Streaming) -> list[Memory]:
+    """The memories of a unit without weights, as `hw.pool` and `hw.tanh` make them."""
     return [
         Memory(name, words, bits, clocked=words > SMALL_LINES, collides=False)
-        for name, words, bits in pooling.memories
+        for name, words, bits in unit.memories
     ]
+
+
+def _stream_multipliers(unit: Streaming, family: str) -> int:
+    """Multiplier blocks of a unit without weights: those of a tanh's dy by its slope."""
+    if not isinstance(unit, Tanh):
+        return 0
+    return multiplier_blocks(_signed(unit.dy), _signed(unit.slope), family)
 
 
 def multipliers(stage: Stage, family: str) -> int:

@@ -142,7 +142,7 @@ def forward(chain: Chain, x: Floats) -> tuple[Floats, bool]:
         if unit.relu:
             far = far and bool((np.abs(y) > MARGIN).all())
             y = np.maximum(y, 0)
-        for behind in unit.pools:
+        for behind in unit.behind:
             one = behind.geometry
             windows = pooled(one.image, one.kernel, y.ravel())
             far = far and (behind.average or smooth(windows))

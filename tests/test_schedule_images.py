@@ -16,7 +16,7 @@ from counterflow.files import load
 from counterflow.latency import FREE, INTAKE, QUEUE
 from counterflow.planner import fold
 from counterflow.pooling import BACKWARD, FORWARD, STEP
-from counterflow.schedule import PoolStage, Stage, build_schedule
+from counterflow.schedule import Stage, StreamStage, build_schedule
 from counterflow.timing import gradient_offsets, needed_words, row_starts
 from sim.shapes import random_network
 
@@ -69,16 +69,16 @@ class Run:
         for stage in self.schedule.stages:
             self.inputs.append(times)
             times = stage.output_times + self.slots
-            for pool in self.schedule.pools_behind(stage.index):
+            for pool in self.schedule.streams_behind(stage.index):
                 self.pool_inputs[pool.name] = times
-                window = pool.pooling.window_of
+                window = pool.unit.window_of
                 times = serialised(grouped(times, window, last=True) + FORWARD)
         self.logits = times
         times = self.schedule.loss.start + self.schedule.loss.output_offsets + self.slots
         for stage in self.schedule.stages[::-1]:
-            for pool in self.schedule.pools_behind(stage.index)[::-1]:
+            for pool in self.schedule.streams_behind(stage.index)[::-1]:
                 self.gradients[f"{pool.name} in"] = times
-                times = serialised(times[:, pool.pooling.window_of] + BACKWARD)
+                times = serialised(times[:, pool.unit.window_of] + BACKWARD)
                 self.gradients[pool.name] = times
             self.errors.insert(0, times)
             if not stage.tiling.first:
@@ -137,8 +137,8 @@ def test_the_loss_starts_with_the_last_logit(run: Run) -> None:
 
 
 def test_pools_send_on_what_their_windows_hold(run: Run) -> None:
-    for pool in run.schedule.pools:
-        times = grouped(run.pool_inputs[pool.name], pool.pooling.window_of, last=True) + FORWARD
+    for pool in run.schedule.streams:
+        times = grouped(run.pool_inputs[pool.name], pool.unit.window_of, last=True) + FORWARD
         assert (pool.output_times + run.slots == serialised(times)).all()
 
 
@@ -163,7 +163,7 @@ def test_delays_are_positive_and_grow_towards_the_input(run: Run) -> None:
 
 def test_gradients_pass_their_borders_when_the_schedule_says(run: Run) -> None:
     found = run.schedule
-    units: list[Stage | PoolStage] = [*found.stages[1:], *found.pools]
+    units: list[Stage | StreamStage] = [*found.stages[1:], *found.streams]
     for unit in units:
         times = unit.gradient_times
         assert times is not None
@@ -228,13 +228,13 @@ def test_rows_of_gradient_have_room_from_their_last_places_on(run: Run) -> None:
 def test_pools_have_room_for_every_token_and_every_gradient_and_no_more(run: Run) -> None:
     """Gradients have room for whole rows of windows."""
     found = run.schedule
-    for pool in found.pools:
+    for pool in found.streams:
         inputs, gradients = run.pool_inputs[pool.name], run.gradients[pool.name]
-        assert most_at_once(inputs[:, 0], gradients[:, -1] + 1) == pool.pooling.tokens
+        assert most_at_once(inputs[:, 0], gradients[:, -1] + 1) == pool.unit.tokens
         come = run.gradients[f"{pool.name} in"]
-        go = gradients[:, pool.pooling.last_of] - STEP + 1
-        rows = -(-most_at_once(come, go) // pool.pooling.row_words)
-        assert rows == pool.pooling.gradient_rows
+        go = gradients[:, pool.unit.last_of] - STEP + 1
+        rows = -(-most_at_once(come, go) // pool.unit.row_words)
+        assert rows == pool.unit.gradient_rows
 
 
 def test_labels_wait_for_their_logits(run: Run) -> None:
