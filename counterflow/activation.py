@@ -44,7 +44,8 @@ class Tanh:
 
     ``x`` is the format of what the sums below were narrowed to, ``y`` that of the activations,
     ``dy``/``dx`` those of the gradients in and out; ``stash_words`` elements may be between their
-    forward and their backward pass.  Cost: one multiplier, `memories` and two tables in logic.
+    forward and their backward pass.  Cost: one multiplier, `memories` and
+    `tables`, of which a small one becomes logic and a large one a block RAM.
 
     Raises `ValueError`, one sentence, where the numbers cannot work together.
     """
@@ -141,6 +142,14 @@ class Tanh:
             ("stash", max(2, self.stash_words), self.kept_bits),
             ("y", QUEUE_WORDS, self.y.bits + KIND_BITS),
             ("dx", QUEUE_WORDS, self.dx.bits),
+        ]
+
+    @property
+    def tables(self) -> list[tuple[str, int, int]]:
+        """(name, entries, bits) of both tables."""
+        return [
+            ("table", len(self.table), self.kept_bits),
+            ("slopes", len(self.slopes), self.slope.bits),
         ]
 
     def output_times(self, arrivals: Cycles) -> Cycles:

@@ -17,13 +17,14 @@ SMALL_LINES = 32  # and `hw.rings`
 
 
 class Memory(NamedTuple):
-    """One memory of a unit; ``clocked`` and ``collides`` as `counterflow.blocks` means them."""
+    """One memory of a unit; the last three as `counterflow.blocks` means them."""
 
     name: str
     words: int
     bits: int
     clocked: bool = True
     collides: bool = True
+    table: bool = False
 
 
 class Estimate(NamedTuple):
@@ -62,7 +63,9 @@ def estimate(plan: Plan, family: str) -> Mapping[str, Estimate]:
 def block_rams(parts: Iterable[Memory], family: str) -> int:
     """Block RAMs of several memories."""
     return sum(
-        memory_cells(p.words, p.bits, family, clocked=p.clocked, collides=p.collides).blocks
+        memory_cells(
+            p.words, p.bits, family, clocked=p.clocked, collides=p.collides, table=p.table
+        ).blocks
         for p in parts
     )
 
@@ -99,10 +102,13 @@ def memories(stage: Stage) -> list[Memory]:
 
 def stream_memories(unit: Streaming) -> list[Memory]:
     """The memories of a unit without weights, as `hw.pool` and `hw.tanh` make them."""
-    return [
+    parts = [
         Memory(name, words, bits, clocked=words > SMALL_LINES, collides=False)
         for name, words, bits in unit.memories
     ]
+    if isinstance(unit, Tanh):
+        parts += [Memory(*one, collides=False, table=True) for one in unit.tables]
+    return parts
 
 
 def _stream_multipliers(unit: Streaming, family: str) -> int:

@@ -140,6 +140,10 @@ class StreamStage:
     output_times: Cycles
     gradient_times: Gradients
 
+    @property
+    def memory_bits(self) -> int:
+        return sum(words * bits for _, words, bits in self.unit.memories)
+
 
 @dataclass(frozen=True)
 class LossStage:
