@@ -167,7 +167,7 @@ def unit_arithmetic(
         relu=description.rectified(unit.layer),
         masks=unit.masks,
         x=description.activation_format(below[-1]) if below else shared.input,
-        y=description.activation_format(unit.layer),
+        y=description.sum_format(unit.layer),
         dy=description.error_format(unit.layer),
         dx=description.error_format(below[-1]) if below else None,
         operand=own.operand or shared.operand,

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 MUX_COST = 0.5  # of a bit to choose between, or of an enable to decode, in Yosys' units
+ROM_COST = 1 / 16  # of a bit of a table that is never written, in logic
 REGISTER_COST = 1.0  # of a memory's bit as a flip-flop and its share of the multiplexer
 PORT_COST = 2.0  # of a read port, the same for every kind
 BYPASS_COST = 12.0  # of logic that keeps the old word for a read in the cycle of its write
@@ -117,15 +118,24 @@ FAMILIES = tuple(RAMS)
 
 @lru_cache(maxsize=1 << 16)  # a search of folds asks for the same ones over and over
 def memory_cells(
-    words: int, bits: int, family: str, *, clocked: bool = True, collides: bool = False
+    words: int,
+    bits: int,
+    family: str,
+    *,
+    clocked: bool = True,
+    collides: bool = False,
+    table: bool = False,
 ) -> MemoryCells:
     """Cells of a memory of `words` of `bits` each.
 
     `clocked`: its read port has a register; without one it cannot be in block RAM.  `collides`: it
-    may be read where it is written in the same cycle, and gives the old word then.  ValueError for
-    a family that is not in `FAMILIES`.
+    may be read where it is written in the same cycle, and gives the old word then.  `table`: it is
+    never written, and has its values from the start; no cells are logic.  ValueError for a family
+    that is not in `FAMILIES`.
     """
     best, cells = int(words * bits * REGISTER_COST), MemoryCells(flip_flops=words * bits)
+    if table:
+        best, cells = int(words * bits * ROM_COST), MemoryCells()
     found: dict[str, tuple[float, MemoryCells]] = {}
     for ram in _of(RAMS, family):
         if ram.clocked and not clocked:

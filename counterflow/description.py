@@ -17,6 +17,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 from counterflow.formats import Format, Rounding
 from counterflow.geometry import Shape
 from counterflow.layers import (
+    MAX_TANH_BITS,
     MAX_WIDTH,
     WEIGHTED,
     Convolution,
@@ -48,6 +49,7 @@ MIN_LOGIT = 4  # softmax scores that saturate earlier can hardly tell classes ap
 class Formats(Frozen):
     """Number formats by tensor role, for every layer that does not override them.
 
+    A tanh gets its layer's sums in ``preactivation`` and puts out ``activation``, signed as s8.7.
     ``weight`` and ``velocity`` are what the memories hold (the velocity scaled by the learning
     rate); ``operand`` is the narrower weight that the multipliers see.  Accumulators have no entry:
     their width follows from the shapes so that they cannot overflow.
@@ -55,6 +57,7 @@ class Formats(Frozen):
 
     input: FormatField = Format.parse("u8.8")
     activation: FormatField = Format.parse("u8.4")
+    preactivation: FormatField = Format.parse("s10.6")
     logit: FormatField = Format.parse("s12.6")
     operand: FormatField = Format.parse("s9.7")
     weight: FormatField = Format.parse("s20.18")
@@ -63,7 +66,7 @@ class Formats(Frozen):
 
     @model_validator(mode="after")
     def _roles(self) -> Self:
-        for role in ("logit", "operand", "weight", "velocity", "error"):
+        for role in ("preactivation", "logit", "operand", "weight", "velocity", "error"):
             if not getattr(self, role).signed:
                 raise ValueError(f"format of {role} is {getattr(self, role)}, but must be signed")
         if self.velocity.frac != self.weight.frac:
@@ -318,12 +321,14 @@ class Description(Frozen):
             )
         for index, layer in enumerate(self.layers[:-1]):
             signed = self.activation_format(index).signed
-            if isinstance(layer, WEIGHTED) and layer.activation == "none" and not signed:
+            if isinstance(layer, WEIGHTED) and layer.activation != "relu" and not signed:
+                wanted = "a signed format" + " such as s8.7" * (layer.activation == "tanh")
                 raise ValueError(
-                    f"layers[{index}] has activation 'none', but its format of activations, "
-                    f"{self.activation_format(index)}, holds no negative numbers; give it 'relu' "
-                    "or a signed format"
+                    f"layers[{index}] has activation {layer.activation!r}, but its format of "
+                    f"activations, {self.activation_format(index)}, holds no negative numbers; "
+                    f"give it 'relu' or {wanted}"
                 )
+            self._tanh(index, layer)
         if last.activation != "none":
             raise ValueError(
                 f"layers[{len(self.layers) - 1}] has activation {last.activation!r}, but as the "
@@ -359,6 +364,27 @@ class Description(Frozen):
                 f"fold.lanes has {len(self.fold.lanes)} entries for {weighted} layers with weights"
             )
         return self
+
+    def _tanh(self, index: int, layer: Layer) -> None:
+        """What a tanh of layer number `index` gets and gives must be fit for a table."""
+        own = self.overrides(index).preactivation
+        if not isinstance(layer, WEIGHTED) or layer.activation != "tanh":
+            if own is not None:
+                raise ValueError(
+                    f"layers[{index}] has a format of preactivation, {own}, but only a layer with "
+                    "activation 'tanh' can have one"
+                )
+            return
+        formats = {
+            "preactivation": self.sum_format(index),
+            "activations": self.activation_format(index),
+        }
+        for what, number in formats.items():
+            if not number.signed or number.bits > MAX_TANH_BITS:
+                raise ValueError(
+                    f"layers[{index}] has activation 'tanh', but its format of {what} is {number}; "
+                    f"for its table it must be signed and have at most {MAX_TANH_BITS} bits"
+                )
 
     def _ranges(self) -> None:
         """Formats must hold what will certainly be in them."""
@@ -430,6 +456,13 @@ class Description(Frozen):
         if layer == len(self.layers) - 1:
             return self.formats.logit
         return self.overrides(layer).activation or self.formats.activation
+
+    def sum_format(self, layer: int) -> Format:
+        """Format that the sums of layer number `layer` are narrowed to: what a tanh gets."""
+        found = self.layers[layer]
+        if isinstance(found, WEIGHTED) and found.activation == "tanh":
+            return found.formats.preactivation or self.formats.preactivation
+        return self.activation_format(layer)
 
     def error_format(self, layer: int) -> Format:
         """Format of the gradient that arrives at the output of layer number `layer`."""

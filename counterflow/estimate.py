@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from counterflow.activation import Tanh
 from counterflow.arithmetic import UnitArithmetic
 from counterflow.blocks import MemoryCells, memory_cells, multiplier_blocks
 from counterflow.formats import Format
 from counterflow.planner import Plan
-from counterflow.pooling import Pooling
 from counterflow.schedule import Depths, Stage
+from counterflow.streaming import Streaming
 from counterflow.tiling import Tiling
 
 SMALL_SUMS = 32  # words up to which `hw.gradient_sums` reads without a register
@@ -18,13 +19,14 @@ SMALL_LINES = 32  # and `hw.rings`
 
 
 class Memory(NamedTuple):
-    """One memory of a unit; ``clocked`` and ``collides`` as `counterflow.blocks` means them."""
+    """One memory of a unit; the last three as `counterflow.blocks` means them."""
 
     name: str
     words: int
     bits: int
     clocked: bool = True
     collides: bool = True
+    table: bool = False
 
 
 class Estimate(NamedTuple):
@@ -43,16 +45,19 @@ def estimate(plan: Plan, family: str) -> Mapping[str, Estimate]:
         )
         for stage in plan.schedule.stages
     }
-    pools = {
-        pool.name: Estimate(0, block_rams(pool_memories(pool.pooling), family))
-        for pool in plan.schedule.pools
+    streams = {
+        stream.name: Estimate(
+            multipliers=_stream_multipliers(stream.unit, family),
+            block_rams=block_rams(stream_memories(stream.unit), family),
+        )
+        for stream in plan.schedule.streams
     }
     first = plan.schedule.stages[0]
     samples = Memory("samples", 2 * first.tiling.geometry.inputs, first.arithmetic.x.bits)
     return {
         "intake": Estimate(0, block_rams([samples], family)),
         **units,
-        **pools,
+        **streams,
         "loss": Estimate(0, 0),  # its memories are read without a register
     }
 
@@ -65,7 +70,8 @@ def block_rams(parts: Iterable[Memory], family: str) -> int:
 def cells(parts: Iterable[Memory], family: str) -> MemoryCells:
     """All cells of several memories."""
     made = [
-        memory_cells(p.words, p.bits, family, clocked=p.clocked, collides=p.collides) for p in parts
+        memory_cells(p.words, p.bits, family, clocked=p.clocked, collides=p.collides, table=p.table)
+        for p in parts
     ]
     return MemoryCells(*(sum(column) for column in zip(MemoryCells(), *made, strict=True)))
 
@@ -104,12 +110,22 @@ def memories_of(tiling: Tiling, numbers: UnitArithmetic, depths: Depths) -> list
     return parts
 
 
-def pool_memories(pooling: Pooling) -> list[Memory]:
-    """The memories of a pooling unit, as `hw.pool` makes them."""
-    return [
+def stream_memories(unit: Streaming) -> list[Memory]:
+    """The memories of a unit without weights, as `hw.pool` and `hw.tanh` make them."""
+    parts = [
         Memory(name, words, bits, clocked=words > SMALL_LINES, collides=False)
-        for name, words, bits in pooling.memories
+        for name, words, bits in unit.memories
     ]
+    if isinstance(unit, Tanh):
+        parts += [Memory(*one, collides=False, table=True) for one in unit.tables]
+    return parts
+
+
+def _stream_multipliers(unit: Streaming, family: str) -> int:
+    """Multiplier blocks of a unit without weights: those of a tanh's dy by its slope."""
+    if not isinstance(unit, Tanh):
+        return 0
+    return multiplier_blocks(_signed(unit.dy), _signed(unit.slope), family)
 
 
 def multipliers(stage: Stage, family: str) -> int:

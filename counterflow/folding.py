@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from counterflow.description import Description, Lanes
 from counterflow.geometry import Geometry
+from counterflow.layers import TanhUnit
 from counterflow.schedule import can_be, loss_bound, slot_bound
 from counterflow.tiling import Tiling
 
@@ -93,12 +94,13 @@ def _fastest(
     """The fold with the least idle multipliers among those close to the fastest in the budget."""
     candidates = sorted({max(bound, floor) for layer in layers for bound, _ in layer})
     useful = sum(layer[0][1].useful for layer in layers)
+    spent = sum(isinstance(unit, TanhUnit) for unit in description.units)  # one each, and no lane
     feasible: list[tuple[int, int, list[Tiling]]] = []
     fastest: int | None = None
     for interval in candidates:
         tiled = _within(layers, interval)
         used = sum(t.multipliers for t in tiled)
-        if used <= budget:
+        if used + spent <= budget:
             fastest = fastest or interval
             if limit is not None and interval > limit:
                 break
@@ -106,7 +108,7 @@ def _fastest(
                 break
             feasible.append((interval, used * interval - useful, tiled))
     if fastest is None:
-        least = sum(layer[-1][1].multipliers for layer in layers)
+        least = spent + sum(layer[-1][1].multipliers for layer in layers)
         raise ValueError(
             f"fold.multipliers is {budget}, but {description.name} needs at least {least} "
             "(one a unit)"

@@ -26,8 +26,9 @@ FormatField = Annotated[Format, BeforeValidator(Format.parse), PlainSerializer(s
 MAX_WIDTH = 4096
 MAX_KERNEL = 64
 MAX_ELEMENTS = 2**16  # of an image between two layers
+MAX_TANH_BITS = 12  # of what a tanh gets and gives: its tables have up to 2048 entries
 
-Activation = Literal["relu", "none"]
+Activation = Literal["relu", "tanh", "none"]
 
 
 class Frozen(BaseModel):
@@ -80,6 +81,7 @@ class FormatOverrides(Frozen):
     """Formats of one layer that differ from the network's; unset roles follow the network."""
 
     activation: FormatField | None = None
+    preactivation: FormatField | None = None
     operand: FormatField | None = None
     weight: FormatField | None = None
     velocity: FormatField | None = None
@@ -188,7 +190,21 @@ class PoolUnit:
         return height // self.kernel[0], width // self.kernel[1], channels
 
 
-Unit = WeightedUnit | PoolUnit
+@dataclass(frozen=True)
+class TanhUnit:
+    """A unit that applies tanh to the sums of layer number `below`, an image of shape `result`."""
+
+    name: str
+    result: Shape
+    below: int
+
+    @property
+    def elements(self) -> int:
+        """Elements in and out."""
+        return math.prod(self.result)
+
+
+Unit = WeightedUnit | PoolUnit | TanhUnit
 
 
 def chained(image: Shape, layers: Sequence[Layer]) -> tuple[Unit, ...]:
@@ -214,6 +230,8 @@ def chained(image: Shape, layers: Sequence[Layer]) -> tuple[Unit, ...]:
                 image, masks, weighted = geometry.result, layer.activation == "relu", index
                 if isinstance(layer, Dense):
                     image = (1, 1, layer.outputs)
+                if layer.activation == "tanh":
+                    units.append(TanhUnit(f"tanh{index}", image, index))
             if math.prod(image) > MAX_ELEMENTS:
                 raise ValueError(
                     f"its output of {_shown(image)} has {math.prod(image):,} elements; at most "

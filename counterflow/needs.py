@@ -37,7 +37,7 @@ def needs(design: Plan, family: str) -> Needs:
     schedule, found = design.schedule, estimate(design, family)
     of = FAMILIES[family]
     luts = {"intake": of.intake, "loss": of.loss}
-    luts |= {pool.name: of.pool for pool in schedule.pools}
+    luts |= {stream.name: of.pool for stream in schedule.streams}
     for stage in schedule.stages:
         made = cells(memories(stage), family)
         luts[stage.name] = unit_luts(stage.tiling, stage.arithmetic, made, family)

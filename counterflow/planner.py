@@ -41,7 +41,9 @@ class Plan:
 
     @property
     def memory_bits(self) -> int:
-        return sum(unit.memory_bits for unit in self.units)
+        """Those of all units, with and without weights."""
+        streams = sum(stream.memory_bits for stream in self.schedule.streams)
+        return streams + sum(unit.memory_bits for unit in self.units)
 
 
 def plan(description: Description) -> Plan:

@@ -14,15 +14,14 @@ positive exactly where its element was; after an average it is done here (`relu`
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from counterflow.formats import Format, Rounding
-
-Cycles = NDArray[np.int64]
+from counterflow.timing import Cycles, occupancy, steady
 
 MEMORY = 2  # address at a memory to its word in a register
 JOIN = 1  # an element joined with what was kept of its window
@@ -100,6 +99,16 @@ class Pooling:
     def outputs(self) -> int:
         """Elements of y, and of dy."""
         return self.inputs // self.elements
+
+    @property
+    def y(self) -> Format:
+        """Format of y, which is that of x."""
+        return self.x
+
+    @property
+    def multipliers(self) -> int:
+        """None: an average is a shift."""
+        return 0
 
     @property
     def columns(self) -> int:
@@ -227,6 +236,18 @@ class Pooling:
         if not self.relu:
             return 0
         return _held(x_arrivals, self.gradient_times(dy_arrivals) - STEP + 1, interval)
+
+    def sized(self, arrivals: Cycles, errors: Cycles, interval: int) -> Pooling:
+        """This unit with room for what a stall-free run ever holds and no more.
+
+        ``arrivals`` and ``errors``: cycles in which x and dy of one token are taken; another one
+        follows every `interval` cycles.
+        """
+        leave = steady(self.gradient_times(errors), interval)
+        tokens = math.ceil((int(leave[-1]) + 1 - int(arrivals[0])) / interval)
+        held = occupancy(errors, leave[self.last_of] - STEP + 1, interval)
+        rows = max(1, math.ceil(held / self.row_words))
+        return replace(self, tokens=tokens, gradient_rows=rows)
 
 
 def _held(taken: Cycles, free: Cycles, interval: int) -> int:

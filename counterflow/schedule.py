@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -28,9 +28,9 @@ from counterflow.latency import (
     QUEUE,
     UPDATE,
 )
-from counterflow.layers import PoolUnit, WeightedUnit
-from counterflow.pooling import STEP, Pooling
+from counterflow.layers import PoolUnit, TanhUnit, WeightedUnit
 from counterflow.softmax import LossArithmetic
+from counterflow.streaming import Streaming, streaming_of
 from counterflow.tiling import Tiling
 from counterflow.timing import (
     Cycles,
@@ -127,8 +127,8 @@ class Stage:
 
 
 @dataclass(frozen=True, eq=False)
-class PoolStage:
-    """A pooling unit in the schedule, behind stage number `below`; it has no slots.
+class StreamStage:
+    """A unit without weights in the schedule, behind stage number `below`; it has no slots.
 
     ``output_times`` [outputs]: cycles in which the outputs of token 0 leave, ``gradient_times``
     [inputs] those of its gradients, as `Gradients`.
@@ -136,9 +136,13 @@ class PoolStage:
 
     name: str
     below: int
-    pooling: Pooling
+    unit: Streaming
     output_times: Cycles
     gradient_times: Gradients
+
+    @property
+    def memory_bits(self) -> int:
+        return sum(words * bits for _, words, bits in self.unit.memories)
 
 
 @dataclass(frozen=True)
@@ -166,12 +170,12 @@ class Schedule:
     interval: int
     intake_start: int
     stages: tuple[Stage, ...]
-    pools: tuple[PoolStage, ...]
+    streams: tuple[StreamStage, ...]
     loss: LossStage
 
-    def pools_behind(self, stage: int) -> tuple[PoolStage, ...]:
-        """The pooling units between stage number `stage` and the next, in chain order."""
-        return tuple(pool for pool in self.pools if pool.below == stage)
+    def streams_behind(self, stage: int) -> tuple[StreamStage, ...]:
+        """The units without weights between stage number `stage` and the next, in chain order."""
+        return tuple(stream for stream in self.streams if stream.below == stage)
 
     @property
     def delay(self) -> int:
@@ -179,8 +183,14 @@ class Schedule:
         return self.stages[0].delay
 
     @property
-    def multipliers(self) -> int:
+    def lane_multipliers(self) -> int:
+        """Those that make the products of weights."""
         return sum(stage.tiling.multipliers for stage in self.stages)
+
+    @property
+    def multipliers(self) -> int:
+        """All of them: those of the lanes and those of units without weights."""
+        return self.lane_multipliers + sum(stream.unit.multipliers for stream in self.streams)
 
     @property
     def useful(self) -> int:
@@ -189,8 +199,12 @@ class Schedule:
 
     @property
     def utilisation(self) -> float:
-        """Useful products over multipliers x cycles in the pipelined steady state."""
-        return self.useful / (self.multipliers * self.interval)
+        """Useful products over multipliers x cycles in the pipelined steady state, of the lanes.
+
+        The one multiplier of a tanh is no lane: it works at the rate of a stream, whatever the
+        fold, and counts neither as busy nor as idle.
+        """
+        return self.useful / (self.lane_multipliers * self.interval)
 
     @property
     def label_tokens(self) -> int:
@@ -260,12 +274,12 @@ class _Times:
 
 
 @dataclass
-class _PoolTimes:
-    """As `_Times`, for a pooling unit; ``arrivals`` of x, ``errors`` of dy."""
+class _StreamTimes:
+    """As `_Times`, for a unit without weights; ``arrivals`` of x, ``errors`` of dy."""
 
-    unit: PoolUnit
+    name: str
     below: int
-    pooling: Pooling
+    unit: Streaming
     arrivals: Cycles
     errors: Gradients
 
@@ -287,7 +301,7 @@ def build_schedule(
     errors = loss.start + loss.output_offsets
     _backward(chain, Gradients(errors, errors), slot)
     weighted = [times for times in chain if isinstance(times, _Times)]
-    pools = [times for times in chain if isinstance(times, _PoolTimes)]
+    streams = [times for times in chain if isinstance(times, _StreamTimes)]
     return Schedule(
         slot,
         intake_start,
@@ -297,22 +311,22 @@ def build_schedule(
                 zip(weighted, [*weighted[1:], None], strict=True)
             )
         ),
-        tuple(_pool_stage(times, slot) for times in pools),
+        tuple(_stream_stage(times, slot) for times in streams),
         loss,
     )
 
 
 def _forward(
     description: Description, tiled: tuple[Tiling, ...], arrivals: Cycles
-) -> tuple[list[_Times | _PoolTimes], Cycles]:
+) -> tuple[list[_Times | _StreamTimes], Cycles]:
     """Starts of all units, given the arrivals at the first; and the arrivals behind the last."""
-    chain: list[_Times | _PoolTimes] = []
+    chain: list[_Times | _StreamTimes] = []
     index = -1
     for unit in description.units:
-        if isinstance(unit, PoolUnit):
-            pooling = pooling_of(description, unit, tokens=1)
-            chain.append(_PoolTimes(unit, index, pooling, arrivals, NONE))
-            arrivals = pooling.output_times(arrivals)
+        if isinstance(unit, PoolUnit | TanhUnit):
+            streaming = streaming_of(description, unit)
+            chain.append(_StreamTimes(unit.name, index, streaming, arrivals, NONE))
+            arrivals = streaming.output_times(arrivals)
         else:
             index += 1
             times = _started(unit, tiled[index], arrivals)
@@ -321,12 +335,12 @@ def _forward(
     return chain, arrivals
 
 
-def _backward(chain: list[_Times | _PoolTimes], errors: Gradients, slot: int) -> None:
+def _backward(chain: list[_Times | _StreamTimes], errors: Gradients, slot: int) -> None:
     """Set delays, last unit to first, given when gradients arrive at the last."""
     for times in reversed(chain):
         times.errors = errors
-        if isinstance(times, _PoolTimes):
-            errors = errors.through(times.pooling.gradient_times, slot)
+        if isinstance(times, _StreamTimes):
+            errors = errors.through(times.unit.gradient_times, slot)
         else:
             _delayed(times, slot)
             if not times.tiling.first:
@@ -350,36 +364,14 @@ def _delayed(times: _Times, slot: int) -> None:
     times.delay = max(1, math.ceil(int((came + QUEUE - needs).max()) / slot))
 
 
-def pooling_of(description: Description, unit: PoolUnit, tokens: int, rows: int = 2) -> Pooling:
-    """What a pooling unit does; `tokens` wait in it, and `rows` rows of gradient."""
-    height, width, channels = unit.image
-    error = description.error_format(unit.below)
-    return Pooling(
-        height=height,
-        width=width,
-        channels=channels,
-        kernel=unit.kernel,
-        average=unit.average,
-        relu=unit.masks,
-        x=description.activation_format(unit.below),
-        dy=error,
-        dx=error,
-        round_activation=description.rounding.activation,
-        round_error=description.rounding.error,
-        tokens=tokens,
-        gradient_rows=rows,
+def _stream_stage(times: _StreamTimes, slot: int) -> StreamStage:
+    return StreamStage(
+        times.name,
+        times.below,
+        times.unit.sized(times.arrivals, times.errors.later, slot),
+        times.unit.output_times(times.arrivals),
+        times.errors.through(times.unit.gradient_times, slot),
     )
-
-
-def _pool_stage(times: _PoolTimes, slot: int) -> PoolStage:
-    outputs = times.pooling.output_times(times.arrivals)
-    gradients = times.errors.through(times.pooling.gradient_times, slot)
-    tokens = math.ceil((int(gradients.later[-1]) + 1 - int(times.arrivals[0])) / slot)
-    freed = gradients.later[times.pooling.last_of] - STEP + 1
-    held = occupancy(times.errors.later, freed, slot)
-    rows = max(1, math.ceil(held / times.pooling.row_words))
-    pooling = replace(times.pooling, tokens=tokens, gradient_rows=rows)
-    return PoolStage(times.unit.name, times.below, pooling, outputs, gradients)
 
 
 def _stage(

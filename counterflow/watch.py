@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from counterflow.activation import Tanh
 from counterflow.planner import Plan
 from counterflow.schedule import Stage
 
@@ -86,11 +87,12 @@ def fields(plan: Plan) -> list[Field]:
             )
         found += _writes(stage, "weights", tiling.tiles, tiling.lane_count)
         found += _writes(stage, "biases", tiling.rows, tiling.lanes.outputs)
-    for pool in schedule.pools:
-        x, dx = pool.pooling.x, pool.pooling.dx
-        made_by = "golden.pool.Pool.forward"
-        found += _stream(pool.name, "y", made_by, data=(x.bits, x.signed), kind=kind)
-        found += _stream(pool.name, "dx", "golden.pool.Pool.backward", data=(dx.bits, True))
+    for stream in schedule.streams:
+        y, dx = stream.unit.y, stream.unit.dx
+        twin = "golden.tanh.Tanh" if isinstance(stream.unit, Tanh) else "golden.pool.Pool"
+        made_by = f"{twin}.forward"
+        found += _stream(stream.name, "y", made_by, data=(y.bits, y.signed), kind=kind)
+        found += _stream(stream.name, "dx", f"{twin}.backward", data=(dx.bits, True))
     loss = schedule.loss.arithmetic
     found += _stream("loss", "dy", "golden.loss.Loss", data=(loss.error.bits, True))
     found += _stream(

@@ -26,7 +26,7 @@ import numpy as np
 from counterflow.data import DataError, Dataset, load, synthetic
 from counterflow.description import Description
 from counterflow.files import load as network_of
-from counterflow.layers import Convolution, PoolUnit
+from counterflow.layers import Convolution, PoolUnit, TanhUnit
 from counterflow.planner import plan
 from counterflow.provenance import provenance
 from counterflow.results import records
@@ -211,6 +211,9 @@ def _layers(description: Description) -> list[Any]:
     for unit in description.units:
         if isinstance(unit, PoolUnit):
             layers.append((nn.AvgPool2d if unit.average else nn.MaxPool2d)(unit.kernel))
+            continue
+        if isinstance(unit, TanhUnit):
+            layers.append(nn.Tanh())
             continue
         geometry, layer = unit.geometry, description.layers[unit.layer]
         if isinstance(layer, Convolution):

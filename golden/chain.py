@@ -13,12 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterflow.description import Description
+from counterflow.pooling import Pooling
 from counterflow.schedule import Schedule
+from counterflow.streaming import Streaming
 from counterflow.tokens import Kind, Token
 from golden.convolution import Convolution, Settings, UnitState
 from golden.loss import Loss
 from golden.narrow import Integers
 from golden.pool import Pool
+from golden.tanh import Tanh
 
 
 @dataclass(frozen=True)
@@ -54,10 +57,10 @@ class SlotRecord:
 
 
 @dataclass(frozen=True)
-class PoolRecord:
-    """What pooling unit number `pool` did with one token: `y` forward, or `dx` backward."""
+class StreamRecord:
+    """What unit number `stream` of those without weights did with one token: `y` or `dx`."""
 
-    pool: int
+    stream: int
     token: int
     kind: Kind
     y: Integers | None = None
@@ -76,8 +79,13 @@ class LossRecord:
     loss: int
 
 
-Record = SlotRecord | PoolRecord | LossRecord
+Record = SlotRecord | StreamRecord | LossRecord
 Observer = Callable[[Record], None]
+
+
+def twin(unit: Streaming) -> Pool | Tanh:
+    """The golden unit without weights that does what `unit` describes."""
+    return Pool(unit) if isinstance(unit, Pooling) else Tanh(unit)
 
 
 class Chain:
@@ -99,7 +107,7 @@ class Chain:
             Convolution(stage, state, weight_form=weight_form)
             for stage, state in zip(schedule.stages, states, strict=True)
         ]
-        self.pools = [Pool(pool.pooling) for pool in schedule.pools]
+        self.streams = [twin(stream.unit) for stream in schedule.streams]
         self.set(Settings(recipe.predicts, recipe.compensates, recipe.extra_shift(0)))
         self.loss = Loss(schedule.loss.arithmetic, description.rounding.error)
         self.slot = 0
@@ -149,7 +157,7 @@ class Chain:
         self._kinds.pop(self.slot - self.schedule.delay - 1, None)
         for unit in self.units:
             x = self._unit_slot(unit, x, kind, observe)
-            x = self._pooled(unit.stage.index, x, kind, observe)
+            x = self._streamed(unit.stage.index, x, kind, observe)
         error, loss = self.loss(x, label)
         if not kind.learns:
             error = np.zeros_like(error)
@@ -173,7 +181,7 @@ class Chain:
             stashed = self._stashed[index].pop(back)[0] if self.stashing else None
             if index > 0:
                 dx = unit.backward(dy, old, stashed)
-                self._errors[index - 1][back] = self._unpooled(index - 1, back, dx, observe)
+                self._errors[index - 1][back] = self._streamed_back(index - 1, back, dx, observe)
             came = self._kinds[back]
             learns = came is Kind.TRAIN
             if came.learns:
@@ -183,20 +191,22 @@ class Chain:
             observe(SlotRecord(index, self.slot, kind, x, y, dx, learns, state))
         return y
 
-    def _pooled(self, stage: int, x: Integers, kind: Kind, observe: Observer | None) -> Integers:
-        """The output of stage number `stage` as the next one gets it, behind all pooling."""
-        for index, pool in enumerate(self.schedule.pools):
-            if pool.below == stage:
-                x = self.pools[index].forward(x)
+    def _streamed(self, stage: int, x: Integers, kind: Kind, observe: Observer | None) -> Integers:
+        """The output of stage number `stage` as the next one gets it."""
+        for index, stream in enumerate(self.schedule.streams):
+            if stream.below == stage:
+                x = self.streams[index].forward(x)
                 if observe:
-                    observe(PoolRecord(index, self.slot, kind, y=x))
+                    observe(StreamRecord(index, self.slot, kind, y=x))
         return x
 
-    def _unpooled(self, stage: int, token: int, dx: Integers, observe: Observer | None) -> Integers:
+    def _streamed_back(
+        self, stage: int, token: int, dx: Integers, observe: Observer | None
+    ) -> Integers:
         """The gradient at the output of stage number `stage`, from that before the next one."""
-        for index, pool in reversed(list(enumerate(self.schedule.pools))):
-            if pool.below == stage:
-                dx = self.pools[index].backward(dx)
+        for index, stream in reversed(list(enumerate(self.schedule.streams))):
+            if stream.below == stage:
+                dx = self.streams[index].backward(dx)
                 if observe:
-                    observe(PoolRecord(index, token, self._kinds[token], dx=dx))
+                    observe(StreamRecord(index, token, self._kinds[token], dx=dx))
         return dx

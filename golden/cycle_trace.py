@@ -14,7 +14,7 @@ from counterflow.schedule import Gradients, Stage
 from counterflow.timing import Cycles
 from counterflow.tokens import Kind
 from counterflow.watch import fields
-from golden.chain import LossRecord, PoolRecord, Record, SlotRecord
+from golden.chain import LossRecord, Record, SlotRecord, StreamRecord
 from golden.narrow import Integers
 
 GROWTH = 1 << 14  # cycles for which room is made at a time
@@ -46,8 +46,8 @@ class Trace:
         """Enter one record of the golden chain."""
         if isinstance(record, LossRecord):
             self._loss(record)
-        elif isinstance(record, PoolRecord):
-            self._pool(record)
+        elif isinstance(record, StreamRecord):
+            self._stream(record)
         else:
             self._weighted(record)
 
@@ -111,15 +111,15 @@ class Trace:
             weight, velocity = tiling.in_rows(state.bias), tiling.in_rows(state.bias_velocity)
             self._write(stage, "biases", begin + stage.bias_writes, weight, velocity)
 
-    def _pool(self, record: PoolRecord) -> None:
-        pool, shift = self.schedule.pools[record.pool], self._shift(record.token)
+    def _stream(self, record: StreamRecord) -> None:
+        stream, shift = self.schedule.streams[record.stream], self._shift(record.token)
         if record.y is not None:
-            cycles, kind = pool.output_times + shift, int(record.kind)
-            self._put(cycles, f"{pool.name}.y", data=record.y, kind=kind)
+            cycles, kind = stream.output_times + shift, int(record.kind)
+            self._put(cycles, f"{stream.name}.y", data=record.y, kind=kind)
         if record.dx is not None:
-            delay = self.schedule.stages[pool.below + 1].delay
-            cycles = self._gradients(pool.gradient_times, record.token, delay)
-            self._put(cycles, f"{pool.name}.dx", data=record.dx)
+            delay = self.schedule.stages[stream.below + 1].delay
+            cycles = self._gradients(stream.gradient_times, record.token, delay)
+            self._put(cycles, f"{stream.name}.dx", data=record.dx)
 
     def _shift(self, slot: int) -> int:
         """Cycles from the slots of token 0 in the schedule to those of this token."""

@@ -17,6 +17,7 @@ from golden.fast_gradient import add_gradient, convolve_back, emit_gradient, fin
 from golden.fast_loss import loss_of
 from golden.fast_pool import pool_back, pool_forward
 from golden.fast_records import Memory
+from golden.fast_tanh import tanh_back, tanh_forward
 from golden.fast_update import update_by_sums
 from golden.fast_words import access, compiled, compiled_once, sources, word
 
@@ -62,7 +63,7 @@ def _unit_slot(memory: Memory, index: int, slot: int, kind: int, came: int) -> N
 
 @compiled
 def _send_back(memory: Memory, index: int, token: int, x: int) -> int:
-    """Send dx of a token to the unit before, through all pooling; returns what saturated."""
+    """Send dx of a token to the unit before, through all units between; returns what saturated."""
     unit, before = memory.units[index], memory.units[index - 1]
     elements = before.down * before.across * before.outputs
     dx = before.errors + token % (before.delay + 1) * elements
@@ -73,19 +74,25 @@ def _send_back(memory: Memory, index: int, token: int, x: int) -> int:
     while pool > first:
         pool -= 1
         to = memory.pools[pool - 1].dy if pool > first else dx
-        pool_back(memory, memory.pools[pool], token, to)
+        if memory.pools[pool].codes > 0:
+            tanh_back(memory, memory.pools[pool], token, to)
+        else:
+            pool_back(memory, memory.pools[pool], token, to)
     return saturations
 
 
 @compiled
 def _pool_slot(memory: Memory, index: int, slot: int) -> None:
-    """Forward pass of token `slot` through the pooling behind unit number `index`."""
+    """Forward pass of token `slot` through what is between unit number `index` and the next."""
     unit, after = memory.units[index], memory.units[index + 1]
     for pool in range(unit.pools, unit.pools_end):
         y = after.stash + slot % (after.delay + 1) * after.size + after.origin
         if pool + 1 < unit.pools_end:
             y = memory.pools[pool + 1].x
-        pool_forward(memory, memory.pools[pool], slot, y)
+        if memory.pools[pool].codes > 0:
+            tanh_forward(memory, memory.pools[pool], slot, y)
+        else:
+            pool_forward(memory, memory.pools[pool], slot, y)
 
 
 @compiled

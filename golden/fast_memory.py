@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from counterflow.activation import Tanh
 from counterflow.formats import Rounding
-from counterflow.schedule import PoolStage, Schedule, Stage
+from counterflow.schedule import Schedule, Stage, StreamStage
 from counterflow.softmax import EXP2, EXP_FRAC, LOG2, LOG2E_NUMERATOR, LOG_FRAC
 from golden.convolution import UnitState
 from golden.fast_lanes import LANES
-from golden.fast_numbers import fits, narrowing, pool_fits
+from golden.fast_numbers import fits, narrowing, stream_fits
 from golden.fast_records import LOSS, PLACES, POOL, UNIT, Memory
 from golden.fast_words import FILL
 
@@ -31,7 +32,7 @@ def _units(schedule: Schedule) -> NDArray[np.void]:
     for index, (stage, unit) in enumerate(zip(schedule.stages, units, strict=False)):
         _describe(unit, stage)
         geometry = stage.tiling.geometry
-        behind = [pool.pooling for pool in schedule.pools_behind(index)]
+        behind = schedule.streams_behind(index)
         unit["pools"], unit["pools_end"] = pools, pools + len(behind)
         pools += len(behind)
         unit["y_pitch"] = geometry.places[1] * geometry.outputs
@@ -89,34 +90,49 @@ def _describe(unit: Any, stage: Stage) -> None:
 
 
 def _pools(schedule: Schedule, stash: int, errors: int) -> NDArray[np.void]:
-    """The records of all pooling units; their x and dy come behind those of other units."""
-    pools = np.zeros(len(schedule.pools), POOL)
-    entries = 0
-    for index, (stage, pool) in enumerate(zip(schedule.pools, pools, strict=True)):
-        pooling, above = stage.pooling, schedule.stages[stage.below + 1]
-        high, wide = pooling.kernel
-        image = pooling.height // high, pooling.columns, pooling.channels
-        pool["inputs"], pool["outputs"] = pooling.inputs, pooling.outputs
-        pool["high"], pool["wide"] = high, wide
-        pool["down"], pool["across"], pool["channels"] = image
-        pool["average"], pool["relu"] = pooling.average, pooling.relu
+    """The records of all units without weights; their x and dy come behind those of others."""
+    pools = np.zeros(len(schedule.streams), POOL)
+    entries = tables = 0
+    for index, (stage, pool) in enumerate(zip(schedule.streams, pools, strict=True)):
+        unit, above = stage.unit, schedule.stages[stage.below + 1]
+        pool["inputs"], pool["outputs"] = unit.inputs, unit.outputs
         pool["x"], pool["dy"], pool["entries"] = stash, errors, entries
+        if isinstance(unit, Tanh):
+            image = schedule.stages[stage.below].tiling.geometry.result
+            pool["high"] = pool["wide"] = 1
+            pool["size"], shift = unit.elements, unit.slope.frac
+            pool["table"], pool["codes"] = tables - unit.x.min, 1 << unit.x.bits
+            tables += 2 * int(pool["codes"])
+        else:
+            pool["high"], pool["wide"] = unit.kernel
+            image = unit.height // unit.kernel[0], unit.columns, unit.channels
+            pool["average"], pool["relu"] = unit.average, unit.relu
+            pool["size"], shift = unit.inputs if unit.average else unit.outputs, unit.average_shift
+            pool["y"] = narrowing(unit.x.frac + shift, unit.x, unit.round_activation)
+        pool["down"], pool["across"], pool["channels"] = image
         pool["y_pitch"] = image[1] * image[2] if _inner(schedule, index) else _pitch(image, above)
-        pool["size"] = pooling.inputs if pooling.average else pooling.outputs
         pool["depth"] = above.delay + 1
-        shift, number = pooling.average_shift, pooling.x
-        pool["y"] = narrowing(number.frac + shift, number, pooling.round_activation)
-        pool["dx"] = narrowing(pooling.dy.frac + shift, pooling.dx, pooling.round_error)
-        stash += pooling.inputs
-        errors += pooling.outputs
+        pool["dx"] = narrowing(unit.dy.frac + shift, unit.dx, unit.round_error)
+        stash += unit.inputs
+        errors += unit.outputs
         entries += int(pool["size"] * pool["depth"])
     return pools
 
 
+def _tables(schedule: Schedule) -> list[NDArray[np.int64]]:
+    """y of every x, then the slopes there, of each tanh."""
+    found = [np.zeros(0, np.int64)]
+    for stage in schedule.streams:
+        if isinstance(stage.unit, Tanh):
+            y = stage.unit.every_y
+            found += [y, np.array(stage.unit.slopes)[np.abs(y)]]
+    return found
+
+
 def _inner(schedule: Schedule, index: int) -> bool:
-    """Whether another pooling unit follows at once."""
-    pools: tuple[PoolStage, ...] = schedule.pools
-    return index + 1 < len(pools) and pools[index + 1].below == pools[index].below
+    """Whether another unit without weights follows at once."""
+    streams: tuple[StreamStage, ...] = schedule.streams
+    return index + 1 < len(streams) and streams[index + 1].below == streams[index].below
 
 
 def _covers(stage: Stage) -> NDArray[np.int64]:
@@ -149,7 +165,7 @@ def build_memory(schedule: Schedule, states: Iterable[UnitState], rounding: Roun
     """An empty chain with `states`; `rounding` is that of errors.  Settings are still to be set."""
     loss, held, stages = schedule.loss.arithmetic, list(states), schedule.stages
     small = all(fits(stage, loss, 32) for stage in stages)
-    small = small and all(pool_fits(pool.pooling, 32) for pool in schedule.pools)
+    small = small and all(stream_fits(stream.unit, 32) for stream in schedule.streams)
     word: Any = np.int32 if small else np.int64
     units = _units(schedule)
     end = units[-1]
@@ -187,6 +203,7 @@ def build_memory(schedule: Schedule, states: Iterable[UnitState], rounding: Roun
         stash=room(end["stash"] + end["size"] + pools["inputs"].sum()),
         errors=room(end["errors"] + pools["outputs"].sum()),
         entries=room((pools["size"] * pools["depth"]).sum()),
+        tables=_joined(_tables(schedule), word),
         gradient=room(end["gradient"]),
         bias_gradient=np.zeros(sum(len(state.bias) for state in held), np.int64),
         covers=np.concatenate([_covers(stage) for stage in stages]).astype(np.int32),

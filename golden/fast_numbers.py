@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from counterflow.activation import Tanh
 from counterflow.arithmetic import COMPENSATION_FRAC, RANDOM_BITS, UnitArithmetic
 from counterflow.formats import Format, Rounding
-from counterflow.pooling import Pooling
 from counterflow.schedule import Stage
 from counterflow.softmax import LossArithmetic
+from counterflow.streaming import Streaming
 from golden.convolution import Settings
 
 WHOLE = 64  # more bits than any rounding drops
@@ -119,12 +120,15 @@ def fits(stage: Stage, loss: LossArithmetic, bits: int) -> bool:
     return max(largest) < 1 << (bits - 1) and max(shifts) < bits - 1
 
 
-def pool_fits(pooling: Pooling, bits: int) -> bool:
-    """As `fits`, for a pooling unit."""
-    shift, elements = pooling.average_shift, pooling.elements if pooling.average else 1
-    error = pooling.dy.frac + shift - pooling.dx.frac
-    largest = _narrowing(elements * pooling.x.magnitude, shift)
-    return max(largest, _narrowing(pooling.dy.magnitude, error)) < 1 << (bits - 1)
+def stream_fits(unit: Streaming, bits: int) -> bool:
+    """As `fits`, for a unit without weights."""
+    if isinstance(unit, Tanh):
+        error = unit.dy.frac + unit.slope.frac - unit.dx.frac
+        return _narrowing(unit.dy.magnitude << unit.slope.frac, error) < 1 << (bits - 1)
+    shift, elements = unit.average_shift, unit.elements if unit.average else 1
+    error = unit.dy.frac + shift - unit.dx.frac
+    largest = _narrowing(elements * unit.x.magnitude, shift)
+    return max(largest, _narrowing(unit.dy.magnitude, error)) < 1 << (bits - 1)
 
 
 def _narrowing(magnitude: int, drop: int) -> int:

@@ -37,17 +37,22 @@ UNIT = np.dtype(
 
 `direct`: its only window is the whole image, as in a dense layer; `sums`: gradients are sums;
 `block`: outputs, filled up to a multiple of LANES; `one`: the number 1 in the format of x;
-`pools` to `pools_end`: the pooling units behind it.
+`pools` to `pools_end`: the units without weights behind it.
 """
 
 POOL = np.dtype(
     [
         *fields("inputs", "outputs", "high", "wide", "down", "across", "channels"),
         *fields("average", "relu", "x", "y_pitch", "dy", "entries", "size", "depth"),
+        *fields("table", "codes"),
         *[(name, NARROW) for name in ("y", "dx")],
     ]
 )
-"""One pooling unit: windows of `high` x `wide`; it keeps `depth` entries of `size` words."""
+"""One unit without weights: windows of `high` x `wide`; it keeps `depth` entries of `size` words.
+
+A tanh has windows of one element, and tables for `codes` numbers x: y at `table` + x, the slope
+`codes` words behind it.  Where `codes` is 0 it is a pooling unit.
+"""
 
 LOSS = np.dtype([*fields("numerator", "shift", "log_frac", "exp_frac"), ("error", NARROW)])
 
@@ -75,6 +80,7 @@ class Memory(NamedTuple):
     stash: Words
     errors: Words
     entries: Words
+    tables: Words
     gradient: Words
     bias_gradient: NDArray[np.int64]
     covers: NDArray[np.int32]

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from counterflow.description import Description
 from counterflow.initial import initial_floats
-from counterflow.layers import PoolUnit, WeightedUnit
+from counterflow.layers import TanhUnit, WeightedUnit
 from counterflow.placement import placed_delays
 from counterflow.schedule import Schedule
 from counterflow.tokens import Kind, Token, updates_in_flight
 from golden.convolution import Settings
-from golden.reference_units import Convolution, Floats, Pool, Rule
+from golden.reference_units import Convolution, Floats, Pool, Rule, Tanh
 
 Loss = Callable[[Floats, int], tuple[Floats, float]]
 """(scores [classes], label) to (gradient at the scores [classes], loss)."""
@@ -156,15 +156,20 @@ def reference_chain(
                 masks=unit.masks,
                 delay=delay,
                 rule=rule_of(description, delay),
-                pools=_pools_behind(description, unit),
+                behind=_behind(description, unit),
             )
         )
     return Chain(units, loss)
 
 
-def _pools_behind(description: Description, unit: WeightedUnit) -> list[Pool]:
-    return [
-        Pool(one.image, one.kernel, average=one.average, masks=one.masks)
-        for one in description.units
-        if isinstance(one, PoolUnit) and one.below == unit.layer
-    ]
+def _behind(description: Description, unit: WeightedUnit) -> list[Pool | Tanh]:
+    """The units without weights behind `unit`."""
+    found: list[Pool | Tanh] = []
+    for one in description.units:
+        if isinstance(one, WeightedUnit) or one.below != unit.layer:
+            continue
+        if isinstance(one, TanhUnit):
+            found.append(Tanh())
+        else:
+            found.append(Pool(one.image, one.kernel, average=one.average, masks=one.masks))
+    return found

@@ -144,8 +144,26 @@ class Pool:
         return self.geometry.gathered(x).reshape(positions, -1, channels)
 
 
+class Tanh:
+    """Tanh of every element."""
+
+    def __init__(self) -> None:
+        self.outputs: dict[int, Floats] = {}
+
+    def forward(self, slot: int, x: Floats) -> Floats:
+        """y of token `slot`; any shape."""
+        y: Floats = np.tanh(x)
+        self.outputs[slot] = y
+        return y
+
+    def backward(self, token: int, dy: Floats) -> Floats:
+        """dx of `token`, which is forgotten; the derivative is 1 - y^2."""
+        dx: Floats = dy * (1 - self.outputs.pop(token) ** 2)
+        return dx
+
+
 class Convolution:
-    """One stage, y = f(W x + b) at each position of the kernel, then `pools`; any delay and rule.
+    """One stage, y = f(W x + b) at each position of the kernel, then `behind`; any delay and rule.
 
     ``weight`` has the shape [outputs, taps], ``bias`` [outputs].  A dense layer is the case of one
     position.  ``masks``: the layer below ends in a ReLU, whose derivative is applied to dx here.
@@ -161,18 +179,18 @@ class Convolution:
         masks: bool,
         delay: int,
         rule: Rule,
-        pools: Sequence[Pool] = (),
+        behind: Sequence[Pool | Tanh] = (),
     ) -> None:
         self.geometry = geometry
         self.weight, self.bias = Parameter(weight), Parameter(bias)
         self.relu, self.masks, self.delay, self.rule = relu, masks, delay, rule
-        self.pools = tuple(pools)
+        self.behind = tuple(behind)
         self.inputs: dict[int, Floats] = {}
         self.errors: dict[int, Floats] = {}
         self.stashed: dict[int, Floats] = {}
 
     def forward(self, slot: int, x: Floats, kind: Kind) -> Floats:
-        """y of token `slot` behind all pooling; the input is kept until its gradient is back."""
+        """y of token `slot` as the next stage gets it; x is kept until its gradient is back."""
         self.inputs[slot] = x
         if self.rule.stash:
             self.stashed[slot] = self.weight.value
@@ -180,14 +198,14 @@ class Convolution:
         bias = self.bias.predicted(self.rule) if kind.learns else self.bias.value
         y: Floats = (self.geometry.gathered(x) @ weight.T + bias).ravel()
         y = np.maximum(y, 0) if self.relu else y
-        for pool in self.pools:
-            y = pool.forward(slot, y)
+        for unit in self.behind:
+            y = unit.forward(slot, y)
         return y
 
     def receive(self, token: int, dy: Floats) -> None:
         """Take the gradient of what `forward` gave for `token`."""
-        for pool in reversed(self.pools):
-            dy = pool.backward(token, dy)
+        for unit in reversed(self.behind):
+            dy = unit.backward(token, dy)
         self.errors[token] = dy
 
     def backward(self, token: int) -> Floats:

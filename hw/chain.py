@@ -9,12 +9,15 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from counterflow.description import Description
 from counterflow.latency import BUS_SPACING
 from counterflow.planner import Plan
+from counterflow.pooling import Pooling
 from counterflow.registers import NODE_BITS, REGISTER_BITS, WORD_BITS
 from counterflow.schedule import Schedule
+from counterflow.streaming import Streaming
 from hw.convolution import Convolution
 from hw.intake import Intake, label_stream, sample_stream
 from hw.loss import Loss, prediction_stream
 from hw.pool import Pool
+from hw.tanh import Tanh
 
 MITIGATIONS = ("none", "lwpv", "sc", "lwpv+sc")  # prediction is in velocity form, from one read
 
@@ -22,6 +25,11 @@ Request = data.StructLayout(
     {"write": 1, "node": NODE_BITS, "register": REGISTER_BITS, "data": WORD_BITS}
 )
 Response = data.StructLayout({"valid": 1, "done": 1, "data": WORD_BITS})
+
+
+def _streaming(unit: Streaming) -> Pool | Tanh:
+    """The hardware of a unit without weights."""
+    return Pool(pooling=unit) if isinstance(unit, Pooling) else Tanh(unit=unit)
 
 
 class Chain(wiring.Component):
@@ -68,7 +76,7 @@ class Chain(wiring.Component):
             identity=int(description.hash()[:8], 16),
         )
         self.schedule = schedule
-        self.pools = [Pool(pooling=stage.pooling) for stage in schedule.pools]
+        self.streams = [_streaming(stage.unit) for stage in schedule.streams]
         self.units = [Convolution(stage=s, interval=schedule.interval) for s in schedule.stages]
         self.loss = Loss(
             numbers=schedule.loss.arithmetic,
@@ -82,14 +90,14 @@ class Chain(wiring.Component):
         m.submodules.loss = loss = self.loss
         for unit in self.units:
             m.submodules[unit.stage.name] = unit
-        for pool, stage in zip(self.pools, self.schedule.pools, strict=True):
-            m.submodules[stage.name] = pool
+        for unit, stage in zip(self.streams, self.schedule.streams, strict=True):
+            m.submodules[stage.name] = unit
         connect(m, flipped(self.samples), intake.samples)
         connect(m, flipped(self.labels), intake.labels)
         connect(m, intake.admitted, loss.labels)
         connect(m, loss.predictions, flipped(self.predictions))
         connect(m, intake.x, self.units[0].x)
-        lower: Convolution | Pool = self.units[0]
+        lower: Convolution | Pool | Tanh = self.units[0]
         for upper in self._behind():
             connect(m, lower.y, upper.x)
             connect(m, upper.dx, lower.dy)
@@ -99,14 +107,14 @@ class Chain(wiring.Component):
         self._bus(m)
         return m
 
-    def _behind(self) -> list[Convolution | Pool]:
+    def _behind(self) -> list[Convolution | Pool | Tanh]:
         """All units behind the first, in the order of the chain."""
-        found: list[Convolution | Pool] = []
+        found: list[Convolution | Pool | Tanh] = []
         for index, unit in enumerate(self.units):
             found.append(unit)
             found += [
-                pool
-                for pool, stage in zip(self.pools, self.schedule.pools, strict=True)
+                streaming
+                for streaming, stage in zip(self.streams, self.schedule.streams, strict=True)
                 if stage.below == index
             ]
         return found[1:]

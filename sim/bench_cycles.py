@@ -158,7 +158,7 @@ class CycleBench:
         last = (schedule.intake_start + train * schedule.interval) // block - 1
         if last > first:
             made = products[last] - products[first]
-            self.found.utilisation = made / (schedule.multipliers * (last - first) * block)
+            self.found.utilisation = made / (schedule.lane_multipliers * (last - first) * block)
 
     async def _read_back(self) -> None:
         """Every weight, velocity and generator state over the bus equals golden's."""

@@ -146,8 +146,8 @@ class BenchTop(wiring.Component):
         """The signal behind a watched field, zero without its strobe."""
         units = {"intake": self.chain.intake, "loss": self.chain.loss}
         units |= {unit.stage.name: unit for unit in self.chain.units}
-        pools = zip(self.plan.schedule.pools, self.chain.pools, strict=True)
-        units |= {stage.name: pool for stage, pool in pools}
+        streams = zip(self.plan.schedule.streams, self.chain.streams, strict=True)
+        units |= {stage.name: unit for stage, unit in streams}
         owner, member = field.path.split(".")
         target = getattr(units[field.unit], owner)
         if owner == "walk":

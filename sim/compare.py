@@ -74,9 +74,9 @@ def _events(schedule: Schedule, field: Field) -> tuple[int, Cycles]:
         return schedule.intake_start, elements + 1 if owner == "x" else elements[:1]
     if field.unit == "loss":
         return schedule.loss.start, schedule.loss.output_offsets
-    for pool in schedule.pools:
-        if pool.name == field.unit:
-            times = pool.output_times if owner == "y" else pool.gradient_times.later
+    for stream in schedule.streams:
+        if stream.name == field.unit:
+            times = stream.output_times if owner == "y" else stream.gradient_times.later
             return schedule.intake_start, times - schedule.intake_start
     stage = next(stage for stage in schedule.stages if stage.name == field.unit)
     if owner == "walk":

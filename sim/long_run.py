@@ -73,7 +73,7 @@ class Utilisation:
         if steady and self._before is not None:
             pairs = zip(now.products, self._before.products, strict=True)
             self.made += sum((late - early) % WORD for late, early in pairs)
-            self.possible += schedule.multipliers * ((now.cycles - self._before.cycles) % WORD)
+            self.possible += schedule.lane_multipliers * ((now.cycles - self._before.cycles) % WORD)
         self._before = now if steady else None
 
     @property

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from counterflow.description import Description, Lanes
 from counterflow.geometry import Geometry, Shape
-from counterflow.layers import Layer, PoolUnit, chained
+from counterflow.layers import Layer, WeightedUnit, chained
 from counterflow.planner import choices
 from counterflow.schedule import can_be
 from counterflow.tiling import Tiling
@@ -99,7 +99,7 @@ def random_network(seed: int, **fields: Any) -> Description:
     for _ in range(chance.randint(1, 5)):
         layers.append(_random_layer(chance, shape, first=not layers))
         last = chained(image, TypeAdapter(tuple[Layer, ...]).validate_python(layers))[-1]
-        shape = last.result if isinstance(last, PoolUnit) else last.geometry.result
+        shape = last.geometry.result if isinstance(last, WeightedUnit) else last.result
     found = network(image, layers, **fields)
     shapes = [unit.geometry for unit in found.weighted]
     lanes = [random_lanes(one, seed + index, index == 0) for index, one in enumerate(shapes)]

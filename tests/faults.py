@@ -109,7 +109,7 @@ class FaultyTop(BenchTop):
     def __init__(self) -> None:
         super().__init__(plan=design(), depth=record_depth(design()))
         self.chain.units[1].__class__ = _Convolution
-        for pool in self.chain.pools:
+        for pool in self.chain.streams:
             pool.__class__ = _Pool
 
     def elaborate(self, platform: object) -> Module:

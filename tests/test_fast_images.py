@@ -67,6 +67,19 @@ NETWORKS: dict[str, tuple[list[int], list[dict[str, Any]]]] = {
             DENSE,
         ],
     ),
+    "tanh": (
+        [8, 8, 1],
+        [
+            convolution(5, padding=1, activation="tanh"),
+            pool("average"),
+            convolution(17, padding=1, activation="tanh"),
+            convolution(3, [2, 1], padding=[1, 0], activation="tanh"),
+            pool("max", [1, 2]),
+            {"outputs": 7, "activation": "tanh"},
+            {"outputs": 6, "activation": "relu", "formats": {"activation": "u8.4"}},
+            DENSE,
+        ],
+    ),
     "no rectifier": (
         [6, 6, 1],
         [
@@ -85,6 +98,8 @@ def images(name: str, **others: Any) -> Description:
     if name == "no rectifier":
         others["formats"] = {"activation": "s9.4", **others.get("formats", {})}
         layers = [*layers[:1], pool("average"), *layers[2:]]
+    if name == "tanh" and not str(others.get("formats", {}).get("activation", "")).startswith("s"):
+        others["formats"] = {**others.get("formats", {}), "activation": "s8.7"}
     return network(inputs=inputs, layers=layers, **others)
 
 

@@ -119,6 +119,9 @@ def test_toml_round_trip(description: Description) -> None:
         ("deep-digits", 0.9),
         ("mnist", 0.9),
         ("lenet5", 0.9),
+        ("lenet5-classic", 0.9),
+        ("digits-conv", 0.9),
+        ("vgg-small", 0.9),
     ],
 )
 def test_shipped_networks_are_whole(name: str, least: float) -> None:
@@ -135,8 +138,20 @@ def test_shipped_networks_have_the_shapes_that_are_promised() -> None:
     assert description_of("mnist").widths == (784, 64, 32, 10)
     assert [description_of(name).parameters for name in ("tiny", "digits")] == [59, 3466]
     assert description_of("lenet5").widths == (784, 4704, 1600, 120, 84, 10)
+    assert description_of("lenet5-classic").widths == description_of("lenet5").widths
+    assert description_of("digits-conv").widths == (64, 512, 64, 10)
     assert description_of("lenet5").parameters == 61_706  # of LeCun et al. 1998 with full maps
-    assert shipped() == ("tiny", "tiny-conv", "digits", "deep-digits", "mnist", "lenet5")
+    assert shipped() == (
+        "tiny",
+        "tiny-conv",
+        "digits-conv",
+        "digits",
+        "deep-digits",
+        "vgg-small",
+        "mnist",
+        "lenet5",
+        "lenet5-classic",
+    )
 
 
 def test_toml_and_python_mean_the_same() -> None:

@@ -14,7 +14,7 @@ from counterflow.geometry import Geometry
 from counterflow.planner import plan
 from counterflow.tiling import Tiling
 from counterflow.tokens import BUBBLE, Kind, Token, drained, epoch
-from golden.chain import Chain, PoolRecord, Record, SlotRecord
+from golden.chain import Chain, Record, SlotRecord, StreamRecord
 from golden.convolution import Convolution, Settings
 from golden.cycle_trace import Trace
 from golden.loss import Loss
@@ -149,7 +149,7 @@ def one_after_the_other(
     units = [Convolution(stage, state, plain) for stage, state in pairs]
     chain: list[Convolution | Pool] = []
     for unit in units:
-        chain += [unit, *(Pool(pool.pooling) for pool in schedule.pools_behind(unit.stage.index))]
+        chain += [unit, *(Pool(pool.unit) for pool in schedule.streams_behind(unit.stage.index))]
     loss, scores = Loss(schedule.loss.arithmetic, description.rounding.error), []
     for sample, label in zip(x, labels, strict=True):
         inputs = [sample]
@@ -250,8 +250,8 @@ def test_a_trace_holds_every_value_of_every_stream_once_and_in_order(seed: int |
             name = planned.schedule.stages[record.stage].name
             put(f"{name}.y", record.y)
             put(f"{name}.dx", record.dx)
-        elif isinstance(record, PoolRecord):
-            name = planned.schedule.pools[record.pool].name
+        elif isinstance(record, StreamRecord):
+            name = planned.schedule.streams[record.stream].name
             put(f"{name}.y", record.y)
             put(f"{name}.dx", record.dx)
         else:

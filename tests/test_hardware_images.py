@@ -37,7 +37,7 @@ def assert_equal(found: Found, at_least: int) -> None:
 
 def test_the_networks_have_all_odd_shapes() -> None:
     stages = [stage for name in NETWORKS for stage in design(name).schedule.stages]
-    pools = [pool for name in NETWORKS for pool in design(name).schedule.pools]
+    pools = [pool for name in NETWORKS for pool in design(name).schedule.streams]
     recipes = [design(name).description.recipe for name in NETWORKS]
 
     def covered(shape: Geometry, axis: int) -> int:

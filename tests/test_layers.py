@@ -65,6 +65,8 @@ def test_flattening_may_be_left_out() -> None:
         ([CONV, MEAN, MAX], [True, False], False),
         ([CONV, MAX, MEAN], [True, True], False),
         ([CONV, {"kind": "flatten"}], [], True),
+        ([{**CONV, **SIGNED, "activation": "tanh"}, MEAN], [False], False),
+        ([{**CONV, **SIGNED, "activation": "tanh"}, MAX, MEAN], [False, False], False),
     ],
 )
 def test_the_derivative_of_a_relu_is_applied_once(

@@ -10,16 +10,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from counterflow import schedule
+from counterflow import activation, schedule
+from counterflow.activation import Tanh
 from counterflow.description import Description
 from counterflow.files import load
 from counterflow.latency import FREE, INTAKE, QUEUE
 from counterflow.planner import fold
 from counterflow.pooling import BACKWARD, FORWARD, STEP
-from counterflow.schedule import PoolStage, Stage, build_schedule
+from counterflow.schedule import Stage, StreamStage, build_schedule
+from counterflow.streaming import Streaming
 from counterflow.timing import gradient_offsets, needed_words, row_starts
 from sim.shapes import random_network
 
+SHIPPED = ("lenet5", "lenet5-classic")
 TOKENS = 16
 Cycles = NDArray[np.int64]
 
@@ -55,6 +58,20 @@ def grouped(times: Cycles, group: Cycles, *, last: bool) -> Cycles:
     return found
 
 
+def forward(unit: Streaming, times: Cycles) -> Cycles:
+    """When what arrives at `times` has made its way through a unit without weights."""
+    if isinstance(unit, Tanh):
+        return times + activation.FORWARD
+    return grouped(times, unit.window_of, last=True) + FORWARD
+
+
+def backward(unit: Streaming, times: Cycles) -> Cycles:
+    """As `forward`, for gradients."""
+    if isinstance(unit, Tanh):
+        return times + activation.BACKWARD
+    return times[:, unit.window_of] + BACKWARD
+
+
 class Run:
     """A stall-free run: when the elements of each token pass each border, [tokens, elements]."""
 
@@ -62,31 +79,30 @@ class Run:
         self.schedule = build_schedule(description, fold(description), interval)
         self.slots = np.arange(TOKENS)[:, None] * self.schedule.interval
         self.inputs: list[Cycles] = []
-        self.pool_inputs: dict[str, Cycles] = {}
+        self.stream_inputs: dict[str, Cycles] = {}
         self.errors: list[Cycles] = []
         self.gradients: dict[str, Cycles] = {}
         times = description.elements - 1 + INTAKE + np.arange(description.elements) + self.slots
         for stage in self.schedule.stages:
             self.inputs.append(times)
             times = stage.output_times + self.slots
-            for pool in self.schedule.pools_behind(stage.index):
-                self.pool_inputs[pool.name] = times
-                window = pool.pooling.window_of
-                times = serialised(grouped(times, window, last=True) + FORWARD)
+            for stream in self.schedule.streams_behind(stage.index):
+                self.stream_inputs[stream.name] = times
+                times = serialised(forward(stream.unit, times))
         self.logits = times
         times = self.schedule.loss.start + self.schedule.loss.output_offsets + self.slots
         for stage in self.schedule.stages[::-1]:
-            for pool in self.schedule.pools_behind(stage.index)[::-1]:
-                self.gradients[f"{pool.name} in"] = times
-                times = serialised(times[:, pool.pooling.window_of] + BACKWARD)
-                self.gradients[pool.name] = times
+            for stream in self.schedule.streams_behind(stage.index)[::-1]:
+                self.gradients[f"{stream.name} in"] = times
+                times = serialised(backward(stream.unit, times))
+                self.gradients[stream.name] = times
             self.errors.insert(0, times)
             if not stage.tiling.first:
                 times = serialised(stage.back + gradient_offsets(stage.tiling) + self.slots)
                 self.gradients[stage.name] = times
 
 
-CASES: dict[str, tuple[Any, int | None]] = {"lenet5": (None, None)}
+CASES: dict[str, tuple[Any, int | None]] = dict.fromkeys(SHIPPED, (None, None))
 for _seed in range(60):
     CASES[f"random {_seed}"] = (_seed, 300 if _seed % 5 == 0 else None)
 
@@ -94,7 +110,7 @@ for _seed in range(60):
 @pytest.fixture(scope="module", params=CASES, ids=str)
 def run(request: pytest.FixtureRequest) -> Run:
     seed, interval = CASES[request.param]
-    return Run(load("lenet5") if seed is None else random_network(seed), interval)
+    return Run(load(request.param) if seed is None else random_network(seed), interval)
 
 
 def most_at_once(begin: Cycles, end: Cycles) -> int:
@@ -136,10 +152,10 @@ def test_the_loss_starts_with_the_last_logit(run: Run) -> None:
     assert run.schedule.loss.start == run.logits[0].max()
 
 
-def test_pools_send_on_what_their_windows_hold(run: Run) -> None:
-    for pool in run.schedule.pools:
-        times = grouped(run.pool_inputs[pool.name], pool.pooling.window_of, last=True) + FORWARD
-        assert (pool.output_times + run.slots == serialised(times)).all()
+def test_units_without_weights_send_on_what_came(run: Run) -> None:
+    for stream in run.schedule.streams:
+        times = forward(stream.unit, run.stream_inputs[stream.name])
+        assert (stream.output_times + run.slots == serialised(times)).all()
 
 
 # ---- backward ----------------------------------------------------------------------------------
@@ -163,7 +179,7 @@ def test_delays_are_positive_and_grow_towards_the_input(run: Run) -> None:
 
 def test_gradients_pass_their_borders_when_the_schedule_says(run: Run) -> None:
     found = run.schedule
-    units: list[Stage | PoolStage] = [*found.stages[1:], *found.pools]
+    units: list[Stage | StreamStage] = [*found.stages[1:], *found.streams]
     for unit in units:
         times = unit.gradient_times
         assert times is not None
@@ -225,16 +241,21 @@ def test_rows_of_gradient_have_room_from_their_last_places_on(run: Run) -> None:
         assert stage.depths.gradients == most_at_once(ends - line + run.slots, left)
 
 
-def test_pools_have_room_for_every_token_and_every_gradient_and_no_more(run: Run) -> None:
+def test_units_without_weights_have_room_for_every_token_and_every_gradient_and_no_more(
+    run: Run,
+) -> None:
     """Gradients have room for whole rows of windows."""
     found = run.schedule
-    for pool in found.pools:
-        inputs, gradients = run.pool_inputs[pool.name], run.gradients[pool.name]
-        assert most_at_once(inputs[:, 0], gradients[:, -1] + 1) == pool.pooling.tokens
+    for pool in found.streams:
+        inputs, gradients = run.stream_inputs[pool.name], run.gradients[pool.name]
         come = run.gradients[f"{pool.name} in"]
-        go = gradients[:, pool.pooling.last_of] - STEP + 1
-        rows = -(-most_at_once(come, go) // pool.pooling.row_words)
-        assert rows == pool.pooling.gradient_rows
+        if isinstance(pool.unit, Tanh):
+            assert most_at_once(inputs, come + 1) == pool.unit.stash_words
+            continue
+        assert most_at_once(inputs[:, 0], gradients[:, -1] + 1) == pool.unit.tokens
+        go = gradients[:, pool.unit.last_of] - STEP + 1
+        rows = -(-most_at_once(come, go) // pool.unit.row_words)
+        assert rows == pool.unit.gradient_rows
 
 
 def test_labels_wait_for_their_logits(run: Run) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from counterflow.planner import Plan, UnitCost
+    from counterflow.schedule import StreamStage
 
 
 @click.command()
@@ -92,6 +93,7 @@ def plan_json(design: Plan) -> dict[str, object]:
         "memory_bits": design.memory_bits,
         "utilisation": schedule.utilisation,
         "units": [_unit_json(unit) for unit in design.units],
+        "streams": [_stream_json(stream) for stream in schedule.streams],
     }
 
 
@@ -103,6 +105,14 @@ def _unit_json(unit: UnitCost) -> dict[str, object]:
         "delay": unit.delay,
         "multipliers": unit.multipliers,
         "memory_bits": unit.memory_bits,
+    }
+
+
+def _stream_json(stream: StreamStage) -> dict[str, object]:
+    return {
+        "name": stream.name,
+        "multipliers": stream.unit.multipliers,
+        "memory_bits": stream.memory_bits,
     }
 
 
@@ -127,6 +137,9 @@ def plan_table(design: Plan) -> Table:
             f"{unit.multipliers}",
             f"{unit.memory_bits:,}",
         )
+        for stream in schedule.streams_behind(stage.index):
+            multipliers, bits = stream.unit.multipliers, stream.memory_bits
+            rows.add_row(stream.name, "", "", "", "", f"{multipliers}", f"{bits:,}")
     footers = {
         0: "all",
         2: f"{schedule.interval:,}",

@@ -53,7 +53,8 @@ class Design:
         """Samples a second of PyTorch's fastest step."""
         if self.speed is None:
             return None
-        return statistics.median(self.speed.result["torch"][self.speed.result["fastest"]])
+        speeds: list[float] = self.speed.result["torch"][self.speed.result["fastest"]]
+        return statistics.median(speeds)
 
 
 @dataclass
@@ -73,7 +74,8 @@ class Results:
         found = []
         for network in NETWORKS:
             plan, speed = (next(iter(self.of(one, network)), None) for one in ("plan", "speed"))
-            for synthesis in self.of("synth", network) or [None]:
+            routed: list[Record | None] = [*self.of("synth", network)]
+            for synthesis in routed or [None]:
                 design = Design(network, plan, None, synthesis, speed)
                 fold = None if design.planned is None else design.planned.fold
                 same = [one for one in self.of("simulate", network) if one.fold == fold]
