@@ -6,17 +6,19 @@ fails loudly.
 
 from __future__ import annotations
 
+ISSUE = 1  # a tile decided upon to its place being known all over the unit
 MEMORY = 2  # address of a weight to the weight: the memory, and a register behind it
-OPERANDS = 4  # issue of a tile to its operands at the multipliers: memory, prediction, narrowing
+OPERANDS = 4  # a tile's place to its operands at the multipliers: memory, prediction, narrowing
 PRODUCT = 1  # the multiplier's output register
 SUM = 1  # the accumulator
 NARROW = 1  # rounding and saturation
+TURN = 1  # products in the order of the kernel to sums in the order of the image
 QUEUE = 1  # a first-in first-out memory, written to readable
 FETCH = 2  # a finished word of input gradient is counted, and fetched from its memory
 BUS_READ = 2  # a weight asked for by the bus, to the shift register: a register, the memory
 BUS_SPACING = 3  # cycles from one access of the bus to the next, which sees what it left
 UPDATE = 8  # product to the memory's write port, an addition each: see hw/update.py
-FREE = 2  # the last read of a word to the cycle in which its place can be written
+FREE = 2 + ISSUE  # the last read of a word to the cycle in which its place can be written
 
 TREE_RADIX = 4  # operands that one registered level of an adder tree sums
 

@@ -11,12 +11,23 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from counterflow.latency import FETCH, NARROW, OPERANDS, PRODUCT, QUEUE, SUM, UPDATE, tree_latency
+from counterflow.latency import (
+    FETCH,
+    ISSUE,
+    NARROW,
+    OPERANDS,
+    PRODUCT,
+    QUEUE,
+    SUM,
+    TURN,
+    UPDATE,
+    tree_latency,
+)
 from counterflow.tiling import Tiling
 
 Cycles = NDArray[np.int64]
 
-TO_PRODUCT = OPERANDS + PRODUCT  # cycles from a tile's issue to its products
+TO_PRODUCT = ISSUE + OPERANDS + PRODUCT  # cycles from a tile's issue to its products
 
 
 def paced(earliest: Cycles) -> Cycles:
@@ -127,7 +138,8 @@ def counts_words(tiling: Tiling) -> bool:
 
 def gradient_offsets(tiling: Tiling) -> Cycles:
     """When each element of the input gradient leaves; shape [inputs]."""
-    latency = TO_PRODUCT + tree_latency(tiling.lanes.outputs) + SUM + NARROW + FETCH + QUEUE
+    summed = TO_PRODUCT + tree_latency(tiling.lanes.outputs) + TURN + SUM
+    latency = summed + NARROW + FETCH + QUEUE
     word = np.arange(tiling.geometry.row_inputs) // tiling.lanes.inputs
     return paced(_finished_words(tiling)[:, word].ravel() + latency)
 

@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from counterflow.schedule import Stage
 from hw.streams import KIND_BITS, Gather, activation_stream
+from hw.visit import Visit
 from hw.walk import Walk
 from hw.window import Window
 
@@ -16,16 +17,16 @@ from hw.window import Window
 class Arrivals(wiring.Component):
     """Packs elements into words, gives them to window and stash, counts them for the walk.
 
-    Parameters: ``stage``, ``walk``.
+    Parameters: ``stage``, ``walk``, ``visit``.
     Members: ``x`` stream of activations; ``words`` out, arrived words from the current image on,
-    and ``kind`` of its token (once its first word is there); ``returning`` in: this slot has a
-    backward token; ``inside`` in, by granule, with a tile's issue; ``taps``, ``stashed`` out
+    and ``kind`` of its token (once its first word is there); ``inside`` in, by granule, with a
+    tile's visit; ``taps``, ``stashed`` out
     `hw.window.READ` cycles later: x under the kernel, of this token and of the one coming back.
     Cost: two `Window`s; latency 1 from a word's last element to ``words``.
     """
 
-    def __init__(self, *, stage: Stage, walk: Walk) -> None:
-        self.stage, self.walk = stage, walk
+    def __init__(self, *, stage: Stage, walk: Walk, visit: Visit) -> None:
+        self.stage, self.walk, self.visit = stage, walk, visit
         tiling, number = stage.tiling, stage.arithmetic.x
         width = tiling.lanes.inputs * number.bits
         super().__init__(
@@ -33,7 +34,6 @@ class Arrivals(wiring.Component):
                 "x": In(activation_stream(number)),
                 "words": Out(walk.words.shape()),
                 "kind": Out(KIND_BITS),
-                "returning": In(1),
                 "inside": In(tiling.banks),
                 "taps": Out(width),
                 "stashed": Out(width),
@@ -48,8 +48,10 @@ class Arrivals(wiring.Component):
             lanes=tiling.lanes.inputs,
             count=tiling.geometry.row_inputs,
         )
-        m.submodules.window = window = Window(stage=stage, words=stage.depths.window, walk=walk)
-        m.submodules.stash = stash = Window(stage=stage, words=stage.depths.stash, walk=walk)
+        m.submodules.window = window = Window(
+            stage=stage, words=stage.depths.window, walk=self.visit
+        )
+        m.submodules.stash = stash = Window(stage=stage, words=stage.depths.stash, walk=self.visit)
         room = window.room & stash.room
         done = Mux(walk.finish, tiling.image_words, 0)
         m.d.sync += self.words.eq(self.words + gather.o.valid - done)
@@ -59,7 +61,7 @@ class Arrivals(wiring.Component):
             self.x.ready.eq(room),
             gather.o.ready.eq(1),
             window.moves.eq(1),
-            stash.moves.eq(self.returning),
+            stash.moves.eq(self.visit.returning),
             self.taps.eq(window.taps),
             self.stashed.eq(stash.taps),
         ]

@@ -22,7 +22,7 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from counterflow.arithmetic import RANDOM_BITS
-from counterflow.latency import OPERANDS
+from counterflow.latency import ISSUE, OPERANDS
 from counterflow.schedule import Stage
 from counterflow.tokens import Kind
 from hw.arrivals import Arrivals
@@ -36,10 +36,11 @@ from hw.pipeline import delayed
 from hw.row_sums import RowSums
 from hw.streams import KIND_BITS, Gather, activation_stream, error_stream, signed_lanes
 from hw.unit_registers import UnitRegisters
+from hw.visit import Visit
 from hw.walk import Walk, granule_flags
 from hw.weights import WeightMemory
 
-AT_LANES = OPERANDS - 1  # cycle in which inputs and gradients stand at the lanes
+AT_LANES = OPERANDS - 1  # cycle of a visit in which inputs and gradients stand at the lanes
 
 
 class Convolution(wiring.Component):
@@ -68,6 +69,7 @@ class Convolution(wiring.Component):
             members["dx"] = Out(error_stream(numbers.dx))
         super().__init__(members)
         self.walk = Walk(stage=stage, interval=interval)
+        self.visit = Visit(walk=self.walk)
         self.registers = UnitRegisters(stage=stage)
         self.weights = WeightMemory(
             words=stage.tiling.tiles, lanes=stage.tiling.lane_count, bits=numbers.word_bits
@@ -83,10 +85,11 @@ class Convolution(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.walk = self.walk
+        m.submodules.visit = self.visit
         m.submodules.weights = self.weights
         m.submodules.biases = self.biases
         m.submodules.registers = self.registers
-        inside, first, last = granule_flags(m, self.walk)
+        inside, first, last = granule_flags(m, self.visit)
         x, stash = self._inputs(m, inside)
         dy = self._errors(m)
         self._tokens(m)
@@ -112,14 +115,19 @@ class Convolution(wiring.Component):
             m.d.comb += flag.eq(past[-1])
             with m.If(self.walk.finish):
                 m.d.sync += past.eq(Cat(now, past))
+        m.d.comb += [
+            self.visit.slot_kind.eq(self.forward_kind),
+            self.visit.slot_returning.eq(self.returning),
+            self.visit.slot_learning.eq(self.learning),
+            self.visit.slot_moving.eq(self.moving),
+        ]
 
     def _inputs(self, m: Module, inside: Value) -> tuple[list[Value], list[Value]]:
         """Window and stash; lanes of x and of the stashed x at cycle 3."""
         walk, numbers, tiling = self.walk, self.stage.arithmetic, self.stage.tiling
-        m.submodules.arrivals = arrivals = Arrivals(stage=self.stage, walk=walk)
+        m.submodules.arrivals = arrivals = Arrivals(stage=self.stage, walk=walk, visit=self.visit)
         wiring.connect(m, wiring.flipped(self.x), arrivals.x)
         m.d.comb += [
-            arrivals.returning.eq(self.returning),
             arrivals.inside.eq(inside),
             walk.words.eq(arrivals.words),
             self.forward_kind.eq(arrivals.kind),
@@ -150,7 +158,7 @@ class Convolution(wiring.Component):
         ]
         word = Signal(lanes * number.bits)
         m.d.comb += word.eq(Mux(self.returning, queue.r_data, 0))
-        return signed_lanes(delayed(m, word, AT_LANES, "dy"), shape_of(number), lanes)
+        return signed_lanes(delayed(m, word, ISSUE + AT_LANES, "dy"), shape_of(number), lanes)
 
     def _lanes(
         self, m: Module, x: list[Value], stash: list[Value], dy: list[Value], platform: object
@@ -158,9 +166,9 @@ class Convolution(wiring.Component):
         """Place all lanes and feed them; products leave at cycle 5, new words at cycle 9."""
         numbers, registers, tiling = self.stage.arithmetic, self.registers, self.stage.tiling
         shared, wide = tiling.lanes.shared, tiling.lanes.inputs
-        training = registers.predict & (self.forward_kind >= Kind.TRAIN)
+        training = registers.predict & (self.visit.kind >= Kind.TRAIN)
         predict = delayed(m, training, AT_LANES, "predict")
-        phase = delayed(m, self.walk.phase, AT_LANES, "phase")
+        phase = delayed(m, self.visit.phase, AT_LANES, "phase")
         lanes: list[Any] = [
             place(m, f"lane_{index}", platform, Lane, numbers=numbers, shared=shared)
             for index in range(tiling.lane_count)
@@ -193,14 +201,14 @@ class Convolution(wiring.Component):
 
     def _forward(self, m: Module, lanes: list[Lane], biases: list[BiasLane]) -> list[Value]:
         """Feed the forward sums; returns their clip flag."""
-        walk = self.walk
+        walk, visit = self.walk, self.visit
         m.submodules.rows = rows = RowSums(stage=self.stage)
         wiring.connect(m, rows.y, wiring.flipped(self.y))
         m.d.comb += [
-            rows.turn.eq(walk.issue & (walk.phase == 0)),
-            rows.first.eq(walk.first_column),
-            rows.last.eq(walk.last_column),
-            rows.kind.eq(self.forward_kind),
+            rows.turn.eq(visit.issue & (visit.phase == 0)),
+            rows.first.eq(visit.first_column),
+            rows.last.eq(visit.last_column),
+            rows.kind.eq(visit.kind),
             rows.begin.eq(walk.row_begin),
             walk.row_room.eq(rows.room),
         ]
@@ -216,12 +224,14 @@ class Convolution(wiring.Component):
         flags: tuple[Value, Value, Value],
     ) -> list[Value]:
         """Feed the backward sums; returns their clip flag."""
-        walk, tiling = self.walk, self.stage.tiling
-        m.submodules.gradient = gradient = InputGradient(stage=self.stage, walk=walk)
+        walk, visit, tiling = self.walk, self.visit, self.stage.tiling
+        m.submodules.gradient = gradient = InputGradient(stage=self.stage, walk=visit)
         wiring.connect(m, gradient.dx, wiring.flipped(self.dx))
         m.d.comb += [
-            gradient.turn.eq(walk.issue & (walk.phase == (1 if tiling.phases > 1 else 0))),
-            gradient.returning.eq(self.returning),
+            gradient.turn.eq(visit.issue & (visit.phase == (1 if tiling.phases > 1 else 0))),
+            gradient.begin.eq(walk.first_across & walk.row_begin & walk.first_row & self.returning),
+            gradient.begin_rows.eq(walk.rows_done),
+            gradient.returning.eq(visit.returning),
             Cat(gradient.inside, gradient.first, gradient.last).eq(Cat(flags)),
             walk.line_room.eq(gradient.room),
         ]
@@ -233,12 +243,12 @@ class Convolution(wiring.Component):
     def _learn(self, m: Module, lanes: list[Lane], biases: list[BiasLane]) -> list[Value]:
         """Sum gradients, write the tile's new weights and biases back; returns a clip flag."""
         m.submodules.learning = learning = Learning(
-            stage=self.stage, walk=self.walk, weights=self.weights, biases=self.biases
+            stage=self.stage, walk=self.visit, weights=self.weights, biases=self.biases
         )
         registers = self.registers
         m.d.comb += [
-            learning.learning.eq(self.learning),
-            learning.moving.eq(self.moving),
+            learning.learning.eq(self.visit.learning),
+            learning.moving.eq(self.visit.moving),
             learning.generator_write.eq(registers.generator_write),
             learning.generator_data.eq(registers.data),
             registers.generator.eq(learning.generator),

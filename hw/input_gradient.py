@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from counterflow.latency import NARROW, OPERANDS, PRODUCT, SUM, tree_latency
+from counterflow.latency import NARROW, OPERANDS, PRODUCT, SUM, TURN, tree_latency
 from counterflow.schedule import Stage
 from counterflow.timing import counts_words
 from hw.departure import Departure
@@ -15,7 +15,7 @@ from hw.lines import Lines
 from hw.narrow import narrow, shape_of
 from hw.pipeline import delayed, summed
 from hw.streams import error_stream, signed_lanes
-from hw.walk import Walk
+from hw.visit import Visit
 from hw.window import READ, bank_word, to_banks
 
 
@@ -27,15 +27,16 @@ class InputGradient(wiring.Component):
     starts its sum, the last one narrows it and hands it to the `Departure`.
 
     Parameters: ``stage``, of a unit that is not the first; ``walk``, whose position it follows.
-    Members, with the cycle after a tile's issue in which they are valid: ``turn``: a tile was
-    issued for its backward product, whether a token is ``returning``, and ``inside``, ``first`` and
-    ``last`` by granule (`hw.walk.granule_flags`) 0; ``active`` a lane: its derivative is not zero
-    3; ``products``, lane by lane, 5; ``room``: the rows that end with this row of places can be
-    begun; ``dx`` stream out; ``clipped`` out: a value that is done with saturated.
+    Members, with the cycle after a tile's visit in which they are valid: ``turn``: a tile was
+    issued for its backward product, whether a token is ``returning``, and ``inside``, ``first``
+    and ``last`` by granule (`hw.walk.granule_flags`) 0; ``active`` a lane: its derivative is not
+    zero 3; ``products``, lane by lane, 5; ``begin`` with ``begin_rows``: a row of places is begun
+    with which so many rows end, ``room``: they can be; ``dx`` stream out; ``clipped`` out: a
+    value that is done with saturated.
     Cost: an adder tree a column of lanes, a memory of sums of as many rows as the kernel has.
     """
 
-    def __init__(self, *, stage: Stage, walk: Walk) -> None:
+    def __init__(self, *, stage: Stage, walk: Visit) -> None:
         self.stage, self.walk = stage, walk
         numbers, tiling = stage.arithmetic, stage.tiling
         assert numbers.dx is not None, "a first unit makes no input gradient"
@@ -43,6 +44,8 @@ class InputGradient(wiring.Component):
         super().__init__(
             {
                 "turn": In(1),
+                "begin": In(1),
+                "begin_rows": In(range(tiling.geometry.image[0] + 1)),
                 "returning": In(1),
                 **{name: In(tiling.banks) for name in ("inside", "first", "last")},
                 "active": In(1).array(tiling.lanes.inputs),
@@ -52,7 +55,8 @@ class InputGradient(wiring.Component):
                 "clipped": Out(1),
             }
         )
-        self.summing = OPERANDS + PRODUCT + tree_latency(tiling.lanes.outputs)
+        self.totalled = OPERANDS + PRODUCT + tree_latency(tiling.lanes.outputs)
+        self.summing = self.totalled + TURN
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -63,10 +67,11 @@ class InputGradient(wiring.Component):
         sums = self._lines(m, "sum_lines", words)
         done = self._lines(m, "done_lines", rows * tiling.row_words)
         lanes = self._lanes(m)
-        shift = delayed(m, walk.shift, self.summing, "shift")
+        shift = delayed(m, walk.shift, self.totalled, "shift")
         ready = self.turn & self.returning
         flags = []
-        for bank, granule in enumerate(to_banks(lanes, shift)):
+        for bank, turned in enumerate(to_banks(lanes, shift)):
+            granule = delayed(m, turned, TURN, f"turned_{bank}")
             at = bank_word(sums, walk.offset, walk.shift, bank, words)
             address = delayed(m, at, self.summing, f"address_{bank}")
             value, clipped = self._bank(m, bank, granule, address, words)
@@ -108,7 +113,7 @@ class InputGradient(wiring.Component):
         wide, granule = tiling.lanes.inputs, tiling.granule
         width = numbers.backward_sum.bits
         names = ("first", "last", "inside")
-        late = {name: delayed(m, getattr(self, name), self.summing, name) for name in names}
+        late = {name: delayed(m, getattr(self, name), self.totalled, name) for name in names}
         found: list[Value] = []
         for index in range(tiling.banks):
             totals, active = [], []
@@ -117,7 +122,7 @@ class InputGradient(wiring.Component):
                 sized = Signal(signed(width), name=f"total_{lane}")
                 m.d.comb += sized.eq(total)
                 totals.append(sized)
-                active.append(delayed(m, self.active[lane], self.summing - READ, f"active_{lane}"))
+                active.append(delayed(m, self.active[lane], self.totalled - READ, f"active_{lane}"))
             flags = [late[name][index] for name in ("first", "last", "inside")]
             found.append(Cat(*totals, *active, flags[0], flags[1] & flags[2], flags[2]))
         return found
@@ -167,10 +172,9 @@ class InputGradient(wiring.Component):
         else:
             counted = place_ends & (walk.rows_done != 0)
             words = Mux(walk.next_start < 0, 0, walk.next_start)
-        begins = walk.first_across & walk.row_begin & walk.first_row & self.returning
         m.d.comb += [
-            departure.begin.eq(begins),
-            departure.begin_rows.eq(walk.rows_done),
+            departure.begin.eq(self.begin),
+            departure.begin_rows.eq(self.begin_rows),
             departure.counted.eq(delayed(m, counted & ~line_ends, late, "counted")),
             departure.words.eq(delayed(m, words, late, "words")),
             departure.ended.eq(delayed(m, line_ends, late, "ended")),

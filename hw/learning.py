@@ -14,7 +14,7 @@ from hw.generator import Generator
 from hw.gradient_sums import GradientSums
 from hw.lane import GRADIENT
 from hw.pipeline import delayed
-from hw.walk import Walk
+from hw.visit import Visit
 from hw.weights import WeightMemory
 
 
@@ -35,7 +35,7 @@ class Learning(wiring.Component):
     """
 
     def __init__(
-        self, *, stage: Stage, walk: Walk, weights: WeightMemory, biases: WeightMemory
+        self, *, stage: Stage, walk: Visit, weights: WeightMemory, biases: WeightMemory
     ) -> None:
         self.stage, self.walk, self.weights, self.biases = stage, walk, weights, biases
         members = {

@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from counterflow.latency import BUS_READ, OPERANDS, PRODUCT, UPDATE
+from counterflow.latency import BUS_READ, ISSUE, OPERANDS, PRODUCT, UPDATE
 from counterflow.registers import WORD_BITS, UnitRegister
 from counterflow.schedule import Stage
 from hw.bus import Access, BusNode
@@ -85,7 +85,7 @@ class UnitRegisters(wiring.Component):
     def _access(self, m: Module, node: BusNode) -> None:
         """Let the bus at the memories while the unit rests; a bus access holds the walk back."""
         r = UnitRegister
-        latency = OPERANDS + PRODUCT + UPDATE + 1
+        latency = ISSUE + OPERANDS + PRODUCT + UPDATE + 1
         settling = Signal(range(latency + 1))
         with m.If(self.issue):
             m.d.sync += settling.eq(latency)

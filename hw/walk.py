@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -222,11 +224,11 @@ class Walk(wiring.Component):
                     m.d.comb += done(rows)
 
 
-def granule_flags(m: Module, walk: Walk) -> tuple[Value, Value, Value]:
+def granule_flags(m: Module, walk: Any) -> tuple[Value, Value, Value]:
     """(inside, first, last) of each granule of the tile's taps, lowest first.
 
-    Whether it stands in the image and belongs to the kernel; whether the tile is the first, the
-    last one at all to see that place of the image.
+    Of a `Walk` or a `hw.visit.Visit`.  Whether it stands in the image and belongs to the kernel;
+    whether the tile is the first, the last one at all to see that place of the image.
     """
     tiling, geometry = walk.stage.tiling, walk.stage.tiling.geometry
     banks, granule = tiling.banks, tiling.granule

@@ -6,12 +6,12 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from counterflow.latency import FREE
+from counterflow.latency import FREE, ISSUE
 from counterflow.schedule import Stage
 from hw.block_memory import BlockMemory
 from hw.lines import Lines, wrapped
 from hw.pipeline import delayed
-from hw.walk import Walk
+from hw.visit import Visit
 
 READ = 3  # cycles from a tile's issue to its taps: address, memory, a register behind it
 
@@ -63,7 +63,7 @@ class Window(wiring.Component):
     Cost: ``words`` words of ``lanes.inputs`` elements, in `tiling.banks` memories; latency READ.
     """
 
-    def __init__(self, *, stage: Stage, words: int, walk: Walk) -> None:
+    def __init__(self, *, stage: Stage, words: int, walk: Visit) -> None:
         self.stage, self.words, self.walk = stage, words, walk
         tiling, number = stage.tiling, stage.arithmetic.x
         self.width = tiling.lanes.inputs * number.bits
@@ -119,7 +119,7 @@ class Window(wiring.Component):
         left = self.walk.place_down & self.moves
         freed = Signal(range(self.words + self.stage.tiling.image_words + 1))
         amount = Mux(left, self.walk.words_done, 0)
-        m.d.comb += freed.eq(delayed(m, amount, FREE - 1, "freed"))
+        m.d.comb += freed.eq(delayed(m, amount, FREE - ISSUE - 1, "freed"))
         room = Signal(range(self.words + 1), init=self.words)
         m.d.sync += room.eq(room - self.write + freed)
         m.d.comb += self.room.eq(room != 0)
