@@ -23,10 +23,7 @@ from counterflow.latency import (
     INTAKE,
     LOSS_FIXED,
     LOSS_TAIL,
-    OPERANDS,
-    PRODUCT,
     QUEUE,
-    UPDATE,
 )
 from counterflow.layers import PoolUnit, TanhUnit, WeightedUnit
 from counterflow.softmax import LossArithmetic
@@ -40,6 +37,7 @@ from counterflow.timing import (
     needed_words,
     occupancy,
     output_offsets,
+    rest,
     row_queue,
     row_starts,
     rows_done,
@@ -216,11 +214,9 @@ class Schedule:
 def slot_bound(tiling: Tiling) -> int:
     """Shortest interval of one unit.
 
-    Its walk; the stream borders, one element a cycle; and the update's latency behind the visit at
-    the last position, since a tile may be read again only after it was written.
+    Its walk and its rest before the next one; and the stream borders, one element a cycle.
     """
-    update = tiling.cycles - tiling.position_cycles + OPERANDS + PRODUCT + UPDATE + tiling.phases
-    return max(tiling.cycles, tiling.geometry.inputs, tiling.geometry.elements, update)
+    return max(tiling.cycles + rest(tiling), tiling.geometry.inputs, tiling.geometry.elements)
 
 
 def loss_bound(classes: int) -> int:

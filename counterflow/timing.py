@@ -151,6 +151,15 @@ def weight_writes(tiling: Tiling) -> Cycles:
     return last + tiles * tiling.phases + tiling.phases - 1 + TO_PRODUCT + UPDATE
 
 
+def rest(tiling: Tiling) -> int:
+    """Cycles between two slots, so that no tile is read before its new words are written.
+
+    Its last visit in a slot and the first one in the next are a walk over all tiles apart, if
+    nothing lies between.
+    """
+    return max(0, TO_PRODUCT + UPDATE + tiling.phases - tiling.position_cycles)
+
+
 def first_of_words(times: Cycles, rows: int, lanes: int) -> Cycles:
     """Time of the first element of each word, of `rows` rows that begin a word each."""
     found: Cycles = times.reshape(rows, -1)[:, ::lanes].ravel()

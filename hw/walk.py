@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed
+from amaranth.hdl import C, Cat, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from counterflow.schedule import Stage
 from counterflow.tiling import Tiling
+from counterflow.timing import rest
 from hw.pipeline import times_constant
 
 
@@ -24,8 +25,9 @@ class Walk(wiring.Component):
 
     Positions follow each other row by row, and at each of them the tiles, row by row.  A slot
     starts once `threshold` words of its input have arrived; within it a tile waits only for what it
-    needs itself: its input word, its row's gradient, room behind.  The next slot's first tile
-    follows the last one without a gap.
+    needs itself: its input word, its row's gradient, room behind.  A slot that is late, since the
+    one before it had to wait, follows it at once, or after the `counterflow.timing.rest` in which
+    the last tiles are written.
 
     Parameters: ``stage``; ``interval`` in cycles.
     Members, in: ``words`` of the current image that have arrived; ``returning``: this slot has a
@@ -79,6 +81,8 @@ class Walk(wiring.Component):
             Signal(name=name) for name in ("last_phase", "due", "able", "resting")
         )
         wait = Signal(range(max(2, self.interval)))
+        pause = rest(self.stage.tiling)
+        left = Signal(range(pause + 1)) if pause else C(0, 1)
         for what, value, count in (
             ("row", self.row, tiling.rows),
             ("column", self.column, tiling.columns),
@@ -95,7 +99,7 @@ class Walk(wiring.Component):
             last_phase.eq(self.phase == tiling.phases - 1),
             resting.eq((self.tile == 0) & (self.phase == 0)),
             self.idle.eq(resting & self.first_across & self.first_down),
-            due.eq(Mux(self.idle, wait == 0, 1)),
+            due.eq(Mux(self.idle, (wait == 0) & (left == 0), 1)),
             self.issue.eq((self.phase != 0) | (due & able)),
             self.stalled.eq(due & ~self.issue),
             self.row_begin.eq(self.issue & self.first_column & (self.phase == 0)),
@@ -117,6 +121,11 @@ class Walk(wiring.Component):
             m.d.sync += self.phase.eq(Mux(last_phase, 0, self.phase + 1))
             with m.If(self.idle):
                 m.d.sync += wait.eq(self.interval - 1)
+        if pause:
+            with m.If(self.finish):
+                m.d.sync += left.eq(pause)
+            with m.Elif(left != 0):
+                m.d.sync += left.eq(left - 1)
         self._rows_done(m)
         return m
 

@@ -18,6 +18,7 @@ from counterflow.files import load as load_description
 from counterflow.planner import Plan, plan
 from counterflow.schedule import Schedule
 from counterflow.softmax import LOG_FRAC
+from counterflow.timing import rest
 from counterflow.tokens import BUBBLE, Kind, Token, drained
 from golden.start import initial_chain
 from sim.job import Found, Job
@@ -111,13 +112,24 @@ DESIGNS = {
 def test_every_cycle_equals_golden(name: str) -> None:
     design = DESIGNS[name]
     description = design.description
-    data = synthetic(description.inputs, description.classes, 48, 2)
+    data = synthetic(description.elements, description.classes, 48, 2)
     tokens = mixed_tokens(48, design.schedule.delay)
     found = run_job(bench_verilog(design), job_of(design, data, tokens), quick=True)
     assert_equal(found, 20_000)
     golden = initial_chain(description, design.schedule, 1)
     predictions = golden.run(tokens, quantised(description, data), data.train_y)
     assert found.losses == [p.loss / 2**LOG_FRAC for p in predictions]
+
+
+@pytest.mark.parametrize("name", ["padding lanes in both directions", "one multiplier a lane"])
+def test_a_chain_that_stands_for_long_reads_no_weight_before_it_is_written(name: str) -> None:
+    """Late slots follow each other without the pauses that a stall-free run has."""
+    design = DESIGNS[name]
+    assert any(rest(stage.tiling) for stage in design.schedule.stages)
+    data = synthetic(design.description.elements, design.description.classes, 48, 2)
+    tokens = tuple(drained([Token(Kind.TRAIN, i) for i in range(48)], design.schedule.delay))
+    job = job_of(design, data, tokens, stalls=("none", "none", "long"))
+    assert_equal(run_job(bench_verilog(design), job, "sim.bench_order", quick=True), 10_000)
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +139,7 @@ def tiny() -> Plan:
 
 @pytest.fixture(scope="module")
 def tiny_data(tiny: Plan) -> Dataset:
-    return synthetic(tiny.description.inputs, tiny.description.classes, 64, 1)
+    return synthetic(tiny.description.elements, tiny.description.classes, 64, 1)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +183,7 @@ def test_training_goes_on_bit_for_bit_after_a_power_cycle(tiny: Plan, tiny_data:
 def test_spoilt_samples_are_counted_and_dropped_whole(
     tiny: Plan, tiny_data: Dataset, stalls: tuple[str, str, str]
 ) -> None:
-    inputs, classes = tiny.description.inputs, tiny.description.classes
+    inputs, classes = tiny.description.elements, tiny.description.classes
     tokens = tuple(drained([Token(Kind.TRAIN, i) for i in range(50)], tiny.schedule.delay))
     lengths = [inputs] * len(tokens)
     lengths[0], lengths[5], lengths[6], lengths[20] = 1, inputs - 1, inputs + 1, 3 * inputs

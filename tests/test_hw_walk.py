@@ -7,7 +7,8 @@ from itertools import product
 
 import pytest
 
-from counterflow.schedule import Stage
+from counterflow.schedule import Stage, slot_bound
+from counterflow.timing import rest
 from hw.walk import Walk
 from sim.shapes import random_geometry, random_lanes
 from sim.streams import respond
@@ -101,7 +102,7 @@ def outputs(stage: Stage, where: Visit, issue: bool, due: bool) -> tuple[int, ..
 def expected(stage: Stage, interval: int, columns: Columns) -> list[tuple[int, ...]]:
     """OUTPUTS in each cycle, by a second derivation."""
     order = visits(stage)
-    place, earliest = 0, 0
+    place, earliest, between = 0, 0, rest(stage.tiling)
     rows: list[tuple[int, ...]] = []
     for cycle, values in enumerate(zip(*columns.values(), strict=True)):
         now = dict(zip(columns, values, strict=True))
@@ -110,6 +111,8 @@ def expected(stage: Stage, interval: int, columns: Columns) -> list[tuple[int, .
         rows.append(outputs(stage, order[place], issue, due))
         if issue and place == 0:
             earliest = cycle + interval
+        if issue and place == len(order) - 1:
+            earliest = max(earliest, cycle + 1 + between)
         place = (place + issue) % len(order)
     return rows
 
@@ -125,7 +128,7 @@ def test_tiles_come_row_by_row_and_slots_one_interval_apart_without_other_gaps(
     slack: int, name: str
 ) -> None:
     stage = stage_of(LAYERS[name])
-    interval = stage.cycles + slack
+    interval = stage.cycles + rest(stage.tiling) + slack
     seen = walked(stage, interval, always_open(stage, 4 * interval))
     order = visits(stage)
     for cycle, row in enumerate(seen):
@@ -155,10 +158,10 @@ def test_every_output_is_as_derived_under_random_conditions(seed: int, name: str
 def test_every_output_is_as_derived_for_images_of_all_shapes(name: str) -> None:
     """More than one slot without a wait, and some cycles of random conditions."""
     stage = stage_of(IMAGES[name])
-    interval = stage.cycles + 3
+    interval = stage.cycles + rest(stage.tiling) + 3
     columns = always_open(stage, interval + stage.cycles // 3)
-    rest = random_conditions(stage, 300, random.Random(5))
-    columns = {condition: columns[condition] + rest[condition] for condition in CONDITIONS}
+    noise = random_conditions(stage, 300, random.Random(5))
+    columns = {condition: columns[condition] + noise[condition] for condition in CONDITIONS}
     assert walked(stage, interval, columns) == expected(stage, interval, columns)
 
 
@@ -179,7 +182,7 @@ def test_a_condition_holds_the_walk_as_long_as_it_lasts_and_only_where_it_is_nee
     """Slot after slot, the condition fails for some cycles from each place of the slot on."""
     stage = stage_of(LAYERS[layer])
     order = visits(stage)
-    interval = len(order) + 4
+    interval = len(order) + rest(stage.tiling) + 4
     bad = int(name == "hold")
     now = {one: values[0] for one, values in always_open(stage, 1).items()} | {name: bad}
     needed = [place for place, where in enumerate(order) if lacking(stage, where, now)]
@@ -206,17 +209,25 @@ def test_a_slot_without_a_returning_token_needs_neither_gradient_nor_room_for_on
     name: str,
 ) -> None:
     stage = stage_of(LAYERS[name])
-    columns = always_open(stage, 3 * stage.cycles)
+    interval = stage.cycles + rest(stage.tiling)
+    columns = always_open(stage, 3 * interval)
     for condition in ("returning", "error_ready", "line_room"):
         columns[condition] = [0] * len(columns[condition])
-    assert all(row[0] for row in walked(stage, stage.cycles, columns))
+    seen = walked(stage, interval, columns)
+    assert [row[0] for row in seen] == [n % interval < stage.cycles for n in range(len(seen))]
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_a_slot_that_waited_is_followed_at_once_by_the_one_that_is_overdue(name: str) -> None:
-    """The interval counts from a slot's start: the next gap gives back what a slot loses."""
+def test_a_slot_that_waited_is_followed_as_soon_as_can_be_by_the_one_that_is_overdue(
+    name: str,
+) -> None:
+    """The interval counts from a slot's start: the next gap gives back what a slot loses.
+
+    But no tile is visited again before its new words have been written.
+    """
     stage = stage_of(LAYERS[name])
-    interval, lost = stage.cycles + 3, 8
+    between = rest(stage.tiling)
+    interval, lost = stage.cycles + between + 3, 8
     columns = always_open(stage, 4 * interval)
     last_row = stage.cycles - stage.tiling.row_cycles
     for cycle in range(last_row, last_row + lost):
@@ -225,6 +236,13 @@ def test_a_slot_that_waited_is_followed_at_once_by_the_one_that_is_overdue(name:
     idle = OUTPUTS.index("idle")
     starts = [cycle for cycle, row in enumerate(seen) if row[0] and row[idle]]
     if last_row:
-        assert starts[:3] == [0, stage.cycles + lost, stage.cycles + lost + interval]
+        second = stage.cycles + lost + between
+        assert starts[:3] == [0, second, second + interval]
     else:
         assert starts[:2] == [lost, lost + interval]
+
+
+def test_folds_with_and_without_a_rest_between_slots_are_tried() -> None:
+    tilings = [stage_of(layer).tiling for layer in LAYERS.values()]
+    assert {rest(tiling) > 0 for tiling in tilings} == {False, True}
+    assert all(slot_bound(tiling) >= tiling.cycles + rest(tiling) for tiling in tilings)
