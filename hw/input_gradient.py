@@ -32,7 +32,8 @@ class InputGradient(wiring.Component):
     ``last`` by granule (`hw.walk.granule_flags`) 0; ``active`` a lane: its derivative is not zero
     3; ``products``, lane by lane, 5; ``room``: the rows that end with this row of places can be
     begun; ``dx`` stream out; ``clipped`` out: a value that is done with saturated.
-    Cost: an adder tree a column of lanes, a memory of sums of as many rows as the kernel has.
+    Cost: an adder tree a column of lanes, a memory of sums of as many rows as can be under
+    the kernel.
     """
 
     def __init__(self, *, stage: Stage, walk: Walk) -> None:
@@ -58,7 +59,7 @@ class InputGradient(wiring.Component):
         m = Module()
         tiling, walk = self.stage.tiling, self.walk
         rows = self.stage.depths.gradients
-        words = tiling.geometry.kernel[0] * tiling.row_words
+        words = tiling.sum_rows * tiling.row_words
         m.submodules.departure = departure = Departure(stage=self.stage)
         sums = self._lines(m, "sum_lines", words)
         done = self._lines(m, "done_lines", rows * tiling.row_words)
