@@ -122,6 +122,17 @@ def larger(target: Target) -> list[Target]:
     return sorted(others, key=lambda other: (other.family != target.family, other.has.luts))
 
 
+def smallest(design: Plan, family: str = "ecp5") -> str | None:
+    """The smallest target of a family that a plan fits as it is folded, or None."""
+    taken = needs(design, family).total
+    targets = [target for target in TARGETS.values() if target.family == family]
+    for target in sorted(targets, key=lambda target: target.has.luts):
+        pairs = zip(taken, target.has, strict=True)
+        if all(needed <= there for needed, there in pairs):
+            return target.name
+    return None
+
+
 def _fitted(description: Description, target: Target) -> Needs | None:
     """The fold that fits, or None."""
     try:

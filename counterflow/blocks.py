@@ -2,7 +2,7 @@
 
 A memory here has one write port, one read port and no initial values other than zero.  The rules
 are those of `memory_libmap` and `mul2dsp` in Yosys 0.70 with its libraries; a test sweeps them
-against Yosys itself.
+against Yosys itself.  Single-port RAMs, such as iCE40's SPRAM, are out of the question for them.
 """
 
 from __future__ import annotations

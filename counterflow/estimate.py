@@ -103,7 +103,7 @@ def memories_of(tiling: Tiling, numbers: UnitArithmetic, depths: Depths) -> list
             clocked = words > SMALL_SUMS
             parts.append(Memory(name, max(2, words), width, clocked=clocked, collides=False))
     if numbers.dx is not None:
-        rows, width = tiling.geometry.kernel[0], tiling.granule * numbers.backward_sum.bits
+        rows, width = tiling.sum_rows, tiling.granule * numbers.backward_sum.bits
         sums = Memory("sums", max(2, rows * tiling.row_words), width, clocked=False)
         left = max(2, depths.gradients * tiling.row_words), tiling.granule * numbers.dx.bits
         parts += [sums, Memory("dx", *left, collides=False)] * banks

@@ -74,7 +74,7 @@ def _cost(stage: Stage) -> UnitCost:
     gradient = 0
     if numbers.dx is not None:
         row = tiling.row_words * wide
-        sums += tiling.geometry.kernel[0] * row * numbers.backward_sum.bits
+        sums += tiling.sum_rows * row * numbers.backward_sum.bits
         gradient = depths.gradients * row * numbers.dx.bits
     return UnitCost(
         name=stage.name,

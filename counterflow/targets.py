@@ -99,7 +99,6 @@ _ALL = (
     _ecp5("25", Resources(28, 56, 3036, 24_288, 24_288)),
     _ecp5("45", Resources(72, 108, 5481, 43_848, 43_848)),
     _ecp5("85", Resources(156, 208, 10_455, 83_640, 83_640)),
-    # Four single-port RAMs of 256 kbit come on top, which no memory of a chain fits.
     _ice40(
         "up5k", "iCE40UP5K-SG48", "up5k", "sg48", "-device u -dsp", Resources(8, 30, 0, 5280, 5280)
     ),
@@ -110,7 +109,11 @@ _ALL = (
     _xc7("100", Resources(240, 270, 4750, 63_400, 126_800)),
 )
 TARGETS: Mapping[str, Target] = {target.name: target for target in _ALL}
-"""Every target by name."""
+"""Every target by name.
+
+The four SPRAMs of up5k, 256 kbit each, are not counted: they have one port, and every memory of a
+chain is read and written in the same cycle.  hx8k has no multipliers, so that nothing fits it.
+"""
 
 
 def target(name: str) -> Target:

@@ -60,6 +60,11 @@ class Tiling:
         return -(-self.geometry.row_inputs // self.lanes.inputs)
 
     @property
+    def sum_rows(self) -> int:
+        """Rows of the image that can be under the kernel at once, and so are summed at once."""
+        return min(self.geometry.kernel[0], self.geometry.image[0])
+
+    @property
     def image_words(self) -> int:
         """Words that hold the whole image."""
         return self.geometry.image[0] * self.row_words

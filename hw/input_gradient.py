@@ -33,7 +33,7 @@ class InputGradient(wiring.Component):
     zero 3; ``products``, lane by lane, 5; ``begin`` with ``begin_rows``: a row of places is begun
     with which so many rows end, ``room``: they can be; ``dx`` stream out; ``clipped`` out: a
     value that is done with saturated.
-    Cost: an adder tree a column of lanes, a memory of sums of as many rows as the kernel has.
+    Cost: an adder tree a column of lanes, a memory of sums of as many rows as can be under it.
     """
 
     def __init__(self, *, stage: Stage, walk: Visit) -> None:
@@ -62,7 +62,7 @@ class InputGradient(wiring.Component):
         m = Module()
         tiling, walk = self.stage.tiling, self.walk
         rows = self.stage.depths.gradients
-        words = tiling.geometry.kernel[0] * tiling.row_words
+        words = tiling.sum_rows * tiling.row_words
         m.submodules.departure = departure = Departure(stage=self.stage)
         sums = self._lines(m, "sum_lines", words)
         done = self._lines(m, "done_lines", rows * tiling.row_words)

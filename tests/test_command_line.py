@@ -89,6 +89,7 @@ def test_networks() -> None:
         "dataset": "digits",
         "multipliers": plan(load("digits")).schedule.multipliers,
         "interval": plan(load("digits")).schedule.interval,
+        "fits": "ecp5-85f",
     }
 
 

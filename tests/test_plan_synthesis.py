@@ -93,7 +93,7 @@ def test_a_convolutional_network_takes_the_blocks_planned(tmp_path: Path) -> Non
     [
         (DENSE, "ecp5-25f", 28),
         (DENSE, "xc7a35t", 40),
-        (DENSE, "up5k", 8),
+        (DENSE.replace("96", "20").replace("24", "12").replace("40", "9"), "up5k", 8),
         (IMAGES.replace("ACCUMULATE", "1"), "ecp5-45f", 40),
         (IMAGES.replace("ACCUMULATE", "4"), "ecp5-45f", 25),
         (IMAGES.replace("ACCUMULATE", "1"), "xc7a100t", 30),

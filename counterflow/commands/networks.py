@@ -19,14 +19,16 @@ def networks(as_json: bool, quiet: bool) -> None:
     Example:
         counterflow networks
     """
+    from counterflow.advice import smallest
     from counterflow.files import load, shipped
     from counterflow.planner import plan
 
     display, found = Display(as_json=as_json, quiet=quiet), []
-    rows = table("network", "layers", "weights", "data", "multipliers", "cycles")
+    rows = table("network", "layers", "weights", "data", "mult.", "cycles", "ECP5")
     for name in shipped():
         description = load(name)
-        schedule = plan(description).schedule
+        design = plan(description)
+        schedule, fits = design.schedule, smallest(design)
         outputs = [unit.geometry.outputs for unit in description.weighted]
         rows.add_row(
             name,
@@ -35,6 +37,7 @@ def networks(as_json: bool, quiet: bool) -> None:
             description.dataset,
             f"{schedule.multipliers}",
             f"{schedule.interval:,}",
+            "–" if fits is None else fits.removeprefix("ecp5-"),
         )
         found.append(
             {
@@ -44,10 +47,13 @@ def networks(as_json: bool, quiet: bool) -> None:
                 "dataset": description.dataset,
                 "multipliers": schedule.multipliers,
                 "interval": schedule.interval,
+                "fits": fits,
             }
         )
     display.show(
-        rows, "Cycles are those between two samples, with the fold that the network names."
+        rows,
+        "With the fold that the network names: its multipliers, the cycles between two samples and "
+        "the smallest ECP5 that it fits.",
     )
     display.result({"networks": found})
 
