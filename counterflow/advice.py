@@ -90,7 +90,9 @@ def remedy(
             found = _fitted(narrow, other)
             if found is not None:
                 return f"It fits {other.name} with {formats} (every {found.interval:,} cycles)."
-    return "It fits no target that is known, nor with narrower weights; use fewer or smaller layers."
+    return (
+        "It fits no target that is known, nor with narrower weights; use fewer or smaller layers."
+    )
 
 
 def narrowed(description: Description) -> Iterator[tuple[str, Description]]:

@@ -11,7 +11,9 @@ from counterflow.schedule import loss_bound, slot_bound
 from counterflow.search import Search
 from counterflow.targets import RESOURCE_NAMES, Target
 
-ROUGH = 1.25  # LUTs are counted so roughly that a fold may seem to need this part of those there are
+ROUGH = (
+    1.25  # LUTs are counted so roughly that a fold may seem to need this part of those there are
+)
 PLANNED = ("multipliers", "block_rams", "luts")  # what is counted of a plan
 FASTER = 0.8  # of an interval, at most, is a step that is worth a larger device
 

@@ -99,6 +99,7 @@ def run_job(job: Job, dataset: Dataset, on_progress: Callback) -> Run:
         way=way.name,
         seed=seed,
         samples=samples,
+        delays=setting.delays,
         test_accuracy=tuple(one.test_accuracy or 0.0 for one in result.epochs),
         test_loss=tuple(one.test_loss or 0.0 for one in result.epochs),
         curve=tuple(curve.points),
