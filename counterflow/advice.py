@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from counterflow.arithmetic import unit_arithmetic
 from counterflow.description import Description
-from counterflow.fitting import PLANNED, Fitted, Unfit, fit, takes
+from counterflow.fitting import Fitted, fit, takes
 from counterflow.formats import Format
 from counterflow.needs import Needs, needs
 from counterflow.planner import Plan
@@ -14,50 +15,50 @@ from counterflow.targets import RESOURCE_NAMES, TARGETS, Resources, Target
 NARROWER = (("s18.16", "s12.16"), ("s16.14", "s10.14"), ("s14.12", "s10.12"))
 """Formats of weight and velocity that are tried where memories do not fit."""
 
+SOME = 3  # names of units that a sentence bears
+
 RAM_BITS = {"ecp5": 18_432, "ice40": 4096, "xc7": 18_432}
 """Bits of a block RAM."""
 
+RAM_BITS_OF_LUT = 16  # at most, if it can be one at all
+
 
 def verdict(fitted: Fitted, frequency: float) -> list[str]:
-    """What fits and how fast it is at `frequency` MHz, what limits it, and the next step."""
+    """What fits, how fast it is at `frequency` MHz, what limits that and the next step."""
     taken, has = fitted.needs.total, fitted.target.has
-    interval = fitted.needs.interval
     shares = (
         f"{taken.multipliers:,} of {has.multipliers:,} multipliers",
         f"{taken.block_rams:,} of {has.block_rams:,} block RAMs",
         f"roughly {round(taken.luts, -2):,} of {has.luts:,} LUTs",
     )
     fits = "fits" if taken.luts <= has.luts else "may fit"
-    speed = frequency * 1e6 / interval
+    speed = samples_per_second(fitted.plan, frequency)
     return [
-        f"It {fits} {fitted.target.name}: {', '.join(shares)}.",
+        f"{fitted.plan.description.name} {fits} {fitted.target.name}: {', '.join(shares)}.",
         f"At {frequency:g} MHz it trains on {speed:,.0f} samples a second.",
-        _limits(fitted),
+        limits(fitted),
     ]
 
 
-def _limits(fitted: Fitted) -> str:
+def samples_per_second(design: Plan, frequency: float) -> float:
+    """Training samples a second at a clock of `frequency` MHz, in the pipelined steady state."""
+    return frequency * 1e6 / design.schedule.interval
+
+
+def limits(fitted: Fitted) -> str:
+    """What sets the interval, and what a markedly shorter one takes."""
     units = fitted.bottleneck
-    sets = f"{' and '.join(units)} {'sets' if len(units) == 1 else 'set'} the interval"
-    if fitted.needs.interval <= fitted.least_interval:
-        return (
-            f"{sets.capitalize() if False else sets}; no budget makes it shorter, since streams "
-            "carry one element a cycle."
-        )
-    step = fitted.next_step()
+    some = " and ".join(units) if len(units) <= SOME else f"{units[0]} and {len(units) - 1} others"
+    sets = f"{some} {'sets' if len(units) == 1 else 'set'} the interval"
+    shortest, interval = fitted.search.intervals[0], fitted.next_interval
+    if interval is None:
+        return f"{sets}, and no budget brings {fitted.search.slowest} below {shortest:,} cycles."
+    step = fitted.next_step
     if step is None:
-        return f"{sets}; a markedly shorter one needs more than twice of what there is."
-    return f"{sets}; one of {step.interval:,} cycles needs {takes(step)}{_lack(step, fitted)}."
-
-
-def _lack(step: Needs, fitted: Fitted) -> str:
-    """What a step needs more of than there is."""
-    missing = [
-        RESOURCE_NAMES[name]
-        for name in PLANNED
-        if getattr(step.total, name) > getattr(fitted.search.has, name)
-    ]
-    return f", more {' and '.join(missing)} than there are" if missing else ""
+        return f"{sets}; one of {interval:,} cycles needs more than twice of what there is."
+    lack = " and ".join(RESOURCE_NAMES[name] for name in fitted.lacking)
+    more = f", more {lack} than there are" if lack else ""
+    return f"{sets}; one of {step.interval:,} cycles needs {takes(step)}{more}."
 
 
 def remedy(
@@ -81,7 +82,7 @@ def remedy(
     for other in larger(target):
         found = _fitted(description, other)
         if found is not None:
-            ways.append(f"on {other.name} (every {found.interval:,} cycles)")
+            ways.append(f"{other.name} (every {found.interval:,} cycles)")
             break
     if ways:
         return f"It fits {', or '.join(ways)}."
@@ -112,7 +113,7 @@ def narrowed(description: Description) -> Iterator[tuple[str, Description]]:
 
 
 def larger(target: Target) -> list[Target]:
-    """Targets with more block RAM bits or more multipliers, the family's own first, smallest first."""
+    """Targets with more multipliers or LUTs: those of the family first, the smallest first."""
     others = [
         other
         for other in TARGETS.values()
@@ -123,40 +124,41 @@ def larger(target: Target) -> list[Target]:
 
 def _fitted(description: Description, target: Target) -> Needs | None:
     """The fold that fits, or None."""
-    bits = sum(
-        unit.geometry.taps * unit.geometry.outputs * _word(description, unit.layer)
-        for unit in description.weighted
-    )
-    if bits > RAM_BITS[target.family] * target.has.block_rams + 4 * target.has.luts * 4:
-        return None  # cheap to see
     try:
+        if _least_bits(description) > _ram_bits(target):
+            return None  # cheap to see
         return fit(description, target).needs
     except ValueError:
         return None
 
 
-def _word(description: Description, layer: int) -> int:
-    own = description.overrides(layer)
-    weight = own.weight or description.formats.weight
-    velocity = own.velocity or description.formats.velocity
-    return weight.bits + velocity.bits
+def _least_bits(description: Description) -> int:
+    """Bits of weights and of sums of gradients, which every fold has."""
+    found = 0
+    for unit in description.weighted:
+        numbers = unit_arithmetic(description, unit, horizon=1, compensation=0)
+        bits = numbers.word_bits + (numbers.gradient.bits if numbers.sums_gradients else 0)
+        found += unit.geometry.taps * unit.geometry.outputs * bits
+    return found
 
 
-def of_synthesis(design: Plan, target: Target, short: Resources) -> str | None:
-    """What would make a plan fit that synthesis found to be too large; None where nothing is known.
+def _ram_bits(target: Target) -> int:
+    """Bits that the memories of a target hold, the LUTs' included."""
+    return RAM_BITS[target.family] * target.has.block_rams + RAM_BITS_OF_LUT * target.has.luts
 
-    `short`: by how much the target is too small.  LUTs are planned with as roughly as this plan's
-    turned out to be.
+
+def of_synthesis(design: Plan, target: Target, short: Resources, *, alone: bool = False) -> str:
+    """What would make a plan fit that synthesis found to be too large, in a sentence.
+
+    `short`: by how much the target is too small; `alone`: for a single unit.  LUTs are planned with
+    as roughly as those of this plan turned out to be counted.
     """
-    made, planned = target.has.luts + short.luts, needs(design, target.family).total.luts
-    share = min(1.0, planned / made) if short.luts else 1.0
+    share = 1.0
+    if short.luts and not alone:
+        planned = needs(design, target.family).total.luts
+        share = min(1.0, planned / (target.has.luts + short.luts))
     try:
-        found = fit(design.description, target, luts=share)
+        found = fit(design.description, target, luts=share, rough=1.0).needs
     except ValueError:
         return remedy(design.description, target)
-    return (
-        f"Folded with --fit it does: {takes(found.needs)}, every {found.needs.interval:,} cycles."
-    )
-
-
-__all__ = ["Unfit", "of_synthesis", "remedy", "verdict"]
+    return f"Folded with --fit it takes {takes(found)}, with {found.interval:,} cycles a sample."

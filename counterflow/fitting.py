@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from counterflow.description import Description, Fold
 from counterflow.needs import Needs
@@ -18,7 +19,7 @@ PLANNED = ("multipliers", "block_rams", "luts")  # what is counted of a plan
 FASTER = 0.8  # of an interval, at most, is a step that is worth a larger device
 
 
-class Unfit(ValueError):
+class UnfitError(ValueError):
     """No fold fits; one sentence without a full stop says why."""
 
 
@@ -39,14 +40,25 @@ class Fitted:
         """The units that set the interval."""
         return bottleneck(self.plan)
 
-    def next_step(self) -> Needs | None:
-        """What a markedly shorter interval takes; None where streams or `search.STEP` forbid it."""
-        return self.search.next_step(int(self.needs.interval * FASTER))
-
     @property
-    def least_interval(self) -> int:
-        """Cycles below which no fold can go, since streams carry one element a cycle."""
-        return self.search.intervals[0]
+    def next_interval(self) -> int | None:
+        """The longest interval that is markedly shorter; None where no fold has one."""
+        shorter = [t for t in self.search.intervals if t <= self.needs.interval * FASTER]
+        return max(shorter, default=None)
+
+    @cached_property
+    def next_step(self) -> Needs | None:
+        """What `next_interval` takes; None where it needs `search.STEP` times what there is."""
+        interval = self.next_interval
+        return None if interval is None else self.search.next_step(interval)
+
+    @cached_property
+    def lacking(self) -> tuple[str, ...]:
+        """What there is too little of for the next step."""
+        if self.next_step is None:
+            return ()
+        taken, has = self.next_step.total, self.search.has
+        return tuple(name for name in PLANNED if getattr(taken, name) > getattr(has, name))
 
 
 def fit(
@@ -56,24 +68,26 @@ def fit(
     multipliers: int | None = None,
     interval: int | None = None,
     luts: float = 1.0,
+    rough: float = ROUGH,
 ) -> Fitted:
-    """The fold of `description` for `target`; `Unfit` where there is none.
+    """The fold of `description` for `target`; `UnfitError` where there is none.
 
     `multipliers`, where fewer than the target's, are the budget, for the fastest fold; with an
     `interval` (cycles) alone the fold has the fewest multipliers that keep up with it.  `luts` is
-    the part of the target's that may be planned with.  ValueError where the limit of memory bits
+    the part of the target's that is planned with, and `rough` times that where nothing fits
+    otherwise.  ValueError where the limit of memory bits
     that a description's fold may have is passed.
     """
     count, least = target.has.multipliers, len(description.weighted)
     count = count if multipliers is None else min(count, multipliers)
     if count < least:
-        raise Unfit(
+        raise UnfitError(
             f"{description.name} does not fit {target.name}: it needs at least {least} multipliers "
             f"(one a unit), and {'the budget is' if multipliers == count else 'there are'} {count}"
         )
     search = Search(description, target.has._replace(multipliers=count), target.family)
     found: Needs | None = None
-    for share in (luts, luts * ROUGH):
+    for share in (luts, luts * rough):
         search.luts = share * target.has.luts
         if interval is not None and multipliers is None:
             found = search.within(interval)
@@ -82,9 +96,9 @@ def fit(
         if found is not None:
             break
     if found is None:
-        raise Unfit(_why(search, target, interval))
+        raise UnfitError(_why(search, target, interval))
     if interval is not None and found.interval > interval:
-        raise Unfit(
+        raise UnfitError(
             f"{description.name} on {target.name} with {count} multipliers needs an interval of "
             f"{found.interval:,} cycles, but {interval:,} are asked for"
         )

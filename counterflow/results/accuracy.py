@@ -20,7 +20,8 @@ Point = tuple[int, float, float]
 class Run:
     """One training: where it came from, its curve, and the test after each epoch.
 
-    ``samples`` are those of an epoch, ``delays`` those of the stages when pipelined; test accuracies are shares, test losses means in nats.
+    ``samples`` are those of an epoch, ``delays`` those of the stages where it is pipelined; test
+    accuracies are shares, test losses means in nats.
     """
 
     way: str
