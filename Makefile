@@ -5,12 +5,15 @@ VENV ?= .venv
 # Tests that share a simulator build are one xdist group and stay in one process.
 PYTEST_FLAGS ?= -n 2 --dist loadgroup
 
+# Those on the page of results.
+NETWORKS ?= lenet5 mnist digits
+
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: $(VENV)/.dev ## Train a small network in simulated hardware
@@ -33,6 +36,25 @@ lint: $(VENV)/.dev ## Check style and types
 .PHONY: bench
 bench: $(VENV)/.bench ## Measure speed against software
 	$(BIN)/python -m golden.benchmark
+
+.PHONY: experiments
+experiments: $(VENV)/.dev ## Make the trainings behind docs/results.md (hours; goes on where it stopped)
+	$(BIN)/python -m golden.experiments
+
+.PHONY: speeds
+speeds: $(VENV)/.bench ## Measure the speeds behind docs/results.md, on a machine at rest
+	for net in $(NETWORKS); do $(BIN)/python -m golden.benchmark $$net --out docs/results || exit; done
+
+.PHONY: hardware
+hardware: $(VENV)/.dev ## Simulate and synthesise for docs/results.md (hours)
+	for net in $(NETWORKS); do \
+		$(BIN)/counterflow simulate $$net -o build/results/simulate-$$net || exit; \
+		$(BIN)/counterflow synth $$net -o build/results/synth-$$net || exit; \
+	done
+
+.PHONY: results
+results: $(VENV)/.dev ## Write docs/results.md from the JSON of the three above
+	$(BIN)/python -m counterflow.results
 
 .PHONY: venv
 venv: $(VENV)/.dev ## Make the virtual environment

@@ -253,8 +253,8 @@ def _grid(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, l
     return figure, axes
 
 
-def save(figure: Figure, path: Path) -> Path:
+def save(figure: Figure, path: Path, *, dpi: int = 130) -> Path:
     """Write a figure as PNG, the same bytes for the same figure."""
     picture = io.BytesIO()
-    figure.savefig(picture, dpi=130, format="png", metadata={"Software": None})
+    figure.savefig(picture, dpi=dpi, format="png", metadata={"Software": None})
     return write_atomically(path, picture.getvalue())

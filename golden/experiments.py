@@ -99,6 +99,7 @@ def run_job(job: Job, dataset: Dataset, on_progress: Callback) -> Run:
         way=way.name,
         seed=seed,
         samples=samples,
+        delays=setting.delays,
         test_accuracy=tuple(one.test_accuracy or 0.0 for one in result.epochs),
         test_loss=tuple(one.test_loss or 0.0 for one in result.epochs),
         curve=tuple(curve.points),
@@ -121,10 +122,10 @@ def undelayed(description: Description) -> Description:
 
 
 def jobs(settings: Sequence[Setting] = SETTINGS, ways: Sequence[Way] = WAYS) -> list[Job]:
-    """All trainings: integers before float64, which takes longest, and a few of all at first."""
+    """All trainings, a seed of each after the other, and those last that take longest."""
 
-    def order(job: Job) -> tuple[bool, int]:
-        return job.way.model == "float", job.seed
+    def order(job: Job) -> tuple[bool, int, bool]:
+        return job.way.model == "float", job.seed, job.way.scheme == "sequential"
 
     return sorted(_jobs(settings, ways), key=order)
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from counterflow.files import write_atomically
 from counterflow.results import records
-from counterflow.results.page import page, read, write_plots
+from counterflow.results.gathered import read, write_plots
+from counterflow.results.page import page
 from counterflow.results.settings import FOLDER, NETWORKS
 
 

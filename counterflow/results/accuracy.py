@@ -20,12 +20,14 @@ Point = tuple[int, float, float]
 class Run:
     """One training: where it came from, its curve, and the test after each epoch.
 
-    ``samples`` are those of an epoch; test accuracies are shares, test losses means in nats.
+    ``samples`` are those of an epoch, ``delays`` those of the stages where it is pipelined; test
+    accuracies are shares, test losses means in nats.
     """
 
     way: str
     seed: int
     samples: int
+    delays: tuple[int, ...]
     test_accuracy: tuple[float, ...]
     test_loss: tuple[float, ...]
     curve: tuple[Point, ...]
@@ -60,7 +62,7 @@ def read(folder: Path, setting: Setting) -> list[Run]:
 
 
 def _run(fields: dict[str, Any]) -> Run:
-    tuples = {name: tuple(fields[name]) for name in ("test_accuracy", "test_loss")}
+    tuples = {name: tuple(fields[name]) for name in ("delays", "test_accuracy", "test_loss")}
     curve = tuple((int(at), float(loss), float(share)) for at, loss, share in fields["curve"])
     return Run(**{**fields, **tuples, "curve": curve})
 
@@ -76,11 +78,11 @@ def add(folder: Path, setting: Setting, run: Run) -> Path:
 
 
 def is_done(runs: Sequence[Run], setting: Setting, way: Way, seed: int) -> bool:
-    """Whether `runs` have that training, of the network as it is described now."""
-    now = setting.description.hash()
+    """Whether `runs` have that training, of the network as it is described and planned now."""
+    wanted = (way.name, seed, setting.description.hash(), setting.epochs)
     return any(
-        (one.way, one.seed, one.hash) == (way.name, seed, now)
-        and len(one.test_accuracy) == setting.epochs
+        (one.way, one.seed, one.hash, len(one.test_accuracy)) == wanted
+        and (way.scheme != "pipelined" or one.delays == setting.delays)
         for one in runs
     )
 

@@ -5,158 +5,132 @@ What was not measured is said to be so; what was measured of an earlier descript
 
 from __future__ import annotations
 
+import shlex
 import statistics
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from counterflow.results import accuracy, plots, records
-from counterflow.results.accuracy import Summary, summary
-from counterflow.results.records import Record
-from counterflow.results.settings import DATASETS, NETWORKS, SETTINGS, WAYS, Setting
+from counterflow.data import SOURCES
+from counterflow.files import load
+from counterflow.results.accuracy import Summary
+from counterflow.results.gathered import Results, title_of
+from counterflow.results.hardware import hardware
+from counterflow.results.markdown import MISSING, OLD, grid, mark
+from counterflow.results.settings import NETWORKS, SETTINGS, WAYS, Setting, Way
 
-MISSING = "not measured"
-OLD = " †"
 BUSY = 1.5  # mean number of running programs above which a speed was not measured at rest
 
+HEAD = f"""# Results
 
-@dataclass
-class Design:
-    """A network of the page with one synthesis of it, or none: a column of the hardware's table."""
-
-    network: str
-    plan: Record | None = None
-    simulation: Record | None = None
-    synthesis: Record | None = None
-    speed: Record | None = None
-
-    @property
-    def title(self) -> str:
-        name = NETWORKS[self.network]
-        return name if self.synthesis is None else f"{name}, {self.synthesis.result['target']}"
-
-    @property
-    def planned(self) -> Record | None:
-        """What was planned for that synthesis."""
-        return self.synthesis or self.plan
-
-    @property
-    def rate(self) -> float | None:
-        """Training samples a second at the clock frequency reached."""
-        fmax = None if self.synthesis is None else self.synthesis.result["fmax"]
-        if fmax is None or self.synthesis is None:
-            return None
-        return float(fmax) * 1e6 / self.synthesis.interval
-
-    @property
-    def software(self) -> float | None:
-        """Samples a second of PyTorch's fastest step."""
-        if self.speed is None:
-            return None
-        speeds: list[float] = self.speed.result["torch"][self.speed.result["fastest"]]
-        return statistics.median(speeds)
-
-
-@dataclass
-class Results:
-    """All that the JSON files in `folder` hold."""
-
-    folder: Path
-    records: list[Record]
-    summaries: dict[tuple[str, str], Summary] = field(default_factory=dict)
-
-    def of(self, kind: str, network: str) -> list[Record]:
-        """Records of one kind and network."""
-        return [one for one in self.records if (one.kind, one.network) == (kind, network)]
-
-    def designs(self) -> list[Design]:
-        """The columns of the hardware's table."""
-        found = []
-        for network in NETWORKS:
-            plan, speed = (next(iter(self.of(one, network)), None) for one in ("plan", "speed"))
-            routed: list[Record | None] = [*self.of("synth", network)]
-            for synthesis in routed or [None]:
-                design = Design(network, plan, None, synthesis, speed)
-                fold = None if design.planned is None else design.planned.fold
-                same = [one for one in self.of("simulate", network) if one.fold == fold]
-                design.simulation = next(iter(same), None)
-                found.append(design)
-        return found
-
-
-def read(folder: Path) -> Results:
-    """The JSON files in `folder`; ValueError if one cannot be understood."""
-    results = Results(folder, records.read(folder))
-    for setting in SETTINGS:
-        runs = accuracy.read(folder, setting)
-        for way in WAYS:
-            found = summary(runs, setting, way)
-            if found is not None:
-                results.summaries[setting.name, way.name] = found
-    return results
-
-
-def write_plots(results: Results) -> dict[str, Path]:
-    """Draw what there is; the files by the names that `page` asks for."""
-    folder, drawn = results.folder, {}
-    for setting in SETTINGS:
-        name = f"curves-{setting.name}"
-        pairs = ((way, results.summaries.get((setting.name, way.name))) for way in WAYS)
-        found = [(way.name, way.title, one) for way, one in pairs if one is not None]
-        if found:
-            drawn[name] = plots.curves(folder / f"{name}.png", title_of(setting), found)
-    for one in results.records:
-        name = one.file.removesuffix(".json")
-        if one.network not in NETWORKS:
-            continue
-        if one.kind == "plan":
-            title = f"{NETWORKS[one.network]}: delay and stash by stage"
-            drawn[name] = plots.stages(folder / f"{name}.png", title, one)
-        elif one.kind == "synth":
-            title = f"{NETWORKS[one.network]} on {one.result['target']} ({one.result['part']})"
-            drawn[name] = plots.resources(folder / f"{name}.png", title, one)
-    return drawn
-
-
-def title_of(setting: Setting) -> str:
-    """The network and what it is trained on."""
-    return f"{NETWORKS[setting.network]} on {DATASETS[setting.dataset]}"
+`make results` writes this page from the JSON files in [results](results), each of which says the
+command, the versions, the seed and the description that it came from; do not edit it by hand.
+`{MISSING}` marks what no such file has; {OLD.strip()} what was measured before the network's
+description was changed."""
 
 
 def page(results: Results, drawn: Mapping[str, Path]) -> str:
     """The whole page; pictures are named relative to the folder above that of the JSON."""
-    from counterflow.results import sections
-
     place = results.folder.name
     pictures = {name: f"![{name}]({place}/{path.name})" for name, path in drawn.items()}
     parts = [
-        sections.HEAD,
-        *sections.accuracies(results, pictures),
-        *sections.hardware(results, pictures),
-        *sections.software(results),
-        *sections.sources(results),
+        HEAD,
+        *accuracies(results, pictures),
+        *hardware(results, pictures),
+        *software(results),
+        *sources(results),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def grid(rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table whose first row is the head."""
-    head, *body = rows
-    lines = [head, ["---"] * len(head), *body]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+def accuracies(results: Results, pictures: Mapping[str, str]) -> Iterator[str]:
+    """What training reaches, in each way."""
+    yield "## Accuracy"
+    yield (
+        "Test accuracy after the last epoch in percent: mean ± standard deviation (number of "
+        "seeds). A seed decides on initial weights, order of samples and random bits. Batch size "
+        "one throughout. Integers are those of the hardware, bit for bit; `lwpv` predicts weights, "
+        "`sc` compensates updates; bold is what the network's description asks for."
+    )
+    rows = [["", *(title_of(setting) for setting in SETTINGS)]]
+    for way in WAYS:
+        cells = [_accuracy(results, setting, way) for setting in SETTINGS]
+        rows.append([way.title, *cells])
+    rows.append(["training samples x epochs", *(_size(one) for one in SETTINGS)])
+    rows.append(["test samples", *(f"{SOURCES[one.dataset].test:,}" for one in SETTINGS)])
+    yield grid(rows)
+    yield from (pictures[f"curves-{s.name}"] for s in SETTINGS if f"curves-{s.name}" in pictures)
 
 
-def mark(one: Record | Summary | None, text: str) -> str:
-    """`text` with the mark of what is outdated."""
-    return text + OLD if one is not None and one.outdated else text
+def _accuracy(results: Results, setting: Setting, way: Way) -> str:
+    found = results.summaries.get((setting.name, way.name))
+    if found is None:
+        return MISSING
+    text = accuracy_text(found)
+    recipe = load(setting.network).recipe
+    own = way.model == "integer" and (way.scheme, way.mitigation) == (
+        recipe.scheme,
+        recipe.mitigation,
+    )
+    return mark(found, f"**{text}**" if own else text)
 
 
-def cell(one: Record | None, value: Callable[[Record], str | None]) -> str:
-    """A value of `one` as text; MISSING where there is none."""
-    text = None if one is None else value(one)
-    return MISSING if text is None else mark(one, text)
+def accuracy_text(found: Summary) -> str:
+    """Mean, standard deviation and seeds."""
+    spread = "" if found.sd is None else f" ± {100 * found.sd:.2f}"
+    return f"{100 * found.mean:.2f}{spread} ({len(found.runs)})"
 
 
-def share(value: float | None, places: int = 2) -> str | None:
-    """0.98765 as "98.77 %"."""
-    return None if value is None else f"{100 * value:.{places}f} %"
+def _size(setting: Setting) -> str:
+    return f"{SOURCES[setting.dataset].train:,} x {setting.epochs}"
+
+
+def software(results: Results) -> Iterator[str]:
+    """How fast the golden model and PyTorch train."""
+    yield "## Software"
+    yield (
+        "Training samples a second at batch size one, one thread each: median (least to most) of "
+        "interleaved rounds, in processor time."
+    )
+    found = [one for network in NETWORKS for one in results.of("speed", network)]
+    if not found:
+        yield f"{MISSING.capitalize()}."
+    for one in found:
+        ways = {"golden model": one.result["golden"], **one.result["torch"]}
+        rows = [[mark(one, NETWORKS[one.network]), "samples a second"]]
+        for name, speeds in ways.items():
+            middle = statistics.median(speeds)
+            rows.append([name, f"{middle:,.0f} ({min(speeds):,.0f} to {max(speeds):,.0f})"])
+        yield grid(rows)
+        busy = one.result["load"] > BUSY
+        yield (
+            f"The golden model trains {one.result['ratio']:.1f} times as fast as "
+            f"{one.result['fastest']}. {len(one.result['golden'])} rounds; "
+            f"{one.result['versions']}"
+            + (f"; other programs ran (load {one.result['load']})." if busy else "; at rest.")
+        )
+
+
+def sources(results: Results) -> Iterator[str]:
+    """The command behind each figure."""
+    yield "## Commands"
+    yield (
+        "All accuracies: `make experiments`, which goes on where it was stopped; a single one, "
+        "whose seeds count from 1:"
+    )
+    lines = []
+    for setting in SETTINGS:
+        for way in WAYS:
+            lines.append(shlex.join(setting.command(way, 1)))
+    yield "```sh\n" + "\n".join(lines) + "\n```"
+    yield (
+        "In float64 the page's trainings leave out the bubbles of a sequential one, in which "
+        "nothing is learnt; that changes no more than the last places of sums."
+    )
+    yield "All else, after which `make results` collects it:"
+    rows = [["file", "command", "description"]]
+    for network in NETWORKS:
+        for kind in ("plan", "simulate", "synth", "speed"):
+            for one in results.of(kind, network):
+                hashed = f"{one.provenance.get('description_hash')}"
+                rows.append([one.file, f"`{one.command}`", mark(one, hashed)])
+    yield grid(rows)

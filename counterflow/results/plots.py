@@ -17,17 +17,18 @@ from counterflow.targets import RESOURCE_NAMES
 COLOURS = dict(
     zip((way.name for way in WAYS), ("#333333", TESTED, GOLDEN, "#9cc4e4", HARDWARE), strict=True)
 )
+DPI = 90  # the plots are kept in the repository
 SHOWN = ("multipliers", "block_rams", "luts", "flip_flops")
 
 
 def curves(path: Path, title: str, found: Sequence[tuple[str, str, Summary]]) -> Path:
     """Loss while learning and accuracy after each epoch of (way, its title, its trainings)."""
     figure, (losses, tests) = panels(2)
-    for way, label, summary in found:
+    for place, (way, label, summary) in enumerate(found):
         steps, means = mean_curve(summary.runs)
         losses.plot(steps / 1000, means, color=COLOURS[way], lw=1.4)
         shares = 100 * np.array([run.test_accuracy for run in summary.runs])
-        epochs = 1 + np.arange(shares.shape[1])
+        epochs = 1 + np.arange(shares.shape[1]) + 0.05 * place  # bars beside each other
         spread = shares.std(axis=0, ddof=1) if len(shares) > 1 else None
         label = f"{label} ({len(shares)})"
         tests.errorbar(
@@ -40,7 +41,7 @@ def curves(path: Path, title: str, found: Sequence[tuple[str, str, Summary]]) ->
     tests.legend(frameon=False, fontsize=8, loc="lower right")
     whole_numbers(tests)
     figure.suptitle(title, x=0.01, ha="left", weight="bold")
-    return save(figure, path)
+    return save(figure, path, dpi=DPI)
 
 
 def mean_curve(runs: Sequence[Run]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -69,7 +70,7 @@ def stages(path: Path, title: str, plan: Record) -> Path:
         axis.invert_yaxis()
         axis.margins(x=0.1)
     figure.suptitle(title, x=0.01, ha="left", weight="bold")
-    return save(figure, path)
+    return save(figure, path, dpi=DPI)
 
 
 def resources(path: Path, title: str, synthesis: Record) -> Path:
@@ -90,4 +91,4 @@ def resources(path: Path, title: str, synthesis: Record) -> Path:
         if axis is not axes[0]:
             axis.tick_params(labelleft=False)
     figure.suptitle(title, x=0.01, ha="left", weight="bold")
-    return save(figure, path)
+    return save(figure, path, dpi=DPI)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 from counterflow.description import Description, Mitigation, Scheme
 from counterflow.files import load
+from counterflow.planner import plan
 
 FOLDER = Path("docs/results")
 """Where the JSON files and the plots lie."""
@@ -62,6 +64,11 @@ class Setting:
         """The network as it is described now, with that data set."""
         return load(self.network).model_copy(update={"dataset": self.dataset})
 
+    @property
+    def delays(self) -> tuple[int, ...]:
+        """Of every stage, as the planner has them now."""
+        return _delays(self.description)
+
     def count(self, way: Way) -> int:
         """Seeds, counted from 1, that `way` is to be tried with."""
         return self.seeds[way.model == "float"]
@@ -72,6 +79,11 @@ class Setting:
         if load(self.network).dataset != self.dataset:
             found += ["--dataset", self.dataset]
         return [*found, "--epochs", str(self.epochs), *way.options, "--seed", str(seed)]
+
+
+@lru_cache
+def _delays(description: Description) -> tuple[int, ...]:
+    return tuple(stage.delay for stage in plan(description).schedule.stages)
 
 
 NETWORKS = {"lenet5": "LeNet-5", "mnist": "MLP 784-64-32-10", "digits": "MLP 64-32-32-10"}
