@@ -125,6 +125,17 @@ def test_words_hold_each_row_of_the_image_from_its_begin(tiling: Tiling) -> None
     assert tiling.image_words == len(words) == shape.image[0] * tiling.row_words
 
 
+@every
+def test_no_more_rows_of_the_image_are_under_the_kernel_than_are_summed(tiling: Tiling) -> None:
+    shape = tiling.geometry
+    most = 0
+    for elements in shape.covered:
+        most = max(most, len({int(e) // shape.row_inputs for e in elements if e >= 0}))
+    assert most <= tiling.sum_rows <= shape.image[0]
+    if shape.padding[0] == 0:
+        assert most == tiling.sum_rows
+
+
 # ---- cycles and products -----------------------------------------------------------------------
 
 
