@@ -13,7 +13,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from counterflow.description import Description
-from counterflow.latency import OPERANDS, PRODUCT, UPDATE
+from counterflow.latency import BUS_SPACING, ISSUE, OPERANDS, PRODUCT, UPDATE
 from counterflow.planner import plan
 from counterflow.registers import UnitRegister, control_word
 from counterflow.schedule import Stage
@@ -27,7 +27,8 @@ from sim.weight_transfer import Transfer, decode, load_accesses, read_accesses
 
 NODES = 3
 READ, WRITTEN, BOTH, NOWHERE = 2, 4, 7, 9
-SETTLED = OPERANDS + PRODUCT + UPDATE + 1  # from a tile's issue until its new words are stored
+# From a tile's issue until its new words are stored.
+SETTLED = ISSUE + OPERANDS + PRODUCT + UPDATE + 1
 
 
 class Nodes(wiring.Component):
@@ -136,7 +137,7 @@ def random_state(stage: Stage, seed: int) -> golden.UnitState:
 
 
 async def access_all(ctx: Any, dut: Convolution, accesses: Sequence[Transfer]) -> list[int]:
-    """Make an access every other cycle, as the chain does; the responses, which must be done."""
+    """Make accesses as far apart as the chain does; the responses, which must be done."""
     words = []
     for access in accesses:
         put(ctx, dut.bus_i, access)
@@ -145,7 +146,8 @@ async def access_all(ctx: Any, dut: Convolution, accesses: Sequence[Transfer]) -
         assert (response.valid, response.done) == (1, 1), f"{access} is not done"
         words.append(int(response.data))
         put(ctx, dut.bus_i, None)
-        await ctx.tick()
+        for _ in range(BUS_SPACING - 1):
+            await ctx.tick()
     return words
 
 
@@ -222,7 +224,7 @@ def test_memory_access_is_refused_until_a_slot_has_settled_and_harms_no_slot(
         loaded, rest, since = True, SETTLED, 0
         choice = random.Random(1)
         for cycle in range(500):
-            tries = since > 0 and choice.random() < 0.6
+            tries = since >= BUS_SPACING - 1 and choice.random() < 0.6
             rests = rest >= SETTLED and ctx.get(dut.walk.idle)
             register = UnitRegister.FETCH if rests else UnitRegister.STORE
             put(ctx, dut.bus_i, Transfer(True, 2, register, not rests) if tries else None)

@@ -12,11 +12,13 @@ import pytest
 from counterflow import timing
 from counterflow.latency import (
     FETCH,
+    ISSUE,
     NARROW,
     OPERANDS,
     PRODUCT,
     QUEUE,
     SUM,
+    TURN,
     UPDATE,
     tree_latency,
 )
@@ -89,7 +91,7 @@ def last_visits(tiling: Tiling) -> list[int | None]:
 
 @every
 def test_outputs_leave_once_the_last_tile_of_their_row_is_summed(tiling: Tiling) -> None:
-    latency = OPERANDS + PRODUCT + tree_latency(tiling.lanes.inputs) + SUM + NARROW + QUEUE
+    latency = ISSUE + OPERANDS + PRODUCT + tree_latency(tiling.lanes.inputs) + SUM + NARROW + QUEUE
     ready = []
     for cycle, _, row, column in visits(tiling):
         if column == tiling.columns - 1:
@@ -172,7 +174,7 @@ def test_input_gradients_leave_in_order_and_after_the_last_visit_that_adds_to_th
     tiling: Tiling,
 ) -> None:
     """The product for dx is the second phase of a shared lane; a word is fetched when finished."""
-    latency = OPERANDS + PRODUCT + tree_latency(tiling.lanes.outputs) + SUM + NARROW
+    latency = ISSUE + OPERANDS + PRODUCT + tree_latency(tiling.lanes.outputs) + TURN + SUM + NARROW
     latency += FETCH + QUEUE + (1 if tiling.lanes.shared else 0)
     times = gradient_offsets(tiling).tolist()
     assert len(times) == tiling.geometry.inputs
@@ -189,7 +191,7 @@ def test_input_gradients_leave_as_soon_as_they_are_counted_and_the_border_is_fre
 ) -> None:
     """Of the rows that end with a row of places the first is counted as the kernel moves on."""
     geometry, wide = tiling.geometry, tiling.lanes.inputs
-    latency = OPERANDS + PRODUCT + tree_latency(tiling.lanes.outputs) + SUM + NARROW
+    latency = ISSUE + OPERANDS + PRODUCT + tree_latency(tiling.lanes.outputs) + TURN + SUM + NARROW
     latency += FETCH + QUEUE + (1 if tiling.lanes.shared else 0)
     walk = visits(tiling)
     down, across = geometry.places
@@ -235,7 +237,7 @@ def test_a_word_that_is_fetched_before_it_is_finished_is_found(
 @every
 def test_weights_are_written_after_their_tiles_visit_at_the_last_position(tiling: Tiling) -> None:
     last = [visit for visit in visits(tiling) if visit[1] == tiling.geometry.positions - 1]
-    expected = [v[0] + tiling.phases - 1 + OPERANDS + PRODUCT + UPDATE for v in last]
+    expected = [v[0] + tiling.phases - 1 + ISSUE + OPERANDS + PRODUCT + UPDATE for v in last]
     assert weight_writes(tiling).tolist() == expected
     again = [slot_bound(tiling) + visit[0] for visit in visits(tiling)[: tiling.tiles]]
     assert all(write < read for write, read in zip(expected, again, strict=True))
