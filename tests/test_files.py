@@ -263,7 +263,10 @@ def test_synthetic_data_fits_any_network() -> None:
     ("text", "words"),
     [
         ('dataset = "mnits"', ["'mnits'", "did you mean 'mnist'?", "digits", SYNTHETIC]),
-        ('dataset = "digits"', ["sample has 6 inputs", "64 elements", "inputs = 64"]),
+        (
+            'dataset = "digits"',
+            ["sample has 6 inputs", "images of 8x8x1", "inputs = 64 or [8, 8, 1]"],
+        ),
     ],
 )
 def test_message_of_data_that_does_not_fit(text: str, words: list[str]) -> None:
