@@ -23,14 +23,14 @@ def networks(as_json: bool, quiet: bool) -> None:
     from counterflow.planner import plan
 
     display, found = Display(as_json=as_json, quiet=quiet), []
-    rows = table("network", "layers", "weights", "data", "multipliers", "cycles")
+    rows = table("network", "layers", "weights", "data", "multi-\npliers", "cycles")
     for name in shipped():
         description = load(name)
         schedule = plan(description).schedule
         outputs = [unit.geometry.outputs for unit in description.weighted]
         rows.add_row(
             name,
-            layers((description.elements, *outputs)),
+            layers(tuple(outputs)),
             f"{description.parameters:,}",
             description.dataset,
             f"{schedule.multipliers}",
@@ -47,13 +47,13 @@ def networks(as_json: bool, quiet: bool) -> None:
             }
         )
     display.show(
-        rows, "Cycles are those between two samples, with the fold that the network names."
+        rows, "Layers with weights, by their outputs; cycles are those between two samples."
     )
     display.result({"networks": found})
 
 
 def layers(widths: tuple[int, ...]) -> str:
-    """Widths in short: 64-[32]x16-10."""
+    """Widths in short: [32]x16-10."""
     parts: list[tuple[int, int]] = []
     for width in widths:
         if parts and parts[-1][0] == width:
