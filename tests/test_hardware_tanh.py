@@ -87,20 +87,23 @@ def test_stalls_change_no_value_and_no_order(design: Plan, stalls: tuple[str, st
 class WrongEntry(Tanh):
     """One entry of the table is a last place too large."""
 
-    wrong = "table"
-
     def _looked_up(
         self, m: Module, name: str, entries: tuple[int, ...], bits: int, index: Value
     ) -> Signal:
-        if name == self.wrong:
+        if name == "table":
             entries = (*entries[:7], entries[7] + 1, *entries[8:])
         return super()._looked_up(m, name, entries, bits, index)
 
 
-class WrongSlope(WrongEntry):
-    """One slope is a last place too large."""
+class StuckSlope(Tanh):
+    """A bit of the slopes is stuck at zero."""
 
-    wrong = "slopes"
+    def _looked_up(
+        self, m: Module, name: str, entries: tuple[int, ...], bits: int, index: Value
+    ) -> Signal:
+        if name == "slopes":
+            entries = tuple(entry & ~64 for entry in entries)
+        return super()._looked_up(m, name, entries, bits, index)
 
 
 def _becomes(kind: type[Tanh]) -> Callable[[Chain], None]:
@@ -118,7 +121,7 @@ def _truncates(chain: Chain) -> None:
 
 FAULTS = {
     "a wrong entry": (_becomes(WrongEntry), "tanh0.y.data"),
-    "a wrong slope": (_becomes(WrongSlope), "tanh0.dx.data"),
+    "a stuck slope": (_becomes(StuckSlope), "tanh0.dx.data"),
     "a truncated gradient": (_truncates, "tanh0.dx.data"),
 }
 
