@@ -14,7 +14,6 @@ from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 MUX_COST = 0.5  # of a bit to choose between, or of an enable to decode, in Yosys' units
-ROM_COST = 1 / 16  # of a bit of a table that is never written, in logic
 REGISTER_COST = 1.0  # of a memory's bit as a flip-flop and its share of the multiplexer
 PORT_COST = 2.0  # of a read port, the same for every kind
 BYPASS_COST = 12.0  # of logic that keeps the old word for a read in the cycle of its write
@@ -106,6 +105,9 @@ RAMS: Mapping[str, tuple[Ram, ...]] = {
 }
 """Memory cells by family, in the order in which Yosys' libraries list them."""
 
+TABLE_COST: Mapping[str, float] = {"ecp5": 1 / 16, "ice40": 1 / 16, "xc7": 1 / 64}
+"""Cost of a bit of a memory that is never written, as logic, by family."""
+
 MULTIPLIERS: Mapping[str, Multiplier] = {
     "ecp5": Multiplier(18, 18, a_piece=18, sign=0, least=2, least_product=0),
     "ice40": Multiplier(16, 16, a_piece=16, sign=0, least=2, least_product=11),
@@ -135,10 +137,10 @@ def memory_cells(
     """
     best, cells = int(words * bits * REGISTER_COST), MemoryCells(flip_flops=words * bits)
     if table:
-        best, cells = int(words * bits * ROM_COST), MemoryCells()
+        best, cells = int(words * bits * _of(TABLE_COST, family)), MemoryCells()
     found: dict[str, tuple[float, MemoryCells]] = {}
     for ram in _of(RAMS, family):
-        if ram.clocked and not clocked:
+        if (ram.clocked and not clocked) or (table and ram.kind == "lut_rams"):
             continue
         cost, count = _fit(ram, words, bits)
         cost += BYPASS_COST if clocked and collides and not ram.keeps else 0.0

