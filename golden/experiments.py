@@ -19,7 +19,7 @@ from typing import NamedTuple
 from counterflow.commands.display import Display
 from counterflow.data import Dataset
 from counterflow.description import Description
-from counterflow.files import load
+from counterflow.files import load, to_toml
 from counterflow.planner import plan
 from counterflow.provenance import provenance
 from counterflow.results.accuracy import Point, Run, add, is_done, read
@@ -106,6 +106,7 @@ def run_job(job: Job, dataset: Dataset, on_progress: Callback) -> Run:
         provenance=provenance(
             setting.description, seed=seed, command=command, dataset_sha256=dataset.sha256
         ),
+        description=to_toml(setting.description),
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from counterflow.files import write_atomically
-from counterflow.results.settings import Setting, Way
+from counterflow.results.settings import Setting, Way, described
 
 Point = tuple[int, float, float]
 """Samples learnt from, then mean loss in nats and share of right answers since the point before."""
@@ -21,7 +21,7 @@ class Run:
     """One training: where it came from, its curve, and the test after each epoch.
 
     ``samples`` are those of an epoch, ``delays`` those of the stages where it is pipelined; test
-    accuracies are shares, test losses means in nats.
+    accuracies are shares, test losses means in nats; ``description`` is TOML.
     """
 
     way: str
@@ -32,11 +32,12 @@ class Run:
     test_loss: tuple[float, ...]
     curve: tuple[Point, ...]
     provenance: dict[str, Any]
+    description: str
 
     @property
     def hash(self) -> str:
-        """That of the description that was trained."""
-        return str(self.provenance.get("description_hash"))
+        """The name of the description that was trained."""
+        return str(self.provenance["description_hash"])
 
     @property
     def accuracy(self) -> float:
@@ -53,35 +54,46 @@ def read(folder: Path, setting: Setting) -> list[Run]:
     """The trainings of `setting` that are done; ValueError if the file cannot be understood."""
     path = path_of(folder, setting)
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))["runs"]
-        return [_run(one) for one in found]
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return [_run(one, found["descriptions"]) for one in found["runs"]]
     except FileNotFoundError:
         return []
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: is no JSON of accuracies ({error!r}).") from error
 
 
-def _run(fields: dict[str, Any]) -> Run:
+def _run(fields: dict[str, Any], descriptions: dict[str, str]) -> Run:
     tuples = {name: tuple(fields[name]) for name in ("delays", "test_accuracy", "test_loss")}
     curve = tuple((int(at), float(loss), float(share)) for at, loss, share in fields["curve"])
-    return Run(**{**fields, **tuples, "curve": curve})
+    text = descriptions[fields["provenance"]["description_hash"]]
+    return Run(**{**fields, **tuples, "curve": curve, "description": text})
 
 
 def add(folder: Path, setting: Setting, run: Run) -> Path:
     """Keep `run` beside the others, in the place of one with the same way and seed."""
     others = [one for one in read(folder, setting) if (one.way, one.seed) != (run.way, run.seed)]
     runs = sorted([*others, run], key=lambda one: (one.way, one.seed))
-    about = {"network": setting.network, "dataset": setting.dataset, "epochs": setting.epochs}
-    head = json.dumps(about).removesuffix("}")
-    lines = ",\n".join(json.dumps(asdict(one)) for one in runs)
-    return write_atomically(path_of(folder, setting), f'{head}, "runs": [\n{lines}\n]}}\n')
+    about = {
+        "network": setting.network,
+        "dataset": setting.dataset,
+        "descriptions": {one.hash: one.description for one in runs},
+    }
+    head = json.dumps(about, indent=2).removesuffix("\n}")
+    lines = ",\n".join(json.dumps(_fields(one)) for one in runs)
+    return write_atomically(path_of(folder, setting), f'{head},\n  "runs": [\n{lines}\n]}}\n')
+
+
+def _fields(run: Run) -> dict[str, Any]:
+    """Those of `run` but the description, which many have in common."""
+    return {name: value for name, value in asdict(run).items() if name != "description"}
 
 
 def is_done(runs: Sequence[Run], setting: Setting, way: Way, seed: int) -> bool:
     """Whether `runs` have that training, of the network as it is described and planned now."""
-    wanted = (way.name, seed, setting.description.hash(), setting.epochs)
+    wanted = (way.name, seed, setting.epochs)
     return any(
-        (one.way, one.seed, one.hash, len(one.test_accuracy)) == wanted
+        (one.way, one.seed, len(one.test_accuracy)) == wanted
+        and described(one.description) == setting.description
         and (way.scheme != "pipelined" or one.delays == setting.delays)
         for one in runs
     )

@@ -9,7 +9,14 @@ from pathlib import Path
 from counterflow.results import accuracy, plots, records
 from counterflow.results.accuracy import Summary, summary
 from counterflow.results.records import Record
-from counterflow.results.settings import DATASETS, NETWORKS, SETTINGS, WAYS, Setting
+from counterflow.results.settings import (
+    DATASETS,
+    NETWORKS,
+    SETTINGS,
+    WAYS,
+    Setting,
+    described,
+)
 
 
 @dataclass
@@ -68,11 +75,15 @@ class Results:
             syntheses: list[Record | None] = [*self.of("synth", network)]
             for synthesis in syntheses or [None]:
                 design = Design(network, plan, None, synthesis, speed)
-                fold = None if design.planned is None else design.planned.fold
-                same = [one for one in self.of("simulate", network) if one.fold == fold]
+                same = [one for one in self.of("simulate", network) if _alike(one, design.planned)]
                 design.simulation = next(iter(same), None)
                 found.append(design)
         return found
+
+
+def _alike(one: Record, other: Record | None) -> bool:
+    """Whether both are of the same design."""
+    return other is not None and described(one.description) == described(other.description)
 
 
 def read(folder: Path) -> Results:

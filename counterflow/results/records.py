@@ -14,10 +14,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from counterflow.description import Description, Fold
-from counterflow.files import load, load_file
+from counterflow.description import Description
+from counterflow.files import load, load_file, to_toml
 from counterflow.planner import plan
 from counterflow.provenance import provenance, write_json
+from counterflow.results.settings import described
 
 MADE = Path("build/results")
 """Where folders of simulations and syntheses are looked for."""
@@ -30,14 +31,14 @@ KINDS = ("plan", "speed", *COLLECTED)
 class Record:
     """One measurement, or plan, of a network.
 
-    ``fold``, ``interval``, ``multipliers`` and ``utilisation`` are as planned for what was
-    measured; ``result`` is what the command gave.
+    ``interval``, ``multipliers`` and ``utilisation`` are as planned for what was measured, whose
+    ``description`` is TOML; ``result`` is what the command gave.
     """
 
     kind: str
     network: str
     provenance: Mapping[str, Any]
-    fold: Mapping[str, Any]
+    description: str
     interval: int
     multipliers: int
     utilisation: float
@@ -46,9 +47,10 @@ class Record:
     @cached_property
     def outdated(self) -> bool:
         """Whether the network has changed since, in more than how it is folded."""
-        fold = Fold.model_validate(self.fold)
-        now = load(self.network).model_copy(update={"fold": fold})
-        return now.hash() != self.provenance.get("description_hash")
+        then = described(self.description)
+        if then is None:
+            return True
+        return load(self.network).model_copy(update={"fold": then.fold}) != then
 
     @property
     def command(self) -> str:
@@ -70,7 +72,7 @@ def record(
         kind=kind,
         network=description.name,
         provenance=about,
-        fold=description.fold.model_dump(mode="json"),
+        description=to_toml(description),
         interval=schedule.interval,
         multipliers=schedule.multipliers,
         utilisation=schedule.utilisation,
@@ -89,11 +91,9 @@ def read(folder: Path) -> list[Record]:
     for kind in KINDS:
         for path in sorted(folder.glob(f"{kind}-*.json")):
             try:
-                one = Record(**json.loads(path.read_text(encoding="utf-8")))
-                Fold.model_validate(one.fold)
+                found.append(Record(**json.loads(path.read_text(encoding="utf-8"))))
             except (ValueError, TypeError) as error:
                 raise ValueError(f"{path}: is no JSON of a {kind} ({error}).") from error
-            found.append(one)
     return found
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from counterflow.description import Description, Mitigation, Scheme
-from counterflow.files import load
+from counterflow.files import DescriptionError, load, parse
 from counterflow.planner import plan
 
 FOLDER = Path("docs/results")
@@ -79,6 +79,19 @@ class Setting:
         if load(self.network).dataset != self.dataset:
             found += ["--dataset", self.dataset]
         return [*found, "--epochs", str(self.epochs), *way.options, "--seed", str(seed)]
+
+
+@lru_cache
+def described(text: str) -> Description | None:
+    """The description in a TOML text; None where it is of a version too old to be understood.
+
+    Fields that did not exist when the text was written get their defaults, which mean what was done
+    then; so descriptions are compared as values, and their hashes only name them.
+    """
+    try:
+        return parse(text)
+    except DescriptionError:
+        return None
 
 
 @lru_cache
