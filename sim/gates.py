@@ -144,15 +144,15 @@ def _port(name: str, other: str) -> str:
       if (write_{name} && enable_{name}[at_{name}])
         words[byte_{name}] <= (old_{name} & ~mask_{name}) |
           ((di_{name}[9*at_{name}+:9] << low_{name}) & mask_{name});
-      if (write_{other} && byte_{name} >= first_{other} &&
-          byte_{name} < first_{other} + bytes_{other})
+      if (write_{other} && byte_{name} - first_{other} < bytes_{other} &&
+          |(enable_{other} & 4'b1 << byte_{name} - first_{other}))
         old_{name} = ~old_{name};
       if (CE{name} && !WE{name}) do_{name}[9*at_{name}+:9] <= old_{name} >> low_{name};
     end
-    if (RST{name}) do_{name} <= 0;
+    if (RST{name}) $fatal(1, "this model of a block RAM has no reset");
   end
-  initial if (REGMODE_{name} != "NOREG" || CLK{name}MUX != "CLK{name}" || RESETMODE != "SYNC")
-    $fatal(1, "this model of a block RAM has no output registers, one clock, and no other reset");
+  initial if (REGMODE_{name} != "NOREG" || CLK{name}MUX != "CLK{name}")
+    $fatal(1, "this model of a block RAM has no output registers and one clock");
 """
 
 
