@@ -65,7 +65,7 @@ def test_the_networks_have_all_odd_shapes() -> None:
     assert any(shape.places == (1, 1) and shape.kernel[0] > 1 for shape in shapes)
     assert any(covered(shape, 0) < shape.image[0] for shape in later)
     assert any(covered(shape, 1) < shape.image[1] for shape in later)
-    assert {pool.pooling.average for pool in pools} == {False, True}
+    assert {pool.unit.average for pool in pools} == {False, True}
     assert len({pool.below for pool in pools}) < len(pools)  # one behind another
     assert {recipe.accumulate for recipe in recipes} == {1, 3}
     assert {recipe.mitigation for recipe in recipes} == {"none", "sc", "lwpv+sc"}
