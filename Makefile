@@ -6,7 +6,7 @@ VENV ?= .venv
 PYTEST_FLAGS ?= -n 2 --dist loadgroup
 
 # Those on the page of results.
-NETWORKS ?= lenet5 mnist digits
+NETWORKS ?= lenet5 mnist digits digits-conv
 
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check

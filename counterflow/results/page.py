@@ -25,7 +25,7 @@ HEAD = f"""# Results
 `make results` writes this page from the JSON files in [results](results), each of which says the
 command, the versions, the seed and the description that it came from; do not edit it by hand.
 `{MISSING}` marks what no such file has; {OLD.strip()} what was measured before the network's
-description was changed."""
+description, or the delays of its stages, were changed."""
 
 
 def page(results: Results, drawn: Mapping[str, Path]) -> str:

@@ -99,7 +99,12 @@ def _delays(description: Description) -> tuple[int, ...]:
     return tuple(stage.delay for stage in plan(description).schedule.stages)
 
 
-NETWORKS = {"lenet5": "LeNet-5", "mnist": "MLP 784-64-32-10", "digits": "MLP 64-32-32-10"}
+NETWORKS = {
+    "lenet5": "LeNet-5",
+    "mnist": "MLP 784-64-32-10",
+    "digits": "MLP 64-32-32-10",
+    "digits-conv": "CNN of two convolutions",
+}
 """Those on the page, and what it calls them."""
 
 SETTINGS = (
@@ -107,6 +112,7 @@ SETTINGS = (
     Setting("lenet5", "fashion-mnist", epochs=3, seeds=(5, 2)),
     Setting("mnist", "mnist", epochs=2, seeds=(5, 3)),
     Setting("digits", "digits", epochs=20, seeds=(5, 5)),
+    Setting("digits-conv", "digits", epochs=20, seeds=(5, 2)),
 )
 """In the order of the page."""
 
