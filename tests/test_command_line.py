@@ -287,6 +287,18 @@ def test_train_leaves_results_in_a_folder() -> None:
     assert facts["dataset_sha256"] == training_data(load("tiny")).sha256
 
 
+def test_train_on_another_data_set() -> None:
+    command = ["train", "lenet5", "--dataset", "synthetic", "--samples", "3", "--epochs", "1"]
+    succeed(*command, "--quiet", "-o", "out")
+    facts = json.loads(Path("out/provenance.json").read_text())
+    assert facts["dataset"] == "synthetic"
+    assert facts["description_hash"] != load("lenet5").hash()
+
+
+def test_train_refuses_a_data_set_of_other_sizes() -> None:
+    assert "has 6 inputs" in refuse("train", "tiny", "--dataset", "digits")
+
+
 # Simulation: what the command makes of a report
 
 
