@@ -25,7 +25,7 @@ from counterflow.targets import target
 from counterflow.tools import YOSYS
 
 TARGET = target("ecp5-25f")
-_NETLIST, _CELLS = "netlist.v", "counted.json"
+_CELLS, _FLAT = "counted.json", "flat.v"
 _MODELS = ("common_sim.vh", "ccu2c_sim.vh")
 
 
@@ -46,19 +46,22 @@ def gates_of(verilog: str, module: str, units: Iterable[str]) -> Gates:
         folder = Path(scratch)
         (folder / "design.v").write_text(marked, encoding="utf-8")
         for name in _MODELS:
-            (folder / name).write_text(_model(name), encoding="utf-8")
+            # Under another name, or Yosys would take it for its own and miss what that includes.
+            (folder / f"our_{name}").write_text(_model(name), encoding="utf-8")
+        models = " ".join(f"our_{name}" for name in _MODELS)
         commands = (
             synthesis.script(TARGET, module, units),
-            f"delete t:$scopeinfo; tee -q -o {_CELLS} stat -json",
-            f"read_verilog -overwrite -D NO_INCLUDES {' '.join(_MODELS)}",
+            f"delete t:$scopeinfo; tee -q -o {_CELLS} stat -json; write_verilog -noattr netlist.v",
+            "design -reset; read_verilog -lib -D NO_INCLUDES +/ecp5/cells_sim.v +/ecp5/cells_bb.v",
+            f"read_verilog netlist.v; read_verilog -overwrite -D NO_INCLUDES {models}",
             # Nothing but the cells' models is worked in: a simulator is slow with so many modules.
             f"hierarchy -top {module}; proc; flatten; delete t:$scopeinfo; opt_expr",
-            f"opt_clean -purge; write_verilog -noattr {_NETLIST}",
+            f"opt_clean -purge; write_verilog -noattr {_FLAT}",
         )
         command = [*YOSYS.command(), "-q", "-l", synthesis.LOG, "-p", "; ".join(commands)]
         follow(command, folder, synthesis.LOG, lambda line: None, what="Yosys")
         synthesis.check_log((folder / synthesis.LOG).read_text("utf-8", "replace"))
-        netlist = (folder / _NETLIST).read_text(encoding="utf-8")
+        netlist = (folder / _FLAT).read_text(encoding="utf-8")
         facts = json.loads((folder / _CELLS).read_text(encoding="utf-8"))["design"]
     text, found = re.subn(
         rf"^module \\{re.escape(module)} .*?^endmodule$",
