@@ -56,7 +56,7 @@ def test_the_netlist_equals_golden_in_every_cycle() -> None:
 
     planned = small()
     schedule = planned.schedule
-    names = [stage.name for stage in (*schedule.stages, *schedule.pools)]
+    names = [stage.name for stage in (*schedule.stages, *schedule.streams)]
     units = [f"bench_top.chain.{name}" for name in ("intake", "loss", *names)]
     gates = gates_of(bench_verilog(planned), "bench_top.chain", units)
     assert gates.cells["MULT18X18D"] == schedule.multipliers
