@@ -15,8 +15,8 @@ NARROW = 1  # rounding and saturation
 TURN = 1  # products in the order of the kernel to sums in the order of the image
 QUEUE = 1  # a first-in first-out memory, written to readable
 FETCH = 2  # a finished word of input gradient is counted, and fetched from its memory
-BUS_READ = 2  # a weight asked for by the bus, to the shift register: a register, the memory
-BUS_SPACING = 3  # cycles from one access of the bus to the next, which sees what it left
+BUS_READ = 3  # a weight asked for by the bus, to the shift register: a register and MEMORY
+BUS_SPACING = 4  # cycles from one access of the bus to the next, which sees what it left
 UPDATE = 8  # product to the memory's write port, an addition each: see hw/update.py
 FREE = 2 + ISSUE  # the last read of a word to the cycle in which its place can be written
 

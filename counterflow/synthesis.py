@@ -55,12 +55,15 @@ def script(target: Target, top: str, units: Iterable[str]) -> str:
     Yosys adds a bypass, unless the memory is marked as one for which it does not matter.
     """
     step = _STEP[target.family]
+    apart = "select -set own a:own_register w:* %i %ci1 t:$dff* %i; setattr -set keep 1 @own"
     synthesis = f"{target.synthesis} -top {top}"
     return "; ".join(
         (
             f"read_verilog design.v; hierarchy -check -top {top}",
             # Loops, undriven and doubly driven nets are faults of the design; Yosys only warns.
             "proc; check -assert; select -assert-none t:$dlatch t:$adlatch t:$dlatchsr",
+            # Elsewhere registers go into the multipliers, which they may not when they are kept.
+            *([apart] if target.family == "ecp5" else []),
             *(f"setattr -mod -set keep_hierarchy 1 {unit}" for unit in units),
             f"{synthesis} -run begin:{step}",
             "setparam -set RD_COLLISION_X_MASK 1'1 a:never_collides r:RD_CLK_ENABLE=1'1 %i",

@@ -37,7 +37,7 @@ from hw.row_sums import RowSums
 from hw.streams import KIND_BITS, Gather, activation_stream, error_stream, signed_lanes
 from hw.unit_registers import UnitRegisters
 from hw.visit import Visit
-from hw.walk import Walk, granule_flags
+from hw.walk import Walk
 from hw.weights import WeightMemory
 
 AT_LANES = OPERANDS - 1  # cycle of a visit in which inputs and gradients stand at the lanes
@@ -89,14 +89,13 @@ class Convolution(wiring.Component):
         m.submodules.weights = self.weights
         m.submodules.biases = self.biases
         m.submodules.registers = self.registers
-        inside, first, last = granule_flags(m, self.visit)
-        x, stash = self._inputs(m, inside)
+        x, stash = self._inputs(m)
         dy = self._errors(m)
         self._tokens(m)
         lanes, biases = self._lanes(m, x, stash, dy, platform)
         clipped = self._forward(m, lanes, biases)
         if self.stage.arithmetic.dx is not None:
-            clipped += self._backward(m, lanes, stash, (inside, first, last))
+            clipped += self._backward(m, lanes, stash)
         else:
             m.d.comb += self.walk.line_room.eq(1)
         clipped += self._learn(m, lanes, biases)
@@ -122,13 +121,13 @@ class Convolution(wiring.Component):
             self.visit.slot_moving.eq(self.moving),
         ]
 
-    def _inputs(self, m: Module, inside: Value) -> tuple[list[Value], list[Value]]:
+    def _inputs(self, m: Module) -> tuple[list[Value], list[Value]]:
         """Window and stash; lanes of x and of the stashed x at cycle 3."""
         walk, numbers, tiling = self.walk, self.stage.arithmetic, self.stage.tiling
         m.submodules.arrivals = arrivals = Arrivals(stage=self.stage, walk=walk, visit=self.visit)
         wiring.connect(m, wiring.flipped(self.x), arrivals.x)
         m.d.comb += [
-            arrivals.inside.eq(inside),
+            arrivals.inside.eq(self.visit.granules_inside),
             walk.words.eq(arrivals.words),
             self.forward_kind.eq(arrivals.kind),
         ]
@@ -216,13 +215,7 @@ class Convolution(wiring.Component):
         m.d.comb += [rows.products[i].eq(lane.y) for i, lane in enumerate(lanes)]
         return [rows.clipped]
 
-    def _backward(
-        self,
-        m: Module,
-        lanes: list[Lane],
-        stash: list[Value],
-        flags: tuple[Value, Value, Value],
-    ) -> list[Value]:
+    def _backward(self, m: Module, lanes: list[Lane], stash: list[Value]) -> list[Value]:
         """Feed the backward sums; returns their clip flag."""
         walk, visit, tiling = self.walk, self.visit, self.stage.tiling
         m.submodules.gradient = gradient = InputGradient(stage=self.stage, walk=visit)
@@ -232,7 +225,9 @@ class Convolution(wiring.Component):
             gradient.begin.eq(walk.first_across & walk.row_begin & walk.first_row & self.returning),
             gradient.begin_rows.eq(walk.rows_done),
             gradient.returning.eq(visit.returning),
-            Cat(gradient.inside, gradient.first, gradient.last).eq(Cat(flags)),
+            gradient.inside.eq(visit.granules_inside),
+            gradient.first.eq(visit.granules_first),
+            gradient.last.eq(visit.granules_last),
             walk.line_room.eq(gradient.room),
         ]
         masks = self.stage.arithmetic.masks

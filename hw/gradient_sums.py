@@ -14,13 +14,14 @@ SMALL = 32  # words up to which a memory is read in the cycle in which it is wri
 
 
 class GradientSums(wiring.Component):
-    """A sum is read, added to by the lanes, and written in one and the same cycle.
+    """A sum is read, added to by the lanes, and written, long before its word is visited again.
 
     Parameters: ``words`` of ``bits``; ``at``: cycles from ``address`` to that cycle (at least 2).
     Members: ``address`` in with the issue of a tile; ``earlier`` out and ``sum``, ``write`` in,
     ``at`` cycles later.
     Cost: one memory; a small one has its read beside its write, so that a word may be visited in
-    each cycle, a block memory is read two cycles before, with a register behind it.
+    each cycle; a block memory is read two cycles before and written one after, with registers
+    between, which its distance from the lanes needs.
     """
 
     def __init__(self, *, words: int, bits: int, at: int) -> None:
@@ -55,9 +56,9 @@ class GradientSums(wiring.Component):
         m.d.comb += [
             memory.read_address.eq(early),
             self.earlier.eq(delayed(m, memory.read_data, 1, "earlier")),
-            now.eq(delayed(m, early, 2, "address")),
+            now.eq(delayed(m, early, 3, "address")),
             memory.write_address.eq(now),
-            memory.write_enable.eq(self.write),
-            memory.write_data.eq(self.sum),
+            memory.write_enable.eq(delayed(m, self.write, 1, "write")),
+            memory.write_data.eq(delayed(m, self.sum, 1, "sum")),
         ]
         return m

@@ -72,10 +72,10 @@ class InputGradient(wiring.Component):
         flags = []
         for bank, turned in enumerate(to_banks(lanes, shift)):
             granule = delayed(m, turned, TURN, f"turned_{bank}")
-            at = bank_word(sums, walk.offset, walk.shift, bank, words)
+            at = bank_word(sums, walk, bank)
             address = delayed(m, at, self.summing, f"address_{bank}")
             value, clipped = self._bank(m, bank, granule, address, words)
-            out = bank_word(done, walk.offset, walk.shift, bank, rows * tiling.row_words)
+            out = bank_word(done, walk, bank)
             writes = granule[-2] & delayed(m, ready, self.summing, f"ready_{bank}")
             written = delayed(m, writes, SUM + NARROW, f"write_{bank}")
             m.d.comb += [
@@ -96,7 +96,7 @@ class InputGradient(wiring.Component):
         self._progress(m, departure, ready)
         return m
 
-    def _lines(self, m: Module, name: str, words: int) -> Value:
+    def _lines(self, m: Module, name: str, words: int) -> Lines:
         """The row of a ring under the kernel's row; it moves with the token that comes back."""
         m.submodules[name] = lines = Lines(tiling=self.stage.tiling, words=words)
         m.d.comb += [
@@ -105,7 +105,7 @@ class InputGradient(wiring.Component):
             lines.place_down.eq(self.walk.place_down & self.returning),
             lines.finish.eq(self.walk.finish & self.returning),
         ]
-        return lines.line
+        return lines
 
     def _lanes(self, m: Module) -> list[Value]:
         """By granule: totals, then activity of each tap, then the flags first, last, inside."""

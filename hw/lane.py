@@ -1,8 +1,8 @@
 """One lane: everything that one weight of a tile, or one bias of a row, passes through.
 
 Members carry the cycle, counted from the tile's issue, in which they are valid: word 2; enable,
-phase, x, dy, stash 3; products, earlier, fresh and sum 5; random, one cycle after the gradient, 6;
-new_word 9.
+phase, x, dy, stash 3; fresh 4; products, earlier and sum 5; random, one cycle after the gradient,
+6; new_word 9.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from counterflow.formats import Format
 from counterflow.latency import MEMORY, OPERANDS, PRODUCT
 from hw.multiply import Multiply
 from hw.narrow import shape_of
-from hw.pipeline import delayed
+from hw.pipeline import delayed, own
 from hw.update import Predict, Update
 
 GRADIENT = OPERANDS + PRODUCT  # cycle of the gradient
@@ -47,7 +47,8 @@ def _around(m: Module, lane: Any, target: Format, product: Value) -> Predict:
     numbers: UnitArithmetic = lane.numbers
     gradient = product
     if numbers.sums_gradients:
-        m.d.comb += lane.sum.eq(Mux(lane.fresh, 0, lane.earlier) + product)
+        fresh = own(m, lane.fresh, "fresh")
+        m.d.comb += lane.sum.eq(Mux(fresh, 0, lane.earlier) + product)
         gradient = lane.sum
     m.submodules.ahead = ahead = Predict(numbers=numbers, target=target)
     m.submodules.update = update = Update(numbers=numbers)

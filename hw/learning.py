@@ -30,7 +30,8 @@ class Learning(wiring.Component):
     by it; ``generator`` out with ``generator_write``, ``generator_data`` in, the random bits;
     ``clipped``, ``bias_clipped`` in with the new words, ``saturated`` out: a write of clipped ones;
     where gradients are sums (`GradientSums`), GRADIENT cycles after a tile's issue: ``earlier``,
-    ``bias_earlier``, ``fresh`` (there is nothing earlier) out, ``sums``, ``bias_sums`` in.
+    ``bias_earlier`` out, ``sums``, ``bias_sums`` in; ``fresh`` out a cycle before: nothing is
+    earlier.
     Cost: the sums' memories and a generator.
     """
 
@@ -98,7 +99,7 @@ class Learning(wiring.Component):
         )
         first = walk.first_across & walk.first_down & ~waiting
         m.d.comb += [
-            self.fresh.eq(delayed(m, first, GRADIENT, "fresh")),
+            self.fresh.eq(delayed(m, first, GRADIENT - 1, "fresh")),
             sums.address.eq(walk.tile),
             sums.write.eq(delayed(m, turn, GRADIENT, "turn")),
             sums.sum.eq(self.sums),

@@ -9,11 +9,6 @@ from amaranth.lib.wiring import In, Out
 from counterflow.tiling import Tiling
 
 
-def wrapped(value: Value, words: int) -> Value:
-    """`value`, which is below twice `words`, as an address of a ring of `words` words."""
-    return Mux(value >= words, value - words, value)
-
-
 class Lines(wiring.Component):
     """Follows the kernel down an image: address of the row of the image under each of its rows.
 
@@ -23,29 +18,46 @@ class Lines(wiring.Component):
     Parameters: ``tiling``, ``words``.
     Members: ``down`` in: on to the next row of the kernel; ``restart`` in: back to its first row;
     ``place_down`` in: on to the next row of places; ``finish`` in: to the first place of the next
-    image (the last two go with `restart`); ``line`` out.
-    Cost: two registers of an address, two adders.
+    image (the last two go with `restart`); ``line`` out, and ``under``: ``line`` - `words`.
+    Cost: four registers of an address, eight adders beside each other.
     """
 
     def __init__(self, *, tiling: Tiling, words: int) -> None:
         self.tiling, self.words = tiling, words
         strobes = ("down", "restart", "place_down", "finish")
-        super().__init__({**{name: In(1) for name in strobes}, "line": Out(range(max(2, words)))})
+        super().__init__(
+            {
+                **{name: In(1) for name in strobes},
+                "line": Out(range(max(2, words))),
+                "under": Out(range(-words, 0)),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         geometry, row, words = self.tiling.geometry, self.tiling.row_words, self.words
         first = -geometry.padding[0] * row % words
-        step = geometry.stride[0] * row % words
         rest = geometry.image[0] - (geometry.places[0] - 1) * geometry.stride[0]
-        top = Signal(range(max(2, words)), init=first)
-        next_top = Signal.like(top)
-        moved = Mux(self.finish, rest * row % words, Mux(self.place_down, step, 0))
-        m.d.comb += next_top.eq(wrapped(top + moved, words))
-        line = Signal.like(top, init=first)
-        with m.If(self.restart):
-            m.d.sync += [top.eq(next_top), line.eq(next_top)]
-        with m.Elif(self.down):
-            m.d.sync += line.eq(wrapped(line + row % words, words))
-        m.d.comb += self.line.eq(line)
+        # Whoever adds to an address takes `under` once it is past the end: no subtraction behind.
+        top, line = (Signal.like(self.line, name=name, init=first) for name in ("top", "now"))
+        under_top, under_line = (
+            Signal.like(self.under, name=f"under_{name}", init=first - words)
+            for name in ("top", "now")
+        )
+        stepped = self._on((top, under_top), geometry.stride[0] * row)
+        ended = self._on((top, under_top), rest * row)
+        down = self._on((line, under_line), row)
+        for index, (now, kept) in enumerate(((line, top), (under_line, under_top))):
+            next_top = Mux(self.finish, ended[index], Mux(self.place_down, stepped[index], kept))
+            with m.If(self.restart):
+                m.d.sync += [kept.eq(next_top), now.eq(next_top)]
+            with m.Elif(self.down):
+                m.d.sync += now.eq(down[index])
+        m.d.comb += [self.line.eq(line), self.under.eq(under_line)]
         return m
+
+    def _on(self, place: tuple[Value, Value], by: int) -> list[Value]:
+        """A place (address, address - words) in the ring, by so many words further on."""
+        by %= self.words
+        past = place[0] >= self.words - by
+        return [Mux(past, one + (by - self.words), one + by) for one in place]

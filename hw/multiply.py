@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from counterflow.arithmetic import UnitArithmetic
 from hw.narrow import shape_of
+from hw.pipeline import own
 
 
 class Multiply(wiring.Component):
@@ -59,8 +60,7 @@ class Multiply(wiring.Component):
     @staticmethod
     def _product(m: Module, a, b, name: str) -> Signal:  # type: ignore[no-untyped-def]
         """a * b behind operand registers and one product register (more breaks iCE40 inference)."""
-        s1_a = Signal(a.shape(), name=f"{name}_a", reset_less=True)
-        s1_b = Signal(b.shape(), name=f"{name}_b", reset_less=True)
+        s1_a, s1_b = own(m, a, f"{name}_a"), own(m, b, f"{name}_b")
         s2_product = Signal((s1_a * s1_b).shape(), name=f"{name}_product", reset_less=True)
-        m.d.sync += [s1_a.eq(a), s1_b.eq(b), s2_product.eq(s1_a * s1_b)]
+        m.d.sync += s2_product.eq(s1_a * s1_b)
         return s2_product

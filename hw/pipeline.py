@@ -24,6 +24,17 @@ def delayed(m: Module, value: Value, cycles: int, name: str) -> Value:
     return value
 
 
+def own(m: Module, value: Value, name: str) -> Signal:
+    """`value` a cycle ago, in a register beside its reader.
+
+    What goes to many lanes would be one register that is far from most of them: synthesis makes
+    registers of the same content one, except those with this attribute (`counterflow.synthesis`).
+    """
+    register = Signal(value.shape(), name=name, reset_less=True, attrs={"own_register": 1})
+    m.d.sync += register.eq(value)
+    return register
+
+
 def summed(
     m: Module, terms: Sequence[Value], name: str, radix: int = TREE_RADIX, levels: int = 0
 ) -> Value:

@@ -10,7 +10,7 @@ from counterflow.latency import BUS_READ, ISSUE, OPERANDS, PRODUCT, UPDATE
 from counterflow.registers import WORD_BITS, UnitRegister
 from counterflow.schedule import Stage
 from hw.bus import Access, BusNode
-from hw.pipeline import delayed
+from hw.pipeline import delayed, own
 
 COUNTER_BITS = 48
 
@@ -119,22 +119,25 @@ class UnitRegisters(wiring.Component):
         low = self.shifted[: numbers.weight.bits].as_signed()
         high = self.shifted[numbers.weight.bits : bits].as_signed()
         m.d.comb += [node.value(r.WEIGHT).eq(low), node.value(r.VELOCITY).eq(high)]
-        fetched, fetched_bias = Signal(), Signal()
-        m.d.comb += [
-            fetched.eq(delayed(m, self.weights.fetch, BUS_READ, "fetched")),
-            fetched_bias.eq(delayed(m, self.biases.fetch, BUS_READ, "fetched_bias")),
-        ]
+        # A cycle later than the bus asks: the strobes go to every lane.
+        writing, moving = node.strobe(r.VELOCITY), node.reading(r.VELOCITY)
         with m.If(node.strobe(r.WEIGHT)):
             m.d.sync += weight.eq(node.data)
-        with m.If(node.strobe(r.VELOCITY)):
-            pair = Cat(weight, node.data[: numbers.velocity.bits])
-            m.d.sync += self.shifted.eq(Cat(self.shifted[bits:], pair))
-        with m.If(node.reading(r.VELOCITY)):
-            m.d.sync += self.shifted.eq(Cat(self.shifted[bits:], self.shifted[:bits]))
-        with m.If(fetched):
-            m.d.sync += self.shifted.eq(self.weight_data)
-        with m.If(fetched_bias):
-            m.d.sync += self.shifted.eq(self.bias_data)
+        entering = Signal(bits)
+        pair = Cat(weight, node.data[: numbers.velocity.bits])
+        m.d.sync += entering.eq(Mux(writing, pair, self.shifted[:bits]))
+        fetched = delayed(m, self.weights.fetch, BUS_READ - 1, "fetched")
+        fetched_bias = delayed(m, self.biases.fetch, BUS_READ - 1, "fetched_bias")
+        following = Cat(self.shifted[bits:], entering)
+        for lane in range(len(self.shifted) // bits):
+            word = self.shifted.word_select(lane, bits)
+            with m.If(own(m, writing | moving, f"move_{lane}")):
+                m.d.sync += word.eq(following.word_select(lane, bits))
+            with m.If(own(m, fetched, f"fetched_{lane}")):
+                m.d.sync += word.eq(self.weight_data.word_select(lane, bits))
+            if lane < self.stage.tiling.lanes.outputs:
+                with m.If(own(m, fetched_bias, f"fetched_bias_{lane}")):
+                    m.d.sync += word.eq(self.bias_data.word_select(lane, bits))
 
     def _count(self, m: Module, node: BusNode) -> None:
         """Slots, useful products, stalls and saturations since reset."""

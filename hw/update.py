@@ -6,14 +6,14 @@ Twin of `golden.convolution.Convolution._predicted` and `_updated`; the equation
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import C, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from counterflow.arithmetic import COMPENSATION_FRAC, RANDOM_BITS, UnitArithmetic
-from counterflow.formats import Format
+from counterflow.formats import Format, Rounding
 from hw.narrow import narrow, round_off, saturate, shape_of
-from hw.pipeline import delayed, summed, terms_of, times_constant
+from hw.pipeline import delayed, own, summed, terms_of, times_constant
 
 
 class Predict(wiring.Component):
@@ -58,8 +58,8 @@ class Update(wiring.Component):
 
     Parameters: ``numbers``.
     Members: ``weight``, ``velocity``, ``gradient``, in the same cycle; ``random`` in, one cycle
-    later; ``extra_shift`` and ``compensate`` settings; ``new_weight``, ``new_velocity`` and
-    ``clipped`` out, `counterflow.latency.UPDATE` cycles after the inputs.
+    later; ``extra_shift`` and ``compensate`` settings, a cycle before; ``new_weight``,
+    ``new_velocity`` and ``clipped`` out, `counterflow.latency.UPDATE` cycles after the inputs.
     Cost: no multiplier (rate and momentum are shifts, the coefficient is constant).
     """
 
@@ -79,12 +79,21 @@ class Update(wiring.Component):
             }
         )
 
-    def _scaled(self) -> Value:
+    def _random(self, m: Module, start: int, stop: int) -> Value:
+        """These of the random bits, in the second stage, if rounding asks for any."""
+        if self.numbers.round_update is not Rounding.STOCHASTIC or stop <= start:
+            return C(0, max(0, stop - start))
+        return own(m, self.random[start:stop], f"s2_random_{start}")
+
+    def _scaled(self, m: Module) -> Value:
         """The gradient times the learning rate, aligned: one of rate_span + 1 constant shifts."""
         result: Value = self.gradient << self.numbers.gradient_shift(0)
+        if self.numbers.rate_span == 0:
+            return result
+        extra_shift = own(m, self.extra_shift[: self.numbers.rate_span.bit_length()], "rate")
         for extra in range(1, self.numbers.rate_span + 1):
             shifted = self.gradient << self.numbers.gradient_shift(extra)
-            result = Mux(self.extra_shift == extra, shifted, result)
+            result = Mux(extra_shift == extra, shifted, result)
         return result
 
     def elaborate(self, platform: object) -> Module:
@@ -92,18 +101,17 @@ class Update(wiring.Component):
         numbers, rounding = self.numbers, self.numbers.round_update
         k, drop = numbers.momentum_shift, numbers.velocity_drop
         kept = (self.velocity << drop) - (self.velocity << (drop - k))
-        s1_scaled = self._register(m, self._scaled(), "s1_scaled")
+        s1_scaled = self._register(m, self._scaled(m), "s1_scaled")
         s1_kept = self._register(m, kept, "s1_kept")
         s2_grown = self._register(m, s1_kept + s1_scaled, "s2_grown")
-        s2_random = self._register(m, self.random, "s2_random")
-        rounded = round_off(s2_grown, drop, rounding, s2_random[:drop])
+        rounded = round_off(s2_grown, drop, rounding, self._random(m, 0, drop))
         s3_rounded = self._register(m, rounded, "s3_rounded")
         velocity, velocity_clipped = saturate(s3_rounded, numbers.velocity)
         s4_velocity = self._register(m, velocity, "s4_velocity")
         s6_velocity = delayed(m, s4_velocity, 2, "s6_velocity")
         step = s6_velocity
         if numbers.compensates:
-            s6_stepped = self._compensated(m, s1_scaled, s2_random)
+            s6_stepped = self._compensated(m, s1_scaled)
             step = Mux(self.compensate, s6_stepped, s6_velocity)
         s6_weight = delayed(m, self.weight, 6, "s6_weight")
         s7_moved = self._register(m, s6_weight - step, "s7_moved")
@@ -115,7 +123,7 @@ class Update(wiring.Component):
         ]
         return m
 
-    def _compensated(self, m: Module, s1_scaled: Value, s2_random: Value) -> Value:
+    def _compensated(self, m: Module, s1_scaled: Value) -> Value:
         """The step of spike compensation, c gap + whole rounded, in the sixth stage."""
         numbers, k = self.numbers, self.numbers.momentum_shift
         s1_old = self._register(m, self.velocity, "s1_old")
@@ -124,7 +132,8 @@ class Update(wiring.Component):
         s2_whole = self._register(m, s1_scaled << (k + COMPENSATION_FRAC), "s2_whole")
         terms = [s2_whole, *terms_of(s2_gap, numbers.compensation)]
         s5_mixed = summed(m, terms, "mixed", radix=2, levels=3)
-        high = delayed(m, s2_random[RANDOM_BITS - numbers.weight_drop :], 3, "s5_random")
+        s2_random = self._random(m, RANDOM_BITS - numbers.weight_drop, RANDOM_BITS)
+        high = delayed(m, s2_random, 3, "s5_random")
         stepped = round_off(s5_mixed, numbers.weight_drop, numbers.round_update, high)
         return self._register(m, stepped, "s6_stepped")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Value
+from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -10,13 +10,7 @@ from hw.streams import KIND_BITS
 from hw.walk import Walk
 
 TOKEN = {"kind": KIND_BITS, "returning": 1, "learning": 1, "moving": 1}
-PLACES = ("row", "column", "part", "across", "down")
-FLAGS = [f"{end}_{what}" for what in PLACES for end in ("first", "last")]
-STROBES = ["issue", "line_end", "row_begin", "row_end", "place_down", "finish", "inside"]
-NUMBERS = [
-    *("phase", "row", "column", "tile", "kernel_row", "part", "offset", "shift"),
-    *("rows_done", "words_done", "next_start"),
-]
+STROBES = ("issue", "line_end", "row_begin", "row_end", "place_down", "finish")
 
 
 class Visit(wiring.Component):
@@ -33,11 +27,10 @@ class Visit(wiring.Component):
 
     def __init__(self, *, walk: Walk) -> None:
         self.walk, self.stage = walk, walk.stage
-        shapes = {name: Value.cast(getattr(walk, name)).shape() for name in NUMBERS}
+        self.shapes = {**walk.shapes, "phase": walk.phase.shape(), **dict.fromkeys(STROBES, 1)}
         super().__init__(
             {
-                **{name: Out(1) for name in (*FLAGS, *STROBES)},
-                **{name: Out(shape) for name, shape in shapes.items()},
+                **{name: Out(shape) for name, shape in self.shapes.items()},
                 **{f"slot_{name}": In(bits) for name, bits in TOKEN.items()},
                 **{name: Out(bits) for name, bits in TOKEN.items()},
             }
@@ -45,7 +38,7 @@ class Visit(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        sources = {name: getattr(self.walk, name) for name in (*FLAGS, *STROBES, *NUMBERS)}
+        sources = {name: getattr(self.walk, name) for name in self.shapes}
         sources |= {name: getattr(self, f"slot_{name}") for name in TOKEN}
         for name, source in sources.items():
             m.d.sync += getattr(self, name).eq(source)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux
+from amaranth.hdl import Cat, Module, Mux
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from counterflow.latency import MEMORY
 from hw.block_memory import BlockMemory
-from hw.pipeline import delayed
+from hw.pipeline import delayed, own
 
 
 class WeightMemory(wiring.Component):
@@ -21,7 +21,7 @@ class WeightMemory(wiring.Component):
     Members: ``address`` in, ``data`` out two cycles later; ``learnt``, ``learnt_address``,
     ``learnt_data`` in: the update's write; ``fetch``, ``store``, ``fetch_address``,
     ``store_data`` in: the bus' access, carried out a cycle later, ``fetched``
-    out two cycles later; ``write_enable``,
+    out three cycles later; ``write_enable``,
     ``write_address``, ``write_data`` out: what stands at the write port in this cycle.
     Cost: one memory of `words` x `lanes` x `bits`; latency 2, since a register stands
     behind the memory, whose output comes late in a cycle; one read and one write a cycle.
@@ -56,14 +56,24 @@ class WeightMemory(wiring.Component):
         # The bus is decided upon late in a cycle, so it waits for the next one.
         fetch = delayed(m, self.fetch, 1, "fetch")
         store = delayed(m, self.store, 1, "store")
+        stores = [own(m, self.store, f"store_{lane}") for lane in range(self.lanes)]
         address = delayed(m, self.fetch_address, 1, "bus_address")
         m.d.comb += [
             memory.read_address.eq(Mux(fetch, address, self.address)),
             self.data.eq(delayed(m, memory.read_data, MEMORY - 1, "data")),
             self.write_enable.eq(self.learnt | store),
             self.write_address.eq(Mux(store, address, self.learnt_address)),
-            self.write_data.eq(Mux(store, self.store_data, self.learnt_data)),
-            self.fetched.eq(memory.read_data),
+            self.write_data.eq(
+                Cat(
+                    Mux(
+                        stores[lane],
+                        self.store_data.word_select(lane, self.bits),
+                        self.learnt_data.word_select(lane, self.bits),
+                    )
+                    for lane in range(self.lanes)
+                )
+            ),
+            self.fetched.eq(self.data),
             memory.write_enable.eq(self.write_enable),
             memory.write_address.eq(self.write_address),
             memory.write_data.eq(self.write_data),

@@ -9,21 +9,18 @@ from amaranth.lib.wiring import In, Out
 from counterflow.latency import FREE, ISSUE
 from counterflow.schedule import Stage
 from hw.block_memory import BlockMemory
-from hw.lines import Lines, wrapped
+from hw.lines import Lines
 from hw.pipeline import delayed
 from hw.visit import Visit
 
 READ = 3  # cycles from a tile's issue to its taps: address, memory, a register behind it
 
 
-def bank_word(line: Value, offset: Value, shift: Value, bank: int, words: int) -> Value:
-    """Address in a ring of `words` words at which `bank` has its granule of a word of the kernel.
-
-    A word of the kernel that begins at granule `shift` of a word of the image takes the granules
-    before that from the image's next word.
-    """
-    place = line + offset + (shift > bank)
-    return wrapped(place, words)[: max(1, (words - 1).bit_length())]
+def bank_word(lines: Lines, walk: Visit, bank: int) -> Value:
+    """Address in the ring of `lines` at which `bank` has its granule of a word of the kernel."""
+    offset = walk.offsets.word_select(bank, len(walk.offset)).as_signed()
+    past = lines.under + offset
+    return Mux(past >= 0, past, lines.line + offset)[: len(lines.line)]
 
 
 def to_lanes(banks: list[Value], shift: Value) -> list[Value]:
@@ -96,7 +93,7 @@ class Window(wiring.Component):
         for bank in range(tiling.banks):
             memory = BlockMemory(words=max(2, words), bits=width)
             m.submodules[f"bank_{bank}"] = memory
-            address = bank_word(lines.line, walk.offset, walk.shift, bank, words)
+            address = bank_word(lines, walk, bank)
             m.d.sync += memory.read_address.eq(address)
             m.d.comb += [
                 memory.write_enable.eq(self.write),

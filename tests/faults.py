@@ -18,6 +18,7 @@ from amaranth.lib.memory import Memory
 
 import hw.convolution
 import hw.input_gradient
+import hw.place
 import hw.window
 from counterflow.latency import UPDATE
 from counterflow.planner import Plan, plan
@@ -30,8 +31,8 @@ from hw.learning import Learning
 from hw.lines import Lines
 from hw.modules import convert
 from hw.pipeline import delayed
+from hw.place import Place, granule_flags
 from hw.pool import Pool
-from hw.walk import Walk
 from sim.bench_top import BenchTop
 from sim.harsh import harsh
 from sim.shapes import network
@@ -129,11 +130,8 @@ def verilog() -> str:
 def _patched() -> Iterator[None]:
     """Faulty parts in place of those that a convolution makes for itself."""
     parts = {
-        hw.convolution: {
-            "Arrivals": _Arrivals,
-            "Learning": _Learning,
-            "granule_flags": _granule_flags,
-        },
+        hw.convolution: {"Arrivals": _Arrivals, "Learning": _Learning},
+        hw.place: {"granule_flags": _granule_flags},
         hw.window: {"Lines": _WindowLines},
         hw.input_gradient: {"Departure": _Departure, "Lines": _GradientLines},
     }
@@ -165,11 +163,11 @@ def _turned(genuine: Any, start: str) -> Any:
     return turned
 
 
-def _granule_flags(m: Module, walk: Walk) -> tuple[Value, Value, Value]:
-    inside, first, last = hw.walk.granule_flags(m, walk)
-    if not _victim(walk.stage.tiling):
+def _granule_flags(m: Module, place: Place) -> tuple[Value, Value, Value]:
+    inside, first, last = granule_flags(m, place)
+    if not _victim(place.stage.tiling):
         return inside, first, last
-    early = Mux(walk.last_row, ~last, 0)
+    early = Mux(place.last_row, ~last, 0)
     return (
         inside,
         Mux(on("first visit"), 0, first)[: len(first)],
@@ -218,7 +216,7 @@ class _Lines(Lines):
             for strobe in ("down", "restart", "place_down", "finish"):
                 m.d.comb += getattr(other, strobe).eq(getattr(self, strobe))
             with m.If(on(start)):
-                m.d.comb += self.line.eq(other.line)
+                m.d.comb += [self.line.eq(other.line), self.under.eq(other.under)]
         return m
 
 

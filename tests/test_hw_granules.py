@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from amaranth.hdl import Cat, Module, Signal
 
-from counterflow.schedule import Stage
-from hw.walk import Walk, granule_flags
+from hw.walk import Walk
 from sim.shapes import random_geometry, random_lanes
 from sim.streams import respond
 from tests.visits import IMAGES, Layer, always_open, seen_by, stage_of, visits
 
-
-class Flagged(Walk):
-    """A walk with the flags of its granules."""
-
-    def __init__(self, stage: Stage) -> None:
-        super().__init__(stage=stage, interval=stage.cycles)
-        self.flags = Signal(3 * stage.tiling.banks)
-
-    def elaborate(self, platform: object) -> Module:
-        m = super().elaborate(platform)
-        m.d.comb += self.flags.eq(Cat(*granule_flags(m, self)))
-        return m
+FLAGS = ("granules_inside", "granules_first", "granules_last")
 
 
 def check_flags(layer: Layer) -> None:
@@ -44,9 +31,10 @@ def check_flags(layer: Layer) -> None:
     last = {place: n - n % tiling.phases for n, place in flat}
     first = {place: n - n % tiling.phases for n, place in reversed(flat)}
     banks = range(tiling.banks)
-    seen = respond(Flagged(stage), always_open(stage, stage.cycles), ["flags"])
-    for n, (places, (flags,)) in enumerate(zip(met, seen, strict=True)):
-        marks = [[flags >> (tiling.banks * kind + bank) & 1 for bank in banks] for kind in range(3)]
+    walk = Walk(stage=stage, interval=stage.cycles)
+    seen = respond(walk, always_open(stage, stage.cycles + 1), FLAGS)[1:]
+    for n, (places, flags) in enumerate(zip(met, seen, strict=True)):
+        marks = [[flag >> bank & 1 for bank in banks] for flag in flags]
         for place, inside, begins, ends in zip(places, *marks, strict=True):
             assert inside == (place is not None), f"visit {n}"
             if place is not None:

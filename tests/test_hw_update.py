@@ -95,18 +95,18 @@ def updated(
 ) -> list[Integers]:
     """(new weight, new velocity, clipped) of `hw.update.Update`, each row at its own cycle."""
     weight, velocity, gradient, random = (column.tolist() for column in columns)
-    idle, rows = [0] * UPDATE, len(weight)
+    idle, rows, before = [0] * UPDATE, len(weight), [0]  # a cycle for the settings
     inputs = {
-        "weight": weight + idle,
-        "velocity": velocity + idle,
-        "gradient": gradient + idle,
-        "random": [0] * generator_delay + random + idle[generator_delay:],
-        "compensate": [compensate] * (rows + UPDATE),
-        "extra_shift": [extra] * (rows + UPDATE),
+        "weight": before + weight + idle,
+        "velocity": before + velocity + idle,
+        "gradient": before + gradient + idle,
+        "random": before + [0] * generator_delay + random + idle[generator_delay:],
+        "compensate": [compensate] * (1 + rows + UPDATE),
+        "extra_shift": [extra] * (1 + rows + UPDATE),
     }
     update = Update(numbers=stage.arithmetic)
     seen = respond(update, inputs, ["new_weight", "new_velocity", "clipped"])
-    return list(np.array(seen[UPDATE:], np.int64).T)
+    return list(np.array(seen[UPDATE + 1 :], np.int64).T)
 
 
 @pytest.mark.parametrize("rounding", Rounding)
