@@ -53,8 +53,9 @@ class Arrivals(wiring.Component):
         )
         m.submodules.stash = stash = Window(stage=stage, words=stage.depths.stash, walk=self.visit)
         room = window.room & stash.room
-        done = Mux(walk.finish, tiling.image_words, 0)
-        m.d.sync += self.words.eq(self.words + gather.o.valid - done)
+        # That a slot ends is known late in a cycle: it chooses between two sums.
+        more, fewer = self.words + gather.o.valid, self.words - tiling.image_words
+        m.d.sync += self.words.eq(Mux(walk.finish, fewer + gather.o.valid, more))
         m.d.comb += [
             gather.i.payload.eq(self.x.payload.data),
             gather.i.valid.eq(self.x.valid & room),

@@ -270,20 +270,20 @@ class Convolution(wiring.Component):
 
     def _registers(self, m: Module, clipped: list[Value]) -> None:
         """Connect bus, counters and the load and readback path."""
-        registers, walk = self.registers, self.walk
+        registers, walk, visit = self.registers, self.walk, self.visit
         m.d.comb += [
             registers.bus_i.eq(self.bus_i),
             self.bus_o.eq(registers.bus_o),
-            registers.issue.eq(walk.issue),
             registers.idle.eq(walk.idle),
-            registers.finish.eq(walk.finish),
             registers.stalled.eq(walk.stalled),
+            registers.issue.eq(visit.issue),
+            registers.finish.eq(visit.finish),
             registers.clipped.eq(Cat(clipped)),
-            registers.learning.eq(self.learning),
-            registers.forwarding.eq(self.forward_kind != Kind.BUBBLE),
-            registers.phase.eq(walk.phase),
-            registers.last_row.eq(walk.last_row),
-            registers.last_part.eq(walk.last_part),
+            registers.learning.eq(visit.learning),
+            registers.forwarding.eq(visit.kind != Kind.BUBBLE),
+            registers.phase.eq(visit.phase),
+            registers.last_row.eq(visit.last_row),
+            registers.last_part.eq(visit.last_part),
             walk.hold.eq(registers.hold),
             registers.weight_data.eq(self.weights.fetched),
             registers.bias_data.eq(self.biases.fetched),
