@@ -8,7 +8,8 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from counterflow.schedule import Stage
-from hw.streams import KIND_BITS, Gather, activation_stream
+from counterflow.tokens import KIND_BITS
+from hw.streams import Gather, activation_stream
 from hw.visit import Visit
 from hw.walk import Walk
 from hw.window import Window

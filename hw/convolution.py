@@ -24,7 +24,7 @@ from amaranth.lib.wiring import In, Out
 from counterflow.arithmetic import RANDOM_BITS
 from counterflow.latency import ISSUE, OPERANDS
 from counterflow.schedule import Stage
-from counterflow.tokens import Kind
+from counterflow.tokens import KIND_BITS, Kind
 from hw.arrivals import Arrivals
 from hw.bus import Access
 from hw.input_gradient import InputGradient
@@ -34,7 +34,7 @@ from hw.modules import place
 from hw.narrow import shape_of
 from hw.pipeline import delayed
 from hw.row_sums import RowSums
-from hw.streams import KIND_BITS, Gather, activation_stream, error_stream, signed_lanes
+from hw.streams import Gather, activation_stream, error_stream, signed_lanes
 from hw.unit_registers import UnitRegisters
 from hw.visit import Visit
 from hw.walk import Walk

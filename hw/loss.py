@@ -27,11 +27,11 @@ from counterflow.softmax import (
     LOG_FRAC,
     LossArithmetic,
 )
-from counterflow.tokens import Kind
+from counterflow.tokens import KIND_BITS, Kind
 from hw.intake import label_stream
 from hw.narrow import narrow, shape_of
 from hw.pipeline import times_constant
-from hw.streams import KIND_BITS, activation_stream, error_stream
+from hw.streams import activation_stream, error_stream
 
 BANKS = 2
 

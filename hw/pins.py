@@ -70,7 +70,7 @@ def pinned_verilog(plan: Plan, unit: str | None = None) -> tuple[str, dict[str, 
     with warnings.catch_warnings():
         # Amaranth takes a component that was made but not elaborated for a mistake.
         warnings.simplefilter("ignore", UnusedElaboratable)
-        del chain, units
+        del chain, units, named
         gc.collect()
     if inner is None:
         raise ValueError(f"{plan.description.name} has no unit {unit!r}; it has {names}")
