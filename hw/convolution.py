@@ -129,6 +129,7 @@ class Convolution(wiring.Component):
         m.d.comb += [
             arrivals.inside.eq(self.visit.granules_inside),
             walk.words.eq(arrivals.words),
+            walk.word.eq(arrivals.word),
             self.forward_kind.eq(arrivals.kind),
         ]
         shape, lanes = shape_of(numbers.x), tiling.lanes.inputs
