@@ -57,8 +57,9 @@ def arguments(target: Target, frequency: float, seed: int) -> list[str]:
     """The command line for nextpnr; the result depends on nothing else."""
     free = ["--pcf-allow-unconstrained"]
     if target.family == "ecp5":
-        # For a unit of 13,000 LUTs the default router was not done after six times as long.
-        free = ["--lpf-allow-unconstrained", "--router", "router2"]
+        # For a unit of 13,000 LUTs the default router was not done after six times as long.  Where
+        # nearly all block RAMs are taken this placer needs half the time and a sixth less wire.
+        free = ["--lpf-allow-unconstrained", "--router", "router2", "--placer", "static"]
     return [
         *target.device,
         *("--json", NETLIST, "--report", _REPORT, "--log", LOG, "--quiet"),
@@ -143,6 +144,7 @@ class Progress:
         "Packing": "pack",
         "Creating initial": "place",
         "Running main analytical placer": "place",
+        "Running Static placer": "place",
         "Routing": "route",
     }
 
@@ -156,7 +158,7 @@ class Progress:
         for start, stage in self._STAGES.items():
             if text.startswith(start) and stage != self.stage:
                 self.stage, self.detail = stage, ""
-        wires = re.search(r"wirelen(?: solved)? = (\d+)", text)
+        wires = re.search(r"(?:wirelen(?: solved)? =|hpwl:) (\d+)", text)
         left = re.match(r"(\d+) \|\s*\d+\s+\d+ \|\s*\d+\s+\d+ \|\s*(\d+)\|", text)
         overused = re.match(r"iter=(\d+) .*?\boverused=(\d+)", text)
         if wires and self.stage == "place":
