@@ -103,8 +103,8 @@ class AxiBench:
             mapped = {int(one): one for one in node.registers}
             for number in range(NODE_BYTES // WORD_BYTES):
                 place, one = address(node.number, number), mapped.get(number)
-                await self._answers("read", place, bool(one and one.readable))
-                await self._answers("write", place, bool(one and one.writable))
+                await self._answers("read", place, one is not None and one.readable)
+                await self._answers("write", place, one is not None and one.writable)
         for place in (beyond, beyond + 4, 2 * beyond, (1 << 14) - WORD_BYTES):
             await self._answers("read", place, False)
             await self._answers("write", place, False)
