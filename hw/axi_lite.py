@@ -75,7 +75,7 @@ def mapped(node: Value, register: Value, write: Value, units: int) -> Value:
 class AxiLite(wiring.Component):
     """One access after the other: a write once its address and its data are there, or a read.
 
-    Reads and writes that wait together take turns.  An access that the register map does not have
+    Reads and writes that wait take turns.  An access that the register map does not have
     is answered with DECERR and goes nowhere; one that a unit refuses, or a write of less than a
     whole word, with SLVERR.  The lowest two bits of addresses are ignored, and so is protection.
 
@@ -98,20 +98,20 @@ class AxiLite(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         bus, access = self.axil, self.request.payload
-        done = Signal()
+        done, whole, resp = Signal(name="done"), Signal(name="whole"), Signal(2, name="resp")
         write, write_waits = self._held(m, "aw", bus.awaddr, done & access.write)
         data, data_waits = self._held(m, "w", bus.wdata, done & access.write)
         read, read_waits = self._held(m, "ar", bus.araddr, done & ~access.write)
-        whole, resp = Signal(), Signal(2)
         with m.If(bus.wvalid & bus.wready):
             m.d.sync += whole.eq(bus.wstrb.all())
-        both = write_waits & data_waits
-        writes = both & ~(read_waits & access.write)  # after a write it is a read's turn
+        # Whatever waits beside an access has its turn behind it: the next of its own kind can
+        # only be there a cycle later.
+        writes = write_waits & data_waits
         place = Mux(writes, write, read)[-NODE_BITS - REGISTER_BITS :]
         m.d.comb += [bus.bresp.eq(resp), bus.rresp.eq(resp)]
         with m.FSM():
             with m.State("REST"):
-                with m.If(both | read_waits):
+                with m.If(writes | read_waits):
                     m.d.sync += [
                         access.write.eq(writes),
                         access.register.eq(place[:REGISTER_BITS]),

@@ -56,7 +56,7 @@ class Packets(wiring.Component):
         m.submodules.skid = skid = SyncFIFO(width=layout.size, depth=SKID)
         m.submodules.queue = queue = SyncFIFO(width=USER_BITS, depth=LABELS)
         beat = data.View(layout, skid.r_data)
-        within, dropping = Signal(), Signal()
+        within, dropping = Signal(name="within"), Signal(name="dropping")
         bubble = Mux(within, dropping, beat.user[:KIND_BITS] == Kind.BUBBLE)
         room = within | queue.w_rdy  # for the label, which goes with the first transfer
         taken = Signal()

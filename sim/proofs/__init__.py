@@ -7,6 +7,6 @@ name its file here.
 from __future__ import annotations
 
 from sim.proof import Proof
-from sim.proofs import streams
+from sim.proofs import axi, bus, rings, streams
 
-PROOFS: tuple[Proof, ...] = (*streams.PROOFS,)
+PROOFS: tuple[Proof, ...] = (*streams.PROOFS, *rings.PROOFS, *bus.PROOFS, *axi.PROOFS)
