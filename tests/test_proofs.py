@@ -1,4 +1,4 @@
-"""Small parts are proven by SymbiYosys, and the proofs refuse faults; `make formal` has them all."""
+"""Small parts are proven by SymbiYosys, and refuse faults; `make formal` has all of them."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from typing import Any
 
 from amaranth.hdl import Assert, Assume, Cat, Module, Mux, Signal, Value
