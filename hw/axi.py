@@ -17,6 +17,9 @@ from hw.verilog import module_name
 # What tells Vivado which clock the buses have; others go by the names alone.
 _CLOCK = "ASSOCIATED_BUSIF s_axis:m_axis:s_axil, ASSOCIATED_RESET aresetn"
 
+# Of what Verilator warns about in generated Verilog.
+_HARMLESS = ("WIDTH", "CASEINCOMPLETE", "UNSIGNED")
+
 
 class AxiChain(wiring.Component):
     """A network that trains, with the ports that vendors' tools know by their names.
@@ -92,5 +95,11 @@ def axi_module_name(plan: Plan) -> str:
 
 
 def to_axi_verilog(plan: Plan) -> str:
-    """Verilog of the chain with standard buses; the same text for the same plan."""
-    return convert(AxiChain(plan=plan), axi_module_name(plan))
+    """Verilog of the chain with standard buses; the same text for the same plan.
+
+    It asks Verilator not to warn of what is harmless in it, so that who uses it need not turn the
+    warnings off for files of their own.
+    """
+    text = convert(AxiChain(plan=plan), axi_module_name(plan))
+    harmless = "".join(f"/* verilator lint_off {rule} */\n" for rule in _HARMLESS)
+    return f"/* verilator lint_save */\n{harmless}{text}/* verilator lint_restore */\n"

@@ -11,7 +11,7 @@ from typing import Any
 
 import cocotb
 import numpy as np
-from cocotb.triggers import ClockCycles, RisingEdge, with_timeout
+from cocotb.triggers import ClockCycles, RisingEdge, SimTimeoutError, with_timeout
 from cocotbext.axi import AxiResp
 
 from counterflow.planner import plan
@@ -39,7 +39,10 @@ class AxiBench:
         """The job's scenario, within a limit of cycles."""
         await self.host.start()
         limit = self.job.depth * PERIOD
-        await with_timeout(getattr(self, f"_{self.job.scenario}")(), limit, "ns")
+        try:
+            await with_timeout(getattr(self, f"_{self.job.scenario}")(), limit, "ns")
+        except SimTimeoutError:
+            self._wrong(f"no end after {self.job.depth} cycles")
         for broken in self.host.rules.broken:
             self._wrong(broken)
 
@@ -113,6 +116,7 @@ class AxiBench:
         await self.host.blocking(self.host.driver.check)
         await self._partial()
         await self._together()
+        await self._valid_waits_for_nobody()
 
     async def _answers(self, what: str, place: int, good: bool) -> None:
         """Whether an access is taken, and with what it is refused if not."""
@@ -146,6 +150,29 @@ class AxiBench:
             await event.wait()
             self._equal("a read beside writes", int.from_bytes(event.data.data, "little"), identity)
         self._equal("generator", await self.host.blocking(self.host.read32, place), words[-1])
+
+    async def _valid_waits_for_nobody(self) -> None:
+        """What the hardware has to say it offers, even if nobody is ever ready."""
+        host = self.host
+        host.pause(("none", "none", "none"), 0)
+        channels = (host.lite.write_if.b_channel, host.lite.read_if.r_channel, host.sink)
+        for channel in channels:
+            channel.clear_pause_generator()
+            channel.pause = True
+        host.lite.init_write(address(1, 2), b"\1\0\0\0")
+        host.lite.init_read(0, WORD_BYTES)
+        self._feed([Token(Kind.INFER, 0)])
+        delay = self.plan.schedule.delay + len(self.plan.schedule.stages) + SETTLE_SLOTS
+        await ClockCycles(self.dut.aclk, delay * self.plan.schedule.interval)
+        valids = ("m_axis_tvalid", "s_axil_bvalid", "s_axil_rvalid")
+        # An access at a time: the read is answered once the write's answer was taken.
+        self._equal("b or r is valid", self._high(*valids[1:]), 1)
+        self._equal("m_axis is valid", self._high(valids[0]), 1)
+        for channel in channels:
+            channel.pause = False
+
+    def _high(self, *names: str) -> int:
+        return sum(int(getattr(self.dut, name).value) for name in names)
 
     async def _begun(self) -> Chain:
         """Golden at its initial state, and the hardware loaded with the same."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -12,7 +14,10 @@ from counterflow.files import load
 from counterflow.planner import Plan, plan
 from counterflow.tokens import BUBBLE, Kind, Token, drained
 from hw.axi import axi_module_name, to_axi_verilog
+from hw.axi_lite import AxiLite
+from hw.axi_stream import Packets
 from sim.job import Found, Job
+from sim.proof import Mutant
 from sim.simulate import quantised, run_job
 
 LIMIT = 60_000  # cycles
@@ -55,7 +60,10 @@ def mixed(design: Plan, count: int) -> tuple[Token, ...]:
     return tuple(drained([*tokens, Token(Kind.TRAIN, count)], design.schedule.delay))
 
 
-@pytest.mark.parametrize("stalls", [NONE, RANDOM, ("burst", "slow", "late")], ids="-".join)
+SLOW = pytest.param(("burst", "slow", "late"), marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("stalls", [NONE, RANDOM, SLOW], ids="-".join)
 def test_tokens_of_any_kind_train_as_golden_does_under_pauses(
     tiny: Plan, data: Dataset, stalls: tuple[str, str, str]
 ) -> None:
@@ -108,3 +116,24 @@ def test_every_address_is_answered_and_unmapped_ones_with_an_error(
     found = run(tiny, data, scenario="registers", stalls=stalls)
     assert found.first_divergence is None
     assert found.compared > 120
+
+
+@pytest.fixture(scope="module")
+def faulty(tiny: Plan) -> Iterator[str]:
+    """Labels come from the end of packets, and an answer to a write waits until it is wanted."""
+    packets = Mutant(Packets, "taken & ~within", "taken & beat.last").made()
+    lite = Mutant(
+        AxiLite, "bus.bvalid.eq(access.write)", "bus.bvalid.eq(access.write & bus.bready)"
+    )
+    with mock.patch("hw.axi.Packets", packets), mock.patch("hw.axi.AxiLite", lite.made()):
+        yield to_axi_verilog(tiny)
+
+
+def test_a_fault_in_the_stream_is_found(tiny: Plan, data: Dataset, faulty: str) -> None:
+    found = run(tiny, data, faulty, scenario="stalls")
+    assert found.mismatches
+
+
+def test_a_valid_that_waits_for_ready_is_found(tiny: Plan, data: Dataset, faulty: str) -> None:
+    found = run(tiny, data, faulty, scenario="registers")
+    assert found.first_divergence == "b or r is valid is 0, expected 1"

@@ -96,8 +96,7 @@ def axi_files(design: Plan, vlnv: str | None = None) -> dict[str, str]:
     core = core_file(
         vlnv=default_vlnv(module) if vlnv is None else vlnv,
         module=module,
-        verilog=f"{stem}.v",
-        header=f"{stem}.h",
+        stem=stem,
         about=f"Trains {name}; made by Counterflow",
     )
     core_name = f"{vlnv.split(':')[2] if vlnv else stem}.core"  # where FuseSoC's generators look

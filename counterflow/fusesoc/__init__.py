@@ -12,17 +12,14 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 DEFAULT_VERSION = "0"
 
-# Widths that differ are harmless in generated Verilog; everything else stays an error.
-LINT_OPTIONS = ["-Wno-WIDTH"]
-
 
 def default_vlnv(module: str) -> str:
     """The core name (vendor, library, name, version) of a design's Verilog module."""
     return f"counterflow:networks:{module}:{DEFAULT_VERSION}"
 
 
-def core_file(*, vlnv: str, module: str, verilog: str, header: str, about: str) -> str:
-    """A core in CAPI2 of one Verilog file with module `module`, and the C header beside it.
+def core_file(*, vlnv: str, module: str, stem: str, about: str) -> str:
+    """A core in CAPI2 of the Verilog file ``stem.v`` with `module`, and its C header.
 
     Its targets are `default`, for cores that depend on it, and `lint`, which elaborates it with
     Verilator.  ValueError if `vlnv` is no name that FuseSoC takes.
@@ -32,20 +29,21 @@ def core_file(*, vlnv: str, module: str, verilog: str, header: str, about: str) 
             f"{vlnv!r} is no name of a core; FuseSoC wants vendor:library:name:version, for "
             f"example {default_vlnv(module)}"
         )
+    filesets = ["rtl", "software"]
     core = {
         "name": vlnv,
         "description": about,
         "filesets": {
-            "rtl": {"files": [verilog], "file_type": "verilogSource"},
-            "software": {"files": [{header: {"file_type": "user", "copyto": header}}]},
+            "rtl": {"files": [f"{stem}.v"], "file_type": "verilogSource"},
+            "software": {"files": [{f"{stem}.h": {"copyto": f"{stem}.h"}}], "file_type": "user"},
         },
         "targets": {
-            "default": {"filesets": ["rtl", "software"]},
+            "default": {"filesets": filesets},
             "lint": {
-                "filesets": ["rtl"],
+                "filesets": filesets,
                 "toplevel": module,
                 "flow": "lint",
-                "flow_options": {"tool": "verilator", "verilator_options": LINT_OPTIONS},
+                "flow_options": {"tool": "verilator"},
             },
         },
     }
