@@ -21,6 +21,25 @@ _CLOCK = "ASSOCIATED_BUSIF s_axis:m_axis:s_axil, ASSOCIATED_RESET aresetn"
 _HARMLESS = ("WIDTH", "CASEINCOMPLETE", "UNSIGNED")
 
 
+def axi_ports(plan: Plan) -> dict[str, In | Out]:
+    """The ports of `AxiChain`, each with its direction and its width in bits."""
+    loss = plan.schedule.loss.arithmetic
+    members: dict[str, In | Out] = {
+        "aclk": In(1),
+        "aresetn": In(1),
+        "s_axis_tdata": In(data_bits(plan.description.formats.input)),
+        "s_axis_tuser": In(USER_BITS),
+        "m_axis_tdata": Out(data_bits(loss.logit)),
+        "m_axis_tuser": Out(KIND_BITS + loss.loss.bits),
+    }
+    for prefix, flow in (("s_axis", In), ("m_axis", Out)):
+        members |= {f"{prefix}_{name}": flow(1) for name in ("tlast", "tvalid")}
+        members[f"{prefix}_tready"] = flow(1).flip()
+    for name, member in axi_lite().members.items():
+        members[f"s_axil_{name}"] = member.flip()
+    return members
+
+
 class AxiChain(wiring.Component):
     """A network that trains, with the ports that vendors' tools know by their names.
 
@@ -33,23 +52,9 @@ class AxiChain(wiring.Component):
     """
 
     def __init__(self, *, plan: Plan) -> None:
-        self.chain = chain = Chain(plan=plan)
+        self.chain = Chain(plan=plan)
         self.number = plan.description.formats.input
-        prediction = chain.predictions.payload
-        members: dict[str, In | Out] = {
-            "aclk": In(1),
-            "aresetn": In(1),
-            "s_axis_tdata": In(data_bits(self.number)),
-            "s_axis_tuser": In(USER_BITS),
-            "m_axis_tdata": Out(data_bits(plan.schedule.loss.arithmetic.logit)),
-            "m_axis_tuser": Out(KIND_BITS + len(prediction.loss)),
-        }
-        for prefix, flow in (("s_axis", In), ("m_axis", Out)):
-            members |= {f"{prefix}_{name}": flow(1) for name in ("tlast", "tvalid")}
-            members[f"{prefix}_tready"] = flow(1).flip()
-        for name, member in axi_lite().members.items():
-            members[f"s_axil_{name}"] = member.flip()
-        super().__init__(members)
+        super().__init__(axi_ports(plan))
         self.aclk.attrs["X_INTERFACE_PARAMETER"] = _CLOCK
 
     def elaborate(self, platform: object) -> Module:
