@@ -44,6 +44,11 @@ class Registers:
     writing one that can only be read; ValueError names a value that a register cannot hold.
     """
 
+    _bus: Bus
+    _node: Node
+    _base: int
+    _found: dict[str, tuple[Register, Field | None]]
+
     def __init__(self, bus: Bus, node: Node, base: int) -> None:
         places = {one.name.lower(): (one, None) for one in node.registers}
         fields = {field.name: (one, field) for one in node.registers for field in one.fields}
@@ -80,12 +85,14 @@ class Registers:
         self._bus.write32(place, word & ((1 << WORD_BITS) - 1))
 
     def _named(self, name: str) -> tuple[Register, Field | None]:
-        found: dict[str, tuple[Register, Field | None]] = self.__dict__["_found"]
+        found = self.__dict__.get("_found", {})  # none while a copy is being made
         if name not in found:
             raise AttributeError(
-                f"{self.__dict__['_node'].name} has no register {name!r}; it has {', '.join(found)}"
+                f"{self._node.name} has no register {name!r}; it has {', '.join(found)}"
+                if found
+                else name
             )
-        return found[name]
+        return self._found[name]
 
 
 class Driver:

@@ -97,7 +97,8 @@ def packed(table: Integers) -> Words:
     write, node, register, data = table.T.astype(np.uint64)
     shifts = np.cumsum([1, NODE_BITS, REGISTER_BITS]).astype(np.uint64)
     low = np.uint64((1 << WORD_BITS) - 1)
-    return write | node << shifts[0] | register << shifts[1] | (data & low) << shifts[2]
+    words: Words = write | node << shifts[0] | register << shifts[1] | (data & low) << shifts[2]
+    return words
 
 
 def parts(stage: Stage, words: Sequence[int] | Integers) -> Parts:

@@ -72,6 +72,7 @@ def test_tokens_of_any_kind_train_as_golden_does_under_pauses(
     assert found.compared > 200
 
 
+@pytest.mark.slow
 def test_a_network_of_images_trains_behind_axi() -> None:
     design = plan(load("tiny-conv"))
     images = synthetic(design.description.elements, design.description.classes, 60, 20)
@@ -99,7 +100,7 @@ def test_a_reset_in_mid_packet_leaves_nothing_behind(tiny: Plan, data: Dataset) 
     assert found.first_divergence is None
 
 
-@pytest.mark.parametrize("name", ["tiny", "tiny-conv"])
+@pytest.mark.parametrize("name", ["tiny", pytest.param("tiny-conv", marks=pytest.mark.slow)])
 def test_a_sample_is_taken_every_interval_without_a_bubble_between(name: str) -> None:
     design = plan(load(name))
     data = synthetic(design.description.elements, design.description.classes, 60, 20)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import shutil
 import subprocess
@@ -114,6 +115,12 @@ def test_what_a_register_cannot_do_is_said(design: Plan) -> None:
         _ = unit.sluts
     with pytest.raises(ValueError, match="extra_shift of conv0 is to be 8; it takes 0 to 7"):
         unit.extra_shift = 8
+
+
+def test_registers_can_be_copied(design: Plan) -> None:
+    unit = copy.copy(Driver(Chip(design), design).units[0])
+    unit.control = 3
+    assert unit.control == 3
 
 
 def test_another_network_behind_the_bus_is_refused(design: Plan) -> None:
