@@ -48,7 +48,7 @@ class AxiChain(wiring.Component):
     `hw.axi_stream.Packets` takes them; ``m_axis_*`` out, a packet of class scores for each sample,
     the kind in the lowest bits of TUSER and the loss above it; ``s_axil_*``, the register map of
     `counterflow.registers` by byte address.
-    Cost: beside the chain, 200 registers; latency 1 more at the entrance; one sample an interval.
+    Cost: beside the chain 155 registers; latency 1 more at the entrance; one sample an interval.
     """
 
     def __init__(self, *, plan: Plan) -> None:

@@ -82,7 +82,7 @@ class AxiLite(wiring.Component):
     Parameters: ``units`` with weights in the chain.
     Members: ``axil`` in, no output of which depends on an input in the same cycle; ``request``
     stream out, ``response`` in, as those of `hw.chain.Chain`.
-    Cost: 100 registers; an access takes 4 cycles and those of the register bus.
+    Cost: 142 registers; an access takes 5 cycles and one for each node of the register bus.
     """
 
     def __init__(self, *, units: int) -> None:

@@ -37,7 +37,8 @@ class Packets(wiring.Component):
 
     Parameters: ``number``, the format of an element.
     Members: ``packets`` stream in; ``samples``, ``labels`` streams out, as the intake wants them.
-    Cost: a queue of SKID transfers and one of LABELS labels; latency 1, one element a cycle.
+    Cost: 13 registers, queues of SKID transfers and LABELS labels in LUTs; latency 1, one element a
+    cycle.
     """
 
     def __init__(self, *, number: Format) -> None:

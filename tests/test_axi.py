@@ -20,6 +20,7 @@ from sim.job import Found, Job
 from sim.proof import Mutant
 from sim.simulate import quantised, run_job
 
+pytestmark = pytest.mark.xdist_group("axi")  # most of it shares one build
 LIMIT = 60_000  # cycles
 RANDOM, NONE = ("random",) * 3, ("none",) * 3
 
