@@ -7,6 +7,7 @@ import re
 from counterflow.planner import Plan
 from counterflow.registers import NODE_BYTES, Node, UnitRegister, address, nodes
 from counterflow.schedule import Stage
+from counterflow.softmax import LOG_FRAC
 from counterflow.tokens import Kind
 
 KIND_BITS = 2  # of TUSER, lowest
@@ -33,6 +34,11 @@ def c_header(plan: Plan) -> str:
         "/* TUSER of a sample's first transfer. */",
         *(f"#define {name}_KIND_{kind.name} {int(kind)}u" for kind in Kind),
         f"#define {name}_USER(kind, label) ((kind) | (unsigned)(label) << {KIND_BITS})",
+        "",
+        "/* From TUSER of a prediction; the loss in bits has LOSS_FRACTION bits of fraction. */",
+        f"#define {name}_KIND(user) ((user) & {(1 << KIND_BITS) - 1}u)",
+        f"#define {name}_LOSS(user) ((user) >> {KIND_BITS})",
+        f"#define {name}_LOSS_FRACTION {LOG_FRAC}",
         "",
         "/* Fields of CONTROL. */",
     ]

@@ -48,7 +48,7 @@ class AxiHost:
 
     def __init__(self, dut: Any, plan: Plan) -> None:
         self.dut, self.plan = dut, plan
-        self.rules = Rules(dut)
+        self.rules = Rules()
         self.driver = Driver(self, plan)
         reset = dut.aclk, dut.aresetn, False  # which is active when low
         samples, scores = (AxiStreamBus.from_prefix(dut, name) for name in ("s_axis", "m_axis"))
@@ -59,7 +59,7 @@ class AxiHost:
     async def start(self) -> None:
         """Start the clock, reset, and watch the rules from then on."""
         Clock(self.dut.aclk, PERIOD, "ns").start()
-        cocotb.start_soon(self.rules.watch())
+        cocotb.start_soon(self.rules.watch(self.dut))
         await self.reset()
 
     async def reset(self) -> None:

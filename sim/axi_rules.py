@@ -1,8 +1,8 @@
-"""What AXI forbids, watched cycle by cycle (inside cocotb)."""
+"""What AXI forbids, watched cycle by cycle."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cocotb.triggers import RisingEdge
@@ -16,43 +16,43 @@ CHANNELS = {
 
 
 class Rules:
-    """Collects in `broken` what goes against the rules on the channels that `dut` drives.
+    """Collects in `broken` what goes against the rules on the channels that the hardware drives.
 
-    Valid is low in reset; once high, valid and what it carries stay until ready.
-    ``transfers`` counts what was handed over, by channel.
+    Valid is low in reset, but for the first cycle of it; once high, valid and what it carries stay
+    until ready.
     """
 
-    def __init__(self, dut: Any) -> None:
-        self.dut = dut
+    def __init__(self) -> None:
         self.broken: list[str] = []
-        self.transfers = dict.fromkeys(CHANNELS, 0)
+        self._offered: dict[str, Sequence[int] | None] = dict.fromkeys(CHANNELS)
+        self._reset = False
+        self._cycle = 0
 
-    async def watch(self) -> None:
-        """Look at every rising edge, for ever."""
-        offered: dict[str, list[int] | None] = dict.fromkeys(CHANNELS)
-        reset = True
-        cycle = 0
+    async def watch(self, dut: Any) -> None:
+        """Look at every rising edge of `dut`, for ever (inside cocotb)."""
         while True:
-            await RisingEdge(self.dut.aclk)
-            cycle += 1
-            for channel, carried in CHANNELS.items():
-                valid, ready, *payload = self._levels(channel, carried)
-                before = offered[channel]
-                if reset:
-                    before = None
-                    if valid and not int(self.dut.aresetn.value):
-                        self._broke(cycle, channel, "valid in reset")
-                if before is not None and not valid:
-                    self._broke(cycle, channel, "valid was withdrawn")
-                elif before is not None and payload != before:
-                    self._broke(cycle, channel, f"{payload} after {before} was offered")
-                self.transfers[channel] += valid and ready
-                offered[channel] = payload if valid and not ready else None
-            reset = not int(self.dut.aresetn.value)
+            await RisingEdge(dut.aclk)
+            levels = {
+                channel: [
+                    int(getattr(dut, channel + name).value) for name in ("valid", "ready", *carried)
+                ]
+                for channel, carried in CHANNELS.items()
+            }
+            self.look(levels, reset=not int(dut.aresetn.value))
 
-    def _levels(self, channel: str, carried: Sequence[str]) -> list[int]:
-        names = ("valid", "ready", *carried)
-        return [int(getattr(self.dut, channel + name).value) for name in names]
+    def look(self, levels: Mapping[str, Sequence[int]], *, reset: bool) -> None:
+        """Check a cycle: valid, ready and what is carried, of each channel."""
+        self._cycle += 1
+        for channel, (valid, ready, *payload) in levels.items():
+            before = self._offered[channel]
+            if self._reset and reset and valid:
+                self._broke(channel, "valid in reset")
+            if not self._reset and before is not None and not valid:
+                self._broke(channel, "valid was withdrawn")
+            elif not self._reset and before is not None and payload != before:
+                self._broke(channel, f"{payload} after {before} was offered")
+            self._offered[channel] = payload if valid and not ready else None
+        self._reset = reset
 
-    def _broke(self, cycle: int, channel: str, what: str) -> None:
-        self.broken.append(f"cycle {cycle}: {channel}: {what}")
+    def _broke(self, channel: str, what: str) -> None:
+        self.broken.append(f"cycle {self._cycle}: {channel}: {what}")

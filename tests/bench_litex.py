@@ -25,6 +25,7 @@ from sim.host import PERIOD
 from sim.simulate import quantised
 
 CSRS, REGISTERS, MEMORY = "COUNTERFLOW_CSRS", "COUNTERFLOW_REGISTERS", "COUNTERFLOW_MEMORY"
+FLIPPED = "COUNTERFLOW_FLIPPED"  # a word of memory of which a bit is to be wrong
 SAMPLES, LIMIT, SCORES = 12, 100_000, 0x2000  # offset of the predictions in memory
 SEED, LAST = 5, 1 << 31
 
@@ -105,6 +106,8 @@ async def trains_from_memory(dut: Any) -> None:
             extra_shift=settings.extra_shift,
         )
         words = packets(design, tokens, samples, data.train_y)
+        if FLIPPED in os.environ:
+            words[int(os.environ[FLIPPED])] ^= 1 << 7
         return host.train(words, SAMPLES * design.description.classes)
 
     Clock(dut.clk25, PERIOD, "ns").start()

@@ -16,6 +16,7 @@ from counterflow.tokens import BUBBLE, Kind, Token, drained
 from hw.axi import axi_module_name, to_axi_verilog
 from hw.axi_lite import AxiLite
 from hw.axi_stream import Packets
+from sim.axi_rules import CHANNELS, Rules
 from sim.job import Found, Job
 from sim.proof import Mutant
 from sim.simulate import quantised, run_job
@@ -139,3 +140,30 @@ def test_a_fault_in_the_stream_is_found(tiny: Plan, data: Dataset, faulty: str) 
 def test_a_valid_that_waits_for_ready_is_found(tiny: Plan, data: Dataset, faulty: str) -> None:
     found = run(tiny, data, faulty, scenario="registers")
     assert found.first_divergence == "b or r is valid is 0, expected 1"
+
+
+@pytest.mark.parametrize(
+    ("cycles", "broken"),
+    [
+        ([(1, 0, 5), (1, 1, 5), (0, 1, 0)], ""),
+        ([(1, 1, 5), (1, 1, 6)], ""),
+        ([(1, 0, 5), (0, 1, 5)], "cycle 2: s_axil_b: valid was withdrawn"),
+        ([(1, 0, 5), (1, 0, 6)], "cycle 2: s_axil_b: [6] after [5] was offered"),
+    ],
+    ids=["kept", "taken", "withdrawn", "changed"],
+)
+def test_what_goes_against_the_rules_is_found(
+    cycles: list[tuple[int, int, int]], broken: str
+) -> None:
+    rules = Rules()
+    quiet = {name: (0, 0, *[0] * len(carried)) for name, carried in CHANNELS.items()}
+    for levels in cycles:
+        rules.look({**quiet, "s_axil_b": levels}, reset=False)
+    assert "".join(rules.broken) == broken
+
+
+def test_a_valid_in_reset_is_found() -> None:
+    rules = Rules()
+    for _ in range(2):
+        rules.look({"s_axil_r": (1, 1, 0, 0)}, reset=True)
+    assert rules.broken == ["cycle 2: s_axil_r: valid in reset"]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sim import simulator
-from tests.bench_litex import CSRS, MEMORY, REGISTERS
+from tests.bench_litex import CSRS, FLIPPED, MEMORY, REGISTERS
 
 pytest.importorskip("litex", reason="LiteX is not installed: pip install litex migen")
 
@@ -64,20 +64,32 @@ def _placed(ports: list[Any], pins: Any) -> list[Any]:
     return [(name, number, *signals)]
 
 
-def test_a_soc_of_litex_trains_from_its_memory(example: ModuleType, tmp_path: Path) -> None:
-    text = with_host(example, tmp_path)
-    folder = simulator.build(text, TOP, quick=True)
-    simulator.run(
-        folder,
-        TOP,
-        "tests.bench_litex",
-        log=tmp_path / "run.log",
-        **{
-            CSRS: str(tmp_path / "csr.json"),
-            REGISTERS: str(example.COUNTERFLOW),
-            MEMORY: str(example.MAIN_RAM),
-        },
-    )
+@pytest.fixture(scope="module")
+def soc(example: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The folder of the simulation, and that of what LiteX made."""
+    made = tmp_path_factory.mktemp("litex")
+    return simulator.build(with_host(example, made), TOP, quick=True), made
+
+
+def trained(soc: tuple[Path, Path], example: ModuleType, log: Path, **extra: str) -> None:
+    """Run the bench; SimulationError where it fails."""
+    extra[CSRS] = str(soc[1] / "csr.json")
+    extra[REGISTERS], extra[MEMORY] = str(example.COUNTERFLOW), str(example.MAIN_RAM)
+    simulator.run(soc[0], TOP, "tests.bench_litex", log=log, **extra)
+
+
+def test_a_soc_of_litex_trains_from_its_memory(
+    soc: tuple[Path, Path], example: ModuleType, tmp_path: Path
+) -> None:
+    trained(soc, example, tmp_path / "run.log")
+
+
+def test_a_wrong_bit_of_a_sample_is_found(
+    soc: tuple[Path, Path], example: ModuleType, tmp_path: Path
+) -> None:
+    with pytest.raises(simulator.SimulationError):
+        trained(soc, example, tmp_path / "run.log", **{FLIPPED: "20"})
+    assert "AssertionError" in (tmp_path / "run.log").read_text()
 
 
 def test_the_example_builds_by_itself(

@@ -134,6 +134,7 @@ def test_the_header_says_in_c_what_the_map_says(design: Plan, tmp_path: Path) ->
     assert compiler is not None
     expected = {"TINY_CONV_INPUTS": 36, "TINY_CONV_CLASSES": 3, "TINY_CONV_UNITS": 3}
     expected["TINY_CONV_USER(TINY_CONV_KIND_TRAIN, 5)"] = Kind.TRAIN | 5 << KIND_BITS
+    expected |= {"TINY_CONV_KIND(0x56)": 2, "TINY_CONV_LOSS(0x56)": 0x15}
     expected["TINY_CONV_IDENTITY"] = int(design.description.hash()[:8], 16)
     for node in nodes(stage.name for stage in design.schedule.stages):
         for one in node.registers:
