@@ -7,6 +7,12 @@ name its file here.
 from __future__ import annotations
 
 from sim.proof import Proof
-from sim.proofs import axi, bus, rings, streams
+from sim.proofs import axi_lite, axi_stream, bus, rings, streams
 
-PROOFS: tuple[Proof, ...] = (*streams.PROOFS, *rings.PROOFS, *bus.PROOFS, *axi.PROOFS)
+PROOFS: tuple[Proof, ...] = (
+    *streams.PROOFS,
+    *rings.PROOFS,
+    *bus.PROOFS,
+    *axi_lite.PROOFS,
+    *axi_stream.PROOFS,
+)
