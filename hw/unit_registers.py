@@ -59,12 +59,7 @@ class UnitRegisters(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         r = UnitRegister
-        writable = (r.CONTROL, r.GENERATOR, r.FETCH, r.STORE, r.FETCH_BIAS, r.STORE_BIAS)
-        m.submodules.node = node = BusNode(
-            node=self.stage.index + 1,
-            readable={int(register): WORD_BITS for register in r if register not in writable[2:]},
-            writable=(*map(int, writable), int(r.WEIGHT), int(r.VELOCITY)),
-        )
+        m.submodules.node = node = BusNode.of(node=self.stage.index + 1, registers=r)
         settings = Cat(self.predict, self.compensate, self.extra_shift)
         m.d.comb += [
             node.i.eq(self.bus_i),
