@@ -7,11 +7,11 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect
 
 from counterflow.planner import Plan
+from counterflow.tokens import KIND_BITS
 from hw.axi_lite import AxiLite, axi_lite
 from hw.axi_stream import USER_BITS, Packets, data_bits
 from hw.chain import Chain
 from hw.modules import convert
-from hw.streams import KIND_BITS
 from hw.verilog import module_name
 
 # What tells Vivado which clock the buses have; others go by the names alone.

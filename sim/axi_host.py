@@ -24,9 +24,8 @@ from numpy.typing import NDArray
 from counterflow.driver import Driver
 from counterflow.planner import Plan
 from counterflow.registers import WORD_BYTES
-from counterflow.tokens import Kind, Token
+from counterflow.tokens import KIND_BITS, Kind, Token
 from golden.convolution import UnitState
-from hw.streams import KIND_BITS
 from sim.axi_rules import Rules
 from sim.host import PERIOD
 from sim.stalls import pattern

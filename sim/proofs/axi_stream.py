@@ -7,8 +7,8 @@ from typing import Any
 from amaranth.hdl import Assert, Cat, Module, Mux, Signal, Value
 
 from counterflow.formats import Format
+from counterflow.tokens import KIND_BITS
 from hw.axi_stream import LABELS, SKID, Packets
-from hw.streams import KIND_BITS
 from sim.proof import Mutant, Proof
 from sim.proofs.streams import in_queue
 from sim.spec import Spec, Watched, offered
