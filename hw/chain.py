@@ -37,9 +37,9 @@ class Chain(wiring.Component):
 
     Parameters: ``plan``.
     Members: ``samples``, ``labels`` in and ``predictions`` out, streams; ``request`` in, stream of
-    register accesses, and ``response`` out, one each in order, valid for one cycle as many cycles
-    later as there are nodes; ``request`` is ready every third cycle, so that an access sees what
-    the one before it did.
+    register accesses, and ``response`` out, one each in order, valid for one cycle, two cycles
+    later for each unit and one for the intake; ``request`` is ready every BUS_SPACING cycles, so
+    that an access sees what the one before it did.
     Cost and rate: `counterflow.planner`.
     """
 
@@ -135,8 +135,10 @@ class Chain(wiring.Component):
             entry.data.eq(request.data),
         ]
         link = self.intake.bus_o
-        for unit in self.units:
-            m.d.comb += unit.bus_i.eq(link)
+        for unit in self.units:  # a register between units, which may be far from each other
+            near = Signal.like(link, name=f"{unit.stage.name}_link")
+            m.d.sync += near.eq(link)
+            m.d.comb += unit.bus_i.eq(near)
             link = unit.bus_o
         m.d.comb += [
             self.response.valid.eq(link.valid),

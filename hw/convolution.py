@@ -192,11 +192,15 @@ class Convolution(wiring.Component):
                 lane.x.eq(x[index % wide]),
                 lane.stash.eq(stash[index % wide]),
                 lane.dy.eq(dy[index // wide]),
+                lane.store.eq(registers.weights.store),
+                lane.stored.eq(registers.shifted.word_select(index, numbers.word_bits)),
             ]
         for index, bias in enumerate(biases):
             m.d.comb += [
                 bias.word.eq(self.biases.data.word_select(index, numbers.word_bits)),
                 bias.dy.eq(dy[index]),
+                bias.store.eq(registers.biases.store),
+                bias.stored.eq(registers.shifted.word_select(index, numbers.word_bits)),
             ]
         for any_lane in [*lanes, *biases]:
             m.d.comb += [
@@ -285,6 +289,7 @@ class Convolution(wiring.Component):
             self.bus_o.eq(registers.bus_o),
             registers.idle.eq(walk.idle),
             registers.deciding.eq(walk.issue),
+            walk.hold.eq(registers.hold),
             registers.stalled.eq(walk.stalled),
             registers.issue.eq(visit.issue),
             registers.finish.eq(visit.finish),
@@ -302,5 +307,4 @@ class Convolution(wiring.Component):
                 memory.fetch.eq(port.fetch),
                 memory.fetch_address.eq(port.address),
                 memory.store.eq(port.store),
-                memory.store_data.eq(registers.shifted[: len(memory.store_data)]),
             ]

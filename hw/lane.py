@@ -33,6 +33,8 @@ def _members(numbers: UnitArithmetic) -> dict[str, In | Out]:
         "extra_shift": In(3),
         "random": In(RANDOM_BITS),
         "dy": In(shape_of(numbers.dy)),
+        "store": In(1),
+        "stored": In(numbers.word_bits),
         "new_word": Out(numbers.word_bits),
         "clipped": Out(1),
     }
@@ -60,6 +62,8 @@ def _around(m: Module, lane: Any, target: Format, product: Value) -> Predict:
         update.random.eq(lane.random),
         update.extra_shift.eq(lane.extra_shift),
         update.compensate.eq(lane.compensate),
+        update.store.eq(lane.store),
+        update.stored.eq(lane.stored),
         lane.new_word.eq(Cat(update.new_weight, update.new_velocity)),
         lane.clipped.eq(update.clipped),
     ]

@@ -25,8 +25,8 @@ class UnitRegisters(wiring.Component):
     ``generator_write`` with ``data`` out and ``generator`` in; of the walk in: ``idle``,
     ``deciding`` (it goes on in this cycle), ``stalled``; of the visit: ``issue``, ``finish``,
     ``phase``, ``last_row``, ``last_part``, ``learning``, ``forwarding``; ``clipped`` in;
-    ``weights``, ``biases`` memory accesses out, the read words in BUS_READ cycles later;
-    ``shifted`` out, the word to store.
+    ``hold`` out: start no slot; ``weights``, ``biases`` memory accesses out, the read words in
+    BUS_READ cycles later; ``shifted`` out, the word to store.
     Cost: one {weight, velocity} register a lane, five counters.
     """
 
@@ -47,6 +47,7 @@ class UnitRegisters(wiring.Component):
             **{name: In(1) for name in (*flags, "learning", "forwarding")},
             "phase": In(2),
             "clipped": In(2 if tiling.first else 3),
+            "hold": Out(1),
             "weights": Out(MemoryAccess),
             "biases": Out(MemoryAccess),
             "weight_data": In(tiling.lane_count * numbers.word_bits),
@@ -94,6 +95,7 @@ class UnitRegisters(wiring.Component):
         )
         resting = self.idle & ~self.issue & (settling == 0)
         m.d.comb += node.refuse.eq(wanted & (~resting | self.deciding))
+        m.d.sync += self.hold.eq(wanted & resting)  # while a word is on its way to the memory
         for port, fetch, store in (
             (self.weights, r.FETCH, r.STORE),
             (self.biases, r.FETCH_BIAS, r.STORE_BIAS),

@@ -6,7 +6,7 @@ Twin of `golden.convolution.Convolution._predicted` and `_updated`; the equation
 
 from __future__ import annotations
 
-from amaranth.hdl import C, Module, Mux, Signal, Value
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -60,6 +60,7 @@ class Update(wiring.Component):
     Members: ``weight``, ``velocity``, ``gradient``, in the same cycle; ``random`` in, one cycle
     later; ``extra_shift`` and ``compensate`` settings, a cycle before; ``new_weight``,
     ``new_velocity`` and ``clipped`` out, `counterflow.latency.UPDATE` cycles after the inputs.
+    Instead of them ``stored`` {weight, velocity} stands there two cycles after ``store``.
     Cost: no multiplier (rate and momentum are shifts, the coefficient is constant).
     """
 
@@ -75,6 +76,8 @@ class Update(wiring.Component):
                 "random": In(RANDOM_BITS),
                 "extra_shift": In(3),
                 "compensate": In(1),
+                "store": In(1),
+                "stored": In(numbers.word_bits),
                 "new_weight": Out(shape_of(numbers.weight)),
                 "new_velocity": Out(shape_of(numbers.velocity)),
                 "clipped": Out(1),
@@ -122,9 +125,11 @@ class Update(wiring.Component):
         s7_moved = self._register(m, s6_weight - step, "s7_moved")
         weight, weight_clipped = saturate(s7_moved, numbers.weight)
         late = delayed(m, velocity_clipped, 4 - self.spare, "s7_clipped")
+        new = Cat(weight[: len(self.new_weight)], delayed(m, s6_velocity, 1, "s7_velocity"))
         m.d.sync += [
-            self.new_weight.eq(weight),
-            self.new_velocity.eq(delayed(m, s6_velocity, 1, "s7_velocity")),
+            Cat(self.new_weight, self.new_velocity).eq(
+                Mux(own(m, self.store, "store"), self.stored, new)
+            ),
             self.clipped.eq(late | weight_clipped),
         ]
         return m

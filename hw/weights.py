@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux
+from amaranth.hdl import Module, Mux
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from counterflow.latency import MEMORY
 from hw.block_memory import BlockMemory
-from hw.pipeline import delayed, own
+from hw.pipeline import delayed
 
 
 class WeightMemory(wiring.Component):
@@ -20,9 +20,9 @@ class WeightMemory(wiring.Component):
     Parameters: ``words``; ``lanes`` of ``bits`` each.
     Members: ``address`` in, with ``visited``: the walk needs it, ``data`` out two cycles later;
     ``learnt``, ``learnt_address``, ``learnt_data`` in: the update's write; ``fetch``, ``store``,
-    ``fetch_address``, ``store_data`` in: the bus' access, carried out a cycle later unless the
-    walk visits then; ``fetched`` out three cycles later; ``write_enable``, ``write_address``,
-    ``write_data`` out: what stands at the write port in this cycle.
+    ``fetch_address`` in: the bus' access, dropped if the walk visits in the next cycle;
+    ``fetched`` out three cycles later, what is stored comes as ``learnt_data`` two cycles later;
+    ``write_enable``, ``write_address``, ``write_data`` out: what stands at the write port.
     Cost: one memory of `words` x `lanes` x `bits`; latency 2, since a register stands
     behind the memory, whose output comes late in a cycle; one read and one write a cycle.
     """
@@ -42,7 +42,6 @@ class WeightMemory(wiring.Component):
                 "fetch": In(1),
                 "store": In(1),
                 "fetch_address": In(address),
-                "store_data": In(width),
                 "write_enable": Out(1),
                 "write_address": Out(address),
                 "write_data": Out(width),
@@ -56,24 +55,16 @@ class WeightMemory(wiring.Component):
         )
         # The bus is decided upon late in a cycle, so it waits for the next one.
         fetch = delayed(m, self.fetch, 1, "fetch") & ~self.visited
-        store = delayed(m, self.store, 1, "store") & ~self.visited
-        stores = [own(m, self.store, f"store_{lane}") for lane in range(self.lanes)]
+        store = delayed(m, delayed(m, self.store, 1, "store") & ~self.visited, 1, "stored")
         address = delayed(m, self.fetch_address, 1, "bus_address")
         m.d.comb += [
             memory.read_address.eq(Mux(fetch, address, self.address)),
             self.data.eq(delayed(m, memory.read_data, MEMORY - 1, "data")),
             self.write_enable.eq(self.learnt | store),
-            self.write_address.eq(Mux(store, address, self.learnt_address)),
-            self.write_data.eq(
-                Cat(
-                    Mux(
-                        stores[lane],
-                        self.store_data.word_select(lane, self.bits),
-                        self.learnt_data.word_select(lane, self.bits),
-                    )
-                    for lane in range(self.lanes)
-                )
+            self.write_address.eq(
+                Mux(store, delayed(m, address, 1, "store_address"), self.learnt_address)
             ),
+            self.write_data.eq(self.learnt_data),
             self.fetched.eq(self.data),
             memory.write_enable.eq(self.write_enable),
             memory.write_address.eq(self.write_address),

@@ -111,7 +111,10 @@ class ScatterSpec(Spec):
         """Counts and places of the queue."""
         bits = self.depth.bit_length()
         free = self.probe("dut.free", bits)
-        m.d.comb += Assert(free + reserved + watched.held == self.depth)
+        m.d.comb += [
+            Assert(free + reserved + watched.held == self.depth),
+            Assert(self.dut.room == (free != 0)),
+        ]
         in_queue(m, self, "dut.queue", watched, watched.data, self.depth)
 
 
@@ -156,7 +159,7 @@ PROOFS = (
         "words of 2 lanes through a queue of 2: each element leaves once, in order, with its tag",
         partial(ScatterSpec, lanes=2, count=3, depth=2),
         (
-            Mutant(Scatter, "self.room.eq(free != 0)", "self.room.eq(1)"),
+            Mutant(Scatter, "Mux(self.reserve, more != 1, more != 0)", "more != 0"),
             Mutant(Scatter, "done.eq(sent & (last | (lane", "done.eq(self.o.valid & (last | (lane"),
             Mutant(
                 Scatter, "words.word_select(lane, self.bits)", "words.word_select(0, self.bits)"
@@ -168,6 +171,6 @@ PROOFS = (
         "scatter-deep",
         "words of 3 lanes through a queue of 3, likewise",
         partial(ScatterSpec, lanes=3, count=7, depth=3),
-        (Mutant(Scatter, "free - self.reserve + done", "free - self.push + done"),),
+        (Mutant(Scatter, "Mux(self.reserve, more - 1, more)", "Mux(self.push, more - 1, more)"),),
     ),
 )
