@@ -71,7 +71,7 @@ class LineSpec(Spec):
     def rtlil(self) -> str:
         """With the size from which a line is a block memory as the proof wants it."""
         small = 0 if self.block else self.words
-        with mock.patch.dict(self.component.elaborate.__globals__, SMALL=small):
+        with mock.patch.dict(self.component.elaborate.__globals__, READ_AT_ONCE=small):
             return super().rtlil()
 
     def build(self, m: Module) -> None:

@@ -113,7 +113,7 @@ class ScatterSpec(Spec):
         free = self.probe("dut.free", bits)
         m.d.comb += [
             Assert(free + reserved + watched.held == self.depth),
-            Assert(self.dut.room == (free != 0)),
+            Assert(self.probe("dut.room", 1) == (free != 0)),
         ]
         in_queue(m, self, "dut.queue", watched, watched.data, self.depth)
 
