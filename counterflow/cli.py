@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from counterflow.commands.build import build
 from counterflow.commands.compare import compare
 from counterflow.commands.data import data
 from counterflow.commands.demo import demo
@@ -76,7 +77,9 @@ def main() -> None:
     """
 
 
-for _command in (networks, data, plan, train, verilog, simulate, synth, compare, demo):
+for _command in (
+    networks, data, plan, train, verilog, simulate, synth, build, compare, demo
+):
     main.add_command(_command)
 
 if __name__ == "__main__":

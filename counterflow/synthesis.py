@@ -41,6 +41,7 @@ _WORTH: Mapping[str, Resources] = {
 }
 _FREE = re.compile(  # multiplexers and carry chains beside LUTs, buffers, notes of Yosys
     r"\$scopeinfo|PFUMX|L6MUX21|SB_CARRY|MUXF[789]|CARRY4|INV|BUFG|[IO]BUF|SB_GB"
+    r"|EHXPLLL|SB_PLL40_PAD|PLLE2_BASE"  # one a board
 )
 
 
