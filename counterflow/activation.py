@@ -23,14 +23,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterflow.formats import Format, Rounding
+from counterflow.latency import MEMORY, NARROW, PRODUCT, QUEUE
 from counterflow.layers import MAX_TANH_BITS
-from counterflow.pooling import KIND_BITS, MEMORY, NARROW, QUEUE, QUEUE_WORDS
+from counterflow.pooling import QUEUE_WORDS
 from counterflow.timing import Cycles, occupancy
+from counterflow.tokens import KIND_BITS
 
 ABSOLUTE = 1  # x to its magnitude and sign
 TABLE = 1  # an index to the table's entry in a register
 SIGN = 1  # a magnitude to the number
-PRODUCT = 1  # the multiplier's output register
 
 FORWARD = ABSOLUTE + TABLE + SIGN + QUEUE  # x taken to y offered
 BACKWARD = MEMORY + TABLE + PRODUCT + NARROW + QUEUE  # dy taken to dx offered

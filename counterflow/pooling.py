@@ -21,13 +21,12 @@ from functools import cached_property
 import numpy as np
 
 from counterflow.formats import Format, Rounding
+from counterflow.latency import MEMORY, NARROW, QUEUE
 from counterflow.timing import Cycles, occupancy, steady
+from counterflow.tokens import KIND_BITS
 
-MEMORY = 2  # address at a memory to its word in a register
 JOIN = 1  # an element joined with what was kept of its window
-NARROW = 1  # rounding and saturation
 WRITE = 1  # a word at a memory's write port to its address at the read port
-QUEUE = 1  # a first-in first-out memory, written to readable
 
 FORWARD = MEMORY + 2 * JOIN + NARROW + QUEUE  # last element of a window taken to y offered
 STEP = MEMORY + QUEUE  # a word of gradient addressed to dx offered
@@ -35,7 +34,6 @@ BACKWARD = MEMORY + WRITE + STEP  # dy taken to dx offered
 
 QUEUE_WORDS = 8  # of y and of dx: as many as are under way at one a cycle, and one or more
 LEAST_GRADIENTS = 4  # words of dy below which the way from freed to refilled shows
-KIND_BITS = 2  # of a token's kind, beside each y
 
 
 @dataclass(frozen=True)

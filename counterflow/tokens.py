@@ -15,7 +15,9 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from counterflow.description import Recipe
+from counterflow.recipe import Recipe
+
+KIND_BITS = 2  # of a token's kind on the streams
 
 
 class Kind(IntEnum):

@@ -8,7 +8,8 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from counterflow.schedule import Stage
-from hw.streams import KIND_BITS, Gather, activation_stream
+from counterflow.tokens import KIND_BITS
+from hw.streams import Gather, activation_stream
 from hw.visit import Visit
 from hw.walk import Walk
 from hw.window import Window
@@ -53,8 +54,9 @@ class Arrivals(wiring.Component):
         )
         m.submodules.stash = stash = Window(stage=stage, words=stage.depths.stash, walk=self.visit)
         room = window.room & stash.room
-        done = Mux(walk.finish, tiling.image_words, 0)
-        m.d.sync += self.words.eq(self.words + gather.o.valid - done)
+        # That a slot ends is known late in a cycle: it chooses between two sums.
+        more, fewer = self.words + gather.o.valid, self.words - tiling.image_words
+        m.d.sync += self.words.eq(Mux(walk.finish, fewer + gather.o.valid, more))
         m.d.comb += [
             gather.i.payload.eq(self.x.payload.data),
             gather.i.valid.eq(self.x.valid & room),

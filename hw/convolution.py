@@ -24,7 +24,7 @@ from amaranth.lib.wiring import In, Out
 from counterflow.arithmetic import RANDOM_BITS
 from counterflow.latency import ISSUE, OPERANDS
 from counterflow.schedule import Stage
-from counterflow.tokens import Kind
+from counterflow.tokens import KIND_BITS, Kind
 from hw.arrivals import Arrivals
 from hw.bus import Access
 from hw.input_gradient import InputGradient
@@ -34,7 +34,7 @@ from hw.modules import place
 from hw.narrow import shape_of
 from hw.pipeline import delayed
 from hw.row_sums import RowSums
-from hw.streams import KIND_BITS, Gather, activation_stream, error_stream, signed_lanes
+from hw.streams import Gather, activation_stream, error_stream, signed_lanes
 from hw.unit_registers import UnitRegisters
 from hw.visit import Visit
 from hw.walk import Walk
@@ -270,20 +270,20 @@ class Convolution(wiring.Component):
 
     def _registers(self, m: Module, clipped: list[Value]) -> None:
         """Connect bus, counters and the load and readback path."""
-        registers, walk = self.registers, self.walk
+        registers, walk, visit = self.registers, self.walk, self.visit
         m.d.comb += [
             registers.bus_i.eq(self.bus_i),
             self.bus_o.eq(registers.bus_o),
-            registers.issue.eq(walk.issue),
             registers.idle.eq(walk.idle),
-            registers.finish.eq(walk.finish),
             registers.stalled.eq(walk.stalled),
+            registers.issue.eq(visit.issue),
+            registers.finish.eq(visit.finish),
             registers.clipped.eq(Cat(clipped)),
-            registers.learning.eq(self.learning),
-            registers.forwarding.eq(self.forward_kind != Kind.BUBBLE),
-            registers.phase.eq(walk.phase),
-            registers.last_row.eq(walk.last_row),
-            registers.last_part.eq(walk.last_part),
+            registers.learning.eq(visit.learning),
+            registers.forwarding.eq(visit.kind != Kind.BUBBLE),
+            registers.phase.eq(visit.phase),
+            registers.last_row.eq(visit.last_row),
+            registers.last_part.eq(visit.last_part),
             walk.hold.eq(registers.hold),
             registers.weight_data.eq(self.weights.fetched),
             registers.bias_data.eq(self.biases.fetched),

@@ -65,7 +65,8 @@ class Departure(wiring.Component):
         )
         fetch, row_left, word = self._fetch(m, scatter.room)
         free = Signal(range(self.rows + 1), init=self.rows)
-        m.d.sync += free.eq(free - Mux(self.begin, self.begin_rows, 0) + row_left)
+        fewer = free - self.begin_rows  # chosen late in a cycle
+        m.d.sync += free.eq(Mux(self.begin, fewer + row_left, free + row_left))
         m.d.comb += self.room.eq(free >= self.begin_rows)
 
         at = Signal(range(max(2, self.words_in_all)))

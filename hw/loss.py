@@ -11,7 +11,7 @@ over its n classes, one step a cycle:
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.memory import Memory
@@ -27,11 +27,11 @@ from counterflow.softmax import (
     LOG_FRAC,
     LossArithmetic,
 )
-from counterflow.tokens import Kind
+from counterflow.tokens import KIND_BITS, Kind
 from hw.intake import label_stream
 from hw.narrow import narrow, shape_of
 from hw.pipeline import times_constant
-from hw.streams import KIND_BITS, activation_stream, error_stream
+from hw.streams import activation_stream, error_stream
 
 BANKS = 2
 
@@ -108,7 +108,7 @@ class Loss(wiring.Component):
     def _collect(self, m: Module, done: Value) -> tuple[Value, Value]:
         """Fill the banks; (the current bank is full, the logit that `index` names)."""
         n, shape = self.numbers.classes, shape_of(self.numbers.logit)
-        m.submodules.logits = logits = Memory(shape=shape, depth=BANKS * n, init=[])
+        m.submodules.logits = logits = Memory(shape=shape, depth=BANKS << len(self.index), init=[])
         write, read = logits.write_port(), logits.read_port(domain="comb")
         filling, count = Signal(), Signal(range(n))
         full = Signal(BANKS)
@@ -119,9 +119,9 @@ class Loss(wiring.Component):
         m.d.comb += [
             self.x.ready.eq(~full.bit_select(filling, 1)),
             write.en.eq(self.x.valid & self.x.ready),
-            write.addr.eq(Mux(filling, n, 0) + count),
+            write.addr.eq(Cat(count, filling)),
             write.data.eq(x.data),
-            read.addr.eq(Mux(self.bank, n, 0) + self.index),
+            read.addr.eq(Cat(self.index, self.bank)),
             self.token_kind.eq(Mux(self.bank, kinds[1], kinds[0])),
             self.token_max.eq(Mux(self.bank, largest[1], largest[0])),
         ]
@@ -145,12 +145,12 @@ class Loss(wiring.Component):
         n = self.numbers.classes
         final = 3 * n + LOSS_TAIL - 1
         m.d.comb += done.eq(self.step == final)
-        passes = ((0, n), (n + 5, n), (2 * n + 8, n))
-        for first, length in passes:
-            with m.If((self.step >= first) & (self.step < first + length)):
-                m.d.comb += self.index.eq(self.step - first)
+        begins = (self.step == n + 4) | (self.step == 2 * n + 7) | done  # a pass, in the next step
         with m.If(advance):
-            m.d.sync += self.step.eq(Mux(done, 0, self.step + 1))
+            m.d.sync += [
+                self.step.eq(Mux(done, 0, self.step + 1)),
+                self.index.eq(Mux(begins, 0, self.index + 1)),
+            ]
 
     def _exponential(self, m: Module, logit: Value) -> tuple[Value, Value]:
         """t = (max - logit) log2(e) + L two cycles after `index`, and 2**-t three cycles after."""
@@ -158,10 +158,13 @@ class Loss(wiring.Component):
         s1_difference = Signal(numbers.logit.bits)
         m.d.sync += s1_difference.eq(self.token_max - logit)
         shift = numbers.exponent_shift
-        scaled = (times_constant(s1_difference, LOG2E_NUMERATOR) + (1 << (shift - 1))) >> shift
+        scaled = times_constant(s1_difference, LOG2E_NUMERATOR) + (1 << (shift - 1))
         summing = self.step <= numbers.classes + 3
+        s1_offset = Signal.like(self.logarithm)
         s2_exponent = Signal(numbers.loss.bits)
-        m.d.sync += s2_exponent.eq(scaled + Mux(summing, 0, self.logarithm))
+        m.d.sync += s1_offset.eq(Mux(summing, 0, self.logarithm))
+        # One sum, not a sum of rounded ones: it is the same, and synthesis makes one carry of it.
+        m.d.sync += s2_exponent.eq((scaled + (s1_offset << shift)) >> shift)
         part, whole = s2_exponent[:LOG_FRAC], s2_exponent[LOG_FRAC:]
         table = self._table(m, "exponentials", EXP2, EXP_FRAC + 1, part)
         s3_power = Signal(EXP_FRAC + 1)

@@ -12,6 +12,7 @@ from hw.pipeline import times_constant
 
 WHERE = ("row", "column", "part", "across", "down")
 FLAGS = tuple(f"{end}_{what}" for what in WHERE for end in ("first", "last"))
+BORDERS = ("starts_slot", "starts_line", "ends_line", "ends_slot")
 
 
 def offset_shape(tiling: Tiling) -> Shape:
@@ -26,7 +27,7 @@ def shapes_of(stage: Stage) -> dict[str, Shape]:
     offset, bits = offset_shape(tiling), tiling.banks
     above = geometry.padding[0] * tiling.row_words
     found: dict[str, Shape | int | range] = {
-        **dict.fromkeys((*FLAGS, "inside", "uses"), 1),
+        **dict.fromkeys((*FLAGS, *BORDERS, "inside", "uses"), 1),
         "row": range(max(2, tiling.rows)),
         "column": range(max(2, tiling.columns)),
         "tile": range(max(2, tiling.tiles)),
@@ -55,10 +56,11 @@ class Place(wiring.Component):
 
     Parameters: ``stage``.
     Members: ``step`` in: on to the following tile.  Out, of the tile at which it stands: those of
-    `hw.walk.Walk` that say where it is; ``uses``: a tap lies in the image, ``needed``: the word
-    of the image that must be there then; ``next_start``: where the kernel begins one place
-    further on; ``offsets`` of the granules, by
-    bank; ``granules_inside``, ``granules_first``, ``granules_last`` as `granule_flags`.
+    `hw.walk.Walk` that say where it is; ``starts_line`` ... ``ends_slot``: the first or last one
+    of a row of places or a slot; ``uses``: it needs the image's word ``needed``, the first of a
+    slot that with which a slot may start; ``next_start``: where the kernel begins one place
+    further on; ``offsets`` of the granules, by bank; ``granules_inside``, ``granules_first``,
+    ``granules_last`` as `granule_flags`.
     Cost: a counter each.
     """
 
@@ -83,6 +85,12 @@ class Place(wiring.Component):
                 getattr(self, f"first_{what}").eq(value == 0),
                 getattr(self, f"last_{what}").eq(value == count - 1),
             ]
+        m.d.comb += [
+            self.starts_line.eq(self.first_across & self.first_row & self.first_column),
+            self.starts_slot.eq(self.starts_line & self.first_down),
+            self.ends_line.eq(self.last_across & self.last_row & self.last_column),
+            self.ends_slot.eq(self.ends_line & self.last_down),
+        ]
         self._count(m)
         self._taps(m)
         self._rows_done(m)
@@ -121,9 +129,15 @@ class Place(wiring.Component):
         last = Signal(self.offset.shape())
         m.d.comb += [
             last.eq(self.offset + (self.shift != 0)),
-            self.needed.eq(line + Mux(last > row - 1, row - 1, last)),
             self.inside.eq((below >= 0) & (below < height) if top else below < height),
-            self.uses.eq(self.inside & (last >= 0)),
+            self.uses.eq(self.starts_slot | (self.inside & (last >= 0))),
+            self.needed.eq(
+                Mux(
+                    self.starts_slot,
+                    self.stage.threshold - 1,
+                    line + Mux(last > row - 1, row - 1, last),
+                )
+            ),
         ]
         # Granules before the one at which a word of the kernel begins are the image's next word's.
         banks = range(tiling.banks)

@@ -28,13 +28,15 @@ from amaranth.hdl import C, Cat, Module, Mux, Shape, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from counterflow.pooling import JOIN, MEMORY, NARROW, QUEUE_WORDS, Pooling
+from counterflow.latency import MEMORY, NARROW
+from counterflow.pooling import JOIN, QUEUE_WORDS, Pooling
+from counterflow.tokens import KIND_BITS
 from hw.gradient_rows import GradientRows
 from hw.narrow import narrow
 from hw.pipeline import delayed
 from hw.raster import Raster
 from hw.rings import Line, Stash
-from hw.streams import KIND_BITS, Scatter, activation_stream, error_stream
+from hw.streams import Scatter, activation_stream, error_stream
 
 
 class Pool(wiring.Component):

@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from counterflow.pooling import MEMORY
+from counterflow.latency import MEMORY
 from hw.block_memory import BlockMemory
 from hw.pipeline import delayed
 

@@ -8,9 +8,10 @@ from amaranth.lib.wiring import In, Out
 
 from counterflow.latency import NARROW, OPERANDS, PRODUCT, SUM, tree_latency
 from counterflow.schedule import Stage
+from counterflow.tokens import KIND_BITS
 from hw.narrow import narrow, shape_of
 from hw.pipeline import delayed, summed
-from hw.streams import KIND_BITS, Scatter, activation_stream
+from hw.streams import Scatter, activation_stream
 
 
 class RowSums(wiring.Component):

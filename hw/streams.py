@@ -8,9 +8,8 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from counterflow.formats import Format
+from counterflow.tokens import KIND_BITS
 from hw.narrow import shape_of
-
-KIND_BITS = 2
 
 
 def activation_stream(number: Format) -> stream.Signature:

@@ -26,12 +26,14 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from counterflow import activation
-from counterflow.activation import ABSOLUTE, PRODUCT, SIGN, TABLE
-from counterflow.pooling import MEMORY, NARROW, QUEUE_WORDS
+from counterflow.activation import ABSOLUTE, SIGN, TABLE
+from counterflow.latency import MEMORY, NARROW, PRODUCT
+from counterflow.pooling import QUEUE_WORDS
+from counterflow.tokens import KIND_BITS
 from hw.narrow import narrow
 from hw.pipeline import delayed
 from hw.rings import Stash
-from hw.streams import KIND_BITS, Scatter, activation_stream, error_stream
+from hw.streams import Scatter, activation_stream, error_stream
 
 
 class Tanh(wiring.Component):

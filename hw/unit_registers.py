@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from counterflow.latency import BUS_READ, ISSUE, OPERANDS, PRODUCT, UPDATE
+from counterflow.latency import BUS_READ, OPERANDS, PRODUCT, UPDATE
 from counterflow.registers import WORD_BITS, UnitRegister
 from counterflow.schedule import Stage
 from hw.bus import Access, BusNode
@@ -22,10 +22,10 @@ class UnitRegisters(wiring.Component):
 
     Parameters: ``stage``.
     Members: ``bus_i``, ``bus_o``; settings ``predict``, ``compensate``, ``extra_shift`` out;
-    ``generator_write`` with ``data`` out and ``generator`` in; walk state in (``issue``, ``idle``,
-    ``finish``, ``stalled``, ``phase``, ``last_row``, ``last_part``, ``learning``,
-    ``forwarding``, ``clipped``); ``hold`` out; ``weights``, ``biases`` memory accesses out, the
-    read words in BUS_READ cycles later; ``shifted`` out, the word to store.
+    ``generator_write`` with ``data`` out and ``generator`` in; ``idle``, ``stalled`` of the walk,
+    of the visit ``issue``, ``finish``, ``phase``, ``last_row``, ``last_part``, ``learning``,
+    ``forwarding`` in; ``clipped`` in; ``hold`` out; ``weights``, ``biases`` memory accesses out,
+    the read words in BUS_READ cycles later; ``shifted`` out, the word to store.
     Cost: one {weight, velocity} register a lane, five counters.
     """
 
@@ -85,7 +85,7 @@ class UnitRegisters(wiring.Component):
     def _access(self, m: Module, node: BusNode) -> None:
         """Let the bus at the memories while the unit rests; a bus access holds the walk back."""
         r = UnitRegister
-        latency = ISSUE + OPERANDS + PRODUCT + UPDATE + 1
+        latency = OPERANDS + PRODUCT + UPDATE + 1  # from a visit
         settling = Signal(range(latency + 1))
         with m.If(self.issue):
             m.d.sync += settling.eq(latency)
@@ -97,10 +97,10 @@ class UnitRegisters(wiring.Component):
             | node.strobe(r.FETCH_BIAS)
             | node.strobe(r.STORE_BIAS)
         )
-        resting = self.idle & (settling == 0)
+        resting = self.idle & ~self.issue & (settling == 0)
         accessed = wanted & resting
         recent = delayed(m, accessed, 1, "accessed")  # the memories see it a cycle later
-        m.d.comb += [node.refuse.eq(wanted & ~resting), self.hold.eq(accessed | recent)]
+        m.d.comb += [node.refuse.eq(wanted & ~resting), self.hold.eq(wanted | recent)]
         for port, fetch, store in (
             (self.weights, r.FETCH, r.STORE),
             (self.biases, r.FETCH_BIAS, r.STORE_BIAS),
@@ -157,7 +157,7 @@ class UnitRegisters(wiring.Component):
             made = forward + learnt if tiling.first else forward + (learnt << 1)
         slots, stalls = Signal(WORD_BITS), Signal(WORD_BITS)
         saturations = Signal(WORD_BITS)
-        # Events come late in a cycle; long counters take them in the next one.
+        # Long counters take events a cycle later.
         recent = Signal(made.shape())
         m.d.sync += recent.eq(Mux(self.issue, made, 0))
         m.d.sync += [

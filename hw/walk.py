@@ -53,54 +53,59 @@ class Walk(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        last_phase, due, able, begun = (
-            Signal(name=name) for name in ("last_phase", "due", "able", "begun")
-        )
-        done = self.issue & last_phase
+        due, begun, started = (Signal(name=name) for name in ("due", "begun", "started"))
+        last_phase, first_phase = Signal(), Signal(init=1)
         m.submodules.ahead = ahead = Place(stage=self.stage)
-        m.d.comb += ahead.step.eq(done | ~begun)
+        done = self.issue & last_phase
+        m.d.comb += [ahead.step.eq(done | ~begun), started.eq(self.issue & self.idle)]
         m.d.sync += begun.eq(1)
         with m.If(ahead.step):
             m.d.sync += [getattr(self, name).eq(getattr(ahead, name)) for name in self.shapes]
-        resting = self.first_row & self.first_column & (self.phase == 0)
+        with m.If(self.issue):
+            m.d.sync += [
+                self.phase.eq(Mux(last_phase, 0, self.phase + 1)),
+                first_phase.eq(last_phase),
+            ]
         m.d.comb += [
             last_phase.eq(self.phase == self.stage.tiling.phases - 1),
-            self.idle.eq((resting & self.first_across & self.first_down) | ~begun),
-            due.eq(Mux(self.idle, self._pause(m) & begun, 1)),
-            able.eq(self._able()),
-            self.issue.eq((self.phase != 0) | (due & able)),
+            self.idle.eq((self.starts_slot & first_phase) | ~begun),
+            due.eq(~self.idle | self._elapsed(m, started)),
+            self.issue.eq(~first_phase | (due & self._able())),
             self.stalled.eq(due & ~self.issue),
-            self.row_begin.eq(self.issue & self.first_column & (self.phase == 0)),
+            self.row_begin.eq(self.issue & self.first_column & first_phase),
             self.line_end.eq(done & self.last_part),
             self.row_end.eq(done & self.last_column),
-            self.place_down.eq(self.row_end & self.last_row & self.last_across),
-            self.finish.eq(self.place_down & self.last_down),
+            self.place_down.eq(done & self.ends_line),
+            self.finish.eq(done & self.ends_slot),
         ]
-        with m.If(self.issue):
-            m.d.sync += self.phase.eq(Mux(last_phase, 0, self.phase + 1))
         return m
 
     def _able(self) -> Value:
         """Whether all that the tile waits for is there."""
-        needed = ~self.uses | (self.words > self.needed)
-        arrived = Mux(self.idle, (self.words >= self.stage.threshold) & ~self.hold, needed)
+        arrived = ~self.uses | (self.words > self.needed)
         error = ~self.first_column | ~self.returning | self.error_ready
-        begins = self.first_across & self.first_row & self.first_column
-        room = (~self.first_column | self.row_room) & (~begins | ~self.returning | self.line_room)
-        return arrived & error & room
+        room = ~self.first_column | self.row_room
+        line_room = ~self.starts_line | ~self.returning | self.line_room
+        return arrived & error & room & line_room & ~(self.idle & self.hold)
 
-    def _pause(self, m: Module) -> Value:
-        """Whether a slot may start: an interval after the one before, and after its rest."""
-        wait = Signal(range(max(2, self.interval)))
-        with m.If(wait != 0):
-            m.d.sync += wait.eq(wait - 1)
-        with m.If(self.issue & self.idle):
-            m.d.sync += wait.eq(self.interval - 1)
-        pause = rest(self.stage.tiling)
-        left = Signal(range(pause + 1)) if pause else C(0, 1)
-        if pause:
-            with m.If(self.finish):
-                m.d.sync += left.eq(pause)
-            with m.Elif(left != 0):
-                m.d.sync += left.eq(left - 1)
-        return (wait == 0) & (left == 0)
+    def _elapsed(self, m: Module, started: Value) -> Value:
+        """Whether a slot may start: an interval after the one before, and after its rest.
+
+        Also not in the first cycle after reset, in which the walk gets to its first tile.
+        """
+        rest_of_interval = _countdown(m, started, self.interval - 1, "wait", init=1)
+        return rest_of_interval & _countdown(m, self.finish, rest(self.stage.tiling), "left")
+
+
+def _countdown(m: Module, start: Value, cycles: int, name: str, init: int = 0) -> Value:
+    """Whether more than so many cycles have gone by since `start`, out of a register."""
+    if not cycles:
+        return C(1)
+    left = Signal(range(cycles + 1), init=init, name=name)
+    over = Signal(init=not init, name=f"{name}_over")
+    with m.If(left != 0):
+        m.d.sync += left.eq(left - 1)
+    m.d.sync += over.eq(left <= 1)
+    with m.If(start):
+        m.d.sync += [left.eq(cycles), over.eq(0)]
+    return over

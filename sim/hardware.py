@@ -16,9 +16,8 @@ from counterflow.latency import BUS_SPACING
 from counterflow.planner import Plan
 from counterflow.registers import WORD_BITS, IntakeRegister, UnitRegister, control_word
 from counterflow.softmax import LossArithmetic
-from counterflow.tokens import Kind
+from counterflow.tokens import KIND_BITS, Kind
 from golden.convolution import Settings, UnitState
-from hw.streams import KIND_BITS
 from hw.verilog import module_name, to_verilog
 from sim.library import Gate, Library, Work, build_library
 from sim.simulator import SimulationError
