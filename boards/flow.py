@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from boards.top import TOP, Source
 from boards.vivado import script
 from counterflow import place_route, synthesis, tools
 from counterflow.estimate import estimate
-from counterflow.follow import follow
+from counterflow.follow import ToolError, follow
 from counterflow.planner import Plan
 from counterflow.synthesis_report import SynthesisReport
 
@@ -22,6 +23,17 @@ OnStage = Callable[[str, str], None]
 
 ROUTED: Mapping[str, str] = {"ecp5": "top.config", "ice40": "top.asc"}
 """What nextpnr leaves for the packer, by family."""
+
+KINDS: Mapping[str, str] = {
+    "ICESTORM_LC": "logic cells",
+    "ICESTORM_RAM": "block RAMs",
+    "ICESTORM_DSP": "multipliers",
+    "TRELLIS_COMB": "LUTs",
+    "TRELLIS_FF": "flip-flops",
+    "DP16KD": "block RAMs",
+    "MULT18X18D": "multipliers",
+}
+"""How a sentence calls the cells of nextpnr."""
 
 BITSTREAM: Mapping[str, str] = {"ecp5": "bit", "ice40": "bin"}
 """How a bitstream's name ends, by family."""
@@ -105,14 +117,36 @@ def _route(
         progress.line(line)
         on_stage(progress.stage, progress.detail)
 
-    return place_route.place_and_route(
-        board.fpga,
-        folder,
-        on_line,
-        frequency=frequency,
-        seed=seed,
-        pinned=(kind[0], where, kind[1], ROUTED[family]),
-    )
+    try:
+        return place_route.place_and_route(
+            board.fpga,
+            folder,
+            on_line,
+            frequency=frequency,
+            seed=seed,
+            pinned=(kind[0], where, kind[1], ROUTED[family]),
+        )
+    except ToolError:
+        short = overfull((folder / place_route.LOG).read_text(encoding="utf-8"))
+        if short is None:
+            raise
+        raise OverfullError(*short) from None
+
+
+class OverfullError(ToolError):
+    """What was packed takes more cells of ``kind`` than there are."""
+
+    def __init__(self, kind: str, needed: int, there: int) -> None:
+        super().__init__(f"{needed:,} {kind} are needed of {there:,}")
+        self.kind, self.needed, self.there = kind, needed, there
+
+
+def overfull(log: str) -> tuple[str, int, int] | None:
+    """(kind, needed, available) of the cells that a log of nextpnr has too many of, or None."""
+    for kind, needed, there in re.findall(r"^Info:\s+(\w+): +(\d+)/ *(\d+) ", log, re.MULTILINE):
+        if int(needed) > int(there):
+            return KINDS.get(kind, kind), int(needed), int(there)
+    return None
 
 
 def _pack(board: Board, folder: Path, name: str) -> None:

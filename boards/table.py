@@ -32,8 +32,8 @@ class Board:
     resource:number.signal.  ``lamps`` are those of alive, training and error; ``reset`` is a button
     or None; ``high`` are pins that must be driven high.  ``uart`` gives (rx, tx) by connector pin
     where the platform has no serial line.  ``frequency`` in MHz is what is built unless the user
-    says.  ``dfu`` is (vendor, product) where the loader wants a file with a suffix for DFU; ``pack``
-    are further options for ecppack; ``link`` says where the serial line comes out.
+    says.  ``dfu`` is (vendor, product) where the loader wants a file with a suffix for DFU;
+    ``pack`` are further options for ecppack; ``link`` says where the serial line comes out.
     """
 
     name: str
@@ -58,8 +58,7 @@ class Board:
     def fpga(self) -> Target:
         """The target with this board's package and speed grade."""
         target = TARGETS[self.target]
-        changes = {"device": self.device, "part": self.part}
-        return replace(target, **{key: value for key, value in changes.items() if value})
+        return replace(target, device=self.device or target.device, part=self.part or target.part)
 
 
 def _openfpgaloader(board: str) -> Loader:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from counterflow.commands.boards import boards
 from counterflow.commands.build import build
 from counterflow.commands.compare import compare
 from counterflow.commands.data import data
@@ -14,6 +15,7 @@ from counterflow.commands.demo import demo
 from counterflow.commands.networks import networks
 from counterflow.commands.options import ARGUMENTS
 from counterflow.commands.plan import plan
+from counterflow.commands.program import program
 from counterflow.commands.simulate import simulate
 from counterflow.commands.synth import synth
 from counterflow.commands.train import train
@@ -71,6 +73,7 @@ def main() -> None:
         counterflow simulate digits             train the hardware, compared in every cycle
         counterflow verilog digits -o out       the hardware
         counterflow synth tiny                  what it takes of an FPGA, and how fast it runs
+        counterflow build digits --board ulx3s-85f   a bitstream that trains it
 
     The exit status is 0 for success, 1 for hardware that differs from the model or data from what
     was published, 2 for bad input.
@@ -78,7 +81,8 @@ def main() -> None:
 
 
 for _command in (
-    networks, data, plan, train, verilog, simulate, synth, build, compare, demo
+    *(networks, data, plan, train, verilog, simulate, synth),
+    *(boards, build, program, compare, demo),
 ):
     main.add_command(_command)
 

@@ -53,9 +53,7 @@ class Routed:
     arrivals: Mapping[str, float]
 
 
-def arguments(
-    target: Target, frequency: float, seed: int, pinned: Sequence[str] = ()
-) -> list[str]:
+def arguments(target: Target, frequency: float, seed: int, pinned: Sequence[str] = ()) -> list[str]:
     """The command line for nextpnr; the result depends on nothing else.
 
     `pinned`: options for a design with its pins in a file; without, they are where they like.

@@ -18,6 +18,7 @@ from counterflow.commands.verilog import default_folder
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from boards.flow import OverfullError
     from boards.report import BuildReport
     from boards.table import Board
     from counterflow.description import Description
@@ -119,15 +120,13 @@ def planned(
 
     ValueError, one or two sentences with advice, where nothing fits.
     """
-    from counterflow.needs import needs
+    from boards.fits import own_fold
 
-    target = board.fpga
-    if not to_fit and limits[0] is None and limits[2] is None:
-        design, _ = folded(description, *limits, None)
-        pairs = zip(needs(design, target.family).total, target.has, strict=True)
-        if all(needed <= there for needed, there in pairs):
+    if not to_fit and limits == (None, None, None):
+        design = own_fold(description, board.fpga)
+        if design is not None:
             return design
-    return folded(description, *limits, target.name)[0]
+    return folded(description, *limits, board.fpga.name)[0]
 
 
 def _run(
@@ -159,11 +158,28 @@ def _run(
         stage("elaborate", "")
         text = source(board, design, frequency=asked, baud=rate)
         enter("synthesise", "")
-        report = flow.build(
-            board, design, text, scratch, enter, asked=asked, baud=rate, seed=seed
-        )
+        try:
+            report = flow.build(
+                board, design, text, scratch, enter, asked=asked, baud=rate, seed=seed
+            )
+        except flow.OverfullError as error:
+            raise ValueError(_too_full(design, board, error)) from None
         enter(current, "")
     return report, seconds
+
+
+def _too_full(design: Plan, board: Board, error: OverfullError) -> str:
+    """What is short after packing, and the planner's advice."""
+    from counterflow.advice import of_synthesis
+    from counterflow.targets import Resources
+
+    lack = error.needed - error.there
+    short = Resources(luts=lack) if error.kind in ("logic cells", "LUTs") else Resources()
+    return (
+        f"{design.description.name} does not fit {board.name}: packed with the host link it needs "
+        f"{error.needed:,} {error.kind} of {error.there:,} ({lack:,} too many). "
+        f"{of_synthesis(design, board.fpga, short)}"
+    )
 
 
 def _keep(scratch: Path, folder: Path, report: BuildReport) -> list[Path]:
@@ -183,6 +199,7 @@ def _keep(scratch: Path, folder: Path, report: BuildReport) -> list[Path]:
 
 def report_table(report: BuildReport) -> Table:
     """What was planned, what synthesis took, and what there is."""
+    from boards.report import AROUND
     from counterflow.targets import RESOURCE_NAMES
 
     found, target = report.found, report.board.fpga
@@ -192,7 +209,7 @@ def report_table(report: BuildReport) -> Table:
         title=f"{found.network} on {report.board.title} ({target.part})",
     )
     planned = report.planned
-    around = found.taken[AROUND_NAME]
+    around = found.taken[AROUND]
     for name, words in RESOURCE_NAMES.items():
         whole, there = getattr(found.total, name), getattr(target.has, name)
         if not (whole or there):
@@ -206,9 +223,6 @@ def report_table(report: BuildReport) -> Table:
             f"{there:,}",
         )
     return rows
-
-
-AROUND_NAME = "board"
 
 
 def _outlook(report: BuildReport) -> list[str]:
