@@ -58,7 +58,6 @@ def test_every_cycle_is_that_of_the_other_queue(depth: int, writes: float, reads
             queue.popleft()
 
 
-@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 def test_a_queue_of_one_word_is_refused() -> None:
     with pytest.raises(ValueError, match="depth is 1, expected at least 2"):
         BlockFIFO(width=8, depth=1)
