@@ -67,14 +67,14 @@ class PacketReceiver(wiring.Component):
         m.submodules.crc = whole = crc_of(link.PACKET_CRC)
         byte, taken, start, broken = Signal(8), Signal(), Signal(), Signal()
         index, left = Signal(range(HEADER_FIELDS + 1)), Signal(range(self.buffers.packets))
-        judging = Signal()
+        judging, stored = Signal(), Signal()
         m.d.comb += [
             self.i.ready.eq(~judging),
             byte.eq(self.i.payload),
             taken.eq(self.i.valid & self.i.ready),
             *(unit.start.eq(start) for unit in (check, whole)),
             *(unit.data.eq(byte) for unit in (check, whole)),
-            *(unit.valid.eq(taken) for unit in (check, whole)),
+            *(unit.valid.eq(taken & ~start) for unit in (check, whole)),
         ]
         too_long = self.header.length >= self.buffers.packets // 2
         with m.FSM():
@@ -84,6 +84,7 @@ class PacketReceiver(wiring.Component):
                 m.next = "HEADER"
             with m.State("HEADER"), m.If(taken):
                 m.d.sync += index.eq(index + 1)
+                m.d.comb += stored.eq(index < link.STORED_BYTES)
                 with m.If(index != HEADER_FIELDS):
                     m.d.sync += self.header.eq(Cat(self.header.as_value()[8:], byte))
                 with m.Elif((check.crc != byte) | too_long):
@@ -95,6 +96,7 @@ class PacketReceiver(wiring.Component):
                     with m.If(self.header.length != 0):
                         m.next = "PAYLOAD"
             with m.State("PAYLOAD"), m.If(taken):
+                m.d.comb += stored.eq(1)
                 m.d.sync += left.eq(left - 1)
                 with m.If(left == 1):
                     m.next = "CRC"
@@ -105,7 +107,6 @@ class PacketReceiver(wiring.Component):
             with m.State("VERDICT"):
                 m.d.comb += judging.eq(1)
                 m.next = "HUNT"
-        stored = taken & ((index < link.STORED_BYTES) | (left != 0))
         end, lost = self._store(m, start, stored, byte)
         self._judge(m, judging, whole.match_detected, broken, end, lost)
         return m
