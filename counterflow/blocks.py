@@ -18,6 +18,8 @@ REGISTER_COST = 1.0  # of a memory's bit as a flip-flop and its share of the mul
 PORT_COST = 2.0  # of a read port, the same for every kind
 BYPASS_COST = 12.0  # of logic that keeps the old word for a read in the cycle of its write
 
+READ_AT_ONCE = 32  # words up to which `hw` makes memories that are read without a register
+
 
 class MemoryCells(NamedTuple):
     """Cells of one memory: block RAMs, LUT RAM cells, or flip-flops for its bits.

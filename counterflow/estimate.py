@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from counterflow.activation import Tanh
 from counterflow.arithmetic import UnitArithmetic
-from counterflow.blocks import MemoryCells, memory_cells, multiplier_blocks
+from counterflow.blocks import READ_AT_ONCE, MemoryCells, memory_cells, multiplier_blocks
 from counterflow.formats import Format
 from counterflow.planner import Plan
 from counterflow.schedule import Depths, Stage
@@ -15,9 +15,6 @@ from counterflow.softmax import LossArithmetic
 from counterflow.streaming import Streaming
 from counterflow.tiling import Tiling
 from counterflow.tokens import KIND_BITS
-
-SMALL_SUMS = 32  # words up to which `hw.gradient_sums` reads without a register
-SMALL_LINES = 32  # and `hw.rings`
 
 
 class Memory(NamedTuple):
@@ -102,7 +99,7 @@ def memories_of(tiling: Tiling, numbers: UnitArithmetic, depths: Depths) -> list
             ("gradients", tiling.tiles, lanes * gradient),
             ("bias gradients", tiling.rows, high * gradient),
         ):
-            clocked = words > SMALL_SUMS
+            clocked = words > READ_AT_ONCE
             parts.append(Memory(name, max(2, words), width, clocked=clocked, collides=False))
     if numbers.dx is not None:
         rows, width = tiling.sum_rows, tiling.granule * numbers.backward_sum.bits
@@ -125,7 +122,7 @@ def loss_memories(numbers: LossArithmetic) -> list[Memory]:
 def stream_memories(unit: Streaming) -> list[Memory]:
     """The memories of a unit without weights, as `hw.pool` and `hw.tanh` make them."""
     parts = [
-        Memory(name, words, bits, clocked=words > SMALL_LINES, collides=False)
+        Memory(name, words, bits, clocked=words > READ_AT_ONCE, collides=False)
         for name, words, bits in unit.memories
     ]
     if isinstance(unit, Tanh):

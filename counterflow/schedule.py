@@ -19,6 +19,7 @@ from counterflow.description import Description, Lanes
 from counterflow.latency import (
     FREE,
     INTAKE,
+    ISSUE,
     LOSS_TAIL,
     QUEUE,
 )
@@ -249,7 +250,7 @@ def _depths(times: _Times, delay_behind: int, slot: int) -> Depths:
     rows, ends = rows_done(tiling)
     words = rows * tiling.row_words
     came = last_of_words(times.errors.later, geometry.positions, tiling.lanes.outputs)
-    used = back + row_starts(tiling) + tiling.row_cycles
+    used = back + row_starts(tiling) + tiling.row_cycles + ISSUE
     gradients = 0
     if times.gradients is not None:
         begins = back + np.repeat(np.append(0, ends[:-1] + 1), rows)

@@ -64,7 +64,7 @@ def _ecp5(size: str, has: Resources) -> Target:
         name=f"ecp5-{size}f",
         part=f"LFE5U-{size}F-6BG381C",
         family="ecp5",
-        synthesis="synth_ecp5",
+        synthesis="synth_ecp5 -nowidelut",
         has=has,
         router="nextpnr-ecp5",
         device=(f"--{size}k", "--package", "CABGA381", "--speed", "6"),

@@ -20,8 +20,8 @@ class Arrivals(wiring.Component):
 
     Parameters: ``stage``, ``walk``, ``visit``.
     Members: ``x`` stream of activations; ``words`` out, arrived words from the current image on,
-    and ``kind`` of its token (once its first word is there); ``inside`` in, by granule, with a
-    tile's visit; ``taps``, ``stashed`` out
+    ``word``: one more arrives, and ``kind`` of its token (once its first word is there);
+    ``inside`` in, by granule, with a tile's visit; ``taps``, ``stashed`` out
     `hw.window.READ` cycles later: x under the kernel, of this token and of the one coming back.
     Cost: two `Window`s; latency 1 from a word's last element to ``words``.
     """
@@ -34,6 +34,7 @@ class Arrivals(wiring.Component):
             {
                 "x": In(activation_stream(number)),
                 "words": Out(walk.words.shape()),
+                "word": Out(1),
                 "kind": Out(KIND_BITS),
                 "inside": In(tiling.banks),
                 "taps": Out(width),
@@ -62,6 +63,7 @@ class Arrivals(wiring.Component):
             gather.i.valid.eq(self.x.valid & room),
             self.x.ready.eq(room),
             gather.o.ready.eq(1),
+            self.word.eq(gather.o.valid),
             window.moves.eq(1),
             stash.moves.eq(self.visit.returning),
             self.taps.eq(window.taps),

@@ -22,7 +22,7 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from counterflow.arithmetic import RANDOM_BITS
-from counterflow.latency import ISSUE, OPERANDS
+from counterflow.latency import OPERANDS
 from counterflow.schedule import Stage
 from counterflow.tokens import KIND_BITS, Kind
 from hw.arrivals import Arrivals
@@ -129,6 +129,7 @@ class Convolution(wiring.Component):
         m.d.comb += [
             arrivals.inside.eq(self.visit.granules_inside),
             walk.words.eq(arrivals.words),
+            walk.word.eq(arrivals.word),
             self.forward_kind.eq(arrivals.kind),
         ]
         shape, lanes = shape_of(numbers.x), tiling.lanes.inputs
@@ -138,7 +139,8 @@ class Convolution(wiring.Component):
 
     def _errors(self, m: Module) -> list[Value]:
         """Queue of arriving gradients; lanes of the row's dy at cycle 3, zero if none is due."""
-        walk, tiling, number = self.walk, self.stage.tiling, self.stage.arithmetic.dy
+        walk, visit = self.walk, self.visit
+        tiling, number = self.stage.tiling, self.stage.arithmetic.dy
         lanes = tiling.lanes.outputs
         m.submodules.gather = gather = Gather(bits=number.bits, lanes=lanes, count=tiling.outputs)
         m.submodules.errors = queue = SyncFIFO(
@@ -152,12 +154,12 @@ class Convolution(wiring.Component):
             queue.w_en.eq(gather.o.valid),
             queue.w_data.eq(gather.o.payload),
             walk.returning.eq(self.returning),
-            walk.error_ready.eq(queue.r_rdy),
-            queue.r_en.eq(walk.row_end & self.returning),
+            walk.error_ready.eq(Mux(queue.r_en, queue.level > 1, queue.level > 0)),
+            queue.r_en.eq(visit.row_end & visit.returning),
         ]
         word = Signal(lanes * number.bits)
-        m.d.comb += word.eq(Mux(self.returning, queue.r_data, 0))
-        return signed_lanes(delayed(m, word, ISSUE + AT_LANES, "dy"), shape_of(number), lanes)
+        m.d.comb += word.eq(Mux(visit.returning, queue.r_data, 0))
+        return signed_lanes(delayed(m, word, AT_LANES, "dy"), shape_of(number), lanes)
 
     def _lanes(
         self, m: Module, x: list[Value], stash: list[Value], dy: list[Value], platform: object

@@ -7,10 +7,9 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from counterflow.blocks import READ_AT_ONCE
 from hw.block_memory import BlockMemory
 from hw.pipeline import delayed
-
-SMALL = 32  # words up to which a memory is read in the cycle in which it is written
 
 
 class GradientSums(wiring.Component):
@@ -39,7 +38,7 @@ class GradientSums(wiring.Component):
         m = Module()
         words = max(2, self.words)
         now = Signal.like(self.address)
-        if self.words <= SMALL:
+        if self.words <= READ_AT_ONCE:
             m.submodules.memory = small = Memory(shape=self.bits, depth=words, init=[])
             read, write = small.read_port(domain="comb"), small.write_port()
             m.d.comb += [

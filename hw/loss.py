@@ -31,7 +31,7 @@ from counterflow.tokens import KIND_BITS, Kind
 from hw.block_fifo import BlockFIFO
 from hw.intake import label_stream
 from hw.narrow import narrow, shape_of
-from hw.pipeline import times_constant
+from hw.pipeline import looked_up, times_constant
 from hw.streams import activation_stream, error_stream
 
 BANKS = 2
@@ -169,7 +169,7 @@ class Loss(wiring.Component):
         # One sum, not a sum of rounded ones: it is the same, and synthesis makes one carry of it.
         m.d.sync += s2_exponent.eq((scaled + (s1_offset << shift)) >> shift)
         part, whole = s2_exponent[:LOG_FRAC], s2_exponent[LOG_FRAC:]
-        table = self._table(m, "exponentials", EXP2, EXP_FRAC + 1, part)
+        table = looked_up(m, "exponentials", EXP2, EXP_FRAC + 1, part)
         s3_power = Signal(EXP_FRAC + 1)
         for amount in range(EXP_FRAC + 1):
             with m.If(whole == amount):
@@ -177,16 +177,6 @@ class Loss(wiring.Component):
         with m.If(whole > EXP_FRAC):
             m.d.sync += s3_power.eq(0)
         return s2_exponent, s3_power
-
-    @staticmethod
-    def _table(m: Module, name: str, entries: tuple[int, ...], bits: int, index: Value) -> Value:
-        """The entry that `index` names, of a read-only memory."""
-        table = Memory(shape=bits, depth=len(entries), init=entries)
-        m.submodules[name] = table
-        read = table.read_port(domain="comb")
-        m.d.comb += read.addr.eq(index)
-        value: Value = read.data
-        return value
 
     def _sum(self, m: Module, power: Value) -> None:
         """Sum the powers of the first pass; its logarithm two steps after the last."""
@@ -201,7 +191,7 @@ class Loss(wiring.Component):
             for top in range(EXP_FRAC, bits):
                 with m.If(total[top:] == 1):
                     m.d.sync += [place.eq(top - EXP_FRAC), mantissa.eq(total >> (top - LOG_FRAC))]
-        entry = self._table(m, "logarithms", LOG2, LOG_FRAC + 1, mantissa)
+        entry = looked_up(m, "logarithms", LOG2, LOG_FRAC + 1, mantissa)
         with m.If(self.step == n + 4):
             m.d.sync += self.logarithm.eq((place << LOG_FRAC) + entry)
 

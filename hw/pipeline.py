@@ -1,10 +1,11 @@
-"""Registers in a row, and sums in registered levels."""
+"""Registers in a row, tables, and sums in registered levels."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from amaranth.hdl import Module, Signal, Value
+from amaranth.lib.memory import Memory
 
 from counterflow.latency import TREE_RADIX
 
@@ -33,6 +34,16 @@ def own(m: Module, value: Value, name: str) -> Signal:
     register = Signal(value.shape(), name=name, reset_less=True, attrs={"own_register": 1})
     m.d.sync += register.eq(value)
     return register
+
+
+def looked_up(m: Module, name: str, entries: Sequence[int], bits: int, index: Value) -> Value:
+    """The entry that `index` names, of a read-only memory, in the same cycle."""
+    table = Memory(shape=bits, depth=len(entries), init=entries)
+    m.submodules[name] = table
+    read = table.read_port(domain="comb")
+    m.d.comb += read.addr.eq(index)
+    entry: Value = read.data
+    return entry
 
 
 def summed(

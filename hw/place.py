@@ -8,7 +8,6 @@ from amaranth.lib.wiring import In, Out
 
 from counterflow.schedule import Stage
 from counterflow.tiling import Tiling
-from hw.pipeline import times_constant
 
 WHERE = ("row", "column", "part", "across", "down")
 FLAGS = tuple(f"{end}_{what}" for what in WHERE for end in ("first", "last"))
@@ -70,6 +69,8 @@ class Place(wiring.Component):
         geometry = stage.tiling.geometry
         self.across = Signal(range(max(2, geometry.places[1])))
         self.down = Signal(range(max(2, geometry.places[0])))
+        banks, lowest = stage.tiling.banks, offset_shape(stage.tiling)
+        self.begin = Signal(Shape(lowest.width + banks.bit_length(), signed=True))  # in granules
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -166,8 +167,10 @@ class Place(wiring.Component):
         """Word and granule of the row at which the taps begin; words follow in the kernel's row."""
         tiling, geometry = self.stage.tiling, self.stage.tiling.geometry
         banks, granule = tiling.banks, tiling.granule
-        first, turn = divmod(-geometry.padding[1] * geometry.channels // granule, banks)
-        step, step_turn = divmod(geometry.stride[1] * geometry.channels // granule, banks)
+        first_begin = -geometry.padding[1] * geometry.channels // granule
+        first, turn = divmod(first_begin, banks)
+        begin_step = geometry.stride[1] * geometry.channels // granule
+        step, step_turn = divmod(begin_step, banks)
         start, offset = (
             Signal(self.offset.shape(), name=name, init=first) for name in ("start", "now")
         )
@@ -187,6 +190,20 @@ class Place(wiring.Component):
             m.d.sync += offset.eq(Mux(place_ends, self.next_start, on))
             with m.If(place_ends):
                 m.d.sync += [start.eq(self.next_start), shift.eq(turned)]
+        self._begin(m, first_begin, begin_step)
+
+    def _begin(self, m: Module, first: int, step: int) -> None:
+        """The same place, offset x banks + shift, as a number of granules."""
+        start = Signal.like(self.begin, init=first)
+        begin = Signal.like(self.begin, init=first)
+        m.d.comb += self.begin.eq(begin)
+        next_start = Mux(self.last_across, first, start + step)
+        with m.If(self.step):
+            with m.If(self.last_column & self.last_row):
+                m.d.sync += [start.eq(next_start), begin.eq(next_start)]
+            with m.Else():
+                further = begin + self.stage.tiling.banks
+                m.d.sync += begin.eq(Mux(self.last_part, start, further))
 
     def _rows_done(self, m: Module) -> None:
         """The same for almost all rows of places; padding and the bottom make exceptions."""
@@ -220,11 +237,15 @@ def granule_flags(m: Module, place: Place) -> tuple[Value, Value, Value]:
     old = geometry.stride[1] * geometry.channels // granule
     first_down = place.first_down | (place.kernel_row >= geometry.kernel[0] - geometry.stride[0])
     last_down = place.last_down | (place.kernel_row < geometry.stride[0])
+
+    def within(taps: int) -> Value:
+        """Whether the granule, number part x banks + index of the kernel's row, is below `taps`."""
+        return place.part < max(0, -(-(taps - index) // banks))
+
     inside, first, last = [], [], []
     for index in range(banks):
-        begin = times_constant(place.offset, banks) + place.shift + index
-        tap = times_constant(place.part, banks) + index
-        inside.append(place.inside & (begin >= 0) & (begin < in_row) & (tap < in_kernel))
-        first.append(place.first_row & first_down & (place.first_across | (tap >= new)))
-        last.append(place.last_row & last_down & (place.last_across | (tap < old)))
+        in_image = (place.begin >= -index) & (place.begin < in_row - index)
+        inside.append(place.inside & in_image & within(in_kernel))
+        first.append(place.first_row & first_down & (place.first_across | ~within(new)))
+        last.append(place.last_row & last_down & (place.last_across | within(old)))
     return Cat(inside), Cat(first), Cat(last)

@@ -7,11 +7,10 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from counterflow.blocks import READ_AT_ONCE
 from counterflow.latency import MEMORY
 from hw.block_memory import BlockMemory
 from hw.pipeline import delayed
-
-SMALL = 32  # words up to which a memory that is read at once costs less than a block
 
 
 def advanced(m: Module, step: Value, words: int, name: str) -> Signal:
@@ -27,9 +26,9 @@ class Line(wiring.Component):
 
     Parameters: ``words`` of ``bits``.
     Members: ``step`` in; ``old`` out and ``new`` in, both two cycles after their step.
-    Cost: up to SMALL words a memory that is read and written in one cycle, beyond that a block
-    memory (whose word is rewritten two cycles after it was addressed, long before its next step);
-    one step a cycle.
+    Cost: up to READ_AT_ONCE words a memory that is read and written in one cycle, beyond that a
+    block memory (whose word is rewritten two cycles after it was addressed, long before its next
+    step); one step a cycle.
     """
 
     def __init__(self, *, words: int, bits: int) -> None:
@@ -40,7 +39,7 @@ class Line(wiring.Component):
         m = Module()
         rewrite = delayed(m, self.step, MEMORY, "step")
         written = advanced(m, rewrite, self.words, "written")
-        if self.words > SMALL:
+        if self.words > READ_AT_ONCE:
             m.submodules.memory = block = BlockMemory(words=self.words, bits=self.bits)
             m.d.comb += [
                 block.read_address.eq(advanced(m, self.step, self.words, "read")),

@@ -20,9 +20,8 @@ Backward:
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Shape, Signal, Value
+from amaranth.hdl import Module, Mux, Shape, Signal
 from amaranth.lib import wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from counterflow import activation
@@ -31,7 +30,7 @@ from counterflow.latency import MEMORY, NARROW, PRODUCT
 from counterflow.pooling import QUEUE_WORDS
 from counterflow.tokens import KIND_BITS
 from hw.narrow import narrow
-from hw.pipeline import delayed
+from hw.pipeline import delayed, looked_up
 from hw.rings import Stash
 from hw.streams import Scatter, activation_stream, error_stream
 
@@ -74,7 +73,8 @@ class Tanh(wiring.Component):
             bits=unit.y.bits, lanes=1, count=1, depth=QUEUE_WORDS, tag=KIND_BITS
         )
         taken = Signal()
-        most = self._looked_up(m, "table", unit.table, unit.kept_bits, self._magnitude(m))
+        entry = looked_up(m, "table", unit.table, unit.kept_bits, self._magnitude(m))
+        most = delayed(m, entry, TABLE, "most")
         negative = delayed(m, self.x.payload.data < 0, ABSOLUTE + TABLE, "negative")
         y = Signal(Shape(unit.y.bits, signed=True))
         m.d.sync += y.eq(Mux(negative, -most, most))
@@ -110,7 +110,8 @@ class Tanh(wiring.Component):
             bits=unit.dx.bits, lanes=1, count=1, depth=QUEUE_WORDS
         )
         taken = Signal()
-        slope = self._looked_up(m, "slopes", unit.slopes, unit.slope.bits, stash.oldest)
+        entry = looked_up(m, "slopes", unit.slopes, unit.slope.bits, stash.oldest)
+        slope = delayed(m, entry, TABLE, "slope")
         dy = delayed(m, self.dy.payload, MEMORY + TABLE, "dy")
         product = Signal((dy * slope).shape())
         m.d.sync += product.eq(dy * slope)
@@ -128,15 +129,3 @@ class Tanh(wiring.Component):
             self.dx.valid.eq(queue.o.valid),
             queue.o.ready.eq(self.dx.ready),
         ]
-
-    def _looked_up(
-        self, m: Module, name: str, entries: tuple[int, ...], bits: int, index: Value
-    ) -> Signal:
-        """The entry at `index` of a table, a cycle later."""
-        table = Memory(shape=bits, depth=len(entries), init=entries)
-        m.submodules[name] = table
-        read = table.read_port(domain="comb")
-        found = Signal(bits, name=f"{name}_entry")
-        m.d.comb += read.addr.eq(index)
-        m.d.sync += found.eq(read.data)
-        return found

@@ -65,6 +65,8 @@ class Update(wiring.Component):
 
     def __init__(self, *, numbers: UnitArithmetic) -> None:
         self.numbers = numbers
+        # Without compensation there are stages to spare; one goes to the gradient, often a sum.
+        self.spare = 0 if numbers.compensates else 1
         super().__init__(
             {
                 "weight": In(shape_of(numbers.weight)),
@@ -83,16 +85,18 @@ class Update(wiring.Component):
         """These of the random bits, in the second stage, if rounding asks for any."""
         if self.numbers.round_update is not Rounding.STOCHASTIC or stop <= start:
             return C(0, max(0, stop - start))
-        return own(m, self.random[start:stop], f"s2_random_{start}")
+        near = own(m, self.random[start:stop], f"random_{start}")
+        return delayed(m, near, self.spare, f"s2_random_{start}")
 
     def _scaled(self, m: Module) -> Value:
         """The gradient times the learning rate, aligned: one of rate_span + 1 constant shifts."""
-        result: Value = self.gradient << self.numbers.gradient_shift(0)
+        gradient = delayed(m, self.gradient, self.spare, "s0_gradient")
+        result: Value = gradient << self.numbers.gradient_shift(0)
         if self.numbers.rate_span == 0:
             return result
         extra_shift = own(m, self.extra_shift[: self.numbers.rate_span.bit_length()], "rate")
         for extra in range(1, self.numbers.rate_span + 1):
-            shifted = self.gradient << self.numbers.gradient_shift(extra)
+            shifted = gradient << self.numbers.gradient_shift(extra)
             result = Mux(extra_shift == extra, shifted, result)
         return result
 
@@ -100,15 +104,16 @@ class Update(wiring.Component):
         m = Module()
         numbers, rounding = self.numbers, self.numbers.round_update
         k, drop = numbers.momentum_shift, numbers.velocity_drop
-        kept = (self.velocity << drop) - (self.velocity << (drop - k))
+        velocity = delayed(m, self.velocity, self.spare, "s0_velocity")
+        kept = (velocity << drop) - (velocity << (drop - k))
         s1_scaled = self._register(m, self._scaled(m), "s1_scaled")
         s1_kept = self._register(m, kept, "s1_kept")
         s2_grown = self._register(m, s1_kept + s1_scaled, "s2_grown")
         rounded = round_off(s2_grown, drop, rounding, self._random(m, 0, drop))
         s3_rounded = self._register(m, rounded, "s3_rounded")
-        velocity, velocity_clipped = saturate(s3_rounded, numbers.velocity)
-        s4_velocity = self._register(m, velocity, "s4_velocity")
-        s6_velocity = delayed(m, s4_velocity, 2, "s6_velocity")
+        new_velocity, velocity_clipped = saturate(s3_rounded, numbers.velocity)
+        s4_velocity = self._register(m, new_velocity, "s4_velocity")
+        s6_velocity = delayed(m, s4_velocity, 2 - self.spare, "s6_velocity")
         step = s6_velocity
         if numbers.compensates:
             s6_stepped = self._compensated(m, s1_scaled)
@@ -116,10 +121,11 @@ class Update(wiring.Component):
         s6_weight = delayed(m, self.weight, 6, "s6_weight")
         s7_moved = self._register(m, s6_weight - step, "s7_moved")
         weight, weight_clipped = saturate(s7_moved, numbers.weight)
+        late = delayed(m, velocity_clipped, 4 - self.spare, "s7_clipped")
         m.d.sync += [
             self.new_weight.eq(weight),
             self.new_velocity.eq(delayed(m, s6_velocity, 1, "s7_velocity")),
-            self.clipped.eq(delayed(m, velocity_clipped, 4, "s7_clipped") | weight_clipped),
+            self.clipped.eq(late | weight_clipped),
         ]
         return m
 

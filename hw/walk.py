@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import C, Module, Mux, Signal, Value
+from amaranth.hdl import C, Module, Mux, Shape, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -21,10 +21,10 @@ class Walk(wiring.Component):
     the last tiles are written.
 
     Parameters: ``stage``; ``interval`` in cycles.
-    Members, in: ``words`` of the current image that have arrived; ``returning``: this slot has a
-    backward token; ``error_ready``: the row's gradient is there; ``row_room``: a row of outputs can
-    be reserved; ``line_room``: the rows of input gradient that end with this row of places can be;
-    ``hold``: start no slot.
+    Members, in: ``words`` of the current image that have arrived, ``word``: one more arrives;
+    ``returning``: this slot has a backward token; ``error_ready``: the row's gradient is there;
+    ``row_room``: a row of outputs can be reserved; ``line_room``: the rows of input gradient that
+    end with this row of places can be; ``hold``: start no slot.
     Out: ``issue`` high in each cycle in which a tile is visited, with ``phase``, ``row``,
     ``column``, ``tile``; ``kernel_row`` and ``part``, of which the column is made; ``offset``
     and ``shift``: the word of the image's row, and the granule in it, at which the tile's taps
@@ -43,6 +43,7 @@ class Walk(wiring.Component):
         super().__init__(
             {
                 "words": In(range(2 * stage.tiling.image_words + 2 * stage.depths.window + 1)),
+                "word": In(1),
                 **{name: In(1) for name in ("returning", "error_ready", "row_room", "line_room")},
                 "hold": In(1),
                 **{name: Out(1) for name in (*strobes, "idle", "stalled")},
@@ -57,6 +58,7 @@ class Walk(wiring.Component):
         last_phase, first_phase = Signal(), Signal(init=1)
         m.submodules.ahead = ahead = Place(stage=self.stage)
         done = self.issue & last_phase
+        arrived = self._arrived(m, ahead)
         m.d.comb += [ahead.step.eq(done | ~begun), started.eq(self.issue & self.idle)]
         m.d.sync += begun.eq(1)
         with m.If(ahead.step):
@@ -70,7 +72,7 @@ class Walk(wiring.Component):
             last_phase.eq(self.phase == self.stage.tiling.phases - 1),
             self.idle.eq((self.starts_slot & first_phase) | ~begun),
             due.eq(~self.idle | self._elapsed(m, started)),
-            self.issue.eq(~first_phase | (due & self._able())),
+            self.issue.eq(~first_phase | (due & arrived & self._able())),
             self.stalled.eq(due & ~self.issue),
             self.row_begin.eq(self.issue & self.first_column & first_phase),
             self.line_end.eq(done & self.last_part),
@@ -80,13 +82,28 @@ class Walk(wiring.Component):
         ]
         return m
 
+    def _arrived(self, m: Module, ahead: Place) -> Value:
+        """Whether the words that the tile needs are there, out of a register.
+
+        Compared a cycle before, for this tile and for the next one, whose slot may be the next.
+        """
+
+        def there(needed: Value) -> Value:
+            return Mux(self.word, self.words >= needed, self.words > needed)
+
+        arrived, needed = Signal(), Signal(Shape(len(self.needed) + 1, signed=True))
+        first = self.stage.threshold - 1 + self.stage.tiling.image_words
+        m.d.comb += needed.eq(Mux(ahead.starts_slot, first, ahead.needed))
+        stays, follows = ~self.uses | there(self.needed), ~ahead.uses | there(needed)
+        m.d.sync += arrived.eq(Mux(ahead.step, follows, stays))
+        return arrived
+
     def _able(self) -> Value:
-        """Whether all that the tile waits for is there."""
-        arrived = ~self.uses | (self.words > self.needed)
+        """Whether all else that the tile waits for is there."""
         error = ~self.first_column | ~self.returning | self.error_ready
         room = ~self.first_column | self.row_room
         line_room = ~self.starts_line | ~self.returning | self.line_room
-        return arrived & error & room & line_room & ~(self.idle & self.hold)
+        return error & room & line_room & ~(self.idle & self.hold)
 
     def _elapsed(self, m: Module, started: Value) -> Value:
         """Whether a slot may start: an interval after the one before, and after its rest.

@@ -68,7 +68,7 @@ class Window(wiring.Component):
             {
                 "write": In(1),
                 "word": In(self.width),
-                "room": Out(1),
+                "room": Out(1, init=1),
                 "moves": In(1),
                 "inside": In(tiling.banks),
                 "taps": Out(self.width),
@@ -87,7 +87,9 @@ class Window(wiring.Component):
         ]
         self._room(m)
         end = Signal(range(max(2, words)))
-        with m.If(self.write):
+        # A write is decided upon late; the word is not asked for before the cycle after the next.
+        write, word = delayed(m, self.write, 1, "write"), delayed(m, self.word, 1, "word")
+        with m.If(write):
             m.d.sync += end.eq(Mux(end == words - 1, 0, end + 1))
         width, granules = tiling.granule * self.stage.arithmetic.x.bits, []
         for bank in range(tiling.banks):
@@ -96,9 +98,9 @@ class Window(wiring.Component):
             address = bank_word(lines, walk, bank)
             m.d.sync += memory.read_address.eq(address)
             m.d.comb += [
-                memory.write_enable.eq(self.write),
+                memory.write_enable.eq(write),
                 memory.write_address.eq(end),
-                memory.write_data.eq(self.word.word_select(bank, width)),
+                memory.write_data.eq(word.word_select(bank, width)),
             ]
             granules.append(delayed(m, memory.read_data, READ - 2, f"granule_{bank}"))
         inside = delayed(m, self.inside, READ, "inside")
@@ -118,5 +120,8 @@ class Window(wiring.Component):
         amount = Mux(left, self.walk.words_done, 0)
         m.d.comb += freed.eq(delayed(m, amount, FREE - ISSUE - 1, "freed"))
         room = Signal(range(self.words + 1), init=self.words)
-        m.d.sync += room.eq(room - self.write + freed)
-        m.d.comb += self.room.eq(room != 0)
+        unwritten = room + freed
+        m.d.sync += [
+            room.eq(Mux(self.write, unwritten - 1, unwritten)),
+            self.room.eq(Mux(self.write, unwritten != 1, unwritten != 0)),
+        ]

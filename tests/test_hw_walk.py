@@ -118,8 +118,18 @@ def expected(stage: Stage, interval: int, columns: Columns) -> list[tuple[int, .
 
 
 def walked(stage: Stage, interval: int, columns: Columns) -> list[tuple[int, ...]]:
-    """OUTPUTS in each cycle, of the hardware, once it stands at its first tile."""
+    """OUTPUTS in each cycle, of the hardware, once it stands at its first tile.
+
+    Words are counted a cycle ahead, for a first tile as if an image had just been done with.
+    """
     later = {name: [0, *values] for name, values in columns.items()}
+    ends = OUTPUTS.index("finish")
+    image = stage.tiling.image_words
+    gone = [image, *(image * row[ends] for row in expected(stage, interval, columns))]
+    ahead = [words + more for words, more in zip(columns["words"], gone, strict=False)]
+    arriving = [int(words > 0) for words in ahead]  # the last of them in this very cycle
+    now = [words - new for words, new in zip(ahead, arriving, strict=True)]
+    later |= {"words": [*now, 0], "word": [*arriving, 0]}
     return respond(Walk(stage=stage, interval=interval), later, OUTPUTS)[1:]
 
 

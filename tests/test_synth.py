@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
 from click.testing import CliRunner, Result
 
 from counterflow import place_route, synthesis, tools
@@ -22,6 +27,8 @@ from counterflow.place_route import Progress, read_report
 from counterflow.planner import plan
 from counterflow.synthesis_report import FILE, SynthesisReport
 from counterflow.targets import TARGETS, Resources, target, total
+from hw.modules import convert
+from hw.pipeline import delayed, own
 
 REPORT = {
     "fmax": {"clk": {"achieved": 50.5, "constraint": 100.0}},
@@ -260,6 +267,39 @@ def test_a_product_that_yosys_would_lose_is_refused(tmp_path: Path) -> None:
         synthesis.synthesise(
             verilog, "inner", {"inner": "inner"}, target("up5k"), tmp_path, lambda _line: None
         )
+
+
+class Copies(wiring.Component):
+    """Three registers of the same content, whose readers tell them apart."""
+
+    def __init__(self, *, apart: bool) -> None:
+        self.apart = apart
+        super().__init__({"i": In(8), "o": Out(8).array(3)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        for index in range(3):
+            make = own if self.apart else partial(delayed, cycles=1)
+            m.d.comb += self.o[index].eq(make(m, self.i, name=f"copy_{index}") ^ index)
+        return m
+
+
+@pytest.mark.parametrize(
+    ("name", "apart", "copies"), [("ecp5-25f", True, 3), ("ecp5-25f", False, 1), ("up5k", True, 1)]
+)
+def test_registers_of_their_own_stay_apart_where_multipliers_have_none(
+    name: str, apart: bool, copies: int, tmp_path: Path
+) -> None:
+    """On iCE40 they go into the multipliers, which registers that have to stay may not."""
+    needs_programs()
+    verilog = convert(Copies(apart=apart), "copies")
+    taken = synthesis.synthesise(
+        verilog, "copies", {"copies": "copies"}, target(name), tmp_path, lambda _line: None
+    )
+    cells = json.loads((tmp_path / "cells.json").read_text())["design"]["num_cells_by_type"]
+    registers = sum(count for cell, count in cells.items() if re.match("TRELLIS_FF|SB_DFF", cell))
+    assert registers == 8 * copies
+    assert taken["copies"].multipliers == 0
 
 
 # nextpnr

@@ -87,4 +87,4 @@ def seen_by(stage: Stage, where: Visit) -> tuple[int, list[int]]:
 def always_open(stage: Stage, cycles: int) -> Columns:
     """Nothing ever keeps the walk waiting, and a token comes back in every slot."""
     columns: Columns = {name: [1] * cycles for name in CONDITIONS}
-    return columns | {"words": [stage.tiling.image_words] * cycles, "hold": [0] * cycles}
+    return columns | {"words": [2 * stage.tiling.image_words] * cycles, "hold": [0] * cycles}
