@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -164,6 +165,17 @@ class Device:
         stages = self.plan.schedule.stages
         return [decode(stage, self.access(read_table(stage))) for stage in stages]
 
+    def empty(self) -> None:
+        """Bring home all gradients of an earlier training, whatever they do to its weights."""
+        description = self.plan.description
+        kinds = np.full(self.plan.schedule.delay + 1, Kind.BUBBLE, np.uint8)
+        if description.recipe.accumulate > 1:  # those that wait for an update, too
+            kinds[0] = Kind.TRAIN
+        none = Part(np.zeros((1, description.elements), np.uint8), np.zeros(1, np.uint8))
+        self.rest()
+        self.run(kinds, np.zeros(len(kinds), np.int64), none)
+        self.rest()
+
     def run(
         self, kinds: Bytes, indices: Integers, part: Part, on_tokens: OnTokens | None = None
     ) -> list[Prediction]:
@@ -203,7 +215,7 @@ class Device:
         most = max(self._room // link.token_bytes(self.plan.description), 1)
         changes = np.flatnonzero(np.diff(kinds)) + 1
         bounds = [0, *changes.tolist(), len(kinds)]
-        for start, end in zip(bounds, bounds[1:], strict=False):
+        for start, end in itertools.pairwise(bounds):
             if start == end:
                 continue
             kind = Kind(int(kinds[start]))

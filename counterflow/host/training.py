@@ -98,10 +98,10 @@ class Training:
         # The board forgets the training before, if any, first: from then on none can go on with it.
         session = self.device.session
         session.mark(0)
-        self._empty()
+        self.device.empty()
         self.device.load(self.initial)
         base, mark = self.device.rest().tokens, 1 + secrets.randbelow(POSITIONS - 1)
-        replace(progress, mark=mark, base=base).save(path)
+        replace(progress, mark=mark, base=base, tokens=self.course.tokens).save(path)
         session.mark(mark)
         return 0
 
@@ -143,14 +143,11 @@ class Training:
         self.outcome.seconds = time.perf_counter() - began
         return self.outcome
 
-    def _empty(self) -> None:
-        """Bring home all gradients of an earlier training, whatever they do to its weights."""
-        plan = self.device.plan
-        kinds = np.full(plan.schedule.delay + 1, Kind.BUBBLE, np.uint8)
-        if plan.description.recipe.accumulate > 1:  # those that wait for an update, too
-            kinds[0] = Kind.TRAIN
-        self.device.run(kinds, np.zeros(len(kinds), np.int64), self.course.train)
-        self.device.rest()
+    def measure(self, leg: Leg, report: Report | None = None) -> Tally:
+        """Try the samples of a leg that is no part of the course."""
+        tally = Tally(leg.epoch, leg.tests)
+        self._stretch(leg, leg.first, leg.end, tally, report)
+        return tally
 
     def _leg(self, leg: Leg, start: int, report: Report | None) -> None:
         """The tokens of `leg` from number `start` of the course on."""
