@@ -7,11 +7,13 @@ from typing import Any
 
 import click
 
+from counterflow.commands.board_sim import board_sim
 from counterflow.commands.boards import boards
 from counterflow.commands.build import build
 from counterflow.commands.compare import compare
 from counterflow.commands.data import data
 from counterflow.commands.demo import demo
+from counterflow.commands.host import host
 from counterflow.commands.networks import networks
 from counterflow.commands.options import ARGUMENTS
 from counterflow.commands.plan import plan
@@ -74,6 +76,8 @@ def main() -> None:
         counterflow verilog digits -o out       the hardware
         counterflow synth tiny                  what it takes of an FPGA, and how fast it runs
         counterflow build digits --board ulx3s-85f   a bitstream that trains it
+        counterflow board-sim tiny              a simulated board ...
+        counterflow host train tiny --port P    ... that is trained over its serial line
 
     The exit status is 0 for success, 1 for hardware that differs from the model or data from what
     was published, 2 for bad input.
@@ -82,7 +86,7 @@ def main() -> None:
 
 for _command in (
     *(networks, data, plan, train, verilog, simulate, synth),
-    *(boards, build, program, compare, demo),
+    *(boards, build, program, host, board_sim, compare, demo),
 ):
     main.add_command(_command)
 

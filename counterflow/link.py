@@ -51,9 +51,10 @@ class Packet(IntEnum):
     """Kinds of packets."""
 
     # From the host, at any time: they act when they arrive and have no payload.
-    HELLO = 0x01  # sequence: any number, which INFO repeats
+    HELLO = 0x01  # asks for INFO, which repeats `sequence`, any number, and then STATUS
     POLL = 0x02  # acknowledges and asks for STATUS
     RESEND = 0x03  # as POLL, and results shall be sent again from `acknowledge` on
+    MARK = 0x04  # as POLL, and the device keeps `sequence` as its mark: see `Status.mark`
     # From the host, in sequence: they act one after the other.  The lower bits are a `Kind`.
     BUBBLES = 0x10  # count:2
     INFER = 0x11  # whole samples: label, elements
@@ -94,10 +95,13 @@ class Record(IntEnum):
 WORD_BYTES = 4
 CLASS_BYTES = 1
 
-STATUS_BYTES = 7  # expected:2 oldest:2 written:2 flags
+STATUS_BYTES = 9  # expected:2 oldest:2 written:2 mark:2 flags
 COMPLAINT = 1  # flag: something has been lost or broken since the last packet in sequence
 INFO_FIXED = 22  # bytes of INFO in front of the names
 MOST_INFO = 96
+MOST_RESULTS = 128  # bytes in one packet, so that no status waits long behind them
+
+BAUD = 1_000_000  # unless somebody says otherwise
 
 
 def element_bytes(description: Description) -> int:
@@ -210,10 +214,12 @@ class Status:
     """Position of the first result that the device still has."""
     written: int
     """Position of the next result that it will make."""
+    mark: int
+    """What the host has last sent as mark, by which it knows its board again; 0 after a reset."""
     complaint: bool
 
     def encoded(self) -> bytes:
-        numbers = (self.expected, self.oldest, self.written)
+        numbers = (self.expected, self.oldest, self.written, self.mark)
         flags = COMPLAINT * self.complaint
         return b"".join(number.to_bytes(2, "little") for number in numbers) + bytes([flags])
 
@@ -221,10 +227,10 @@ class Status:
     def decoded(cls, payload: bytes) -> Self:
         if len(payload) != STATUS_BYTES:
             raise ValueError(f"the device sent a status of {len(payload)} bytes")
-        expected, oldest, written = (
-            int.from_bytes(payload[at : at + 2], "little") for at in (0, 2, 4)
+        expected, oldest, written, mark = (
+            int.from_bytes(payload[at : at + 2], "little") for at in (0, 2, 4, 6)
         )
-        return cls(expected, oldest, written, bool(payload[6] & COMPLAINT))
+        return cls(expected, oldest, written, mark, bool(payload[8] & COMPLAINT))
 
 
 @dataclass(frozen=True)

@@ -89,11 +89,12 @@ class Link(wiring.Component):
             self.complaint.eq(receiver.complaint),
             sender.hello.eq(receiver.hello),
             sender.resend.eq(receiver.resend),
-            sender.report.eq(receiver.report | commands.finished),
+            sender.report.eq(receiver.report | receiver.hello | commands.finished),
             sender.sequence.eq(receiver.header.sequence),
             sender.consumed.eq(packets.consumed),
             sender.expected.eq(receiver.committed),
             sender.written.eq(results.written),
+            sender.mark.eq(receiver.mark),
             sender.complaint.eq(receiver.complaint),
         ]
         oldest = self._oldest(m, receiver, results)

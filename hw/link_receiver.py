@@ -42,7 +42,8 @@ class PacketReceiver(wiring.Component):
     Parameters: ``buffers``.
     Members: ``i`` stream of bytes; ``ring`` writes; ``consumed`` in and ``committed`` out, positions
     of the ring's reader and of the end of the last good packet; ``header`` out, of the last packet;
-    strobes ``hello``, ``acknowledged``, ``resend``, and ``report``: the host should hear the status;
+    ``mark`` out, the host's; strobes ``hello``, ``acknowledged``, ``resend``, and ``report``: the
+    host should hear the status;
     ``complaint`` out: something was lost or broken since the last good packet.
     Cost: two CRCs, about 180 registers; latency 2 from a packet's last byte.
     """
@@ -56,6 +57,7 @@ class PacketReceiver(wiring.Component):
                 "consumed": In(Position),
                 "committed": Out(Position),
                 "header": Out(HeaderLayout),
+                "mark": Out(Position),
                 **{name: Out(1) for name in ("hello", "acknowledged", "resend", "report")},
                 "complaint": Out(1),
             }
@@ -138,23 +140,28 @@ class PacketReceiver(wiring.Component):
         kind = self.header.kind
         good, sequenced = judging & right, (kind & link.SEQUENCED_BITS) != 0
         ahead = Signal(Position)
-        due, bad, asked = Signal(), Signal(), Signal()
+        due, bad, asked, marked = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             ahead.eq(self.header.sequence - self.committed),
             due.eq(good & sequenced & (ahead == 0)),
             bad.eq(
-                broken | (judging & ~right) | (due & lost)
+                broken
+                | (judging & ~right)
+                | (due & lost)
                 | (good & sequenced & (ahead != 0) & ~ahead[-1])
             ),
             self.hello.eq(good & (kind == Packet.HELLO)),
             self.resend.eq(good & (kind == Packet.RESEND)),
             self.acknowledged.eq(good & (kind != Packet.HELLO)),
-            asked.eq(good & ((kind == Packet.POLL) | (kind == Packet.RESEND))),
+            marked.eq(good & (kind == Packet.MARK)),
+            asked.eq(good & (marked | (kind == Packet.POLL) | (kind == Packet.RESEND))),
             # What comes a second time comes because the host has not heard that it came.
             self.report.eq(asked | (good & sequenced & ahead[-1]) | (bad & ~self.complaint)),
         ]
         with m.If(due & ~lost):
             m.d.sync += self.committed.eq(end)
+        with m.If(marked):
+            m.d.sync += self.mark.eq(self.header.sequence)
         m.d.sync += self.complaint.eq(
             Mux(bad, 1, Mux((due & ~lost) | asked | self.hello, 0, self.complaint))
         )

@@ -8,10 +8,9 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from counterflow import link
-from counterflow.link import POSITION_BITS, STATUS_BYTES, Buffers, Info, Packet
+from counterflow.link import MOST_RESULTS, POSITION_BITS, STATUS_BYTES, Buffers, Info, Packet
 from hw.link_receiver import crc_of
 
-MOST_RESULTS = 128  # bytes in one packet, so that no status waits long behind them
 Position = POSITION_BITS
 
 
@@ -22,14 +21,14 @@ class PacketSender(wiring.Component):
 
     Parameters: ``info``, ``buffers``.
     Members: strobes ``hello``, ``report`` and ``resend`` in; ``sequence`` in, of the hello;
-    ``consumed``, ``expected``, ``oldest``, ``written``, ``complaint`` in, the status; ``addr`` out
+    ``consumed``, ``expected``, ``oldest``, ``written``, ``mark``, ``complaint`` in, the status; ``addr`` out
     and ``data`` in, read port of the ring of results; ``o`` stream of bytes.
     Cost: two CRCs, about 110 registers, a small table; a byte in two cycles.
     """
 
     def __init__(self, *, info: Info, buffers: Buffers) -> None:
         self.text = info.encoded()
-        positions = ("sequence", "consumed", "expected", "oldest", "written")
+        positions = ("sequence", "consumed", "expected", "oldest", "written", "mark")
         super().__init__(
             {
                 **{name: In(1) for name in ("hello", "report", "resend", "complaint")},
@@ -125,7 +124,12 @@ class PacketSender(wiring.Component):
         number, later = Signal(Position), Signal(8)
         sequence = Mux(self.kind == Packet.INFO, self.sequence, self.sent)
         parts: dict[int, Value] = {2: self.length, 4: sequence, 6: self.consumed}
-        status: dict[int, Value] = {0: self.expected, 2: self.oldest, 4: self.written}
+        status: dict[int, Value] = {
+            0: self.expected,
+            2: self.oldest,
+            4: self.written,
+            6: self.mark,
+        }
         with m.If(moved):
             m.d.sync += later.eq(number[8:])
         with m.If(header):
