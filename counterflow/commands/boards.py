@@ -44,8 +44,8 @@ def boards(as_json: bool, quiet: bool) -> None:
     display.show(
         rows,
         fitting,
-        f"Multipliers and cycles a sample; – where it does not fit with {LINK} LUTs for the link "
-        "to the host.",
+        f"Multipliers and cycles a sample; – where it does not fit with the link to the host, "
+        f"about {LINK.luts:,} LUTs.",
     )
     display.result(
         {

@@ -170,15 +170,21 @@ def _run(
 
 def _too_full(design: Plan, board: Board, error: OverfullError) -> str:
     """What is short after packing, and the planner's advice."""
-    from counterflow.advice import of_synthesis
-    from counterflow.targets import Resources
+    from boards.fits import others
+    from counterflow.fitting import UnfitError, fit, takes
+    from counterflow.needs import needs
 
-    lack = error.needed - error.there
-    short = Resources(luts=lack) if error.kind in ("logic cells", "LUTs") else Resources()
+    lack, target = error.needed - error.there, board.fpga
+    try:
+        # Logic is planned with as roughly as this plan turned out to be counted.
+        share = min(1.0, needs(design, target.family).total.luts / error.needed)
+        found = fit(design.description, target, luts=share, rough=1.0).needs
+        advice = f"Folded with --fit it takes {takes(found)}."
+    except UnfitError:
+        advice = others(design.description, board)
     return (
         f"{design.description.name} does not fit {board.name}: packed with the host link it needs "
-        f"{error.needed:,} {error.kind} of {error.there:,} ({lack:,} too many). "
-        f"{of_synthesis(design, board.fpga, short)}"
+        f"{error.needed:,} {error.kind} of {error.there:,} ({lack:,} too many). {advice}"
     )
 
 
