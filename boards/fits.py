@@ -34,9 +34,10 @@ class Fit(NamedTuple):
         return self.design is not None
 
 
-def own_fold(
-    description: Description, target: Target, around: Resources = Resources()
-) -> Plan | None:
+NOTHING = Resources()
+
+
+def own_fold(description: Description, target: Target, around: Resources = NOTHING) -> Plan | None:
     """The plan with the fold that a description names, if that and `around` fit `target`."""
     design = plan(description)
     taken = needs(design, target.family).total
