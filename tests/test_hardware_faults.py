@@ -57,16 +57,16 @@ def description() -> Description:
 class SwappedOperands(Convolution):
     """x and the stashed x exchanged."""
 
-    def _inputs(self, m: Module, inside: Value) -> tuple[list[Value], list[Value]]:
-        x, stash = super()._inputs(m, inside)
+    def _inputs(self, m: Module) -> tuple[list[Value], list[Value]]:
+        x, stash = super()._inputs(m)
         return stash, x
 
 
 class NoMask(Convolution):
     """Gradients pass where the ReLU below was shut."""
 
-    def _backward(self, m: Module, lanes: list[Any], stash: list[Value], flags: Any) -> list[Value]:
-        return super()._backward(m, lanes, [C(1, 2) for _ in stash], flags)
+    def _backward(self, m: Module, lanes: list[Any], stash: list[Value]) -> list[Value]:
+        return super()._backward(m, lanes, [C(1, 2) for _ in stash])
 
 
 class StuckRandom(Convolution):
