@@ -21,8 +21,8 @@ class PacketSender(wiring.Component):
 
     Parameters: ``info``, ``buffers``.
     Members: strobes ``hello``, ``report`` and ``resend`` in; ``sequence`` in, of the hello;
-    ``consumed``, ``expected``, ``oldest``, ``written``, ``mark``, ``complaint`` in, the status; ``addr`` out
-    and ``data`` in, read port of the ring of results; ``o`` stream of bytes.
+    ``consumed``, ``expected``, ``oldest``, ``written``, ``mark``, ``complaint`` in, the status;
+    ``addr`` out and ``data`` in, read port of the ring of results; ``o`` stream of bytes.
     Cost: two CRCs, about 110 registers, a small table; a byte in two cycles.
     """
 
