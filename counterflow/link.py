@@ -1,8 +1,8 @@
 """The host link: what host and device say to each other over a line of bytes, as one description.
 
-The hardware (`hw.link`), the host program (`counterflow.host`) and `docs/host-link.md` are made from
-or held to what stands here; that page explains why it is so.  Numbers of several bytes come lowest
-byte first.
+The hardware (`hw.link`), the host program (`counterflow.host`) and `docs/host-link.md` are made
+from or held to what stands here; that page explains why it is so.  Numbers of several bytes come
+lowest byte first.
 
     packet:   sync  kind  length:2  sequence:2  acknowledge:2  check  payload  crc:4
 """

@@ -1,4 +1,4 @@
-"""The host link: a chain behind two streams of bytes, whoever carries them (`docs/host-link.md`)."""
+"""The host link: a chain behind two streams of bytes, whoever carries them: docs/host-link.md."""
 
 from __future__ import annotations
 

@@ -24,8 +24,8 @@ class RingBytes(wiring.Component):
     """The committed bytes of a ring as a stream.
 
     Parameters: ``depth`` of the ring, a power of two.
-    Members: ``committed`` in; ``consumed`` out, position of the next byte; ``addr`` out and ``data``
-    in, the ring's read port; ``o`` stream of bytes.
+    Members: ``committed`` in; ``consumed`` out, position of the next byte; ``addr`` out and
+    ``data`` in, the ring's read port; ``o`` stream of bytes.
     Cost: a counter; latency 2, a byte a cycle.
     """
 

@@ -40,10 +40,10 @@ class PacketReceiver(wiring.Component):
     What cannot be a packet is skipped: a sync is looked for in the byte after the fault is known.
 
     Parameters: ``buffers``.
-    Members: ``i`` stream of bytes; ``ring`` writes; ``consumed`` in and ``committed`` out, positions
-    of the ring's reader and of the end of the last good packet; ``header`` out, of the last packet;
-    ``mark`` out, the host's; strobes ``hello``, ``acknowledged``, ``resend``, and ``report``: the
-    host should hear the status;
+    Members: ``i`` stream of bytes; ``ring`` writes; ``consumed`` in and ``committed`` out,
+    positions of the ring's reader and of the end of the last good packet; ``header`` out, of the
+    last packet; ``mark`` out, the host's; strobes ``hello``, ``acknowledged``, ``resend``, and
+    ``report``: the host should hear the status;
     ``complaint`` out: something was lost or broken since the last good packet.
     Cost: two CRCs, about 180 registers; latency 2 from a packet's last byte.
     """

@@ -21,8 +21,8 @@ class PacketSender(wiring.Component):
 
     Parameters: ``info``, ``buffers``.
     Members: strobes ``hello``, ``report`` and ``resend`` in; ``sequence`` in, of the hello;
-    ``consumed``, ``expected``, ``oldest``, ``written``, ``mark``, ``complaint`` in, the status; ``addr`` out
-    and ``data`` in, read port of the ring of results; ``o`` stream of bytes.
+    ``consumed``, ``expected``, ``oldest``, ``written``, ``mark``, ``complaint`` in, the status;
+    ``addr`` out and ``data`` in, read port of the ring of results; ``o`` stream of bytes.
     Cost: two CRCs, about 110 registers, a small table; a byte in two cycles.
     """
 
@@ -48,6 +48,7 @@ class PacketSender(wiring.Component):
         byte, moved, settled, start = Signal(8), Signal(), Signal(), Signal()
         index = Signal(range(max(len(self.text), MOST_RESULTS)))
         covered = Signal()  # by the CRC
+        idle, some = Signal(), Signal()
         m.d.comb += [
             self.o.payload.eq(byte),
             moved.eq(self.o.valid & self.o.ready),
@@ -59,9 +60,9 @@ class PacketSender(wiring.Component):
         m.d.sync += settled.eq(~moved)
         with m.FSM() as states:
             with m.State("IDLE"):
-                m.d.comb += start.eq(1)
+                m.d.comb += [start.eq(1), idle.eq(1)]
                 m.d.sync += index.eq(0)
-                with m.If(self._chosen(m, states.ongoing("IDLE"))):
+                with m.If(some):
                     m.next = "HEADER"
             with m.State("HEADER"):
                 m.d.comb += [self.o.valid.eq(settled), covered.eq(index != 0)]
@@ -72,6 +73,7 @@ class PacketSender(wiring.Component):
             with m.State("CRC"):
                 m.d.comb += self.o.valid.eq(settled)
                 self._step(m, index, moved, link.CRC_BYTES, "IDLE")
+        m.d.comb += some.eq(self._chosen(m, idle))
         with m.If(moved & states.ongoing("PAYLOAD") & (self.kind == Packet.RESULTS)):
             m.d.sync += self.sent.eq(self.sent + 1)
         with m.If(states.ongoing("CRC")):

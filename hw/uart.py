@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 LEAST_DIVISOR = 4  # cycles a bit: fewer would sample a bit too close to its edges
 MOST_ERROR = 0.02  # of the rate; the last bit is then sampled a fifth of a bit off its middle
+MAJORITY_DIVISOR = 8  # with fewer cycles the outer two of three are too close to the edges
 FRAME_BITS = 10  # start, eight data bits, stop
 
 
@@ -34,8 +35,8 @@ class UartReceiver(wiring.Component):
     """Bytes from a line.
 
     The line is looked at in every cycle (through two registers): a start bit counts only if it is
-    still low in its middle, each bit is the majority of three cycles about its middle, and a byte
-    whose stop bit is low is dropped.
+    still low in its middle, each bit is what it is in its middle (from 8 cycles a bit on the
+    majority of three cycles about it), and a byte whose stop bit is low is dropped.
 
     Parameters: ``divisor``, cycles of a bit, at least 4.
     Members: ``rx`` in; ``o`` stream of bytes, each valid for one cycle whether it is taken or not,
@@ -55,24 +56,26 @@ class UartReceiver(wiring.Component):
         m.submodules.synchronizer = FFSynchronizer(self.rx, rx, init=1)
         m.d.sync += recent.eq(Cat(rx, recent))
         majority = (rx & recent[0]) | (rx & recent[1]) | (recent[0] & recent[1])
+        level = majority if self.divisor >= MAJORITY_DIVISOR else recent[0]
         busy, bits = Signal(), Signal(range(FRAME_BITS))
-        timer = Signal(range(2 * self.divisor))
+        timer = Signal(range(self.divisor))
         word = Signal(8)
         m.d.comb += self.o.payload.eq(word)
         m.d.sync += self.o.valid.eq(0)
         with m.If(~busy):
-            # Two cycles pass until the majority is that of the middle of the bit.
-            m.d.sync += [timer.eq(self.divisor // 2), bits.eq(0), busy.eq(~rx & recent[0])]
+            # The edge is seen up to a cycle late, which matters where a bit is only a few cycles.
+            first = self.divisor // 2 - (self.divisor < MAJORITY_DIVISOR)
+            m.d.sync += [timer.eq(first), bits.eq(0), busy.eq(~rx & recent[0])]
         with m.Elif(timer != 0):
             m.d.sync += timer.eq(timer - 1)
         with m.Else():
             m.d.sync += [timer.eq(self.divisor - 1), bits.eq(bits + 1)]
             with m.If(bits == 0):
-                m.d.sync += busy.eq(~majority)
+                m.d.sync += busy.eq(~level)
             with m.Elif(bits == FRAME_BITS - 1):
-                m.d.sync += [busy.eq(0), self.o.valid.eq(majority)]
+                m.d.sync += [busy.eq(0), self.o.valid.eq(level)]
             with m.Else():
-                m.d.sync += word.eq(Cat(word[1:], majority))
+                m.d.sync += word.eq(Cat(word[1:], level))
         return m
 
 

@@ -106,7 +106,8 @@ class Library:
 def build_library(verilog: str, top: str, driver: str = DRIVER) -> Path:
     """Path of the shared library of a design's Verilog, whose module is `top`; built once.
 
-    ``driver`` is the C++ beside this file that drives it, by default that of a chain.  A folder appears in the cache when it is whole; a second process waits for the first.
+    ``driver`` is the C++ beside this file that drives it, by default that of a chain.  A folder
+    appears in the cache when it is whole; a second process waits for the first.
     """
     folder = importlib.resources.files("sim")
     texts = {name: folder.joinpath(name).read_text(encoding="utf-8") for name in (driver, HEADER)}

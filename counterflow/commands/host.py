@@ -351,7 +351,7 @@ def _json(outcome: Outcome, device: Device, training: Training) -> dict[str, obj
         "repeats": device.session.repeats,
         "spoilt": device.session.frames.spoilt,
         "counters": asdict(outcome.counters) if outcome.counters else None,
-        "epochs": [asdict(one) for one in outcome.tallies],
+        "epochs": [one.to_json() for one in outcome.tallies],
     }
 
 

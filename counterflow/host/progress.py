@@ -21,7 +21,8 @@ class Progress:
     """A training that a device is in.
 
     ``base`` is what the device had counted when the first token was sent; ``mark`` what it was told
-    to remember; ``tokens`` how many there are in all; ``resumed`` the checkpoint that the training began with, if any.
+    to remember; ``tokens`` how many there are in all; ``resumed`` the checkpoint that the training
+    began with, if any.
     """
 
     network: str

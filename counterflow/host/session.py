@@ -239,9 +239,9 @@ class Session:
         now = self._clock()
         if now - self._heard > self.timeout:
             raise LinkError(
-                f"{self.transport.name}: the board has not answered for {self.timeout:g} s; what it "
-                "has accepted it has trained on whole, so check cable and power and give the same "
-                "command again"
+                f"{self.transport.name}: the board has not answered for {self.timeout:g} s; "
+                "what it has accepted it has trained on whole, so check cable and power and give "
+                "the same command again"
             )
         since = max(self._moved, self._asked_at)
         if not self._connected or now - since < self._patience * 2 ** min(self._expiries, 3):

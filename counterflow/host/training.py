@@ -30,13 +30,31 @@ LINE_BITS = 10  # of a byte: start, eight bits, stop
 
 @dataclass
 class Tally:
-    """Samples of one kind in one epoch: how many, how many right, and their losses in nats."""
+    """Samples of one kind in one epoch: how many, how many right, and the sum of their losses.
+
+    ``bits`` is that sum as the device sends losses; ``loss`` the same in nats.
+    """
 
     epoch: int
     tests: bool
     samples: int = 0
     right: int = 0
-    loss: float = 0.0
+    bits: int = 0
+
+    @property
+    def loss(self) -> float:
+        return self.bits * NATS
+
+    def to_json(self) -> dict[str, object]:
+        """As scripts read it; means, where there is something to take them of."""
+        count = self.samples or None
+        return {
+            "epoch": self.epoch,
+            "tests": self.tests,
+            "samples": self.samples,
+            "accuracy": count and self.right / count,
+            "loss": count and self.loss / count,
+        }
 
 
 @dataclass
@@ -158,13 +176,13 @@ class Training:
             stop = leg.end
             if self.verify and not leg.tests:
                 stop = min(stop, at + self.verify - (at - leg.first) % self.verify)
-            right, loss = tally.right, tally.loss
+            right, bits = tally.right, tally.bits
             self._stretch(leg, at, stop, tally, report)
             at = stop
             if self._golden is not None:
                 self.device.rest()
                 golden = self._follow(at)
-                if (tally.right - right, tally.loss - loss) != golden:
+                if (tally.right - right, tally.bits - bits) != golden:
                     self._differ(at, "the predictions since the last comparison")
                 self._compare(at)
 
@@ -175,19 +193,17 @@ class Training:
         part, block = self.course.part(leg), slice(start - leg.first, stop - leg.first)
         kinds, indices = leg.kinds[block], leg.indices[block]
         expected = part.labels[indices[kinds != Kind.BUBBLE]]
-        seen, bits = 0, 0
-        loss_before = tally.loss
+        seen = 0
 
         def take(found: Sequence[Prediction]) -> None:
-            nonlocal seen, bits
+            nonlocal seen
             for one in found[seen:]:
                 right = one.chosen == expected[seen]
-                seen, bits = seen + 1, bits + one.loss
-                tally.samples, tally.right = tally.samples + 1, tally.right + int(right)
+                seen, tally.samples = seen + 1, tally.samples + 1
+                tally.right, tally.bits = tally.right + int(right), tally.bits + one.loss
                 if not leg.tests:
                     self.outcome.losses.append(one.loss * NATS)
                     self.outcome.right.append(bool(right))
-            tally.loss = loss_before + bits * 2.0**-LOG_FRAC * math.log(2)
 
         def sent(done: int, found: Sequence[Prediction]) -> None:
             take(found)
@@ -205,10 +221,10 @@ class Training:
         self.outcome.payload += payload
         self.outcome.cycles += took
 
-    def _follow(self, token: int) -> tuple[int, float]:
+    def _follow(self, token: int) -> tuple[int, int]:
         """Let the golden model run up to `token`: how many were right, and the losses' sum."""
         assert self._golden is not None
-        right, loss = 0, 0.0
+        right, bits = 0, 0
         for leg in self.course.legs:
             start, stop = max(leg.first, self._golden_at), min(leg.end, token)
             if start >= stop:
@@ -217,9 +233,9 @@ class Training:
                 self._golden.set(leg.settings)
             block = slice(start - leg.first, stop - leg.first)
             more = self._golden.run(leg.kinds[block], leg.indices[block], self.course.part(leg))
-            right, loss = right + more[0], loss + more[1]
+            right, bits = right + more[0], bits + round(more[1] / NATS)
         self._golden_at = token
-        return right, loss
+        return right, bits
 
     def _compare(self, token: int) -> None:
         """All that the device's units remember against the golden model's."""

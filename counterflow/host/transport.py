@@ -19,8 +19,8 @@ class LinkError(ValueError):
 class Transport(Protocol):
     """Bytes in both directions, which may be lost, doubled or spoilt on the way.
 
-    ``read`` returns what has come; with ``wait``, b"" only after a moment without any.  Both raise LinkError once
-    nothing can come any more.
+    ``read`` returns what has come; with ``wait``, b"" only after a moment without any.  Both raise
+    LinkError once nothing can come any more.
     """
 
     name: str
