@@ -60,8 +60,6 @@ def arguments(target: Target, frequency: float, seed: int, pinned: Sequence[str]
     """
     free = pinned or ["--pcf-allow-unconstrained"]
     if target.family == "ecp5":
-    free = pinned or ["--pcf-allow-unconstrained"]
-    if target.family == "ecp5":
         free = pinned or ["--lpf-allow-unconstrained"]
         # For a unit of 13,000 LUTs the default router was not done after six times as long.  Where
         # nearly all block RAMs are taken this placer needs half the time and a sixth less wire.
