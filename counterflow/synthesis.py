@@ -21,7 +21,7 @@ _STEP = {"ecp5": "map_ram", "ice40": "map_ram", "xc7": "map_memory"}  # that map
 _LIBRARY = {  # of the family's own cells, where a board's PLL is
     "ecp5": "+/ecp5/cells_bb.v",
     "ice40": "+/ice40/cells_sim.v",
-    "xc7": "+/xilinx/cells_sim.v",
+    "xc7": "+/xilinx/cells_sim.v +/xilinx/cells_xtra.v",
 }
 
 _WORTH: Mapping[str, Resources] = {
