@@ -33,6 +33,10 @@ lint: $(VENV)/.dev ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+.PHONY: formal
+formal: $(VENV)/.dev ## Prove small parts with SymbiYosys, and that the proofs find faults
+	$(BIN)/python -m sim.proofs
+
 .PHONY: bench
 bench: $(VENV)/.bench ## Measure speed against software
 	$(BIN)/python -m golden.benchmark

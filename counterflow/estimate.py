@@ -103,7 +103,9 @@ def memories_of(tiling: Tiling, numbers: UnitArithmetic, depths: Depths) -> list
             parts.append(Memory(name, max(2, words), width, clocked=clocked, collides=False))
     if numbers.dx is not None:
         rows, width = tiling.sum_rows, tiling.granule * numbers.backward_sum.bits
-        sums = Memory("sums", max(2, rows * tiling.row_words), width, clocked=False)
+        words = max(2, rows * tiling.row_words)
+        clocked = words > READ_AT_ONCE and tiling.geometry.positions == 1
+        sums = Memory("sums", words, width, clocked=clocked, collides=False)
         left = max(2, depths.gradients * tiling.row_words), tiling.granule * numbers.dx.bits
         parts += [sums, Memory("dx", *left, collides=False)] * banks
     return parts

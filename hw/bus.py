@@ -13,7 +13,7 @@ from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from counterflow.registers import NODE_BITS, REGISTER_BITS, WORD_BITS
+from counterflow.registers import NODE_BITS, REGISTER_BITS, WORD_BITS, Register
 
 Access = data.StructLayout(
     {
@@ -53,6 +53,15 @@ class BusNode(wiring.Component):
         for register in writable:
             members[f"write_{register}"] = Out(1)
         super().__init__(members)
+
+    @classmethod
+    def of(cls, *, node: int, registers: type[Register]) -> BusNode:
+        """The node of these registers, which can do what the register map says."""
+        return cls(
+            node=node,
+            readable={int(one): WORD_BITS for one in registers if one.readable},
+            writable=tuple(int(one) for one in registers if one.writable),
+        )
 
     def value(self, register: int) -> Signal:
         """Where to put the value of a readable register."""

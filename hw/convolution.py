@@ -154,8 +154,15 @@ class Convolution(wiring.Component):
             queue.w_en.eq(gather.o.valid),
             queue.w_data.eq(gather.o.payload),
             walk.returning.eq(self.returning),
-            walk.error_ready.eq(Mux(queue.r_en, queue.level > 1, queue.level > 0)),
             queue.r_en.eq(visit.row_end & visit.returning),
+        ]
+        # What the queue will hold once the walk has had its own, known a cycle before.
+        unclaimed = Signal.like(queue.level)
+        more = unclaimed + (queue.w_en & queue.w_rdy)
+        claimed = walk.row_end & self.returning
+        m.d.sync += [
+            unclaimed.eq(Mux(claimed, more - 1, more)),
+            walk.error_ready.eq(Mux(claimed, more != 1, more != 0)),
         ]
         word = Signal(lanes * number.bits)
         m.d.comb += word.eq(Mux(visit.returning, queue.r_data, 0))
@@ -277,6 +284,7 @@ class Convolution(wiring.Component):
             registers.bus_i.eq(self.bus_i),
             self.bus_o.eq(registers.bus_o),
             registers.idle.eq(walk.idle),
+            registers.deciding.eq(walk.issue),
             registers.stalled.eq(walk.stalled),
             registers.issue.eq(visit.issue),
             registers.finish.eq(visit.finish),
@@ -286,7 +294,6 @@ class Convolution(wiring.Component):
             registers.phase.eq(visit.phase),
             registers.last_row.eq(visit.last_row),
             registers.last_part.eq(visit.last_part),
-            walk.hold.eq(registers.hold),
             registers.weight_data.eq(self.weights.fetched),
             registers.bias_data.eq(self.biases.fetched),
         ]

@@ -1,4 +1,4 @@
-"""The sums of gradients that wait for their update, one for each weight of every tile."""
+"""Sums of gradients that grow from visit to visit: of weights until their update, of inputs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from hw.pipeline import delayed
 class GradientSums(wiring.Component):
     """A sum is read, added to by the lanes, and written, long before its word is visited again.
 
-    Parameters: ``words`` of ``bits``; ``at``: cycles from ``address`` to that cycle (at least 2).
+    Parameters: ``words`` of ``bits``; ``at``: cycles from ``address`` to that cycle (at least 2);
+    ``soon``: a word may be visited again in the next cycle, however many there are.
     Members: ``address`` in with the issue of a tile; ``earlier`` out and ``sum``, ``write`` in,
     ``at`` cycles later.
     Cost: one memory; a small one has its read beside its write, so that a word may be visited in
@@ -23,8 +24,8 @@ class GradientSums(wiring.Component):
     between, which its distance from the lanes needs.
     """
 
-    def __init__(self, *, words: int, bits: int, at: int) -> None:
-        self.words, self.bits, self.at = words, bits, at
+    def __init__(self, *, words: int, bits: int, at: int, soon: bool = False) -> None:
+        self.words, self.bits, self.at, self.soon = words, bits, at, soon
         super().__init__(
             {
                 "address": In(range(max(2, words))),
@@ -38,7 +39,7 @@ class GradientSums(wiring.Component):
         m = Module()
         words = max(2, self.words)
         now = Signal.like(self.address)
-        if self.words <= READ_AT_ONCE:
+        if self.soon or self.words <= READ_AT_ONCE:
             m.submodules.memory = small = Memory(shape=self.bits, depth=words, init=[])
             read, write = small.read_port(domain="comb"), small.write_port()
             m.d.comb += [

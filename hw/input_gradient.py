@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from counterflow.latency import NARROW, OPERANDS, PRODUCT, SUM, TURN, tree_latency
 from counterflow.schedule import Stage
 from counterflow.timing import counts_words
 from hw.departure import Departure
+from hw.gradient_sums import GradientSums
 from hw.lines import Lines
 from hw.narrow import narrow, shape_of
 from hw.pipeline import delayed, summed
@@ -73,8 +73,7 @@ class InputGradient(wiring.Component):
         for bank, turned in enumerate(to_banks(lanes, shift)):
             granule = delayed(m, turned, TURN, f"turned_{bank}")
             at = bank_word(sums, walk, bank)
-            address = delayed(m, at, self.summing, f"address_{bank}")
-            value, clipped = self._bank(m, bank, granule, address, words)
+            value, clipped = self._bank(m, bank, granule, at, words)
             out = bank_word(done, walk, bank)
             writes = granule[-2] & delayed(m, ready, self.summing, f"ready_{bank}")
             written = delayed(m, writes, SUM + NARROW, f"write_{bank}")
@@ -133,12 +132,16 @@ class InputGradient(wiring.Component):
         """Add a granule to its sums; (the sums narrowed, two cycles later; one clipped, one)."""
         numbers, count = self.stage.arithmetic, self.stage.tiling.granule
         width = numbers.backward_sum.bits
-        memory = Memory(shape=count * width, depth=max(2, words), init=[])
+        memory = GradientSums(
+            words=words,
+            bits=count * width,
+            at=self.summing,
+            soon=self.stage.tiling.geometry.positions > 1,
+        )
         m.submodules[f"sums_{bank}"] = memory
-        read, write = memory.read_port(domain="comb"), memory.write_port()
         totals = signed_lanes(granule[: count * width], signed(width), count)
         active, first, inside = granule[count * width : -3], granule[-3], granule[-1]
-        old = signed_lanes(read.data, signed(width), count)
+        old = signed_lanes(memory.earlier, signed(width), count)
         new, outputs, flags = [], [], []
         for index, total in enumerate(totals):
             value = Signal(signed(width), name=f"sum_{bank}_{index}")
@@ -153,10 +156,9 @@ class InputGradient(wiring.Component):
             flags.append(clipped & seen)
         turn = delayed(m, self.turn, self.summing, f"turn_{bank}")
         m.d.comb += [
-            read.addr.eq(address),
-            write.addr.eq(address),
-            write.en.eq(turn & inside),
-            write.data.eq(Cat(new)),
+            memory.address.eq(address),
+            memory.write.eq(turn & inside),
+            memory.sum.eq(Cat(new)),
         ]
         return delayed(m, Cat(outputs), NARROW, f"dx_{bank}"), Cat(flags).any()
 

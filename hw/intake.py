@@ -176,9 +176,7 @@ class Intake(wiring.Component):
 
     def _registers(self, m: Module, bad_sample: Value, bad_label: Value, start: Value) -> None:
         r = IntakeRegister
-        m.submodules.node = node = BusNode(
-            node=0, readable={int(register): WORD_BITS for register in r}, writable=()
-        )
+        m.submodules.node = node = BusNode.of(node=0, registers=r)
         counters = {
             r.CYCLES: 1,
             r.TOKENS: start,

@@ -74,6 +74,8 @@ class Learning(wiring.Component):
             generator.load.eq(self.generator_write),
             generator.initial.eq(self.generator_data),
             self.generator.eq(generator.state),
+            self.weights.visited.eq(walk.issue),
+            self.biases.visited.eq(walk.issue),
             self.weights.address.eq(walk.tile),
             self.weights.learnt.eq(written),
             self.weights.learnt_address.eq(delayed(m, walk.tile, GRADIENT + UPDATE, "write_tile")),

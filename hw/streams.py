@@ -89,7 +89,7 @@ class Scatter(wiring.Component):
     def __init__(self, *, bits: int, lanes: int, count: int, depth: int, tag: int = 0) -> None:
         self.bits, self.lanes, self.count, self.depth, self.tag = bits, lanes, count, depth, tag
         members: dict[str, In | Out] = {
-            "room": Out(1),
+            "room": Out(1, init=1),
             "reserve": In(1),
             "push": In(1),
             "word": In(bits * lanes),
@@ -111,7 +111,6 @@ class Scatter(wiring.Component):
         sent, done = Signal(), Signal()
         words = queue.r_data[: self.bits * self.lanes]
         m.d.comb += [
-            self.room.eq(free != 0),
             queue.w_data.eq(Cat(self.word, self.word_tag) if self.tag else self.word),
             queue.w_en.eq(self.push),
             self.o.valid.eq(queue.r_rdy),
@@ -122,7 +121,11 @@ class Scatter(wiring.Component):
         ]
         if self.tag:
             m.d.comb += self.o_tag.eq(queue.r_data[self.bits * self.lanes :])
-        m.d.sync += free.eq(free - self.reserve + done)
+        more = free + done
+        m.d.sync += [  # that a word is reserved is often known late
+            free.eq(Mux(self.reserve, more - 1, more)),
+            self.room.eq(Mux(self.reserve, more != 1, more != 0)),
+        ]
         with m.If(sent):
             m.d.sync += [
                 lane.eq(Mux(done, 0, lane + 1)),

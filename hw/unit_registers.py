@@ -22,10 +22,11 @@ class UnitRegisters(wiring.Component):
 
     Parameters: ``stage``.
     Members: ``bus_i``, ``bus_o``; settings ``predict``, ``compensate``, ``extra_shift`` out;
-    ``generator_write`` with ``data`` out and ``generator`` in; ``idle``, ``stalled`` of the walk,
-    of the visit ``issue``, ``finish``, ``phase``, ``last_row``, ``last_part``, ``learning``,
-    ``forwarding`` in; ``clipped`` in; ``hold`` out; ``weights``, ``biases`` memory accesses out,
-    the read words in BUS_READ cycles later; ``shifted`` out, the word to store.
+    ``generator_write`` with ``data`` out and ``generator`` in; of the walk in: ``idle``,
+    ``deciding`` (it goes on in this cycle), ``stalled``; of the visit: ``issue``, ``finish``,
+    ``phase``, ``last_row``, ``last_part``, ``learning``, ``forwarding``; ``clipped`` in;
+    ``weights``, ``biases`` memory accesses out, the read words in BUS_READ cycles later;
+    ``shifted`` out, the word to store.
     Cost: one {weight, velocity} register a lane, five counters.
     """
 
@@ -33,7 +34,7 @@ class UnitRegisters(wiring.Component):
         self.stage = stage
         numbers, tiling = stage.arithmetic, stage.tiling
         high = tiling.lanes.outputs
-        flags = ("issue", "idle", "finish", "stalled", "last_row", "last_part")
+        flags = ("issue", "idle", "deciding", "finish", "stalled", "last_row", "last_part")
         members = {
             "bus_i": In(Access),
             "bus_o": Out(Access),
@@ -46,7 +47,6 @@ class UnitRegisters(wiring.Component):
             **{name: In(1) for name in (*flags, "learning", "forwarding")},
             "phase": In(2),
             "clipped": In(2 if tiling.first else 3),
-            "hold": Out(1),
             "weights": Out(MemoryAccess),
             "biases": Out(MemoryAccess),
             "weight_data": In(tiling.lane_count * numbers.word_bits),
@@ -59,12 +59,7 @@ class UnitRegisters(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         r = UnitRegister
-        writable = (r.CONTROL, r.GENERATOR, r.FETCH, r.STORE, r.FETCH_BIAS, r.STORE_BIAS)
-        m.submodules.node = node = BusNode(
-            node=self.stage.index + 1,
-            readable={int(register): WORD_BITS for register in r if register not in writable[2:]},
-            writable=(*map(int, writable), int(r.WEIGHT), int(r.VELOCITY)),
-        )
+        m.submodules.node = node = BusNode.of(node=self.stage.index + 1, registers=r)
         settings = Cat(self.predict, self.compensate, self.extra_shift)
         m.d.comb += [
             node.i.eq(self.bus_i),
@@ -83,7 +78,7 @@ class UnitRegisters(wiring.Component):
         return m
 
     def _access(self, m: Module, node: BusNode) -> None:
-        """Let the bus at the memories while the unit rests; a bus access holds the walk back."""
+        """Let the bus at the memories while the unit rests; a slot that begins comes first."""
         r = UnitRegister
         latency = OPERANDS + PRODUCT + UPDATE + 1  # from a visit
         settling = Signal(range(latency + 1))
@@ -98,9 +93,7 @@ class UnitRegisters(wiring.Component):
             | node.strobe(r.STORE_BIAS)
         )
         resting = self.idle & ~self.issue & (settling == 0)
-        accessed = wanted & resting
-        recent = delayed(m, accessed, 1, "accessed")  # the memories see it a cycle later
-        m.d.comb += [node.refuse.eq(wanted & ~resting), self.hold.eq(wanted | recent)]
+        m.d.comb += node.refuse.eq(wanted & (~resting | self.deciding))
         for port, fetch, store in (
             (self.weights, r.FETCH, r.STORE),
             (self.biases, r.FETCH_BIAS, r.STORE_BIAS),
@@ -126,8 +119,11 @@ class UnitRegisters(wiring.Component):
         entering = Signal(bits)
         pair = Cat(weight, node.data[: numbers.velocity.bits])
         m.d.sync += entering.eq(Mux(writing, pair, self.shifted[:bits]))
-        fetched = delayed(m, self.weights.fetch, BUS_READ - 1, "fetched")
-        fetched_bias = delayed(m, self.biases.fetch, BUS_READ - 1, "fetched_bias")
+        # A slot that began in that cycle shows in the visit of the next, and has the memories then.
+        fetched, fetched_bias = (
+            delayed(m, delayed(m, port.fetch, 1, f"{name}_asked") & ~self.issue, BUS_READ - 2, name)
+            for name, port in (("fetched", self.weights), ("fetched_bias", self.biases))
+        )
         following = Cat(self.shifted[bits:], entering)
         for lane in range(len(self.shifted) // bits):
             word = self.shifted.word_select(lane, bits)

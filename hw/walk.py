@@ -24,7 +24,7 @@ class Walk(wiring.Component):
     Members, in: ``words`` of the current image that have arrived, ``word``: one more arrives;
     ``returning``: this slot has a backward token; ``error_ready``: the row's gradient is there;
     ``row_room``: a row of outputs can be reserved; ``line_room``: the rows of input gradient that
-    end with this row of places can be; ``hold``: start no slot.
+    end with this row of places can be.
     Out: ``issue`` high in each cycle in which a tile is visited, with ``phase``, ``row``,
     ``column``, ``tile``; ``kernel_row`` and ``part``, of which the column is made; ``offset``
     and ``shift``: the word of the image's row, and the granule in it, at which the tile's taps
@@ -45,7 +45,6 @@ class Walk(wiring.Component):
                 "words": In(range(2 * stage.tiling.image_words + 2 * stage.depths.window + 1)),
                 "word": In(1),
                 **{name: In(1) for name in ("returning", "error_ready", "row_room", "line_room")},
-                "hold": In(1),
                 **{name: Out(1) for name in (*strobes, "idle", "stalled")},
                 "phase": Out(2),
                 **{name: Out(shape) for name, shape in self.shapes.items()},
@@ -103,7 +102,7 @@ class Walk(wiring.Component):
         error = ~self.first_column | ~self.returning | self.error_ready
         room = ~self.first_column | self.row_room
         line_room = ~self.starts_line | ~self.returning | self.line_room
-        return error & room & line_room & ~(self.idle & self.hold)
+        return error & room & line_room
 
     def _elapsed(self, m: Module, started: Value) -> Value:
         """Whether a slot may start: an interval after the one before, and after its rest.

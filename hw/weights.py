@@ -18,11 +18,11 @@ class WeightMemory(wiring.Component):
     a tile's read to its write, and the bus is refused while either happens.
 
     Parameters: ``words``; ``lanes`` of ``bits`` each.
-    Members: ``address`` in, ``data`` out two cycles later; ``learnt``, ``learnt_address``,
-    ``learnt_data`` in: the update's write; ``fetch``, ``store``, ``fetch_address``,
-    ``store_data`` in: the bus' access, carried out a cycle later, ``fetched``
-    out three cycles later; ``write_enable``,
-    ``write_address``, ``write_data`` out: what stands at the write port in this cycle.
+    Members: ``address`` in, with ``visited``: the walk needs it, ``data`` out two cycles later;
+    ``learnt``, ``learnt_address``, ``learnt_data`` in: the update's write; ``fetch``, ``store``,
+    ``fetch_address``, ``store_data`` in: the bus' access, carried out a cycle later unless the
+    walk visits then; ``fetched`` out three cycles later; ``write_enable``, ``write_address``,
+    ``write_data`` out: what stands at the write port in this cycle.
     Cost: one memory of `words` x `lanes` x `bits`; latency 2, since a register stands
     behind the memory, whose output comes late in a cycle; one read and one write a cycle.
     """
@@ -32,6 +32,7 @@ class WeightMemory(wiring.Component):
         address, width = range(max(2, words)), lanes * bits
         super().__init__(
             {
+                "visited": In(1),
                 "address": In(address),
                 "data": Out(width),
                 "learnt": In(1),
@@ -54,8 +55,8 @@ class WeightMemory(wiring.Component):
             words=max(2, self.words), bits=self.lanes * self.bits
         )
         # The bus is decided upon late in a cycle, so it waits for the next one.
-        fetch = delayed(m, self.fetch, 1, "fetch")
-        store = delayed(m, self.store, 1, "store")
+        fetch = delayed(m, self.fetch, 1, "fetch") & ~self.visited
+        store = delayed(m, self.store, 1, "store") & ~self.visited
         stores = [own(m, self.store, f"store_{lane}") for lane in range(self.lanes)]
         address = delayed(m, self.fetch_address, 1, "bus_address")
         m.d.comb += [

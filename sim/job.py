@@ -26,7 +26,8 @@ class Job:
     any, those of the recipe hold.  ``depth`` is the record's, in cycles.  For `sim.bench_order`:
     ``scenario``; ``stalls``, a pattern of `sim.stalls` for each gate (samples, labels,
     predictions); ``lengths`` of the samples of all tokens where some are spoilt; ``interrupt``,
-    the cycle of a reset.
+    the cycle of a reset.  `sim.bench_axi` stalls (samples, registers, predictions), and takes
+    ``depth`` for the most cycles that a run may last.
     """
 
     description: Description

@@ -43,6 +43,7 @@ def run_job(
     job: Job,
     module: str = "sim.bench_cycles",
     *,
+    top: str = TOP,
     simulator: str = "verilator",
     waves: Path | None = None,
     log: Path | None = None,
@@ -52,14 +53,14 @@ def run_job(
 
     ``waves``: where to put the waveforms; ``log``: where to keep the simulator's output.
     """
-    folder = tool.build(verilog, TOP, simulator, waves is not None, quick)
+    folder = tool.build(verilog, top, simulator, waves is not None, quick)
     with tempfile.TemporaryDirectory(prefix="counterflow-") as scratch:
         path = Path(scratch) / "job"
         store(job, path)
         try:
             tool.run(
                 folder,
-                TOP,
+                top,
                 module,
                 simulator,
                 waves is not None,

@@ -49,8 +49,6 @@ def lacking(stage: Stage, where: Visit, now: dict[str, int]) -> set[str]:
     row_starts = where.kernel_row == where.part == 0
     if now["words"] < (stage.threshold if start else needs(stage, where)):
         gone.add("words")
-    if start and now["hold"]:
-        gone.add("hold")
     if row_starts and now["returning"] and not now["error_ready"]:
         gone.add("error_ready")
     if row_starts and not now["row_room"]:
@@ -153,7 +151,7 @@ def test_tiles_come_row_by_row_and_slots_one_interval_apart_without_other_gaps(
 def random_conditions(stage: Stage, cycles: int, source: random.Random) -> Columns:
     columns = {name: [int(source.random() < 0.7) for _ in range(cycles)] for name in CONDITIONS}
     words = [source.randint(0, 2 * stage.tiling.image_words) for _ in range(cycles)]
-    return columns | {"words": words, "hold": [int(not bit) for bit in columns["hold"]]}
+    return columns | {"words": words}
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -194,8 +192,7 @@ def test_a_condition_holds_the_walk_as_long_as_it_lasts_and_only_where_it_is_nee
     stage = stage_of(LAYERS[layer])
     order = visits(stage)
     interval = len(order) + rest(stage.tiling) + 4
-    bad = int(name == "hold")
-    now = {one: values[0] for one, values in always_open(stage, 1).items()} | {name: bad}
+    now = {one: values[0] for one, values in always_open(stage, 1).items()} | {name: 0}
     needed = [place for place, where in enumerate(order) if lacking(stage, where, now)]
     assert needed
     columns = always_open(stage, 2 * (interval + 4) * len(order))
@@ -204,7 +201,7 @@ def test_a_condition_holds_the_walk_as_long_as_it_lasts_and_only_where_it_is_nee
     begin = 0  # the cycle in which the slot is due
     for place, length in product(range(len(order)), (1, 3)):
         window = range(place, place + length)
-        columns[name][begin + place : begin + place + length] = [bad] * length
+        columns[name][begin + place : begin + place + length] = [0] * length
         first = next((n for n in window if n in needed), place + length)
         lost = range(first, place + length)
         issued += [begin + n for n in range(len(order) + len(lost)) if n not in lost]

@@ -14,7 +14,7 @@ from counterflow import activation, schedule
 from counterflow.activation import Tanh
 from counterflow.description import Description
 from counterflow.files import load
-from counterflow.latency import FREE, INTAKE, QUEUE
+from counterflow.latency import FREE, INTAKE, ISSUE, QUEUE
 from counterflow.planner import fold
 from counterflow.pooling import BACKWARD, FORWARD, STEP
 from counterflow.schedule import Stage, StreamStage, build_schedule
@@ -224,7 +224,7 @@ def test_errors_hold_every_word_until_its_row_is_over_and_no_more(run: Run) -> N
     behind = [*(stage.delay for stage in run.schedule.stages[1:]), 0]
     for stage, delay, times in zip(run.schedule.stages, behind, run.errors, strict=True):
         came = grouped(times, row_of(stage), last=True)
-        over = stage.back + row_starts(stage.tiling) + stage.tiling.row_cycles
+        over = stage.back + row_starts(stage.tiling) + stage.tiling.row_cycles + ISSUE
         used = (over + run.slots)[: TOKENS - stage.delay]
         assert stage.depths.errors == most_at_once(came[: TOKENS - delay], used)
 

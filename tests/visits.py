@@ -13,7 +13,7 @@ from counterflow.planner import plan
 from counterflow.schedule import Stage
 from sim.shapes import ODD, network, random_lanes
 
-CONDITIONS = ("words", "returning", "error_ready", "row_room", "line_room", "hold")
+CONDITIONS = ("words", "returning", "error_ready", "row_room", "line_room")
 Columns = dict[str, list[int]]
 Layer = tuple[Geometry, Lanes]
 
@@ -87,4 +87,4 @@ def seen_by(stage: Stage, where: Visit) -> tuple[int, list[int]]:
 def always_open(stage: Stage, cycles: int) -> Columns:
     """Nothing ever keeps the walk waiting, and a token comes back in every slot."""
     columns: Columns = {name: [1] * cycles for name in CONDITIONS}
-    return columns | {"words": [2 * stage.tiling.image_words] * cycles, "hold": [0] * cycles}
+    return columns | {"words": [2 * stage.tiling.image_words] * cycles}

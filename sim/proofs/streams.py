@@ -1,0 +1,173 @@
+"""Gather and Scatter, between elements and words: nothing is lost, made twice or out of order."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from amaranth.hdl import Array, Assert, Assume, Module, Mux, Signal, Value
+
+from hw.streams import Gather, Scatter
+from sim.proof import Mutant, Proof
+from sim.spec import Spec, Watched, offered
+
+
+class GatherSpec(Spec):
+    """Each element stands once in a word, at its place, and a word leaves with its last element."""
+
+    component = Gather
+
+    def __init__(self, *, bits: int = 2, lanes: int, count: int) -> None:
+        super().__init__()
+        self.bits, self.lanes, self.count = bits, lanes, count
+
+    def build(self, m: Module) -> None:
+        m.submodules.dut = dut = self.component(bits=self.bits, lanes=self.lanes, count=self.count)
+        self.drive(m, dut.i.valid, dut.i.payload, dut.o.ready)
+        offered(m, dut.i.valid, dut.i.ready, dut.i.payload, by_dut=False)
+        offered(m, dut.o.valid, dut.o.ready, dut.o.payload, by_dut=True)
+        position = Signal(range(self.count), name="position")
+        lane = Array(number % self.lanes for number in range(self.count))[position]
+        last = position == self.count - 1
+        leaves = last | (lane == self.lanes - 1)
+        taken = dut.i.valid & dut.i.ready
+        with m.If(taken):
+            m.d.sync += position.eq(Mux(last, 0, position + 1))
+        m.d.comb += [
+            Assert(position < self.count),
+            Assert(dut.o.valid == (dut.i.valid & leaves)),
+            Assert(dut.i.ready == (dut.o.ready | ~leaves)),
+        ]
+        for number in range(self.lanes):
+            earlier = self._earlier(m, number, lane, taken & (lane == number), dut.i.payload)
+            found = dut.o.payload.word_select(number, self.bits)
+            wanted = Mux(lane > number, earlier, Mux(lane == number, dut.i.payload, 0))
+            m.d.comb += Assert(~dut.o.valid | (found == wanted))
+        m.d.comb += Assert(self.probe("dut.element", len(position)) == position)
+        if self.lanes > 1:
+            m.d.comb += Assert(self.probe("dut.lane", (self.lanes - 1).bit_length()) == lane)
+
+    def _earlier(self, m: Module, number: int, lane: Value, now: Value, element: Value) -> Signal:
+        """The element that came for lane `number` last; the component keeps it while it matters."""
+        earlier = Signal(self.bits, name=f"earlier_{number}")
+        with m.If(now):
+            m.d.sync += earlier.eq(element)
+        if number < self.lanes - 1:
+            kept = self.probe(f"dut.kept_{number}", self.bits)
+            m.d.comb += Assert((lane <= number) | (kept == earlier))
+        return earlier
+
+
+class ScatterSpec(Spec):
+    """Words come out whole, in order, once; `room` is what is neither reserved nor taken."""
+
+    component = Scatter
+
+    def __init__(self, *, bits: int = 1, lanes: int, count: int, depth: int) -> None:
+        super().__init__()
+        self.bits, self.lanes, self.count, self.depth = bits, lanes, count, depth
+
+    def build(self, m: Module) -> None:
+        sizes = {"bits": self.bits, "lanes": self.lanes, "count": self.count, "depth": self.depth}
+        m.submodules.dut = dut = self.component(**sizes, tag=1)
+        self.drive(m, dut.reserve, dut.push, dut.word, dut.word_tag, dut.o.ready)
+        offered(m, dut.o.valid, dut.o.ready, dut.o.payload, dut.o_tag, by_dut=True)
+        reserved = Signal(range(self.depth + 1))
+        m.d.sync += reserved.eq(reserved + dut.reserve - dut.push)
+        m.d.comb += [Assume(~dut.reserve | dut.room), Assume(~dut.push | (reserved != 0))]
+        lane, whole = self._places(m, dut.o.valid & dut.o.ready)
+        word = dut.word | dut.word_tag << self.lanes * self.bits
+        watched = Watched(
+            m,
+            self,
+            enters=dut.push,
+            leaves=whole,
+            data=word[: self.lanes * self.bits + 1],
+            depth=self.depth,
+        )
+        head = watched.on & (watched.ahead == 0)
+        m.d.comb += [
+            Assert(dut.o.valid == (watched.held != 0)),
+            Assert(dut.room == (reserved + watched.held < self.depth)),
+            Assert(~head | (dut.o.payload == watched.data.word_select(lane, self.bits))),
+            Assert(~head | (dut.o_tag == watched.data[-1])),
+        ]
+        self._inside(m, watched, reserved)
+
+    def _places(self, m: Module, sent: Value) -> tuple[Value, Value]:
+        """(lane of the element that is offered, its word is whole with it)."""
+        position = Signal(range(self.count), name="position")
+        last = position == self.count - 1
+        lane = Array(number % self.lanes for number in range(self.count))[position]
+        with m.If(sent):
+            m.d.sync += position.eq(Mux(last, 0, position + 1))
+        m.d.comb += [
+            Assert(position < self.count),
+            Assert(self.probe("dut.element", len(position)) == position),
+            Assert(self.probe("dut.lane", (self.lanes - 1).bit_length()) == lane),
+        ]
+        return lane, sent & (last | (lane == self.lanes - 1))
+
+    def _inside(self, m: Module, watched: Watched, reserved: Value) -> None:
+        """Counts and places of the queue."""
+        bits = self.depth.bit_length()
+        free = self.probe("dut.free", bits)
+        m.d.comb += Assert(free + reserved + watched.held == self.depth)
+        in_queue(m, self, "dut.queue", watched, watched.data, self.depth)
+
+
+def in_queue(
+    m: Module, spec: Spec, path: str, watched: Watched, word: Value, depth: int
+) -> list[Value]:
+    """The watched item stands as `word` in the memory of a SyncFIFO where its turn is.
+
+    Returns the words of that memory in the order in which they leave it.
+    """
+    bits = max(1, (depth - 1).bit_length())
+    consume, produce = (spec.probe(f"{path}.{name}", bits) for name in ("consume", "produce"))
+    words = spec.memory(f"{path}.storage", depth, len(word))
+    m.d.comb += [
+        Assert((consume < depth) & (produce < depth)),
+        Assert(produce == (consume + watched.held) % depth),
+        Assert(spec.probe(f"{path}.level", depth.bit_length()) == watched.held),
+        Assert(~watched.on | (words[(consume + watched.ahead) % depth] == word)),
+    ]
+    return [words[(consume + place) % depth] for place in range(depth)]
+
+
+PROOFS = (
+    Proof(
+        "gather",
+        "3 elements in words of 2 lanes: each leaves once, at its place, zeros behind the last",
+        partial(GatherSpec, lanes=2, count=3),
+        (
+            Mutant(Gather, "last | (lane == self.lanes - 1)", "(lane == self.lanes - 1)"),
+            Mutant(Gather, "with m.If(self.i.valid & self.i.ready):", "with m.If(self.i.valid):"),
+        ),
+        quick=True,
+    ),
+    Proof(
+        "gather-wide",
+        "7 elements in words of 3 lanes, likewise",
+        partial(GatherSpec, lanes=3, count=7),
+        (Mutant(Gather, "Mux(lane > index, register, 0)", "register"),),
+    ),
+    Proof(
+        "scatter",
+        "words of 2 lanes through a queue of 2: each element leaves once, in order, with its tag",
+        partial(ScatterSpec, lanes=2, count=3, depth=2),
+        (
+            Mutant(Scatter, "self.room.eq(free != 0)", "self.room.eq(1)"),
+            Mutant(Scatter, "done.eq(sent & (last | (lane", "done.eq(self.o.valid & (last | (lane"),
+            Mutant(
+                Scatter, "words.word_select(lane, self.bits)", "words.word_select(0, self.bits)"
+            ),
+        ),
+        quick=True,
+    ),
+    Proof(
+        "scatter-deep",
+        "words of 3 lanes through a queue of 3, likewise",
+        partial(ScatterSpec, lanes=3, count=7, depth=3),
+        (Mutant(Scatter, "free - self.reserve + done", "free - self.push + done"),),
+    ),
+)
