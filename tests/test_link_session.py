@@ -151,7 +151,9 @@ def test_another_version_of_the_protocol_is_named() -> None:
     twin = Twin(INFO, ELEMENTS)
     object.__setattr__(twin.info, "version", 7)
     try:
-        with pytest.raises(ValueError, match="speaks version 7 of the link, this program version 1"):
+        with pytest.raises(
+            ValueError, match="speaks version 7 of the link, this program version 1"
+        ):
             connected(Line(twin))
     finally:
         object.__setattr__(twin.info, "version", link.VERSION)
