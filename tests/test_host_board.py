@@ -105,6 +105,23 @@ def killed(port: str, folder: Path, seconds: float, *options: str) -> int:
     return process.wait()
 
 
+def accepted(port: str, folder: Path) -> int:
+    """Tokens of the training under way that the board has accepted."""
+    counted = result("info", NET, "--port", port, *PATIENT, folder=folder)["tokens"]
+    about = json.loads((folder / "build" / NET / "host-progress.json").read_text())
+    return int(str(counted)) - int(about["base"])
+
+
+def killed_in_training(port: str, folder: Path, *options: str) -> int:
+    """As `killed`, later and later until the board has accepted something."""
+    seconds, status = 0.5, 0
+    while status == 0:
+        status = killed(port, folder, seconds, *options)
+        if status != 0 and accepted(port, folder) == 0:
+            seconds, status = 2 * seconds, 0
+    return status
+
+
 def golden_states(epochs: int) -> tuple[list[object], float | None]:
     """States and test accuracy of the golden model after so many epochs."""
     description = load(NET)
@@ -128,8 +145,8 @@ def assert_equal_to_golden(path: Path, epochs: int) -> float | None:
 def test_a_killed_host_is_resumed_and_ends_with_the_golden_models_weights(
     board: Board, tmp_path: Path
 ) -> None:
-    options = ("--epochs", "20")
-    status = killed(board.port, tmp_path, 0.3, *options)
+    options = ("--epochs", "40")
+    status = killed_in_training(board.port, tmp_path, *options)
     found = result(
         *("train", NET, "--port", board.port, "--checkpoint", "c.npz", "--verify", "1000"),
         *(*PATIENT, *options),
@@ -138,13 +155,13 @@ def test_a_killed_host_is_resumed_and_ends_with_the_golden_models_weights(
     assert status == -signal.SIGKILL
     assert 0 < int(str(found["resumed_at"])) < int(str(found["tokens"]))
     assert int(str(found["verified"])) > 1
-    accuracy = assert_equal_to_golden(tmp_path / "c.npz", 20)
+    accuracy = assert_equal_to_golden(tmp_path / "c.npz", 40)
     assert found["accuracy"] == accuracy
     # The verbs that follow a training: save, load, test.
     where = ("--port", board.port, *PATIENT)
-    assert result("checkpoint", NET, *where, "-o", "d.npz", folder=tmp_path)["epoch"] == 20
-    assert_equal_to_golden(tmp_path / "d.npz", 20)
-    assert result("restore", NET, *where, "d.npz", folder=tmp_path)["epoch"] == 20
+    assert result("checkpoint", NET, *where, "-o", "d.npz", folder=tmp_path)["epoch"] == 40
+    assert_equal_to_golden(tmp_path / "d.npz", 40)
+    assert result("restore", NET, *where, "d.npz", folder=tmp_path)["epoch"] == 40
     assert result("evaluate", NET, *where, folder=tmp_path)["accuracy"] == accuracy
     done = host("checkpoint", NET, *where, "-o", "e.npz", folder=tmp_path)
     assert done.returncode == 2
