@@ -83,7 +83,9 @@ def test_the_host_finds_every_packet_between_garbage(
     payloads: list[bytes], garbage: list[bytes], step: int
 ) -> None:
     packets = [packet(Packet.RESULTS, at, 0, one) for at, one in enumerate(payloads)]
-    text = garbage[-1] + b"".join(one + between for one, between in zip(packets, garbage))
+    text = garbage[-1] + b"".join(
+        one + between for one, between in zip(packets, garbage, strict=False)
+    )
     text += bytes(2 * link.MOST_RESULTS)  # what a header in the garbage may ask for
     frames, found = Frames(), []
     for at in range(0, len(text), step):
