@@ -1,4 +1,4 @@
-"""The verbs of `counterflow host` but `train`: what is there, test it, save it, load it, watch it."""
+"""The other verbs of `counterflow host`: look, test, save, load, watch."""
 
 from __future__ import annotations
 
