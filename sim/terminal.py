@@ -13,7 +13,8 @@ from sim.board import Board
 from sim.line_faults import LineFaults
 
 SLICE = 3000  # cycles between two looks at the terminal
-QUIET = 60  # slices without a byte after which the simulation may wait for one
+QUIET = 100  # slices without a byte after which the simulation may wait for one
+IDLE_SLICE = 200  # cycles between two looks then: nothing moves, and others want the processor
 READ_BYTES = 512  # at once, so that the line decides how fast they go
 PULLED_SECONDS = 1.0
 IDLE_SECONDS = 0.05
@@ -60,7 +61,7 @@ class Terminal:
     def step(self) -> None:
         """Simulate a slice with what has come from the host, or wait a moment for something."""
         given = self._read()
-        found = self.board.run(SLICE, given)
+        found = self.board.run(IDLE_SLICE if self._quiet > QUIET else SLICE, given)
         self.traffic.given += len(given)
         self.traffic.found += len(found)
         busy = given or found or self.board.waiting

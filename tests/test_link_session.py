@@ -120,6 +120,20 @@ def test_a_new_host_goes_on_where_a_killed_one_left_off() -> None:
     assert len(twin.tokens) >= 300
 
 
+@pytest.mark.slow
+def test_ten_thousand_faults_are_survived() -> None:
+    twin = Twin(INFO, ELEMENTS)
+    down, up = LineFaults(5e-3, seed=1), LineFaults(5e-3, seed=2)
+    session = connected(Line(twin, down.spoil, up.spoil))
+    count = 0
+    while down.total + up.total < 10_000:
+        trained(session, count, 1000, 9)
+        count += 1000
+        session.expect(lambda: len(session.predictions) >= count)  # noqa: B023
+    session.flush()
+    assert twin.tokens == expected(count)
+
+
 def test_a_pulled_cable_is_survived_and_a_dead_line_reported() -> None:
     twin = Twin(INFO, ELEMENTS)
     transport = Line(twin)
@@ -151,7 +165,9 @@ def test_another_version_of_the_protocol_is_named() -> None:
     twin = Twin(INFO, ELEMENTS)
     object.__setattr__(twin.info, "version", 7)
     try:
-        with pytest.raises(ValueError, match="speaks version 7 of the link, this program version 1"):
+        with pytest.raises(
+            ValueError, match="speaks version 7 of the link, this program version 1"
+        ):
             connected(Line(twin))
     finally:
         object.__setattr__(twin.info, "version", link.VERSION)

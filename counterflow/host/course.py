@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +12,7 @@ from counterflow.schedule import Schedule
 from counterflow.tokens import Kind
 from counterflow.training_data import check_fits
 from golden.convolution import Settings
-from golden.models import Bytes, Part, codes, epoch_runs, settings_in
+from golden.models import Bytes, Part, codes, epoch_runs
 from golden.narrow import Integers
 
 
@@ -52,9 +51,11 @@ class Course:
         return self.test if leg.tests else self.train
 
     def ends_epoch(self, leg: Leg) -> bool:
-        """Whether the last sample that an epoch learns from is in `leg`."""
-        later = [one for one in self.legs if one.epoch == leg.epoch and not one.tests]
-        return not leg.tests and later[-1] is leg
+        """Whether `leg` is the last of its epoch, which leaves an empty chain's weights behind.
+
+        Test samples may still be in the chain, but they leave weights as they are.
+        """
+        return [one for one in self.legs if one.epoch == leg.epoch][-1] is leg
 
 
 def course(
@@ -94,11 +95,3 @@ def test_leg(first: int, epoch: int, settings: Settings, count: int) -> Leg:
     """`count` test samples, forward only."""
     kinds = np.full(count, Kind.INFER, np.uint8)
     return Leg(first, epoch, settings, kinds, np.arange(count), tests=True)
-
-
-def mean(values: Sequence[float]) -> float | None:
-    """The mean, None of nothing."""
-    return float(np.mean(values)) if len(values) else None
-
-
-__all__ = ["Course", "Leg", "course", "mean", "settings_in", "test_leg"]

@@ -119,7 +119,7 @@ class Device:
     def counters(self) -> Counters:
         """Read what is counted."""
         units = [stage.index + 1 for stage in self.plan.schedule.stages]
-        rows = [(0, register) for register in INTAKE]
+        rows: list[tuple[int, int]] = [(0, register) for register in INTAKE]
         rows += [(unit, register) for register in UNIT for unit in units]
         words = self.access([Transfer(False, node, register, 0) for node, register in rows])
         first, rest = words[: len(INTAKE)].tolist(), words[len(INTAKE) :].reshape(len(UNIT), -1)

@@ -21,6 +21,7 @@ from counterflow.link import POSITIONS, Info, Packet, Record, Status, distance, 
 FIRST_PATIENCE = 0.5  # seconds without progress until the device is asked, before any is measured
 LEAST_PATIENCE, MOST_PATIENCE = 0.1, 4.0
 PATIENCE = 4  # times the measured time from a packet to its acknowledgement
+TRIES = 12  # at least, before a device counts as gone: each may be lost, too
 FLUSH_BYTES = 4200  # more than the rest of any packet in which the device may be stuck
 
 
@@ -244,8 +245,10 @@ class Session:
                 "the same command again"
             )
         since = max(self._moved, self._asked_at)
-        if not self._connected or now - since < self._patience * 2 ** min(self._expiries, 3):
+        patience = min(self._patience * 2 ** min(self._expiries, 3), self.timeout / TRIES)
+        if not self._connected or now - since < patience:
             return
+        self._timing = None  # what comes now may be the answer to something sent again
         self._asked_at, self._asked, self._gone_back = now, True, None
         self._expiries += 1
         if self._expiries > 1:  # it may take whatever comes for the rest of a packet
