@@ -1,4 +1,4 @@
-"""Board tops: pins, clock, and the link to a host around a generated design.
+"""Boards: one top for all of them, their pins, clocks and constraints, and the way to a bitstream.
 
-None is built yet. A top for a given board has to be written by hand around the generated Verilog.
+`boards.table` has what differs between boards as data; the rest does not name any of them.
 """

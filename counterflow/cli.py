@@ -7,12 +7,17 @@ from typing import Any
 
 import click
 
+from counterflow.commands.board_sim import board_sim
+from counterflow.commands.boards import boards
+from counterflow.commands.build import build
 from counterflow.commands.compare import compare
 from counterflow.commands.data import data
 from counterflow.commands.demo import demo
+from counterflow.commands.host import host
 from counterflow.commands.networks import networks
 from counterflow.commands.options import ARGUMENTS
 from counterflow.commands.plan import plan
+from counterflow.commands.program import program
 from counterflow.commands.simulate import simulate
 from counterflow.commands.synth import synth
 from counterflow.commands.train import train
@@ -70,13 +75,19 @@ def main() -> None:
         counterflow simulate digits             train the hardware, compared in every cycle
         counterflow verilog digits -o out       the hardware
         counterflow synth tiny                  what it takes of an FPGA, and how fast it runs
+        counterflow build digits --board ulx3s-85f   a bitstream that trains it
+        counterflow board-sim tiny              a simulated board ...
+        counterflow host train tiny --port P    ... that is trained over its serial line
 
     The exit status is 0 for success, 1 for hardware that differs from the model or data from what
     was published, 2 for bad input.
     """
 
 
-for _command in (networks, data, plan, train, verilog, simulate, synth, compare, demo):
+for _command in (
+    *(networks, data, plan, train, verilog, simulate, synth),
+    *(boards, build, program, host, board_sim, compare, demo),
+):
     main.add_command(_command)
 
 if __name__ == "__main__":

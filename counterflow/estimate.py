@@ -11,8 +11,10 @@ from counterflow.blocks import READ_AT_ONCE, MemoryCells, memory_cells, multipli
 from counterflow.formats import Format
 from counterflow.planner import Plan
 from counterflow.schedule import Depths, Stage
+from counterflow.softmax import LossArithmetic
 from counterflow.streaming import Streaming
 from counterflow.tiling import Tiling
+from counterflow.tokens import KIND_BITS
 
 
 class Memory(NamedTuple):
@@ -55,7 +57,7 @@ def estimate(plan: Plan, family: str) -> Mapping[str, Estimate]:
         "intake": Estimate(0, block_rams([samples], family)),
         **units,
         **streams,
-        "loss": Estimate(0, 0),  # its memories are read without a register
+        "loss": Estimate(0, block_rams(loss_memories(plan.schedule.loss.arithmetic), family)),
     }
 
 
@@ -107,6 +109,16 @@ def memories_of(tiling: Tiling, numbers: UnitArithmetic, depths: Depths) -> list
         left = max(2, depths.gradients * tiling.row_words), tiling.granule * numbers.dx.bits
         parts += [sums, Memory("dx", *left, collides=False)] * banks
     return parts
+
+
+def loss_memories(numbers: LossArithmetic) -> list[Memory]:
+    """The memories of the loss unit, as `hw.loss` makes them; the others there are logic."""
+    n, result = numbers.classes, numbers.logit.bits + numbers.loss.bits + KIND_BITS + 1
+    return [
+        Memory("errors", 2 * n, numbers.error.bits),
+        Memory("results", 2 * n, result),
+        Memory("logits", 2 << (n - 1).bit_length(), numbers.logit.bits),
+    ]
 
 
 def stream_memories(unit: Streaming) -> list[Memory]:

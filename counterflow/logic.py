@@ -37,7 +37,7 @@ class Family(NamedTuple):
 
 FAMILIES: Mapping[str, Family] = {
     "ecp5": Family(intake=710, pool=640, loss=1000, lut_ram=6, logic=1.0),
-    "ice40": Family(intake=380, pool=600, loss=1060, lut_ram=0, logic=0.9),
+    "ice40": Family(intake=380, pool=600, loss=870, lut_ram=0, logic=0.9),
     "xc7": Family(intake=180, pool=220, loss=430, lut_ram=4, logic=0.57),
 }
 

@@ -53,13 +53,17 @@ class Routed:
     arrivals: Mapping[str, float]
 
 
-def arguments(target: Target, frequency: float, seed: int) -> list[str]:
-    """The command line for nextpnr; the result depends on nothing else."""
-    free = ["--pcf-allow-unconstrained"]
+def arguments(target: Target, frequency: float, seed: int, pinned: Sequence[str] = ()) -> list[str]:
+    """The command line for nextpnr; the result depends on nothing else.
+
+    `pinned`: options for a design with its pins in a file; without, they are where they like.
+    """
+    free = pinned or ["--pcf-allow-unconstrained"]
     if target.family == "ecp5":
+        free = pinned or ["--lpf-allow-unconstrained"]
         # For a unit of 13,000 LUTs the default router was not done after six times as long.  Where
         # nearly all block RAMs are taken this placer needs half the time and a sixth less wire.
-        free = ["--lpf-allow-unconstrained", "--router", "router2", "--placer", "static"]
+        free = [*free, "--router", "router2", "--placer", "static"]
     return [
         *target.device,
         *("--json", NETLIST, "--report", _REPORT, "--log", LOG, "--quiet"),
@@ -69,16 +73,23 @@ def arguments(target: Target, frequency: float, seed: int) -> list[str]:
 
 
 def place_and_route(
-    target: Target, folder: Path, on_line: OnLine, *, frequency: float, seed: int
+    target: Target,
+    folder: Path,
+    on_line: OnLine,
+    *,
+    frequency: float,
+    seed: int,
+    pinned: Sequence[str] = (),
 ) -> Routed:
     """Place and route the netlist in `folder`, aiming at `frequency` MHz, which it may miss.
 
+    `pinned` as for `arguments`; files that it names are relative to `folder`.
     Leaves `LOG` there; `on_line` receives it.  ToolError where it does not fit or cannot be routed.
     """
     if target.router is None:
         raise ValueError(f"no program here places and routes for {target.name}")
     router = ROUTERS[target.router]
-    command = [*router.command(), *arguments(target, frequency, seed)]
+    command = [*router.command(), *arguments(target, frequency, seed, pinned)]
     follow(command, folder, LOG, on_line, what=router.what)
     return read_report(json.loads((folder / _REPORT).read_text(encoding="utf-8")))
 

@@ -18,6 +18,12 @@ _CELLS = "cells.json"
 
 _STEP = {"ecp5": "map_ram", "ice40": "map_ram", "xc7": "map_memory"}  # that maps memories
 
+_LIBRARY = {  # of the family's own cells, where a board's PLL is
+    "ecp5": "+/ecp5/cells_bb.v",
+    "ice40": "+/ice40/cells_sim.v",
+    "xc7": "+/xilinx/cells_sim.v +/xilinx/cells_xtra.v",
+}
+
 _WORTH: Mapping[str, Resources] = {
     # ECP5: a carry cell is two LUTs; LUT RAM is four, and two more that feed their write port.
     "LUT4": Resources(luts=1),
@@ -41,6 +47,7 @@ _WORTH: Mapping[str, Resources] = {
 }
 _FREE = re.compile(  # multiplexers and carry chains beside LUTs, buffers, notes of Yosys
     r"\$scopeinfo|PFUMX|L6MUX21|SB_CARRY|MUXF[789]|CARRY4|INV|BUFG|[IO]BUF|SB_GB"
+    r"|EHXPLLL|SB_PLL40_PAD|PLLE2_BASE"  # one a board
 )
 
 
@@ -59,6 +66,7 @@ def script(target: Target, top: str, units: Iterable[str]) -> str:
     synthesis = f"{target.synthesis} -top {top}"
     return "; ".join(
         (
+            f"read_verilog -lib {_LIBRARY[target.family]}",
             f"read_verilog design.v; hierarchy -check -top {top}",
             # Loops, undriven and doubly driven nets are faults of the design; Yosys only warns.
             "proc; check -assert; select -assert-none t:$dlatch t:$adlatch t:$dlatchsr",

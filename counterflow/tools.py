@@ -84,6 +84,18 @@ ROUTERS = {
 }
 """Programs that place and route, by the name that a target gives them."""
 
+PACKERS = {
+    family: Packaged(f"{name} of {what}", router.package, router.module, f"_run_{name}_argv")
+    for family, name, what, router in (
+        ("ecp5", "ecppack", "Project Trellis", ROUTERS["nextpnr-ecp5"]),
+        ("ice40", "icepack", "Project IceStorm", ROUTERS["nextpnr-ice40"]),
+    )
+}
+"""Programs that make a bitstream of what was routed, by family; they come with the routers."""
+
+BOARD_PINS = Packaged("the pins of boards", "amaranth-boards", "amaranth_boards", "")
+"""A library of tables: nothing in it is run."""
+
 
 def require_packages(*programs: Packaged) -> None:
     """Raise MissingTool, in one sentence, unless all of `programs` are installed."""

@@ -28,6 +28,7 @@ from counterflow.softmax import (
     LossArithmetic,
 )
 from counterflow.tokens import KIND_BITS, Kind
+from hw.block_fifo import BlockFIFO
 from hw.intake import label_stream
 from hw.narrow import narrow, shape_of
 from hw.pipeline import looked_up, times_constant
@@ -74,6 +75,7 @@ class Loss(wiring.Component):
         self.step = Signal(range(3 * n + LOSS_TAIL))
         self.index = Signal(range(n))
         self.bank = Signal()
+        self.next_index, self.next_bank = Signal.like(self.index), Signal()
         self.token_kind, self.token_max = Signal(KIND_BITS), Signal(shape_of(numbers.logit))
         self.logarithm = Signal(numbers.sum.bits)
 
@@ -83,8 +85,8 @@ class Loss(wiring.Component):
         m.submodules.labels = labels = SyncFIFO(
             width=len(self.labels.payload.as_value()), depth=self.label_depth
         )
-        m.submodules.errors = errors = SyncFIFO(width=self.numbers.error.bits, depth=2 * n)
-        m.submodules.results = results = SyncFIFO(
+        m.submodules.errors = errors = BlockFIFO(width=self.numbers.error.bits, depth=2 * n)
+        m.submodules.results = results = BlockFIFO(
             width=len(self.predictions.payload.as_value()), depth=2 * n
         )
         done = Signal()
@@ -109,7 +111,8 @@ class Loss(wiring.Component):
         """Fill the banks; (the current bank is full, the logit that `index` names)."""
         n, shape = self.numbers.classes, shape_of(self.numbers.logit)
         m.submodules.logits = logits = Memory(shape=shape, depth=BANKS << len(self.index), init=[])
-        write, read = logits.write_port(), logits.read_port(domain="comb")
+        write = logits.write_port()
+        read = logits.read_port(domain="sync", transparent_for=(write,))
         filling, count = Signal(), Signal(range(n))
         full = Signal(BANKS)
         largest = [Signal(shape, name=f"max_{bank}") for bank in range(BANKS)]
@@ -121,7 +124,7 @@ class Loss(wiring.Component):
             write.en.eq(self.x.valid & self.x.ready),
             write.addr.eq(Cat(count, filling)),
             write.data.eq(x.data),
-            read.addr.eq(Cat(self.index, self.bank)),
+            read.addr.eq(Cat(self.next_index, self.next_bank)),
             self.token_kind.eq(Mux(self.bank, kinds[1], kinds[0])),
             self.token_max.eq(Mux(self.bank, largest[1], largest[0])),
         ]
@@ -136,8 +139,8 @@ class Loss(wiring.Component):
                 m.d.sync += full[bank].eq(0)
         with m.If(write.en):
             m.d.sync += [count.eq(Mux(last, 0, count + 1)), filling.eq(filling ^ last)]
-        with m.If(done):
-            m.d.sync += self.bank.eq(~self.bank)
+        m.d.comb += self.next_bank.eq(self.bank ^ done)
+        m.d.sync += self.bank.eq(self.next_bank)
         return full.bit_select(self.bank, 1), read.data
 
     def _sequence(self, m: Module, advance: Value, done: Signal) -> None:
@@ -146,11 +149,11 @@ class Loss(wiring.Component):
         final = 3 * n + LOSS_TAIL - 1
         m.d.comb += done.eq(self.step == final)
         begins = (self.step == n + 4) | (self.step == 2 * n + 7) | done  # a pass, in the next step
+        m.d.comb += self.next_index.eq(self.index)
         with m.If(advance):
-            m.d.sync += [
-                self.step.eq(Mux(done, 0, self.step + 1)),
-                self.index.eq(Mux(begins, 0, self.index + 1)),
-            ]
+            m.d.comb += self.next_index.eq(Mux(begins, 0, self.index + 1))
+            m.d.sync += self.step.eq(Mux(done, 0, self.step + 1))
+        m.d.sync += self.index.eq(self.next_index)
 
     def _exponential(self, m: Module, logit: Value) -> tuple[Value, Value]:
         """t = (max - logit) log2(e) + L two cycles after `index`, and 2**-t three cycles after."""
@@ -224,8 +227,8 @@ class Loss(wiring.Component):
     def _send(
         self,
         m: Module,
-        errors: SyncFIFO,
-        results: SyncFIFO,
+        errors: BlockFIFO,
+        results: BlockFIFO,
         logit: Value,
         error: Value,
         loss: Value,

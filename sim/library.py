@@ -1,6 +1,7 @@
 """The product's own Verilog as a shared library: simulation without Python in the cycle.
 
-Verilator makes C++ of the chain, and `library.cpp` drives that with whole arrays.
+Verilator makes C++ of the chain, and `library.cpp` drives that with whole arrays; `board.cpp`
+drives a whole board by its serial line.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from sim.simulator import SimulationError, cache_folder, environment, verilator_
 
 TOP = "powered"  # the module that is simulated: the chain after power-on
 NAME = "libdesign.so"
-SOURCES = ("library.cpp", "library.h")  # beside this file
+DRIVER, HEADER = "library.cpp", "library.h"  # beside this file
 VERILATE = (
     *("verilator", "--cc", "--no-timing", "-O3", "--output-split", "0", "--Mdir", "model"),
     *("--prefix", "Vdesign", "--top-module", TOP, "--compiler-include", "../library.h"),
@@ -102,13 +103,14 @@ class Library:
         )
 
 
-def build_library(verilog: str, top: str) -> Path:
-    """Path of the shared library of a chain's Verilog, whose module is `top`; built once.
+def build_library(verilog: str, top: str, driver: str = DRIVER) -> Path:
+    """Path of the shared library of a design's Verilog, whose module is `top`; built once.
 
-    A folder appears in the cache when it is whole; a second process waits for the first.
+    ``driver`` is the C++ beside this file that drives it, by default that of a chain.  A folder
+    appears in the cache when it is whole; a second process waits for the first.
     """
     folder = importlib.resources.files("sim")
-    texts = {name: folder.joinpath(name).read_text(encoding="utf-8") for name in SOURCES}
+    texts = {name: folder.joinpath(name).read_text(encoding="utf-8") for name in (driver, HEADER)}
     design = _counted(verilog) + _powered(verilog, top)
     texts |= {"design.v": design, "design.vlt": _control(verilog)}
     everything = "\0".join([*VERILATE, *COMPILE, *texts.values()])
@@ -118,7 +120,7 @@ def build_library(verilog: str, top: str) -> Path:
     with target.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (target / NAME).exists():
-            _build(target, texts)
+            _build(target, texts, driver)
     return target / NAME
 
 
@@ -151,7 +153,7 @@ def _control(verilog: str) -> str:
     return "\n".join(["`verilator_config", *(f'no_inline -module "{name}"' for name in shared), ""])
 
 
-def _build(target: Path, texts: Mapping[str, str]) -> None:
+def _build(target: Path, texts: Mapping[str, str], driver: str) -> None:
     """Verilate and compile; `target` keeps the library, what it is made of, and the log."""
     include = verilator_root() / "include"
     compiler = next(filter(None, map(shutil.which, COMPILER.names)), COMPILER.names[0])
@@ -163,7 +165,7 @@ def _build(target: Path, texts: Mapping[str, str]) -> None:
         with (scratch / "build.log").open("wb") as log, environment():
             done = subprocess.run(VERILATE, cwd=scratch, stdout=log, stderr=log, check=False)
             if done.returncode == 0:
-                (scratch / "design.cpp").write_text(_all_sources(scratch / "model"))
+                (scratch / "design.cpp").write_text(_all_sources(scratch / "model", driver))
                 done = subprocess.run(compile_, cwd=scratch, stdout=log, stderr=log, check=False)
         if done.returncode:
             kept = target.with_suffix(".log")
@@ -175,11 +177,11 @@ def _build(target: Path, texts: Mapping[str, str]) -> None:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _all_sources(model: Path) -> str:
+def _all_sources(model: Path, driver: str) -> str:
     """One file that includes all others: most of their compilation is the headers they share."""
     slow = {path.name for path in model.glob("*Slow.cpp")}  # what runs once, not worth optimising
     fast = {path.name for path in model.glob("*.cpp")} - slow
-    files = ["library.cpp", *sorted(fast), "", *sorted(slow)]
+    files = [driver, *sorted(fast), "", *sorted(slow)]
     files += ["verilated.cpp", "verilated_threads.cpp"]
     return "".join(
         f'#include "{name}"\n' if name else '#pragma GCC optimize ("O0")\n' for name in files

@@ -116,6 +116,7 @@ def test_toml_round_trip(description: Description) -> None:
         ("tiny", 0.9),
         ("tiny-conv", 0.88),  # of 119 cycles a few wait for the update of so few weights
         ("digits", 0.9),
+        ("digits-8bit", 0.9),
         ("deep-digits", 0.9),
         ("mnist", 0.9),
         ("lenet5", 0.9),
@@ -144,6 +145,7 @@ def test_shipped_networks_have_the_shapes_that_are_promised() -> None:
     assert shipped() == (
         "tiny",
         "tiny-conv",
+        "digits-8bit",
         "digits-conv",
         "digits",
         "deep-digits",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 OnProgress = Callable[[int, int], None]
+OnText = Callable[[int, int, str], None]
 OnStage = Callable[[str, str], None]
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -70,6 +71,22 @@ class Display:
         with Progress(*columns, console=self._console(stderr=True), disable=self.quiet) as bar:
             task = bar.add_task(label, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
+
+    @contextmanager
+    def live(self, label: str) -> Iterator[OnText]:
+        """As `progress`, called with (done, total, a line that tells how it goes)."""
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(20),
+            TextColumn("{task.percentage:.0f} %, left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[text]}", markup=False),
+        )
+        with Progress(*columns, console=self._console(stderr=True), disable=self.quiet) as bar:
+            task = bar.add_task(label, total=None, text="")
+            yield lambda done, total, text: bar.update(task, completed=done, total=total, text=text)
 
     @contextmanager
     def stages(self) -> Iterator[OnStage]:

@@ -102,7 +102,7 @@ def synth(
         *provenance.record(folder, design.description, seed=seed, command=options.command_line()),
     ]
     display.show(report_table(report))
-    for line in _findings(report):
+    for line in findings(report):
         display.show(line)
     if changes:
         display.show(f"Since last time: {', '.join(changes)}.")
@@ -210,7 +210,7 @@ def report_table(report: SynthesisReport) -> Table:
     return rows
 
 
-def _findings(report: SynthesisReport) -> list[str]:
+def findings(report: SynthesisReport) -> list[str]:
     """The frequency and its limits in words."""
     from rich.markup import escape
 

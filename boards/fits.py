@@ -1,0 +1,97 @@
+"""Which networks fit which board, as far as the planner can tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from boards.table import BOARDS, Board
+from counterflow.description import Description
+from counterflow.files import description_of
+from counterflow.fitting import fit
+from counterflow.needs import needs
+from counterflow.planner import Plan, plan
+from counterflow.targets import Resources, Target, total
+
+LINK = Resources(block_rams=3, luts=1600)
+"""About what host link, UART and reset take beside the network."""
+
+SPREAD: Mapping[str, float] = {"ecp5": 1.0, "ice40": 1.5, "xc7": 1.0}
+"""Logic cells by LUT: one of iCE40 has a LUT and a flip-flop behind it, and serves a flip-flop
+that follows no LUT of its own all alone."""
+
+
+class Fit(NamedTuple):
+    """A network on a board: what its plan takes, or why there is none in ``reason``."""
+
+    network: str
+    design: Plan | None
+    taken: Resources
+    reason: str = ""
+
+    @property
+    def fits(self) -> bool:
+        return self.design is not None
+
+
+NOTHING = Resources()
+
+
+def own_fold(description: Description, target: Target, around: Resources = NOTHING) -> Plan | None:
+    """The plan with the fold that a description names, if that and `around` fit `target`."""
+    design = plan(description)
+    taken = needs(design, target.family).total
+    return design if _lack(taken, target, around) is None else None
+
+
+def fit_on(description: Description, board: Board) -> Fit:
+    """`description` on `board`, with its own fold if that fits, else with another."""
+    name, target = description.name, board.fpga
+    design = own_fold(description, target, LINK)
+    if design is None:
+        try:
+            design = fit(description, target).plan
+        except ValueError as error:  # UnfitError, or too few multipliers for so many units
+            return Fit(name, None, Resources(), str(error))
+    taken = needs(design, target.family).total
+    lack = _lack(taken, target, LINK)
+    if lack is not None:
+        return Fit(name, None, taken, f"{name} does not fit {target.name}: {lack}")
+    return Fit(name, design, taken)
+
+
+def table(boards: Iterable[Board], networks: Iterable[str]) -> dict[str, list[Fit]]:
+    """Every network on every board, by board; those with the same device are looked at once."""
+    found: dict[str, list[Fit]] = {}
+    done: dict[str, list[Fit]] = {}
+    names = tuple(networks)
+    for board in boards:
+        if board.target not in done:
+            done[board.target] = [fit_on(description_of(name), board) for name in names]
+        found[board.name] = done[board.target]
+    return found
+
+
+def others(description: Description, board: Board) -> str:
+    """A sentence with the boards that a network fits which is too large for `board`."""
+    found: dict[str, bool] = {}
+    for other in BOARDS.values():
+        if other.target != board.target and other.target not in found:
+            found[other.target] = fit_on(description, other).fits
+    names = [other.name for other in BOARDS.values() if found.get(other.target)]
+    if not names:
+        return "It fits no board that is known; use fewer or smaller layers."
+    return f"It fits {', '.join(names)}."
+
+
+def _lack(taken: Resources, target: Target, around: Resources) -> str | None:
+    """What there is too little of for a network and what is `around` it, or None."""
+    needed, has = total([taken, around]), target.has
+    if needed.multipliers > has.multipliers:
+        return f"it needs {needed.multipliers:,} multipliers of {has.multipliers:,}"
+    if needed.block_rams > has.block_rams:
+        return f"it needs {needed.block_rams:,} block RAMs of {has.block_rams:,}"
+    cells = round(SPREAD[target.family] * needed.luts) if around.luts else needed.luts
+    if cells > has.luts:
+        return f"it needs about {round(cells, -2):,} logic cells of {has.luts:,}"
+    return None

@@ -1,0 +1,259 @@
+"""`counterflow build`: a bitstream that trains a network on a board."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from counterflow.commands import options
+from counterflow.commands.display import Display, table
+from counterflow.commands.fit import folded
+from counterflow.commands.synth import advice, findings
+from counterflow.commands.verilog import default_folder
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from boards.flow import OverfullError
+    from boards.report import BuildReport
+    from boards.table import Board
+    from counterflow.description import Description
+    from counterflow.planner import Plan
+
+
+@click.command()
+@options.network
+@click.option("--board", "board_name", required=True, help="The board: see `counterflow boards`.")
+@click.option(
+    "--freq",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Clock in MHz [default: the board's].",
+)
+@click.option(
+    "--baud",
+    type=click.IntRange(min=1),
+    help="Rate of the serial line to the host in bits a second [default: the board's].",
+)
+@click.option(
+    "--fit", "to_fit", is_flag=True, help="Fold NET anew for the board, as plan --target does."
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    default=1,
+    show_default=True,
+    help="Seed of placement: another one, another frequency.",
+)
+@options.fold
+@options.output(folder="Folder for bitstream, sources and logs [default: build/NET/BOARD].")
+def build(
+    net: str,
+    board_name: str,
+    freq: float | None,
+    baud: int | None,
+    to_fit: bool,
+    seed: int,
+    multipliers: int | None,
+    memory: int | None,
+    interval: int | None,
+    as_json: bool,
+    quiet: bool,
+    out: Path | None,
+) -> None:
+    """Make a bitstream that trains NET on a board.
+
+    Plans, generates Verilog, synthesises, places, routes and packs, all with programs from the
+    Python package index; for a Xilinx board it leaves sources, constraints and a script for Vivado
+    instead.  NET is folded as it says itself where that fits the board, else anew.
+
+    The exit status is 1 where timing is missed or blocks differ from the plan, 2 where the design
+    does not fit; there is no bitstream then.
+
+    \b
+    Examples:
+        counterflow build digits --board ulx3s-85f
+        counterflow build digits-8bit --board icebreaker
+        counterflow build tiny --board orangecrab-85f --freq 80
+    """
+    from boards.flow import programs
+    from boards.report import FILE
+    from boards.table import board as named
+    from counterflow import provenance, tools
+    from counterflow.files import load
+
+    display = Display(as_json=as_json, quiet=quiet)
+    board = named(board_name)
+    tools.require_packages(tools.BOARD_PINS, *programs(board))
+    limits = (multipliers, memory, interval)
+    design = planned(load(net), board, limits, to_fit=to_fit)
+    folder = out or default_folder(design.description.name) / board.name
+    folder.mkdir(parents=True, exist_ok=True)
+    # Whatever interrupts this leaves the results of last time as they were.
+    with tempfile.TemporaryDirectory(prefix=".build-", dir=folder) as scratch:
+        report, seconds = _run(display, design, board, Path(scratch), freq, baud, seed)
+        files = _keep(Path(scratch), folder, report)
+    content = {**report.to_json(), "seconds": seconds}
+    files += [
+        provenance.write_json(folder / FILE, content),
+        *provenance.record(folder, design.description, seed=seed, command=options.command_line()),
+    ]
+    display.show(report_table(report))
+    for line in [*findings(report.found), *_outlook(report)]:
+        display.show(line)
+    display.files(files)
+    display.result({**content, "files": [str(file) for file in files]})
+    _judge(report)
+
+
+def planned(
+    description: Description,
+    board: Board,
+    limits: tuple[int | None, int | None, int | None],
+    *,
+    to_fit: bool,
+) -> Plan:
+    """`description` folded as it says itself where that fits the board, else for the board.
+
+    ValueError, one or two sentences with advice, where nothing fits.
+    """
+    from boards.fits import own_fold
+
+    if not to_fit and limits == (None, None, None):
+        design = own_fold(description, board.fpga)
+        if design is not None:
+            return design
+    return folded(description, *limits, board.fpga.name)[0]
+
+
+def _run(
+    display: Display,
+    design: Plan,
+    board: Board,
+    scratch: Path,
+    freq: float | None,
+    baud: int | None,
+    seed: int,
+) -> tuple[BuildReport, dict[str, float]]:
+    """The report, and the seconds of each stage."""
+    from boards import flow
+    from boards.top import source
+
+    seconds: dict[str, float] = {}
+    asked, rate = freq or board.frequency, baud or board.baud
+    with display.stages() as stage:
+        begun, current = time.monotonic(), "elaborate"
+
+        def enter(name: str, detail: str) -> None:
+            """Show a stage; the time since the last call was that of the stage before."""
+            nonlocal begun, current
+            now = time.monotonic()
+            seconds[current] = seconds.get(current, 0.0) + now - begun
+            begun, current = now, name
+            stage(name, detail)
+
+        stage("elaborate", "")
+        text = source(board, design, frequency=asked, baud=rate)
+        enter("synthesise", "")
+        try:
+            report = flow.build(
+                board, design, text, scratch, enter, asked=asked, baud=rate, seed=seed
+            )
+        except flow.OverfullError as error:
+            raise ValueError(_too_full(design, board, error)) from None
+        enter(current, "")
+    return report, seconds
+
+
+def _too_full(design: Plan, board: Board, error: OverfullError) -> str:
+    """What is short after packing, and the planner's advice."""
+    from boards.fits import others
+    from counterflow.fitting import UnfitError, fit, takes
+    from counterflow.needs import needs
+
+    lack, target = error.needed - error.there, board.fpga
+    try:
+        # Logic is planned with as roughly as this plan turned out to be counted.
+        share = min(1.0, needs(design, target.family).total.luts / error.needed)
+        found = fit(design.description, target, luts=share, rough=1.0).needs
+        advice = f"Folded with --fit it takes {takes(found)}."
+    except UnfitError:
+        advice = others(design.description, board)
+    return (
+        f"{design.description.name} does not fit {board.name}: packed with the host link it needs "
+        f"{error.needed:,} {error.kind} of {error.there:,} ({lack:,} too many). {advice}"
+    )
+
+
+def _keep(scratch: Path, folder: Path, report: BuildReport) -> list[Path]:
+    """Move what is worth keeping into `folder`; a bitstream of last time goes with its report."""
+    name = report.found.network
+    products = [f"{name}.bit", f"{name}.bin", f"{name}.dfu"]
+    sources = ["top.v", "top.lpf", "top.pcf", "top.xdc", "top.tcl"]
+    for product in products:
+        (folder / product).unlink(missing_ok=True)
+    logs = sorted(path.name for path in scratch.glob("*.log"))
+    return [
+        (scratch / one).replace(folder / one)
+        for one in [*products, *sources, *logs]
+        if (scratch / one).exists()
+    ]
+
+
+def report_table(report: BuildReport) -> Table:
+    """What was planned, what synthesis took, and what there is."""
+    from boards.report import AROUND
+    from counterflow.targets import RESOURCE_NAMES
+
+    found, target = report.found, report.board.fpga
+    rows = table(
+        "",
+        *("planned", "network", "with link", "there are"),
+        title=f"{found.network} on {report.board.title} ({target.part})",
+    )
+    planned = report.planned
+    around = found.taken[AROUND]
+    for name, words in RESOURCE_NAMES.items():
+        whole, there = getattr(found.total, name), getattr(target.has, name)
+        if not (whole or there):
+            continue
+        plan = {"multipliers": "{:,}", "block_rams": "{:,}", "luts": "about {:,}"}.get(name, "–")
+        rows.add_row(
+            words,
+            plan.format(getattr(planned, name)),
+            f"{whole - getattr(around, name):,}",
+            f"{whole:,}",
+            f"{there:,}",
+        )
+    return rows
+
+
+def _outlook(report: BuildReport) -> list[str]:
+    """The speed, and what comes next."""
+    found = report.found
+    speed = (
+        f"At {found.frequency:g} MHz it trains on {report.samples_per_second:,.0f} samples a "
+        f"second where the host keeps up (a sample every {report.design.schedule.interval:,} "
+        "cycles)."
+    )
+    if found.routed is None:
+        return [speed, "Vivado makes the bitstream: see the first line of top.tcl."]
+    if report.late() is not None or found.unfit():
+        return []
+    return [speed]
+
+
+def _judge(report: BuildReport) -> None:
+    """End the command where there is no bitstream, or one that is not as planned."""
+    unfit = report.found.unfit()
+    if unfit:
+        raise ValueError(f"{unfit}. {advice(report.design, report.found)}")
+    surprises = report.found.surprises()
+    if surprises:
+        raise click.ClickException(f"Blocks differ from the plan: {'; '.join(surprises)}.")
+    late = report.late()
+    if late:
+        raise click.ClickException(late)

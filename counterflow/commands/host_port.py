@@ -1,0 +1,86 @@
+"""What the verbs of `counterflow host` share: the port, and the device at it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from counterflow.commands import options
+from counterflow.commands.fit import folded
+from counterflow.link import BAUD
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from counterflow.host.device import Device
+    from counterflow.host.progress import Progress
+    from counterflow.planner import Plan
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+PROGRESS = "host-progress.json"  # in the network's folder
+
+
+def port(command: Command) -> Command:
+    """--port, --baud and --timeout."""
+    command = click.option(
+        "--timeout",
+        type=click.FloatRange(min=0.1),
+        default=10.0,
+        show_default=True,
+        help="Seconds of silence after which the board counts as gone.",
+    )(command)
+    command = click.option(
+        "--baud",
+        type=options.COUNT,
+        default=BAUD,
+        show_default=True,
+        help="Bits a second, as the bitstream was built for.",
+    )(command)
+    return click.option("--port", "port_name", required=True, help="Serial port of the board.")(
+        command
+    )
+
+
+def common(command: Command) -> Command:
+    """What every verb takes."""
+    for one in (options.display, options.fold, options.target, port, options.network):
+        command = one(command)
+    return command
+
+
+def opened(
+    net: str,
+    port_name: str,
+    baud: int,
+    timeout: float,
+    target_name: str | None,
+    multipliers: int | None,
+    memory: int | None,
+    interval: int | None,
+) -> tuple[Plan, Device]:
+    """The plan of NET and the device at the port."""
+    from counterflow.files import load
+
+    design, _ = folded(load(net), multipliers, memory, interval, target_name)
+    from counterflow.host.device import Device
+
+    return design, Device.open(port_name, design, baud=baud, timeout=timeout)
+
+
+def check_ended(device: Device, found: Progress, path: Path) -> None:
+    """ValueError where the training that `found`, the file at `path`, tells of has tokens to come.
+
+    Other tokens would make it lose count.
+    """
+    from counterflow.host.device import WORD
+
+    if device.session.refresh().mark != found.mark:
+        return
+    done = (device.rest().tokens - found.base) % WORD
+    if done < found.tokens:
+        raise ValueError(
+            f"the board is in a training ({done:,} of {found.tokens:,} tokens, {path}); go on with "
+            "it first, or remove that file to give it up"
+        )

@@ -1,0 +1,72 @@
+"""What a training on a board came to: tables, JSON, files."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from counterflow.commands.display import Display, percent, table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from counterflow.host.device import Device
+    from counterflow.host.training import Outcome, Training
+
+
+def summary(display: Display, outcome: Outcome, device: Device) -> None:
+    """A line an epoch, and what the line and the comparisons came to."""
+    rows = table("epoch", "samples", "loss", "right", title=f"{device.info.name} on a board")
+    for one in outcome.tallies:
+        name = f"{one.epoch + 1}" + (", test" if one.tests else "")
+        loss = f"{one.loss / one.samples:.4f}" if one.samples else "–"
+        right = percent(one.right / one.samples if one.samples else None, 2)
+        rows.add_row(name, f"{one.samples:,}", loss, right)
+    display.show(rows)
+    share = outcome.share(device.info.frequency, device.info.baud)
+    session = device.session
+    display.show(
+        f"Line: {percent(share)} of its bytes were samples and labels; {session.resent} packets "
+        f"sent again, {session.repeats} requests for results, {session.frames.spoilt} bytes spoilt."
+    )
+    if outcome.verified:
+        display.show(
+            f"[bold green]Equal:[/] all weights compared with the golden model's "
+            f"{outcome.verified} times, 0 mismatches."
+        )
+
+
+def to_json(outcome: Outcome, device: Device, training: Training) -> dict[str, object]:
+    """What `counterflow host train --json` promises."""
+    trained = [one for one in outcome.tallies if not one.tests]
+    tested = [one for one in outcome.tallies if one.tests]
+    last = tested[-1] if tested else None
+    samples = sum(one.samples for one in trained)
+    return {
+        "accuracy": last.right / last.samples if last and last.samples else None,
+        "loss": last.loss / last.samples if last and last.samples else None,
+        "samples": samples,
+        "samples_per_second": samples / outcome.seconds if outcome.seconds else 0.0,
+        "seconds": outcome.seconds,
+        "tokens": training.course.tokens,
+        "resumed_at": outcome.resumed_at,
+        "verified": outcome.verified,
+        "line_share": outcome.share(device.info.frequency, device.info.baud),
+        "resent": device.session.resent,
+        "repeats": device.session.repeats,
+        "spoilt": device.session.frames.spoilt,
+        "counters": asdict(outcome.counters) if outcome.counters else None,
+        "epochs": [one.to_json() for one in outcome.tallies],
+    }
+
+
+def write(folder: Path, found: dict[str, object], outcome: Outcome, name: str) -> list[Path]:
+    from counterflow import provenance
+    from counterflow.host.figure import curves
+
+    files = [provenance.write_json(folder / "host.json", found)]
+    if outcome.losses:
+        files.append(
+            curves(folder / "host.png", outcome.losses, outcome.right, title=f"{name} on a board")
+        )
+    return files

@@ -1,0 +1,216 @@
+"""`counterflow host train`: a board over its serial port, from wherever it stands."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from counterflow.commands import options
+from counterflow.commands.display import Display, percent
+from counterflow.commands.host_port import PROGRESS, common, opened
+from counterflow.commands.host_report import summary, to_json, write
+from counterflow.commands.verilog import default_folder
+
+if TYPE_CHECKING:
+    from counterflow.data import Dataset
+    from counterflow.host.course import Leg
+    from counterflow.host.device import Device
+    from counterflow.host.progress import Progress
+    from counterflow.host.training import Outcome, Tally, Training
+    from counterflow.planner import Plan
+    from golden.checkpoint import Checkpoint
+    from golden.convolution import UnitState
+
+
+@click.command()
+@common
+@click.option("--epochs", type=options.COUNT, help="Train until so many are done [the recipe's].")
+@click.option("--samples", type=options.COUNT, help="Samples an epoch [default: all].")
+@click.option(
+    "--evaluate",
+    type=click.Choice(["each", "last", "none"]),
+    default="last",
+    show_default=True,
+    help="After which epochs the test samples are tried.",
+)
+@click.option(
+    "--verify", type=options.COUNT, help="Compare all weights with golden every N samples."
+)
+@click.option(
+    "--checkpoint", type=options.NEW_FILE, help="Write the state here at each epoch's end."
+)
+@click.option("--resume", type=options.FILE, help="Begin with this checkpoint.")
+@click.option("--progress", type=options.NEW_FILE, help=f"[default: build/NET/{PROGRESS}].")
+@click.option("--fresh", is_flag=True, help="Begin anew even if a training is under way.")
+@click.option("-o", "--out", type=options.NEW_FOLDER, help="Folder for host.json and host.png.")
+@options.data
+@options.seed
+def train(
+    epochs: int | None,
+    samples: int | None,
+    evaluate: str,
+    verify: int | None,
+    checkpoint: Path | None,
+    resume: Path | None,
+    progress: Path | None,
+    fresh: bool,
+    out: Path | None,
+    data: Path | None,
+    seed: int | None,
+    as_json: bool,
+    quiet: bool,
+    **where: Any,
+) -> None:
+    """Train the board, as `counterflow train` trains the golden model.
+
+    A training that ended too early, the host killed or the cable pulled, goes on where the board
+    stands when the same command is given again: the board counts what it has accepted, and a small
+    file remembers what it was.
+
+    \b
+    Examples:
+        counterflow host train tiny --port /dev/pts/3 --verify 50
+        counterflow host train digits --port /dev/ttyUSB1 --checkpoint trained.npz
+        counterflow host train digits --port /dev/ttyUSB1 --resume trained.npz --epochs 30
+    """
+    from counterflow.training_data import training_data
+
+    display = Display(as_json=as_json, quiet=quiet)
+    design, device = opened(**where)
+    with device:
+        dataset = training_data(design.description, data)
+        path = progress or default_folder(design.description.name) / PROGRESS
+        asked, start = _asked(design, dataset, seed, epochs, samples, evaluate, resume)
+        training = _training(design, device, dataset, asked, start, verify or 0)
+        before = None if fresh else _under_way(device, path, asked)
+        at = training.begin(asked, path) if before is None else training.resume(before)
+        if at:
+            display.note(
+                f"The board has had {at:,} of {training.course.tokens:,} tokens; going on."
+            )
+        outcome = _run(display, training, at, asked, checkpoint)
+    found = to_json(outcome, device, training)
+    files = [checkpoint] if checkpoint else []
+    if out is not None:
+        files += write(out, found, outcome, design.description.name)
+    summary(display, outcome, device)
+    display.files(files)
+    display.result(found)
+
+
+def _asked(
+    design: Plan,
+    dataset: Dataset,
+    seed: int | None,
+    epochs: int | None,
+    samples: int | None,
+    evaluate: str,
+    resume: Path | None,
+) -> tuple[Progress, Checkpoint | None]:
+    """What the user wants trained, and the checkpoint to begin with."""
+    from counterflow.host.progress import Progress
+    from golden import checkpoint as checkpoints
+
+    description = design.description
+    start = checkpoints.load(resume, description, design.schedule) if resume else None
+    if start and seed not in (None, start.seed):
+        raise ValueError(f"the checkpoint was trained with seed {start.seed}, not {seed}")
+    first = start.epoch if start else 0
+    last = epochs or description.recipe.epochs
+    if last <= first:
+        raise ValueError(f"epochs is {last}, but must be more than the {first} that are done")
+    chosen = start.seed if start else description.recipe.seed if seed is None else seed
+    asked = Progress(
+        network=description.hash(),
+        seed=chosen,
+        first_epoch=first,
+        epochs=last,
+        limit=samples,
+        evaluate=evaluate,
+        dataset=dataset.sha256,
+        mark=0,
+        base=0,
+        resumed=str(resume) if resume else None,
+    )
+    return asked, start
+
+
+def _training(
+    design: Plan,
+    device: Device,
+    dataset: Dataset,
+    asked: Progress,
+    start: Checkpoint | None,
+    verify: int,
+) -> Training:
+    from counterflow.host.course import course
+    from counterflow.host.training import Training
+    from golden.start import initial_states
+
+    way = course(
+        design.description,
+        design.schedule,
+        dataset,
+        seed=asked.seed,
+        epochs=range(asked.first_epoch, asked.epochs),
+        limit=asked.limit,
+        evaluate=asked.evaluate,
+    )
+    first = start.states if start else None
+    states = first or initial_states(design.description, design.schedule, asked.seed)
+    return Training(device, way, states, verify=verify)
+
+
+def _under_way(device: Device, path: Path, asked: Progress) -> Progress | None:
+    """The training that the board is in, if that is the one asked for; None begins anew."""
+    from counterflow.host.progress import Progress
+
+    found = Progress.load(path)
+    if found is None:
+        return None
+    other = found.differs(asked)
+    if other is None:
+        return found
+    if device.session.refresh().mark != found.mark:
+        return None
+    raise ValueError(
+        f"{path}: the board is in a training with {other}; give the options that it began with to "
+        "go on, or --fresh to begin anew"
+    )
+
+
+def _run(
+    display: Display, training: Training, at: int, asked: Progress, checkpoint: Path | None
+) -> Outcome:
+    """Train with a bar, the loss beside it, and checkpoints at the ends of epochs."""
+    from golden import checkpoint as checkpoints
+
+    def keep(leg: Leg, states: list[UnitState]) -> None:
+        state = checkpoints.Checkpoint(
+            asked.network, leg.epoch + 1, asked.seed, leg.settings, states
+        )
+        assert checkpoint is not None
+        checkpoints.save(checkpoint, state)
+
+    with display.live("Training") as moved:
+        shown, began, seen = 0.0, time.monotonic(), 0
+
+        def report(done: int, tally: Tally) -> None:
+            nonlocal shown, seen
+            now = time.monotonic()
+            if now - shown < 0.5:
+                return
+            shown, seen = now, done
+            text = ""
+            if tally.samples:
+                text = (
+                    f"epoch {tally.epoch + 1}: loss {tally.loss / tally.samples:.3f}, "
+                    f"right {percent(tally.right / tally.samples)}, "
+                    f"{(done - at) / max(now - began, 1e-9):,.0f} samples/s"
+                )
+            moved(done, training.course.tokens, text)
+
+        return training.run(at, report=report, on_epoch=keep if checkpoint else None)

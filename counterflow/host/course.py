@@ -1,0 +1,97 @@
+"""A training as one long row of tokens, so that a count of tokens says where to go on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from counterflow.data import Dataset, epoch_order
+from counterflow.description import Description
+from counterflow.schedule import Schedule
+from counterflow.tokens import Kind
+from counterflow.training_data import check_fits
+from golden.convolution import Settings
+from golden.models import Bytes, Part, codes, epoch_runs
+from golden.narrow import Integers
+
+
+@dataclass(frozen=True)
+class Leg:
+    """Tokens under one setting, beginning with an empty chain; `first` is the number of the first.
+
+    ``tests`` says whether they are test samples, which leave the weights as they are.
+    """
+
+    first: int
+    epoch: int
+    settings: Settings
+    kinds: Bytes
+    indices: Integers
+    tests: bool
+
+    @property
+    def end(self) -> int:
+        return self.first + len(self.kinds)
+
+
+@dataclass(frozen=True)
+class Course:
+    """The legs of a training, and the samples that they name."""
+
+    legs: tuple[Leg, ...]
+    train: Part
+    test: Part
+
+    @property
+    def tokens(self) -> int:
+        return self.legs[-1].end
+
+    def part(self, leg: Leg) -> Part:
+        return self.test if leg.tests else self.train
+
+    def ends_epoch(self, leg: Leg) -> bool:
+        """Whether `leg` is the last of its epoch, which leaves an empty chain's weights behind.
+
+        Test samples may still be in the chain, but they leave weights as they are.
+        """
+        return [one for one in self.legs if one.epoch == leg.epoch][-1] is leg
+
+
+def course(
+    description: Description,
+    schedule: Schedule,
+    dataset: Dataset,
+    *,
+    seed: int,
+    epochs: range,
+    limit: int | None = None,
+    evaluate: str = "last",
+) -> Course:
+    """The tokens of `golden.training.train` with the same arguments, in the same order.
+
+    ``evaluate``: whether test samples follow upon "each" epoch, the "last" one or "none".
+    """
+    check_fits(description, dataset)
+    number = description.formats.input
+    train = Part(codes(dataset.train_x, dataset.pixel_max, number), dataset.train_y)
+    test = Part(codes(dataset.test_x, dataset.pixel_max, number), dataset.test_y)
+    count = min(limit or len(train), len(train))
+    legs: list[Leg] = []
+    first = 0
+    for epoch in epochs:
+        order = epoch_order(len(train), seed, epoch)[:count]
+        runs = epoch_runs(description.recipe, order, schedule.delay, epoch, before=epoch * count)
+        for run in runs:
+            legs.append(Leg(first, epoch, run.settings, run.kinds, run.indices, tests=False))
+            first = legs[-1].end
+        if len(test) and (evaluate == "each" or (evaluate == "last" and epoch == epochs[-1])):
+            legs.append(test_leg(first, epoch, runs[-1].settings, len(test)))
+            first = legs[-1].end
+    return Course(tuple(legs), train, test)
+
+
+def test_leg(first: int, epoch: int, settings: Settings, count: int) -> Leg:
+    """`count` test samples, forward only."""
+    kinds = np.full(count, Kind.INFER, np.uint8)
+    return Leg(first, epoch, settings, kinds, np.arange(count), tests=True)

@@ -1,0 +1,253 @@
+"""Training a device, from wherever it stands, beside the golden model if that is wanted."""
+
+from __future__ import annotations
+
+import math
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from counterflow import link
+from counterflow.host.course import Course, Leg
+from counterflow.host.device import WORD, Counters, Device
+from counterflow.host.progress import Progress
+from counterflow.host.session import Prediction
+from counterflow.host.transport import LinkError
+from counterflow.link import POSITIONS
+from counterflow.softmax import LOG_FRAC
+from counterflow.tokens import Kind
+from golden.convolution import UnitState
+from golden.models import IntegerModel
+
+NATS = math.log(2) * 2.0**-LOG_FRAC  # of a loss as it is sent
+TENSORS = ("weight", "velocity", "bias", "bias_velocity", "generator")
+LINE_BITS = 10  # of a byte: start, eight bits, stop
+
+
+@dataclass
+class Tally:
+    """Samples of one kind in one epoch: how many, how many right, and the sum of their losses.
+
+    ``bits`` is that sum as the device sends losses; ``loss`` the same in nats.
+    """
+
+    epoch: int
+    tests: bool
+    samples: int = 0
+    right: int = 0
+    bits: int = 0
+
+    @property
+    def loss(self) -> float:
+        return self.bits * NATS
+
+    def to_json(self) -> dict[str, object]:
+        """As scripts read it; means, where there is something to take them of."""
+        count = self.samples or None
+        return {
+            "epoch": self.epoch,
+            "tests": self.tests,
+            "samples": self.samples,
+            "accuracy": count and self.right / count,
+            "loss": count and self.loss / count,
+        }
+
+
+@dataclass
+class Outcome:
+    """What a training came to.
+
+    ``resumed_at``: tokens that the device had before this host; ``verified``: comparisons of all
+    weights with the golden model's, all equal; ``payload`` bytes of samples and labels in as many
+    ``cycles`` of the device's clock.
+    """
+
+    tallies: list[Tally] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    right: list[bool] = field(default_factory=list)
+    seconds: float = 0.0
+    resumed_at: int = 0
+    verified: int = 0
+    payload: int = 0
+    cycles: int = 0
+    counters: Counters | None = None
+    states: list[UnitState] = field(default_factory=list)
+
+    def share(self, frequency: int, baud: int) -> float | None:
+        """Part of the line's bytes, from the first to the last, that were samples and labels."""
+        if not self.cycles or not baud:
+            return None
+        return self.payload * LINE_BITS * round(frequency / baud) / self.cycles
+
+
+class DifferenceError(ValueError):
+    """The device is not where the golden model is."""
+
+
+Report = Callable[[int, Tally], None]
+OnEpoch = Callable[[Leg, list[UnitState]], None]
+
+
+class Training:
+    """One training of one device; `run` goes on from where the device stands.
+
+    ``initial``: the states that the course begins with.  ``verify``: compare all weights with the
+    golden model's after so many tokens, and at the end of each leg; 0 never.
+    """
+
+    def __init__(
+        self, device: Device, way: Course, initial: Sequence[UnitState], *, verify: int = 0
+    ) -> None:
+        self.device, self.course, self.verify = device, way, verify
+        self.initial = [state.copy() for state in initial]
+        self.outcome = Outcome()
+        self._golden_at = 0
+        self._golden: IntegerModel | None = None
+        if verify:
+            plan = device.plan
+            self._golden = IntegerModel(plan.description, plan.schedule, self.initial)
+
+    def begin(self, progress: Progress, path: Path) -> int:
+        """Load the initial weights and begin anew, with the progress file at `path`."""
+        # The board forgets the training before, if any, first: from then on none can go on with it.
+        session = self.device.session
+        session.mark(0)
+        self.device.empty()
+        self.device.load(self.initial)
+        base, mark = self.device.rest().tokens, 1 + secrets.randbelow(POSITIONS - 1)
+        replace(progress, mark=mark, base=base, tokens=self.course.tokens).save(path)
+        session.mark(mark)
+        return 0
+
+    def resume(self, progress: Progress) -> int:
+        """Find where the device stands in the course; the number of tokens it has had."""
+        if self.device.session.refresh().mark != progress.mark:
+            raise LinkError(
+                "the board has been reset or used otherwise since this training began, so its "
+                "weights are lost; give --fresh to begin anew, or --resume with a checkpoint"
+            )
+        done = (self.device.rest().tokens - progress.base) % WORD
+        if done > self.course.tokens:
+            raise LinkError(
+                f"the board has accepted {done} tokens of a training that has "
+                f"{self.course.tokens}; give --fresh to begin anew"
+            )
+        return done
+
+    def run(
+        self, start: int, *, report: Report | None = None, on_epoch: OnEpoch | None = None
+    ) -> Outcome:
+        """Send all tokens from number `start` on; ``on_epoch`` gets the states at ends of epochs.
+
+        Raises LinkError where verification finds a difference.
+        """
+        began, self.outcome.resumed_at = time.perf_counter(), start
+        if self._golden is not None:
+            self._follow(start)
+            self._compare(start)
+        for leg in self.course.legs:
+            if leg.end > start:
+                self.device.set(leg.settings)
+                self._leg(leg, max(start, leg.first), report)
+            if on_epoch and self.course.ends_epoch(leg) and leg.end >= start:
+                self.device.rest()
+                on_epoch(leg, self.device.read_back())
+        self.outcome.counters = self.device.rest()
+        self.outcome.states = self.device.read_back()
+        self.outcome.seconds = time.perf_counter() - began
+        return self.outcome
+
+    def measure(self, leg: Leg, report: Report | None = None) -> Tally:
+        """Try the samples of a leg that is no part of the course."""
+        tally = Tally(leg.epoch, leg.tests)
+        self._stretch(leg, leg.first, leg.end, tally, report)
+        return tally
+
+    def _leg(self, leg: Leg, start: int, report: Report | None) -> None:
+        """The tokens of `leg` from number `start` of the course on."""
+        tally = Tally(leg.epoch, leg.tests)
+        self.outcome.tallies.append(tally)
+        at = start
+        while at < leg.end:
+            stop = leg.end
+            if self.verify and not leg.tests:
+                stop = min(stop, at + self.verify - (at - leg.first) % self.verify)
+            right, bits = tally.right, tally.bits
+            self._stretch(leg, at, stop, tally, report)
+            at = stop
+            if self._golden is not None:
+                self.device.rest()
+                golden = self._follow(at)
+                if (tally.right - right, tally.bits - bits) != golden:
+                    self._differ(at, "the predictions since the last comparison")
+                self._compare(at)
+
+    def _stretch(
+        self, leg: Leg, start: int, stop: int, tally: Tally, report: Report | None
+    ) -> None:
+        """Tokens without a pause between them."""
+        part, block = self.course.part(leg), slice(start - leg.first, stop - leg.first)
+        kinds, indices = leg.kinds[block], leg.indices[block]
+        expected = part.labels[indices[kinds != Kind.BUBBLE]]
+        seen = 0
+
+        def take(found: Sequence[Prediction]) -> None:
+            nonlocal seen
+            for one in found[seen:]:
+                right = one.chosen == expected[seen]
+                seen, tally.samples = seen + 1, tally.samples + 1
+                tally.right, tally.bits = tally.right + int(right), tally.bits + one.loss
+                if not leg.tests:
+                    self.outcome.losses.append(one.loss * NATS)
+                    self.outcome.right.append(bool(right))
+
+        def sent(done: int, found: Sequence[Prediction]) -> None:
+            take(found)
+            if report:
+                report(start + done, tally)
+
+        before = self.device.cycles()
+        take(self.device.run(kinds, indices, part, sent))
+        payload = len(expected) * link.token_bytes(self.device.plan.description)
+        took = (self.device.cycles() - before) % WORD
+        info = self.device.info
+        if info.baud:  # a line takes its time; the counter may have gone round
+            least = payload * LINE_BITS * round(info.frequency / info.baud)
+            took += max(0, -(-(least - took) // WORD)) * WORD
+        self.outcome.payload += payload
+        self.outcome.cycles += took
+
+    def _follow(self, token: int) -> tuple[int, int]:
+        """Let the golden model run up to `token`: how many were right, and the losses' sum."""
+        assert self._golden is not None
+        right, bits = 0, 0
+        for leg in self.course.legs:
+            start, stop = max(leg.first, self._golden_at), min(leg.end, token)
+            if start >= stop:
+                continue
+            if start == leg.first:
+                self._golden.set(leg.settings)
+            block = slice(start - leg.first, stop - leg.first)
+            more = self._golden.run(leg.kinds[block], leg.indices[block], self.course.part(leg))
+            right, bits = right + more[0], bits + round(more[1] / NATS)
+        self._golden_at = token
+        return right, bits
+
+    def _compare(self, token: int) -> None:
+        """All that the device's units remember against the golden model's."""
+        assert self._golden is not None
+        pairs = zip(self.device.read_back(), self._golden.states, strict=True)
+        for stage, (found, wanted) in zip(self.device.plan.schedule.stages, pairs, strict=True):
+            for name in TENSORS:
+                if not np.array_equal(getattr(found, name), getattr(wanted, name)):
+                    self._differ(token, f"{stage.name}.{name}")
+        self.outcome.verified += 1
+
+    def _differ(self, token: int, what: str) -> None:
+        raise DifferenceError(
+            f"after {token} tokens {what} of the board differ from the golden model's"
+        )

@@ -1,0 +1,264 @@
+"""A simulated board and the host program, as two processes with a pseudo-terminal between them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from counterflow.files import load
+from counterflow.host import Device
+from counterflow.host.transport import SerialPort
+from counterflow.planner import plan
+from counterflow.training_data import training_data
+from golden import checkpoint as checkpoints
+from golden.training import train
+
+NET = "tiny"
+COUNTERFLOW = (sys.executable, "-m", "counterflow.cli")
+SECONDS = 900  # for a process on a busy machine
+PATIENT = ("--timeout", "60")
+
+pytestmark = pytest.mark.xdist_group("board")  # one build of the board
+
+
+@dataclass
+class Board:
+    """A running `counterflow board-sim`."""
+
+    process: subprocess.Popen[str]
+    port: str
+
+    def end(self) -> dict[str, object]:
+        """Stop it; what it says that passed."""
+        self.process.send_signal(signal.SIGTERM)
+        text, _ = self.process.communicate(timeout=SECONDS)
+        found: dict[str, object] = json.loads(text)
+        return found
+
+
+@contextmanager
+def board_sim(*options: str) -> Iterator[Board]:
+    process = subprocess.Popen(
+        [*COUNTERFLOW, "board-sim", NET, "--quiet", "--json", *options],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        yield Board(process, process.stdout.readline().strip())
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def board() -> Iterator[Board]:
+    with board_sim() as found:
+        yield found
+
+
+def host(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run `counterflow host` to its end in `folder`."""
+    return subprocess.run(
+        [*COUNTERFLOW, "host", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        check=False,
+    )
+
+
+def result(*arguments: str, folder: Path) -> dict[str, object]:
+    done = host(*arguments, "--json", "--quiet", folder=folder)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, object] = json.loads(done.stdout)
+    return found
+
+
+def killed(port: str, folder: Path, seconds: float, *options: str) -> int:
+    """Start a training, kill it so many seconds after its first token; its exit status."""
+    process = subprocess.Popen(
+        [*COUNTERFLOW, "host", "train", NET, "--port", port, "--quiet", *PATIENT, *options],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    mark = folder / "build" / NET / "host-progress.json"
+    started = time.monotonic()
+    while not mark.exists() and process.poll() is None and time.monotonic() < started + SECONDS:
+        time.sleep(0.02)
+    time.sleep(seconds)
+    process.kill()
+    return process.wait()
+
+
+def accepted(port: str, folder: Path) -> int:
+    """Tokens of the training under way that the board has accepted."""
+    with Device.open(port, plan(load(NET)), timeout=60) as device:
+        counted = device.rest().tokens
+    mark = folder / "build" / NET / "host-progress.json"
+    return counted - int(json.loads(mark.read_text())["base"]) if mark.exists() else 0
+
+
+def killed_in_training(
+    port: str, folder: Path, *options: str, before: int = 0, seconds: float = 0.5
+) -> tuple[int, float]:
+    """Kill hosts, later and later, until one has had the board accept more than `before` tokens.
+
+    Tokens accepted then, and the seconds that it lived.
+    """
+    while True:
+        assert killed(port, folder, seconds, *options) == -signal.SIGKILL, "it had ended"
+        now = accepted(port, folder)
+        if now > before:
+            return now, seconds
+        seconds *= 1.7
+
+
+def golden_states(epochs: int) -> tuple[list[object], float | None]:
+    """States and test accuracy of the golden model after so many epochs."""
+    description = load(NET)
+    schedule, data = plan(description).schedule, training_data(description)
+    found = train(description, schedule, data, epochs=epochs, evaluate="last")
+    assert found.checkpoint is not None
+    return list(found.checkpoint.states), found.epochs[-1].test_accuracy
+
+
+def assert_equal_to_golden(path: Path, epochs: int) -> float | None:
+    description = load(NET)
+    kept = checkpoints.load(path, description, plan(description).schedule)
+    states, accuracy = golden_states(epochs)
+    assert kept.epoch == epochs
+    for found, wanted in zip(kept.states, states, strict=True):
+        for name in (*checkpoints.ARRAYS, "generator"):
+            assert np.array_equal(getattr(found, name), getattr(wanted, name)), name
+    return accuracy
+
+
+def test_a_killed_host_is_resumed_and_ends_with_the_golden_models_weights(
+    board: Board, tmp_path: Path
+) -> None:
+    options = ("--epochs", "40")
+    killed_in_training(board.port, tmp_path, *options)
+    found = result(
+        *("train", NET, "--port", board.port, "--checkpoint", "c.npz", "--verify", "1000"),
+        *(*PATIENT, *options),
+        folder=tmp_path,
+    )
+    assert 0 < int(str(found["resumed_at"])) < int(str(found["tokens"]))
+    assert int(str(found["verified"])) > 1
+    accuracy = assert_equal_to_golden(tmp_path / "c.npz", 40)
+    assert found["accuracy"] == accuracy
+    # The verbs that follow a training: save, load, test.
+    where = ("--port", board.port, *PATIENT)
+    assert result("checkpoint", NET, *where, "-o", "d.npz", folder=tmp_path)["epoch"] == 40
+    assert_equal_to_golden(tmp_path / "d.npz", 40)
+    assert result("restore", NET, *where, "d.npz", folder=tmp_path)["epoch"] == 40
+    assert result("evaluate", NET, *where, folder=tmp_path)["accuracy"] == accuracy
+    done = host("checkpoint", NET, *where, "-o", "e.npz", folder=tmp_path)
+    assert done.returncode == 2
+    assert "tells of no training of this board" in done.stderr
+
+
+def test_a_board_with_another_network_is_refused(board: Board, tmp_path: Path) -> None:
+    done = host("info", "digits", "--port", board.port, *PATIENT, folder=tmp_path)
+    assert done.returncode == 2
+    assert "the board has 'tiny' with the hash ed1401c09710, not 'digits'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_busy_port_is_named(board: Board, tmp_path: Path) -> None:
+    port = SerialPort(board.port, 1_000_000)
+    try:
+        done = host("info", NET, "--port", board.port, folder=tmp_path)
+    finally:
+        port.close()
+    assert done.returncode == 2
+    assert done.stderr == f"Error: {board.port}: the port is in use by another program; " + (
+        "end that first.\n"
+    )
+
+
+def test_a_missing_port_is_named(tmp_path: Path) -> None:
+    done = host("info", NET, "--port", "/dev/ttyNONE", folder=tmp_path)
+    assert done.returncode == 2
+    assert "/dev/ttyNONE: there is no such port; serial ports here:" in done.stderr
+
+
+def test_a_faulty_line_and_a_pulled_cable_change_nothing(tmp_path: Path) -> None:
+    with board_sim("--faults", "1e-3", "--cable-pull", "2") as faulty:
+        found = result(
+            *("train", NET, "--port", faulty.port, "--epochs", "4", "--checkpoint", "c.npz"),
+            *PATIENT,
+            folder=tmp_path,
+        )
+        said = faulty.end()
+    assert_equal_to_golden(tmp_path / "c.npz", 4)
+    faults = said["faults"]
+    assert isinstance(faults, dict)
+    assert sum(faults.values()) > 5
+    assert int(str(found["resent"])) > 0
+
+
+def test_unplugging_is_one_sentence(tmp_path: Path) -> None:
+    with board_sim() as unplugged:
+        process = subprocess.Popen(
+            [*COUNTERFLOW, "host", "train", NET, "--port", unplugged.port, "--epochs", "500"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        mark = tmp_path / "build" / NET / "host-progress.json"
+        while not mark.exists() and process.poll() is None:
+            time.sleep(0.02)
+        time.sleep(0.3)
+        unplugged.process.kill()
+        _, said = process.communicate(timeout=SECONDS)
+    assert process.returncode == 2
+    assert "the port has gone, as if unplugged" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.slow
+def test_twenty_killed_hosts_are_resumed(board: Board, tmp_path: Path) -> None:
+    options = ("--epochs", "100")
+    at, seconds = 0, 0.5
+    for _ in range(20):
+        at, seconds = killed_in_training(
+            board.port, tmp_path, *options, before=at, seconds=0.8 * seconds
+        )
+    result(
+        *("train", NET, "--port", board.port, "--checkpoint", "c.npz", *PATIENT, *options),
+        folder=tmp_path,
+    )
+    assert_equal_to_golden(tmp_path / "c.npz", 100)
+
+
+@pytest.mark.slow
+def test_a_thousand_faults_are_survived(tmp_path: Path) -> None:
+    with board_sim("--faults", "2e-3") as faulty:
+        result(
+            *("train", NET, "--port", faulty.port, "--epochs", "160", "--checkpoint", "c.npz"),
+            *PATIENT,
+            folder=tmp_path,
+        )
+        said = faulty.end()
+    assert_equal_to_golden(tmp_path / "c.npz", 160)
+    faults = said["faults"]
+    assert isinstance(faults, dict)
+    assert sum(faults.values()) >= 1000

@@ -1,0 +1,270 @@
+"""The link's hardware in Amaranth's simulator against the Python twin, packet by packet."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from amaranth.sim import Simulator
+
+from counterflow import link
+from counterflow.files import load
+from counterflow.host.frames import Frames
+from counterflow.link import Buffers, Packet, Status, packet
+from counterflow.planner import plan
+from hw import link_receiver
+from hw.link import Link, info_of
+from hw.link_receiver import PacketReceiver
+from hw.uart import UartReceiver, UartTransmitter, divisor_of
+from tests.link_twin import Receiver
+
+BUFFERS = Buffers(packets=256, results=64)
+
+
+def simulated(unit: Any, bench: Callable[[Any], Any]) -> None:
+    simulator = Simulator(unit)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+
+
+def spoilt_stream(seed: int, packets: int) -> tuple[bytes, list[bytes]]:
+    """Packets in sequence, some of them spoilt, with garbage between; and the good payloads.
+
+    A spoilt packet comes again, whole, as a host would send it.
+    """
+    random_ = random.Random(seed)
+    data, good, position = bytearray(), [], 0
+    for _ in range(packets):
+        payload = random_.randbytes(random_.randrange(1, 40))
+        text = packet(Packet.TRAIN, position, 0, payload)
+        for fault in random_.sample(["flip", "cut", "garbage", "double", "none"], 2):
+            if fault == "flip":
+                at = random_.randrange(len(text) * 8)
+                spoilt = bytearray(text)
+                spoilt[at // 8] ^= 1 << at % 8
+                data += spoilt
+            elif fault == "cut":
+                data += text[: random_.randrange(len(text))]
+            elif fault == "double":
+                at = random_.randrange(len(text))
+                data += text[:at] + text[at : at + 1] + text[at:]
+            elif fault == "garbage":
+                data += random_.randbytes(random_.randrange(30))
+        data += bytes(BUFFERS.packets // 2 + link.FRAME_BYTES)  # what a stuck receiver may swallow
+        data += text
+        good.append(payload)
+        position = (position + link.STORED_BYTES + len(payload)) % link.POSITIONS
+    return bytes(data), good
+
+
+def accepted_by_twin(data: bytes) -> list[bytes]:
+    """Payloads in sequence that the Python receiver accepts."""
+    receiver, found, position = Receiver(BUFFERS.packets // 2), [], 0
+    for byte in data:
+        taken = receiver.take(byte)
+        if isinstance(taken, tuple) and taken[0].sequence == position:
+            found.append(taken[1])
+            position = (position + link.STORED_BYTES + len(taken[1])) % link.POSITIONS
+    return found
+
+
+def accepted_by_hardware(data: bytes) -> list[bytes]:
+    """Payloads that the receiver commits to its ring."""
+    unit, found = PacketReceiver(buffers=BUFFERS), []
+
+    async def bench(context: Any) -> None:
+        ring, committed = bytearray(BUFFERS.packets), 0
+        for byte in [*data, None, None, None]:
+            context.set(unit.i.valid, byte is not None)
+            context.set(unit.i.payload, byte or 0)
+            while True:
+                if context.get(unit.ring.en):
+                    ring[context.get(unit.ring.addr)] = context.get(unit.ring.data)
+                ready = context.get(unit.i.ready)
+                await context.tick()
+                now = context.get(unit.committed)
+                if now != committed:
+                    size = link.distance(committed, now)
+                    text = bytes(ring[(committed + at) % len(ring)] for at in range(size))
+                    assert int.from_bytes(text[1:3], "little") == size - link.STORED_BYTES
+                    found.append(text[link.STORED_BYTES :])
+                    context.set(unit.consumed, now)
+                    committed = now
+                if ready or byte is None:
+                    break
+
+    simulated(unit, bench)
+    return found
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_receiver_accepts_what_its_twin_does_and_nothing_broken(seed: int) -> None:
+    data, good = spoilt_stream(seed, 12)
+    found = accepted_by_hardware(data)
+    assert found == accepted_by_twin(data) == good
+
+
+def test_a_receiver_that_skips_the_crc_accepts_something_broken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    original = PacketReceiver._judge
+
+    def careless(self: Any, m: Any, judging: Any, right: Any, *rest: Any) -> None:
+        original(self, m, judging, 1, *rest)
+
+    monkeypatch.setattr(link_receiver.PacketReceiver, "_judge", careless)
+    data, good = spoilt_stream(0, 12)
+    assert accepted_by_hardware(data) != good
+
+
+def test_a_packet_without_room_is_refused_and_overwrites_nothing() -> None:
+    unit = PacketReceiver(buffers=BUFFERS)
+    payload = bytes(range(100))
+    size = len(payload) + link.STORED_BYTES
+
+    async def bench(context: Any) -> None:
+        written: list[int] = []
+        for number in range(3):
+            text = packet(Packet.TRAIN, number * size, 0, payload)
+            for byte in [*text, None, None]:
+                context.set(unit.i.valid, byte is not None)
+                context.set(unit.i.payload, byte or 0)
+                if context.get(unit.ring.en):
+                    written.append(context.get(unit.ring.addr))
+                await context.tick()
+        assert context.get(unit.committed) == 2 * size
+        assert context.get(unit.complaint)
+        assert len(written) == len(set(written)) == BUFFERS.packets
+
+    simulated(unit, bench)
+
+
+def test_the_crcs_are_those_of_the_description() -> None:
+    text = bytes(range(40))
+    for description, software in ((link.HEADER_CRC, link.crc8), (link.PACKET_CRC, link.crc32)):
+        unit = link_receiver.crc_of(description)
+        found: list[int] = []
+
+        async def bench(context: Any, unit: Any = unit, found: list[int] = found) -> None:
+            context.set(unit.valid, 1)
+            for byte in text:
+                context.set(unit.data, byte)
+                await context.tick()
+            found.append(context.get(unit.crc))
+
+        simulated(unit, bench)
+        assert found == [software(text)]
+
+
+def test_one_flipped_bit_anywhere_is_seen() -> None:
+    text = packet(Packet.TRAIN, 0, 0, bytes(range(30)))
+    for at in range(8, 8 * len(text)):
+        spoilt = bytearray(text)
+        spoilt[at // 8] ^= 1 << at % 8
+        receiver = Receiver(BUFFERS.packets // 2)
+        assert not any(isinstance(receiver.take(byte), tuple) for byte in spoilt)
+
+
+def test_the_link_answers_hello_and_access_and_feeds_the_chain() -> None:
+    design = plan(load("tiny"))
+    info = info_of(design, 12e6, 1_000_000, "bench")
+    unit = Link(plan=design, info=info)
+    frames, found = Frames(), []
+    labels: list[int] = []
+    elements: list[int] = []
+
+    async def bench(context: Any) -> None:
+        sample = bytes([3, 10, 20, 30, 40, 50, 60])
+        access = bytes([0x80 | 1, 2, 1, 2, 3, 4, 0x07, 1])  # a write, then a read
+        data = packet(Packet.HELLO, 0x5A5A, 0) + packet(Packet.TRAIN, 0, 0, sample)
+        data += packet(Packet.ACCESS, link.STORED_BYTES + len(sample), 0, access)
+        context.set(unit.samples.ready, 1)
+        context.set(unit.labels.ready, 1)
+        context.set(unit.request.ready, 1)
+        context.set(unit.o.ready, 1)
+        pending = list(data)
+        for cycle in range(1500):
+            some = bool(pending) and cycle % 12 == 0
+            context.set(unit.i.valid, some)
+            context.set(unit.i.payload, pending[0] if some else 0)
+            if some and context.get(unit.i.ready):
+                pending.pop(0)
+            if context.get(unit.labels.valid):
+                labels.append(context.get(unit.labels.payload.label))
+            if context.get(unit.samples.valid):
+                elements.append(context.get(unit.samples.payload.data))
+            if context.get(unit.o.valid):
+                found.extend(frames.add(bytes([context.get(unit.o.payload)])))
+            asked = context.get(unit.request.valid)
+            await context.tick()
+            context.set(unit.response.valid, asked)
+            context.set(unit.response.done, 1)
+            context.set(unit.response.data, 0xFFFFFFFE)
+
+    simulated(unit, bench)
+    assert (labels, elements) == ([3], [10, 20, 30, 40, 50, 60])
+    assert frames.spoilt == 0
+    assert found[0].kind is Packet.INFO
+    assert found[0].header.sequence == 0x5A5A
+    assert link.Info.decoded(found[0].payload) == info
+    results = b"".join(one.payload for one in found if one.kind is Packet.RESULTS)
+    assert results == bytes([link.Record.WRITTEN, link.Record.READ, 0xFE, 0xFF, 0xFF, 0xFF])
+    last = [one for one in found if one.kind is Packet.STATUS][-1]
+    taken = 2 * link.STORED_BYTES + 7 + 8  # of the two packets in sequence
+    assert Status.decoded(last.payload).expected == taken
+    assert last.header.acknowledge == taken
+
+
+@pytest.mark.parametrize("divisor", [4, 7, 16])
+@pytest.mark.parametrize("error", [-0.02, 0.0, 0.02])
+def test_bytes_pass_the_line_at_rates_that_differ_a_little(divisor: int, error: float) -> None:
+    unit, text = UartReceiver(divisor=divisor), bytes([0, 255, 0xA7, 0x55, 0xAA, 1, 128])
+    found: list[int] = []
+
+    async def bench(context: Any) -> None:
+        bits = [1, 1]
+        for byte in text:
+            bits += [0, *(byte >> at & 1 for at in range(8)), 1]
+        bits += [1, 1, 1]
+        length = divisor * (1 + error)
+        for cycle in range(int(len(bits) * length)):
+            context.set(unit.rx, bits[int(cycle / length)])
+            await context.tick()
+            if context.get(unit.o.valid):
+                found.append(context.get(unit.o.payload))
+
+    simulated(unit, bench)
+    assert bytes(found) == text
+
+
+def test_the_transmitter_leaves_no_gap_between_bytes() -> None:
+    divisor, text = 5, bytes([0x00, 0xFF, 0xA5])
+    unit, line = UartTransmitter(divisor=divisor), []
+
+    async def bench(context: Any) -> None:
+        pending = list(text)
+        for _ in range(10 * divisor * (len(text) + 1)):
+            context.set(unit.i.valid, bool(pending))
+            context.set(unit.i.payload, pending[0] if pending else 0)
+            taken = pending and context.get(unit.i.ready)
+            await context.tick()
+            line.append(context.get(unit.tx))
+            if taken:
+                pending.pop(0)
+
+    simulated(unit, bench)
+    bits = "".join(str(bit) for bit in line[divisor // 2 :: divisor])
+    frames = "".join("0" + f"{byte:08b}"[::-1] + "1" for byte in text)
+    assert bits.startswith(frames)
+    assert set(bits[len(frames) :]) == {"1"}
+
+
+def test_a_clock_that_cannot_make_the_rate_is_refused() -> None:
+    assert divisor_of(12e6, 1_000_000) == 12
+    with pytest.raises(ValueError, match="too slow for 4,000,000 baud; at most 3,000,000"):
+        divisor_of(12e6, 4_000_000)
+    with pytest.raises(ValueError, match=r"9\.1 % off|7\.\d % off|8\.\d % off"):
+        divisor_of(12e6, 2_200_000)
