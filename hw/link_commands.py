@@ -10,10 +10,9 @@ from amaranth.lib.wiring import In, Out
 from counterflow.formats import Format
 from counterflow.link import POSITION_BITS, TOKENS_BIT, Buffers, Operation, Record
 from counterflow.registers import NODE_BITS, REGISTER_BITS, WORD_BITS
-from counterflow.tokens import Kind
+from counterflow.tokens import KIND_BITS, Kind
 from hw.chain import Request, Response
 from hw.intake import LABEL_BITS, SAMPLES, label_stream, sample_stream
-from hw.streams import KIND_BITS
 
 RECORD_BITS = 3
 Answer = data.StructLayout({"record": RECORD_BITS, "data": WORD_BITS})
