@@ -21,6 +21,8 @@ class BoardCore(wiring.Component):
     Members: ``rx`` in and ``tx`` out, the serial line (8N1, high at rest); lamps, active high:
     ``alive`` blinks about once a second, ``training`` while tokens are trained on, ``error`` while
     packets are lost or broken.
+    Cost: that of the chain; about 1,500 LUTs and 600 registers for link, UART and lamps, and
+    memories of `counterflow.link.Buffers` (three block RAMs of 4 kbit where samples are small).
     """
 
     def __init__(self, *, plan: Plan, frequency: float, baud: int, board: str = "") -> None:

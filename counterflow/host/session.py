@@ -143,12 +143,12 @@ class Session:
             self._heard = self._moved = self._asked_at = began
         for received in self.frames.add(self.transport.read(wait=wait)):
             self._heard = self._clock()
+            if received.kind is not Packet.INFO:
+                self._consume(received.header.acknowledge)
             if received.kind is Packet.RESULTS:
                 self._results(received)
             elif received.kind is Packet.STATUS:
                 self._status(received)
-            if received.kind is not Packet.INFO:
-                self._consume(received.header.acknowledge)
         if distance(self._told, self._whole) > self.info.buffers.results // 4:
             self._write(Packet.POLL)
         self._pumped = self._clock()
@@ -199,6 +199,7 @@ class Session:
         if not 0 < ahead <= distance(self._consumed, self._sent):
             return
         self._consumed, self._moved, self._expiries = position, self._clock(), 0
+        self._asked = False  # it is slow, nothing else: what it says is not yet the answer
         while self._flying and distance(self._flying[0].end, position) >= 0:
             self._flying.popleft()
         if self._timing and distance(self._timing[0], position) >= 0:
@@ -245,10 +246,10 @@ class Session:
                 "the same command again"
             )
         since = max(self._moved, self._asked_at)
-        patience = min(self._patience * 2 ** min(self._expiries, 3), self.timeout / TRIES)
-        if not self._connected or now - since < patience:
+        if not self._connected or now - since < min(self._patience, self.timeout / TRIES):
             return
-        self._timing = None  # what comes now may be the answer to something sent again
+        # Either something was lost or the device is slower than was thought.
+        self._round = min(2 * self._round or FIRST_PATIENCE / 2, MOST_PATIENCE)
         self._asked_at, self._asked, self._gone_back = now, True, None
         self._expiries += 1
         if self._expiries > 1:  # it may take whatever comes for the rest of a packet

@@ -147,8 +147,7 @@ class Training:
         """
         began, self.outcome.resumed_at = time.perf_counter(), start
         if self._golden is not None:
-            self._follow(start)
-            self._compare(start)
+            self.check(start)
         for leg in self.course.legs:
             if leg.end > start:
                 self.device.set(leg.settings)
@@ -166,6 +165,14 @@ class Training:
         tally = Tally(leg.epoch, leg.tests)
         self._stretch(leg, leg.first, leg.end, tally, report)
         return tally
+
+    def check(self, token: int) -> None:
+        """Compare all weights of the device at rest with the golden model's after `token` tokens.
+
+        Raises DifferenceError; wants ``verify``.
+        """
+        self._follow(token)
+        self._compare(token)
 
     def _leg(self, leg: Leg, start: int, report: Report | None) -> None:
         """The tokens of `leg` from number `start` of the course on."""
