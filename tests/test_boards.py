@@ -240,7 +240,13 @@ def lint(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
         )
 
 
-@pytest.mark.parametrize("name", BOARDS)
+QUICK = ("ulx3s-85f", "icebreaker")  # of each family that is routed; the rest takes a minute
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[] if n in QUICK else [pytest.mark.slow]) for n in BOARDS],
+)
 def test_the_top_of_every_board_passes_lint(name: str, tmp_path: Path) -> None:
     made = source(board(name), plan(load("tiny")), frequency=20.0, baud=1_000_000)
     assert made.frequency == pytest.approx(20, rel=TOLERANCE)
