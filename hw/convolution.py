@@ -288,7 +288,7 @@ class Convolution(wiring.Component):
             registers.bus_i.eq(self.bus_i),
             self.bus_o.eq(registers.bus_o),
             registers.idle.eq(walk.idle),
-            registers.deciding.eq(walk.issue),
+            registers.due.eq(walk.arrived),
             walk.hold.eq(registers.hold),
             registers.stalled.eq(walk.stalled),
             registers.issue.eq(visit.issue),

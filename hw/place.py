@@ -69,6 +69,7 @@ class Place(wiring.Component):
         geometry = stage.tiling.geometry
         self.across = Signal(range(max(2, geometry.places[1])))
         self.down = Signal(range(max(2, geometry.places[0])))
+        self.last = Signal(offset_shape(stage.tiling))
         banks, lowest = stage.tiling.banks, offset_shape(stage.tiling)
         self.begin = Signal(Shape(lowest.width + banks.bit_length(), signed=True))  # in granules
 
@@ -127,16 +128,14 @@ class Place(wiring.Component):
         below = self._below(m, "y", 1)
         line = self._below(m, "line", row) if row > 1 else below
         self._across(m)
-        last = Signal(self.offset.shape())
         m.d.comb += [
-            last.eq(self.offset + (self.shift != 0)),
             self.inside.eq((below >= 0) & (below < height) if top else below < height),
-            self.uses.eq(self.starts_slot | (self.inside & (last >= 0))),
+            self.uses.eq(self.starts_slot | (self.inside & (self.last >= 0))),
             self.needed.eq(
                 Mux(
                     self.starts_slot,
                     self.stage.threshold - 1,
-                    line + Mux(last > row - 1, row - 1, last),
+                    line + self.last,
                 )
             ),
         ]
@@ -190,7 +189,23 @@ class Place(wiring.Component):
             m.d.sync += offset.eq(Mux(place_ends, self.next_start, on))
             with m.If(place_ends):
                 m.d.sync += [start.eq(self.next_start), shift.eq(turned)]
+        self._last(m, first + (turn != 0), (start, offset, shift, turned))
         self._begin(m, first_begin, begin_step)
+
+    def _last(self, m: Module, first: int, now: tuple[Value, Value, Value, Value]) -> None:
+        """The last word of the row that the taps need, found with the step to the tile."""
+        start, offset, shift, turned = now
+        most = self.stage.tiling.row_words - 1
+        last = Signal.like(self.last, init=min(first, most))
+        m.d.comb += self.last.eq(last)
+
+        def limited(word: Value) -> Value:
+            return Mux(word > most, most, word)
+
+        on = Mux(self.last_part, limited(start + (shift != 0)), limited(offset + 1 + (shift != 0)))
+        next_place = limited(self.next_start + (turned != 0))
+        with m.If(self.step):
+            m.d.sync += last.eq(Mux(self.last_column & self.last_row, next_place, on))
 
     def _begin(self, m: Module, first: int, step: int) -> None:
         """The same place, offset x banks + shift, as a number of granules."""

@@ -22,8 +22,8 @@ class UnitRegisters(wiring.Component):
 
     Parameters: ``stage``.
     Members: ``bus_i``, ``bus_o``; settings ``predict``, ``compensate``, ``extra_shift`` out;
-    ``generator_write`` with ``data`` out and ``generator`` in; of the walk in: ``idle``,
-    ``deciding`` (it goes on in this cycle), ``stalled``; of the visit: ``issue``, ``finish``,
+    ``generator_write`` with ``data`` out and ``generator`` in; of the walk in: ``idle``, ``due``
+    (the words of its next tile are there), ``stalled``; of the visit: ``issue``, ``finish``,
     ``phase``, ``last_row``, ``last_part``, ``learning``, ``forwarding``; ``clipped`` in;
     ``hold`` out: start no slot; ``weights``, ``biases`` memory accesses out, the read words in
     BUS_READ cycles later; ``shifted`` out, the word to store.
@@ -34,7 +34,7 @@ class UnitRegisters(wiring.Component):
         self.stage = stage
         numbers, tiling = stage.arithmetic, stage.tiling
         high = tiling.lanes.outputs
-        flags = ("issue", "idle", "deciding", "finish", "stalled", "last_row", "last_part")
+        flags = ("issue", "idle", "due", "finish", "stalled", "last_row", "last_part")
         members = {
             "bus_i": In(Access),
             "bus_o": Out(Access),
@@ -79,7 +79,7 @@ class UnitRegisters(wiring.Component):
         return m
 
     def _access(self, m: Module, node: BusNode) -> None:
-        """Let the bus at the memories while the unit rests; a slot that begins comes first."""
+        """Let the bus at the memories while the unit rests; a slot that is due comes first."""
         r = UnitRegister
         latency = OPERANDS + PRODUCT + UPDATE + 1  # from a visit
         settling = Signal(range(latency + 1))
@@ -94,7 +94,7 @@ class UnitRegisters(wiring.Component):
             | node.strobe(r.STORE_BIAS)
         )
         resting = self.idle & ~self.issue & (settling == 0)
-        m.d.comb += node.refuse.eq(wanted & (~resting | self.deciding))
+        m.d.comb += node.refuse.eq(wanted & (~resting | self.due))
         m.d.sync += self.hold.eq(wanted & resting)  # while a word is on its way to the memory
         for port, fetch, store in (
             (self.weights, r.FETCH, r.STORE),

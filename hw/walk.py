@@ -33,7 +33,7 @@ class Walk(wiring.Component):
     ``row_end`` the first and last cycle of a row of tiles, ``place_down`` the last one of a row
     of places, ``finish`` that of a slot; ``rows_done``, ``words_done``: rows of the image, and
     their words, that end with this row of places; ``idle`` between slots; ``stalled``: a slot
-    is due or under way, and waits.
+    is due or under way, and waits; ``arrived``: the words that its next tile needs are there.
     """
 
     def __init__(self, *, stage: Stage, interval: int) -> None:
@@ -46,7 +46,7 @@ class Walk(wiring.Component):
                 "word": In(1),
                 **{name: In(1) for name in ("returning", "error_ready", "row_room", "line_room")},
                 "hold": In(1),
-                **{name: Out(1) for name in (*strobes, "idle", "stalled")},
+                **{name: Out(1) for name in (*strobes, "idle", "stalled", "arrived")},
                 "phase": Out(2),
                 **{name: Out(shape) for name, shape in self.shapes.items()},
             }
@@ -58,7 +58,7 @@ class Walk(wiring.Component):
         last_phase, first_phase = Signal(), Signal(init=1)
         m.submodules.ahead = ahead = Place(stage=self.stage)
         done = self.issue & last_phase
-        arrived = self._arrived(m, ahead)
+        self._arrived(m, ahead)
         m.d.comb += [ahead.step.eq(done | ~begun), started.eq(self.issue & self.idle)]
         m.d.sync += begun.eq(1)
         with m.If(ahead.step):
@@ -72,7 +72,7 @@ class Walk(wiring.Component):
             last_phase.eq(self.phase == self.stage.tiling.phases - 1),
             self.idle.eq((self.starts_slot & first_phase) | ~begun),
             due.eq(~self.idle | self._elapsed(m, started)),
-            self.issue.eq(~first_phase | (due & arrived & self._able())),
+            self.issue.eq(~first_phase | (due & self.arrived & self._able())),
             self.stalled.eq(due & ~self.issue),
             self.row_begin.eq(self.issue & self.first_column & first_phase),
             self.line_end.eq(done & self.last_part),
@@ -82,7 +82,7 @@ class Walk(wiring.Component):
         ]
         return m
 
-    def _arrived(self, m: Module, ahead: Place) -> Value:
+    def _arrived(self, m: Module, ahead: Place) -> None:
         """Whether the words that the tile needs are there, out of a register.
 
         Compared a cycle before, for this tile and for the next one, whose slot may be the next.
@@ -91,12 +91,11 @@ class Walk(wiring.Component):
         def there(needed: Value) -> Value:
             return Mux(self.word, self.words >= needed, self.words > needed)
 
-        arrived, needed = Signal(), Signal(Shape(len(self.needed) + 1, signed=True))
+        needed = Signal(Shape(len(self.needed) + 1, signed=True))
         first = self.stage.threshold - 1 + self.stage.tiling.image_words
         m.d.comb += needed.eq(Mux(ahead.starts_slot, first, ahead.needed))
         stays, follows = ~self.uses | there(self.needed), ~ahead.uses | there(needed)
-        m.d.sync += arrived.eq(Mux(ahead.step, follows, stays))
-        return arrived
+        m.d.sync += self.arrived.eq(Mux(ahead.step, follows, stays))
 
     def _able(self) -> Value:
         """Whether all else that the tile waits for is there."""

@@ -228,11 +228,12 @@ def test_memory_access_is_refused_until_a_slot_has_settled_and_harms_no_slot(
             rests = rest >= SETTLED and ctx.get(dut.walk.idle)
             register = UnitRegister.FETCH if rests else UnitRegister.STORE
             put(ctx, dut.bus_i, Transfer(True, 2, register, not rests) if tries else None)
-            _, _, issue, idle = await ctx.tick().sample(dut.walk.issue, dut.walk.idle)
+            walk = dut.walk
+            _, _, issue, idle, due = await ctx.tick().sample(walk.issue, walk.idle, walk.arrived)
             waits |= rest >= SETTLED and not idle
             if tries:
                 done = bool(ctx.get(dut.bus_o).done)
-                expected = rests and not issue  # a slot that begins comes first
+                expected = rests and not due  # a slot that is due comes first
                 assert done == expected, f"cycle {cycle}, {rest} of rest, idle {idle}"
                 outcomes.add(done)
             rest = 0 if issue else rest + 1
