@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from unittest import mock
 
 import numpy as np
 import pytest
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Module, Value
 
 from counterflow.data import synthetic
 from counterflow.formats import Rounding
@@ -15,6 +16,7 @@ from counterflow.planner import Plan, plan
 from counterflow.tokens import Kind, Token, drained
 from hw.chain import Chain
 from hw.modules import convert
+from hw.pipeline import looked_up
 from hw.tanh import Tanh
 from sim.bench_top import BenchTop
 from sim.job import Found, Job
@@ -84,26 +86,39 @@ def test_stalls_change_no_value_and_no_order(design: Plan, stalls: tuple[str, st
     assert found.compared > 5_000
 
 
-class WrongEntry(Tanh):
+class OtherTable(Tanh):
+    """A unit with other entries in one of its tables."""
+
+    table = ""
+
+    def elaborate(self, platform: object) -> Module:
+        def found(m: Module, name: str, entries: tuple[int, ...], bits: int, index: Value) -> Value:
+            changed = self.changed(entries) if name == self.table else entries
+            return looked_up(m, name, changed, bits, index)
+
+        with mock.patch("hw.tanh.looked_up", found):
+            return super().elaborate(platform)
+
+    def changed(self, entries: tuple[int, ...]) -> tuple[int, ...]:
+        raise NotImplementedError
+
+
+class WrongEntry(OtherTable):
     """One entry of the table is a last place too large."""
 
-    def _looked_up(
-        self, m: Module, name: str, entries: tuple[int, ...], bits: int, index: Value
-    ) -> Signal:
-        if name == "table":
-            entries = (*entries[:7], entries[7] + 1, *entries[8:])
-        return super()._looked_up(m, name, entries, bits, index)
+    table = "table"
+
+    def changed(self, entries: tuple[int, ...]) -> tuple[int, ...]:
+        return (*entries[:7], entries[7] + 1, *entries[8:])
 
 
-class StuckSlope(Tanh):
+class StuckSlope(OtherTable):
     """A bit of the slopes is stuck at zero."""
 
-    def _looked_up(
-        self, m: Module, name: str, entries: tuple[int, ...], bits: int, index: Value
-    ) -> Signal:
-        if name == "slopes":
-            entries = tuple(entry & ~64 for entry in entries)
-        return super()._looked_up(m, name, entries, bits, index)
+    table = "slopes"
+
+    def changed(self, entries: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(entry & ~64 for entry in entries)
 
 
 def _becomes(kind: type[Tanh]) -> Callable[[Chain], None]:
