@@ -235,7 +235,23 @@ def test_hardware_without_a_fault_is_equal_in_every_cycle(design: Plan) -> None:
     assert found.compared > 10_000
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=str)
+QUICK = {  # one of each sort; each fault is a build of its own
+    "activation truncated",
+    "delay off by one",
+    "slot started a word early",
+    "operands swapped",
+    "random stuck",
+    "valid stuck",
+    "softmax without zero sum",
+    "kind lost",
+}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [pytest.param(f, marks=[] if f.name in QUICK else [pytest.mark.slow]) for f in FAULTS],
+    ids=str,
+)
 def test_fault_is_found_and_located_in_its_unit(design: Plan, fault: Fault) -> None:
     found = run(design, fault.apply)
     assert found.mismatches > 0

@@ -26,9 +26,21 @@ STALLS = (
 )
 
 
+LATER = {  # builds that are left to the slow tests
+    "unequal strides, convolution after convolution",
+    "one row, wide formats, nearest",
+}
+
+
+def marks_of(name: str) -> list[pytest.MarkDecorator]:
+    """What shares a build stays in one process."""
+    group = pytest.mark.xdist_group(name)
+    return [group, pytest.mark.slow] if name in LATER else [group]
+
+
 def groups(*names: str) -> list[Any]:
-    """Parameters of networks; what shares a build stays in one process."""
-    return [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in names or NETWORKS]
+    """Parameters of networks."""
+    return [pytest.param(name, marks=marks_of(name)) for name in names or NETWORKS]
 
 
 def assert_equal(found: Found, at_least: int) -> None:
@@ -85,7 +97,7 @@ def test_every_cycle_equals_golden(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "stalls"),
     [
-        pytest.param(name, stalls, marks=pytest.mark.xdist_group(name))
+        pytest.param(name, stalls, marks=marks_of(name))
         for name, stalls in zip(NETWORKS, STALLS, strict=True)
     ],
 )
