@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from amaranth.hdl import C, Module, Value
+from amaranth.hdl import C, Module, Signal, Value
 
 from counterflow.data import synthetic
 from counterflow.description import Dense, Description, Fold, Lanes, Recipe
@@ -87,11 +87,15 @@ class LearnsAlways(Convolution):
 
 
 class StuckValid(Convolution):
-    """Valid of the output stream stuck at one."""
+    """Valid of the output stream stuck at one from its first element on."""
 
     def elaborate(self, platform: object) -> Module:
         m = super().elaborate(platform)
-        m.d.comb += self.y.valid.eq(1)
+        stuck = Signal()
+        with m.If(self.y.valid & self.y.ready):
+            m.d.sync += stuck.eq(1)
+        with m.If(stuck):
+            m.d.comb += self.y.valid.eq(1)
         return m
 
 
