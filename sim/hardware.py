@@ -17,11 +17,11 @@ from counterflow.planner import Plan
 from counterflow.registers import WORD_BITS, IntakeRegister, UnitRegister, control_word
 from counterflow.softmax import LossArithmetic
 from counterflow.tokens import KIND_BITS, Kind
-from golden.convolution import Settings, UnitState
+from golden.convolution import Settings
 from hw.verilog import module_name, to_verilog
 from sim.library import Gate, Library, Work, build_library
 from sim.simulator import SimulationError
-from sim.weight_transfer import Integers, Transfer, Words, decode, load_table, packed, read_table
+from sim.weight_transfer import Integers, Loadable, Transfer, Words, packed
 
 SLICE_CYCLES = 1 << 15  # about as many between two reports of progress
 DONE, DATA = 1, 2  # bits of a response: taken by a node; where its word starts
@@ -63,7 +63,7 @@ class Counters:
 OnSlice = Callable[[int, Counters], None]
 
 
-class Hardware:
+class Hardware(Loadable):
     """The chain of `plan` in simulation, to be closed after use.
 
     ``verilog`` is the plan's own unless given.  ``cycles`` counts the clock since the last `reset`.
@@ -112,16 +112,6 @@ class Hardware:
         word = control_word(settings.predict, settings.compensate, settings.extra_shift)
         for stage in self.plan.schedule.stages:
             self.access([Transfer(True, stage.index + 1, UnitRegister.CONTROL, word)])
-
-    def load(self, states: Sequence[UnitState]) -> None:
-        """Write all weights, velocities, biases and generator states of a resting chain."""
-        for stage, state in zip(self.plan.schedule.stages, states, strict=True):
-            self.access(load_table(stage, state))
-
-    def read_back(self) -> list[UnitState]:
-        """Read all that `load` writes."""
-        stages = self.plan.schedule.stages
-        return [decode(stage, self.access(read_table(stage))) for stage in stages]
 
     def counters(self) -> Counters:
         """Read what is counted."""

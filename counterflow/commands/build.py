@@ -41,13 +41,7 @@ if TYPE_CHECKING:
 @click.option(
     "--fit", "to_fit", is_flag=True, help="Fold NET anew for the board, as plan --target does."
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**31 - 1),
-    default=1,
-    show_default=True,
-    help="Seed of placement: another one, another frequency.",
-)
+@options.placement_seed
 @options.fold
 @options.output(folder="Folder for bitstream, sources and logs [default: build/NET/BOARD].")
 def build(

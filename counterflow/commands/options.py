@@ -59,6 +59,14 @@ seed = click.option(
     help="Seed of initial weights, order and rounding [default: the recipe's].",
 )
 
+placement_seed = click.option(
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    default=1,
+    show_default=True,
+    help="Seed of placement: another one, another frequency.",
+)
+
 
 def output(*, folder: str) -> Callable[[Command], Command]:
     """--json, --quiet and --out, whose help says what the folder receives."""

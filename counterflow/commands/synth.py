@@ -37,13 +37,7 @@ ARRIVALS = 8  # registers that are shown
     type=click.FloatRange(min=1),
     help="MHz to aim at when placing and routing [default: the target's].",
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**31 - 1),
-    default=1,
-    show_default=True,
-    help="Seed of placement: another one, another frequency.",
-)
+@options.placement_seed
 @options.fold
 @options.output(folder="Folder for synth.json and the logs [default: build/NET].")
 def synth(

@@ -18,10 +18,10 @@ from counterflow.link import BAUD, Operation, Packet, Record
 from counterflow.planner import Plan
 from counterflow.registers import WORD_BITS, IntakeRegister, UnitRegister, control_word
 from counterflow.tokens import Kind
-from golden.convolution import Settings, UnitState
+from golden.convolution import Settings
 from golden.models import Bytes, Part
 from golden.narrow import Integers
-from sim.weight_transfer import Transfer, decode, load_table, read_table
+from sim.weight_transfer import Loadable, Transfer
 
 WORD = 1 << WORD_BITS
 OnTokens = Callable[[int, Sequence[Prediction]], None]
@@ -56,7 +56,7 @@ UNIT = (
 )
 
 
-class Device:
+class Device(Loadable):
     """The device behind `transport`, which must have the network of `plan`.
 
     Raises LinkError, one sentence, when it has another one, and from every method when it cannot
@@ -154,16 +154,6 @@ class Device:
         word = control_word(settings.predict, settings.compensate, settings.extra_shift)
         units = [stage.index + 1 for stage in self.plan.schedule.stages]
         self.access([Transfer(True, unit, UnitRegister.CONTROL, word) for unit in units])
-
-    def load(self, states: Sequence[UnitState]) -> None:
-        """Write all weights, velocities, biases and generator states of a resting chain."""
-        for stage, state in zip(self.plan.schedule.stages, states, strict=True):
-            self.access(load_table(stage, state))
-
-    def read_back(self) -> list[UnitState]:
-        """Read all that `load` writes."""
-        stages = self.plan.schedule.stages
-        return [decode(stage, self.access(read_table(stage))) for stage in stages]
 
     def empty(self) -> None:
         """Bring home all gradients of an earlier training, whatever they do to its weights."""
