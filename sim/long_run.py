@@ -43,10 +43,11 @@ def long_run(
     verilog: str | None = None,
     stalls: Stalls | None = None,
 ) -> LongRunReport:
-    """Train `epochs` epochs (default: the recipe's) of at most `limit` samples in hardware.
+    """Train `epochs` epochs (default: the recipe's) in hardware.
 
-    ``on_progress`` is called with tokens done and to do.  ``verilog`` takes the place of the
-    plan's own.  The run ends early with an epoch in which something differed.
+    ``limit``: at most so many samples of an epoch, and of the test behind it.  ``on_progress`` is
+    called with tokens done and to do.  ``verilog`` takes the place of the plan's own.  The run ends
+    early with an epoch in which something differed.
     """
     with Hardware(plan, verilog, stalls) as hardware:
         run = _LongRun(plan, dataset, hardware, seed, limit, on_progress)
@@ -96,7 +97,8 @@ class _LongRun:
         self.plan, self.hardware, self.seed = plan, hardware, seed
         number = plan.description.formats.input
         self.train = Part(codes(dataset.train_x, dataset.pixel_max, number), dataset.train_y)
-        self.test = Part(codes(dataset.test_x, dataset.pixel_max, number), dataset.test_y)
+        tested = codes(dataset.test_x[:limit], dataset.pixel_max, number)
+        self.test = Part(tested, dataset.test_y[:limit])
         self.count = min(limit or len(self.train), len(self.train))
         self.both = SideBySide(plan, hardware)
         self.comparison, self.utilisation = Comparison(), Utilisation(plan)

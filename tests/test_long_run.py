@@ -111,6 +111,17 @@ def test_epochs_equal_golden(design: Plan, verilog: str, data: Dataset) -> None:
     assert seen == sorted(seen)
 
 
+def test_a_limit_holds_for_training_and_test(design: Plan, verilog: str, data: Dataset) -> None:
+    seen: list[tuple[int, int]] = []
+    progress = lambda done, total: seen.append((done, total))  # noqa: E731
+    report = long_run(
+        design, data, seed=3, epochs=1, limit=5, verilog=verilog, on_progress=progress
+    )
+    assert report.equal
+    assert report.samples == 5
+    assert seen[-1][0] == seen[-1][1] == 5 + design.schedule.delay + 5
+
+
 @pytest.mark.parametrize(
     "stalls",
     [

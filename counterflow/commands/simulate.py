@@ -27,7 +27,8 @@ SAMPLES = 200
 @click.option(
     "--samples",
     type=options.COUNT,
-    help=f"Samples to train on [default: {SAMPLES}; with --long all of an epoch].",
+    help=f"Samples to train on [default: {SAMPLES}; with --long all of an epoch, and at most as "
+    "many to test on].",
 )
 @click.option("--long", is_flag=True, help="Whole epochs, compared at the end of each.")
 @click.option("--epochs", type=options.COUNT, help="Epochs of --long [default: the recipe's].")
