@@ -123,10 +123,13 @@ def undelayed(description: Description) -> Description:
 
 
 def jobs(settings: Sequence[Setting] = SETTINGS, ways: Sequence[Way] = WAYS) -> list[Job]:
-    """All trainings, a seed of each after the other, and those last that take longest."""
+    """All trainings, a seed of each after the other, of a seed those last that take longest.
 
-    def order(job: Job) -> tuple[bool, int, bool]:
-        return job.way.model == "float", job.seed, job.way.scheme == "sequential"
+    So the page has something of everything early.
+    """
+
+    def order(job: Job) -> tuple[int, bool, bool]:
+        return job.seed, job.way.model == "float", job.way.scheme == "sequential"
 
     return sorted(_jobs(settings, ways), key=order)
 
