@@ -72,21 +72,23 @@ def board() -> Iterator[Board]:
         yield found
 
 
-def host(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def host(
+    *arguments: str, folder: Path, seconds: float = SECONDS
+) -> subprocess.CompletedProcess[str]:
     """Run `counterflow host` to its end in `folder`."""
     return subprocess.run(
         [*COUNTERFLOW, "host", *arguments],
         capture_output=True,
         text=True,
-        timeout=SECONDS,
+        timeout=seconds,
         cwd=folder,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         check=False,
     )
 
 
-def result(*arguments: str, folder: Path) -> dict[str, object]:
-    done = host(*arguments, "--json", "--quiet", folder=folder)
+def result(*arguments: str, folder: Path, seconds: float = SECONDS) -> dict[str, object]:
+    done = host(*arguments, "--json", "--quiet", folder=folder, seconds=seconds)
     assert done.returncode == 0, done.stderr
     found: dict[str, object] = json.loads(done.stdout)
     return found
@@ -264,12 +266,13 @@ def test_twenty_killed_hosts_leave_weights_equal_to_the_golden_models(
 def test_a_thousand_faults_are_survived(tmp_path: Path) -> None:
     with board_sim("--faults", "2e-3") as faulty:
         result(
-            *("train", NET, "--port", faulty.port, "--epochs", "60", "--checkpoint", "c.npz"),
+            *("train", NET, "--port", faulty.port, "--epochs", "48", "--checkpoint", "c.npz"),
             *PATIENT,
             folder=tmp_path,
+            seconds=3 * SECONDS,
         )
         said = faulty.end()
-    assert_equal_to_golden(tmp_path / "c.npz", 60)
+    assert_equal_to_golden(tmp_path / "c.npz", 48)
     faults = said["faults"]
     assert isinstance(faults, dict)
     assert sum(faults.values()) >= 1000
