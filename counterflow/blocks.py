@@ -18,6 +18,8 @@ REGISTER_COST = 1.0  # of a memory's bit as a flip-flop and its share of the mul
 PORT_COST = 2.0  # of a read port, the same for every kind
 BYPASS_COST = 12.0  # of logic that keeps the old word for a read in the cycle of its write
 
+LONG = 3  # cycles from which a delay of data is worth a block RAM, where some is to spare
+LEAST_BLOCK = 32  # bits from which a queue is
 READ_AT_ONCE = 32  # words up to which `hw` makes memories that are read without a register
 
 

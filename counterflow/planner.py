@@ -33,11 +33,17 @@ class UnitCost:
 
 @dataclass(frozen=True)
 class Plan:
-    """A description, its schedule and its predicted cost."""
+    """A description, its schedule and its predicted cost.
+
+    ``in_blocks``: long delays, tables and small memories are block RAM.  That is for a device with
+    no LUT RAM but block RAM to spare (`counterflow.estimate.in_blocks`), where they would take a
+    logic cell a bit; no cycle changes.
+    """
 
     description: Description
     schedule: Schedule
     units: tuple[UnitCost, ...]
+    in_blocks: bool = False
 
     @property
     def memory_bits(self) -> int:
