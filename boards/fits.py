@@ -9,11 +9,11 @@ from boards.table import BOARDS, Board
 from counterflow.description import Description
 from counterflow.files import description_of
 from counterflow.fitting import fit
-from counterflow.needs import needs
+from counterflow.needs import needs, settled
 from counterflow.planner import Plan, plan
 from counterflow.targets import Resources, Target, total
 
-LINK = Resources(block_rams=3, luts=1600)
+LINK = Resources(block_rams=5, luts=1600)
 """About what host link, UART and reset take beside the network."""
 
 SPREAD: Mapping[str, float] = {"ecp5": 1.0, "ice40": 1.5, "xc7": 1.0}
@@ -39,7 +39,7 @@ NOTHING = Resources()
 
 def own_fold(description: Description, target: Target, around: Resources = NOTHING) -> Plan | None:
     """The plan with the fold that a description names, if that and `around` fit `target`."""
-    design = plan(description)
+    design = settled(plan(description), target, around.block_rams)
     taken = needs(design, target.family).total
     return design if _lack(taken, target, around) is None else None
 
@@ -50,7 +50,7 @@ def fit_on(description: Description, board: Board) -> Fit:
     design = own_fold(description, target, LINK)
     if design is None:
         try:
-            design = fit(description, target).plan
+            design = settled(fit(description, target).plan, target, LINK.block_rams)
         except ValueError as error:  # UnfitError, or too few multipliers for so many units
             return Fit(name, None, Resources(), str(error))
     taken = needs(design, target.family).total

@@ -10,12 +10,11 @@ from amaranth.lib.wiring import In, Out
 
 from counterflow.formats import Format
 from counterflow.registers import WORD_BITS, IntakeRegister
-from counterflow.tokens import KIND_BITS, Kind
+from counterflow.tokens import KIND_BITS, LABEL_BITS, Kind
 from hw.bus import Access, BusNode
 from hw.narrow import shape_of
 from hw.streams import activation_stream
 
-LABEL_BITS = 8
 SAMPLES = 2  # whole samples that the intake holds
 
 

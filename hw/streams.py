@@ -80,14 +80,25 @@ class Scatter(wiring.Component):
     between reservation and push never has to stop.
 
     Parameters: ``bits``, ``lanes``, ``count`` of elements in a token, ``depth`` of the queue in
-    words, ``tag`` bits that accompany each word.
+    words, ``tag`` bits that accompany each word; ``block``: the queue is worth a block RAM, where
+    some is to spare.
     Members: ``room`` out, ``reserve`` in; ``push`` in with ``word`` and ``word_tag``; ``o`` stream
     of elements, ``o_tag`` beside it.
     Cost: a memory of `depth` words; latency 1, one element a cycle.
     """
 
-    def __init__(self, *, bits: int, lanes: int, count: int, depth: int, tag: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        bits: int,
+        lanes: int,
+        count: int,
+        depth: int,
+        tag: int = 0,
+        block: bool = False,
+    ) -> None:
         self.bits, self.lanes, self.count, self.depth, self.tag = bits, lanes, count, depth, tag
+        self.block = block
         members: dict[str, In | Out] = {
             "room": Out(1, init=1),
             "reserve": In(1),
@@ -102,7 +113,9 @@ class Scatter(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.queue = words_queue = queue(
-            platform, width=self.bits * self.lanes + self.tag, depth=self.depth
+            platform if self.block else None,
+            width=self.bits * self.lanes + self.tag,
+            depth=self.depth,
         )
         free = Signal(range(self.depth + 1), init=self.depth)
         lane = Signal(range(max(2, self.lanes)))
