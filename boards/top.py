@@ -84,7 +84,7 @@ def source(board: Board, design: Plan, *, frequency: float, baud: int) -> Source
     except ValueError as error:
         raise ValueError(f"{board.name}: {error}") from None
     top = Top(family=family, pins=found, dividers=setting, core=core)
-    text = convert(top, TOP, in_blocks=design.in_blocks)
+    text = convert(top, TOP, compact=design.compact)
     return Source(text, units(text, design), made)
 
 

@@ -28,12 +28,12 @@ class Estimate(NamedTuple):
 def estimate(plan: Plan, family: str) -> Mapping[str, Estimate]:
     """Blocks by unit; ValueError for a family of which nothing is known."""
     loss = loss_memories(plan.schedule.loss.arithmetic)
-    if plan.in_blocks:
+    if plan.compact:
         loss = [*moved(loss), *loss_logic(plan)]
     units = {
         stage.name: Estimate(
             multipliers=multipliers(stage, family),
-            block_rams=block_rams(memories(stage, in_blocks=plan.in_blocks), family),
+            block_rams=block_rams(memories(stage, compact=plan.compact), family),
         )
         for stage in plan.schedule.stages
     }
@@ -76,10 +76,10 @@ def cells(parts: Iterable[Memory], family: str) -> MemoryCells:
     return MemoryCells(*(sum(column) for column in zip(MemoryCells(), *made, strict=True)))
 
 
-def memories(stage: Stage, *, in_blocks: bool = False) -> list[Memory]:
+def memories(stage: Stage, *, compact: bool = False) -> list[Memory]:
     """The memories of a unit with weights, as `hw.convolution` makes them."""
     parts = memories_of(stage.tiling, stage.arithmetic, stage.depths)
-    return [*moved(parts), *lines(stage)] if in_blocks else parts
+    return [*moved(parts), *lines(stage)] if compact else parts
 
 
 def memories_of(tiling: Tiling, numbers: UnitArithmetic, depths: Depths) -> list[Memory]:

@@ -33,10 +33,10 @@ class Needs:
 
 
 def settled(design: Plan, target: Target, around: int = 0) -> Plan:
-    """`design`, `in_blocks` where `target` has no LUT RAM but block RAMs for it and `around`."""
+    """`design`, `compact` where `target` has no LUT RAM but block RAMs for it and `around`."""
     if target.has.lut_rams:
         return design
-    tried = replace(design, in_blocks=True)
+    tried = replace(design, compact=True)
     taken = sum(unit.block_rams for unit in estimate(tried, target.family).values())
     return tried if taken + around <= target.has.block_rams else design
 
@@ -48,7 +48,7 @@ def needs(design: Plan, family: str) -> Needs:
     luts = {"intake": of.intake, "loss": of.loss}
     luts |= {stream.name: of.pool for stream in schedule.streams}
     for stage in schedule.stages:
-        made = cells(memories(stage, in_blocks=design.in_blocks), family)
+        made = cells(memories(stage, compact=design.compact), family)
         luts[stage.name] = unit_luts(stage.tiling, stage.arithmetic, made, family)
     units = {
         name: Resources(found[name].multipliers, found[name].block_rams, luts=luts[name])

@@ -35,15 +35,15 @@ class UnitCost:
 class Plan:
     """A description, its schedule and its predicted cost.
 
-    ``in_blocks``: long delays, tables and small memories are block RAM.  That is for a device with
-    no LUT RAM but block RAM to spare (`counterflow.estimate.in_blocks`), where they would take a
-    logic cell a bit; no cycle changes.
+    ``compact``: long delays, tables and small memories are block RAM, and some sums follow each
+    other within a cycle.  That is for a device without LUT RAM but with block RAM to spare
+    (`counterflow.needs.settled`), where a delay takes a logic cell a bit; no cycle changes.
     """
 
     description: Description
     schedule: Schedule
     units: tuple[UnitCost, ...]
-    in_blocks: bool = False
+    compact: bool = False
 
     @property
     def memory_bits(self) -> int:

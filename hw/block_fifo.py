@@ -10,12 +10,12 @@ from amaranth.lib.wiring import In, Out
 
 from counterflow.blocks import LEAST_BLOCK
 from hw.block_memory import BlockMemory
-from hw.modules import in_blocks
+from hw.modules import is_compact
 
 
 def queue(platform: object, *, width: int, depth: int) -> SyncFIFO | BlockFIFO:
     """Amaranth's queue; where it would be flip-flops and block RAM is to spare, the one there."""
-    if in_blocks(platform) and width * depth >= LEAST_BLOCK:
+    if is_compact(platform) and width * depth >= LEAST_BLOCK:
         return BlockFIFO(width=width, depth=depth)
     return SyncFIFO(width=width, depth=depth)
 
@@ -58,7 +58,7 @@ class BlockFIFO(wiring.Component):
             self.r_rdy.eq(self.level != 0),
             following.eq(Mux(taken, self._after(consume), consume)),
         ]
-        if in_blocks(platform):
+        if is_compact(platform):
             self._falling(m, given, produce, consume)
         else:
             self._clocked(m, given, produce, following)

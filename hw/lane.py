@@ -16,7 +16,7 @@ from amaranth.lib.wiring import In, Out
 from counterflow.arithmetic import RANDOM_BITS, UnitArithmetic
 from counterflow.formats import Format
 from counterflow.latency import MEMORY, OPERANDS, PRODUCT
-from hw.modules import in_blocks
+from hw.modules import is_compact
 from hw.multiply import Multiply
 from hw.narrow import shape_of
 from hw.pipeline import delayed, own
@@ -55,7 +55,7 @@ def _around(m: Module, lane: Any, target: Format, product: Value, platform: obje
         gradient = lane.sum
     m.submodules.ahead = ahead = Predict(numbers=numbers, target=target)
     # Before its lines, where it has some, the update needs no registers.
-    early = GRADIENT - MEMORY if in_blocks(platform) else 0
+    early = GRADIENT - MEMORY if is_compact(platform) else 0
     m.submodules.update = update = Update(numbers=numbers, early=early)
     word = delayed(m, lane.word, GRADIENT - MEMORY - early, "word")
     m.d.comb += [

@@ -30,7 +30,7 @@ from counterflow.tokens import KIND_BITS, Kind
 from hw.block_fifo import BlockFIFO, queue
 from hw.block_memory import falling_memory
 from hw.intake import label_stream
-from hw.modules import in_blocks
+from hw.modules import is_compact
 from hw.narrow import narrow, shape_of
 from hw.pipeline import looked_up, times_constant
 from hw.streams import activation_stream, error_stream
@@ -112,7 +112,7 @@ class Loss(wiring.Component):
         """Fill the banks; (the current bank is full, the logit that `index` names)."""
         n, shape = self.numbers.classes, shape_of(self.numbers.logit)
         depth, place = BANKS << len(self.index), Cat(self.index, self.bank)
-        if in_blocks(platform):
+        if is_compact(platform):
             write, read = falling_memory(m, "logits", shape=shape, depth=depth)
         else:
             m.submodules.logits = logits = Memory(shape=shape, depth=depth, init=[])
@@ -206,7 +206,7 @@ class Loss(wiring.Component):
     ) -> tuple[Value, Value]:
         """(error of the class that `index` names in the last pass, loss of the token)."""
         n, numbers = self.numbers.classes, self.numbers
-        if in_blocks(platform):
+        if is_compact(platform):
             write, read = falling_memory(m, "kept", shape=numbers.error.bits, depth=n)
         else:
             m.submodules.kept = kept = Memory(shape=numbers.error.bits, depth=n, init=[])

@@ -19,13 +19,14 @@ from amaranth.lib import wiring
 class Modules:
     """The platform of a Verilog conversion: collects the shared modules.
 
-    ``in_blocks``: delays and small memories shall be in block RAM (`counterflow.planner.Plan`).
+    ``compact``: a logic cell counts more than a block RAM or some speed, see
+    `counterflow.planner.Plan`.
     ``texts`` maps module names to RTLIL, in the order in which they were first needed; ``verilog``
     maps those that components bring as text to it.
     """
 
-    def __init__(self, *, in_blocks: bool = False) -> None:
-        self.in_blocks = in_blocks
+    def __init__(self, *, compact: bool = False) -> None:
+        self.compact = compact
         self.texts: dict[str, str] = {}
         self.verilog: dict[str, str] = {}
         self._made: dict[str, tuple[str, wiring.Signature]] = {}
@@ -63,18 +64,18 @@ def place(
     return component
 
 
-def in_blocks(platform: object) -> bool:
-    """Whether delays and small memories shall be in block RAM."""
-    return isinstance(platform, Modules) and platform.in_blocks
+def is_compact(platform: object) -> bool:
+    """Whether a logic cell counts more than a block RAM or some speed."""
+    return isinstance(platform, Modules) and platform.compact
 
 
-def convert(component: wiring.Component, name: str, *, in_blocks: bool = False) -> str:
+def convert(component: wiring.Component, name: str, *, compact: bool = False) -> str:
     """Verilog of one component as module `name`, and of the shared modules that it needs.
 
-    `in_blocks` as of `Modules`.
+    `compact` as of `Modules`.
     The same text for the same component: nothing in it differs between runs.
     """
-    modules = Modules(in_blocks=in_blocks)
+    modules = Modules(compact=compact)
     collecting = gc.isenabled()
     gc.disable()  # millions of small, long-lived objects; searching them is a third of the time
     try:

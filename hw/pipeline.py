@@ -12,7 +12,7 @@ from counterflow.blocks import LONG
 from counterflow.latency import TREE_RADIX
 from hw.block_memory import BlockMemory
 from hw.delay_line import DelayLine
-from hw.modules import in_blocks
+from hw.modules import is_compact
 
 STROBE_BITS = 2
 
@@ -23,7 +23,7 @@ def delayed(m: Module, value: Value, cycles: int, name: str, platform: object = 
     What is wider than a strobe is data, which needs no reset: a strobe says when it counts.
     A long delay of data may be a `DelayLine` where the `platform` is given.
     """
-    if in_blocks(platform) and cycles >= LONG:
+    if is_compact(platform) and cycles >= LONG:
         m.submodules[f"{name}_line"] = line = DelayLine(bits=len(value), cycles=cycles)
         late = Signal(value.shape(), name=f"{name}_late")
         m.d.comb += [line.i.eq(value), late.eq(line.o)]
@@ -40,7 +40,7 @@ def delayed_beside(
     m: Module, values: Mapping[str, Value], cycles: int, platform: object
 ) -> list[Value]:
     """`delayed` of several data by name, in one `DelayLine` where it is one."""
-    if not in_blocks(platform):
+    if not is_compact(platform):
         return [delayed(m, value, cycles, name) for name, value in values.items()]
     late = delayed(m, Cat(values.values()), cycles, "_".join(values), platform)
     ends = list(accumulate(map(len, values.values())))
@@ -67,7 +67,7 @@ def looked_up(
     platform: object = None,
 ) -> Value:
     """The entry that `index` names, of a read-only memory, in the same cycle."""
-    if in_blocks(platform):
+    if is_compact(platform):
         block = BlockMemory(words=len(entries), bits=bits, falling=True, init=entries)
         m.submodules[name] = block
         m.d.comb += block.read_address.eq(index)

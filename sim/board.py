@@ -32,7 +32,7 @@ class Step(ctypes.Structure):
 def board_verilog(plan: Plan, frequency: float, baud: int, board: str) -> str:
     """Verilog of the board core."""
     core = BoardCore(plan=plan, frequency=frequency, baud=baud, board=board)
-    return convert(core, TOP, in_blocks=plan.in_blocks)
+    return convert(core, TOP, compact=plan.compact)
 
 
 class Board:

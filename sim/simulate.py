@@ -36,7 +36,7 @@ def record_depth(plan: Plan) -> int:
 def bench_verilog(plan: Plan) -> str:
     """Verilog of the bench's top level around the chain."""
     top = BenchTop(plan=plan, depth=record_depth(plan))
-    return convert(top, TOP, in_blocks=plan.in_blocks)
+    return convert(top, TOP, compact=plan.compact)
 
 
 def run_job(

@@ -134,7 +134,7 @@ def test_a_chain_that_stands_for_long_reads_no_weight_before_it_is_written(name:
 
 # Delays, tables and small memories in block RAM
 
-BLOCKS = dataclasses.replace(plan(load_description("digits-8bit")), in_blocks=True)
+BLOCKS = dataclasses.replace(plan(load_description("digits-8bit")), compact=True)
 
 
 def test_every_cycle_equals_golden_where_delays_and_queues_are_block_ram() -> None:
