@@ -12,7 +12,7 @@ from counterflow.schedule import Stage
 from counterflow.softmax import EXP2, EXP_FRAC, LOG2, LOG_FRAC
 from counterflow.tokens import KIND_BITS, LABEL_BITS
 
-QUEUES = ("errors", "outputs", "labels", "results")
+MOVED = ("errors", "outputs", "labels", "results", "logits")
 
 
 class Memory(NamedTuple):
@@ -28,10 +28,13 @@ class Memory(NamedTuple):
 
 
 def moved(parts: Iterable[Memory]) -> list[Memory]:
-    """Memories of a unit where queues that are worth a block RAM are one: see `hw.block_fifo`."""
+    """Memories of a unit, with those that can be read at the falling edge in block RAM.
+
+    Small queues are not worth it: `hw.block_fifo.queue`.
+    """
 
     def worth(one: Memory) -> bool:
-        return one.name in QUEUES and one.words * one.bits >= LEAST_BLOCK
+        return one.name in MOVED and one.words * one.bits >= LEAST_BLOCK
 
     return [one._replace(clocked=True, logic=False) if worth(one) else one for one in parts]
 
