@@ -27,9 +27,11 @@ class Estimate(NamedTuple):
 
 def estimate(plan: Plan, family: str) -> Mapping[str, Estimate]:
     """Blocks by unit; ValueError for a family of which nothing is known."""
+    first = plan.schedule.stages[0]
+    intake = [Memory("samples", 2 * first.tiling.geometry.inputs, first.arithmetic.x.bits)]
     loss = loss_memories(plan.schedule.loss.arithmetic)
     if plan.compact:
-        loss = [*moved(loss), *loss_logic(plan)]
+        intake, loss = moved(intake), [*moved(loss), *loss_logic(plan)]
     units = {
         stage.name: Estimate(
             multipliers=multipliers(stage, family),
@@ -44,10 +46,8 @@ def estimate(plan: Plan, family: str) -> Mapping[str, Estimate]:
         )
         for stream in plan.schedule.streams
     }
-    first = plan.schedule.stages[0]
-    samples = Memory("samples", 2 * first.tiling.geometry.inputs, first.arithmetic.x.bits)
     return {
-        "intake": Estimate(0, block_rams([samples], family)),
+        "intake": Estimate(0, block_rams(intake, family)),
         **units,
         **streams,
         "loss": Estimate(0, block_rams(loss, family)),

@@ -12,7 +12,7 @@ from counterflow.schedule import Stage
 from counterflow.softmax import EXP2, EXP_FRAC, LOG2, LOG_FRAC
 from counterflow.tokens import KIND_BITS, LABEL_BITS
 
-MOVED = ("errors", "outputs", "labels", "results", "logits")
+MOVED = ("samples", "errors", "outputs", "labels", "results", "logits")
 
 
 class Memory(NamedTuple):

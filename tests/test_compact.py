@@ -53,7 +53,10 @@ def test_the_plan_counts_the_memories_of_the_hardware(name: str) -> None:
     for stage in design.schedule.stages:
         parts += memories(stage, compact=True)
     parts += moved(loss_memories(design.schedule.loss.arithmetic)) + loss_logic(design)
-    expected = Counter((one.words, one.bits) for one in parts if not one.logic)
+    first = design.schedule.stages[0]
+    samples = (2 * first.tiling.geometry.inputs, first.arithmetic.x.bits)
+    expected = Counter([samples])
+    expected += Counter((one.words, one.bits) for one in parts if not one.logic)
     found: Counter[tuple[int, int]] = Counter()
     for words, bits in re.findall(r"^  memory_(\d+)x(\d+)_falling\w* ", to_verilog(design), re.M):
         found[int(words), int(bits)] += 1
