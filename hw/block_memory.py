@@ -31,7 +31,7 @@ endmodule
 """
 
 
-_FALLING = """module {name}(clk, read_address, read_data, write_enable, write_address, write_data);
+_SMALL = """module {name}(clk, read_address, read_data, write_enable, write_address, write_data);
   input clk;
   input [{address}:0] read_address;
   output reg [{data}:0] read_data = 0;
@@ -44,7 +44,7 @@ _FALLING = """module {name}(clk, read_address, read_data, write_enable, write_ad
     for (index = 0; index <= {last}; index = index + 1) words[index] = 0;
 {values}  end
   always @(posedge clk) if (write_enable) words[write_address] <= write_data;
-  always @(negedge clk) read_data <= words[read_address];
+  always @({edge} clk) read_data <= words[read_address];
 endmodule
 """
 
@@ -64,8 +64,8 @@ class BlockMemory(wiring.Component):
     Amaranth writes a memory's initial value out bit by bit, millions of them for weights.  So for
     Verilog this is an instance of a module in text; in simulation by Amaranth it is its memory.
 
-    Parameters: ``words`` (at least 2) of ``bits``; ``falling``, and for such a memory ``init``, its
-    first words from the start, else zeros.
+    Parameters: ``words`` (at least 2) of ``bits``; ``falling``; ``init``, its first words from the
+    start, else zeros.
     Members: ``read_address`` in, ``read_data`` out a cycle later (`falling`: in the same cycle);
     ``write_enable``, ``write_address``, ``write_data`` in.
     Cost: one block memory; latency 1 or 0.
@@ -74,8 +74,6 @@ class BlockMemory(wiring.Component):
     def __init__(
         self, *, words: int, bits: int, falling: bool = False, init: Sequence[int] = ()
     ) -> None:
-        if init and not falling:
-            raise ValueError("only a memory that reads at the falling edge has initial words")
         self.words, self.bits, self.falling, self.init = words, bits, falling, tuple(init)
         super().__init__(
             {
@@ -111,8 +109,9 @@ class BlockMemory(wiring.Component):
         if self.init:
             name += "_" + hashlib.sha256(repr(self.init).encode()).hexdigest()[:8]
         lines = (f"    words[{at}] = {value};\n" for at, value in enumerate(self.init))
-        modules.verilog[name] = (_FALLING if self.falling else _VERILOG).format(
+        modules.verilog[name] = (_SMALL if self.falling or self.init else _VERILOG).format(
             name=name,
+            edge="negedge" if self.falling else "posedge",
             address=(self.words - 1).bit_length() - 1,
             data=self.bits - 1,
             last=self.words - 1,

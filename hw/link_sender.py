@@ -8,8 +8,8 @@ from amaranth.lib.wiring import In, Out
 
 from counterflow import link
 from counterflow.link import MOST_RESULTS, POSITION_BITS, STATUS_BYTES, Buffers, Info, Packet
+from hw.block_memory import BlockMemory
 from hw.link_check import PacketCheck
-from hw.pipeline import looked_up
 
 Position = POSITION_BITS
 
@@ -79,7 +79,7 @@ class PacketSender(wiring.Component):
             m.d.sync += self.sent.eq(self.sent + 1)
         m.d.comb += some.eq(self._chosen(m, idle))
         fields = self._fields(m, index, states.ongoing("HEADER"), check)
-        m.d.comb += check.data.eq(self._payload(m, index, fields, platform))
+        m.d.comb += check.data.eq(self._payload(m, index, fields))
         with m.If(states.ongoing("HEADER")):
             m.d.comb += check.data.eq(fields)
         with m.Elif(states.ongoing("CRC")):
@@ -128,9 +128,11 @@ class PacketSender(wiring.Component):
         last = Mux(header, check.header, flags)
         return Mux(index[0], Mux(index[3], last, number[:8]), later)
 
-    def _payload(self, m: Module, index: Signal, fields: Value, platform: object) -> Value:
+    def _payload(self, m: Module, index: Signal, fields: Value) -> Value:
         """Byte number `index` of what is in the packet."""
-        text = looked_up(m, "text", [0, *self.text], 8, index, platform)
-        m.d.comb += self.addr.eq(self.sent)
-        memory = Mux(self.kind == Packet.INFO, text, self.data)
+        m.submodules.text = text = BlockMemory(
+            words=1 + len(self.text), bits=8, init=[0, *self.text]
+        )
+        m.d.comb += [text.read_address.eq(index), self.addr.eq(self.sent)]
+        memory = Mux(self.kind == Packet.INFO, text.read_data, self.data)
         return Mux(self.kind == Packet.STATUS, fields, memory)
