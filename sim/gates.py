@@ -2,9 +2,9 @@
 
 Yosys synthesises the chain as `counterflow.synthesis` does, with the signals that a bench watches
 as further outputs, which keeps them and may keep a few gates that a design without a bench does not
-need. Its own simulation models are taken, for iCE40 of all cells, for ECP5 of LUTs, carry chains,
-multiplexers, LUT RAM and flip-flops. It has none for ECP5's multipliers and block RAM: those here
-are our own, written for what Yosys' mapping takes these blocks to be. So a run proves how the
+need.  Its own simulation models are taken, for iCE40 of all cells, for ECP5 of LUTs, carry chains,
+multiplexers, LUT RAM and flip-flops.  It has none for ECP5's multipliers and block RAM: those here
+are our own, written for what Yosys' mapping takes these blocks to be.  So a run proves how the
 blocks are connected, configured and used, and that nobody needs more of them than the models give;
 it does not prove that silicon does what the mapping and the models say.
 """
