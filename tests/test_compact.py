@@ -5,6 +5,7 @@ That no cycle differs is shown in `test_hardware` and, of cells, in `test_gates`
 
 from __future__ import annotations
 
+import random
 import re
 from collections import Counter
 from dataclasses import replace
@@ -15,11 +16,14 @@ from counterflow.blocks import LEAST_BLOCK
 from counterflow.description import Lanes
 from counterflow.estimate import estimate, loss_memories, memories
 from counterflow.files import load
+from counterflow.host.frames import Frames, Received
+from counterflow.link import Packet, packet, prediction_bytes
 from counterflow.memories import Memory, lines, loss_logic, moved
 from counterflow.needs import settled
 from counterflow.planner import Plan, plan
 from counterflow.targets import TARGETS, Resources
 from hw.verilog import to_verilog
+from sim.board import Board
 
 
 def folded(name: str, outputs: int, inputs: int) -> Plan:
@@ -76,3 +80,24 @@ def test_more_lanes_have_more_lines_and_small_queues_stay_registers() -> None:
     kept = Memory("labels", LEAST_BLOCK - 1, 1, clocked=False)
     assert moved([kept]) == [kept]
     assert moved([kept._replace(words=LEAST_BLOCK)])[0].clocked
+
+
+def answers(design: Plan) -> list[Received]:
+    """What a board with `design` says to a greeting and to six samples to be trained on."""
+    board, dice, frames = "bench", random.Random(1), Frames()
+    samples = b"".join(bytes([label, *dice.randbytes(64)]) for label in range(6))
+    found: list[Received] = []
+    with Board(design, frequency=12e6, baud=3_000_000, board=board) as simulated:
+        for given in (packet(Packet.HELLO, 77, 0), packet(Packet.TRAIN, 0, 0, samples), b""):
+            found += frames.add(simulated.run(30_000, given))
+    assert frames.spoilt == 0
+    return found
+
+
+def test_a_compact_board_says_what_another_one_does() -> None:
+    design = plan(load("digits-8bit"))
+    found = answers(replace(design, compact=True))
+    assert found == answers(design)
+    assert [one.kind for one in found[:2]] == [Packet.INFO, Packet.STATUS]
+    results = b"".join(one.payload for one in found if one.kind is Packet.RESULTS)
+    assert len(results) == 6 * prediction_bytes(design.schedule.loss.arithmetic)
