@@ -39,7 +39,7 @@ def delayed(m: Module, value: Value, cycles: int, name: str, platform: object = 
 def delayed_beside(
     m: Module, values: Mapping[str, Value], cycles: int, platform: object
 ) -> list[Value]:
-    """`delayed` of several data by name, in one `DelayLine` where it is one."""
+    """`delayed` of several unsigned data by name, in one `DelayLine` where it is one."""
     if not is_compact(platform):
         return [delayed(m, value, cycles, name) for name, value in values.items()]
     late = delayed(m, Cat(values.values()), cycles, "_".join(values), platform)
