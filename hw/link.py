@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from counterflow.description import Description
 from counterflow.link import POSITION_BITS, Buffers, Info, element_bytes, loss_bytes
 from counterflow.planner import Plan
+from hw.block_memory import BlockMemory
 from hw.chain import Request, Response
 from hw.intake import label_stream, sample_stream
 from hw.link_commands import Commands, RingBytes
@@ -107,13 +107,9 @@ class Link(wiring.Component):
 
         Another number is that of a host that has just started.
         """
-        oldest = Signal(POSITION_BITS)
-        further, there = Signal(POSITION_BITS), Signal(POSITION_BITS)
-        m.d.comb += [
-            further.eq(receiver.header.acknowledge - oldest),
-            there.eq(results.written - oldest),
-        ]
-        with m.If(receiver.acknowledged & (further <= there)):
+        oldest, left = Signal(POSITION_BITS), Signal(POSITION_BITS)
+        m.d.comb += left.eq(results.written - receiver.header.acknowledge)
+        with m.If(receiver.acknowledged & (left <= results.held)):
             m.d.sync += oldest.eq(receiver.header.acknowledge)
         return oldest
 
@@ -121,14 +117,15 @@ class Link(wiring.Component):
     def _ring(
         m: Module, name: str, depth: int, written: wiring.PureInterface, reader: object
     ) -> None:
-        """A memory of bytes between what `written` writes and what has ``addr`` and ``data``."""
-        memory = Memory(shape=8, depth=depth, init=[])
-        m.submodules[name] = memory
-        write, read = memory.write_port(), memory.read_port()
+        """A memory of bytes between what `written` writes and what has ``addr`` and ``data``.
+
+        A byte is asked for when its writing has been told, which is later.
+        """
+        m.submodules[name] = memory = BlockMemory(words=depth, bits=8)
         m.d.comb += [
-            write.en.eq(written.en),
-            write.addr.eq(written.addr),
-            write.data.eq(written.data),
-            read.addr.eq(reader.addr),  # type: ignore[attr-defined]
-            reader.data.eq(read.data),  # type: ignore[attr-defined]
+            memory.write_enable.eq(written.en),
+            memory.write_address.eq(written.addr),
+            memory.write_data.eq(written.data),
+            memory.read_address.eq(reader.addr),  # type: ignore[attr-defined]
+            reader.data.eq(memory.read_data),  # type: ignore[attr-defined]
         ]

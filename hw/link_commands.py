@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from counterflow.formats import Format
-from counterflow.link import POSITION_BITS, TOKENS_BIT, Buffers, Operation, Record
+from counterflow.link import MOST_BUBBLES, POSITION_BITS, TOKENS_BIT, Buffers, Operation, Record
 from counterflow.registers import NODE_BITS, REGISTER_BITS, WORD_BITS
-from counterflow.tokens import KIND_BITS, Kind
+from counterflow.tokens import KIND_BITS, LABEL_BITS, Kind
+from hw.block_fifo import BlockFIFO
 from hw.chain import Request, Response
-from hw.intake import LABEL_BITS, SAMPLES, label_stream, sample_stream
+from hw.intake import SAMPLES, label_stream, sample_stream
 
-RECORD_BITS = 3
-Answer = data.StructLayout({"record": RECORD_BITS, "data": WORD_BITS})
-LABELS = 2 * SAMPLES  # of samples in the intake, and of the one on its way
+AnswerByte = data.StructLayout({"byte": 8, "last": 1})
+LABELS = 4 * SAMPLES  # of samples in the intake, of the one on its way, of bubbles between
 
 
 class RingBytes(wiring.Component):
@@ -25,7 +24,7 @@ class RingBytes(wiring.Component):
     Parameters: ``depth`` of the ring, a power of two.
     Members: ``committed`` in; ``consumed`` out, position of the next byte; ``addr`` out and
     ``data`` in, the ring's read port; ``o`` stream of bytes.
-    Cost: a counter; latency 2, a byte a cycle.
+    Cost: a counter; latency 2, a byte in two cycles.
     """
 
     def __init__(self, *, depth: int) -> None:
@@ -41,13 +40,13 @@ class RingBytes(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        following = Signal(POSITION_BITS)
-        m.d.comb += [
-            following.eq(self.consumed + (self.o.valid & self.o.ready)),
-            self.addr.eq(following),
-            self.o.payload.eq(self.data),
-        ]
-        m.d.sync += [self.consumed.eq(following), self.o.valid.eq(following != self.committed)]
+        taken = self.o.valid & self.o.ready
+        held = len(self.addr) + 1  # bits that tell an empty ring from a full one
+        some = self.consumed[:held] != self.committed[:held]
+        m.d.comb += [self.addr.eq(self.consumed), self.o.payload.eq(self.data)]
+        m.d.sync += self.o.valid.eq(some & ~taken)  # the memory needs a cycle to give the next
+        with m.If(taken):
+            m.d.sync += self.consumed.eq(self.consumed + 1)
         return m
 
 
@@ -56,9 +55,9 @@ class Commands(wiring.Component):
 
     Parameters: ``number`` (format of an element), ``elements`` of a sample, ``buffers``.
     Members: ``i`` stream of the bytes of stored packets; ``samples``, ``labels``, ``request`` out
-    and ``response`` in, the chain's; ``answer`` out, stream of results of accesses; ``finished``
-    strobe: a packet has been worked through.
-    Cost: about 130 registers; an element a cycle, two where it has two bytes.
+    and ``response`` in, the chain's; ``answer`` out, stream of bytes: results of accesses;
+    ``finished`` strobe: a packet has been worked through.
+    Cost: about 90 registers, a block memory; an element a cycle, two where it has two bytes.
     """
 
     def __init__(self, *, number: Format, elements: int, buffers: Buffers) -> None:
@@ -70,16 +69,18 @@ class Commands(wiring.Component):
                 "labels": Out(label_stream()),
                 "request": Out(stream.Signature(Request)),
                 "response": In(Response),
-                "answer": Out(stream.Signature(Answer)),
+                "answer": Out(stream.Signature(AnswerByte)),
                 "finished": Out(1),
             }
         )
         self.left = Signal(range(buffers.packets))  # bytes of the payload
-        self.kind, self.word = Signal(8), Signal(WORD_BITS)
+        self.kind = Signal(8)
+        self.word = Signal(WORD_BITS)  # the last bytes, the latest one highest
+        self.index = Signal(range(max(elements, MOST_BUBBLES + 1)))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.labels = labels = SyncFIFO(width=KIND_BITS + LABEL_BITS, depth=LABELS)
+        m.submodules.labels = labels = BlockFIFO(width=KIND_BITS + LABEL_BITS, depth=LABELS)
         m.d.comb += [
             self.labels.valid.eq(labels.r_rdy),
             self.labels.payload.eq(labels.r_data),
@@ -87,7 +88,12 @@ class Commands(wiring.Component):
         ]
         byte, taken = self.i.payload, Signal()
         m.d.comb += taken.eq(self.i.valid & self.i.ready)
-        with m.FSM() as states:
+        with m.If(taken):
+            m.d.sync += [
+                self.word.eq(Cat(self.word[8:], byte)),
+                self.left.eq(self.left - 1),
+            ]
+        with m.FSM():
             with m.State("KIND"):
                 m.d.comb += self.i.ready.eq(1)
                 with m.If(taken):
@@ -96,11 +102,10 @@ class Commands(wiring.Component):
             with m.State("LENGTH"):
                 m.d.comb += self.i.ready.eq(1)
                 with m.If(taken):
-                    m.d.sync += self.word.eq(byte)
                     m.next = "LENGTH_HIGH"
             with m.State("LENGTH_HIGH"):
                 m.d.comb += self.i.ready.eq(1)
-                length = Cat(self.word[:8], byte)
+                length = Cat(self.word[-8:], byte)
                 with m.If(taken):
                     m.d.sync += self.left.eq(length)
                     m.next = "OPERATION"
@@ -114,9 +119,6 @@ class Commands(wiring.Component):
             self._tokens(m, labels, taken)
             self._bubbles(m, labels, taken)
             self._accesses(m, taken)
-        payload = ("LABEL", "ELEMENT", "COUNT", "COUNT_HIGH", "OPERATION", "NODE", "DATA")
-        with m.If(taken & Cat(states.ongoing(name) for name in payload).any()):
-            m.d.sync += self.left.eq(self.left - 1)
         return m
 
     def _end(self, m: Module, ended: Value, following: str) -> None:
@@ -126,17 +128,16 @@ class Commands(wiring.Component):
             m.d.comb += self.finished.eq(1)
             m.next = "KIND"
 
-    def _tokens(self, m: Module, labels: SyncFIFO, taken: Value) -> None:
+    def _tokens(self, m: Module, labels: BlockFIFO, taken: Value) -> None:
         """Labels and elements, one after the other."""
-        byte, wide = self.i.payload, self.number.bits > 8
-        index, high = Signal(range(max(2, self.elements))), Signal()
+        byte, wide, high = self.i.payload, self.number.bits > 8, Signal()
         whole = high if wide else 1
-        last = index == self.elements - 1
+        last = self.index == self.elements - 1
         final = self.left == 1
-        value = Cat(self.word[:8], byte) if wide else byte
+        value = Cat(self.word[-8:], byte) if wide else byte
         m.d.comb += [
             self.samples.payload.data.eq(value[: self.number.bits]),
-            self.samples.payload.first.eq(index == 0),
+            self.samples.payload.first.eq(self.index == 0),
             self.samples.payload.last.eq(last),
         ]
         with m.State("LABEL"):
@@ -146,7 +147,7 @@ class Commands(wiring.Component):
                 labels.w_data.eq(Cat(self.kind[:KIND_BITS], byte)),
             ]
             with m.If(taken):
-                m.d.sync += [index.eq(0), high.eq(0)]
+                m.d.sync += [self.index.eq(0), high.eq(0)]
                 self._end(m, final, "ELEMENT")
         with m.State("ELEMENT"):
             m.d.comb += [
@@ -154,34 +155,30 @@ class Commands(wiring.Component):
                 self.i.ready.eq(self.samples.ready | ~whole if wide else self.samples.ready),
             ]
             with m.If(taken):
-                m.d.sync += [high.eq(~high), index.eq(index + whole)]
-                if wide:
-                    m.d.sync += self.word.eq(byte)
+                m.d.sync += [high.eq(~high), self.index.eq(self.index + whole)]
                 with m.If(whole & last):
                     m.next = "LABEL"
                 with m.If(final):
                     m.d.comb += self.finished.eq(1)
                     m.next = "KIND"
 
-    def _bubbles(self, m: Module, labels: SyncFIFO, taken: Value) -> None:
+    def _bubbles(self, m: Module, labels: BlockFIFO, taken: Value) -> None:
         """A count, lowest byte first, and as many bubbles."""
-        byte, count = self.i.payload, self.word[:16]
         with m.State("COUNT"):
             m.d.comb += self.i.ready.eq(1)
             with m.If(taken):
-                m.d.sync += self.word.eq(byte)
                 self._end(m, self.left == 1, "COUNT_HIGH")
         with m.State("COUNT_HIGH"):
             m.d.comb += self.i.ready.eq(1)
             with m.If(taken):
-                m.d.sync += self.word.eq(Cat(self.word[:8], byte))
+                m.d.sync += self.index.eq(0)
                 m.next = "BUBBLE"
         with m.State("BUBBLE"):
-            with m.If(count == 0):
+            with m.If(self.index == self.word[-16:]):
                 self._end(m, 1, "KIND")
             with m.Elif(labels.w_rdy):
                 m.d.comb += [labels.w_en.eq(1), labels.w_data.eq(Kind.BUBBLE)]
-                m.d.sync += count.eq(count - 1)
+                m.d.sync += self.index.eq(self.index + 1)
 
     def _accesses(self, m: Module, taken: Value) -> None:
         """Register accesses, each with its answer before the next one."""
@@ -193,10 +190,6 @@ class Commands(wiring.Component):
             self.request.payload.register.eq(register),
             self.request.payload.node.eq(node),
             self.request.payload.data.eq(self.word),
-            self.answer.payload.data.eq(self.word),
-            self.answer.payload.record.eq(
-                Mux(done, Mux(write, Record.WRITTEN, Record.READ), Record.REFUSED)
-            ),
         ]
         with m.State("OPERATION"):
             m.d.comb += self.i.ready.eq(1)
@@ -213,7 +206,7 @@ class Commands(wiring.Component):
         with m.State("DATA"):
             m.d.comb += self.i.ready.eq(1)
             with m.If(taken):
-                m.d.sync += [self.word.eq(Cat(self.word[8:], byte)), count.eq(count + 1)]
+                m.d.sync += count.eq(count + 1)
                 with m.If(count == WORD_BITS // 8 - 1):
                     m.next = "REQUEST"
                 with m.Elif(final):
@@ -225,7 +218,27 @@ class Commands(wiring.Component):
         with m.State("RESPONSE"), m.If(self.response.valid):
             m.d.sync += [done.eq(self.response.done), self.word.eq(self.response.data)]
             m.next = "ANSWER"
+        self._answer(m, done, write, count)
+
+    def _answer(self, m: Module, done: Value, write: Value, count: Signal) -> None:
+        """The record of an access: its kind, and the word that was read."""
+        answer, ended = self.answer.payload, self.left == 0
+        reads = done & ~write
         with m.State("ANSWER"):
-            m.d.comb += self.answer.valid.eq(1)
+            kind = Mux(done, Mux(write, Record.WRITTEN, Record.READ), Record.REFUSED)
+            m.d.comb += [self.answer.valid.eq(1), answer.byte.eq(kind), answer.last.eq(~reads)]
             with m.If(self.answer.ready):
-                self._end(m, self.left == 0, "OPERATION")
+                m.next = "WORD"
+                with m.If(~reads):
+                    self._end(m, ended, "OPERATION")
+        with m.State("WORD"):
+            last = count == WORD_BITS // 8 - 1
+            m.d.comb += [
+                self.answer.valid.eq(1),
+                answer.byte.eq(self.word[:8]),
+                answer.last.eq(last),
+            ]
+            with m.If(self.answer.ready):
+                m.d.sync += [self.word.eq(self.word >> 8), count.eq(count + 1)]
+                with m.If(last):
+                    self._end(m, ended, "OPERATION")

@@ -16,11 +16,13 @@ from counterflow.link import Buffers, Packet, Status, packet
 from counterflow.planner import plan
 from hw import link_receiver
 from hw.link import Link, info_of
+from hw.link_check import PacketCheck
 from hw.link_receiver import PacketReceiver
 from hw.uart import UartReceiver, UartTransmitter, divisor_of
 from tests.link_twin import Receiver
 
 BUFFERS = Buffers(packets=256, results=64)
+VERDICT = 12  # cycles from a packet's last byte to the verdict on it
 
 
 def simulated(unit: Any, bench: Callable[[Any], Any]) -> None:
@@ -77,7 +79,7 @@ def accepted_by_hardware(data: bytes) -> list[bytes]:
 
     async def bench(context: Any) -> None:
         ring, committed = bytearray(BUFFERS.packets), 0
-        for byte in [*data, None, None, None]:
+        for byte in [*data, *[None] * VERDICT]:
             context.set(unit.i.valid, byte is not None)
             context.set(unit.i.payload, byte or 0)
             while True:
@@ -129,9 +131,11 @@ def test_a_packet_without_room_is_refused_and_overwrites_nothing() -> None:
         written: list[int] = []
         for number in range(3):
             text = packet(Packet.TRAIN, number * size, 0, payload)
-            for byte in [*text, None, None]:
+            for byte in [*text, *[None] * VERDICT]:
                 context.set(unit.i.valid, byte is not None)
                 context.set(unit.i.payload, byte or 0)
+                while byte is not None and not context.get(unit.i.ready):
+                    await context.tick()
                 if context.get(unit.ring.en):
                     written.append(context.get(unit.ring.addr))
                 await context.tick()
@@ -142,21 +146,47 @@ def test_a_packet_without_room_is_refused_and_overwrites_nothing() -> None:
     simulated(unit, bench)
 
 
-def test_the_crcs_are_those_of_the_description() -> None:
-    text = bytes(range(40))
-    for description, software in ((link.HEADER_CRC, link.crc8), (link.PACKET_CRC, link.crc32)):
-        unit = link_receiver.crc_of(description)
-        found: list[int] = []
+def checked(text: bytes, closing: bytes) -> tuple[int, list[int], bool]:
+    """(header's check, four bytes of the CRC of `text`, whether `closing` differs from those)."""
+    unit, found = PacketCheck(), []
 
-        async def bench(context: Any, unit: Any = unit, found: list[int] = found) -> None:
-            context.set(unit.valid, 1)
-            for byte in text:
-                context.set(unit.data, byte)
+    async def bench(context: Any) -> None:
+        async def take(byte: int) -> None:
+            context.set(unit.load, 1)
+            context.set(unit.data, byte)
+            await context.tick()
+            context.set(unit.load, 0)
+            assert context.get(unit.byte) == byte
+            while context.get(unit.busy):
                 await context.tick()
-            found.append(context.get(unit.crc))
 
-        simulated(unit, bench)
-        assert found == [software(text)]
+        context.set(unit.start, 1)
+        await take(0x55)  # a sync, which is not part of either
+        context.set(unit.start, 0)
+        for byte in text:
+            await take(byte)
+        found.append(context.get(unit.header))
+        context.set(unit.closing, 1)
+        for byte in closing:
+            found.append(context.get(unit.packet))
+            await take(byte)
+        found.append(context.get(unit.differs))
+
+    simulated(unit, bench)
+    return found[0], found[1:-1], bool(found[-1])
+
+
+def test_the_checks_are_those_of_the_description() -> None:
+    for text in (bytes(range(40)), b"123456789", b"\xff"):
+        crc = link.crc32(text).to_bytes(4, "little")
+        assert checked(text, crc) == (link.crc8(text), list(crc), False)
+
+
+@pytest.mark.parametrize("bit", [0, 7, 12, 31])
+def test_a_crc_that_differs_in_one_bit_is_seen(bit: int) -> None:
+    text = b"123456789"
+    wrong = (link.crc32(text) ^ 1 << bit).to_bytes(4, "little")
+    assert checked(text, wrong)[2]
 
 
 def test_one_flipped_bit_anywhere_is_seen() -> None:
@@ -179,14 +209,16 @@ def test_the_link_answers_hello_and_access_and_feeds_the_chain() -> None:
     async def bench(context: Any) -> None:
         sample = bytes([3, 10, 20, 30, 40, 50, 60])
         access = bytes([0x80 | 1, 2, 1, 2, 3, 4, 0x07, 1])  # a write, then a read
-        data = packet(Packet.HELLO, 0x5A5A, 0) + packet(Packet.TRAIN, 0, 0, sample)
+        hello, data = packet(Packet.HELLO, 0x5A5A, 0), packet(Packet.TRAIN, 0, 0, sample)
         data += packet(Packet.ACCESS, link.STORED_BYTES + len(sample), 0, access)
         context.set(unit.samples.ready, 1)
         context.set(unit.labels.ready, 1)
         context.set(unit.request.ready, 1)
         context.set(unit.o.ready, 1)
-        pending = list(data)
-        for cycle in range(1500):
+        pending = list(hello)
+        for cycle in range(3000):
+            if cycle == 1000:  # INFO is there
+                pending = list(data)
             some = bool(pending) and cycle % 12 == 0
             context.set(unit.i.valid, some)
             context.set(unit.i.payload, pending[0] if some else 0)
