@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from amaranth.hdl import Assert, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
 
-from hw.link_check import PacketCheck
 from sim.spec import delay
 
 if TYPE_CHECKING:
@@ -107,7 +107,14 @@ class AnyCheck(wiring.Component):
     """
 
     def __init__(self, spec: Spec, lasts: Value | None = None) -> None:
-        super().__init__(PacketCheck().signature)
+        super().__init__(
+            {
+                **{name: In(1) for name in ("start", "load", "closing")},
+                **{name: Out(8) for name in ("byte", "header", "packet")},
+                **{name: Out(1) for name in ("busy", "differs")},
+                "data": In(8),
+            }
+        )
         self.lasts = spec.free(1, "lasts") if lasts is None else lasts
         self.noise = spec.free(17, "noise")
         self.check, self.check_next = Signal(8), Signal(8)

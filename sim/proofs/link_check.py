@@ -41,7 +41,7 @@ class CheckSpec(Spec):
 
     def _inside(self, m: Module, dut: PacketCheck, wanted: AnyCheck, done: Value) -> None:
         """After so many bits of the byte, the registers are what the definition gives for them."""
-        check, crc = self.probe("dut.header$1", 8), self.probe("dut.packet$2", 32)
+        check, crc = self.probe("dut.crc_8", 8), self.probe("dut.crc_32", 32)
         check_with = Array(header_check(m, wanted.check, wanted.byte)[:CYCLES])[done]
         crc_with = Array(packet_crc(m, wanted.crc, wanted.byte)[:CYCLES])[done]
         left = Array(wanted.crc >> bits for bits in range(CYCLES))[done]

@@ -62,13 +62,13 @@ class ReceiverSpec(Spec):
         """How many bytes of a packet have come, and whether one of them found no room."""
         self.committed = Signal(16, name="committed")
         self.size = Signal(range(self.packets), name="size")
-        self.lost, consumed = Signal(name="lost"), self.dut.consumed
+        self.lost = Signal(name="lost")
         self.step = self.free(range(self.packets + 1), "step")
         self.consumed = Signal(16, init=-self.unread % (1 << 16))
-        held = Signal(16, name="held")
+        self.held = held = Signal(16, name="held")
         m.d.sync += self.consumed.eq(self.consumed + self.step)
         m.d.comb += [
-            consumed.eq(self.consumed),
+            self.dut.consumed.eq(self.consumed),
             held.eq(self.committed - self.consumed),
             Assume(self.step <= held),
             Assert(held <= self.packets),
@@ -155,9 +155,10 @@ class ReceiverSpec(Spec):
             Assert((state == IN_PAYLOAD) == framing.in_payload),
             Assert((state == IN_CRC) == framing.in_crc),
             Assert(~framing.in_header | (index == count - 1)),
-            Assert(~framing.in_payload | (left == framing.left)),
+            Assert(~framing.in_payload | ((left == framing.left) & (index == 0))),
             Assert(~framing.in_crc | (index == count - HEADER - framing.length)),
             Assert(~inside | (self.size == size)),
+            Assert(~inside | self.lost | (self.held + size <= self.packets)),
             Assert(~inside | (self.probe("dut.size", len(self.size)) == self.size)),
             Assert(~inside | (self.probe("dut.lost") == self.lost)),
             Assert(~self.waits | (framing.length < self.packets // 2)),

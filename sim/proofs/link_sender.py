@@ -159,9 +159,10 @@ class SenderSpec(Spec):
         dut, framing, check, count = self.dut, self.framing, self.check, self.framing.count
         index = self.probe("dut.index", 8)
         header = ~self.idle & (count < HEADER)
-        first = Mux(header, 0, Mux(framing.in_payload, HEADER, HEADER + self.length))
+        first = Mux(count < HEADER, 0, Mux(framing.in_payload, HEADER, HEADER + self.length))
         lengths = Mux(self.kind == INFO, len(self.text), STATUS_BYTES)
         m.d.comb += [
+            Assert(~self.idle | (count == 0)),
             Assert((self.state == IN_HEADER) == header),
             Assert((self.state == IN_PAYLOAD) == framing.in_payload),
             Assert((self.state == IN_CRC) == framing.in_crc),
@@ -196,6 +197,11 @@ class SenderSpec(Spec):
             Assert(~loaded | ~framing.in_crc | (check.byte == ~framing.crc[:8])),
             Assert(~loaded | ~self.is_watched | (check.byte == self.watched.data)),
             Assert((count > 1) | (count[0] == loaded) | (later == self.kind) | self.idle),
+            Assert((count != 3) | (self.whole == self.length)),
+            Assert((count != 1) | ~loaded | (self.wanted == self.kind)),
+            Assert((count != 2) | ~loaded | (self.whole == self.length)),
+            Assert((count != 2) | ~loaded | (self.wanted == self.length)),
+            Assert((count != 3) | ~loaded | (self.wanted == 0)),
             Assert(~numbers | (second == loaded) | (later == self.whole[8:])),
         ]
         with m.If(count != 0):
