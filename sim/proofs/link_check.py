@@ -52,9 +52,7 @@ class CheckSpec(Spec):
             Assert(self.probe("dut.step", 4) == Mux(dut.busy, CYCLES + done, 0)),
             Assert(check == Mux(restarted, 0, check_with)),
             Assert(crc == Mux(restarted, ONES, Mux(dut.closing, left, crc_with))),
-            Assert(
-                dut.differs == (~restarted & (wanted.wrong | (dut.closing & (differs != 0))))
-            ),
+            Assert(dut.differs == (~restarted & (wanted.wrong | (dut.closing & (differs != 0))))),
         ]
 
 
