@@ -55,8 +55,8 @@ class Proof:
     """What holds of a component for ever, by induction over `depth` cycles.
 
     Where it is ``bounded`` it is shown for the first `depth` cycles only.  Each of the ``mutants``
-    must be refused: the fault shows in one of the cycles ``shows``, else from the start on.  ``quick``
-    ones are part of the default tests.
+    must be refused: its fault shows in one of the cycles ``shows``, else in one from the start on.
+    ``quick`` ones are part of the default tests.
     """
 
     name: str

@@ -162,13 +162,14 @@ class FramedSpec(Spec):
     """Of a component that uses `PacketCheck`: an `AnyCheck` stands in its place.
 
     So there is no CRC in the hardware here.  Where faults of it are looked for, sums do in place of
-    the CRCs, and the checks are prompt: what is found then is a fault all the same.
+    the CRCs, the checks are prompt, and only what can be seen from outside is asserted: what is
+    found then is a fault all the same, and one that matters.
     """
 
     def rtlil(self) -> str:
         self.check = AnyCheck(self)
         sums = {"header_check": _sum, "packet_crc": _sum} if self.seeking else {}
-        scope = self.component.elaborate.__globals__
+        scope = self.component.elaborate.__globals__  # type: ignore[attr-defined]
         with (
             mock.patch.dict(scope, PacketCheck=lambda: self.check),
             mock.patch.dict(globals(), sums),

@@ -21,7 +21,8 @@ class ReceiverSpec(FramedSpec):
     """What the bytes are is said by `Framing`; each output follows from it and nothing else does.
 
     ``consumed`` goes on by any step, not beyond ``committed``; at the start, `unread` bytes are
-    between the two, so that a fault of what happens with a full buffer shows soon.  The CRCs are those of any unit that is an `AnyCheck`, however many cycles it needs.
+    between the two, so that a fault of what happens with a full buffer shows soon.  The CRCs are
+    those of any unit that is an `AnyCheck`, however many cycles it needs.
     """
 
     component = PacketReceiver
@@ -47,7 +48,8 @@ class ReceiverSpec(FramedSpec):
         self._room(m, framing.begins)
         self._judge(m)
         self._watch(m)
-        self._inside(m)
+        if not self.seeking:
+            self._inside(m)
 
     def narrow(self, m: Module) -> None:
         """Bytes one after the other, a short payload, nothing consumed but between packets."""

@@ -14,10 +14,10 @@ from sim.spec import Spec, delay, offered
 class WatchedByte:
     """Any one byte of a ring: from when it is there until it has been given up, it is `data`.
 
-    Bytes are there from position ``first``, which goes on by `passes`, to in front of ``end``, which
+    Bytes are there from position `first`, which goes on by `passes`, to in front of `end`, which
     goes on by `grows`.  All that is read in other places, or too early or too late, is anything: so
     it is in a block memory in which a byte is written while it is read.
-    ``on``: there is such a byte, at position ``place``.
+    ``on``: there is such a byte, at position ``place``; ``data``: what it is.
     """
 
     def __init__(
