@@ -118,7 +118,7 @@ def _script(spec: Spec, mode: str) -> str:
             "[options]",
             mode,
             "[engines]",
-            "smtbmc yices",
+            "smtbmc yices" if "skip" not in mode else "smtbmc --nopresat yices",
             "[script]",
             "read_rtlil top.il",
             "hierarchy -check -top top",

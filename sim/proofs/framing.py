@@ -96,7 +96,7 @@ class Framing:
 
 def _sum(m: Module, state: Value, byte: Value) -> list[Value]:
     """Something that depends on every byte, and is no work for a solver."""
-    return [Cat(state[8:], state[:8] ^ byte)]
+    return [Cat(state[8:], state[:8]) ^ byte]
 
 
 class AnyCheck(wiring.Component):

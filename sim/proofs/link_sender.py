@@ -15,6 +15,7 @@ INFO, STATUS, RESULTS = 0x41, 0x42, 0x43
 STATUS_BYTES = 9
 FLAGS = ("info", "status", "again")  # in the source, what is still to be done
 DEPTH = 8  # bytes of the ring of results
+BEFORE = 3  # of them that are sent before the start, so that faults of doing it again show soon
 POSITIONS = ("sequence", "consumed", "expected", "mark")  # those that the results do not move
 IDLE, IN_HEADER, IN_PAYLOAD, IN_CRC = range(4)  # states, as the source names them
 
@@ -55,11 +56,18 @@ class SenderSpec(FramedSpec):
         if not self.seeking:
             self._inside(m)
 
+    def narrow(self, m: Module) -> None:
+        """Whatever asks for packets, and whatever the results do, is between packets."""
+        dut = self.dut
+        quiet = ~(dut.hello | dut.report | dut.resend | self.grows) & (self.passes == 0)
+        m.d.comb += Assume(self.idle | quiet)
+
     def _results(self, m: Module) -> None:
         """The ring of results, its ends, and how far the host can have got what is in it."""
-        written, oldest = Signal(16, name="written"), Signal(16, name="oldest")
         grows, passes = self.free(1, "grows"), self.free(range(DEPTH), "passes")
-        self.sent, self.farthest = Signal(16, name="sent"), Signal(16, name="farthest")
+        self.grows, self.passes = grows, passes
+        written, oldest = Signal(16, name="written", init=BEFORE), Signal(16, name="oldest")
+        self.sent, self.farthest = Signal(16, name="sent"), Signal(16, name="farthest", init=BEFORE)
         kept, known = Signal(16, name="kept"), Signal(16, name="known")
         m.d.sync += [written.eq(written + grows), oldest.eq(oldest + passes)]
         m.d.comb += [
