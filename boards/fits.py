@@ -9,16 +9,19 @@ from boards.table import BOARDS, Board
 from counterflow.description import Description
 from counterflow.files import description_of
 from counterflow.fitting import fit
-from counterflow.needs import needs
+from counterflow.needs import needs, settled
 from counterflow.planner import Plan, plan
 from counterflow.targets import Resources, Target, total
 
-LINK = Resources(block_rams=3, luts=1600)
+LINK = Resources(block_rams=5, luts=1100)
 """About what host link, UART and reset take beside the network."""
 
 SPREAD: Mapping[str, float] = {"ecp5": 1.0, "ice40": 1.5, "xc7": 1.0}
 """Logic cells by LUT: one of iCE40 has a LUT and a flip-flop behind it, and serves a flip-flop
 that follows no LUT of its own all alone."""
+
+COMPACT = 1.35
+"""The same for a compact plan, which has fewer such flip-flops."""
 
 
 class Fit(NamedTuple):
@@ -39,9 +42,8 @@ NOTHING = Resources()
 
 def own_fold(description: Description, target: Target, around: Resources = NOTHING) -> Plan | None:
     """The plan with the fold that a description names, if that and `around` fit `target`."""
-    design = plan(description)
-    taken = needs(design, target.family).total
-    return design if _lack(taken, target, around) is None else None
+    design = settled(plan(description), target, around.block_rams)
+    return design if _lack(design, target, around) is None else None
 
 
 def fit_on(description: Description, board: Board) -> Fit:
@@ -50,11 +52,11 @@ def fit_on(description: Description, board: Board) -> Fit:
     design = own_fold(description, target, LINK)
     if design is None:
         try:
-            design = fit(description, target).plan
+            design = settled(fit(description, target).plan, target, LINK.block_rams)
         except ValueError as error:  # UnfitError, or too few multipliers for so many units
             return Fit(name, None, Resources(), str(error))
     taken = needs(design, target.family).total
-    lack = _lack(taken, target, LINK)
+    lack = _lack(design, target, LINK)
     if lack is not None:
         return Fit(name, None, taken, f"{name} does not fit {target.name}: {lack}")
     return Fit(name, design, taken)
@@ -84,14 +86,15 @@ def others(description: Description, board: Board) -> str:
     return f"It fits {', '.join(names)}."
 
 
-def _lack(taken: Resources, target: Target, around: Resources) -> str | None:
+def _lack(design: Plan, target: Target, around: Resources) -> str | None:
     """What there is too little of for a network and what is `around` it, or None."""
-    needed, has = total([taken, around]), target.has
+    needed, has = total([needs(design, target.family).total, around]), target.has
     if needed.multipliers > has.multipliers:
         return f"it needs {needed.multipliers:,} multipliers of {has.multipliers:,}"
     if needed.block_rams > has.block_rams:
         return f"it needs {needed.block_rams:,} block RAMs of {has.block_rams:,}"
-    cells = round(SPREAD[target.family] * needed.luts) if around.luts else needed.luts
+    spread = COMPACT if design.compact else SPREAD[target.family]
+    cells = round(spread * needed.luts) if around.luts else needed.luts
     if cells > has.luts:
         return f"it needs about {round(cells, -2):,} logic cells of {has.luts:,}"
     return None

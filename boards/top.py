@@ -83,7 +83,8 @@ def source(board: Board, design: Plan, *, frequency: float, baud: int) -> Source
         core = BoardCore(plan=design, frequency=made * 1e6, baud=baud, board=board.name)
     except ValueError as error:
         raise ValueError(f"{board.name}: {error}") from None
-    text = convert(Top(family=family, pins=found, dividers=setting, core=core), TOP)
+    top = Top(family=family, pins=found, dividers=setting, core=core)
+    text = convert(top, TOP, compact=design.compact)
     return Source(text, units(text, design), made)
 
 

@@ -18,6 +18,8 @@ REGISTER_COST = 1.0  # of a memory's bit as a flip-flop and its share of the mul
 PORT_COST = 2.0  # of a read port, the same for every kind
 BYPASS_COST = 12.0  # of logic that keeps the old word for a read in the cycle of its write
 
+LONG = 3  # cycles from which a delay of data is worth a block RAM, where some is to spare
+LEAST_BLOCK = 32  # bits from which a queue is
 READ_AT_ONCE = 32  # words up to which `hw` makes memories that are read without a register
 
 
@@ -129,17 +131,21 @@ def memory_cells(
     clocked: bool = True,
     collides: bool = False,
     table: bool = False,
+    logic: bool = True,
 ) -> MemoryCells:
     """Cells of a memory of `words` of `bits` each.
 
     `clocked`: its read port has a register; without one it cannot be in block RAM.  `collides`: it
     may be read where it is written in the same cycle, and gives the old word then.  `table`: it is
-    never written, and has its values from the start; no cells are logic.  ValueError for a family
-    that is not in `FAMILIES`.
+    never written, and has its values from the start; no cells are logic.  Without `logic` it has to
+    be cells of RAM.  ValueError for a family that is not in `FAMILIES`.
     """
-    best, cells = int(words * bits * REGISTER_COST), MemoryCells(flip_flops=words * bits)
+    best: float = int(words * bits * REGISTER_COST)
+    cells = MemoryCells(flip_flops=words * bits)
     if table:
         best, cells = int(words * bits * _of(TABLE_COST, family)), MemoryCells()
+    if not logic:
+        best = math.inf
     found: dict[str, tuple[float, MemoryCells]] = {}
     for ram in _of(RAMS, family):
         if (ram.clocked and not clocked) or (table and ram.kind == "lut_rams"):

@@ -9,23 +9,13 @@ from counterflow.activation import Tanh
 from counterflow.arithmetic import UnitArithmetic
 from counterflow.blocks import READ_AT_ONCE, MemoryCells, memory_cells, multiplier_blocks
 from counterflow.formats import Format
+from counterflow.memories import Memory, lines, loss_logic, moved
 from counterflow.planner import Plan
 from counterflow.schedule import Depths, Stage
 from counterflow.softmax import LossArithmetic
 from counterflow.streaming import Streaming
 from counterflow.tiling import Tiling
 from counterflow.tokens import KIND_BITS
-
-
-class Memory(NamedTuple):
-    """One memory of a unit; the last three as `counterflow.blocks` means them."""
-
-    name: str
-    words: int
-    bits: int
-    clocked: bool = True
-    collides: bool = True
-    table: bool = False
 
 
 class Estimate(NamedTuple):
@@ -37,10 +27,15 @@ class Estimate(NamedTuple):
 
 def estimate(plan: Plan, family: str) -> Mapping[str, Estimate]:
     """Blocks by unit; ValueError for a family of which nothing is known."""
+    first = plan.schedule.stages[0]
+    intake = [Memory("samples", 2 * first.tiling.geometry.inputs, first.arithmetic.x.bits)]
+    loss = loss_memories(plan.schedule.loss.arithmetic)
+    if plan.compact:
+        intake, loss = moved(intake), [*moved(loss), *loss_logic(plan)]
     units = {
         stage.name: Estimate(
             multipliers=multipliers(stage, family),
-            block_rams=block_rams(memories(stage), family),
+            block_rams=block_rams(memories(stage, compact=plan.compact), family),
         )
         for stage in plan.schedule.stages
     }
@@ -51,13 +46,11 @@ def estimate(plan: Plan, family: str) -> Mapping[str, Estimate]:
         )
         for stream in plan.schedule.streams
     }
-    first = plan.schedule.stages[0]
-    samples = Memory("samples", 2 * first.tiling.geometry.inputs, first.arithmetic.x.bits)
     return {
-        "intake": Estimate(0, block_rams([samples], family)),
+        "intake": Estimate(0, block_rams(intake, family)),
         **units,
         **streams,
-        "loss": Estimate(0, block_rams(loss_memories(plan.schedule.loss.arithmetic), family)),
+        "loss": Estimate(0, block_rams(loss, family)),
     }
 
 
@@ -69,15 +62,24 @@ def block_rams(parts: Iterable[Memory], family: str) -> int:
 def cells(parts: Iterable[Memory], family: str) -> MemoryCells:
     """All cells of several memories."""
     made = [
-        memory_cells(p.words, p.bits, family, clocked=p.clocked, collides=p.collides, table=p.table)
+        memory_cells(
+            p.words,
+            p.bits,
+            family,
+            clocked=p.clocked,
+            collides=p.collides,
+            table=p.table,
+            logic=p.logic,
+        )
         for p in parts
     ]
     return MemoryCells(*(sum(column) for column in zip(MemoryCells(), *made, strict=True)))
 
 
-def memories(stage: Stage) -> list[Memory]:
+def memories(stage: Stage, *, compact: bool = False) -> list[Memory]:
     """The memories of a unit with weights, as `hw.convolution` makes them."""
-    return memories_of(stage.tiling, stage.arithmetic, stage.depths)
+    parts = memories_of(stage.tiling, stage.arithmetic, stage.depths)
+    return [*moved(parts), *lines(stage)] if compact else parts
 
 
 def memories_of(tiling: Tiling, numbers: UnitArithmetic, depths: Depths) -> list[Memory]:

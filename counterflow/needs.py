@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from counterflow.estimate import cells, estimate, memories
 from counterflow.logic import FAMILIES, unit_luts
 from counterflow.planner import Plan
-from counterflow.targets import Resources, total
+from counterflow.targets import Resources, Target, total
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +32,15 @@ class Needs:
         return max(self.units, key=lambda unit: int(getattr(self.units[unit], resource)))
 
 
+def settled(design: Plan, target: Target, around: int = 0) -> Plan:
+    """`design`, `compact` where `target` has no LUT RAM but block RAMs for it and `around`."""
+    if target.has.lut_rams:
+        return design
+    tried = replace(design, compact=True)
+    taken = sum(unit.block_rams for unit in estimate(tried, target.family).values())
+    return tried if taken + around <= target.has.block_rams else design
+
+
 def needs(design: Plan, family: str) -> Needs:
     """What `design` takes; ValueError for a family of which nothing is known."""
     schedule, found = design.schedule, estimate(design, family)
@@ -39,7 +48,7 @@ def needs(design: Plan, family: str) -> Needs:
     luts = {"intake": of.intake, "loss": of.loss}
     luts |= {stream.name: of.pool for stream in schedule.streams}
     for stage in schedule.stages:
-        made = cells(memories(stage), family)
+        made = cells(memories(stage, compact=design.compact), family)
         luts[stage.name] = unit_luts(stage.tiling, stage.arithmetic, made, family)
     units = {
         name: Resources(found[name].multipliers, found[name].block_rams, luts=luts[name])

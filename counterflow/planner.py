@@ -33,11 +33,17 @@ class UnitCost:
 
 @dataclass(frozen=True)
 class Plan:
-    """A description, its schedule and its predicted cost."""
+    """A description, its schedule and its predicted cost.
+
+    ``compact``: long delays, tables and small memories are block RAM, and some sums follow each
+    other within a cycle.  That is for a device without LUT RAM but with block RAM to spare
+    (`counterflow.needs.settled`), where a delay takes a logic cell a bit; no cycle changes.
+    """
 
     description: Description
     schedule: Schedule
     units: tuple[UnitCost, ...]
+    compact: bool = False
 
     @property
     def memory_bits(self) -> int:

@@ -36,6 +36,7 @@ _WORTH: Mapping[str, Resources] = {
     "SB_LUT4": Resources(luts=1),
     "SB_MAC16": Resources(multipliers=1),
     "SB_RAM40_4K": Resources(block_rams=1),
+    "SB_RAM40_4KNR": Resources(block_rams=1),  # reads at the falling edge
     # Xilinx 7
     **{f"LUT{inputs}": Resources(luts=1) for inputs in (1, 2, 3, 5, 6)},
     **dict.fromkeys(("SRL16E", "SRLC32E"), Resources(luts=1)),

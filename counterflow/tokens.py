@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from counterflow.recipe import Recipe
 
 KIND_BITS = 2  # of a token's kind on the streams
+LABEL_BITS = 8  # of its label
 
 
 class Kind(IntEnum):

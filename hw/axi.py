@@ -105,6 +105,6 @@ def to_axi_verilog(plan: Plan) -> str:
     It asks Verilator not to warn of what is harmless in it, so that who uses it need not turn the
     warnings off for files of their own.
     """
-    text = convert(AxiChain(plan=plan), axi_module_name(plan))
+    text = convert(AxiChain(plan=plan), axi_module_name(plan), compact=plan.compact)
     harmless = "".join(f"/* verilator lint_off {rule} */\n" for rule in _HARMLESS)
     return f"/* verilator lint_save */\n{harmless}{text}/* verilator lint_restore */\n"

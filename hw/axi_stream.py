@@ -8,8 +8,8 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from counterflow.formats import Format
-from counterflow.tokens import KIND_BITS, Kind
-from hw.intake import LABEL_BITS, SAMPLES, label_stream, sample_stream
+from counterflow.tokens import KIND_BITS, LABEL_BITS, Kind
+from hw.intake import SAMPLES, label_stream, sample_stream
 
 USER_BITS = KIND_BITS + LABEL_BITS  # of a sample's TUSER: its kind lowest, then its label
 LABELS = 2 * SAMPLES  # that wait: the intake never lacks one for a sample that it holds

@@ -23,8 +23,9 @@ class BoardCore(wiring.Component):
     Members: ``rx`` in and ``tx`` out, the serial line (8N1, high at rest); lamps, active high:
     ``alive`` blinks every 0.7 to 1.4 seconds, ``training`` while tokens are trained on, ``error``
     while packets are lost or broken.
-    Cost: that of the chain; about 1,500 LUTs and 600 registers for link, UART and lamps, and
-    memories of `counterflow.link.Buffers` (three block RAMs of 4 kbit where samples are small).
+    Cost: that of the chain; about 1,100 LUTs and 600 registers for link, UART and lamps, and
+    memories of `counterflow.link.Buffers`, of INFO and of labels (five block RAMs of 4 kbit where
+    samples are small).
     """
 
     def __init__(self, *, plan: Plan, frequency: float, baud: int, board: str = "") -> None:

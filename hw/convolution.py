@@ -18,7 +18,6 @@ from typing import Any
 
 from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from counterflow.arithmetic import RANDOM_BITS
@@ -26,6 +25,7 @@ from counterflow.latency import OPERANDS
 from counterflow.schedule import Stage
 from counterflow.tokens import KIND_BITS, Kind
 from hw.arrivals import Arrivals
+from hw.block_fifo import queue
 from hw.bus import Access
 from hw.input_gradient import InputGradient
 from hw.lane import BiasLane, Lane
@@ -90,7 +90,7 @@ class Convolution(wiring.Component):
         m.submodules.biases = self.biases
         m.submodules.registers = self.registers
         x, stash = self._inputs(m)
-        dy = self._errors(m)
+        dy = self._errors(m, platform)
         self._tokens(m)
         lanes, biases = self._lanes(m, x, stash, dy, platform)
         clipped = self._forward(m, lanes, biases)
@@ -137,35 +137,35 @@ class Convolution(wiring.Component):
             arrivals.stashed, shape, lanes
         )
 
-    def _errors(self, m: Module) -> list[Value]:
+    def _errors(self, m: Module, platform: object) -> list[Value]:
         """Queue of arriving gradients; lanes of the row's dy at cycle 3, zero if none is due."""
         walk, visit = self.walk, self.visit
         tiling, number = self.stage.tiling, self.stage.arithmetic.dy
         lanes = tiling.lanes.outputs
         m.submodules.gather = gather = Gather(bits=number.bits, lanes=lanes, count=tiling.outputs)
-        m.submodules.errors = queue = SyncFIFO(
-            width=lanes * number.bits, depth=self.stage.depths.errors
+        m.submodules.errors = waiting = queue(
+            platform, width=lanes * number.bits, depth=self.stage.depths.errors
         )
         m.d.comb += [
             gather.i.payload.eq(self.dy.payload),
             gather.i.valid.eq(self.dy.valid),
             self.dy.ready.eq(gather.i.ready),
-            gather.o.ready.eq(queue.w_rdy),
-            queue.w_en.eq(gather.o.valid),
-            queue.w_data.eq(gather.o.payload),
+            gather.o.ready.eq(waiting.w_rdy),
+            waiting.w_en.eq(gather.o.valid),
+            waiting.w_data.eq(gather.o.payload),
             walk.returning.eq(self.returning),
-            queue.r_en.eq(visit.row_end & visit.returning),
+            waiting.r_en.eq(visit.row_end & visit.returning),
         ]
         # What the queue will hold once the walk has had its own, known a cycle before.
-        unclaimed = Signal.like(queue.level)
-        more = unclaimed + (queue.w_en & queue.w_rdy)
+        unclaimed = Signal.like(waiting.level)
+        more = unclaimed + (waiting.w_en & waiting.w_rdy)
         claimed = walk.row_end & self.returning
         m.d.sync += [
             unclaimed.eq(Mux(claimed, more - 1, more)),
             walk.error_ready.eq(Mux(claimed, more != 1, more != 0)),
         ]
         word = Signal(lanes * number.bits)
-        m.d.comb += word.eq(Mux(visit.returning, queue.r_data, 0))
+        m.d.comb += word.eq(Mux(visit.returning, waiting.r_data, 0))
         return signed_lanes(delayed(m, word, AT_LANES, "dy"), shape_of(number), lanes)
 
     def _lanes(

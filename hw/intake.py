@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
-from amaranth.lib.memory import Memory
+from amaranth.lib.memory import Memory, ReadPort
 from amaranth.lib.wiring import In, Out
 
 from counterflow.formats import Format
 from counterflow.registers import WORD_BITS, IntakeRegister
-from counterflow.tokens import KIND_BITS, Kind
+from counterflow.tokens import KIND_BITS, LABEL_BITS, Kind
+from hw.block_memory import falling_memory
 from hw.bus import Access, BusNode
+from hw.modules import is_compact
 from hw.narrow import shape_of
 from hw.streams import activation_stream
 
-LABEL_BITS = 8
 SAMPLES = 2  # whole samples that the intake holds
 
 
@@ -63,20 +66,33 @@ class Intake(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.memory = memory = Memory(
-            shape=self.number.bits, depth=SAMPLES * self.inputs, init=[]
-        )
+        bits, words = self.number.bits, SAMPLES * self.inputs
+        if is_compact(platform):
+            write, read = self._falling(m, bits, words)
+        else:
+            m.submodules.memory = memory = Memory(shape=bits, depth=words, init=[])
+            write = memory.write_port()
+            read = memory.read_port()
         m.submodules.verdicts = verdicts = SyncFIFO(width=1, depth=2 * SAMPLES)
         held = Signal(range(SAMPLES + 1))
-        taken = self._receive(m, memory, verdicts, held)
-        released, bad_sample, bad_label, start = self._emit(m, memory, verdicts)
+        taken = self._receive(m, write, verdicts, held)
+        released, bad_sample, bad_label, start = self._emit(m, read, verdicts)
         m.d.sync += held.eq(held + taken - released)
         self._registers(m, bad_sample, bad_label, start)
         return m
 
-    def _receive(self, m: Module, memory: Memory, verdicts: SyncFIFO, held: Signal) -> Value:
+    @staticmethod
+    def _falling(m: Module, bits: int, words: int) -> tuple[Any, Any]:
+        """Ports of a memory that reads at the falling edge, with the register of its address."""
+        write, at = falling_memory(m, "memory", shape=bits, depth=words)
+        read = ReadPort.Signature(addr_width=len(at.addr), shape=bits).create()
+        with m.If(read.en):
+            m.d.sync += at.addr.eq(read.addr)
+        m.d.comb += read.data.eq(at.data)
+        return write, read
+
+    def _receive(self, m: Module, write: Any, verdicts: SyncFIFO, held: Signal) -> Value:
         """Write samples to memory and judge them; high when a good one is complete."""
-        write = memory.write_port()
         bank, within, spoilt = Signal(), Signal(), Signal()
         count = Signal(range(self.inputs + 1))
         element = self.samples.payload
@@ -111,11 +127,8 @@ class Intake(wiring.Component):
             m.d.sync += bank.eq(~bank)
         return good
 
-    def _emit(
-        self, m: Module, memory: Memory, verdicts: SyncFIFO
-    ) -> tuple[Value, Value, Value, Value]:
+    def _emit(self, m: Module, read: Any, verdicts: SyncFIFO) -> tuple[Value, Value, Value, Value]:
         """Admit tokens; (sample released, bad sample, bad label, token admitted) strobes."""
-        read = memory.read_port()
         bank, emitting, kind = Signal(), Signal(), Signal(KIND_BITS)
         index = Signal(range(max(2, self.inputs)))
         wait = Signal(range(max(2, self.interval)))

@@ -16,6 +16,7 @@ from amaranth.lib.wiring import In, Out
 from counterflow.arithmetic import RANDOM_BITS, UnitArithmetic
 from counterflow.formats import Format
 from counterflow.latency import MEMORY, OPERANDS, PRODUCT
+from hw.modules import is_compact
 from hw.multiply import Multiply
 from hw.narrow import shape_of
 from hw.pipeline import delayed, own
@@ -44,7 +45,7 @@ def _members(numbers: UnitArithmetic) -> dict[str, In | Out]:
     return found
 
 
-def _around(m: Module, lane: Any, target: Format, product: Value) -> Predict:
+def _around(m: Module, lane: Any, target: Format, product: Value, platform: object) -> Predict:
     """Place a lane's prediction and its update, which take and make the lane's word."""
     numbers: UnitArithmetic = lane.numbers
     gradient = product
@@ -53,11 +54,14 @@ def _around(m: Module, lane: Any, target: Format, product: Value) -> Predict:
         m.d.comb += lane.sum.eq(Mux(fresh, 0, lane.earlier) + product)
         gradient = lane.sum
     m.submodules.ahead = ahead = Predict(numbers=numbers, target=target)
-    m.submodules.update = update = Update(numbers=numbers)
+    # Before its lines, where it has some, the update needs no registers.
+    early = GRADIENT - MEMORY if is_compact(platform) else 0
+    m.submodules.update = update = Update(numbers=numbers, early=early)
+    word = delayed(m, lane.word, GRADIENT - MEMORY - early, "word")
     m.d.comb += [
         Cat(ahead.weight, ahead.velocity).eq(lane.word),
         ahead.enable.eq(lane.predict),
-        Cat(update.weight, update.velocity).eq(delayed(m, lane.word, GRADIENT - MEMORY, "word")),
+        Cat(update.weight, update.velocity).eq(word),
         update.gradient.eq(gradient),
         update.random.eq(lane.random),
         update.extra_shift.eq(lane.extra_shift),
@@ -98,7 +102,7 @@ class Lane(wiring.Component):
         m = Module()
         numbers = self.numbers
         m.submodules.multiply = multiply = Multiply(numbers=numbers, shared=self.shared)
-        ahead = _around(m, self, numbers.operand, multiply.gradient)
+        ahead = _around(m, self, numbers.operand, multiply.gradient, platform)
         m.d.comb += [
             multiply.forward.eq(ahead.forward),
             multiply.backward.eq(ahead.backward),
@@ -128,6 +132,6 @@ class BiasLane(wiring.Component):
         m = Module()
         numbers = self.numbers
         product = delayed(m, self.dy, GRADIENT - (OPERANDS - 1), "product") << numbers.x.frac
-        ahead = _around(m, self, numbers.bias_operand, product)
+        ahead = _around(m, self, numbers.bias_operand, product, platform)
         m.d.comb += self.start.eq(ahead.forward)
         return m

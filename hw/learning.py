@@ -13,7 +13,7 @@ from counterflow.schedule import Stage
 from hw.generator import Generator
 from hw.gradient_sums import GradientSums
 from hw.lane import GRADIENT
-from hw.pipeline import delayed
+from hw.pipeline import delayed, delayed_beside
 from hw.visit import Visit
 from hw.weights import WeightMemory
 
@@ -69,7 +69,12 @@ class Learning(wiring.Component):
         if self.stage.arithmetic.round_update is Rounding.STOCHASTIC:
             m.d.comb += generator.step.eq(delayed(m, moves, GRADIENT, "moves"))
         written = delayed(m, moves, GRADIENT + UPDATE, "write")
-        first = delayed(m, walk.first_column, GRADIENT + UPDATE, "write_first")
+        places = {
+            "write_first": walk.first_column,
+            "write_tile": walk.tile,
+            "write_row": walk.row,
+        }
+        first, tile, row = delayed_beside(m, places, GRADIENT + UPDATE, platform)
         m.d.comb += [
             generator.load.eq(self.generator_write),
             generator.initial.eq(self.generator_data),
@@ -78,10 +83,10 @@ class Learning(wiring.Component):
             self.biases.visited.eq(walk.issue),
             self.weights.address.eq(walk.tile),
             self.weights.learnt.eq(written),
-            self.weights.learnt_address.eq(delayed(m, walk.tile, GRADIENT + UPDATE, "write_tile")),
+            self.weights.learnt_address.eq(tile),
             self.biases.address.eq(walk.row),
             self.biases.learnt.eq(written & first),
-            self.biases.learnt_address.eq(delayed(m, walk.row, GRADIENT + UPDATE, "write_row")),
+            self.biases.learnt_address.eq(row),
             self.saturated.eq(written & (self.clipped | (first & self.bias_clipped))),
         ]
         if self.stage.arithmetic.sums_gradients:

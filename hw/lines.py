@@ -7,6 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from counterflow.tiling import Tiling
+from hw.modules import is_compact
 
 
 class Lines(wiring.Component):
@@ -19,7 +20,8 @@ class Lines(wiring.Component):
     Members: ``down`` in: on to the next row of the kernel; ``restart`` in: back to its first row;
     ``place_down`` in: on to the next row of places; ``finish`` in: to the first place of the next
     image (the last two go with `restart`); ``line`` out, and ``under``: ``line`` - `words`.
-    Cost: four registers of an address, eight adders beside each other.
+    Cost: four registers of an address, eight adders beside each other; for images of one row in a
+    compact design one register and three adders, one after the other.
     """
 
     def __init__(self, *, tiling: Tiling, words: int) -> None:
@@ -38,6 +40,9 @@ class Lines(wiring.Component):
         geometry, row, words = self.tiling.geometry, self.tiling.row_words, self.words
         first = -geometry.padding[0] * row % words
         rest = geometry.image[0] - (geometry.places[0] - 1) * geometry.stride[0]
+        if is_compact(platform) and geometry.places[0] == 1 == geometry.kernel[0]:
+            self._of_one_row(m)
+            return m
         # Whoever adds to an address takes `under` once it is past the end: no subtraction behind.
         top, line = (Signal.like(self.line, name=name, init=first) for name in ("top", "now"))
         under_top, under_line = (
@@ -55,6 +60,14 @@ class Lines(wiring.Component):
                 m.d.sync += now.eq(down[index])
         m.d.comb += [self.line.eq(line), self.under.eq(under_line)]
         return m
+
+    def _of_one_row(self, m: Module) -> None:
+        """Images without rows: nothing but their ends moves the address."""
+        under = Signal.like(self.under, init=-self.words)
+        further = under + self.tiling.image_words % self.words
+        with m.If(self.restart & self.finish):
+            m.d.sync += under.eq(Mux(further < 0, further, further - self.words))
+        m.d.comb += [self.under.eq(under), self.line.eq(under + self.words)]
 
     def _on(self, place: tuple[Value, Value], by: int) -> list[Value]:
         """A place (address, address - words) in the ring, by so many words further on."""

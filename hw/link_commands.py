@@ -9,10 +9,10 @@ from amaranth.lib.wiring import In, Out
 from counterflow.formats import Format
 from counterflow.link import MOST_BUBBLES, POSITION_BITS, TOKENS_BIT, Buffers, Operation, Record
 from counterflow.registers import NODE_BITS, REGISTER_BITS, WORD_BITS
-from counterflow.tokens import KIND_BITS, Kind
+from counterflow.tokens import KIND_BITS, LABEL_BITS, Kind
 from hw.block_fifo import BlockFIFO
 from hw.chain import Request, Response
-from hw.intake import LABEL_BITS, SAMPLES, label_stream, sample_stream
+from hw.intake import SAMPLES, label_stream, sample_stream
 
 AnswerByte = data.StructLayout({"byte": 8, "last": 1})
 LABELS = 4 * SAMPLES  # of samples in the intake, of the one on its way, of bubbles between

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from counterflow import link
 from counterflow.link import MOST_RESULTS, POSITION_BITS, STATUS_BYTES, Buffers, Info, Packet
+from hw.block_memory import BlockMemory
 from hw.link_check import PacketCheck
 
 Position = POSITION_BITS
@@ -134,9 +134,9 @@ class PacketSender(wiring.Component):
 
     def _payload(self, m: Module, index: Signal, fields: Value) -> Value:
         """Byte number `index` of what is in the packet."""
-        text = Memory(shape=8, depth=1 + len(self.text), init=[0, *self.text])
-        m.submodules.text = text
-        read = text.read_port()
-        m.d.comb += [read.addr.eq(index), self.addr.eq(self.sent)]
-        memory = Mux(self.kind == Packet.INFO, read.data, self.data)
+        m.submodules.text = text = BlockMemory(
+            words=1 + len(self.text), bits=8, init=[0, *self.text]
+        )
+        m.d.comb += [text.read_address.eq(index), self.addr.eq(self.sent)]
+        memory = Mux(self.kind == Packet.INFO, text.read_data, self.data)
         return Mux(self.kind == Packet.STATUS, fields, memory)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
@@ -28,8 +27,10 @@ from counterflow.softmax import (
     LossArithmetic,
 )
 from counterflow.tokens import KIND_BITS, Kind
-from hw.block_fifo import BlockFIFO
+from hw.block_fifo import BlockFIFO, queue
+from hw.block_memory import falling_memory
 from hw.intake import label_stream
+from hw.modules import is_compact
 from hw.narrow import narrow, shape_of
 from hw.pipeline import looked_up, times_constant
 from hw.streams import activation_stream, error_stream
@@ -82,15 +83,15 @@ class Loss(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         n = self.numbers.classes
-        m.submodules.labels = labels = SyncFIFO(
-            width=len(self.labels.payload.as_value()), depth=self.label_depth
+        m.submodules.labels = labels = queue(
+            platform, width=len(self.labels.payload.as_value()), depth=self.label_depth
         )
         m.submodules.errors = errors = BlockFIFO(width=self.numbers.error.bits, depth=2 * n)
         m.submodules.results = results = BlockFIFO(
             width=len(self.predictions.payload.as_value()), depth=2 * n
         )
         done = Signal()
-        full, logit = self._collect(m, done)
+        full, logit = self._collect(m, done, platform)
         m.d.comb += [
             labels.w_en.eq(self.labels.valid),
             labels.w_data.eq(self.labels.payload),
@@ -101,18 +102,23 @@ class Loss(wiring.Component):
         advance = (self.step != 0) | (full & labels.r_rdy & room)
         self._sequence(m, advance, done)
         label = labels.r_data[KIND_BITS:]
-        exponent, power = self._exponential(m, logit)
-        self._sum(m, power)
-        error, loss = self._probability(m, label, exponent, power)
+        exponent, power = self._exponential(m, logit, platform)
+        self._sum(m, power, platform)
+        error, loss = self._probability(m, label, exponent, power, platform)
         self._send(m, errors, results, logit, error, loss)
         return m
 
-    def _collect(self, m: Module, done: Value) -> tuple[Value, Value]:
+    def _collect(self, m: Module, done: Value, platform: object) -> tuple[Value, Value]:
         """Fill the banks; (the current bank is full, the logit that `index` names)."""
         n, shape = self.numbers.classes, shape_of(self.numbers.logit)
-        m.submodules.logits = logits = Memory(shape=shape, depth=BANKS << len(self.index), init=[])
-        write = logits.write_port()
-        read = logits.read_port(domain="sync", transparent_for=(write,))
+        depth, place = BANKS << len(self.index), Cat(self.index, self.bank)
+        if is_compact(platform):
+            write, read = falling_memory(m, "logits", shape=shape, depth=depth)
+        else:
+            m.submodules.logits = logits = Memory(shape=shape, depth=depth, init=[])
+            write = logits.write_port()
+            read = logits.read_port(domain="sync", transparent_for=(write,))
+            place = Cat(self.next_index, self.next_bank)
         filling, count = Signal(), Signal(range(n))
         full = Signal(BANKS)
         largest = [Signal(shape, name=f"max_{bank}") for bank in range(BANKS)]
@@ -124,7 +130,7 @@ class Loss(wiring.Component):
             write.en.eq(self.x.valid & self.x.ready),
             write.addr.eq(Cat(count, filling)),
             write.data.eq(x.data),
-            read.addr.eq(Cat(self.next_index, self.next_bank)),
+            read.addr.eq(place),
             self.token_kind.eq(Mux(self.bank, kinds[1], kinds[0])),
             self.token_max.eq(Mux(self.bank, largest[1], largest[0])),
         ]
@@ -155,7 +161,7 @@ class Loss(wiring.Component):
             m.d.sync += self.step.eq(Mux(done, 0, self.step + 1))
         m.d.sync += self.index.eq(self.next_index)
 
-    def _exponential(self, m: Module, logit: Value) -> tuple[Value, Value]:
+    def _exponential(self, m: Module, logit: Value, platform: object) -> tuple[Value, Value]:
         """t = (max - logit) log2(e) + L two cycles after `index`, and 2**-t three cycles after."""
         numbers = self.numbers
         s1_difference = Signal(numbers.logit.bits)
@@ -169,7 +175,7 @@ class Loss(wiring.Component):
         # One sum, not a sum of rounded ones: it is the same, and synthesis makes one carry of it.
         m.d.sync += s2_exponent.eq((scaled + (s1_offset << shift)) >> shift)
         part, whole = s2_exponent[:LOG_FRAC], s2_exponent[LOG_FRAC:]
-        table = looked_up(m, "exponentials", EXP2, EXP_FRAC + 1, part)
+        table = looked_up(m, "exponentials", EXP2, EXP_FRAC + 1, part, platform)
         s3_power = Signal(EXP_FRAC + 1)
         for amount in range(EXP_FRAC + 1):
             with m.If(whole == amount):
@@ -178,7 +184,7 @@ class Loss(wiring.Component):
             m.d.sync += s3_power.eq(0)
         return s2_exponent, s3_power
 
-    def _sum(self, m: Module, power: Value) -> None:
+    def _sum(self, m: Module, power: Value, platform: object) -> None:
         """Sum the powers of the first pass; its logarithm two steps after the last."""
         n, bits = self.numbers.classes, self.numbers.sum.bits
         total = Signal(bits)
@@ -191,17 +197,20 @@ class Loss(wiring.Component):
             for top in range(EXP_FRAC, bits):
                 with m.If(total[top:] == 1):
                     m.d.sync += [place.eq(top - EXP_FRAC), mantissa.eq(total >> (top - LOG_FRAC))]
-        entry = looked_up(m, "logarithms", LOG2, LOG_FRAC + 1, mantissa)
+        entry = looked_up(m, "logarithms", LOG2, LOG_FRAC + 1, mantissa, platform)
         with m.If(self.step == n + 4):
             m.d.sync += self.logarithm.eq((place << LOG_FRAC) + entry)
 
     def _probability(
-        self, m: Module, label: Value, exponent: Value, power: Value
+        self, m: Module, label: Value, exponent: Value, power: Value, platform: object
     ) -> tuple[Value, Value]:
         """(error of the class that `index` names in the last pass, loss of the token)."""
         n, numbers = self.numbers.classes, self.numbers
-        m.submodules.kept = kept = Memory(shape=numbers.error.bits, depth=n, init=[])
-        write, read = kept.write_port(), kept.read_port(domain="comb")
+        if is_compact(platform):
+            write, read = falling_memory(m, "kept", shape=numbers.error.bits, depth=n)
+        else:
+            m.submodules.kept = kept = Memory(shape=numbers.error.bits, depth=n, init=[])
+            write, read = kept.write_port(), kept.read_port(domain="comb")
         others = Signal(signed(numbers.error.bits))
         loss = Signal(numbers.loss.bits)
         value, _ = narrow(power, EXP_FRAC, numbers.error, self.rounding)

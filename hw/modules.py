@@ -19,11 +19,14 @@ from amaranth.lib import wiring
 class Modules:
     """The platform of a Verilog conversion: collects the shared modules.
 
+    ``compact``: a logic cell counts more than a block RAM or some speed, see
+    `counterflow.planner.Plan`.
     ``texts`` maps module names to RTLIL, in the order in which they were first needed; ``verilog``
     maps those that components bring as text to it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, compact: bool = False) -> None:
+        self.compact = compact
         self.texts: dict[str, str] = {}
         self.verilog: dict[str, str] = {}
         self._made: dict[str, tuple[str, wiring.Signature]] = {}
@@ -35,7 +38,7 @@ class Modules:
             name = f"{kind.__name__.lower()}_{hashlib.sha256(key.encode()).hexdigest()[:8]}"
             component = kind(**parameters)
             self._made[key] = (name, component.signature)
-            self.texts[name] = rtlil.convert(component, name=name, emit_src=False)
+            self.texts[name] = rtlil.convert(component, name=name, platform=self, emit_src=False)
         name, signature = self._made[key]
         interface = signature.create()
         ports: dict[str, object] = {"i_clk": ClockSignal(), "i_rst": ResetSignal()}
@@ -61,12 +64,18 @@ def place(
     return component
 
 
-def convert(component: wiring.Component, name: str) -> str:
+def is_compact(platform: object) -> bool:
+    """Whether a logic cell counts more than a block RAM or some speed."""
+    return isinstance(platform, Modules) and platform.compact
+
+
+def convert(component: wiring.Component, name: str, *, compact: bool = False) -> str:
     """Verilog of one component as module `name`, and of the shared modules that it needs.
 
+    `compact` as of `Modules`.
     The same text for the same component: nothing in it differs between runs.
     """
-    modules = Modules()
+    modules = Modules(compact=compact)
     collecting = gc.isenabled()
     gc.disable()  # millions of small, long-lived objects; searching them is a third of the time
     try:

@@ -60,7 +60,7 @@ def pinned_verilog(plan: Plan, unit: str | None = None) -> tuple[str, dict[str, 
     """
     chain = Chain(plan=plan)
     if unit is None:
-        text = convert(Pins(inner=chain), TOP)
+        text = convert(Pins(inner=chain), TOP, compact=plan.compact)
         return text, {f"{TOP}.inner.{name}": name for name in _units(text)}
     units = {"intake": chain.intake, "loss": chain.loss}
     units |= {one.stage.name: one for one in chain.units}
@@ -74,7 +74,7 @@ def pinned_verilog(plan: Plan, unit: str | None = None) -> tuple[str, dict[str, 
         gc.collect()
     if inner is None:
         raise ValueError(f"{plan.description.name} has no unit {unit!r}; it has {names}")
-    return convert(Pins(inner=inner), TOP), {f"{TOP}.inner": unit}
+    return convert(Pins(inner=inner), TOP, compact=plan.compact), {f"{TOP}.inner": unit}
 
 
 def _units(text: str) -> list[str]:

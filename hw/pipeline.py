@@ -2,27 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib.memory import Memory
 
+from counterflow.blocks import LONG
 from counterflow.latency import TREE_RADIX
+from hw.block_memory import BlockMemory
+from hw.delay_line import DelayLine
+from hw.modules import is_compact
 
 STROBE_BITS = 2
 
 
-def delayed(m: Module, value: Value, cycles: int, name: str) -> Value:
+def delayed(m: Module, value: Value, cycles: int, name: str, platform: object = None) -> Value:
     """`value` as it was `cycles` cycles ago; cost: `cycles` registers of its width.
 
     What is wider than a strobe is data, which needs no reset: a strobe says when it counts.
+    A long delay of data may be a `DelayLine` where the `platform` is given.
     """
+    if is_compact(platform) and cycles >= LONG:
+        m.submodules[f"{name}_line"] = line = DelayLine(bits=len(value), cycles=cycles)
+        late = Signal(value.shape(), name=f"{name}_late")
+        m.d.comb += [line.i.eq(value), late.eq(line.o)]
+        return late
     data = len(value) > STROBE_BITS
     for stage in range(1, cycles + 1):
         register = Signal(value.shape(), name=f"{name}_{stage}", reset_less=data)
         m.d.sync += register.eq(value)
         value = register
     return value
+
+
+def delayed_beside(
+    m: Module, values: Mapping[str, Value], cycles: int, platform: object
+) -> list[Value]:
+    """`delayed` of several unsigned data by name, in one `DelayLine` where it is one."""
+    if not is_compact(platform):
+        return [delayed(m, value, cycles, name) for name, value in values.items()]
+    late = delayed(m, Cat(values.values()), cycles, "_".join(values), platform)
+    ends = list(accumulate(map(len, values.values())))
+    return [late[end - len(one) : end] for one, end in zip(values.values(), ends, strict=True)]
 
 
 def own(m: Module, value: Value, name: str) -> Signal:
@@ -36,8 +58,20 @@ def own(m: Module, value: Value, name: str) -> Signal:
     return register
 
 
-def looked_up(m: Module, name: str, entries: Sequence[int], bits: int, index: Value) -> Value:
+def looked_up(
+    m: Module,
+    name: str,
+    entries: Sequence[int],
+    bits: int,
+    index: Value,
+    platform: object = None,
+) -> Value:
     """The entry that `index` names, of a read-only memory, in the same cycle."""
+    if is_compact(platform):
+        block = BlockMemory(words=len(entries), bits=bits, falling=True, init=entries)
+        m.submodules[name] = block
+        m.d.comb += block.read_address.eq(index)
+        return block.read_data
     table = Memory(shape=bits, depth=len(entries), init=entries)
     m.submodules[name] = table
     read = table.read_port(domain="comb")

@@ -57,6 +57,7 @@ class RowSums(wiring.Component):
             count=tiling.outputs,
             depth=self.stage.depths.outputs,
             tag=KIND_BITS,
+            block=True,
         )
         valid = delayed(m, self.turn, summing, "valid")
         first = delayed(m, self.first, summing, "first")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Shape, Signal
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from counterflow.formats import Format
 from counterflow.tokens import KIND_BITS
+from hw.block_fifo import queue
 from hw.narrow import shape_of
 
 
@@ -80,14 +80,25 @@ class Scatter(wiring.Component):
     between reservation and push never has to stop.
 
     Parameters: ``bits``, ``lanes``, ``count`` of elements in a token, ``depth`` of the queue in
-    words, ``tag`` bits that accompany each word.
+    words, ``tag`` bits that accompany each word; ``block``: the queue is worth a block RAM, where
+    some is to spare.
     Members: ``room`` out, ``reserve`` in; ``push`` in with ``word`` and ``word_tag``; ``o`` stream
     of elements, ``o_tag`` beside it.
     Cost: a memory of `depth` words; latency 1, one element a cycle.
     """
 
-    def __init__(self, *, bits: int, lanes: int, count: int, depth: int, tag: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        bits: int,
+        lanes: int,
+        count: int,
+        depth: int,
+        tag: int = 0,
+        block: bool = False,
+    ) -> None:
         self.bits, self.lanes, self.count, self.depth, self.tag = bits, lanes, count, depth, tag
+        self.block = block
         members: dict[str, In | Out] = {
             "room": Out(1, init=1),
             "reserve": In(1),
@@ -101,26 +112,28 @@ class Scatter(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.queue = queue = SyncFIFO(
-            width=self.bits * self.lanes + self.tag, depth=self.depth
+        m.submodules.queue = words_queue = queue(
+            platform if self.block else None,
+            width=self.bits * self.lanes + self.tag,
+            depth=self.depth,
         )
         free = Signal(range(self.depth + 1), init=self.depth)
         lane = Signal(range(max(2, self.lanes)))
         element = Signal(range(max(2, self.count)))
         last = element == self.count - 1
         sent, done = Signal(), Signal()
-        words = queue.r_data[: self.bits * self.lanes]
+        words = words_queue.r_data[: self.bits * self.lanes]
         m.d.comb += [
-            queue.w_data.eq(Cat(self.word, self.word_tag) if self.tag else self.word),
-            queue.w_en.eq(self.push),
-            self.o.valid.eq(queue.r_rdy),
+            words_queue.w_data.eq(Cat(self.word, self.word_tag) if self.tag else self.word),
+            words_queue.w_en.eq(self.push),
+            self.o.valid.eq(words_queue.r_rdy),
             self.o.payload.eq(words.word_select(lane, self.bits)),
             sent.eq(self.o.valid & self.o.ready),
             done.eq(sent & (last | (lane == self.lanes - 1))),
-            queue.r_en.eq(done),
+            words_queue.r_en.eq(done),
         ]
         if self.tag:
-            m.d.comb += self.o_tag.eq(queue.r_data[self.bits * self.lanes :])
+            m.d.comb += self.o_tag.eq(words_queue.r_data[self.bits * self.lanes :])
         more = free + done
         m.d.sync += [  # that a word is reserved is often known late
             free.eq(Mux(self.reserve, more - 1, more)),

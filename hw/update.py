@@ -56,16 +56,17 @@ class Predict(wiring.Component):
 class Update(wiring.Component):
     """New weight and velocity of one lane from its gradient: SGDM or spike compensation.
 
-    Parameters: ``numbers``.
-    Members: ``weight``, ``velocity``, ``gradient``, in the same cycle; ``random`` in, one cycle
-    later; ``extra_shift`` and ``compensate`` settings, a cycle before; ``new_weight``,
-    ``new_velocity`` and ``clipped`` out, `counterflow.latency.UPDATE` cycles after the inputs.
+    Parameters: ``numbers``; ``early``: cycles by which weight and velocity come first.
+    Members: ``weight``, ``velocity``, ``gradient``, but for `early` in the same cycle; ``random``
+    in, one cycle later; ``extra_shift`` and ``compensate`` settings, a cycle before;
+    ``new_weight``, ``new_velocity`` and ``clipped`` out, `counterflow.latency.UPDATE` cycles after
+    the inputs.
     Instead of them ``stored`` {weight, velocity} stands there two cycles after ``store``.
     Cost: no multiplier (rate and momentum are shifts, the coefficient is constant).
     """
 
-    def __init__(self, *, numbers: UnitArithmetic) -> None:
-        self.numbers = numbers
+    def __init__(self, *, numbers: UnitArithmetic, early: int = 0) -> None:
+        self.numbers, self.early = numbers, early
         # Without compensation there are stages to spare; one goes to the gradient, often a sum.
         self.spare = 0 if numbers.compensates else 1
         super().__init__(
@@ -107,7 +108,7 @@ class Update(wiring.Component):
         m = Module()
         numbers, rounding = self.numbers, self.numbers.round_update
         k, drop = numbers.momentum_shift, numbers.velocity_drop
-        velocity = delayed(m, self.velocity, self.spare, "s0_velocity")
+        velocity = delayed(m, self.velocity, self.early + self.spare, "s0_velocity", platform)
         kept = (velocity << drop) - (velocity << (drop - k))
         s1_scaled = self._register(m, self._scaled(m), "s1_scaled")
         s1_kept = self._register(m, kept, "s1_kept")
@@ -119,9 +120,9 @@ class Update(wiring.Component):
         s6_velocity = delayed(m, s4_velocity, 2 - self.spare, "s6_velocity")
         step = s6_velocity
         if numbers.compensates:
-            s6_stepped = self._compensated(m, s1_scaled)
+            s6_stepped = self._compensated(m, velocity, s1_scaled)
             step = Mux(self.compensate, s6_stepped, s6_velocity)
-        s6_weight = delayed(m, self.weight, 6, "s6_weight")
+        s6_weight = delayed(m, self.weight, self.early + 6, "s6_weight", platform)
         s7_moved = self._register(m, s6_weight - step, "s7_moved")
         weight, weight_clipped = saturate(s7_moved, numbers.weight)
         late = delayed(m, velocity_clipped, 4 - self.spare, "s7_clipped")
@@ -134,10 +135,10 @@ class Update(wiring.Component):
         ]
         return m
 
-    def _compensated(self, m: Module, s1_scaled: Value) -> Value:
+    def _compensated(self, m: Module, velocity: Value, s1_scaled: Value) -> Value:
         """The step of spike compensation, c gap + whole rounded, in the sixth stage."""
         numbers, k = self.numbers, self.numbers.momentum_shift
-        s1_old = self._register(m, self.velocity, "s1_old")
+        s1_old = self._register(m, velocity, "s1_old")
         gap = (s1_old << numbers.velocity_drop) - (s1_scaled << k)
         s2_gap = self._register(m, gap, "s2_gap")
         s2_whole = self._register(m, s1_scaled << (k + COMPENSATION_FRAC), "s2_whole")

@@ -17,4 +17,4 @@ def to_verilog(plan: Plan) -> str:
 
     The weights are no part of it: they are loaded over the register bus.
     """
-    return convert(Chain(plan=plan), module_name(plan))
+    return convert(Chain(plan=plan), module_name(plan), compact=plan.compact)

@@ -12,9 +12,9 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from counterflow.planner import Plan
+from counterflow.tokens import LABEL_BITS
 from counterflow.watch import Field, fields
 from hw.chain import Chain, Request, Response
-from hw.intake import LABEL_BITS
 from hw.weights import WeightMemory
 
 FEED_TOKENS = 64  # tokens that the feeder's memories hold

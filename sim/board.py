@@ -31,7 +31,8 @@ class Step(ctypes.Structure):
 
 def board_verilog(plan: Plan, frequency: float, baud: int, board: str) -> str:
     """Verilog of the board core."""
-    return convert(BoardCore(plan=plan, frequency=frequency, baud=baud, board=board), TOP)
+    core = BoardCore(plan=plan, frequency=frequency, baud=baud, board=board)
+    return convert(core, TOP, compact=plan.compact)
 
 
 class Board:

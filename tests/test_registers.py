@@ -27,10 +27,9 @@ from counterflow.registers import (
     control_word,
     nodes,
 )
-from counterflow.tokens import Kind
+from counterflow.tokens import LABEL_BITS, Kind
 from golden.start import initial_states
 from hw.axi_stream import USER_BITS
-from hw.intake import LABEL_BITS
 from hw.streams import KIND_BITS
 
 PAGE = Path(__file__).parent.parent / "docs" / "registers.md"

@@ -114,13 +114,15 @@ def planned(
 
     ValueError, one or two sentences with advice, where nothing fits.
     """
-    from boards.fits import own_fold
+    from boards.fits import LINK, own_fold
+    from counterflow.needs import settled
 
     if not to_fit and limits == (None, None, None):
         design = own_fold(description, board.fpga)
         if design is not None:
-            return design
-    return folded(description, *limits, board.fpga.name)[0]
+            return settled(design, board.fpga, LINK.block_rams)
+    design = folded(description, *limits, board.fpga.name)[0]
+    return settled(design, board.fpga, LINK.block_rams)
 
 
 def _run(

@@ -72,6 +72,7 @@ def synth(
     """
     from counterflow import provenance, tools
     from counterflow.files import load
+    from counterflow.needs import settled
     from counterflow.synthesis_report import FILE
     from counterflow.targets import target as named
 
@@ -79,6 +80,7 @@ def synth(
     target = named(target_name)
     fold_for = target_name if to_fit else None
     design, _ = folded(load(net), multipliers, memory, interval, fold_for)
+    design = settled(design, target)
     routing = target.router is not None and not no_route
     programs = [tools.ROUTERS[target.router]] if routing and target.router else []
     tools.require_packages(tools.YOSYS, *programs)

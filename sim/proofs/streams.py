@@ -67,8 +67,9 @@ class ScatterSpec(Spec):
         self.bits, self.lanes, self.count, self.depth = bits, lanes, count, depth
 
     def build(self, m: Module) -> None:
-        sizes = {"bits": self.bits, "lanes": self.lanes, "count": self.count, "depth": self.depth}
-        m.submodules.dut = dut = self.component(**sizes, tag=1)
+        m.submodules.dut = dut = self.component(
+            bits=self.bits, lanes=self.lanes, count=self.count, depth=self.depth, tag=1
+        )
         self.drive(m, dut.reserve, dut.push, dut.word, dut.word_tag, dut.o.ready)
         offered(m, dut.o.valid, dut.o.ready, dut.o.payload, dut.o_tag, by_dut=True)
         reserved = Signal(range(self.depth + 1))
