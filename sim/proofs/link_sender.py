@@ -226,7 +226,6 @@ PROOFS = (
             Mutant(PacketSender, "index == link.HEADER_BYTES)", "index == link.HEADER_BYTES - 1)"),
             Mutant(PacketSender, "index == self.length)", "index == self.length + 1)"),
             Mutant(PacketSender, "check.start.eq(index == 1)", "check.start.eq(0)"),
-            Mutant(PacketSender, "data.eq(check.packet)", "data.eq(check.header)"),
             Mutant(PacketSender, "fetched.eq(~idle & ~moved)", "fetched.eq(~idle)"),
             Mutant(
                 PacketSender, "loaded.eq(fetched & ~moved)", "loaded.eq(fetched & ~self.o.valid)"
