@@ -224,7 +224,7 @@ PROOFS = (
         SenderSpec,
         (
             Mutant(PacketSender, "index == link.HEADER_BYTES)", "index == link.HEADER_BYTES - 1)"),
-            Mutant(PacketSender, "index == self.length)", "index == self.length + 1)"),
+            Mutant(PacketSender, "eq(STATUS_BYTES)", "eq(STATUS_BYTES - 1)"),
             Mutant(PacketSender, "check.start.eq(index == 1)", "check.start.eq(0)"),
             Mutant(PacketSender, "fetched.eq(~idle & ~moved)", "fetched.eq(~idle)"),
             Mutant(
