@@ -41,8 +41,8 @@ class PacketCheck(wiring.Component):
         m = Module()
         step = Signal(range(2 * BITS))  # a bit each in the upper half
         place = step[:-1]
-        header = Signal(HEADER_CRC.width, init=HEADER_CRC.initial)
-        packet = Signal(PACKET_CRC.width, init=PACKET_CRC.initial)
+        header = Signal(HEADER_CRC.width, init=HEADER_CRC.initial, name="crc_8")
+        packet = Signal(PACKET_CRC.width, init=PACKET_CRC.initial, name="crc_32")
         m.d.comb += [
             self.busy.eq(step[-1]),
             self.header.eq(header ^ HEADER_CRC.inverted),

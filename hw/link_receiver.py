@@ -55,7 +55,8 @@ class PacketReceiver(wiring.Component):
         m = Module()
         m.submodules.check = check = PacketCheck()
         byte, taken, start, broken = Signal(8), Signal(), Signal(), Signal()
-        index, left = Signal(range(HEADER_FIELDS + 1)), Signal(range(self.buffers.packets))
+        index = Signal(range(HEADER_FIELDS + 1))
+        left = Signal(range(self.buffers.packets))
         judging, judged, stored = Signal(), Signal(), Signal()
         m.d.comb += [
             self.i.ready.eq(~check.busy & ~judging),
@@ -110,7 +111,9 @@ class PacketReceiver(wiring.Component):
 
         It matters only for packets that are then committed what is written here.
         """
-        size, lost, full = Signal(range(self.buffers.packets)), Signal(), Signal()
+        size = Signal(range(self.buffers.packets))
+        lost = Signal()
+        full = Signal()
         end, held = Signal(len(self.ring.addr) + 1), Signal(len(self.ring.addr) + 1)
         m.d.comb += [
             end.eq(self.committed + size),

@@ -46,7 +46,9 @@ class PacketSender(wiring.Component):
         m = Module()
         m.submodules.check = check = PacketCheck()
         # A byte's time: the memories find it, it is loaded, checked, and offered.
-        fetched, loaded, moved = Signal(), Signal(), Signal()
+        fetched = Signal()
+        loaded = Signal()
+        moved = Signal()
         index = Signal(range(max(len(self.text), MOST_RESULTS) + 1), init=1)  # of the byte, from 1
         idle, some, ended = Signal(), Signal(), Signal()
         m.d.comb += [
@@ -88,7 +90,9 @@ class PacketSender(wiring.Component):
 
     def _chosen(self, m: Module, idle: Value) -> Value:
         """Decide between two packets what is sent next; whether there is something."""
-        info, status, again = Signal(), Signal(), Signal()
+        info = Signal()
+        status = Signal()
+        again = Signal()
         waiting = Signal(range(self.results + 1))
         beyond = Signal(range(2 * self.results))  # the results are a buffer at most, on either side
         m.d.comb += [waiting.eq(self.written - self.sent), beyond.eq(self.sent - self.oldest)]

@@ -55,7 +55,8 @@ class Proof:
     """What holds of a component for ever, by induction over `depth` cycles.
 
     Where it is ``bounded`` it is shown for the first `depth` cycles only.  Each of the ``mutants``
-    must be refused.  ``quick`` ones are part of the default tests.
+    must be refused: its fault shows in one of the cycles ``shows``, else in one from the start on.
+    ``quick`` ones are part of the default tests.
     """
 
     name: str
@@ -65,6 +66,12 @@ class Proof:
     depth: int = 3
     bounded: bool = False
     quick: bool = False
+    shows: range | None = None
+
+    @property
+    def searched(self) -> range:
+        """The cycles in which the fault of a mutant is looked for."""
+        return self.shows or range(self.depth + REACH)
 
 
 @dataclass(frozen=True)
@@ -84,14 +91,15 @@ def prove(proof: Proof, mutant: Mutant | None = None) -> Verdict:
     """
     spec = proof.make()
     if mutant is not None:
-        spec.component = mutant.made()
-    bounded = proof.bounded or mutant is not None
-    depth = proof.depth + REACH if mutant else proof.depth
+        spec.component, spec.seeking = mutant.made(), True
+    mode = f"mode {'bmc' if proof.bounded else 'prove'}\ndepth {proof.depth}"
+    if mutant is not None:
+        mode = f"mode bmc\nskip {proof.searched.start}\ndepth {proof.searched.stop}"
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="counterflow-") as scratch:
         folder = Path(scratch)
         (folder / "top.il").write_text(spec.rtlil())
-        (folder / "proof.sby").write_text(_script(spec, depth, bounded=bounded))
+        (folder / "proof.sby").write_text(_script(spec, mode))
         found = _run(folder)
     log = found.stdout + found.stderr
     if found.returncode not in (PASS, FAIL):
@@ -99,7 +107,7 @@ def prove(proof: Proof, mutant: Mutant | None = None) -> Verdict:
     return Verdict(found.returncode == PASS, time.perf_counter() - start, log)
 
 
-def _script(spec: Spec, depth: int, *, bounded: bool) -> str:
+def _script(spec: Spec, mode: str) -> str:
     """What SymbiYosys is to do; probes are tied to what they name once all is in one module."""
     ties = [
         f"delete -input w:{name}\nconnect -set {name} \\{path}"
@@ -108,10 +116,9 @@ def _script(spec: Spec, depth: int, *, bounded: bool) -> str:
     return "\n".join(
         [
             "[options]",
-            f"mode {'bmc' if bounded else 'prove'}",
-            f"depth {depth}",
+            mode,
             "[engines]",
-            "smtbmc yices",
+            "smtbmc yices" if "skip" not in mode else "smtbmc --nopresat yices",
             "[script]",
             "read_rtlil top.il",
             "hierarchy -check -top top",

@@ -21,6 +21,7 @@ class Spec(Elaboratable):
     """
 
     component: type  # what is proven; a mutant takes its place
+    seeking = False  # an input that breaks the claim, not a proof: fewer of them may do for that
 
     def __init__(self) -> None:
         self.probes: dict[str, str] = {}

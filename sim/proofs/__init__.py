@@ -7,7 +7,17 @@ name its file here.
 from __future__ import annotations
 
 from sim.proof import Proof
-from sim.proofs import axi_lite, axi_stream, bus, rings, streams
+from sim.proofs import (
+    axi_lite,
+    axi_stream,
+    bus,
+    link_check,
+    link_receiver,
+    link_ring,
+    link_sender,
+    rings,
+    streams,
+)
 
 PROOFS: tuple[Proof, ...] = (
     *streams.PROOFS,
@@ -15,4 +25,8 @@ PROOFS: tuple[Proof, ...] = (
     *bus.PROOFS,
     *axi_lite.PROOFS,
     *axi_stream.PROOFS,
+    *link_check.PROOFS,
+    *link_ring.PROOFS,
+    *link_receiver.PROOFS,
+    *link_sender.PROOFS,
 )
