@@ -13,14 +13,18 @@ from amaranth.lib.wiring import In, Out
 
 from hw.modules import Modules
 
-_VERILOG = """module {name}(clk, read_address, read_data, write_enable, write_address, write_data);
+_PORTS = """module {name}(clk, read_address, read_data, write_enable, write_address, write_data);
   input clk;
   input [{address}:0] read_address;
   output reg [{data}:0] read_data = 0;
   input write_enable;
   input [{address}:0] write_address;
   input [{data}:0] write_data;
-  (* never_collides *) reg [{data}:0] words [0:{last}];
+"""
+
+_LARGE = (
+    _PORTS
+    + """  (* never_collides *) reg [{data}:0] words [0:{last}];
   integer index;
   initial for (index = 0; index <= {last}; index = index + 1) words[index] = 0;
   always @(posedge clk) begin
@@ -29,16 +33,11 @@ _VERILOG = """module {name}(clk, read_address, read_data, write_enable, write_ad
   end
 endmodule
 """
+)
 
-
-_SMALL = """module {name}(clk, read_address, read_data, write_enable, write_address, write_data);
-  input clk;
-  input [{address}:0] read_address;
-  output reg [{data}:0] read_data = 0;
-  input write_enable;
-  input [{address}:0] write_address;
-  input [{data}:0] write_data;
-  (* ram_style = "block", rom_style = "block" *) reg [{data}:0] words [0:{last}];
+_SMALL = (
+    _PORTS
+    + """  (* ram_style = "block", rom_style = "block" *) reg [{data}:0] words [0:{last}];
   integer index;
   initial begin
     for (index = 0; index <= {last}; index = index + 1) words[index] = 0;
@@ -47,6 +46,7 @@ _SMALL = """module {name}(clk, read_address, read_data, write_enable, write_addr
   always @({edge} clk) read_data <= words[read_address];
 endmodule
 """
+)
 
 
 class BlockMemory(wiring.Component):
@@ -109,7 +109,7 @@ class BlockMemory(wiring.Component):
         if self.init:
             name += "_" + hashlib.sha256(repr(self.init).encode()).hexdigest()[:8]
         lines = (f"    words[{at}] = {value};\n" for at, value in enumerate(self.init))
-        modules.verilog[name] = (_SMALL if self.falling or self.init else _VERILOG).format(
+        modules.verilog[name] = (_SMALL if self.falling or self.init else _LARGE).format(
             name=name,
             edge="negedge" if self.falling else "posedge",
             address=(self.words - 1).bit_length() - 1,
