@@ -58,7 +58,13 @@ class Stops:
 
 def test_every_way_and_seed_is_tried_once() -> None:
     assert len(ALL) == len(set(ALL)) == 4 * 2 + 1
-    assert ALL[-1].way.model == "float"
+
+
+def test_a_first_seed_of_every_way_comes_before_a_second_of_any() -> None:
+    first = ALL[: len(WAYS)]
+    assert {job.way for job in first} == set(WAYS)
+    assert {job.seed for job in first} == {1}
+    assert first[-1].way.model == "float"  # which takes longest
 
 
 def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path) -> None:
