@@ -112,8 +112,10 @@ class StuckAddress(WeightMemory):
 class NaiveSoftmax(Loss):
     """The label's error is not minus the sum of the others: p - 1 instead."""
 
-    def _probability(self, m: Module, label: Value, exponent: Value, power: Value) -> Any:
-        error, loss = super()._probability(m, label, exponent, power)
+    def _probability(
+        self, m: Module, label: Value, exponent: Value, power: Value, platform: object
+    ) -> Any:
+        error, loss = super()._probability(m, label, exponent, power, platform)
         naive = Value.cast(error) + (self.index == label)
         return naive, loss
 
