@@ -17,6 +17,7 @@ MUX_COST = 0.5  # of a bit to choose between, or of an enable to decode, in Yosy
 REGISTER_COST = 1.0  # of a memory's bit as a flip-flop and its share of the multiplexer
 PORT_COST = 2.0  # of a read port, the same for every kind
 BYPASS_COST = 12.0  # of logic that keeps the old word for a read in the cycle of its write
+CLEAR_COST = 4.0  # of logic that clears a read port's register
 
 LONG = 3  # cycles from which a delay of data is worth a block RAM, where some is to spare
 LEAST_BLOCK = 32  # bits from which a queue is
@@ -58,7 +59,8 @@ class Ram:
     that width number k has ``bits`` >> k words.  ``least`` is the narrowest width number of the
     write port, ``byte`` the bits that share a write enable.  ``scaled`` is the part of ``cost``
     that only the bits in use cost, ``size`` counts the cell in smallest blocks.  ``keeps``: a word
-    that is read while it is written comes out as it was.
+    that is read while it is written comes out as it was.  ``clears``: the register of its read port
+    can be cleared.
     """
 
     kind: str
@@ -71,6 +73,7 @@ class Ram:
     scaled: int = 0
     size: int = 1
     keeps: bool = False
+    clears: bool = True
 
 
 PARITY = (1, 2, 4, 9, 18)
@@ -94,8 +97,8 @@ RAMS: Mapping[str, tuple[Ram, ...]] = {
         _block(16384, (*PARITY, 36), cost=128, least=5),
     ),
     "ice40": (
-        Ram("blocks", 2048, (2, 4, 8), 64, clocked=True),
-        Ram("blocks", 2048, (2, 4, 8, 16), 64, clocked=True, byte=1, least=3),
+        Ram("blocks", 2048, (2, 4, 8), 64, clocked=True, clears=False),
+        Ram("blocks", 2048, (2, 4, 8, 16), 64, clocked=True, byte=1, least=3, clears=False),
     ),
     "xc7": (
         _lut_ram(32, 6, cost=8, scaled=7),
@@ -130,15 +133,17 @@ def memory_cells(
     *,
     clocked: bool = True,
     collides: bool = False,
+    cleared: bool = False,
     table: bool = False,
     logic: bool = True,
 ) -> MemoryCells:
     """Cells of a memory of `words` of `bits` each.
 
     `clocked`: its read port has a register; without one it cannot be in block RAM.  `collides`: it
-    may be read where it is written in the same cycle, and gives the old word then.  `table`: it is
-    never written, and has its values from the start; no cells are logic.  Without `logic` it has to
-    be cells of RAM.  ValueError for a family that is not in `FAMILIES`.
+    may be read where it is written in the same cycle, and gives the old word then.  `cleared`: that
+    register is zero after some cycles, whatever the word.  `table`: it is never written, and has
+    its values from the start; no cells are logic.  Without `logic` it has to be cells of RAM.
+    ValueError for a family that is not in `FAMILIES`.
     """
     best: float = int(words * bits * REGISTER_COST)
     cells = MemoryCells(flip_flops=words * bits)
@@ -152,6 +157,7 @@ def memory_cells(
             continue
         cost, count = _fit(ram, words, bits)
         cost += BYPASS_COST if clocked and collides and not ram.keeps else 0.0
+        cost += CLEAR_COST if clocked and cleared and not ram.clears else 0.0
         if ram.kind not in found or cost < found[ram.kind][0]:
             found[ram.kind] = (cost, MemoryCells(**{ram.kind: ram.size * count}))
     for cost, choice in found.values():

@@ -68,6 +68,7 @@ def cells(parts: Iterable[Memory], family: str) -> MemoryCells:
             family,
             clocked=p.clocked,
             collides=p.collides,
+            cleared=p.cleared,
             table=p.table,
             logic=p.logic,
         )
@@ -89,8 +90,9 @@ def memories_of(tiling: Tiling, numbers: UnitArithmetic, depths: Depths) -> list
     parts = [
         Memory("weights", max(2, tiling.tiles), lanes * word, collides=False),
         Memory("biases", max(2, tiling.rows), high * word, collides=False),
-        # A queue is read without a register, but the one that follows it becomes part of it.
-        Memory("errors", depths.errors, high * numbers.dy.bits),
+        # A queue is read without a register, but the one that follows it becomes part of it, and is
+        # zero where no gradient is due.
+        Memory("errors", depths.errors, high * numbers.dy.bits, cleared=True),
         Memory("outputs", depths.outputs, high * numbers.y.bits + 2, clocked=False),
     ]
     for name, words in (("window", depths.window), ("stash", depths.stash)):

@@ -23,6 +23,7 @@ class Memory(NamedTuple):
     bits: int
     clocked: bool = True
     collides: bool = True
+    cleared: bool = False
     table: bool = False
     logic: bool = True
 

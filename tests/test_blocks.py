@@ -53,11 +53,13 @@ class Memory(NamedTuple):
     bits: int
     clocked: bool
     collides: bool = False
+    cleared: bool = False
 
     @property
     def name(self) -> str:
         kind = "clocked" if self.clocked else "free"
-        return f"memory_{self.words}_{self.bits}_{kind}" + "_colliding" * self.collides
+        ways = "_colliding" * self.collides + "_cleared" * self.cleared
+        return f"memory_{self.words}_{self.bits}_{kind}{ways}"
 
     def verilog(self) -> str:
         return MEMORY.format(
@@ -67,10 +69,14 @@ class Memory(NamedTuple):
             top=self.bits - 1,
             last=self.words - 1,
             kind="reg" if self.clocked else "",
-            reading="always @(posedge clk) read <= words[from];"
+            reading=f"always @(posedge clk) read <= {self._word};"
             if self.clocked
             else "assign read = words[from];",
         )
+
+    @property
+    def _word(self) -> str:
+        return "to[0] ? 0 : words[from]" if self.cleared else "words[from]"
 
     def instance(self, index: int) -> str:
         address = f"[{(self.words - 1).bit_length() - 1}:0]"
@@ -159,7 +165,9 @@ def in_yosys(cells: Cells) -> MemoryCells:
 def compare(memories: Iterable[Memory], family: str, folder: Path) -> None:
     chosen = list(memories)
     expected = {
-        m: memory_cells(m.words, m.bits, family, clocked=m.clocked, collides=m.collides)
+        m: memory_cells(
+            m.words, m.bits, family, clocked=m.clocked, collides=m.collides, cleared=m.cleared
+        )
         for m in chosen
     }
     cells = synthesised(chosen, family, folder)
@@ -171,15 +179,25 @@ def compare(memories: Iterable[Memory], family: str, folder: Path) -> None:
         assert expected[memory].flip_flops == in_registers * memory.words * memory.bits
 
 
-CORNERS = [
-    Memory(words, bits, clocked)
-    for words, bits in (
-        *((2, 1), (2, 72), (4, 1), (8, 88), (16, 4), (17, 4), (64, 5), (64, 10), (65, 1)),
-        *((129, 8), (448, 8), (512, 37), (1234, 48), (2049, 9), (3000, 54)),
-    )
-    for clocked in (True, False)
-    if clocked or words * bits < 1500
-] + [Memory(words, 36, True, collides=True) for words in (16, 96, 112, 128, 512, 513)]
+# At the borders between registers and block RAM of iCE40.
+CLEARED = [
+    Memory(words, bits, True, collides=True, cleared=True)
+    for words, bits in ((8, 10), (9, 9), (41, 2), (83, 1), (7, 12), (64, 10))
+]
+
+CORNERS = (
+    [
+        Memory(words, bits, clocked)
+        for words, bits in (
+            *((2, 1), (2, 72), (4, 1), (8, 88), (16, 4), (17, 4), (64, 5), (64, 10), (65, 1)),
+            *((129, 8), (448, 8), (512, 37), (1234, 48), (2049, 9), (3000, 54)),
+        )
+        for clocked in (True, False)
+        if clocked or words * bits < 1500
+    ]
+    + [Memory(words, 36, True, collides=True) for words in (16, 96, 112, 128, 512, 513)]
+    + CLEARED
+)
 
 
 TABLES = [Table(*size) for size in ((65, 9), (128, 9), (256, 8), (512, 7), (1024, 9), (2048, 11))]
