@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +59,13 @@ class SynthesisReport:
         return f"{what} does not fit {self.target.name}: it needs {' and '.join(missing)}"
 
     def surprises(self) -> list[str]:
-        """Where the blocks made are not those planned: a fault of the plan or of synthesis."""
+        """Where the blocks made are not those planned: a fault of the plan or of synthesis.
+
+        What the target has none of becomes logic, whatever was planned.
+        """
         found = []
         for unit, planned in self.planned.items():
-            for name in planned._fields:
+            for name in filter(partial(getattr, self.target.has), planned._fields):
                 made, meant = getattr(self.taken[unit], name), getattr(planned, name)
                 if made != meant:
                     found.append(f"{unit} takes {made} {RESOURCE_NAMES[name]}, planned {meant}")

@@ -126,8 +126,10 @@ def test_every_target_takes_the_blocks_planned(name: str) -> None:
     assert result.exit_code in (0, 2), result.output
     answer = json.loads(result.stdout)
     assert set(answer["units"]) == {"intake", "dense0", "dense1", "loss", "pins"}
+    made = {kind for kind, there in answer["available"].items() if there}  # of others, logic
     for unit, planned in answer["planned"].items():
-        assert planned.items() <= answer["units"][unit].items()
+        assert all(answer["units"][unit][kind] == planned[kind] for kind in made & set(planned))
+        assert all(answer["units"][unit][kind] == 0 for kind in set(planned) - made)
 
 
 @pytest.mark.slow
