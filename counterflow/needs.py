@@ -34,11 +34,11 @@ class Needs:
 
 def settled(design: Plan, target: Target, around: int = 0) -> Plan:
     """`design`, `compact` where `target` has no LUT RAM but block RAMs for it and `around`."""
+    plain, compact = (replace(design, compact=choice) for choice in (False, True))
     if target.has.lut_rams:
-        return design
-    tried = replace(design, compact=True)
-    taken = sum(unit.block_rams for unit in estimate(tried, target.family).values())
-    return tried if taken + around <= target.has.block_rams else design
+        return plain
+    taken = sum(unit.block_rams for unit in estimate(compact, target.family).values())
+    return compact if taken + around <= target.has.block_rams else plain
 
 
 def needs(design: Plan, family: str) -> Needs:

@@ -45,6 +45,7 @@ def test_a_plan_is_compact_where_there_is_no_lut_ram_but_room_for_its_blocks() -
     spare = target.has.block_rams - blocks(compact)
     assert settled(design, target, spare) == compact
     assert settled(design, target, spare + 1) == design
+    assert settled(compact, target, spare + 1) == design  # whatever was decided before
     assert settled(design, TARGETS["ecp5-85f"]) == design
     lavish = replace(target, has=Resources(8, 30, lut_rams=1, luts=5280))
     assert settled(design, lavish) == design

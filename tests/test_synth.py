@@ -198,6 +198,13 @@ def test_blocks_other_than_planned_fail(monkeypatch: pytest.MonkeyPatch) -> None
     assert report().unfit() is None
 
 
+def test_what_a_target_has_none_of_is_no_surprise() -> None:
+    planned, taken = {"dense0": Estimate(2, 3)}, {"dense0": Resources(0, 3), "pins": Resources()}
+    found = report(planned=planned, taken=taken)
+    assert found.surprises() == ["dense0 takes 0 multipliers, planned 2"]
+    assert replace(found, target=TARGETS["hx8k"]).surprises() == []
+
+
 def test_an_interruption_leaves_the_last_results(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tools, "require_packages", lambda *_programs: None)
     monkeypatch.setattr(command, "_run", lambda *_args, **_options: report())

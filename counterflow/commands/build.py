@@ -117,11 +117,11 @@ def planned(
     from boards.fits import LINK, own_fold
     from counterflow.needs import settled
 
+    design = None
     if not to_fit and limits == (None, None, None):
         design = own_fold(description, board.fpga)
-        if design is not None:
-            return settled(design, board.fpga, LINK.block_rams)
-    design = folded(description, *limits, board.fpga.name)[0]
+    if design is None:
+        design = folded(description, *limits, board.fpga.name)[0]
     return settled(design, board.fpga, LINK.block_rams)
 
 
