@@ -35,19 +35,19 @@ lint: $(VENV)/.dev ## Check style and types
 
 .PHONY: formal
 formal: $(VENV)/.dev ## Prove small parts with SymbiYosys, and that the proofs find faults
-	$(BIN)/python -m sim.proofs
+	$(BIN)/counterflow prove
 
 .PHONY: bench
 bench: $(VENV)/.bench ## Measure speed against software
-	$(BIN)/python -m golden.benchmark
+	$(BIN)/python -m counterflow.results.benchmark
 
 .PHONY: experiments
 experiments: $(VENV)/.dev ## Make the trainings behind docs/results.md (hours; goes on where it stopped)
-	$(BIN)/python -m golden.experiments
+	$(BIN)/python -m counterflow.results.experiments
 
 .PHONY: speeds
 speeds: $(VENV)/.bench ## Measure the speeds behind docs/results.md, on a machine at rest
-	for net in $(NETWORKS); do $(BIN)/python -m golden.benchmark $$net --out docs/results || exit; done
+	for net in $(NETWORKS); do $(BIN)/python -m counterflow.results.benchmark $$net --out docs/results || exit; done
 
 .PHONY: hardware
 hardware: $(VENV)/.dev ## Simulate and synthesise for docs/results.md (hours)

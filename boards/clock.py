@@ -6,7 +6,7 @@ from amaranth.hdl import ClockDomain, ClockSignal, Const, Instance, Module, Rese
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from boards.pll import Dividers, filter_range
+from counterflow.boards.pll import Dividers, filter_range
 
 HOLD = 256  # cycles of reset behind the lock: block RAMs of iCE40 need 3 us until they can be read
 

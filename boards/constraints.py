@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from boards.pins import Pins
+from counterflow.boards.pins import Pins
 
 SUFFIX: Mapping[str, str] = {"ecp5": "lpf", "ice40": "pcf", "xc7": "xdc"}
 """How such a file's name ends, by family."""

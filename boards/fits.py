@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from boards.table import BOARDS, Board
-from counterflow.description import Description
-from counterflow.files import description_of
-from counterflow.fitting import fit
-from counterflow.needs import needs, settled
-from counterflow.planner import Plan, plan
-from counterflow.targets import Resources, Target, total
+from counterflow.boards.table import BOARDS, Board
+from counterflow.design.fit.fitting import fit
+from counterflow.design.fpga.needs import needs, settled
+from counterflow.design.fpga.targets import Resources, Target, total
+from counterflow.design.network.description import Description
+from counterflow.design.network.files import description_of
+from counterflow.design.schedule.planner import Plan, plan
 
 LINK = Resources(block_rams=5, luts=1100)
 """About what host link, UART and reset take beside the network."""

@@ -7,17 +7,17 @@ import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from boards.constraints import SUFFIX, constraints
-from boards.pins import pins
-from boards.report import AROUND, BuildReport
-from boards.table import Board
-from boards.top import TOP, Source
-from boards.vivado import script
-from counterflow import place_route, synthesis, tools
-from counterflow.estimate import estimate
-from counterflow.follow import ToolError, follow
-from counterflow.planner import Plan
-from counterflow.synthesis_report import SynthesisReport
+from counterflow.boards.constraints import SUFFIX, constraints
+from counterflow.boards.pins import pins
+from counterflow.boards.report import AROUND, BuildReport
+from counterflow.boards.table import Board
+from counterflow.boards.top import TOP, Source
+from counterflow.boards.vivado import script
+from counterflow.design.fpga.estimate import estimate
+from counterflow.design.schedule.planner import Plan
+from counterflow.design.tools import place_route, programs, synthesis
+from counterflow.design.tools.follow import ToolError, follow
+from counterflow.design.tools.synthesis_report import SynthesisReport
 
 OnStage = Callable[[str, str], None]
 
@@ -39,10 +39,10 @@ BITSTREAM: Mapping[str, str] = {"ecp5": "bit", "ice40": "bin"}
 """How a bitstream's name ends, by family."""
 
 
-def programs(board: Board) -> list[tools.Packaged]:
+def programs_for(board: Board) -> list[programs.Packaged]:
     """What a build for `board` needs."""
     router = board.fpga.router
-    return [tools.YOSYS, *([tools.ROUTERS[router]] if router else [])]
+    return [programs.YOSYS, *([programs.ROUTERS[router]] if router else [])]
 
 
 def build(
@@ -152,7 +152,7 @@ def overfull(log: str) -> tuple[str, int, int] | None:
 def _pack(board: Board, folder: Path, name: str) -> None:
     """Make the bitstream of what was routed."""
     family = board.fpga.family
-    packer, result = tools.PACKERS[family], f"{name}.{BITSTREAM[family]}"
+    packer, result = programs.PACKERS[family], f"{name}.{BITSTREAM[family]}"
     options = ("--compress", *board.pack) if family == "ecp5" else ()
     command = [*packer.command(), *options, ROUTED[family], result]
     follow(command, folder, "pack.log", lambda _line: None, what=packer.what)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from boards.bitstream import device, expected
-from boards.table import Board, Loader
-from counterflow.tools import MissingTool
+from counterflow.boards.bitstream import device, expected
+from counterflow.boards.table import Board, Loader
+from counterflow.design.tools.programs import MissingTool
 
 
 def command(board: Board, file: Path) -> list[str]:

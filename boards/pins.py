@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
-from boards.table import Board
+from counterflow.boards.table import Board
 
 LAMPS = ("alive", "training", "error")
 """Ports of the top that are lamps, in the order of `Board.lamps`."""

@@ -56,7 +56,7 @@ LIMITS: Mapping[str, Limits] = {
         divided_feedback=False,
     ),
 }
-"""Limits by the family of `counterflow.blocks`."""
+"""Limits by the family of `design.fpga.blocks`."""
 
 
 class Dividers(NamedTuple):

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from boards.pins import pins
-from boards.pll import dividers
-from boards.table import Board
-from counterflow.advice import samples_per_second
-from counterflow.needs import needs
-from counterflow.planner import Plan
-from counterflow.synthesis_report import SynthesisReport
-from counterflow.targets import Resources
+from counterflow.boards.pins import pins
+from counterflow.boards.pll import dividers
+from counterflow.boards.table import Board
+from counterflow.design.fit.advice import samples_per_second
+from counterflow.design.fpga.needs import needs
+from counterflow.design.fpga.targets import Resources
+from counterflow.design.schedule.planner import Plan
+from counterflow.design.tools.synthesis_report import SynthesisReport
 
 FILE = "build.json"
 AROUND = "board"  # what is in no unit of the network: host link, clock and reset

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from counterflow.complaints import nearest
-from counterflow.targets import TARGETS, Target
+from counterflow.design.fpga.targets import TARGETS, Target
+from counterflow.design.network.complaints import nearest
 
 
 class Loader(NamedTuple):
@@ -26,7 +26,7 @@ class Loader(NamedTuple):
 class Board:
     """A board: its device, and where on it the pins of the top are.
 
-    ``target`` names one of `counterflow.targets`; ``device`` replaces the arguments that choose
+    ``target`` names one of `design.fpga.targets`; ``device`` replaces the arguments that choose
     package and speed for nextpnr where the board's differ.  ``platform`` is the class of
     amaranth-boards, as module:class, that has the pins; a pin is named there as resource:number or
     resource:number.signal.  ``lamps`` are those of alive, training and error; ``reset`` is a button

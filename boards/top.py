@@ -9,13 +9,13 @@ from amaranth.hdl import ClockDomain, ClockSignal, Module, ResetSignal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from boards.clock import Clocking
-from boards.pins import LAMPS, Pins, pins
-from boards.pll import Dividers, dividers
-from boards.table import Board
-from counterflow.planner import Plan
-from hw.board_core import BoardCore
-from hw.modules import convert
+from counterflow.boards.clock import Clocking
+from counterflow.boards.pins import LAMPS, Pins, pins
+from counterflow.boards.pll import Dividers, dividers
+from counterflow.boards.table import Board
+from counterflow.design.schedule.planner import Plan
+from counterflow.hw.parts.modules import convert
+from counterflow.hw.tops.board_core import BoardCore
 
 TOP = "top"  # the Verilog module
 

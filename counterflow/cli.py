@@ -18,12 +18,13 @@ from counterflow.commands.networks import networks
 from counterflow.commands.options import ARGUMENTS
 from counterflow.commands.plan import plan
 from counterflow.commands.program import program
+from counterflow.commands.prove import prove
 from counterflow.commands.simulate import simulate
 from counterflow.commands.synth import synth
 from counterflow.commands.train import train
 from counterflow.commands.verilog import verilog
-from counterflow.provenance import version
-from counterflow.tools import MissingTool
+from counterflow.design.network.provenance import version
+from counterflow.design.tools.programs import MissingTool
 
 TRACEBACK = "COUNTERFLOW_TRACEBACK"  # set it to see where an error comes from
 
@@ -86,7 +87,7 @@ def main() -> None:
 
 for _command in (
     *(networks, data, plan, train, verilog, simulate, synth),
-    *(boards, build, program, host, board_sim, compare, demo),
+    *(boards, build, program, host, board_sim, compare, prove, demo),
 ):
     main.add_command(_command)
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from counterflow.files import write_atomically
-from counterflow.planner import Plan
-from counterflow.reports import SimulationReport, SlotTime
+from counterflow.design.network.files import write_atomically
+from counterflow.design.schedule.planner import Plan
+from counterflow.sim.bench.reports import SimulationReport, SlotTime
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 GOLDEN, HARDWARE, TESTED = "#e8a317", "#1f4e79", "#8fb996"
 FORWARD, BACKWARD, IDLE, INK = "#9cc4e4", "#f2b68c", "#eeeeee", "#333333"
-PARTS = {  # of a unit's memory, as `counterflow.planner.UnitCost` names them
+PARTS = {  # of a unit's memory, as `design.schedule.planner.UnitCost` names them
     "weights": ("weights and velocities", "#1f4e79"),
     "stash": ("stash of inputs", "#e8a317"),
     "window": ("windows", "#9cc4e4"),

@@ -1,7 +1,7 @@
 """The golden chain: slots and tokens through all units, every value an exact integer.
 
-This is the readable authority.  `golden.fast` computes the same training faster and is tested to
-be equal to it; the hardware is tested to be equal to both.
+This is the readable authority.  `golden.fast.chain` computes the same training faster and is tested
+to be equal to it; the hardware is tested to be equal to both.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from counterflow.description import Description
-from counterflow.pooling import Pooling
-from counterflow.schedule import Schedule
-from counterflow.streaming import Streaming
-from counterflow.tokens import Kind, Token
-from golden.convolution import Convolution, Settings, UnitState
-from golden.loss import Loss
-from golden.narrow import Integers
-from golden.pool import Pool
-from golden.tanh import Tanh
+from counterflow.design.network.description import Description
+from counterflow.design.network.tokens import Kind, Token
+from counterflow.design.schedule.stages import Schedule
+from counterflow.design.units.kinds import Streaming
+from counterflow.design.units.pool import Pooling
+from counterflow.golden.parts.narrow import Integers
+from counterflow.golden.units.convolution import Convolution, Settings, UnitState
+from counterflow.golden.units.loss import Loss
+from counterflow.golden.units.pool import Pool
+from counterflow.golden.units.tanh import Tanh
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from counterflow.planner import Plan
-from counterflow.schedule import Gradients, Stage
-from counterflow.timing import Cycles
-from counterflow.tokens import Kind
-from counterflow.watch import fields
-from golden.chain import LossRecord, Record, SlotRecord, StreamRecord
-from golden.narrow import Integers
+from counterflow.design.network.tokens import Kind
+from counterflow.design.schedule.planner import Plan
+from counterflow.design.schedule.stages import Gradients, Stage
+from counterflow.design.schedule.watch import fields
+from counterflow.design.units.timing import Cycles
+from counterflow.golden.chain import LossRecord, Record, SlotRecord, StreamRecord
+from counterflow.golden.parts.narrow import Integers
 
 GROWTH = 1 << 14  # cycles for which room is made at a time
 
@@ -25,9 +25,10 @@ class Trace:
 
     ``end`` is the first cycle in which nothing is known to happen any more.
 
-    Rows are cycles, columns are `counterflow.watch.fields`; cycle 0 is the one in which the first
-    sample's first element is accepted, and the first token must be a sample.  It may find an empty
-    chain that has made ``before`` slots: the tokens of those come back among the first of these.
+    Rows are cycles, columns are `design.schedule.watch.fields`; cycle 0 is the one in which the
+    first sample's first element is accepted, and the first token must be a sample.  It may find an
+    empty chain that has made ``before`` slots: the tokens of those come back among the first of
+    these.
     """
 
     def __init__(self, plan: Plan, before: int = 0) -> None:

@@ -6,18 +6,19 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from counterflow.description import Description
-from counterflow.latency import BUS_SPACING
-from counterflow.planner import Plan
-from counterflow.pooling import Pooling
-from counterflow.registers import NODE_BITS, REGISTER_BITS, WORD_BITS
-from counterflow.schedule import Schedule
-from counterflow.streaming import Streaming
-from hw.convolution import Convolution
-from hw.intake import Intake, label_stream, sample_stream
-from hw.loss import Loss, prediction_stream
-from hw.pool import Pool
-from hw.tanh import Tanh
+from counterflow.design.bus.registers import NODE_BITS, REGISTER_BITS, WORD_BITS
+from counterflow.design.network.description import Description
+from counterflow.design.schedule.planner import Plan
+from counterflow.design.schedule.stages import Schedule
+from counterflow.design.units.kinds import Streaming
+from counterflow.design.units.latency import BUS_SPACING
+from counterflow.design.units.pool import Pooling
+from counterflow.hw.intake import Intake, sample_stream
+from counterflow.hw.parts.streams import label_stream
+from counterflow.hw.units.convolution import Convolution
+from counterflow.hw.units.loss import Loss, prediction_stream
+from counterflow.hw.units.pool import Pool
+from counterflow.hw.units.tanh import Tanh
 
 MITIGATIONS = ("none", "lwpv", "sc", "lwpv+sc")  # prediction is in velocity form, from one read
 
@@ -40,7 +41,7 @@ class Chain(wiring.Component):
     register accesses, and ``response`` out, one each in order, valid for one cycle, two cycles
     later for each unit and one for the intake; ``request`` is ready every BUS_SPACING cycles, so
     that an access sees what the one before it did.
-    Cost and rate: `counterflow.planner`.
+    Cost and rate: `design.schedule.planner`.
     """
 
     def __init__(self, *, plan: Plan) -> None:

@@ -10,14 +10,14 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.memory import Memory, ReadPort
 from amaranth.lib.wiring import In, Out
 
-from counterflow.formats import Format
-from counterflow.registers import WORD_BITS, IntakeRegister
-from counterflow.tokens import KIND_BITS, LABEL_BITS, Kind
-from hw.block_memory import falling_memory
-from hw.bus import Access, BusNode
-from hw.modules import is_compact
-from hw.narrow import shape_of
-from hw.streams import activation_stream
+from counterflow.design.bus.registers import WORD_BITS, IntakeRegister
+from counterflow.design.network.formats import Format
+from counterflow.design.network.tokens import KIND_BITS, Kind
+from counterflow.hw.parts.block_memory import falling_memory
+from counterflow.hw.parts.bus import Access, BusNode
+from counterflow.hw.parts.modules import is_compact
+from counterflow.hw.parts.narrow import shape_of
+from counterflow.hw.parts.streams import activation_stream, label_stream
 
 SAMPLES = 2  # whole samples that the intake holds
 
@@ -25,11 +25,6 @@ SAMPLES = 2  # whole samples that the intake holds
 def sample_stream(number: Format) -> stream.Signature:
     """Elements of samples, the first and the last one of each marked."""
     return stream.Signature(data.StructLayout({"data": shape_of(number), "first": 1, "last": 1}))
-
-
-def label_stream() -> stream.Signature:
-    """One token a transfer: its kind, and its label unless it is a bubble."""
-    return stream.Signature(data.StructLayout({"kind": KIND_BITS, "label": LABEL_BITS}))
 
 
 class Intake(wiring.Component):
@@ -44,7 +39,7 @@ class Intake(wiring.Component):
     ``identity`` (32 bits for the host to read).
     Members: ``samples``, ``labels`` streams in; ``x`` stream of activations and ``admitted`` stream
     of labels out; ``bus_i``, ``bus_o`` register bus, node 0.
-    Cost: a memory of two samples; latency `counterflow.schedule.INTAKE` behind a sample's last
+    Cost: a memory of two samples; latency `design.schedule.build.INTAKE` behind a sample's last
     element, one element a cycle.
     """
 

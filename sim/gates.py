@@ -1,6 +1,6 @@
 """The synthesised netlist in place of the design: a bench runs on the cells of an FPGA.
 
-Yosys synthesises the chain as `counterflow.synthesis` does, with the signals that a bench watches
+Yosys synthesises the chain as `design.tools.synthesis` does, with the signals that a bench watches
 as further outputs, which keeps them and may keep a few gates that a design without a bench does not
 need.  Its own simulation models are taken, for iCE40 of all cells, for ECP5 of LUTs, carry chains,
 multiplexers, LUT RAM and flip-flops.  It has none for ECP5's multipliers and block RAM: those here
@@ -19,10 +19,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from counterflow import synthesis
-from counterflow.follow import follow
-from counterflow.targets import Target, target
-from counterflow.tools import YOSYS
+from counterflow.design.fpga.targets import Target, target
+from counterflow.design.tools import synthesis
+from counterflow.design.tools.follow import follow
+from counterflow.design.tools.programs import YOSYS
 
 TARGET = target("ecp5-25f")
 _CELLS, _FLAT = "counted.json", "flat.v"

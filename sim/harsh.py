@@ -15,7 +15,8 @@ def harsh(verilog: str) -> str:
     """A design with block memories that start with noise and give noise where accesses collide.
 
     A word that is read in the cycle in which it is written comes out inverted: block RAM gives the
-    old word, the new one, or neither, and `hw.block_memory.BlockMemory` promises that nobody looks.
+    old word, the new one, or neither, and `hw.parts.block_memory.BlockMemory` promises that nobody
+    looks.
     """
     for plain, worse in ((_READ, _CLASH), (_INITIAL, _NOISE)):
         if plain not in verilog:

@@ -7,12 +7,12 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from counterflow.description import Description, Lanes
-from counterflow.geometry import Geometry, Shape
-from counterflow.layers import Layer, WeightedUnit, chained
-from counterflow.planner import choices
-from counterflow.schedule import can_be
-from counterflow.tiling import Tiling
+from counterflow.design.network.description import Description, Lanes
+from counterflow.design.network.geometry import Geometry, Shape
+from counterflow.design.network.layers import Layer, WeightedUnit, chained
+from counterflow.design.schedule.build import can_be
+from counterflow.design.schedule.folding import choices
+from counterflow.design.units.tiling import Tiling
 
 ODD = {
     "dense": Geometry.dense(7, 5),

@@ -11,15 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
-from counterflow.data import Dataset, epoch_order
-from counterflow.description import Description
-from counterflow.planner import Plan
-from counterflow.reports import SimulationReport
-from golden.models import codes, epoch_runs, tokens_of
-from hw.modules import convert
-from sim import simulator as tool
-from sim.bench_top import BenchTop
-from sim.job import Found, Job, load_found, store
+from counterflow.design.data.sets import Dataset
+from counterflow.design.network.description import Description
+from counterflow.design.network.order import epoch_order
+from counterflow.design.schedule.planner import Plan
+from counterflow.golden.training.models import codes, epoch_runs, tokens_of
+from counterflow.hw.parts.modules import convert
+from counterflow.sim import simulator as tool
+from counterflow.sim.bench.job import Found, Job, load_found, store
+from counterflow.sim.bench.reports import SimulationReport
+from counterflow.sim.bench.top import BenchTop
 
 TOP = "bench_top"
 RECORD_CYCLES = 1024
@@ -42,7 +43,7 @@ def bench_verilog(plan: Plan) -> str:
 def run_job(
     verilog: str,
     job: Job,
-    module: str = "sim.bench_cycles",
+    module: str = "counterflow.sim.bench.cycles",
     *,
     top: str = TOP,
     simulator: str = "verilator",

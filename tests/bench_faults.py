@@ -7,7 +7,7 @@ from typing import Any
 
 import cocotb
 
-from sim import bench_cycles, bench_order
+from counterflow.sim.bench import cycles, order
 
 FAULT, BENCH = "COUNTERFLOW_FAULT", "COUNTERFLOW_BENCH"
 
@@ -15,5 +15,5 @@ FAULT, BENCH = "COUNTERFLOW_FAULT", "COUNTERFLOW_BENCH"
 @cocotb.test()
 async def compared_with_a_fault(dut: Any) -> None:
     dut.fault_memory[0].value = int(os.environ[FAULT])
-    bench = bench_order if os.environ[BENCH] == "order" else bench_cycles
+    bench = order if os.environ[BENCH] == "order" else cycles
     await bench.compared(dut)

@@ -14,15 +14,14 @@ from cocotb.task import bridge, resume
 from cocotb.triggers import ClockCycles, with_timeout
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp
 
-from counterflow.data import synthetic
-from counterflow.driver import Driver
-from counterflow.files import load
-from counterflow.planner import Plan, plan
-from counterflow.tokens import Kind, Token, drained
-from golden.start import initial_chain
-from hw.streams import KIND_BITS
-from sim.host import PERIOD
-from sim.simulate import quantised
+from counterflow.design.bus.driver import Driver
+from counterflow.design.data.sets import synthetic
+from counterflow.design.network.files import load
+from counterflow.design.network.tokens import KIND_BITS, Kind, Token, drained
+from counterflow.design.schedule.planner import Plan, plan
+from counterflow.golden.training.start import initial_chain
+from counterflow.sim.bench.host import PERIOD
+from counterflow.sim.simulate import quantised
 
 CSRS, REGISTERS, MEMORY = "COUNTERFLOW_CSRS", "COUNTERFLOW_REGISTERS", "COUNTERFLOW_MEMORY"
 FLIPPED = "COUNTERFLOW_FLIPPED"  # a word of memory of which a bit is to be wrong

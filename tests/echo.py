@@ -6,11 +6,11 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from boards.pins import pins
-from boards.pll import dividers
-from boards.table import board
-from boards.top import TOP, Top
-from hw.modules import convert
+from counterflow.boards.pins import pins
+from counterflow.boards.pll import dividers
+from counterflow.boards.table import board
+from counterflow.boards.top import TOP, Top
+from counterflow.hw.parts.modules import convert
 
 
 class Echo(wiring.Component):

@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from counterflow.description import Description
-from counterflow.formats import Format
-from counterflow.planner import plan
-from counterflow.schedule import Schedule
-from counterflow.tokens import Kind, Token
-from golden.chain import Chain
-from golden.convolution import Settings, UnitState
-from golden.fast import MITIGATIONS, FastChain
-from golden.start import initial_states
+from counterflow.design.network.description import Description
+from counterflow.design.network.formats import Format
+from counterflow.design.network.tokens import Kind, Token
+from counterflow.design.schedule.planner import plan
+from counterflow.design.schedule.stages import Schedule
+from counterflow.golden.chain import Chain
+from counterflow.golden.fast.chain import MITIGATIONS, FastChain
+from counterflow.golden.training.start import initial_states
+from counterflow.golden.units.convolution import Settings, UnitState
 
 FORMATS: dict[str, dict[str, str]] = {
     "default": {},

@@ -16,27 +16,27 @@ from unittest import mock
 from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib.memory import Memory
 
-import hw.convolution
-import hw.input_gradient
-import hw.place
-import hw.window
-from counterflow.latency import UPDATE
-from counterflow.planner import Plan, plan
-from counterflow.tiling import Tiling
-from hw.arrivals import Arrivals
-from hw.convolution import Convolution
-from hw.departure import Departure
-from hw.lane import GRADIENT
-from hw.learning import Learning
-from hw.lines import Lines
-from hw.modules import convert
-from hw.pipeline import delayed
-from hw.place import Place, granule_flags
-from hw.pool import Pool
-from sim.bench_top import BenchTop
-from sim.harsh import harsh
-from sim.shapes import network
-from sim.simulate import TOP, record_depth
+import counterflow.hw.units.convolution
+import counterflow.hw.weighted.input_gradient
+import counterflow.hw.weighted.place
+import counterflow.hw.weighted.window
+from counterflow.design.schedule.planner import Plan, plan
+from counterflow.design.units.latency import UPDATE
+from counterflow.design.units.tiling import Tiling
+from counterflow.hw.parts.modules import convert
+from counterflow.hw.parts.pipeline import delayed
+from counterflow.hw.units.convolution import Convolution
+from counterflow.hw.units.pool import Pool
+from counterflow.hw.weighted.arrivals import Arrivals
+from counterflow.hw.weighted.departure import Departure
+from counterflow.hw.weighted.lane import GRADIENT
+from counterflow.hw.weighted.learning import Learning
+from counterflow.hw.weighted.lines import Lines
+from counterflow.hw.weighted.place import Place, granule_flags
+from counterflow.sim.bench.top import BenchTop
+from counterflow.sim.harsh import harsh
+from counterflow.sim.shapes import network
+from counterflow.sim.simulate import TOP, record_depth
 from tests.images import RECIPE, average, convolution, folded, maximum
 
 UNIT, POOL, ABOVE = "conv2", "pool1", "pool3"
@@ -130,17 +130,17 @@ def verilog() -> str:
 def _patched() -> Iterator[None]:
     """Faulty parts in place of those that a convolution makes for itself."""
     parts = {
-        hw.convolution: {"Arrivals": _Arrivals, "Learning": _Learning},
-        hw.place: {"granule_flags": _granule_flags},
-        hw.window: {"Lines": _WindowLines},
-        hw.input_gradient: {"Departure": _Departure, "Lines": _GradientLines},
+        counterflow.hw.units.convolution: {"Arrivals": _Arrivals, "Learning": _Learning},
+        counterflow.hw.weighted.place: {"granule_flags": _granule_flags},
+        counterflow.hw.weighted.window: {"Lines": _WindowLines},
+        counterflow.hw.weighted.input_gradient: {"Departure": _Departure, "Lines": _GradientLines},
     }
     with contextlib.ExitStack() as stack:
         for module, changes in parts.items():
             stack.enter_context(mock.patch.multiple(module, **changes))
         for module, name, start in (
-            (hw.window, "to_lanes", "taps turned"),
-            (hw.input_gradient, "to_banks", "gradients turned"),
+            (counterflow.hw.weighted.window, "to_lanes", "taps turned"),
+            (counterflow.hw.weighted.input_gradient, "to_banks", "gradients turned"),
         ):
             turned = _turned(getattr(module, name), start)
             stack.enter_context(mock.patch.object(module, name, turned))

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from counterflow.data import Dataset, synthetic
-from counterflow.planner import Plan, plan
-from counterflow.tokens import BUBBLE, Kind, Token, drained
-from sim.harsh import harsh
-from sim.job import Found, Job
-from sim.shapes import network
-from sim.simulate import bench_verilog, quantised, record_depth, run_job
+from counterflow.design.data.sets import Dataset, synthetic
+from counterflow.design.network.tokens import BUBBLE, Kind, Token, drained
+from counterflow.design.schedule.planner import Plan, plan
+from counterflow.sim.bench.job import Found, Job
+from counterflow.sim.harsh import harsh
+from counterflow.sim.shapes import network
+from counterflow.sim.simulate import bench_verilog, quantised, record_depth, run_job
 
 Layer = dict[str, Any]
 CLASSES, SAMPLES = 3, 30
@@ -145,7 +145,7 @@ def mixed_tokens(planned: Plan, count: int = SAMPLES, seed: int = 7) -> tuple[To
     return tuple(drained([*tokens, Token(Kind.TRAIN, count - 1)], planned.schedule.delay))
 
 
-def run(planned: Plan, bench: str = "sim.bench_cycles", **changes: Any) -> Found:
+def run(planned: Plan, bench: str = "counterflow.sim.bench.cycles", **changes: Any) -> Found:
     """One bench on the design with the worst of memories, with mixed tokens unless others are."""
     data = data_of(planned)
     fields = {

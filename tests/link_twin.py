@@ -10,9 +10,9 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from counterflow import link
-from counterflow.link import Header, Info, Packet, Record, Status, distance, packet
-from counterflow.registers import IntakeRegister, UnitRegister
+from counterflow.design.bus import link
+from counterflow.design.bus.link import Header, Info, Packet, Record, Status, distance, packet
+from counterflow.design.bus.registers import IntakeRegister, UnitRegister
 
 Spoil = Callable[[bytes], bytes]
 

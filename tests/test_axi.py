@@ -9,17 +9,17 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from counterflow.data import Dataset, synthetic
-from counterflow.files import load
-from counterflow.planner import Plan, plan
-from counterflow.tokens import BUBBLE, Kind, Token, drained
-from hw.axi import axi_module_name, to_axi_verilog
-from hw.axi_lite import AxiLite
-from hw.axi_stream import Packets
-from sim.axi_rules import CHANNELS, Rules
-from sim.job import Found, Job
-from sim.proof import Mutant
-from sim.simulate import quantised, run_job
+from counterflow.design.data.sets import Dataset, synthetic
+from counterflow.design.network.files import load
+from counterflow.design.network.tokens import BUBBLE, Kind, Token, drained
+from counterflow.design.schedule.planner import Plan, plan
+from counterflow.hw.axi.lite import AxiLite
+from counterflow.hw.axi.packets import Packets
+from counterflow.hw.tops.axi import axi_module_name, to_axi_verilog
+from counterflow.sim.bench.axi_rules import CHANNELS, Rules
+from counterflow.sim.bench.job import Found, Job
+from counterflow.sim.proofs.proof import Mutant
+from counterflow.sim.simulate import quantised, run_job
 
 pytestmark = pytest.mark.xdist_group("axi")  # most of it shares one build
 LIMIT = 60_000  # cycles
@@ -51,7 +51,9 @@ def run(design: Plan, data: Dataset, verilog: str = "", **fields: Any) -> Found:
         }
     )
     top = axi_module_name(design)
-    return run_job(verilog or to_axi_verilog(design), job, "sim.bench_axi", top=top, quick=True)
+    return run_job(
+        verilog or to_axi_verilog(design), job, "counterflow.sim.bench.axi", top=top, quick=True
+    )
 
 
 def mixed(design: Plan, count: int) -> tuple[Token, ...]:
@@ -128,7 +130,10 @@ def faulty(tiny: Plan) -> Iterator[str]:
     lite = Mutant(
         AxiLite, "bus.bvalid.eq(access.write)", "bus.bvalid.eq(access.write & bus.bready)"
     )
-    with mock.patch("hw.axi.Packets", packets), mock.patch("hw.axi.AxiLite", lite.made()):
+    with (
+        mock.patch("counterflow.hw.tops.axi.Packets", packets),
+        mock.patch("counterflow.hw.tops.axi.AxiLite", lite.made()),
+    ):
         yield to_axi_verilog(tiny)
 
 

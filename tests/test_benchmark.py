@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from counterflow.files import load
-from golden import benchmark as module
-from golden.benchmark import Benchmark, Contender, benchmark, main
+from counterflow.design.network.files import load
+from counterflow.results import benchmark as module
+from counterflow.results.benchmark import Benchmark, Contender, benchmark, main
 
 
 def contender(name: str, *speeds: float) -> Contender:

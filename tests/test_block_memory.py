@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import pytest
 
-from counterflow.data import synthetic
-from counterflow.files import load
-from counterflow.planner import Plan, plan
-from counterflow.tokens import Kind, Token, drained
-from sim.job import Found, Job
-from sim.simulate import bench_verilog, quantised, record_depth, run_job
+from counterflow.design.data.sets import synthetic
+from counterflow.design.network.files import load
+from counterflow.design.network.tokens import Kind, Token, drained
+from counterflow.design.schedule.planner import Plan, plan
+from counterflow.sim.bench.job import Found, Job
+from counterflow.sim.simulate import bench_verilog, quantised, record_depth, run_job
 
 READ = "read_data <= words[read_address];"
 COLLIDES = "write_enable && write_address == read_address"
@@ -43,7 +43,7 @@ def run(design: Plan, condition: str, bench: str) -> Found:
     return run_job(text.replace(READ, wrong), job, bench, quick=True)
 
 
-@pytest.mark.parametrize("bench", ["sim.bench_cycles", "sim.bench_order"])
+@pytest.mark.parametrize("bench", ["counterflow.sim.bench.cycles", "counterflow.sim.bench.order"])
 def test_a_wrong_word_in_the_cycle_of_its_write_changes_nothing(design: Plan, bench: str) -> None:
     found = run(design, COLLIDES, bench)
     assert found.mismatches == 0, found.first_divergence
@@ -51,4 +51,4 @@ def test_a_wrong_word_in_the_cycle_of_its_write_changes_nothing(design: Plan, be
 
 
 def test_a_wrong_word_in_the_cycle_of_any_write_is_found(design: Plan) -> None:
-    assert run(design, "write_enable", "sim.bench_cycles").mismatches > 0
+    assert run(design, "write_enable", "counterflow.sim.bench.cycles").mismatches > 0

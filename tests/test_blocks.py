@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from counterflow.blocks import FAMILIES, MemoryCells, memory_cells, multiplier_blocks
+from counterflow.design.fpga.blocks import FAMILIES, MemoryCells, memory_cells, multiplier_blocks
 
 Cells = Mapping[str, int]
 

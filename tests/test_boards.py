@@ -12,17 +12,17 @@ from amaranth.sim import Simulator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from boards import table
-from boards.clock import HOLD, Clocking
-from boards.constraints import constraints
-from boards.page import BEGIN, PAGES, renewed
-from boards.pins import pins
-from boards.pll import LIMITS, TOLERANCE, dividers, filter_range
-from boards.table import BOARDS, board
-from boards.top import TOP, source, units
-from counterflow.files import load
-from counterflow.planner import plan
-from sim.simulator import environment
+from counterflow.boards import table
+from counterflow.boards.clock import HOLD, Clocking
+from counterflow.boards.constraints import constraints
+from counterflow.boards.pins import pins
+from counterflow.boards.pll import LIMITS, TOLERANCE, dividers, filter_range
+from counterflow.boards.table import BOARDS, board
+from counterflow.boards.top import TOP, source, units
+from counterflow.design.network.files import load
+from counterflow.design.schedule.planner import plan
+from counterflow.results.fits import BEGIN, PAGES, renewed
+from counterflow.sim.simulator import environment
 from tests.echo import top_of
 
 pytest.importorskip("amaranth_boards", reason="the package amaranth-boards is missing")
@@ -300,7 +300,7 @@ def test_a_serial_rate_that_the_clock_cannot_make_names_the_board() -> None:
 def test_the_table_in_the_documents_is_fresh() -> None:
     for page in PAGES:
         text = (ROOT / page).read_text(encoding="utf-8")
-        assert renewed(text) == text, "run python -m boards"
+        assert renewed(text) == text, "run python -m counterflow.results.fits"
     with pytest.raises(ValueError, match="there is no line"):
         renewed("a page without marks")
     assert renewed(f"{BEGIN}\nold\n<!-- end -->\n").count("| digits |") == 1

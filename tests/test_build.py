@@ -12,19 +12,19 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from boards import flow, loader
-from boards.bitstream import device, expected
-from boards.fits import LINK
-from boards.report import AROUND, BuildReport
-from boards.table import BOARDS, Board, board
-from boards.top import Source
-from counterflow import tools
+from counterflow.boards import flow, loader
+from counterflow.boards.bitstream import device, expected
+from counterflow.boards.fits import LINK
+from counterflow.boards.report import AROUND, BuildReport
+from counterflow.boards.table import BOARDS, Board, board
+from counterflow.boards.top import Source
 from counterflow.cli import main
-from counterflow.files import load, shipped
-from counterflow.place_route import CriticalPath, Routed
-from counterflow.planner import plan
-from counterflow.synthesis_report import SynthesisReport
-from counterflow.targets import Resources
+from counterflow.design.fpga.targets import Resources
+from counterflow.design.network.files import load, shipped
+from counterflow.design.schedule.planner import plan
+from counterflow.design.tools import programs
+from counterflow.design.tools.place_route import CriticalPath, Routed
+from counterflow.design.tools.synthesis_report import SynthesisReport
 from tests.echo import top_of
 
 ICE40 = bytes.fromhex("ff0000ff7eaa997e510001059200206202b382000072015011000101")
@@ -38,7 +38,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def needs_programs() -> None:
-    for program in (tools.YOSYS, tools.BOARD_PINS, *tools.ROUTERS.values()):
+    for program in (programs.YOSYS, programs.BOARD_PINS, *programs.ROUTERS.values()):
         pytest.importorskip(program.module, reason=f"the package {program.package} is missing")
 
 
@@ -248,7 +248,9 @@ def test_what_does_not_fit_ends_with_what_would() -> None:
 
 
 def test_missing_programs_are_named_with_their_packages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tools, "BOARD_PINS", replace(tools.BOARD_PINS, module="no_such_module"))
+    monkeypatch.setattr(
+        programs, "BOARD_PINS", replace(programs.BOARD_PINS, module="no_such_module")
+    )
     result = run("build", "tiny", "--board", "ulx3s-85f")
     assert result.exit_code == 2
     assert "the pins of boards is missing" in result.stderr

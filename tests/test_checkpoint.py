@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from counterflow.data import synthetic
-from counterflow.description import Description
-from counterflow.planner import plan
-from golden.checkpoint import ARRAYS, Checkpoint, load, save
-from golden.training import train
+from counterflow.design.data.sets import synthetic
+from counterflow.design.network.description import Description
+from counterflow.design.schedule.planner import plan
+from counterflow.golden.training.checkpoint import ARRAYS, Checkpoint, load, save
+from counterflow.golden.training.epochs import train
 
 
 def network(name: str = "net", outputs: int = 6) -> Description:

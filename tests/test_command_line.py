@@ -18,16 +18,16 @@ import pytest
 from click.testing import CliRunner, Result
 
 import counterflow
-from counterflow import tools
 from counterflow.cli import TRACEBACK, main
 from counterflow.commands import train
 from counterflow.commands.display import spark
 from counterflow.commands.networks import layers
-from counterflow.description import MITIGATIONS
-from counterflow.files import load, parse, shipped, to_toml
-from counterflow.planner import Plan, plan
-from counterflow.reports import SimulationReport, SlotTime
-from counterflow.training_data import training_data
+from counterflow.design.data.training import training_data
+from counterflow.design.network.files import load, parse, shipped, to_toml
+from counterflow.design.network.recipe import MITIGATIONS
+from counterflow.design.schedule.planner import Plan, plan
+from counterflow.design.tools import programs
+from counterflow.sim.bench.reports import SimulationReport, SlotTime
 
 TINY = """
 name = "mine"
@@ -334,9 +334,9 @@ def simulation(monkeypatch: pytest.MonkeyPatch) -> Callable[[SimulationReport], 
             options["on_progress"](1, 2)
             return answer
 
-        module = types.ModuleType("sim.simulate")
+        module = types.ModuleType("counterflow.sim.simulate")
         module.simulate = simulate  # type: ignore[attr-defined]
-        monkeypatch.setitem(sys.modules, "sim.simulate", module)
+        monkeypatch.setitem(sys.modules, "counterflow.sim.simulate", module)
         return asked
 
     return use
@@ -394,7 +394,7 @@ def test_simulate_refuses_what_does_not_go_together(arguments: list[str], words:
 
 
 def test_missing_tools_are_named_with_their_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tools.shutil, "which", lambda name: None)
+    monkeypatch.setattr(programs.shutil, "which", lambda name: None)
     for arguments in (["simulate", "tiny"], ["demo"]):
         said = refuse(*arguments)
         assert "a C++ compiler" in said

@@ -12,18 +12,18 @@ from dataclasses import replace
 
 import pytest
 
-from counterflow.blocks import LEAST_BLOCK
-from counterflow.description import Lanes
-from counterflow.estimate import estimate, loss_memories, memories
-from counterflow.files import load
+from counterflow.design.bus.link import Packet, packet, prediction_bytes
+from counterflow.design.fpga.blocks import LEAST_BLOCK
+from counterflow.design.fpga.estimate import estimate, loss_memories, memories
+from counterflow.design.fpga.memories import Memory, lines, loss_logic, moved
+from counterflow.design.fpga.needs import settled
+from counterflow.design.fpga.targets import TARGETS, Resources
+from counterflow.design.network.description import Lanes
+from counterflow.design.network.files import load
+from counterflow.design.schedule.planner import Plan, plan
 from counterflow.host.frames import Frames, Received
-from counterflow.link import Packet, packet, prediction_bytes
-from counterflow.memories import Memory, lines, loss_logic, moved
-from counterflow.needs import settled
-from counterflow.planner import Plan, plan
-from counterflow.targets import TARGETS, Resources
-from hw.verilog import to_verilog
-from sim.board import Board
+from counterflow.hw.tops.verilog import to_verilog
+from counterflow.sim.boards.board import Board
 
 
 def folded(name: str, outputs: int, inputs: int) -> Plan:

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from counterflow.data import Dataset, synthetic
-from counterflow.description import Description
-from counterflow.files import load
-from counterflow.planner import Plan, plan
-from counterflow.tokens import Kind, Token, drained
-from golden.cycle_trace import Trace
-from golden.models import codes
-from golden.start import initial_chain
-from sim.compare import Layout, locate
+from counterflow.design.data.sets import Dataset, synthetic
+from counterflow.design.network.description import Description
+from counterflow.design.network.files import load
+from counterflow.design.network.tokens import Kind, Token, drained
+from counterflow.design.schedule.planner import Plan, plan
+from counterflow.golden.cycle_trace import Trace
+from counterflow.golden.training.models import codes
+from counterflow.golden.training.start import initial_chain
+from counterflow.sim.bench.compare import Layout, locate
 
 SAMPLES = 30
 
@@ -78,7 +78,7 @@ def test_a_single_wrong_bit_is_named_by_cycle_slot_unit_stream_index_and_operati
     assert abs(place.found - place.expected) == 1
     text = str(place)
     assert text.startswith(f"cycle {cycle}, slot {slot}: dense0.y.data at index {element} is ")
-    assert text.endswith("(made by golden.convolution.Convolution.forward)")
+    assert text.endswith("(made by golden.units.convolution.Convolution.forward)")
 
 
 def test_the_trace_is_the_same_in_blocks_and_in_one_piece(design: Plan) -> None:

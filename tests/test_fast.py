@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from counterflow.planner import plan
-from counterflow.tokens import Kind, Token, epoch
-from golden.convolution import Settings
-from golden.fast import MITIGATIONS, FastChain, offered
-from golden.fast_numbers import Linear, error_magnitude
-from golden.start import initial_states
+from counterflow.design.network.tokens import Kind, Token, epoch
+from counterflow.design.schedule.planner import plan
+from counterflow.golden.fast.chain import MITIGATIONS, FastChain, offered
+from counterflow.golden.fast.narrowings import Linear, error_magnitude
+from counterflow.golden.training.start import initial_states
+from counterflow.golden.units.convolution import Settings
 from tests.fast_pair import FORMATS, WORDS, Pair, mixed, network, trained
 
 

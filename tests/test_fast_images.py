@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 from numba import njit
 
-from counterflow.data import synthetic
-from counterflow.description import Description
-from counterflow.files import load
-from counterflow.planner import plan
-from counterflow.tokens import Kind, Token, epoch
-from golden.chain import Chain
-from golden.convolution import Settings
-from golden.fast import MITIGATIONS, FastChain, offered
-from golden.fast_words import folded
-from golden.models import codes
-from golden.start import initial_states
+from counterflow.design.data.sets import synthetic
+from counterflow.design.network.description import Description
+from counterflow.design.network.files import load
+from counterflow.design.network.tokens import Kind, Token, epoch
+from counterflow.design.schedule.planner import plan
+from counterflow.golden.chain import Chain
+from counterflow.golden.fast.chain import MITIGATIONS, FastChain, offered
+from counterflow.golden.fast.words import folded
+from counterflow.golden.training.models import codes
+from counterflow.golden.training.start import initial_states
+from counterflow.golden.units.convolution import Settings
 from tests.fast_pair import (
     FORMATS,
     Pair,

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from counterflow import figures
-from counterflow.files import load
-from counterflow.planner import Plan, plan
-from counterflow.reports import SimulationReport, SlotTime
+from counterflow.design.network.files import load
+from counterflow.design.schedule.planner import Plan, plan
+from counterflow.sim.bench.reports import SimulationReport, SlotTime
 
 EPOCHS = [
     SimpleNamespace(epoch=n, loss=1 / (n + 1), accuracy=0.9, test_loss=0.5, test_accuracy=0.8)

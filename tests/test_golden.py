@@ -14,26 +14,30 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from counterflow.arithmetic import (
+from counterflow.design.data.sets import load, quantise, synthetic
+from counterflow.design.network.description import Description
+from counterflow.design.network.formats import Format, Rounding
+from counterflow.design.network.order import epoch_order
+from counterflow.design.network.recipe import MITIGATIONS
+from counterflow.design.network.tokens import BUBBLE, Kind, Token, drained, epoch
+from counterflow.design.schedule.build import build_schedule
+from counterflow.design.schedule.folding import fold
+from counterflow.design.schedule.initial import initial_floats
+from counterflow.design.schedule.planner import plan
+from counterflow.design.schedule.stages import Schedule
+from counterflow.design.units.convolution import (
     COMPENSATION_FRAC,
     RANDOM_BITS,
     UnitArithmetic,
     compensation_for,
 )
-from counterflow.data import epoch_order, load, quantise, synthetic
-from counterflow.description import MITIGATIONS, Description
-from counterflow.formats import Format, Rounding
-from counterflow.initial import initial_floats
-from counterflow.planner import fold, plan
-from counterflow.schedule import Schedule, build_schedule
-from counterflow.tokens import BUBBLE, Kind, Token, drained, epoch
-from golden.chain import Chain, LossRecord, SlotRecord
-from golden.convolution import Convolution, Settings, UnitState
-from golden.generator import draws, step
-from golden.loss import Loss
-from golden.narrow import Integers, narrow
-from golden.reference import cross_entropy, reference_chain
-from golden.start import initial_chain, initial_states
+from counterflow.golden.chain import Chain, LossRecord, SlotRecord
+from counterflow.golden.parts.generator import draws, step
+from counterflow.golden.parts.narrow import Integers, narrow
+from counterflow.golden.reference.chain import cross_entropy, reference_chain
+from counterflow.golden.training.start import initial_chain, initial_states
+from counterflow.golden.units.convolution import Convolution, Settings, UnitState
+from counterflow.golden.units.loss import Loss
 
 WIDE = {
     "activation": "u18.15",
@@ -286,7 +290,7 @@ def updated(
     flags: Settings,
     random: int,
 ) -> tuple[int, int, bool]:
-    """(w', u', clipped) of one weight, from the equations in `counterflow.arithmetic`.
+    """(w', u', clipped) of one weight, from the equations in `design.units.convolution`.
 
     u' = m u + eta g and w' = w - u', or with compensation w' = w - (2^k eta g + c (u - 2^k eta g));
     u' draws the random bits from the lowest end, the compensated step from the highest.

@@ -9,16 +9,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from counterflow.arithmetic import COMPENSATION_FRAC, RANDOM_BITS, UnitArithmetic, unit_arithmetic
-from counterflow.formats import Format, Rounding
-from counterflow.geometry import Geometry
-from counterflow.layers import WeightedUnit
-from counterflow.schedule import Depths, Stage
-from counterflow.tiling import Tiling
-from golden.convolution import Convolution, Settings, UnitState
-from golden.generator import step
-from golden.narrow import Integers
-from sim.shapes import ODD, network, tilings
+from counterflow.design.network.formats import Format, Rounding
+from counterflow.design.network.geometry import Geometry
+from counterflow.design.network.layers import WeightedUnit
+from counterflow.design.schedule.stages import Depths, Stage
+from counterflow.design.units.convolution import (
+    COMPENSATION_FRAC,
+    RANDOM_BITS,
+    UnitArithmetic,
+    unit_arithmetic,
+)
+from counterflow.design.units.tiling import Tiling
+from counterflow.golden.parts.generator import step
+from counterflow.golden.parts.narrow import Integers
+from counterflow.golden.units.convolution import Convolution, Settings, UnitState
+from counterflow.sim.shapes import ODD, network, tilings
 
 TILINGS = tilings(100)
 every = pytest.mark.parametrize("index", range(len(TILINGS)), ids=lambda i: str(TILINGS[i])[7:99])
@@ -214,7 +219,7 @@ def gradients(shape: Geometry, x: Integers, dy: Integers) -> dict[tuple[int, int
 def test_an_update_moves_every_weight_by_the_sum_over_all_positions(
     index: int, update: Rounding
 ) -> None:
-    """From the equations in `counterflow.arithmetic`; one draw and one count for each tile."""
+    """From the equations in `design.units.convolution`; one draw and one count for each tile."""
     tiling = TILINGS[index]
     unit = unit_of(tiling, index, round_update=update)
     numbers, shape = unit.stage.arithmetic, tiling.geometry

@@ -8,20 +8,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from counterflow.description import MITIGATIONS, Description, Lanes
-from counterflow.formats import Rounding
-from counterflow.geometry import Geometry
-from counterflow.planner import plan
-from counterflow.tiling import Tiling
-from counterflow.tokens import BUBBLE, Kind, Token, drained, epoch
-from golden.chain import Chain, Record, SlotRecord, StreamRecord
-from golden.convolution import Convolution, Settings
-from golden.cycle_trace import Trace
-from golden.loss import Loss
-from golden.narrow import Integers
-from golden.pool import Pool
-from golden.start import initial_chain, initial_states
-from sim.shapes import network, random_network
+from counterflow.design.network.description import Description, Lanes
+from counterflow.design.network.formats import Rounding
+from counterflow.design.network.geometry import Geometry
+from counterflow.design.network.recipe import MITIGATIONS
+from counterflow.design.network.tokens import BUBBLE, Kind, Token, drained, epoch
+from counterflow.design.schedule.planner import plan
+from counterflow.design.units.tiling import Tiling
+from counterflow.golden.chain import Chain, Record, SlotRecord, StreamRecord
+from counterflow.golden.cycle_trace import Trace
+from counterflow.golden.parts.narrow import Integers
+from counterflow.golden.training.start import initial_chain, initial_states
+from counterflow.golden.units.convolution import Convolution, Settings
+from counterflow.golden.units.loss import Loss
+from counterflow.golden.units.pool import Pool
+from counterflow.sim.shapes import network, random_network
 
 POOLED = [
     {"kind": "convolution", "outputs": 3, "kernel": 3, "padding": 1},

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from counterflow.description import Description
-from counterflow.geometry import Geometry, Shape
-from counterflow.planner import plan
-from counterflow.tokens import BUBBLE, Kind, Token
-from golden.reference import Chain, reference_chain
-from golden.reference_units import Convolution, Floats, Pool, Rule, Tanh
-from golden.start import initial_chain
+from counterflow.design.network.description import Description
+from counterflow.design.network.geometry import Geometry, Shape
+from counterflow.design.network.tokens import BUBBLE, Kind, Token
+from counterflow.design.schedule.planner import plan
+from counterflow.golden.reference.chain import Chain, reference_chain
+from counterflow.golden.reference.units import Convolution, Floats, Pool, Rule, Tanh
+from counterflow.golden.training.start import initial_chain
 
 STEP = 1e-5  # of the differences
 MARGIN = 1e-3  # from every kink, more than any step moves anything
@@ -434,7 +434,7 @@ def test_where_no_bit_is_dropped_goldens_gradients_are_those_of_the_reference(na
     random = np.random.default_rng(7)
     errors = random.integers(-2, 3, (3, 3))
     golden = initial_chain(description, schedule)
-    golden.loss = lambda scores, label: (errors[label].copy(), 0)  # type: ignore[assignment]
+    golden.units.loss = lambda scores, label: (errors[label].copy(), 0)  # type: ignore[assignment]
     reference = reference_chain(
         description, schedule, loss=lambda scores, label: (errors[label] * 2.0**-ERROR, 0.0)
     )

@@ -12,17 +12,20 @@ import shutil
 import numpy as np
 import pytest
 
-from counterflow.data import Dataset, load, synthetic
-from counterflow.description import Dense, Description, Fold, Formats, Lanes, Recipe, Roundings
-from counterflow.files import load as load_description
-from counterflow.planner import Plan, plan
-from counterflow.schedule import Schedule
-from counterflow.softmax import LOG_FRAC
-from counterflow.timing import rest
-from counterflow.tokens import BUBBLE, Kind, Token, drained
-from golden.start import initial_chain
-from sim.job import Found, Job
-from sim.simulate import bench_verilog, quantised, record_depth, run_job, simulate
+from counterflow.design.data.sets import Dataset, load, synthetic
+from counterflow.design.network.description import Description, Fold, Lanes
+from counterflow.design.network.files import load as load_description
+from counterflow.design.network.layers import Dense
+from counterflow.design.network.recipe import Recipe
+from counterflow.design.network.roles import Formats, Roundings
+from counterflow.design.network.tokens import BUBBLE, Kind, Token, drained
+from counterflow.design.schedule.planner import Plan, plan
+from counterflow.design.schedule.stages import Schedule
+from counterflow.design.units.loss import LOG_FRAC
+from counterflow.design.units.timing import rest
+from counterflow.golden.training.start import initial_chain
+from counterflow.sim.bench.job import Found, Job
+from counterflow.sim.simulate import bench_verilog, quantised, record_depth, run_job, simulate
 
 
 def mixed_tokens(count: int, delay: int, seed: int = 7) -> tuple[Token, ...]:
@@ -129,7 +132,9 @@ def test_a_chain_that_stands_for_long_reads_no_weight_before_it_is_written(name:
     data = synthetic(design.description.elements, design.description.classes, 48, 2)
     tokens = tuple(drained([Token(Kind.TRAIN, i) for i in range(48)], design.schedule.delay))
     job = job_of(design, data, tokens, stalls=("none", "none", "long"))
-    assert_equal(run_job(bench_verilog(design), job, "sim.bench_order", quick=True), 10_000)
+    assert_equal(
+        run_job(bench_verilog(design), job, "counterflow.sim.bench.order", quick=True), 10_000
+    )
 
 
 # Delays, tables and small memories in block RAM
@@ -151,7 +156,9 @@ def test_block_rams_that_no_reset_empties_change_nothing(scenario: str) -> None:
     tokens = mixed_tokens(12, BLOCKS.schedule.delay)
     stalls = ("random", "burst", "random") if scenario == "stalls" else ("none",) * 3
     job = job_of(BLOCKS, load("digits"), tokens, scenario=scenario, interrupt=2_000, stalls=stalls)
-    assert_equal(run_job(bench_verilog(BLOCKS), job, "sim.bench_order", quick=True), 10_000)
+    assert_equal(
+        run_job(bench_verilog(BLOCKS), job, "counterflow.sim.bench.order", quick=True), 10_000
+    )
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +190,9 @@ def test_stalls_change_no_value_and_no_order(
 ) -> None:
     tokens = mixed_tokens(60, tiny.schedule.delay)
     job = job_of(tiny, tiny_data, tokens, stalls=stalls)
-    assert_equal(run_job(bench_verilog(tiny), job, "sim.bench_order", quick=True), 50_000)
+    assert_equal(
+        run_job(bench_verilog(tiny), job, "counterflow.sim.bench.order", quick=True), 50_000
+    )
 
 
 @pytest.mark.parametrize("cycle", [1, 100, 333, 777])
@@ -192,13 +201,17 @@ def test_reset_in_mid_training_leaves_nothing_behind(
 ) -> None:
     tokens = mixed_tokens(40, tiny.schedule.delay)
     job = job_of(tiny, tiny_data, tokens, scenario="reset", interrupt=cycle)
-    assert_equal(run_job(bench_verilog(tiny), job, "sim.bench_order", quick=True), 30_000)
+    assert_equal(
+        run_job(bench_verilog(tiny), job, "counterflow.sim.bench.order", quick=True), 30_000
+    )
 
 
 def test_training_goes_on_bit_for_bit_after_a_power_cycle(tiny: Plan, tiny_data: Dataset) -> None:
     half = mixed_tokens(30, tiny.schedule.delay)
     job = job_of(tiny, tiny_data, half + half, scenario="power_cycle")
-    assert_equal(run_job(bench_verilog(tiny), job, "sim.bench_order", quick=True), 50_000)
+    assert_equal(
+        run_job(bench_verilog(tiny), job, "counterflow.sim.bench.order", quick=True), 50_000
+    )
 
 
 @pytest.mark.parametrize("stalls", [("none",) * 3, ("random",) * 3], ids=["flowing", "stalled"])
@@ -220,7 +233,9 @@ def test_spoilt_samples_are_counted_and_dropped_whole(
         labels=labels,
         stalls=stalls,
     )
-    assert_equal(run_job(bench_verilog(tiny), job, "sim.bench_order", quick=True), 30_000)
+    assert_equal(
+        run_job(bench_verilog(tiny), job, "counterflow.sim.bench.order", quick=True), 30_000
+    )
 
 
 def test_digits_trains_an_epoch_with_every_cycle_and_weight_equal() -> None:

@@ -14,20 +14,22 @@ import numpy as np
 import pytest
 from amaranth.hdl import C, Module, Signal, Value
 
-from counterflow.data import synthetic
-from counterflow.description import Dense, Description, Fold, Lanes, Recipe
-from counterflow.formats import Rounding
-from counterflow.planner import Plan, plan
-from counterflow.tokens import Kind, Token, drained
-from hw.chain import Chain
-from hw.convolution import Convolution
-from hw.intake import Intake
-from hw.loss import Loss
-from hw.modules import convert
-from hw.weights import WeightMemory
-from sim.bench_top import BenchTop
-from sim.job import Found, Job
-from sim.simulate import TOP, quantised, record_depth, run_job
+from counterflow.design.data.sets import synthetic
+from counterflow.design.network.description import Description, Fold, Lanes
+from counterflow.design.network.formats import Rounding
+from counterflow.design.network.layers import Dense
+from counterflow.design.network.recipe import Recipe
+from counterflow.design.network.tokens import Kind, Token, drained
+from counterflow.design.schedule.planner import Plan, plan
+from counterflow.hw.chain import Chain
+from counterflow.hw.intake import Intake
+from counterflow.hw.parts.modules import convert
+from counterflow.hw.units.convolution import Convolution
+from counterflow.hw.units.loss import Loss
+from counterflow.hw.weighted.weights import WeightMemory
+from counterflow.sim.bench.job import Found, Job
+from counterflow.sim.bench.top import BenchTop
+from counterflow.sim.simulate import TOP, quantised, record_depth, run_job
 
 SAMPLES = 40
 
@@ -209,7 +211,7 @@ FAULTS = [
 
 
 def run(
-    design: Plan, apply: Callable[[Chain], None] | None, bench: str = "sim.bench_cycles"
+    design: Plan, apply: Callable[[Chain], None] | None, bench: str = "counterflow.sim.bench.cycles"
 ) -> Found:
     """Simulate the design with a fault in it, against a golden model without."""
     top = BenchTop(plan=design, depth=record_depth(design))
@@ -268,7 +270,7 @@ def test_fault_is_found_and_located_in_its_unit(design: Plan, fault: Fault) -> N
 
 def test_fault_is_found_under_stalls_too(design: Plan) -> None:
     fault = next(f for f in FAULTS if f.name == "error truncated")
-    found = run(design, fault.apply, "sim.bench_order")
+    found = run(design, fault.apply, "counterflow.sim.bench.order")
     assert found.mismatches > 0
     assert found.first_divergence is not None
     assert found.first_divergence.startswith("dense")

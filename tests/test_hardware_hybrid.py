@@ -8,18 +8,19 @@ from typing import Any
 
 import pytest
 
-from counterflow.data import Dataset, epoch_order, synthetic
-from counterflow.planner import Plan, plan
-from counterflow.tokens import Kind
-from golden.convolution import Settings
-from golden.models import IntegerModel, Part, epoch_runs, tokens_of
-from golden.start import initial_states
-from hw.chain import Chain
-from sim.hardware import Hardware
-from sim.job import Job
-from sim.long_run import long_run
-from sim.shapes import network
-from sim.simulate import bench_verilog, quantised, record_depth, run_job, simulate
+from counterflow.design.data.sets import Dataset, synthetic
+from counterflow.design.network.order import epoch_order
+from counterflow.design.network.tokens import Kind
+from counterflow.design.schedule.planner import Plan, plan
+from counterflow.golden.training.models import IntegerModel, Part, epoch_runs, tokens_of
+from counterflow.golden.training.start import initial_states
+from counterflow.golden.units.convolution import Settings
+from counterflow.hw.chain import Chain
+from counterflow.sim.bench.job import Job
+from counterflow.sim.compiled.hardware import Hardware
+from counterflow.sim.compiled.long_run import long_run
+from counterflow.sim.shapes import network
+from counterflow.sim.simulate import bench_verilog, quantised, record_depth, run_job, simulate
 
 pytestmark = pytest.mark.xdist_group("hybrid")  # the benches share a build
 
@@ -75,7 +76,7 @@ def job_of(design: Plan, data: Dataset, **changes: Any) -> Job:
 
 def test_stalls_change_no_value_of_either_scheme(design: Plan, data: Dataset) -> None:
     job = job_of(design, data, stalls=("random", "burst", "random"))
-    found = run_job(bench_verilog(design), job, "sim.bench_order")
+    found = run_job(bench_verilog(design), job, "counterflow.sim.bench.order")
     assert found.mismatches == 0, found.first_divergence
     assert found.compared > 20_000
 

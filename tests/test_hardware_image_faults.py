@@ -8,10 +8,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from counterflow.data import synthetic
-from counterflow.tokens import Kind, Token, drained
-from sim.job import Found, Job
-from sim.simulate import quantised, record_depth, run_job
+from counterflow.design.data.sets import synthetic
+from counterflow.design.network.tokens import Kind, Token, drained
+from counterflow.sim.bench.job import Found, Job
+from counterflow.sim.simulate import quantised, record_depth, run_job
 from tests.bench_faults import BENCH, FAULT
 from tests.faults import FAULTS, Fault, design, verilog
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from counterflow.geometry import Geometry
-from counterflow.planner import plan
-from counterflow.tokens import Kind, Token, drained
-from sim.job import Found
-from sim.shapes import random_network
+from counterflow.design.network.geometry import Geometry
+from counterflow.design.network.tokens import Kind, Token, drained
+from counterflow.design.schedule.planner import plan
+from counterflow.sim.bench.job import Found
+from counterflow.sim.shapes import random_network
 from tests.images import CLASSES, NETWORKS, RECIPE, SAMPLES, data_of, design, mixed_tokens, run
 
 STALLS = (
@@ -102,7 +102,7 @@ def test_every_cycle_equals_golden(name: str) -> None:
     ],
 )
 def test_stalls_change_no_value_and_no_order(name: str, stalls: tuple[str, str, str]) -> None:
-    assert_equal(run(design(name), "sim.bench_order", stalls=stalls), 10_000)
+    assert_equal(run(design(name), "counterflow.sim.bench.order", stalls=stalls), 10_000)
 
 
 @pytest.mark.parametrize(
@@ -116,10 +116,10 @@ def test_a_reset_in_mid_training_and_a_power_cycle_leave_nothing_behind(name: st
     planned = design(name)
     for place in (0.1, 4.7):
         cycle = int(place * planned.schedule.interval)
-        found = run(planned, "sim.bench_order", scenario="reset", interrupt=cycle)
+        found = run(planned, "counterflow.sim.bench.order", scenario="reset", interrupt=cycle)
         assert_equal(found, 10_000)
     half = mixed_tokens(planned, 14)
-    found = run(planned, "sim.bench_order", scenario="power_cycle", tokens=half + half)
+    found = run(planned, "counterflow.sim.bench.order", scenario="power_cycle", tokens=half + half)
     assert_equal(found, 10_000)
 
 
@@ -135,7 +135,9 @@ def test_spoilt_images_are_counted_and_dropped_whole(name: str) -> None:
     changes = {"scenario": "spoilt", "lengths": tuple(lengths), "labels": labels}
     stalls = ("random", "random", "random")
     assert SAMPLES >= 24
-    assert_equal(run(planned, "sim.bench_order", tokens=tokens, stalls=stalls, **changes), 10_000)
+    assert_equal(
+        run(planned, "counterflow.sim.bench.order", tokens=tokens, stalls=stalls, **changes), 10_000
+    )
 
 
 @pytest.mark.slow
@@ -144,4 +146,6 @@ def test_random_chains_equal_golden_in_every_cycle_and_under_stalls(seed: int) -
     recipe = {**RECIPE, "mitigation": ("none", "lwpv", "lwpv+sc")[seed % 3]}
     planned = plan(random_network(seed, recipe={**recipe, "accumulate": 1 + 2 * (seed % 2)}))
     assert_equal(run(planned), 10_000)
-    assert_equal(run(planned, "sim.bench_order", stalls=STALLS[seed % len(STALLS)]), 1_000)
+    assert_equal(
+        run(planned, "counterflow.sim.bench.order", stalls=STALLS[seed % len(STALLS)]), 1_000
+    )

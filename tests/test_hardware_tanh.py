@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 from amaranth.hdl import Module, Value
 
-from counterflow.data import synthetic
-from counterflow.formats import Rounding
-from counterflow.planner import Plan, plan
-from counterflow.tokens import Kind, Token, drained
-from hw.chain import Chain
-from hw.modules import convert
-from hw.pipeline import looked_up
-from hw.tanh import Tanh
-from sim.bench_top import BenchTop
-from sim.job import Found, Job
-from sim.shapes import network
-from sim.simulate import TOP, quantised, record_depth, run_job
+from counterflow.design.data.sets import synthetic
+from counterflow.design.network.formats import Rounding
+from counterflow.design.network.tokens import Kind, Token, drained
+from counterflow.design.schedule.planner import Plan, plan
+from counterflow.hw.chain import Chain
+from counterflow.hw.parts.modules import convert
+from counterflow.hw.parts.pipeline import looked_up
+from counterflow.hw.units.tanh import Tanh
+from counterflow.sim.bench.job import Found, Job
+from counterflow.sim.bench.top import BenchTop
+from counterflow.sim.shapes import network
+from counterflow.sim.simulate import TOP, quantised, record_depth, run_job
 
 SAMPLES = 30
 LAYERS = [
@@ -49,7 +49,7 @@ def design() -> Plan:
 def run(
     design: Plan,
     apply: Callable[[Chain], None] | None = None,
-    bench: str = "sim.bench_cycles",
+    bench: str = "counterflow.sim.bench.cycles",
     stalls: tuple[str, str, str] = NONE,
 ) -> Found:
     """Simulate the design, perhaps with a fault in it, against a golden model without."""
@@ -81,7 +81,7 @@ def test_every_cycle_equals_golden(design: Plan) -> None:
     "stalls", [("random", "random", "random"), ("slow", "random", "burst")], ids="-".join
 )
 def test_stalls_change_no_value_and_no_order(design: Plan, stalls: tuple[str, str, str]) -> None:
-    found = run(design, None, "sim.bench_order", stalls)
+    found = run(design, None, "counterflow.sim.bench.order", stalls)
     assert found.mismatches == 0, found.first_divergence
     assert found.compared > 5_000
 
@@ -96,7 +96,7 @@ class OtherTable(Tanh):
             changed = self.changed(entries) if name == self.table else entries
             return looked_up(m, name, changed, bits, index)
 
-        with mock.patch("hw.tanh.looked_up", found):
+        with mock.patch("counterflow.hw.units.tanh.looked_up", found):
             return super().elaborate(platform)
 
     def changed(self, entries: tuple[int, ...]) -> tuple[int, ...]:

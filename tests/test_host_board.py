@@ -16,17 +16,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from counterflow.files import load
-from counterflow.host import Device
+from counterflow.design.data.training import training_data
+from counterflow.design.network.files import load
+from counterflow.design.schedule.planner import plan
+from counterflow.golden.training import checkpoint as checkpoints
+from counterflow.golden.training.epochs import train
+from counterflow.golden.training.start import initial_states
 from counterflow.host.course import course
+from counterflow.host.device import Device
 from counterflow.host.progress import Progress
 from counterflow.host.training import Training
 from counterflow.host.transport import SerialPort
-from counterflow.planner import plan
-from counterflow.training_data import training_data
-from golden import checkpoint as checkpoints
-from golden.start import initial_states
-from golden.training import train
 
 NET = "tiny"
 COUNTERFLOW = (sys.executable, "-m", "counterflow.cli")

@@ -9,18 +9,17 @@ import pytest
 from click.testing import CliRunner
 
 from counterflow.cli import main
-from counterflow.description import Recipe
-from counterflow.files import load
+from counterflow.design.data.training import training_data
+from counterflow.design.network.files import load
+from counterflow.design.network.recipe import RateDrop, Recipe
+from counterflow.design.network.tokens import Kind
+from counterflow.design.schedule.planner import plan
+from counterflow.golden.training.epochs import train
+from counterflow.golden.training.models import IntegerModel
+from counterflow.golden.training.start import initial_states
 from counterflow.host.course import course
 from counterflow.host.progress import Progress
-from counterflow.planner import plan
-from counterflow.recipe import RateDrop
-from counterflow.tokens import Kind
-from counterflow.training_data import training_data
-from golden.models import IntegerModel
-from golden.start import initial_states
-from golden.training import train
-from sim.line_faults import LineFaults
+from counterflow.sim.boards.line_faults import LineFaults
 
 PROGRESS = Progress("0123456789ab", 1, 0, 4, None, "last", "sha", mark=7, base=99)
 

@@ -9,7 +9,7 @@ import pytest
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.sim import Simulator
 
-from hw.block_fifo import BlockFIFO
+from counterflow.hw.parts.block_fifo import BlockFIFO
 
 CYCLES = 400
 

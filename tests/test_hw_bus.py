@@ -12,18 +12,19 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from counterflow.description import Description
-from counterflow.latency import BUS_SPACING, ISSUE, OPERANDS, PRODUCT, UPDATE
-from counterflow.planner import plan
-from counterflow.registers import UnitRegister, control_word
-from counterflow.schedule import Stage
-from counterflow.tokens import Kind
-from golden import convolution as golden
-from hw.bus import Access, BusNode
-from hw.convolution import Convolution
-from sim.stalls import pattern
-from sim.streams import Taken, receive, send, simulate
-from sim.weight_transfer import Transfer, decode, load_accesses, read_accesses
+from counterflow.design.bus.registers import UnitRegister, control_word
+from counterflow.design.bus.transfers import Transfer, load_accesses, read_accesses
+from counterflow.design.network.description import Description
+from counterflow.design.network.tokens import Kind
+from counterflow.design.schedule.planner import plan
+from counterflow.design.schedule.stages import Stage
+from counterflow.design.units.latency import BUS_SPACING, ISSUE, OPERANDS, PRODUCT, UPDATE
+from counterflow.golden.transfer import decode
+from counterflow.golden.units import convolution as golden
+from counterflow.hw.parts.bus import Access, BusNode
+from counterflow.hw.units.convolution import Convolution
+from counterflow.sim.bench.stalls import pattern
+from counterflow.sim.streams import Taken, receive, send, simulate
 
 NODES = 3
 READ, WRITTEN, BOTH, NOWHERE = 2, 4, 7, 9

@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from golden import generator as golden
-from hw.generator import Generator
-from sim.streams import respond
+from counterflow.golden.parts import generator as golden
+from counterflow.hw.weighted.generator import Generator
+from counterflow.sim.streams import respond
 
 SEEDS = (1, 0x80000000, 0xFFFFFFFF, 0x1234567, 2463534242)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from hw.walk import Walk
-from sim.shapes import random_geometry, random_lanes
-from sim.streams import respond
+from counterflow.hw.weighted.walk import Walk
+from counterflow.sim.shapes import random_geometry, random_lanes
+from counterflow.sim.streams import respond
 from tests.visits import IMAGES, Layer, always_open, seen_by, stage_of, visits
 
 FLAGS = ("granules_inside", "granules_first", "granules_last")

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from counterflow.formats import Format
-from counterflow.latency import INTAKE
-from counterflow.registers import IntakeRegister
-from counterflow.tokens import Kind
-from hw.intake import Intake
-from sim.stalls import pattern
-from sim.streams import Taken, quiet, receive, send, simulate
+from counterflow.design.bus.registers import IntakeRegister
+from counterflow.design.network.formats import Format
+from counterflow.design.network.tokens import Kind
+from counterflow.design.units.latency import INTAKE
+from counterflow.hw.intake import Intake
+from counterflow.sim.bench.stalls import pattern
+from counterflow.sim.streams import Taken, quiet, receive, send, simulate
 
 CLASSES = 5
 IDENTITY = 0xC0FFEE42

@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from counterflow.formats import Format, Rounding
-from counterflow.latency import LOSS_FIXED, LOSS_TAIL
-from counterflow.softmax import LossArithmetic
-from counterflow.tokens import Kind
-from golden.loss import Loss as Golden
-from hw.loss import Loss
-from sim.stalls import pattern
-from sim.streams import Taken, quiet, receive, send, simulate
+from counterflow.design.network.formats import Format, Rounding
+from counterflow.design.network.tokens import Kind
+from counterflow.design.units.latency import LOSS_FIXED, LOSS_TAIL
+from counterflow.design.units.loss import LossArithmetic
+from counterflow.golden.units.loss import Loss as Golden
+from counterflow.hw.units.loss import Loss
+from counterflow.sim.bench.stalls import pattern
+from counterflow.sim.streams import Taken, quiet, receive, send, simulate
 
 LABELS = 4  # that the unit holds
 STALLS = {  # of logits, labels, errors, predictions

@@ -7,12 +7,12 @@ from itertools import product
 
 import pytest
 
-from counterflow.arithmetic import UnitArithmetic
-from counterflow.description import Description
-from counterflow.formats import Format
-from counterflow.planner import plan
-from hw.multiply import Multiply
-from sim.streams import respond
+from counterflow.design.network.description import Description
+from counterflow.design.network.formats import Format
+from counterflow.design.schedule.planner import plan
+from counterflow.design.units.convolution import UnitArithmetic
+from counterflow.hw.weighted.multiply import Multiply
+from counterflow.sim.streams import respond
 
 LATENCY = 2
 FORMATS: tuple[dict[str, str], ...] = (

@@ -11,10 +11,10 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
-from counterflow.latency import tree_latency
-from hw.delay_line import DelayLine
-from hw.pipeline import delayed, summed, times_constant
-from sim.streams import respond
+from counterflow.design.units.latency import tree_latency
+from counterflow.hw.parts.delay_line import DelayLine
+from counterflow.hw.parts.pipeline import delayed, summed, times_constant
+from counterflow.sim.streams import respond
 
 BITS = 9
 

@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 from amaranth.hdl import Module, Mux, Value
 
-from counterflow.formats import Format, Rounding
-from counterflow.pooling import Pooling
-from golden.pool import Pool as Golden
-from hw.gradient_rows import GradientRows
-from hw.modules import convert
-from hw.pool import Pool
-from hw.raster import Raster
-from hw.rings import Line
-from sim.stalls import pattern
-from sim.streams import Taken, quiet, receive, send, simulate
+from counterflow.design.network.formats import Format, Rounding
+from counterflow.design.units.pool import Pooling
+from counterflow.golden.units.pool import Pool as Golden
+from counterflow.hw.parts.modules import convert
+from counterflow.hw.pooling.gradient_rows import GradientRows
+from counterflow.hw.pooling.raster import Raster
+from counterflow.hw.pooling.rings import Line
+from counterflow.hw.units.pool import Pool
+from counterflow.sim.bench.stalls import pattern
+from counterflow.sim.streams import Taken, quiet, receive, send, simulate
 
 SHAPES = (  # height, width, channels, kernel
     (4, 6, 3, (2, 2)),

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from amaranth.hdl import Cat
 
-from hw.streams import Gather, Scatter
-from sim.stalls import pattern
-from sim.streams import Taken, quiet, receive, send, simulate
+from counterflow.hw.parts.streams import Gather, Scatter
+from counterflow.sim.bench.stalls import pattern
+from counterflow.sim.streams import Taken, quiet, receive, send, simulate
 
 BITS = 7
 STALLS = (

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from amaranth.hdl import Module, Signal
 
-from counterflow.activation import Tanh as Description
-from counterflow.formats import Rounding
-from golden.tanh import Tanh as Golden
-from hw.modules import convert
-from hw.rings import Stash
-from hw.tanh import Tanh
-from sim.stalls import pattern
+from counterflow.design.network.formats import Rounding
+from counterflow.design.units.tanh import Tanh as Description
+from counterflow.golden.units.tanh import Tanh as Golden
+from counterflow.hw.parts.modules import convert
+from counterflow.hw.pooling.rings import Stash
+from counterflow.hw.units.tanh import Tanh
+from counterflow.sim.bench.stalls import pattern
 from tests.test_hw_pool import STALLS, Tokens, at, run, stalled
 from tests.test_tanh import FORMATS, tanh
 

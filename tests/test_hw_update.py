@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from counterflow.arithmetic import RANDOM_BITS, UnitArithmetic
-from counterflow.description import Description
-from counterflow.formats import Rounding
-from counterflow.latency import UPDATE
-from counterflow.planner import plan
-from counterflow.schedule import Stage
-from golden.convolution import Convolution, Settings, UnitState
-from golden.narrow import Integers, narrow
-from hw.update import Predict, Update
-from sim.streams import respond
+from counterflow.design.network.description import Description
+from counterflow.design.network.formats import Rounding
+from counterflow.design.schedule.planner import plan
+from counterflow.design.schedule.stages import Stage
+from counterflow.design.units.convolution import RANDOM_BITS, UnitArithmetic
+from counterflow.design.units.latency import UPDATE
+from counterflow.golden.parts.narrow import Integers, narrow
+from counterflow.golden.units.convolution import Convolution, Settings, UnitState
+from counterflow.hw.weighted.update import Predict, Update
+from counterflow.sim.streams import respond
 
 COARSE = {"input": "u8.6", "operand": "s8.6", "error": "s8.6", "weight": "s16.14"}
 WIDE = {"input": "u16.12", "activation": "u16.10", "operand": "s16.14", "error": "s16.10"}
@@ -93,7 +93,8 @@ def gradients(numbers: UnitArithmetic) -> tuple[int, int]:
 def updated(
     stage: Stage, columns: list[Integers], compensate: bool, extra: int, generator_delay: int = 1
 ) -> list[Integers]:
-    """(new weight, new velocity, clipped) of `hw.update.Update`, each row at its own cycle."""
+    """(new weight, new velocity, clipped) of `hw.weighted.update.Update`, each row at its own
+    cycle."""
     weight, velocity, gradient, random = (column.tolist() for column in columns)
     idle, rows, before = [0] * UPDATE, len(weight), [0]  # a cycle for the settings
     inputs = {

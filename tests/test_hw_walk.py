@@ -7,11 +7,12 @@ from itertools import product
 
 import pytest
 
-from counterflow.schedule import Stage, slot_bound
-from counterflow.timing import rest
-from hw.walk import Walk
-from sim.shapes import random_geometry, random_lanes
-from sim.streams import respond
+from counterflow.design.schedule.build import slot_bound
+from counterflow.design.schedule.stages import Stage
+from counterflow.design.units.timing import rest
+from counterflow.hw.weighted.walk import Walk
+from counterflow.sim.shapes import random_geometry, random_lanes
+from counterflow.sim.streams import respond
 from tests.visits import (
     CONDITIONS,
     IMAGES,

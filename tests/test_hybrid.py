@@ -17,13 +17,16 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from counterflow.commands.compare import compare, recovered
-from counterflow.data import Dataset, epoch_order, synthetic
-from counterflow.description import MITIGATIONS, Description, Recipe
-from counterflow.planner import plan
-from counterflow.tokens import Kind, runs
-from golden.chain import Chain
-from golden.checkpoint import load, save
-from golden.compare import (
+from counterflow.design.data.sets import Dataset, synthetic
+from counterflow.design.network.description import Description
+from counterflow.design.network.order import epoch_order
+from counterflow.design.network.recipe import MITIGATIONS, Recipe
+from counterflow.design.network.tokens import Kind, runs
+from counterflow.design.schedule.planner import plan
+from counterflow.golden.chain import Chain
+from counterflow.golden.fast.chain import FastChain
+from counterflow.golden.training.checkpoint import load, save
+from counterflow.golden.training.compare import (
     METHODS,
     Method,
     Row,
@@ -31,11 +34,17 @@ from golden.compare import (
     methods_with_hybrid,
     with_method,
 )
-from golden.convolution import Settings, UnitState
-from golden.fast import FastChain
-from golden.models import FloatModel, IntegerModel, Part, codes, epoch_runs, settings_in
-from golden.start import initial_states
-from golden.training import TrainingResult, train
+from counterflow.golden.training.epochs import TrainingResult, train
+from counterflow.golden.training.models import (
+    FloatModel,
+    IntegerModel,
+    Part,
+    codes,
+    epoch_runs,
+    settings_in,
+)
+from counterflow.golden.training.start import initial_states
+from counterflow.golden.units.convolution import Settings, UnitState
 
 SEED = 5
 COUNT = 40  # samples of an epoch

@@ -9,13 +9,21 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from counterflow.complaints import complaint
-from counterflow.description import Convolution, Dense, Description, Flatten, Pool
-from counterflow.files import parse, to_toml
-from counterflow.geometry import Geometry
-from counterflow.layers import PoolUnit, Unit, WeightedUnit
-from counterflow.planner import plan
-from sim.shapes import network, random_network
+from counterflow.design.network.complaints import complaint
+from counterflow.design.network.description import Description
+from counterflow.design.network.files import parse, to_toml
+from counterflow.design.network.geometry import Geometry
+from counterflow.design.network.layers import (
+    Convolution,
+    Dense,
+    Flatten,
+    Pool,
+    PoolUnit,
+    Unit,
+    WeightedUnit,
+)
+from counterflow.design.schedule.planner import plan
+from counterflow.sim.shapes import network, random_network
 
 CONV: dict[str, Any] = {"kind": "convolution", "outputs": 4, "kernel": 3}
 LAST: dict[str, Any] = {"outputs": 3, "activation": "none"}

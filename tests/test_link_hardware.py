@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 from amaranth.sim import Simulator
 
-from counterflow import link
-from counterflow.files import load
+from counterflow.design.bus import link
+from counterflow.design.bus.link import Buffers, Packet, Status, packet
+from counterflow.design.network.files import load
+from counterflow.design.schedule.planner import plan
 from counterflow.host.frames import Frames
-from counterflow.link import Buffers, Packet, Status, packet
-from counterflow.planner import plan
-from hw import link_receiver
-from hw.link import Link, info_of
-from hw.link_check import PacketCheck
-from hw.link_receiver import PacketReceiver
-from hw.uart import UartReceiver, UartTransmitter, divisor_of
+from counterflow.hw.link import receiver
+from counterflow.hw.link.check import PacketCheck
+from counterflow.hw.link.link import Link, info_of
+from counterflow.hw.link.receiver import PacketReceiver
+from counterflow.hw.link.uart import UartReceiver, UartTransmitter, divisor_of
 from tests.link_twin import Receiver
 
 BUFFERS = Buffers(packets=256, results=64)
@@ -117,7 +117,7 @@ def test_a_receiver_that_skips_the_crc_accepts_something_broken(
     def careless(self: Any, m: Any, judging: Any, right: Any, *rest: Any) -> None:
         original(self, m, judging, 1, *rest)
 
-    monkeypatch.setattr(link_receiver.PacketReceiver, "_judge", careless)
+    monkeypatch.setattr(receiver.PacketReceiver, "_judge", careless)
     data, good = spoilt_stream(0, 12)
     assert accepted_by_hardware(data) != good
 

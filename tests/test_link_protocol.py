@@ -9,10 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from counterflow import link
-from counterflow.files import load, shipped
+from counterflow.design.bus import link
+from counterflow.design.bus.link import (
+    Buffers,
+    Header,
+    Info,
+    Packet,
+    Record,
+    Status,
+    distance,
+    packet,
+)
+from counterflow.design.network.files import load, shipped
 from counterflow.host.frames import Frames
-from counterflow.link import Buffers, Header, Info, Packet, Record, Status, distance, packet
 
 PAGE = Path(__file__).parents[1] / "docs" / "host-link.md"
 INFO = Info("0123456789ab", 2, 3, Buffers(2048, 512), 48_000_000, 3_000_000, "net", "board")

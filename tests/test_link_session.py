@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from counterflow import link
+from counterflow.design.bus import link
+from counterflow.design.bus.link import Buffers, Info, Packet
 from counterflow.host.session import Session
 from counterflow.host.transport import LinkError
-from counterflow.link import Buffers, Info, Packet
-from sim.line_faults import KINDS, LineFaults
+from counterflow.sim.boards.line_faults import KINDS, LineFaults
 from tests.link_twin import Line, Twin
 
 ELEMENTS = 6

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sim import simulator
+from counterflow.sim import simulator
 from tests.bench_litex import CSRS, FLIPPED, MEMORY, REGISTERS
 
 pytest.importorskip("litex", reason="LiteX is not installed: pip install litex migen")

@@ -9,20 +9,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from counterflow.data import DataError, Dataset, load, synthetic
-from counterflow.description import Dense, Description, Fold, Lanes, RateDrop, Recipe
-from counterflow.files import load as load_description
-from counterflow.formats import Rounding
-from counterflow.planner import Plan, plan
-from counterflow.tokens import BUBBLE, Kind, Token, drained
-from golden.chain import Chain
-from golden.convolution import Settings, UnitState
-from golden.models import codes
-from golden.start import initial_states
-from hw.verilog import to_verilog
-from sim.hardware import Hardware, Stalls, _field
-from sim.long_run import long_run
-from sim.simulator import SimulationError
+from counterflow.design.data.sets import Dataset, load, synthetic
+from counterflow.design.data.sources import DataError
+from counterflow.design.network.description import Description, Fold, Lanes
+from counterflow.design.network.files import load as load_description
+from counterflow.design.network.formats import Rounding
+from counterflow.design.network.layers import Dense
+from counterflow.design.network.recipe import RateDrop, Recipe
+from counterflow.design.network.tokens import BUBBLE, Kind, Token, drained
+from counterflow.design.schedule.planner import Plan, plan
+from counterflow.golden.chain import Chain
+from counterflow.golden.training.models import codes
+from counterflow.golden.training.start import initial_states
+from counterflow.golden.units.convolution import Settings, UnitState
+from counterflow.hw.tops.verilog import to_verilog
+from counterflow.sim.compiled.hardware import Hardware, Stalls, _field
+from counterflow.sim.compiled.long_run import long_run
+from counterflow.sim.simulator import SimulationError
 
 pytestmark = pytest.mark.xdist_group("long_run")  # most of it shares one build
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from counterflow.formats import MAX_BITS, Format, Rounding, signed_for
-from golden.generator import draws
-from golden.narrow import narrow, round_off, saturate
+from counterflow.design.network.formats import MAX_BITS, Format, Rounding, signed_for
+from counterflow.golden.parts.generator import draws
+from counterflow.golden.parts.narrow import narrow, round_off, saturate
 
 DETERMINISTIC = [Rounding.TRUNCATE, Rounding.NEAREST_EVEN]
 

@@ -12,20 +12,21 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from counterflow.complaints import complaint
-from counterflow.data import synthetic
-from counterflow.description import MITIGATIONS, Description
-from counterflow.files import parse, to_toml
-from counterflow.initial import initial_floats
-from counterflow.placement import hybrid_speedup, placed_delays, stale_share
-from counterflow.planner import plan
-from counterflow.tokens import Kind, Token, epoch
-from golden.fast import FastChain
-from golden.models import IntegerModel
-from golden.reference import Chain, cross_entropy, reference_chain, rule_of
-from golden.reference_units import Convolution, Floats
-from golden.start import initial_chain, initial_states
-from golden.training import train
+from counterflow.design.data.sets import synthetic
+from counterflow.design.network.complaints import complaint
+from counterflow.design.network.description import Description
+from counterflow.design.network.files import parse, to_toml
+from counterflow.design.network.grouping import hybrid_speedup, placed_delays, stale_share
+from counterflow.design.network.recipe import MITIGATIONS
+from counterflow.design.network.tokens import Kind, Token, epoch
+from counterflow.design.schedule.initial import initial_floats
+from counterflow.design.schedule.planner import plan
+from counterflow.golden.fast.chain import FastChain
+from counterflow.golden.reference.chain import Chain, cross_entropy, reference_chain, rule_of
+from counterflow.golden.reference.units import Convolution, Floats
+from counterflow.golden.training.epochs import train
+from counterflow.golden.training.models import IntegerModel
+from counterflow.golden.training.start import initial_chain, initial_states
 
 WIDTHS = (6, 9, 8, 7, 3)  # four layers
 DATA = synthetic(6, 3, 80, seed=2)

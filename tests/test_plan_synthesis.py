@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from counterflow.files import load, parse
-from counterflow.fitting import Fitted, fit
-from counterflow.synthesis import count
-from counterflow.targets import TARGETS, Resources, Target
-from hw.pins import TOP, pinned_verilog
+from counterflow.design.fit.fitting import Fitted, fit
+from counterflow.design.fpga.targets import TARGETS, Resources, Target
+from counterflow.design.network.files import load, parse
+from counterflow.design.tools.synthesis import count
+from counterflow.hw.tops.pins import TOP, pinned_verilog
 
 MAPPING = {"ecp5": "map_ram", "ice40": "map_ram", "xc7": "map_memory"}
 IMAGES = """

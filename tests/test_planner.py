@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from counterflow.description import Dense, Description, Fold, Lanes
-from counterflow.geometry import Geometry
-from counterflow.planner import choices, fold, plan
-from counterflow.schedule import build_schedule, loss_bound, slot_bound
-from counterflow.tiling import Tiling
+from counterflow.design.network.description import Description, Fold, Lanes
+from counterflow.design.network.geometry import Geometry
+from counterflow.design.network.layers import Dense
+from counterflow.design.schedule.build import build_schedule, loss_bound, slot_bound
+from counterflow.design.schedule.folding import choices, fold
+from counterflow.design.schedule.planner import plan
+from counterflow.design.units.tiling import Tiling
 
 DIGITS = (64, 32, 32, 10)
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from counterflow.formats import Format, Rounding
-from counterflow.pooling import BACKWARD, FORWARD, Pooling
-from golden.pool import Pool
+from counterflow.design.network.formats import Format, Rounding
+from counterflow.design.units.pool import BACKWARD, FORWARD, Pooling
+from counterflow.golden.units.pool import Pool
 
 NEAREST, TRUNCATE = Rounding.NEAREST_EVEN, Rounding.TRUNCATE
 SHAPES = (  # height, width, channels, kernel

@@ -6,10 +6,10 @@ from functools import partial
 
 import pytest
 
-from hw.streams import Gather
-from sim.proof import Mutant, Proof, ProofError, prove
-from sim.proofs import PROOFS
-from sim.proofs.streams import GatherSpec
+from counterflow.hw.parts.streams import Gather
+from counterflow.sim.proofs import PROOFS
+from counterflow.sim.proofs.proof import Mutant, Proof, ProofError, prove
+from counterflow.sim.proofs.streams import GatherSpec
 
 QUICK = [proof for proof in PROOFS if proof.quick]
 PAIRS = [pytest.param(p, m, id=f"{p.name}-{i}") for p in PROOFS for i, m in enumerate(p.mutants)]

@@ -16,18 +16,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from counterflow.data import epoch_order, load, quantise, synthetic
-from counterflow.description import MITIGATIONS, Description
-from counterflow.formats import Format
-from counterflow.geometry import Geometry
-from counterflow.initial import initial_floats
-from counterflow.planner import plan
-from counterflow.scaling import scale, scale_to_batch_one, snap
-from counterflow.tokens import Kind, Token, epoch
-from golden.convolution import Settings
-from golden.loss import Loss as IntegerLoss
-from golden.reference import Chain, Loss, cross_entropy, reference_chain, rule_of
-from golden.reference_units import (
+from counterflow.design.data.sets import load, quantise, synthetic
+from counterflow.design.network.description import Description
+from counterflow.design.network.formats import Format
+from counterflow.design.network.geometry import Geometry
+from counterflow.design.network.order import epoch_order
+from counterflow.design.network.recipe import MITIGATIONS
+from counterflow.design.network.scaling import scale, scale_to_batch_one, snap
+from counterflow.design.network.tokens import Kind, Token, epoch
+from counterflow.design.schedule.initial import initial_floats
+from counterflow.design.schedule.planner import plan
+from counterflow.golden.reference.chain import Chain, Loss, cross_entropy, reference_chain, rule_of
+from counterflow.golden.reference.units import (
     Convolution,
     Floats,
     Rule,
@@ -36,7 +36,9 @@ from golden.reference_units import (
     predict_by_weight,
     sgdm_step,
 )
-from golden.start import initial_chain
+from counterflow.golden.training.start import initial_chain
+from counterflow.golden.units.convolution import Settings
+from counterflow.golden.units.loss import Loss as IntegerLoss
 
 Trajectory = list[float]
 
@@ -695,7 +697,7 @@ def test_over_images_golden_in_fine_formats_is_the_reference(
         error, _ = cross_entropy(logits * 2.0**-16, label)
         return np.rint(error * 2.0**18).astype(np.int64), 0
 
-    golden.loss = exact  # type: ignore[assignment]
+    golden.units.loss = exact  # type: ignore[assignment]
     before = [unit.weight.value for unit in reference.units]
     data = synthetic(48, 3, 40, seed=7)
     samples = quantise(data.train_x, data.pixel_max, 8, 8)

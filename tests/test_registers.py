@@ -11,12 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from counterflow.c_header import c_header
-from counterflow.driver import Driver
-from counterflow.files import load
-from counterflow.planner import Plan, plan
-from counterflow.register_page import general_page, page
-from counterflow.registers import (
+from counterflow.design.bus.c_header import c_header
+from counterflow.design.bus.driver import Driver
+from counterflow.design.bus.register_page import general_page, page
+from counterflow.design.bus.registers import (
     ADDRESS_BITS,
     NODE_BYTES,
     WORD_BITS,
@@ -27,10 +25,11 @@ from counterflow.registers import (
     control_word,
     nodes,
 )
-from counterflow.tokens import LABEL_BITS, Kind
-from golden.start import initial_states
-from hw.axi_stream import USER_BITS
-from hw.streams import KIND_BITS
+from counterflow.design.network.files import load
+from counterflow.design.network.tokens import KIND_BITS, LABEL_BITS, Kind
+from counterflow.design.schedule.planner import Plan, plan
+from counterflow.golden.training.start import initial_states
+from counterflow.hw.axi.packets import USER_BITS
 
 PAGE = Path(__file__).parent.parent / "docs" / "registers.md"
 
@@ -155,7 +154,9 @@ def test_the_header_says_in_c_what_the_map_says(design: Plan, tmp_path: Path) ->
 
 
 def test_the_page_in_the_documentation_is_the_map() -> None:
-    assert PAGE.read_text() == general_page(), f"run python -m counterflow.register_page > {PAGE}"
+    assert PAGE.read_text() == general_page(), (
+        f"run python -m counterflow.design.bus.register_page > {PAGE}"
+    )
 
 
 def test_the_page_of_a_design_has_every_register_at_its_address(design: Plan) -> None:

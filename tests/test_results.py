@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from counterflow.description import Description
-from counterflow.files import load, to_toml
-from counterflow.provenance import provenance, record, write_json
+from counterflow.design.network.description import Description
+from counterflow.design.network.files import load, to_toml
+from counterflow.design.network.provenance import provenance, record, write_json
 from counterflow.results import accuracy, records
 from counterflow.results.__main__ import main
 from counterflow.results.accuracy import Run, summary

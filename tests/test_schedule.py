@@ -10,10 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from counterflow.arithmetic import COMPENSATION_FRAC
-from counterflow.description import MITIGATIONS, Dense, Description, Fold, Lanes, Recipe
-from counterflow.geometry import Geometry
-from counterflow.latency import (
+from counterflow.design.network.description import Description, Fold, Lanes
+from counterflow.design.network.geometry import Geometry
+from counterflow.design.network.layers import Dense
+from counterflow.design.network.recipe import MITIGATIONS, Recipe
+from counterflow.design.network.tokens import epoch, updates_in_flight
+from counterflow.design.schedule.build import build_schedule, loss_bound, slot_bound
+from counterflow.design.schedule.planner import plan
+from counterflow.design.schedule.stages import Schedule
+from counterflow.design.units.convolution import COMPENSATION_FRAC
+from counterflow.design.units.latency import (
     FETCH,
     FREE,
     INTAKE,
@@ -29,12 +35,9 @@ from counterflow.latency import (
     UPDATE,
     tree_latency,
 )
-from counterflow.planner import plan
-from counterflow.schedule import Schedule, build_schedule, loss_bound, slot_bound
-from counterflow.tiling import Tiling
-from counterflow.tokens import epoch, updates_in_flight
-from golden.chain import LossRecord, SlotRecord
-from golden.start import initial_chain
+from counterflow.design.units.tiling import Tiling
+from counterflow.golden.chain import LossRecord, SlotRecord
+from counterflow.golden.training.start import initial_chain
 
 
 def recipe_of(**fields: object) -> Recipe:

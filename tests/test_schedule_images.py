@@ -10,17 +10,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from counterflow import activation, schedule
-from counterflow.activation import Tanh
-from counterflow.description import Description
-from counterflow.files import load
-from counterflow.latency import FREE, INTAKE, ISSUE, QUEUE
-from counterflow.planner import fold
-from counterflow.pooling import BACKWARD, FORWARD, STEP
-from counterflow.schedule import Stage, StreamStage, build_schedule
-from counterflow.streaming import Streaming
-from counterflow.timing import gradient_offsets, needed_words, row_starts
-from sim.shapes import random_network
+from counterflow.design.network.description import Description
+from counterflow.design.network.files import load
+from counterflow.design.schedule import build
+from counterflow.design.schedule.build import build_schedule
+from counterflow.design.schedule.folding import fold
+from counterflow.design.schedule.stages import Stage, StreamStage
+from counterflow.design.units import tanh
+from counterflow.design.units.kinds import Streaming
+from counterflow.design.units.latency import FREE, INTAKE, ISSUE, QUEUE
+from counterflow.design.units.pool import BACKWARD, FORWARD, STEP
+from counterflow.design.units.tanh import Tanh
+from counterflow.design.units.timing import gradient_offsets, needed_words, row_starts
+from counterflow.sim.shapes import random_network
 
 SHIPPED = ("lenet5", "lenet5-classic")
 TOKENS = 16
@@ -61,14 +63,14 @@ def grouped(times: Cycles, group: Cycles, *, last: bool) -> Cycles:
 def forward(unit: Streaming, times: Cycles) -> Cycles:
     """When what arrives at `times` has made its way through a unit without weights."""
     if isinstance(unit, Tanh):
-        return times + activation.FORWARD
+        return times + tanh.FORWARD
     return grouped(times, unit.window_of, last=True) + FORWARD
 
 
 def backward(unit: Streaming, times: Cycles) -> Cycles:
     """As `forward`, for gradients."""
     if isinstance(unit, Tanh):
-        return times + activation.BACKWARD
+        return times + tanh.BACKWARD
     return times[:, unit.window_of] + BACKWARD
 
 
@@ -191,7 +193,7 @@ def test_gradients_pass_their_borders_when_the_schedule_says(run: Run) -> None:
 def test_a_queue_behind_the_token_before_is_missed_where_it_is_left_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(schedule, "steady", lambda times, interval: times)
+    monkeypatch.setattr(build, "steady", lambda times, interval: times)
     with pytest.raises(AssertionError):
         test_gradients_pass_their_borders_when_the_schedule_says(Run(load("lenet5"), None))
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from counterflow.formats import Format, Rounding
-from counterflow.softmax import (
+from counterflow.design.network.formats import Format, Rounding
+from counterflow.design.units.loss import (
     EXP2,
     EXP_FRAC,
     LOG2,
@@ -19,8 +19,8 @@ from counterflow.softmax import (
     LOG_FRAC,
     LossArithmetic,
 )
-from golden.loss import Loss
-from golden.reference import cross_entropy
+from counterflow.golden.reference.chain import cross_entropy
+from counterflow.golden.units.loss import Loss
 
 LOGIT, ERROR = Format.parse("s12.6"), Format.parse("s10.8")
 CLASSES = [2, 3, 10, 40, 256]

@@ -17,18 +17,18 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from click.testing import CliRunner, Result
 
-from counterflow import place_route, synthesis, tools
 from counterflow.cli import main
 from counterflow.commands import synth as command
-from counterflow.estimate import Estimate, estimate
-from counterflow.files import load
-from counterflow.follow import ToolError, follow
-from counterflow.place_route import Progress, read_report
-from counterflow.planner import plan
-from counterflow.synthesis_report import FILE, SynthesisReport
-from counterflow.targets import TARGETS, Resources, target, total
-from hw.modules import convert
-from hw.pipeline import delayed, own
+from counterflow.design.fpga.estimate import Estimate, estimate
+from counterflow.design.fpga.targets import TARGETS, Resources, target, total
+from counterflow.design.network.files import load
+from counterflow.design.schedule.planner import plan
+from counterflow.design.tools import place_route, programs, synthesis
+from counterflow.design.tools.follow import ToolError, follow
+from counterflow.design.tools.place_route import Progress, read_report
+from counterflow.design.tools.synthesis_report import FILE, SynthesisReport
+from counterflow.hw.parts.modules import convert
+from counterflow.hw.parts.pipeline import delayed, own
 
 REPORT = {
     "fmax": {"clk": {"achieved": 50.5, "constraint": 100.0}},
@@ -96,7 +96,7 @@ def report(**changes: Any) -> SynthesisReport:
 
 
 def needs_programs() -> None:
-    for program in (tools.YOSYS, *tools.ROUTERS.values()):
+    for program in (programs.YOSYS, *programs.ROUTERS.values()):
         pytest.importorskip(program.module, reason=f"the package {program.package} is missing")
 
 
@@ -164,7 +164,7 @@ def test_what_does_not_exist_is_said_in_a_sentence(arguments: tuple[str], senten
 
 
 def test_a_missing_program_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tools, "YOSYS", replace(tools.YOSYS, module="no_such_module"))
+    monkeypatch.setattr(programs, "YOSYS", replace(programs.YOSYS, module="no_such_module"))
     result = run("tiny")
     assert result.exit_code == 2
     assert "Yosys is missing" in result.stderr
@@ -177,7 +177,7 @@ def test_a_design_that_is_too_large_is_told_by_how_much(monkeypatch: pytest.Monk
     monkeypatch.setattr(
         command, "_run", lambda *_args, **_options: report(taken=taken, planned=planned)
     )
-    monkeypatch.setattr(tools, "require_packages", lambda *_programs: None)
+    monkeypatch.setattr(programs, "require_packages", lambda *_programs: None)
     result = run("tiny", "--target", "ecp5-25f", "-o", "out")
     assert result.exit_code == 2
     assert (
@@ -190,7 +190,7 @@ def test_a_design_that_is_too_large_is_told_by_how_much(monkeypatch: pytest.Monk
 def test_blocks_other_than_planned_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     planned = {"dense0": Estimate(2, 4)}
     monkeypatch.setattr(command, "_run", lambda *_args, **_options: report(planned=planned))
-    monkeypatch.setattr(tools, "require_packages", lambda *_programs: None)
+    monkeypatch.setattr(programs, "require_packages", lambda *_programs: None)
     result = run("tiny", "-o", "out")
     assert result.exit_code == 1
     assert "dense0 takes 3 block RAMs, planned 4" in result.stderr
@@ -206,7 +206,7 @@ def test_what_a_target_has_none_of_is_no_surprise() -> None:
 
 
 def test_an_interruption_leaves_the_last_results(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tools, "require_packages", lambda *_programs: None)
+    monkeypatch.setattr(programs, "require_packages", lambda *_programs: None)
     monkeypatch.setattr(command, "_run", lambda *_args, **_options: report())
     assert run("tiny", "-o", "out").exit_code == 0
     before = {path: path.read_bytes() for path in Path("out").iterdir()}

@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from counterflow.description import Description
-from counterflow.files import load
-from counterflow.planner import Plan, plan
-from hw.convolution import Convolution
-from hw.intake import Intake
-from hw.loss import Loss
-from hw.modules import convert
-from hw.verilog import to_verilog
+from counterflow.design.network.description import Description
+from counterflow.design.network.files import load
+from counterflow.design.schedule.planner import Plan, plan
+from counterflow.hw.intake import Intake
+from counterflow.hw.parts.modules import convert
+from counterflow.hw.tops.verilog import to_verilog
+from counterflow.hw.units.convolution import Convolution
+from counterflow.hw.units.loss import Loss
 
 UNITS = ("dense0", "dense1", "dense2", "loss", "intake")
 BLOCKS_MAPPED = "-run begin:map_gates"  # memories and multipliers are in place, gates are not yet
@@ -139,8 +139,8 @@ def test_a_unit_is_synthesised_to_the_last_gate_without_latch_or_loop(
 
 def test_the_same_plan_gives_the_same_verilog_in_every_process() -> None:
     program = (
-        "import hashlib, warnings; from counterflow.files import load; "
-        "from counterflow.planner import plan; from hw.verilog import to_verilog; "
+        "import hashlib, warnings; from design.network.files import load; "
+        "from design.schedule.planner import plan; from hw.tops.verilog import to_verilog; "
         "print(hashlib.sha256(to_verilog(plan(load('tiny'))).encode()).hexdigest())"
     )
     texts = set()

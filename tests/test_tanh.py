@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from counterflow.activation import BACKWARD, FORWARD, SLOPE_FRAC, Tanh
-from counterflow.description import Description
-from counterflow.formats import Format, Rounding
-from counterflow.layers import PoolUnit, TanhUnit, WeightedUnit
-from counterflow.planner import plan
-from golden.tanh import Tanh as Golden
-from sim.shapes import network
+from counterflow.design.network.description import Description
+from counterflow.design.network.formats import Format, Rounding
+from counterflow.design.network.layers import PoolUnit, TanhUnit, WeightedUnit
+from counterflow.design.schedule.planner import plan
+from counterflow.design.units.tanh import BACKWARD, FORWARD, SLOPE_FRAC, Tanh
+from counterflow.golden.units.tanh import Tanh as Golden
+from counterflow.sim.shapes import network
 
 FORMATS = [
     ("s10.6", "s8.7"),

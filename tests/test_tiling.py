@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from counterflow.description import Lanes
-from counterflow.geometry import Geometry
-from counterflow.tiling import Tiling
-from sim.shapes import ODD, random_geometry, tilings
+from counterflow.design.network.description import Lanes
+from counterflow.design.network.geometry import Geometry
+from counterflow.design.units.tiling import Tiling
+from counterflow.sim.shapes import ODD, random_geometry, tilings
 
 every = pytest.mark.parametrize("tiling", tilings(160), ids=lambda t: f"{t.geometry} {t.lanes}")
 SMALL = [*ODD.values(), *(random_geometry(seed) for seed in range(20))]

@@ -9,8 +9,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from counterflow import timing
-from counterflow.latency import (
+from counterflow.design.schedule.build import slot_bound
+from counterflow.design.units import timing
+from counterflow.design.units.latency import (
     FETCH,
     ISSUE,
     NARROW,
@@ -22,9 +23,8 @@ from counterflow.latency import (
     UPDATE,
     tree_latency,
 )
-from counterflow.schedule import slot_bound
-from counterflow.tiling import Tiling
-from counterflow.timing import (
+from counterflow.design.units.tiling import Tiling
+from counterflow.design.units.timing import (
     first_of_words,
     gradient_offsets,
     last_of_words,
@@ -38,7 +38,7 @@ from counterflow.timing import (
     steady,
     weight_writes,
 )
-from sim.shapes import tilings
+from counterflow.sim.shapes import tilings
 
 TILINGS = tilings(160)
 SEEDS = range(40)

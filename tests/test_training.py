@@ -9,20 +9,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from counterflow.data import Dataset, epoch_order, load, quantise, synthetic
-from counterflow.description import Description
-from counterflow.files import load as network_of
-from counterflow.formats import Format
-from counterflow.planner import plan
-from counterflow.schedule import Schedule
-from counterflow.softmax import LOG_FRAC
-from counterflow.tokens import Kind, Token, drained, epoch
-from golden.chain import Chain
-from golden.checkpoint import Checkpoint
-from golden.convolution import Settings
-from golden.models import codes, token_arrays
-from golden.start import initial_states
-from golden.training import Epoch, TrainingResult, train
+from counterflow.design.data.sets import Dataset, load, quantise, synthetic
+from counterflow.design.network.description import Description
+from counterflow.design.network.files import load as network_of
+from counterflow.design.network.formats import Format
+from counterflow.design.network.order import epoch_order
+from counterflow.design.network.tokens import Kind, Token, drained, epoch
+from counterflow.design.schedule.planner import plan
+from counterflow.design.schedule.stages import Schedule
+from counterflow.design.units.loss import LOG_FRAC
+from counterflow.golden.chain import Chain
+from counterflow.golden.training.checkpoint import Checkpoint
+from counterflow.golden.training.epochs import Epoch, TrainingResult, train
+from counterflow.golden.training.models import codes, token_arrays
+from counterflow.golden.training.start import initial_states
+from counterflow.golden.units.convolution import Settings
 
 CLUSTERS = synthetic(8, 4, 60, seed=3)
 

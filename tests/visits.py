@@ -7,11 +7,11 @@ from functools import lru_cache
 from itertools import product
 from typing import NamedTuple
 
-from counterflow.description import Lanes
-from counterflow.geometry import Geometry
-from counterflow.planner import plan
-from counterflow.schedule import Stage
-from sim.shapes import ODD, network, random_lanes
+from counterflow.design.network.description import Lanes
+from counterflow.design.network.geometry import Geometry
+from counterflow.design.schedule.planner import plan
+from counterflow.design.schedule.stages import Stage
+from counterflow.sim.shapes import ODD, network, random_lanes
 
 CONDITIONS = ("words", "returning", "error_ready", "row_room", "line_room", "hold")
 Columns = dict[str, list[int]]

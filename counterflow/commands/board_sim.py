@@ -69,18 +69,18 @@ def board_sim(
         counterflow board-sim tiny --faults 1e-3
         counterflow board-sim tiny --faults 1e-3,flip,lose --seed 7 --cable-pull 5
     """
-    from counterflow.files import load
+    from counterflow.design.network.files import load
 
     display = Display(as_json=as_json, quiet=quiet)
     rate, kinds = _faults(faults)
     design, _ = folded(load(net), multipliers, memory, interval, target_name)
     frequency, chosen = _rates(board, baud)
-    from counterflow import tools
-    from sim.board import Board
-    from sim.line_faults import LineFaults
-    from sim.terminal import Terminal
+    from counterflow.design.tools import programs
+    from counterflow.sim.boards.board import Board
+    from counterflow.sim.boards.line_faults import LineFaults
+    from counterflow.sim.boards.terminal import Terminal
 
-    tools.require("verilator")
+    programs.require("verilator")
     down, up = LineFaults(rate, kinds, seed), LineFaults(rate, kinds, seed + 1)
     signal.signal(signal.SIGTERM, _interrupt)
     display.note(f"Building a simulated board with {design.description.name} ...")
@@ -118,7 +118,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 def _faults(text: str) -> tuple[float, tuple[str, ...]]:
     """Rate and kinds in RATE[,KIND...]."""
-    from sim.line_faults import KINDS
+    from counterflow.sim.boards.line_faults import KINDS
 
     rate, *kinds = text.split(",")
     try:
@@ -133,7 +133,7 @@ def _rates(board: str, baud: int | None) -> tuple[float, int]:
     """Clock in Hz and bits a second of a board."""
     if board == SIMULATED:
         return FREQUENCY, baud or BAUD
-    if importlib.util.find_spec("boards.table") is None:
+    if importlib.util.find_spec("counterflow.boards.table") is None:
         raise ValueError(f"board {board!r} is unknown; the only one so far is {SIMULATED!r}")
-    known: Any = importlib.import_module("boards.table").board(board)
+    known: Any = importlib.import_module("counterflow.boards.table").board(board)
     return known.frequency * 1e6, baud or known.baud

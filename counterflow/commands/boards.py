@@ -10,7 +10,7 @@ from counterflow.commands import options
 from counterflow.commands.display import Display, table
 
 if TYPE_CHECKING:
-    from boards.fits import Fit
+    from counterflow.boards.fits import Fit
 
 
 @click.command()
@@ -26,10 +26,10 @@ def boards(as_json: bool, quiet: bool) -> None:
         counterflow boards
         counterflow build digits --board ulx3s-85f
     """
-    from boards.fits import LINK
-    from boards.fits import table as table_of_fits
-    from boards.table import BOARDS
-    from counterflow.files import shipped
+    from counterflow.boards.fits import LINK
+    from counterflow.boards.fits import table as table_of_fits
+    from counterflow.boards.table import BOARDS
+    from counterflow.design.network.files import shipped
 
     display = Display(as_json=as_json, quiet=quiet)
     found = table_of_fits(BOARDS.values(), shipped())

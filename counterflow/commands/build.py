@@ -18,11 +18,11 @@ from counterflow.commands.verilog import default_folder
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from boards.flow import OverfullError
-    from boards.report import BuildReport
-    from boards.table import Board
-    from counterflow.description import Description
-    from counterflow.planner import Plan
+    from counterflow.boards.flow import OverfullError
+    from counterflow.boards.report import BuildReport
+    from counterflow.boards.table import Board
+    from counterflow.design.network.description import Description
+    from counterflow.design.schedule.planner import Plan
 
 
 @click.command()
@@ -73,15 +73,16 @@ def build(
         counterflow build digits-8bit --board icebreaker
         counterflow build tiny --board orangecrab-85f --freq 80
     """
-    from boards.flow import programs
-    from boards.report import FILE
-    from boards.table import board as named
-    from counterflow import provenance, tools
-    from counterflow.files import load
+    from counterflow.boards.flow import programs_for
+    from counterflow.boards.report import FILE
+    from counterflow.boards.table import board as named
+    from counterflow.design.network import provenance
+    from counterflow.design.network.files import load
+    from counterflow.design.tools import programs
 
     display = Display(as_json=as_json, quiet=quiet)
     board = named(board_name)
-    tools.require_packages(tools.BOARD_PINS, *programs(board))
+    programs.require_packages(programs.BOARD_PINS, *programs_for(board))
     limits = (multipliers, memory, interval)
     design = planned(load(net), board, limits, to_fit=to_fit)
     folder = out or default_folder(design.description.name) / board.name
@@ -114,8 +115,8 @@ def planned(
 
     ValueError, one or two sentences with advice, where nothing fits.
     """
-    from boards.fits import LINK, own_fold
-    from counterflow.needs import settled
+    from counterflow.boards.fits import LINK, own_fold
+    from counterflow.design.fpga.needs import settled
 
     design = None
     if not to_fit and limits == (None, None, None):
@@ -135,8 +136,8 @@ def _run(
     seed: int,
 ) -> tuple[BuildReport, dict[str, float]]:
     """The report, and the seconds of each stage."""
-    from boards import flow
-    from boards.top import source
+    from counterflow.boards import flow
+    from counterflow.boards.top import source
 
     seconds: dict[str, float] = {}
     asked, rate = freq or board.frequency, baud or board.baud
@@ -166,9 +167,9 @@ def _run(
 
 def _too_full(design: Plan, board: Board, error: OverfullError) -> str:
     """What is short after packing, and the planner's advice."""
-    from boards.fits import others
-    from counterflow.fitting import UnfitError, fit, takes
-    from counterflow.needs import needs
+    from counterflow.boards.fits import others
+    from counterflow.design.fit.fitting import UnfitError, fit, takes
+    from counterflow.design.fpga.needs import needs
 
     lack, target = error.needed - error.there, board.fpga
     try:
@@ -201,8 +202,8 @@ def _keep(scratch: Path, folder: Path, report: BuildReport) -> list[Path]:
 
 def report_table(report: BuildReport) -> Table:
     """What was planned, what synthesis took, and what there is."""
-    from boards.report import AROUND
-    from counterflow.targets import RESOURCE_NAMES
+    from counterflow.boards.report import AROUND
+    from counterflow.design.fpga.targets import RESOURCE_NAMES
 
     found, target = report.found, report.board.fpga
     rows = table(

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from counterflow.description import Description
-    from golden.compare import Row
+    from counterflow.design.network.description import Description
+    from counterflow.golden.training.compare import Row
 
 NOISE = 0.005  # smaller differences of accuracy say nothing
 NAMES = {
@@ -85,10 +85,10 @@ def compare(
         counterflow compare digits --seeds 3 --epochs 5 --hybrid 4000
         counterflow compare deep-digits --model float --placement 4,8
     """
-    from counterflow import provenance
-    from counterflow.files import load
-    from counterflow.planner import plan
-    from counterflow.training_data import training_data
+    from counterflow.design.data.training import training_data
+    from counterflow.design.network import provenance
+    from counterflow.design.network.files import load
+    from counterflow.design.schedule.planner import plan
 
     display = Display(as_json=as_json, quiet=quiet)
     description = options.with_recipe(load(net), placement=placement)
@@ -97,7 +97,7 @@ def compare(
     dataset = training_data(description, data)
     plan(description)  # refuses what cannot be, before what takes long to import
     first = description.recipe.seed if seed is None else seed
-    from golden.compare import compare_mitigations, methods_with_hybrid
+    from counterflow.golden.training.compare import compare_mitigations, methods_with_hybrid
 
     with display.progress("Trainings") as on_progress:
         rows = compare_mitigations(
@@ -128,7 +128,7 @@ def compare(
 
 
 def _title(description: Description, seeds: int) -> str:
-    from counterflow.placement import stale_share
+    from counterflow.design.network.grouping import stale_share
 
     title = f"{description.name}: accuracy on the test set, {seeds} seeds"
     placement = description.recipe.placement

@@ -12,7 +12,7 @@ from counterflow.commands import options
 from counterflow.commands.display import Display, OnProgress, table
 
 if TYPE_CHECKING:
-    from counterflow.sources import Source
+    from counterflow.design.data.sources import Source
 
 
 @click.group()
@@ -40,7 +40,7 @@ def list_sets(as_json: bool, quiet: bool) -> None:
     Example:
         counterflow data list
     """
-    from counterflow.data import SOURCES
+    from counterflow.design.data.sets import SOURCES
 
     display = Display(as_json=as_json, quiet=quiet)
     found = [about(source) for source in SOURCES.values()]
@@ -80,8 +80,8 @@ def fetch(name: str, folder: Path | None, as_json: bool, quiet: bool) -> None:
         counterflow data fetch cifar10
         counterflow data fetch mnist --folder here
     """
-    from counterflow.data import fetch as get
-    from counterflow.data import source_of
+    from counterflow.design.data.sets import fetch as get
+    from counterflow.design.data.sets import source_of
 
     display, source = Display(as_json=as_json, quiet=quiet), source_of(name)
     with ExitStack() as stack:
@@ -112,7 +112,8 @@ def check(names: tuple[str, ...], folder: Path | None, as_json: bool, quiet: boo
         counterflow data check
         counterflow data check mnist cifar10
     """
-    from counterflow.data import SOURCES, DataError, source_of
+    from counterflow.design.data.sets import SOURCES, source_of
+    from counterflow.design.data.sources import DataError
 
     if folder is not None and len(names) != 1:
         raise click.UsageError("--folder holds one set; give its NAME.")

@@ -17,9 +17,9 @@ from counterflow.commands.train import epoch_table, golden_training, train_json
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from counterflow.planner import Plan
-    from counterflow.reports import LongRunReport, SimulationReport
-    from golden.training import TrainingResult
+    from counterflow.design.schedule.planner import Plan
+    from counterflow.golden.training.epochs import TrainingResult
+    from counterflow.sim.bench.reports import LongRunReport, SimulationReport
 
 
 @click.command()
@@ -49,13 +49,13 @@ def demo(
         counterflow demo -o out
         counterflow demo --long
     """
-    from counterflow import tools
-    from counterflow.files import load, write_atomically
-    from counterflow.planner import plan as planned
-    from counterflow.training_data import training_data
+    from counterflow.design.data.training import training_data
+    from counterflow.design.network.files import load, write_atomically
+    from counterflow.design.schedule.planner import plan as planned
+    from counterflow.design.tools import programs
 
     display, began = Display(as_json=as_json, quiet=quiet), perf_counter()
-    tools.require("verilator")
+    programs.require("verilator")
     folder, description = out or Path("build") / "demo", load(net)
     dataset, design = training_data(description), planned(description)
     chosen = description.recipe.seed if seed is None else seed
@@ -68,7 +68,7 @@ def demo(
     training = golden_training(display, description, dataset, chosen, epochs)
     display.show(epoch_table(training.epochs, description.name))
     display.note("[bold]3  The hardware[/]: from the same description to Verilog")
-    from hw.verilog import to_verilog
+    from counterflow.hw.tops.verilog import to_verilog
 
     verilog = write_atomically(folder / f"{description.name}.v", to_verilog(design))
     display.note(f"{verilog}: {verilog.stat().st_size:,} bytes\n")
@@ -127,7 +127,8 @@ def _write(
     seed: int,
     dataset_sha256: str,
 ) -> list[Path]:
-    from counterflow import figures, provenance
+    from counterflow import figures
+    from counterflow.design.network import provenance
 
     name = design.description.name
     shares = () if whole is None else whole.accuracy

@@ -10,10 +10,10 @@ from counterflow.commands.display import percent, table
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from counterflow.description import Description
-    from counterflow.fitting import Fitted
-    from counterflow.planner import Plan
-    from counterflow.targets import Resources
+    from counterflow.design.fit.fitting import Fitted
+    from counterflow.design.fpga.targets import Resources
+    from counterflow.design.network.description import Description
+    from counterflow.design.schedule.planner import Plan
 
 COLUMNS = {"multipliers": "mult.", "block_rams": "RAMs", "luts": "~LUTs"}  # in 80 characters
 
@@ -29,13 +29,13 @@ def folded(
 
     ValueError, one or two sentences, where no fold fits; the second says what would.
     """
-    from counterflow.planner import plan
+    from counterflow.design.schedule.planner import plan
 
     if target_name is None:
         return plan(options.with_fold(description, multipliers, memory, interval)), None
-    from counterflow.advice import remedy
-    from counterflow.fitting import UnfitError, fit
-    from counterflow.targets import target as named
+    from counterflow.design.fit.advice import remedy
+    from counterflow.design.fit.fitting import UnfitError, fit
+    from counterflow.design.fpga.targets import target as named
 
     target = named(target_name)
     if memory is not None:
@@ -97,7 +97,7 @@ def _cells(taken: Resources) -> list[str]:
 
 def fit_json(fitted: Fitted, frequency: float) -> dict[str, object]:
     """What `counterflow plan --target --json` says of the target."""
-    from counterflow.advice import samples_per_second, verdict
+    from counterflow.design.fit.advice import samples_per_second, verdict
 
     step = fitted.next_step
     return {

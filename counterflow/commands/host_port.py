@@ -9,14 +9,14 @@ import click
 
 from counterflow.commands import options
 from counterflow.commands.fit import folded
-from counterflow.link import BAUD
+from counterflow.design.bus.link import BAUD
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from counterflow.design.schedule.planner import Plan
     from counterflow.host.device import Device
     from counterflow.host.progress import Progress
-    from counterflow.planner import Plan
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 PROGRESS = "host-progress.json"  # in the network's folder
@@ -61,7 +61,7 @@ def opened(
     interval: int | None,
 ) -> tuple[Plan, Device]:
     """The plan of NET and the device at the port."""
-    from counterflow.files import load
+    from counterflow.design.network.files import load
 
     design, _ = folded(load(net), multipliers, memory, interval, target_name)
     from counterflow.host.device import Device

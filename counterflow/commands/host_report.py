@@ -61,7 +61,7 @@ def to_json(outcome: Outcome, device: Device, training: Training) -> dict[str, o
 
 
 def write(folder: Path, found: dict[str, object], outcome: Outcome, name: str) -> list[Path]:
-    from counterflow import provenance
+    from counterflow.design.network import provenance
     from counterflow.host.figure import curves
 
     files = [provenance.write_json(folder / "host.json", found)]

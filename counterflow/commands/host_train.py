@@ -15,14 +15,14 @@ from counterflow.commands.host_report import summary, to_json, write
 from counterflow.commands.verilog import default_folder
 
 if TYPE_CHECKING:
-    from counterflow.data import Dataset
+    from counterflow.design.data.sets import Dataset
+    from counterflow.design.schedule.planner import Plan
+    from counterflow.golden.training.checkpoint import Checkpoint
+    from counterflow.golden.units.convolution import UnitState
     from counterflow.host.course import Leg
     from counterflow.host.device import Device
     from counterflow.host.progress import Progress
     from counterflow.host.training import Outcome, Tally, Training
-    from counterflow.planner import Plan
-    from golden.checkpoint import Checkpoint
-    from golden.convolution import UnitState
 
 
 @click.command()
@@ -76,7 +76,7 @@ def train(
         counterflow host train digits --port /dev/ttyUSB1 --checkpoint trained.npz
         counterflow host train digits --port /dev/ttyUSB1 --resume trained.npz --epochs 30
     """
-    from counterflow.training_data import training_data
+    from counterflow.design.data.training import training_data
 
     display = Display(as_json=as_json, quiet=quiet)
     design, device = opened(**where)
@@ -111,8 +111,8 @@ def _asked(
     resume: Path | None,
 ) -> tuple[Progress, Checkpoint | None]:
     """What the user wants trained, and the checkpoint to begin with."""
+    from counterflow.golden.training import checkpoint as checkpoints
     from counterflow.host.progress import Progress
-    from golden import checkpoint as checkpoints
 
     description = design.description
     start = checkpoints.load(resume, description, design.schedule) if resume else None
@@ -146,9 +146,9 @@ def _training(
     start: Checkpoint | None,
     verify: int,
 ) -> Training:
+    from counterflow.golden.training.start import initial_states
     from counterflow.host.course import course
     from counterflow.host.training import Training
-    from golden.start import initial_states
 
     way = course(
         design.description,
@@ -186,7 +186,7 @@ def _run(
     display: Display, training: Training, at: int, asked: Progress, checkpoint: Path | None
 ) -> Outcome:
     """Train with a bar, the loss beside it, and checkpoints at the ends of epochs."""
-    from golden import checkpoint as checkpoints
+    from counterflow.golden.training import checkpoint as checkpoints
 
     def keep(leg: Leg, states: list[UnitState]) -> None:
         state = checkpoints.Checkpoint(

@@ -15,8 +15,8 @@ from counterflow.commands.host_port import PROGRESS, check_ended, common, opened
 from counterflow.commands.verilog import default_folder
 
 if TYPE_CHECKING:
+    from counterflow.design.schedule.planner import Plan
     from counterflow.host.device import Device
-    from counterflow.planner import Plan
 
 
 @click.command()
@@ -50,10 +50,10 @@ def evaluate(data: Path | None, as_json: bool, quiet: bool, **where: Any) -> Non
 
     Not within a training, whose tokens the board counts: let `host train --evaluate each` do it.
     """
+    from counterflow.design.data.training import training_data
+    from counterflow.golden.training.start import initial_states
     from counterflow.host.course import course, test_leg
     from counterflow.host.training import Training
-    from counterflow.training_data import training_data
-    from golden.start import initial_states
 
     display = Display(as_json=as_json, quiet=quiet)
     design, device = opened(**where)
@@ -92,9 +92,9 @@ def checkpoint(out: Path, as_json: bool, quiet: bool, **where: Any) -> None:
     For one that is under way, `host train --checkpoint` writes a checkpoint at each epoch's end,
     where the chain is empty.
     """
+    from counterflow.golden.training import checkpoint as checkpoints
+    from counterflow.golden.training.models import settings_in
     from counterflow.host.progress import Progress
-    from golden import checkpoint as checkpoints
-    from golden.models import settings_in
 
     display = Display(as_json=as_json, quiet=quiet)
     design, device = opened(**where)
@@ -122,7 +122,7 @@ def restore(file: Path, as_json: bool, quiet: bool, **where: Any) -> None:
 
     To train on from there, give the checkpoint to `host train --resume`.
     """
-    from golden import checkpoint as checkpoints
+    from counterflow.golden.training import checkpoint as checkpoints
 
     display = Display(as_json=as_json, quiet=quiet)
     design, device = opened(**where)

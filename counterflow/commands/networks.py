@@ -19,9 +19,9 @@ def networks(as_json: bool, quiet: bool) -> None:
     Example:
         counterflow networks
     """
-    from counterflow.advice import smallest
-    from counterflow.files import load, shipped
-    from counterflow.planner import plan
+    from counterflow.design.fit.advice import smallest
+    from counterflow.design.network.files import load, shipped
+    from counterflow.design.schedule.planner import plan
 
     display, found = Display(as_json=as_json, quiet=quiet), []
     rows = table("network", "layers", "weights", "data", "mult.", "cycles", "ECP5")

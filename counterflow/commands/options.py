@@ -12,7 +12,7 @@ import click
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from counterflow.description import Description
+    from counterflow.design.network.description import Description
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -116,7 +116,7 @@ def with_fold(
     description: Description, multipliers: int | None, memory: int | None, interval: int | None
 ) -> Description:
     """`description` folded as asked; a budget or an interval replaces the target it had."""
-    from counterflow.description import Fold
+    from counterflow.design.network.description import Fold
 
     old, target = description.fold, multipliers is not None or interval is not None
     fields = {
@@ -135,7 +135,8 @@ def with_dataset(description: Description, name: str | None) -> Description:
 
 def with_recipe(description: Description, **changes: object) -> Description:
     """`description` with those fields of its recipe changed that are not None."""
-    from counterflow.description import Description, Recipe
+    from counterflow.design.network.description import Description
+    from counterflow.design.network.recipe import Recipe
 
     wanted = {key: value for key, value in changes.items() if value is not None}
     if wanted.get("scheme", "fill-and-drain") != "fill-and-drain":
@@ -154,7 +155,7 @@ def checked(model: type[Model], fields: dict[str, Any]) -> Model:
     """A value of `model`; ValueError in one sentence where the fields are not."""
     from pydantic import ValidationError
 
-    from counterflow.complaints import complaint
+    from counterflow.design.network.complaints import complaint
 
     try:
         return model.model_validate(fields)

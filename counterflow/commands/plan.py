@@ -14,8 +14,8 @@ from counterflow.commands.fit import fit_json, fit_table, folded
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from counterflow.planner import Plan, UnitCost
-    from counterflow.schedule import StreamStage
+    from counterflow.design.schedule.planner import Plan, UnitCost
+    from counterflow.design.schedule.stages import StreamStage
 
 
 @click.command()
@@ -54,9 +54,9 @@ def plan(
         counterflow plan digits --multipliers 28 --memory 1000000
         counterflow plan mnist --interval 4096
     """
-    from counterflow.advice import samples_per_second, verdict
-    from counterflow.files import load
-    from counterflow.fitting import UnfitError
+    from counterflow.design.fit.advice import samples_per_second, verdict
+    from counterflow.design.fit.fitting import UnfitError
+    from counterflow.design.network.files import load
 
     display, description = Display(as_json=as_json, quiet=quiet), load(net)
     try:
@@ -153,7 +153,8 @@ def plan_table(design: Plan) -> Table:
 
 
 def _write(design: Plan, facts: dict[str, object], out: Path) -> list[Path]:
-    from counterflow import figures, provenance
+    from counterflow import figures
+    from counterflow.design.network import provenance
 
     return [
         provenance.write_json(out / "plan.json", facts),

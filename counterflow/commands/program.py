@@ -24,8 +24,8 @@ def program(file: Path, board_name: str, dry_run: bool) -> None:
         counterflow program build/digits/ulx3s-85f/digits.bit --board ulx3s-85f
         counterflow program build/tiny/icebreaker/tiny.bin --board icebreaker --dry-run
     """
-    from boards.loader import command, found
-    from boards.table import board as named
+    from counterflow.boards.loader import command, found
+    from counterflow.boards.table import board as named
 
     board = named(board_name)
     words = command(board, file)

@@ -15,9 +15,9 @@ from counterflow.commands.verilog import default_folder
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from counterflow.data import Dataset
-    from counterflow.planner import Plan
-    from counterflow.reports import LongRunReport, SimulationReport
+    from counterflow.design.data.sets import Dataset
+    from counterflow.design.schedule.planner import Plan
+    from counterflow.sim.bench.reports import LongRunReport, SimulationReport
 
 SAMPLES = 200
 
@@ -74,9 +74,9 @@ def simulate(
         counterflow simulate tiny --waves -o out
         counterflow simulate digits --long
     """
-    from counterflow import tools
-    from counterflow.files import load
-    from counterflow.training_data import training_data
+    from counterflow.design.data.training import training_data
+    from counterflow.design.network.files import load
+    from counterflow.design.tools import programs
 
     if epochs is not None and not long:
         raise click.UsageError("--epochs needs --long: without it a run is part of one epoch.")
@@ -85,7 +85,7 @@ def simulate(
     display = Display(as_json=as_json, quiet=quiet)
     design, _ = folded(load(net), multipliers, memory, interval, target_name)
     dataset = training_data(design.description, data)
-    tools.require(simulator)
+    programs.require(simulator)
     chosen = design.description.recipe.seed if seed is None else seed
     folder = out or default_folder(design.description.name)
     report: SimulationReport | LongRunReport
@@ -116,7 +116,7 @@ def cycle_by_cycle(
     waves: bool = False,
 ) -> SimulationReport:
     """Run the comparison of every cycle with a progress bar."""
-    from sim.simulate import simulate as run
+    from counterflow.sim.simulate import simulate as run
 
     folder.mkdir(parents=True, exist_ok=True)  # the simulator leaves log and waveforms there
     with display.progress("Hardware, every cycle compared") as on_progress:
@@ -141,7 +141,7 @@ def epoch_by_epoch(
     limit: int | None,
 ) -> LongRunReport:
     """Run whole epochs without Python in the cycle, with a progress bar."""
-    from sim.long_run import long_run
+    from counterflow.sim.compiled.long_run import long_run
 
     with display.progress("Hardware, every epoch compared") as on_progress:
         return long_run(
@@ -162,8 +162,9 @@ def write(
     folder: Path,
 ) -> list[Path]:
     """Results, figures and provenance of a run."""
-    from counterflow import figures, provenance
-    from counterflow.reports import SimulationReport
+    from counterflow import figures
+    from counterflow.design.network import provenance
+    from counterflow.sim.bench.reports import SimulationReport
 
     name = design.description.name
     files = [provenance.write_json(folder / "simulation.json", report.to_json())]
@@ -187,7 +188,7 @@ def write(
 
 def report_table(report: SimulationReport | LongRunReport, design: Plan) -> Table:
     """What was planned beside what was measured."""
-    from counterflow.reports import SimulationReport
+    from counterflow.sim.bench.reports import SimulationReport
 
     measured: int | None = None
     if isinstance(report, SimulationReport):

@@ -17,9 +17,9 @@ from counterflow.commands.verilog import default_folder
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from counterflow.planner import Plan
-    from counterflow.synthesis_report import SynthesisReport
-    from counterflow.targets import Target
+    from counterflow.design.fpga.targets import Target
+    from counterflow.design.schedule.planner import Plan
+    from counterflow.design.tools.synthesis_report import SynthesisReport
 
 ARRIVALS = 8  # registers that are shown
 
@@ -70,11 +70,12 @@ def synth(
         counterflow synth digits --unit dense1 --freq 120
         counterflow synth lenet5 --fit
     """
-    from counterflow import provenance, tools
-    from counterflow.files import load
-    from counterflow.needs import settled
-    from counterflow.synthesis_report import FILE
-    from counterflow.targets import target as named
+    from counterflow.design.fpga.needs import settled
+    from counterflow.design.fpga.targets import target as named
+    from counterflow.design.network import provenance
+    from counterflow.design.network.files import load
+    from counterflow.design.tools import programs
+    from counterflow.design.tools.synthesis_report import FILE
 
     display = Display(as_json=as_json, quiet=quiet)
     target = named(target_name)
@@ -82,8 +83,8 @@ def synth(
     design, _ = folded(load(net), multipliers, memory, interval, fold_for)
     design = settled(design, target)
     routing = target.router is not None and not no_route
-    programs = [tools.ROUTERS[target.router]] if routing and target.router else []
-    tools.require_packages(tools.YOSYS, *programs)
+    wanted = [programs.ROUTERS[target.router]] if routing and target.router else []
+    programs.require_packages(programs.YOSYS, *wanted)
     folder = out or default_folder(design.description.name)
     folder.mkdir(parents=True, exist_ok=True)
     # Whatever interrupts this leaves the results of last time as they were.
@@ -121,10 +122,10 @@ def _run(
     """Elaborate, synthesise, pack, place, route, with the time of each stage."""
     from dataclasses import replace
 
-    from counterflow import place_route, synthesis
-    from counterflow.estimate import estimate
-    from counterflow.synthesis_report import SynthesisReport
-    from hw.pins import TOP, pinned_verilog
+    from counterflow.design.fpga.estimate import estimate
+    from counterflow.design.tools import place_route, synthesis
+    from counterflow.design.tools.synthesis_report import SynthesisReport
+    from counterflow.hw.tops.pins import TOP, pinned_verilog
 
     seconds: dict[str, float] = {}
     frequency = freq or target.frequency
@@ -179,7 +180,7 @@ def _run(
 
 def report_table(report: SynthesisReport) -> Table:
     """What each unit takes, with what was planned behind it, and what the target has."""
-    from counterflow.targets import RESOURCE_NAMES, Resources
+    from counterflow.design.fpga.targets import RESOURCE_NAMES, Resources
 
     unit = "" if report.unit is None else f", {report.unit} alone"
     rows = table(
@@ -236,6 +237,6 @@ def _judge(report: SynthesisReport, design: Plan) -> None:
 
 def advice(design: Plan, report: SynthesisReport) -> str:
     """What would make `design` fit, in a sentence."""
-    from counterflow.advice import of_synthesis
+    from counterflow.design.fit.advice import of_synthesis
 
     return of_synthesis(design, report.target, report.short, alone=report.unit is not None)

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from counterflow.data import Dataset
-    from counterflow.description import Description
-    from golden.training import Epoch, TrainingResult
+    from counterflow.design.data.sets import Dataset
+    from counterflow.design.network.description import Description
+    from counterflow.golden.training.epochs import Epoch, TrainingResult
 
 SCHEMES = ("pipelined", "sequential", "fill-and-drain")
 MITIGATIONS = ("none", "lwpv", "lwpw", "sc", "lwpv+sc", "lwpw+sc", "stash")
@@ -79,8 +79,8 @@ def train(
         counterflow train digits --resume half.npz
         counterflow train lenet5 --dataset fashion-mnist
     """
-    from counterflow.files import load
-    from counterflow.training_data import training_data
+    from counterflow.design.data.training import training_data
+    from counterflow.design.network.files import load
 
     if model == "float" and (checkpoint or resume):
         raise click.UsageError("a checkpoint holds the integer model; leave out --model float.")
@@ -122,11 +122,11 @@ def golden_training(
     resume: Path | None = None,
 ) -> TrainingResult:
     """A whole training with a progress bar; `checkpoint` is written after every epoch."""
-    from counterflow.planner import plan
+    from counterflow.design.schedule.planner import plan
 
     schedule = plan(description).schedule  # before what takes long to import
-    from golden import checkpoint as checkpoints
-    from golden.training import train as run
+    from counterflow.golden.training import checkpoint as checkpoints
+    from counterflow.golden.training.epochs import train as run
 
     def keep(epoch: Epoch, state: checkpoints.Checkpoint | None) -> None:
         if checkpoint is not None and state is not None:
@@ -185,7 +185,8 @@ def _write(
     seed: int | None,
     out: Path,
 ) -> list[Path]:
-    from counterflow import figures, provenance
+    from counterflow import figures
+    from counterflow.design.network import provenance
 
     if result.checkpoint is not None:  # a resumed training keeps the seed it began with
         seed = result.checkpoint.seed

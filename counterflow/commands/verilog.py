@@ -13,7 +13,7 @@ from counterflow.commands.fit import folded
 from counterflow.commands.plan import plan_json, plan_table
 
 if TYPE_CHECKING:
-    from counterflow.planner import Plan
+    from counterflow.design.schedule.planner import Plan
 
 BUSES = ("streams", "axi")
 
@@ -55,8 +55,8 @@ def verilog(
         counterflow verilog digits --target ecp5-25f
         counterflow verilog digits --bus axi -o out
     """
-    from counterflow import provenance
-    from counterflow.files import load, write_atomically
+    from counterflow.design.network import provenance
+    from counterflow.design.network.files import load, write_atomically
 
     if vlnv is not None and bus != "axi":
         raise click.UsageError("--vlnv needs --bus axi: only there a core file is written.")
@@ -79,17 +79,17 @@ def verilog(
 
 def stream_files(design: Plan) -> dict[str, str]:
     """The Verilog, by file name."""
-    from hw.verilog import to_verilog
+    from counterflow.hw.tops.verilog import to_verilog
 
     return {f"{design.description.name}.v": to_verilog(design)}
 
 
 def axi_files(design: Plan, vlnv: str | None = None) -> dict[str, str]:
     """Verilog with standard buses and what goes with it, by file name."""
-    from counterflow.c_header import c_header
+    from counterflow.design.bus.c_header import c_header
+    from counterflow.design.bus.register_page import page
     from counterflow.fusesoc import core_file, default_vlnv
-    from counterflow.register_page import page
-    from hw.axi import axi_module_name, to_axi_verilog
+    from counterflow.hw.tops.axi import axi_module_name, to_axi_verilog
 
     name, module = design.description.name, axi_module_name(design)
     stem = f"{name}_axi"

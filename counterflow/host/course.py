@@ -6,14 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from counterflow.data import Dataset, epoch_order
-from counterflow.description import Description
-from counterflow.schedule import Schedule
-from counterflow.tokens import Kind
-from counterflow.training_data import check_fits
-from golden.convolution import Settings
-from golden.models import Bytes, Part, codes, epoch_runs
-from golden.narrow import Integers
+from counterflow.design.data.sets import Dataset
+from counterflow.design.data.training import check_fits
+from counterflow.design.network.description import Description
+from counterflow.design.network.order import epoch_order
+from counterflow.design.network.tokens import Kind
+from counterflow.design.schedule.stages import Schedule
+from counterflow.golden.parts.narrow import Integers
+from counterflow.golden.training.models import Bytes, Part, codes, epoch_runs
+from counterflow.golden.units.convolution import Settings
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def course(
     limit: int | None = None,
     evaluate: str = "last",
 ) -> Course:
-    """The tokens of `golden.training.train` with the same arguments, in the same order.
+    """The tokens of `golden.training.epochs.train` with the same arguments, in the same order.
 
     ``evaluate``: whether test samples follow upon "each" epoch, the "last" one or "none".
     """

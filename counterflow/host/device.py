@@ -11,17 +11,18 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from counterflow import link
+from counterflow.design.bus import link
+from counterflow.design.bus.link import BAUD, Operation, Packet, Record
+from counterflow.design.bus.registers import WORD_BITS, IntakeRegister, UnitRegister, control_word
+from counterflow.design.bus.transfers import Transfer
+from counterflow.design.network.tokens import Kind
+from counterflow.design.schedule.planner import Plan
+from counterflow.golden.parts.narrow import Integers
+from counterflow.golden.training.models import Bytes, Part
+from counterflow.golden.transfer import Loadable
+from counterflow.golden.units.convolution import Settings
 from counterflow.host.session import Prediction, Session
 from counterflow.host.transport import LinkError, SerialPort, Transport
-from counterflow.link import BAUD, Operation, Packet, Record
-from counterflow.planner import Plan
-from counterflow.registers import WORD_BITS, IntakeRegister, UnitRegister, control_word
-from counterflow.tokens import Kind
-from golden.convolution import Settings
-from golden.models import Bytes, Part
-from golden.narrow import Integers
-from sim.weight_transfer import Loadable, Transfer
 
 WORD = 1 << WORD_BITS
 OnTokens = Callable[[int, Sequence[Prediction]], None]
@@ -171,8 +172,8 @@ class Device(Loadable):
     ) -> list[Prediction]:
         """Feed tokens; the predictions of those that are no bubbles, in order.
 
-        ``kinds`` [T] and ``indices`` [T] as of `golden.models.Run`.  ``on_tokens`` is called with
-        the tokens sent and the predictions that are there already.
+        ``kinds`` [T] and ``indices`` [T] as of `golden.training.models.Run`.  ``on_tokens`` is
+        called with the tokens sent and the predictions that are there already.
         """
         due = int((kinds != Kind.BUBBLE).sum())
         found = self.session.predictions

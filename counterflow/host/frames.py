@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from counterflow.link import (
+from counterflow.design.bus.link import (
     CRC_BYTES,
     FRAME_BYTES,
     HEADER_BYTES,

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
-from counterflow.files import write_atomically
+from counterflow.design.network.files import write_atomically
 
 FORMAT = 1
 

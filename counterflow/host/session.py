@@ -13,10 +13,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from counterflow import link
+from counterflow.design.bus import link
+from counterflow.design.bus.link import POSITIONS, Info, Packet, Record, Status, distance, packet
 from counterflow.host.frames import Frames, Received
 from counterflow.host.transport import LinkError, Transport
-from counterflow.link import POSITIONS, Info, Packet, Record, Status, distance, packet
 
 FIRST_PATIENCE = 0.5  # seconds without progress until the device is asked, before any is measured
 LEAST_PATIENCE, MOST_PATIENCE = 0.1, 4.0

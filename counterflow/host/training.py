@@ -11,17 +11,17 @@ from pathlib import Path
 
 import numpy as np
 
-from counterflow import link
+from counterflow.design.bus import link
+from counterflow.design.bus.link import POSITIONS
+from counterflow.design.network.tokens import Kind
+from counterflow.design.units.loss import LOG_FRAC
+from counterflow.golden.training.models import IntegerModel
+from counterflow.golden.units.convolution import UnitState
 from counterflow.host.course import Course, Leg
 from counterflow.host.device import WORD, Counters, Device
 from counterflow.host.progress import Progress
 from counterflow.host.session import Prediction
 from counterflow.host.transport import LinkError
-from counterflow.link import POSITIONS
-from counterflow.softmax import LOG_FRAC
-from counterflow.tokens import Kind
-from golden.convolution import UnitState
-from golden.models import IntegerModel
 
 NATS = math.log(2) * 2.0**-LOG_FRAC  # of a loss as it is sent
 TENSORS = ("weight", "velocity", "bias", "bias_velocity", "generator")

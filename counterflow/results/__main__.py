@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from counterflow.files import write_atomically
+from counterflow.design.network.files import write_atomically
 from counterflow.results import records
 from counterflow.results.gathered import read, write_plots
 from counterflow.results.page import page

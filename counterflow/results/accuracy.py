@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from counterflow.files import write_atomically
+from counterflow.design.network.files import write_atomically
 from counterflow.results.settings import Setting, Way, described
 
 Point = tuple[int, float, float]

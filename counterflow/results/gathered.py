@@ -9,14 +9,7 @@ from pathlib import Path
 from counterflow.results import accuracy, plots, records
 from counterflow.results.accuracy import Summary, summary
 from counterflow.results.records import Record
-from counterflow.results.settings import (
-    DATASETS,
-    NETWORKS,
-    SETTINGS,
-    WAYS,
-    Setting,
-    described,
-)
+from counterflow.results.settings import DATASETS, NETWORKS, SETTINGS, WAYS, Setting, described
 
 
 @dataclass

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
+from counterflow.design.fpga.targets import RESOURCE_NAMES
 from counterflow.results.gathered import Design, Results
 from counterflow.results.markdown import MISSING, cell, grid, mark, number, share
 from counterflow.results.records import Record
 from counterflow.results.settings import NETWORKS
-from counterflow.targets import RESOURCE_NAMES
 
 
 def hardware(results: Results, pictures: Mapping[str, str]) -> Iterator[str]:

@@ -10,8 +10,8 @@ import statistics
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from counterflow.data import SOURCES
-from counterflow.files import load
+from counterflow.design.data.sets import SOURCES
+from counterflow.design.network.files import load
 from counterflow.results.accuracy import Summary
 from counterflow.results.gathered import Results, title_of
 from counterflow.results.hardware import hardware

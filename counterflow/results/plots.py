@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from counterflow.design.fpga.targets import RESOURCE_NAMES
 from counterflow.figures import GOLDEN, HARDWARE, TESTED, panels, save, whole_numbers
 from counterflow.results.accuracy import Run, Summary
 from counterflow.results.records import Record
 from counterflow.results.settings import WAYS
-from counterflow.targets import RESOURCE_NAMES
 
 COLOURS = dict(
     zip((way.name for way in WAYS), ("#333333", TESTED, GOLDEN, "#9cc4e4", HARDWARE), strict=True)

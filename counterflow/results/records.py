@@ -14,10 +14,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from counterflow.description import Description
-from counterflow.files import load, load_file, to_toml
-from counterflow.planner import plan
-from counterflow.provenance import provenance, write_json
+from counterflow.design.network.description import Description
+from counterflow.design.network.files import load, load_file, to_toml
+from counterflow.design.network.provenance import provenance, write_json
+from counterflow.design.schedule.planner import plan
 from counterflow.results.settings import described
 
 MADE = Path("build/results")

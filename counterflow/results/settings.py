@@ -7,9 +7,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from counterflow.description import Description, Mitigation, Scheme
-from counterflow.files import DescriptionError, load, parse
-from counterflow.planner import plan
+from counterflow.design.network.description import Description
+from counterflow.design.network.files import DescriptionError, load, parse
+from counterflow.design.network.recipe import Mitigation, Scheme
+from counterflow.design.schedule.planner import plan
 
 FOLDER = Path("docs/results")
 """Where the JSON files and the plots lie."""
@@ -44,7 +45,7 @@ WAYS = (
 
 @dataclass(frozen=True)
 class Setting:
-    """A network of `counterflow.files` trained on a data set for so many epochs.
+    """A network of `design.network.files` trained on a data set for so many epochs.
 
     ``seeds`` are how often in integers and in float64, whose training takes many times as long.
     """

@@ -24,10 +24,10 @@ from litex.soc.integration.soc_core import SoCMini
 from litex.soc.interconnect import axi, stream, wishbone
 from migen import Instance
 
-from counterflow.files import load
-from counterflow.planner import Plan, plan
-from counterflow.registers import ADDRESS_BITS
-from hw.axi import axi_module_name, axi_ports, to_axi_verilog
+from counterflow.design.bus.registers import ADDRESS_BITS
+from counterflow.design.network.files import load
+from counterflow.design.schedule.planner import Plan, plan
+from counterflow.hw.tops.axi import axi_module_name, axi_ports, to_axi_verilog
 
 COUNTERFLOW = 0x3000_0000  # where its registers are
 MAIN_RAM = 0x4000_0000

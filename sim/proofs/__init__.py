@@ -1,13 +1,12 @@
 """The proofs, a file for each part of the hardware.
 
-To add one, write a `sim.spec.Spec` and a `sim.proof.Proof` with mutants that it must refuse, and
-name its file here.
+To add one, write a `sim.proofs.spec.Spec` and a `sim.proofs.proof.Proof` with mutants that it must
+refuse, and name its file here.
 """
 
 from __future__ import annotations
 
-from sim.proof import Proof
-from sim.proofs import (
+from counterflow.sim.proofs import (
     axi_lite,
     axi_stream,
     bus,
@@ -18,6 +17,7 @@ from sim.proofs import (
     rings,
     streams,
 )
+from counterflow.sim.proofs.proof import Proof
 
 PROOFS: tuple[Proof, ...] = (
     *streams.PROOFS,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from amaranth.hdl import Assert, Assume, Cat, Module, Mux, Signal, Value
 
-from counterflow.registers import REGISTER_BITS, nodes
-from hw.axi_lite import AxiLite, Resp
-from sim.proof import Mutant, Proof
-from sim.spec import Spec, offered
+from counterflow.design.bus.registers import REGISTER_BITS, nodes
+from counterflow.hw.axi.lite import AxiLite, Resp
+from counterflow.sim.proofs.proof import Mutant, Proof
+from counterflow.sim.proofs.spec import Spec, offered
 
 NAMES = ("first", "second")  # of the units behind the bus
 ADDRESS_LOW = 2  # bits of an address that name a byte in a word

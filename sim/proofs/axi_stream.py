@@ -6,12 +6,12 @@ from typing import Any
 
 from amaranth.hdl import Assert, Cat, Module, Mux, Signal, Value
 
-from counterflow.formats import Format
-from counterflow.tokens import KIND_BITS
-from hw.axi_stream import LABELS, SKID, Packets
-from sim.proof import Mutant, Proof
-from sim.proofs.streams import in_queue
-from sim.spec import Spec, Watched, offered
+from counterflow.design.network.formats import Format
+from counterflow.design.network.tokens import KIND_BITS
+from counterflow.hw.axi.packets import LABELS, SKID, Packets
+from counterflow.sim.proofs.proof import Mutant, Proof
+from counterflow.sim.proofs.spec import Spec, Watched, offered
+from counterflow.sim.proofs.streams import in_queue
 
 
 class PacketsSpec(Spec):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from amaranth.hdl import Assert, Assume, Module, Mux, Signal, Value
 from amaranth.lib import data
 
-from hw.bus import Access, BusNode
-from sim.proof import Mutant, Proof
-from sim.spec import Spec, delay
+from counterflow.hw.parts.bus import Access, BusNode
+from counterflow.sim.proofs.proof import Mutant, Proof
+from counterflow.sim.proofs.spec import Spec, delay
 
 NODES = 3
 READ, WRITTEN, BOTH = 2, 4, 7  # registers of every node

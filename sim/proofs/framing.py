@@ -1,7 +1,7 @@
 """What a packet is, byte by byte, for the proofs of both ends of the link: docs/host-link.md.
 
 Its numbers stand here once more, as that page has them, so that a wrong one in the hardware or in
-`counterflow.link` is found.
+`design.bus.link` is found.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from amaranth.hdl import Assert, Assume, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from sim.spec import Spec, delay
+from counterflow.sim.proofs.spec import Spec, delay
 
 SYNC = 0xA7
 HEADER = 9  # bytes, from sync to check

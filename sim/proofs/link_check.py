@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from amaranth.hdl import Array, Assert, Assume, Module, Mux, Signal, Value
 
-from hw.link_check import PacketCheck
-from sim.proof import Mutant, Proof
-from sim.proofs.framing import ONES, AnyCheck, header_check, packet_crc
-from sim.spec import Spec, delay
+from counterflow.hw.link.check import PacketCheck
+from counterflow.sim.proofs.framing import ONES, AnyCheck, header_check, packet_crc
+from counterflow.sim.proofs.proof import Mutant, Proof
+from counterflow.sim.proofs.spec import Spec, delay
 
 CYCLES = 8  # for which it is busy with a byte
 

@@ -6,10 +6,10 @@ from functools import partial
 
 from amaranth.hdl import Assert, Assume, Module, Mux, Signal, Value
 
-from counterflow.link import Buffers
-from hw.link_receiver import PacketReceiver
-from sim.proof import Mutant, Proof
-from sim.proofs.framing import FIELDS, HEADER, FramedSpec, Framing
+from counterflow.design.bus.link import Buffers
+from counterflow.hw.link.receiver import PacketReceiver
+from counterflow.sim.proofs.framing import FIELDS, HEADER, FramedSpec, Framing
+from counterflow.sim.proofs.proof import Mutant, Proof
 
 HELLO, POLL, RESEND, MARK = 1, 2, 3, 4
 SEQUENCED = 0x30  # kinds 10 to 3F have one of these bits; 40 and more nobody sends to a device

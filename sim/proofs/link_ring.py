@@ -6,9 +6,9 @@ from functools import partial
 
 from amaranth.hdl import Assert, Assume, Module, Signal, Value
 
-from hw.link_commands import RingBytes
-from sim.proof import Mutant, Proof
-from sim.spec import Spec, delay, offered
+from counterflow.hw.link.commands import RingBytes
+from counterflow.sim.proofs.proof import Mutant, Proof
+from counterflow.sim.proofs.spec import Spec, delay, offered
 
 
 class WatchedByte:

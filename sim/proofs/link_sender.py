@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from amaranth.hdl import Array, Assert, Assume, Const, Module, Mux, Signal
 
-from counterflow.link import Buffers, Info
-from hw.link_sender import PacketSender
-from sim.proof import Mutant, Proof
-from sim.proofs.framing import HEADER, SYNC, FramedSpec, Framing
-from sim.proofs.link_ring import WatchedByte
-from sim.spec import delay, offered
+from counterflow.design.bus.link import Buffers, Info
+from counterflow.hw.link.sender import PacketSender
+from counterflow.sim.proofs.framing import HEADER, SYNC, FramedSpec, Framing
+from counterflow.sim.proofs.link_ring import WatchedByte
+from counterflow.sim.proofs.proof import Mutant, Proof
+from counterflow.sim.proofs.spec import delay, offered
 
 INFO, STATUS, RESULTS = 0x41, 0x42, 0x43
 STATUS_BYTES = 9

@@ -7,9 +7,9 @@ from unittest import mock
 
 from amaranth.hdl import Array, Assert, Assume, Module, Signal
 
-from hw.rings import Line, Stash
-from sim.proof import Mutant, Proof
-from sim.spec import Spec, Watched, delay
+from counterflow.hw.pooling.rings import Line, Stash
+from counterflow.sim.proofs.proof import Mutant, Proof
+from counterflow.sim.proofs.spec import Spec, Watched, delay
 
 READ = 2  # cycles from asking for a word to having it
 

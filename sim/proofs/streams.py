@@ -6,9 +6,9 @@ from functools import partial
 
 from amaranth.hdl import Array, Assert, Assume, Module, Mux, Signal, Value
 
-from hw.streams import Gather, Scatter
-from sim.proof import Mutant, Proof
-from sim.spec import Spec, Watched, offered
+from counterflow.hw.parts.streams import Gather, Scatter
+from counterflow.sim.proofs.proof import Mutant, Proof
+from counterflow.sim.proofs.spec import Spec, Watched, offered
 
 
 class GatherSpec(Spec):

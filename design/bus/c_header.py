@@ -1,0 +1,76 @@
+"""The C header of a chain behind AXI: addresses, masks, shapes and the packing of TUSER."""
+
+from __future__ import annotations
+
+import re
+
+from counterflow.design.bus.registers import NODE_BYTES, Node, UnitRegister, address, nodes
+from counterflow.design.network.tokens import Kind
+from counterflow.design.schedule.planner import Plan
+from counterflow.design.schedule.stages import Stage
+from counterflow.design.units.loss import LOG_FRAC
+
+KIND_BITS = 2  # of TUSER, lowest
+
+
+def c_header(plan: Plan) -> str:
+    """Macros only: C99 and C++, no library needed; names begin with that of the network."""
+    description, stages = plan.description, plan.schedule.stages
+    name = re.sub(r"\W", "_", description.name).upper()
+    found = nodes(stage.name for stage in stages)
+    lines = [
+        f"/* {description.name} behind AXI: byte addresses on s_axil, packing of s_axis.",
+        "   Made by Counterflow from its register map; docs/registers.md explains it. */",
+        f"#ifndef COUNTERFLOW_{name}_H",
+        f"#define COUNTERFLOW_{name}_H",
+        "",
+        f"#define {name}_IDENTITY 0x{description.hash()[:8]}u  /* what INTAKE_IDENTITY reads */",
+        f"#define {name}_SPAN 0x{len(found) * NODE_BYTES:x}u  /* bytes of registers */",
+        f"#define {name}_UNITS {len(stages)}",
+        f"#define {name}_INPUTS {description.elements}  /* transfers of a sample */",
+        f"#define {name}_CLASSES {description.classes}  /* transfers of a prediction */",
+        f"#define {name}_DELAY {plan.schedule.delay}  /* bubbles that empty the chain */",
+        "",
+        "/* TUSER of a sample's first transfer. */",
+        *(f"#define {name}_KIND_{kind.name} {int(kind)}u" for kind in Kind),
+        f"#define {name}_USER(kind, label) ((kind) | (unsigned)(label) << {KIND_BITS})",
+        "",
+        "/* From TUSER of a prediction; the loss in bits has LOSS_FRACTION bits of fraction. */",
+        f"#define {name}_KIND(user) ((user) & {(1 << KIND_BITS) - 1}u)",
+        f"#define {name}_LOSS(user) ((user) >> {KIND_BITS})",
+        f"#define {name}_LOSS_FRACTION {LOG_FRAC}",
+        "",
+        "/* Fields of CONTROL. */",
+    ]
+    for field in UnitRegister.CONTROL.fields:
+        stem = f"{name}_CONTROL_{field.name.upper()}"
+        lines.append(f"#define {stem}_SHIFT {field.low}  /* {field.meaning} */")
+        lines.append(f"#define {stem}_MASK 0x{field.mask:x}u")
+    for node in found:
+        lines += ["", *_node(name, node)]
+        if node.number:
+            lines += _shape(f"{name}_{node.name.upper()}", stages[node.number - 1])
+    return "\n".join([*lines, "", "#endif", ""])
+
+
+def _node(name: str, node: Node) -> list[str]:
+    stem = f"{name}_{node.name.upper()}"
+    return [
+        f"#define {stem} 0x{node.base:x}u",
+        *(
+            f"#define {stem}_{one.name} 0x{address(node.number, one):x}u"
+            f"  /* {one.access.value}: {one.meaning} */"
+            for one in node.registers
+        ),
+    ]
+
+
+def _shape(stem: str, stage: Stage) -> list[str]:
+    """What it takes to load weights: tiles, rows of tiles, lanes."""
+    tiling = stage.tiling
+    return [
+        f"#define {stem}_TILE_COUNT {tiling.tiles}",
+        f"#define {stem}_ROW_COUNT {tiling.rows}",
+        f"#define {stem}_LANES {tiling.lane_count}",
+        f"#define {stem}_BIAS_LANES {tiling.lanes.outputs}",
+    ]

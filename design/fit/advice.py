@@ -1,0 +1,175 @@
+"""Advice in sentences: whether a network fits a device, what limits it, and what would help."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from counterflow.design.fit.fitting import Fitted, fit, takes
+from counterflow.design.fpga.needs import Needs, needs
+from counterflow.design.fpga.targets import RESOURCE_NAMES, TARGETS, Resources, Target
+from counterflow.design.network.description import Description
+from counterflow.design.network.formats import Format
+from counterflow.design.schedule.planner import Plan
+from counterflow.design.units.convolution import unit_arithmetic
+
+NARROWER = (("s18.16", "s12.16"), ("s16.14", "s10.14"), ("s14.12", "s10.12"))
+"""Formats of weight and velocity that are tried where memories do not fit."""
+
+SOME = 3  # names of units that a sentence bears
+
+RAM_BITS = {"ecp5": 18_432, "ice40": 4096, "xc7": 18_432}
+"""Bits of a block RAM."""
+
+RAM_BITS_OF_LUT = 16  # at most, if it can be one at all
+
+
+def verdict(fitted: Fitted, frequency: float) -> list[str]:
+    """What fits, how fast it is at `frequency` MHz, what limits that and the next step."""
+    taken, has = fitted.needs.total, fitted.target.has
+    shares = (
+        f"{taken.multipliers:,} of {has.multipliers:,} multipliers",
+        f"{taken.block_rams:,} of {has.block_rams:,} block RAMs",
+        f"roughly {round(taken.luts, -2):,} of {has.luts:,} LUTs",
+    )
+    fits = "fits" if taken.luts <= has.luts else "may fit"
+    speed = samples_per_second(fitted.plan, frequency)
+    return [
+        f"{fitted.plan.description.name} {fits} {fitted.target.name}: {', '.join(shares)}.",
+        f"At {frequency:g} MHz it trains on {speed:,.0f} samples a second.",
+        limits(fitted),
+    ]
+
+
+def samples_per_second(design: Plan, frequency: float) -> float:
+    """Training samples a second at a clock of `frequency` MHz, in the pipelined steady state."""
+    return frequency * 1e6 / design.schedule.interval
+
+
+def limits(fitted: Fitted) -> str:
+    """What sets the interval, and what a markedly shorter one takes."""
+    units = fitted.bottleneck
+    some = " and ".join(units) if len(units) <= SOME else f"{units[0]} and {len(units) - 1} others"
+    sets = f"{some} {'sets' if len(units) == 1 else 'set'} the interval"
+    shortest, interval = fitted.search.intervals[0], fitted.next_interval
+    if interval is None:
+        return f"{sets}, and no budget brings {fitted.search.slowest} below {shortest:,} cycles."
+    step = fitted.next_step
+    if step is None:
+        return f"{sets}; one of {interval:,} cycles needs more than twice of what there is."
+    lack = " and ".join(RESOURCE_NAMES[name] for name in fitted.lacking)
+    more = f", more {lack} than there are" if lack else ""
+    return f"{sets}; one of {step.interval:,} cycles needs {takes(step)}{more}."
+
+
+def remedy(
+    description: Description,
+    target: Target,
+    *,
+    multipliers: int | None = None,
+    interval: int | None = None,
+) -> str:
+    """What would fit where `description` does not fit `target`, in a sentence; each was planned."""
+    if multipliers is not None or interval is not None:
+        found = _fitted(description, target)
+        if found is not None:
+            return f"Without that limit it fits: {takes(found)}, every {found.interval:,} cycles."
+    ways = []
+    for formats, narrow in narrowed(description):
+        found = _fitted(narrow, target)
+        if found is not None:
+            ways.append(f"with {formats} (every {found.interval:,} cycles)")
+            break
+    for other in larger(target):
+        found = _fitted(description, other)
+        if found is not None:
+            ways.append(f"{other.name} (every {found.interval:,} cycles)")
+            break
+    if ways:
+        return f"It fits {', or '.join(ways)}."
+    for other in larger(target):
+        for formats, narrow in narrowed(description):
+            found = _fitted(narrow, other)
+            if found is not None:
+                return f"It fits {other.name} with {formats} (every {found.interval:,} cycles)."
+    return (
+        "It fits no target that is known, nor with narrower weights; use fewer or smaller layers."
+    )
+
+
+def narrowed(description: Description) -> Iterator[tuple[str, Description]]:
+    """The description with narrower weights, in words and as a value."""
+    old = description.formats
+    for weight, velocity in NARROWER:
+        new = {"weight": Format.parse(weight), "velocity": Format.parse(velocity)}
+        if new["weight"].bits + new["velocity"].bits >= old.weight.bits + old.velocity.bits:
+            continue
+        try:
+            formats = type(old).model_validate({**old.model_dump(), **new})
+            fields = {name: getattr(description, name) for name in type(description).model_fields}
+            narrow = type(description).model_validate({**fields, "formats": formats})
+        except ValueError:
+            continue  # these numbers would not hold such weights
+        yield f"formats.weight {weight} and formats.velocity {velocity}", narrow
+
+
+def larger(target: Target) -> list[Target]:
+    """Targets with more multipliers or LUTs: those of the family first, the smallest first."""
+    others = [
+        other
+        for other in TARGETS.values()
+        if other.has.multipliers > target.has.multipliers or other.has.luts > target.has.luts
+    ]
+    return sorted(others, key=lambda other: (other.family != target.family, other.has.luts))
+
+
+def smallest(design: Plan, family: str = "ecp5") -> str | None:
+    """The smallest target of a family that a plan fits as it is folded, or None."""
+    taken = needs(design, family).total
+    targets = [target for target in TARGETS.values() if target.family == family]
+    for target in sorted(targets, key=lambda target: target.has.luts):
+        pairs = zip(taken, target.has, strict=True)
+        if all(needed <= there for needed, there in pairs):
+            return target.name
+    return None
+
+
+def _fitted(description: Description, target: Target) -> Needs | None:
+    """The fold that fits, or None."""
+    try:
+        if _least_bits(description) > _ram_bits(target):
+            return None  # cheap to see
+        return fit(description, target).needs
+    except ValueError:
+        return None
+
+
+def _least_bits(description: Description) -> int:
+    """Bits of weights and of sums of gradients, which every fold has."""
+    found = 0
+    for unit in description.weighted:
+        numbers = unit_arithmetic(description, unit, horizon=1, compensation=0)
+        bits = numbers.word_bits + (numbers.gradient.bits if numbers.sums_gradients else 0)
+        found += unit.geometry.taps * unit.geometry.outputs * bits
+    return found
+
+
+def _ram_bits(target: Target) -> int:
+    """Bits that the memories of a target hold, the LUTs' included."""
+    return RAM_BITS[target.family] * target.has.block_rams + RAM_BITS_OF_LUT * target.has.luts
+
+
+def of_synthesis(design: Plan, target: Target, short: Resources, *, alone: bool = False) -> str:
+    """What would make a plan fit that synthesis found to be too large, in a sentence.
+
+    `short`: by how much the target is too small; `alone`: for a single unit.  LUTs are planned with
+    as roughly as those of this plan turned out to be counted.
+    """
+    share = 1.0
+    if short.luts and not alone:
+        planned = needs(design, target.family).total.luts
+        share = min(1.0, planned / (target.has.luts + short.luts))
+    try:
+        found = fit(design.description, target, luts=share, rough=1.0).needs
+    except ValueError:
+        return remedy(design.description, target)
+    return f"Folded with --fit it takes {takes(found)}, with {found.interval:,} cycles a sample."

@@ -1,0 +1,155 @@
+"""Fitting a network to a device: a fold that does, or what stands in the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from counterflow.design.fit.search import Search
+from counterflow.design.fpga.needs import Needs
+from counterflow.design.fpga.targets import RESOURCE_NAMES, Target
+from counterflow.design.network.description import Description, Fold
+from counterflow.design.schedule.build import loss_bound, slot_bound
+from counterflow.design.schedule.planner import Plan, plan
+
+ROUGH = (
+    1.25  # LUTs are counted so roughly that a fold may seem to need this part of those there are
+)
+PLANNED = ("multipliers", "block_rams", "luts")  # what is counted of a plan
+FASTER = 0.8  # of an interval, at most, is a step that is worth a larger device
+
+
+class UnfitError(ValueError):
+    """No fold fits; one sentence without a full stop says why."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A fold that fits `target`, and the search that found it."""
+
+    target: Target
+    needs: Needs
+    search: Search
+
+    @property
+    def plan(self) -> Plan:
+        return self.needs.plan
+
+    @property
+    def bottleneck(self) -> tuple[str, ...]:
+        """The units that set the interval."""
+        return bottleneck(self.plan)
+
+    @property
+    def next_interval(self) -> int | None:
+        """The longest interval that is markedly shorter; None where no fold has one."""
+        shorter = [t for t in self.search.intervals if t <= self.needs.interval * FASTER]
+        return max(shorter, default=None)
+
+    @cached_property
+    def next_step(self) -> Needs | None:
+        """What `next_interval` takes; None where it needs `search.STEP` times what there is."""
+        interval = self.next_interval
+        return None if interval is None else self.search.next_step(interval)
+
+    @cached_property
+    def lacking(self) -> tuple[str, ...]:
+        """What there is too little of for the next step."""
+        if self.next_step is None:
+            return ()
+        taken, has = self.next_step.total, self.search.has
+        return tuple(name for name in PLANNED if getattr(taken, name) > getattr(has, name))
+
+
+def fit(
+    description: Description,
+    target: Target,
+    *,
+    multipliers: int | None = None,
+    interval: int | None = None,
+    luts: float = 1.0,
+    rough: float = ROUGH,
+) -> Fitted:
+    """The fold of `description` for `target`; `UnfitError` where there is none.
+
+    `multipliers`, where fewer than the target's, are the budget, for the fastest fold; with an
+    `interval` (cycles) alone the fold has the fewest multipliers that keep up with it.  `luts` is
+    the part of the target's that is planned with, and `rough` times that where nothing fits
+    otherwise.  ValueError where the limit of memory bits
+    that a description's fold may have is passed.
+    """
+    count, least = target.has.multipliers, len(description.weighted)
+    count = count if multipliers is None else min(count, multipliers)
+    if count < least:
+        raise UnfitError(
+            f"{description.name} does not fit {target.name}: it needs at least {least} multipliers "
+            f"(one a unit), and {'the budget is' if multipliers == count else 'there are'} {count}"
+        )
+    search = Search(description, target.has._replace(multipliers=count), target.family)
+    found: Needs | None = None
+    for share in (luts, luts * rough):
+        search.luts = share * target.has.luts
+        if interval is not None and multipliers is None:
+            found = search.within(interval)
+        else:
+            found = search.fastest(interval)
+        if found is not None:
+            break
+    if found is None:
+        raise UnfitError(_why(search, target, interval))
+    if interval is not None and found.interval > interval:
+        raise UnfitError(
+            f"{description.name} on {target.name} with {count} multipliers needs an interval of "
+            f"{found.interval:,} cycles, but {interval:,} are asked for"
+        )
+    if description.fold.memory is not None:
+        lanes = found.plan.description.fold.lanes
+        asked = Fold(lanes=lanes, memory=description.fold.memory)
+        found = replace(found, plan=plan(description.model_copy(update={"fold": asked})))
+    return Fitted(target, found, search)
+
+
+def bottleneck(design: Plan) -> tuple[str, ...]:
+    """The units that set the interval of a plan, by name."""
+    schedule = design.schedule
+    found = [s.name for s in schedule.stages if slot_bound(s.tiling) == schedule.interval]
+    if loss_bound(design.description.classes) == schedule.interval:
+        found.append("loss")
+    return tuple(found)
+
+
+def _why(search: Search, target: Target, interval: int | None) -> str:
+    """What there is too little of, if that can be said of one thing alone."""
+    name = search.description.name
+    for index, resource in enumerate(PLANNED):
+        least = search.least(index)
+        needed = getattr(least.total, resource)
+        there = search.luts if resource == "luts" else getattr(search.has, resource)
+        if needed > there:
+            unit = least.largest(resource)
+            about = "about " if resource == "luts" else ""
+            return (
+                f"{name} does not fit {target.name}: it needs at least {about}{needed:,} "
+                f"{RESOURCE_NAMES[resource]}, most of them "
+                f"({getattr(least.units[unit], resource):,}) in {unit}, and there are "
+                f"{getattr(search.has, resource):,}"
+            )
+    if interval is not None and interval < search.intervals[0]:
+        return (
+            f"an interval of {interval:,} cycles is asked for, but {name} needs at least "
+            f"{search.intervals[0]:,}, whatever there is"
+        )
+    closest = search.next_step(search.intervals[-1] if interval is None else interval)
+    within = "" if interval is None else f" within {interval:,} cycles"
+    if closest is None:
+        return f"{name} does not fit {target.name}{within}"
+    return f"{name} does not fit {target.name}{within}: the closest fold needs {takes(closest)}"
+
+
+def takes(needed: Needs) -> str:
+    """Multipliers, block RAMs and LUTs of a plan in words."""
+    taken = needed.total
+    return (
+        f"{taken.multipliers:,} multipliers, {taken.block_rams:,} block RAMs and about "
+        f"{round(taken.luts, -2):,} LUTs"
+    )

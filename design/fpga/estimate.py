@@ -1,0 +1,172 @@
+"""What the units of a plan should take of an FPGA's multipliers and block RAMs, in whole blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from counterflow.design.fpga.blocks import (
+    READ_AT_ONCE,
+    MemoryCells,
+    memory_cells,
+    multiplier_blocks,
+)
+from counterflow.design.fpga.memories import Memory, lines, loss_logic, moved
+from counterflow.design.network.formats import Format
+from counterflow.design.network.tokens import KIND_BITS
+from counterflow.design.schedule.planner import Plan
+from counterflow.design.schedule.stages import Depths, Stage
+from counterflow.design.units.convolution import UnitArithmetic
+from counterflow.design.units.kinds import Streaming
+from counterflow.design.units.loss import LossArithmetic
+from counterflow.design.units.tanh import Tanh
+from counterflow.design.units.tiling import Tiling
+
+
+class Estimate(NamedTuple):
+    """Blocks of one unit."""
+
+    multipliers: int
+    block_rams: int
+
+
+def estimate(plan: Plan, family: str) -> Mapping[str, Estimate]:
+    """Blocks by unit; ValueError for a family of which nothing is known."""
+    first = plan.schedule.stages[0]
+    intake = [Memory("samples", 2 * first.tiling.geometry.inputs, first.arithmetic.x.bits)]
+    loss = loss_memories(plan.schedule.loss.arithmetic)
+    if plan.compact:
+        intake, loss = moved(intake), [*moved(loss), *loss_logic(plan)]
+    units = {
+        stage.name: Estimate(
+            multipliers=multipliers(stage, family),
+            block_rams=block_rams(memories(stage, compact=plan.compact), family),
+        )
+        for stage in plan.schedule.stages
+    }
+    streams = {
+        stream.name: Estimate(
+            multipliers=_stream_multipliers(stream.unit, family),
+            block_rams=block_rams(stream_memories(stream.unit), family),
+        )
+        for stream in plan.schedule.streams
+    }
+    return {
+        "intake": Estimate(0, block_rams(intake, family)),
+        **units,
+        **streams,
+        "loss": Estimate(0, block_rams(loss, family)),
+    }
+
+
+def block_rams(parts: Iterable[Memory], family: str) -> int:
+    """Block RAMs of several memories."""
+    return cells(parts, family).blocks
+
+
+def cells(parts: Iterable[Memory], family: str) -> MemoryCells:
+    """All cells of several memories."""
+    made = [
+        memory_cells(
+            p.words,
+            p.bits,
+            family,
+            clocked=p.clocked,
+            collides=p.collides,
+            cleared=p.cleared,
+            table=p.table,
+            logic=p.logic,
+        )
+        for p in parts
+    ]
+    return MemoryCells(*(sum(column) for column in zip(MemoryCells(), *made, strict=True)))
+
+
+def memories(stage: Stage, *, compact: bool = False) -> list[Memory]:
+    """The memories of a unit with weights, as `hw.units.convolution` makes them."""
+    parts = memories_of(stage.tiling, stage.arithmetic, stage.depths)
+    return [*moved(parts), *lines(stage)] if compact else parts
+
+
+def memories_of(tiling: Tiling, numbers: UnitArithmetic, depths: Depths) -> list[Memory]:
+    """As `memories`, of a unit that has no place in a schedule yet."""
+    high, lanes, banks = tiling.lanes.outputs, tiling.lane_count, tiling.banks
+    word, gradient = numbers.word_bits, numbers.gradient.bits
+    parts = [
+        Memory("weights", max(2, tiling.tiles), lanes * word, collides=False),
+        Memory("biases", max(2, tiling.rows), high * word, collides=False),
+        # A queue is read without a register, but the one that follows it becomes part of it, and is
+        # zero where no gradient is due.
+        Memory("errors", depths.errors, high * numbers.dy.bits, cleared=True),
+        Memory("outputs", depths.outputs, high * numbers.y.bits + 2, clocked=False),
+    ]
+    for name, words in (("window", depths.window), ("stash", depths.stash)):
+        width = tiling.granule * numbers.x.bits
+        parts += [Memory(name, max(2, words), width, collides=False)] * banks
+    if numbers.sums_gradients:
+        for name, words, width in (
+            ("gradients", tiling.tiles, lanes * gradient),
+            ("bias gradients", tiling.rows, high * gradient),
+        ):
+            clocked = words > READ_AT_ONCE
+            parts.append(Memory(name, max(2, words), width, clocked=clocked, collides=False))
+    if numbers.dx is not None:
+        rows, width = tiling.sum_rows, tiling.granule * numbers.backward_sum.bits
+        words = max(2, rows * tiling.row_words)
+        clocked = words > READ_AT_ONCE and tiling.geometry.positions == 1
+        sums = Memory("sums", words, width, clocked=clocked, collides=False)
+        left = max(2, depths.gradients * tiling.row_words), tiling.granule * numbers.dx.bits
+        parts += [sums, Memory("dx", *left, collides=False)] * banks
+    return parts
+
+
+def loss_memories(numbers: LossArithmetic) -> list[Memory]:
+    """The memories of the loss unit, as `hw.units.loss` makes them; the others there are logic."""
+    n, result = numbers.classes, numbers.logit.bits + numbers.loss.bits + KIND_BITS + 1
+    return [
+        Memory("errors", 2 * n, numbers.error.bits),
+        Memory("results", 2 * n, result),
+        Memory("logits", 2 << (n - 1).bit_length(), numbers.logit.bits),
+    ]
+
+
+def stream_memories(unit: Streaming) -> list[Memory]:
+    """The memories of a unit without weights, as `hw.units.pool` and `hw.units.tanh` make them."""
+    parts = [
+        Memory(name, words, bits, clocked=words > READ_AT_ONCE, collides=False)
+        for name, words, bits in unit.memories
+    ]
+    if isinstance(unit, Tanh):
+        parts += [Memory(*one, collides=False, table=True) for one in unit.tables]
+    return parts
+
+
+def _stream_multipliers(unit: Streaming, family: str) -> int:
+    """Multiplier blocks of a unit without weights: those of a tanh's dy by its slope."""
+    if not isinstance(unit, Tanh):
+        return 0
+    return multiplier_blocks(_signed(unit.dy), _signed(unit.slope), family)
+
+
+def multipliers(stage: Stage, family: str) -> int:
+    """Multiplier blocks of a unit with weights, as `hw.weighted.multiply` makes them."""
+    return multipliers_of(stage.tiling, stage.arithmetic, family)
+
+
+def multipliers_of(tiling: Tiling, numbers: UnitArithmetic, family: str) -> int:
+    """As `multipliers`, of a unit that has no place in a schedule yet."""
+    products = [(numbers.operand, numbers.x), (numbers.dy, numbers.x)]
+    if numbers.dx is not None:
+        products.append((numbers.operand, numbers.dy))
+    widths = [(_signed(a), _signed(b)) for a, b in products]
+    if tiling.lanes.shared:
+        # One product whose operands are as wide as the widest: a weight or dy by x or dy.
+        left = max(_signed(numbers.operand), _signed(numbers.dy))
+        right = max(_signed(numbers.x), 0 if numbers.dx is None else _signed(numbers.dy))
+        widths = [(left, right)]
+    return tiling.lane_count * sum(multiplier_blocks(a, b, family) for a, b in widths)
+
+
+def _signed(number: Format) -> int:
+    """Bits of a number as a signed one."""
+    return number.bits + (not number.signed)

@@ -1,0 +1,107 @@
+"""A rough count of LUTs, from the widths of what a unit adds, selects and keeps.
+
+Blocks are counted exactly (`design.fpga.estimate`), LUTs are not: synthesis shares and folds logic
+in ways that no short formula follows.  The weights below are fitted to what Yosys 0.70 made of 21
+units for ECP5, each of which they give within a tenth; expect a fifth more or less elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import NamedTuple
+
+from counterflow.design.fpga.blocks import MemoryCells
+from counterflow.design.units.convolution import COMPENSATION_FRAC, UnitArithmetic
+from counterflow.design.units.tiling import Tiling
+
+BASE = 860.0  # counters, registers on the bus and streams of a unit
+ADDED = 1.64  # for each bit of the sums in the lanes
+AHEAD = 1.05  # for each bit of the sums of prediction and compensation
+TURNED = 2.0  # for each bit that is turned into place between the banks of a window
+BANK = 73.0  # for each further bank, to address it
+
+
+class Family(NamedTuple):
+    """LUTs of a family: those of whole units that vary little, and the rest.
+
+    ``lut_ram``: for each cell; ``logic``: what the logic of a unit takes, compared with ECP5.
+    """
+
+    intake: int
+    pool: int
+    loss: int
+    lut_ram: int
+    logic: float
+
+
+FAMILIES: Mapping[str, Family] = {
+    "ecp5": Family(intake=710, pool=640, loss=1000, lut_ram=6, logic=1.0),
+    "ice40": Family(intake=380, pool=600, loss=870, lut_ram=0, logic=0.9),
+    "xc7": Family(intake=180, pool=220, loss=430, lut_ram=4, logic=0.57),
+}
+
+
+def unit_luts(tiling: Tiling, numbers: UnitArithmetic, cells: MemoryCells, family: str) -> int:
+    """About the LUTs of a unit with weights whose memories take `cells`."""
+    of = FAMILIES[family]
+    logic = BASE + ADDED * added_bits(tiling, numbers) + AHEAD * ahead_bits(tiling, numbers)
+    logic += TURNED * turned_bits(tiling, numbers) + BANK * (tiling.banks - 1)
+    return round(of.logic * logic) + of.lut_ram * cells.lut_rams + cells.flip_flops
+
+
+def added_bits(tiling: Tiling, numbers: UnitArithmetic) -> int:
+    """Bits of the sums and roundings of a unit's lanes, biases and adder trees."""
+    high, wide, lanes = tiling.lanes.outputs, tiling.lanes.inputs, tiling.lane_count
+    update = _update_bits(numbers)
+    lane = update + 2 * numbers.operand.bits
+    if tiling.lanes.shared:
+        lane += numbers.operand.bits + numbers.x.bits + numbers.dy.bits
+    bias = update + 2 * numbers.bias_operand.bits
+    row = 2 * numbers.forward_sum.bits + 2 * numbers.y.bits
+    total = lanes * (lane + numbers.forward_sum.bits) + high * (bias + row)
+    if numbers.dx is not None:
+        column = 2 * numbers.backward_sum.bits + 2 * numbers.dx.bits
+        total += lanes * numbers.backward_sum.bits + wide * column
+    return total
+
+
+def ahead_bits(tiling: Tiling, numbers: UnitArithmetic) -> int:
+    """Bits of the sums that predict weights and compensate updates."""
+    lanes, high = tiling.lane_count, tiling.lanes.outputs
+    bits = (lanes + high) * _compensated_bits(numbers)
+    if numbers.predicts:
+        steps = numbers.horizon.bit_count() * numbers.weight.bits
+        bits += lanes * (3 * numbers.operand.bits + steps)
+        bits += high * (3 * numbers.bias_operand.bits + steps)
+    return bits
+
+
+def turned_bits(tiling: Tiling, numbers: UnitArithmetic) -> int:
+    """Bits of the multiplexers between the banks of windows and lanes, both ways."""
+    width = 2 * numbers.x.bits + (0 if numbers.dx is None else numbers.backward_sum.bits)
+    return (tiling.banks - 1) * tiling.lanes.inputs * width // 2
+
+
+@lru_cache(maxsize=256)
+def _update_bits(numbers: UnitArithmetic) -> int:
+    """Bits of the sums of one update, and of the word that the bus reads and writes."""
+    gradient = numbers.gradient.bits
+    bits = numbers.velocity.bits + numbers.momentum_shift + 2 * _grown_bits(numbers)
+    bits += numbers.velocity.bits + 2 * numbers.weight.bits + numbers.word_bits
+    bits += numbers.rate_span * gradient
+    return bits + (2 * gradient if numbers.sums_gradients else 0)
+
+
+@lru_cache(maxsize=256)
+def _compensated_bits(numbers: UnitArithmetic) -> int:
+    if not numbers.compensates:
+        return 0
+    terms = numbers.compensation.bit_count() + 1
+    return (terms + 3) * (_grown_bits(numbers) + COMPENSATION_FRAC)
+
+
+def _grown_bits(numbers: UnitArithmetic) -> int:
+    """Bits of a velocity and a gradient, aligned."""
+    velocity = numbers.velocity.bits + numbers.velocity_drop
+    return max(velocity, numbers.gradient.bits + numbers.gradient_shift(0))

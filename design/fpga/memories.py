@@ -1,0 +1,64 @@
+"""Memories, and what is one only where a plan puts it into block RAM that is to spare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from counterflow.design.fpga.blocks import LEAST_BLOCK
+from counterflow.design.network.tokens import KIND_BITS, LABEL_BITS
+from counterflow.design.schedule.planner import Plan
+from counterflow.design.schedule.stages import Stage
+from counterflow.design.units.latency import MEMORY, OPERANDS, PRODUCT, UPDATE
+from counterflow.design.units.loss import EXP2, EXP_FRAC, LOG2, LOG_FRAC
+
+MOVED = ("samples", "errors", "outputs", "labels", "results", "logits")
+
+
+class Memory(NamedTuple):
+    """One memory of a unit; what follows its size as `design.fpga.blocks` means it."""
+
+    name: str
+    words: int
+    bits: int
+    clocked: bool = True
+    collides: bool = True
+    cleared: bool = False
+    table: bool = False
+    logic: bool = True
+
+
+def moved(parts: Iterable[Memory]) -> list[Memory]:
+    """Memories of a unit, with those that can be read at the falling edge in block RAM.
+
+    Small queues are not worth it: `hw.parts.block_fifo.queue`.
+    """
+
+    def worth(one: Memory) -> bool:
+        return one.name in MOVED and one.words * one.bits >= LEAST_BLOCK
+
+    return [one._replace(clocked=True, logic=False) if worth(one) else one for one in parts]
+
+
+def lines(stage: Stage) -> list[Memory]:
+    """The delays of a unit with weights that can be block RAM, as `hw.weighted.update` has them."""
+    numbers, tiling = stage.arithmetic, stage.tiling
+    gradient = OPERANDS + PRODUCT
+    early = gradient - MEMORY  # cycles that a word waits for its gradient
+    weight = Memory("weight line", early + 6, numbers.weight.bits, logic=False)
+    later = early + (not numbers.compensates)
+    velocity = Memory("velocity line", later, numbers.velocity.bits, logic=False)
+    address = sum((max(2, words) - 1).bit_length() for words in (tiling.tiles, tiling.rows))
+    place = Memory("place line", gradient + UPDATE, 1 + address, logic=False)
+    return [*[weight, velocity] * (tiling.lane_count + tiling.lanes.outputs), place]
+
+
+def loss_logic(plan: Plan) -> list[Memory]:
+    """What else of the loss unit can be block RAM: its tables, and what LUT RAM would be for."""
+    numbers = plan.schedule.loss.arithmetic
+    return [
+        *moved([Memory("labels", plan.schedule.label_tokens, KIND_BITS + LABEL_BITS)]),
+        Memory("kept", numbers.classes, numbers.error.bits, logic=False),
+        Memory("exponentials", len(EXP2), EXP_FRAC + 1, table=True, logic=False),
+        Memory("logarithms", len(LOG2), LOG_FRAC + 1, table=True, logic=False),
+    ]

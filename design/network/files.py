@@ -1,0 +1,139 @@
+"""Descriptions as TOML files, and files written whole or not at all.
+
+The keys of a TOML file are the fields of `design.network.description.Description`, no more and no
+less, so that a file and the Python value mean the same.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import math
+import os
+import secrets
+import tomllib
+from collections.abc import Iterable
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from counterflow.design.network.complaints import Location, complaint, nearest, path_of
+from counterflow.design.network.description import Description
+
+
+class DescriptionError(ValueError):
+    """A description that cannot be read; the text names the file, the key, the value, a remedy."""
+
+
+def shipped() -> tuple[str, ...]:
+    """Names of the networks that come with Counterflow, smallest first."""
+    return tuple(sorted(_names(), key=lambda name: description_of(name).parameters))
+
+
+def load(network: str) -> Description:
+    """The description with the name of a shipped network, or in the TOML file of that path.
+
+    Raises DescriptionError, one or two sentences long.
+    """
+    path = Path(network)
+    named = path.suffix != ".toml" and os.sep not in network
+    if named and (network in _names() or not path.exists()):
+        return description_of(network)
+    return load_file(path)
+
+
+def description_of(name: str) -> Description:
+    """The shipped network `name`."""
+    known = _names()
+    if name not in known:
+        raise DescriptionError(
+            f"there is no network {name!r}{nearest(name, known) or '.'} Shipped are "
+            f"{', '.join(known)}; for one of your own give the path of its TOML file."
+        )
+    text = _shelf().joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    return parse(text, f"{name}.toml")
+
+
+def load_file(path: Path) -> Description:
+    """The description in the TOML file `path`."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DescriptionError(f"{path}: cannot be read ({error.strerror}).") from error
+    except UnicodeDecodeError as error:
+        raise DescriptionError(
+            f"{path}: byte {error.start} is not UTF-8, in which TOML files are written."
+        ) from error
+    return parse(text, str(path))
+
+
+def parse(text: str, where: str = "description") -> Description:
+    """The description in a TOML text; `where` names it in errors."""
+    try:
+        fields = tomllib.loads(text)
+    except RecursionError as error:
+        raise DescriptionError(f"{where}: arrays or tables are nested too deeply.") from error
+    except ValueError as error:
+        raise DescriptionError(f"{where}: this is not TOML: {_decapitalised(error)}.") from error
+    endless = _not_finite(fields)
+    if endless is not None:
+        raise DescriptionError(f"{where}: {endless}, expected a finite number.")
+    try:
+        return Description.model_validate(fields)
+    except ValidationError as error:
+        raise DescriptionError(f"{where}: {complaint(error, Description)}") from error
+
+
+def to_toml(description: Description) -> str:
+    """A TOML text with every field written out, from which `parse` makes an equal value."""
+    import tomli_w
+
+    fields = description.model_dump(mode="json", exclude_none=True)
+    if description.recipe.scale_from is not None:  # the two follow from it
+        del fields["recipe"]["learning_rate"], fields["recipe"]["momentum"]
+    for layer in fields["layers"]:
+        if not layer.get("formats", True):
+            del layer["formats"]
+    return tomli_w.dumps(fields)
+
+
+def write_atomically(path: Path, content: str | bytes) -> Path:
+    """Put `content` at `path` in one step: a reader sees the old file or the new one, whole."""
+    data = content.encode() if isinstance(content, str) else content
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with scratch.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
+    return path
+
+
+def _shelf() -> Traversable:
+    return importlib.resources.files("counterflow.design.network").joinpath("named")
+
+
+def _names() -> list[str]:
+    files = [entry.name for entry in _shelf().iterdir()]
+    return sorted(name.removesuffix(".toml") for name in files if name.endswith(".toml"))
+
+
+def _not_finite(value: object, location: Location = ()) -> str | None:
+    """The first infinity or NaN below `location`, both of which TOML can say."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{path_of(location)} is {value}"
+    parts: Iterable[tuple[int | str, object]] = ()
+    if isinstance(value, dict):
+        parts = value.items()
+    elif isinstance(value, list):
+        parts = enumerate(value)
+    return next(filter(None, (_not_finite(part, (*location, key)) for key, part in parts)), None)
+
+
+def _decapitalised(error: Exception) -> str:
+    text = str(error).rstrip(".")
+    return text[:1].lower() + text[1:]

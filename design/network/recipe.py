@@ -1,0 +1,173 @@
+"""The recipe of a description: how the network is trained."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from counterflow.design.network.layers import Frozen
+from counterflow.design.network.scaling import scale_to_batch_one, snap
+
+MITIGATIONS = ("none", "lwpv", "lwpw", "sc", "lwpv+sc", "lwpw+sc", "stash")
+Mitigation = Literal["none", "lwpv", "lwpw", "sc", "lwpv+sc", "lwpw+sc", "stash"]
+Scheme = Literal["pipelined", "sequential", "fill-and-drain"]
+
+MAX_MOMENTUM_SHIFT = 12
+MAX_ACCUMULATE = 256
+
+
+class Reference(Frozen):
+    """Hyper-parameters known to work at some batch size, to be scaled to batch size one."""
+
+    batch: int = Field(ge=1, le=2**20)
+    learning_rate: float = Field(gt=0, allow_inf_nan=False)
+    momentum: float = Field(ge=0, lt=1)
+
+
+class RateDrop(Frozen):
+    """From `epoch` (counted from 0) on, the learning rate is 2**-shift of the recipe's."""
+
+    epoch: int = Field(ge=1)
+    shift: int = Field(ge=0, le=7)
+
+
+class Recipe(Frozen):
+    """How the network is trained.
+
+    ``learning_rate`` and ``momentum`` belong to the undamped form v <- m v + g, w <- w - eta v.
+    The hardware has no multiplier for them: the rate is a power of two and the momentum is 0 or
+    1 - 2**-k.  ``scale_from`` derives both from hyper-parameters of another batch size.
+    ``horizon`` multiplies the delay in prediction and compensation (2: overcompensation).
+    ``accumulate``: weights move once for so many samples, by the sum of their gradients.
+    ``sequential_after``: after so many samples (counted over all epochs) a pipelined training goes
+    on sequentially, as the hybrid scheme of Zhang & Abdelrahman, arXiv 1912.12675, does.
+    ``placement``: their pipeline placement vector, see `design.network.grouping`; without it every
+    layer with weights is a stage of its own.
+    """
+
+    scheme: Scheme = "pipelined"
+    batch: int = Field(default=1, ge=1)
+    learning_rate: float = Field(default=2.0**-9, gt=0, allow_inf_nan=False)
+    momentum: float = Field(default=0.875, ge=0, lt=1)
+    scale_from: Reference | None = None
+    mitigation: Mitigation = "lwpv+sc"
+    horizon: Literal[1, 2] = 1
+    accumulate: int = Field(default=1, ge=1, le=MAX_ACCUMULATE)
+    sequential_after: int | None = Field(default=None, ge=1)
+    placement: tuple[int, ...] | None = Field(default=None, strict=False)
+    epochs: int = Field(default=1, ge=1)
+    rate_drops: tuple[RateDrop, ...] = Field(default=(), strict=False)
+    init: Literal["he", "orthogonal"] = "he"
+    seed: int = Field(default=1, ge=0, lt=2**31)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _scaled(cls, data: object) -> object:
+        if not isinstance(data, dict) or data.get("scale_from") is None:
+            return data
+        for key in ("learning_rate", "momentum"):
+            if key in data:
+                raise ValueError(f"give either scale_from or {key}, not both")
+        try:
+            known = Reference.model_validate(data["scale_from"])
+        except ValidationError:
+            return data  # the field reports it, under its own name
+        exact = scale_to_batch_one(known.batch, known.learning_rate, known.momentum)
+        near = snap(*exact)
+        return {**data, "learning_rate": near[0], "momentum": near[1]}
+
+    @field_validator("learning_rate")
+    @classmethod
+    def _power_of_two(cls, value: float) -> float:
+        if math.frexp(value)[0] != 0.5 or value > 1:
+            near = 2.0 ** min(0, round(math.log2(value)))
+            raise ValueError(
+                f"learning_rate {value} is not a power of two of at most 1; the nearest is {near}"
+            )
+        return value
+
+    @field_validator("momentum")
+    @classmethod
+    def _one_minus_power(cls, value: float) -> float:
+        mantissa, exponent = math.frexp(1 - value)
+        if mantissa != 0.5 or exponent < 1 - MAX_MOMENTUM_SHIFT:
+            near = 1 - 2.0 ** max(-MAX_MOMENTUM_SHIFT, round(math.log2(1 - value)))
+            raise ValueError(
+                f"momentum {value} is not 0 or 1 - 2^-k with k up to {MAX_MOMENTUM_SHIFT}; "
+                f"the nearest is {near}"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.scheme != "fill-and-drain" and self.batch != 1:
+            raise ValueError(
+                f"batch {self.batch} needs scheme 'fill-and-drain', not {self.scheme!r}"
+            )
+        if self.sequential_after is not None and self.scheme != "pipelined":
+            raise ValueError(
+                f"sequential_after {self.sequential_after} needs scheme 'pipelined', which it "
+                f"ends, not {self.scheme!r}"
+            )
+        if self.placement is not None and self.scheme != "pipelined":
+            raise ValueError(
+                f"placement {list(self.placement)} needs scheme 'pipelined', not {self.scheme!r}"
+            )
+        if self.placement is not None and list(self.placement) != sorted(set(self.placement)):
+            raise ValueError(f"placement {list(self.placement)} must increase")
+        if self.scheme == "fill-and-drain" and self.batch % self.accumulate:
+            raise ValueError(
+                f"accumulate {self.accumulate} does not divide batch {self.batch}, so that "
+                "updates would be pending when the chain is drained"
+            )
+        epochs = [drop.epoch for drop in self.rate_drops]
+        if epochs != sorted(set(epochs)):
+            raise ValueError(f"rate_drops name epochs {epochs}; they must increase")
+        return self
+
+    @property
+    def rate_shift(self) -> int:
+        """log2 of 1 / learning_rate."""
+        return -math.frexp(self.learning_rate)[1] + 1
+
+    @property
+    def momentum_shift(self) -> int:
+        """k of momentum = 1 - 2**-k (0: no momentum)."""
+        return -math.frexp(1 - self.momentum)[1] + 1
+
+    @property
+    def rate_span(self) -> int:
+        """Largest extra rate shift that the recipe ever asks for; it sizes the shifter."""
+        return max((drop.shift for drop in self.rate_drops), default=0)
+
+    def extra_shift(self, epoch: int) -> int:
+        """The rate drop in force in `epoch`."""
+        return next((d.shift for d in reversed(self.rate_drops) if d.epoch <= epoch), 0)
+
+    @property
+    def float_only(self) -> str | None:
+        """Why neither the integer model nor the hardware can train so, in one sentence, or None."""
+        if self.placement is None:
+            return None
+        return (
+            f"recipe.placement {list(self.placement)} puts groups of layers in one stage, which "
+            "only the float model offers; without placement every layer with weights is a stage "
+            "of its own, in the integer model and the hardware too"
+        )
+
+    @property
+    def delayed(self) -> bool:
+        """Whether updates happen between a token's forward and backward pass."""
+        return self.scheme == "pipelined" or self.batch > 1
+
+    @property
+    def predicts(self) -> bool:
+        """Whether there is a delay to predict across, and the mitigation does it."""
+        return self.delayed and self.mitigation.startswith("lwp")
+
+    @property
+    def compensates(self) -> bool:
+        """Whether there is a delay to compensate, and the mitigation does it."""
+        return self.delayed and self.mitigation.endswith("sc")

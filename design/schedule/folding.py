@@ -1,0 +1,122 @@
+"""Folding: lanes for every layer, within a budget of multipliers or for a target interval.
+
+What a design takes of an FPGA besides multipliers is another matter: see `design.fit.fitting`.
+"""
+
+from __future__ import annotations
+
+import bisect
+from functools import lru_cache
+
+from counterflow.design.network.description import Description, Lanes
+from counterflow.design.network.geometry import Geometry
+from counterflow.design.network.layers import TanhUnit
+from counterflow.design.schedule.build import can_be, loss_bound, slot_bound
+from counterflow.design.units.tiling import Tiling
+
+SLACK = 0.1  # intervals this much above the fastest are accepted where fewer multipliers idle
+
+
+@lru_cache(maxsize=4096)
+def folds(geometry: Geometry, first: bool, lanes: int) -> tuple[tuple[int, Tiling], ...]:
+    """Tilings of a layer with at most so many lanes, as (shortest interval, tiling).
+
+    Only the smallest lanes that give a number of rows or columns are looked at.
+    """
+    found = []
+    for high in _divisions(geometry.outputs):
+        for wide in _divisions(geometry.row_taps):
+            if high * wide > lanes:
+                break
+            for shared in (False, True):
+                tiling = Tiling(geometry, Lanes(outputs=high, inputs=wide, shared=shared), first)
+                if can_be(tiling):
+                    found.append((slot_bound(tiling), tiling))
+    return tuple(found)
+
+
+@lru_cache(maxsize=4096)
+def choices(geometry: Geometry, first: bool) -> tuple[tuple[int, Tiling], ...]:
+    """Useful tilings of a layer as (shortest interval, tiling), fewest multipliers per interval.
+
+    Sorted by interval, each entry needs fewer multipliers than every faster one.
+    """
+    found = [
+        (bound, tiling.multipliers, tiling.banks, tiling)
+        for bound, tiling in folds(geometry, first, geometry.outputs * geometry.row_taps)
+    ]
+    found.sort(key=lambda f: (f[1], f[0], f[2], f[3].lanes.inputs, f[3].lanes.shared))
+    best: list[tuple[int, Tiling]] = []
+    for bound, _, _, tiling in found:
+        if not best or bound < best[-1][0]:
+            best.append((bound, tiling))
+    return tuple(reversed(best))
+
+
+def _divisions(size: int) -> list[int]:
+    """The smallest divisor for each possible quotient, rounded up."""
+    return sorted({-(-size // parts) for parts in range(1, size + 1)})
+
+
+def fold(description: Description) -> tuple[Lanes, ...]:
+    """Lanes for every layer as the description's fold asks; `ValueError` where nothing fits."""
+    wanted = description.fold
+    if wanted.lanes is not None:
+        return wanted.lanes
+    units = description.weighted
+    layers = [choices(unit.geometry, unit is units[0]) for unit in units]
+    floor = max(loss_bound(description.classes), *(layer[0][0] for layer in layers))
+    if wanted.multipliers is None:
+        target = wanted.interval if wanted.interval is not None else 4 * max(floor, 32)
+        if target < floor:
+            raise ValueError(
+                f"fold.interval is {target} cycles, but {description.name} needs at least {floor}"
+            )
+        return tuple(t.lanes for t in _within(layers, target))
+    return _fastest(description, layers, floor, wanted.multipliers, wanted.interval)
+
+
+def _within(layers: list[tuple[tuple[int, Tiling], ...]], interval: int) -> list[Tiling]:
+    """For each layer the fewest multipliers that keep up with `interval`."""
+    return [
+        layer[bisect.bisect_right(layer, interval, key=lambda choice: choice[0]) - 1][1]
+        for layer in layers
+    ]
+
+
+def _fastest(
+    description: Description,
+    layers: list[tuple[tuple[int, Tiling], ...]],
+    floor: int,
+    budget: int,
+    limit: int | None,
+) -> tuple[Lanes, ...]:
+    """The fold with the least idle multipliers among those close to the fastest in the budget."""
+    candidates = sorted({max(bound, floor) for layer in layers for bound, _ in layer})
+    useful = sum(layer[0][1].useful for layer in layers)
+    spent = sum(isinstance(unit, TanhUnit) for unit in description.units)  # one each, and no lane
+    feasible: list[tuple[int, int, list[Tiling]]] = []
+    fastest: int | None = None
+    for interval in candidates:
+        tiled = _within(layers, interval)
+        used = sum(t.multipliers for t in tiled)
+        if used + spent <= budget:
+            fastest = fastest or interval
+            if limit is not None and interval > limit:
+                break
+            if feasible and interval > feasible[0][0] * (1 + SLACK):
+                break
+            feasible.append((interval, used * interval - useful, tiled))
+    if fastest is None:
+        least = spent + sum(layer[-1][1].multipliers for layer in layers)
+        raise ValueError(
+            f"fold.multipliers is {budget}, but {description.name} needs at least {least} "
+            "(one a unit)"
+        )
+    if not feasible:
+        raise ValueError(
+            f"{budget} multipliers give an interval of {fastest} cycles, but fold.interval "
+            f"asks for at most {limit}; raise the multipliers or the interval"
+        )
+    _, _, tiled = min(feasible, key=lambda f: (f[1], f[0]))
+    return tuple(t.lanes for t in tiled)

@@ -1,0 +1,50 @@
+"""Initial weights of a description: the same integers for the golden model and the hardware."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from counterflow.design.network.description import Description
+from counterflow.design.schedule.stages import Schedule
+
+GENERATOR_SEED = 0x9E3779B9  # odd constant that spreads the units' generator states
+
+
+def initial_floats(description: Description, seed: int) -> list[NDArray[np.float64]]:
+    """Weight matrices [outputs, taps] in float64; biases start at zero.
+
+    ``he``: normal with standard deviation sqrt(2 / taps); ``orthogonal``: a random matrix with
+    orthonormal rows or columns, scaled by sqrt 2; without the sqrt 2 at layers that
+    have no ReLU.
+    """
+    random = np.random.default_rng([seed, 0])
+    matrices = []
+    for unit in description.weighted:
+        inputs, outputs = unit.geometry.taps, unit.geometry.outputs
+        gain = math.sqrt(2) if description.rectified(unit.layer) else 1.0
+        matrix = random.standard_normal((outputs, inputs))
+        if description.recipe.init == "orthogonal":
+            tall = matrix if outputs >= inputs else matrix.T
+            q, r = np.linalg.qr(tall)
+            q = q * np.sign(np.diag(r))
+            matrix = gain * (q if outputs >= inputs else q.T)
+        else:
+            matrix = gain * matrix / math.sqrt(inputs)
+        matrices.append(matrix)
+    return matrices
+
+
+def initial_integers(
+    description: Description, schedule: Schedule, seed: int
+) -> list[tuple[NDArray[np.int64], int]]:
+    """For each unit its weights in the weight format, rounded and clipped, and generator state."""
+    result = []
+    for stage, matrix in zip(schedule.stages, initial_floats(description, seed), strict=True):
+        target = stage.arithmetic.weight
+        integers = np.clip(np.rint(matrix * 2.0**target.frac), target.min, target.max)
+        state = (GENERATOR_SEED * (2 * (seed + 1) + 1) * (stage.index + 1)) & 0xFFFFFFFF
+        result.append((integers.astype(np.int64), state or GENERATOR_SEED))
+    return result

@@ -1,0 +1,95 @@
+"""The planner: a description with its schedule, and what the folded design will cost in bits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from counterflow.design.network.description import Description, Lanes
+from counterflow.design.schedule.build import build_schedule
+from counterflow.design.schedule.folding import fold
+from counterflow.design.schedule.stages import Schedule, Stage
+
+
+@dataclass(frozen=True)
+class UnitCost:
+    """Predicted cost of one unit; memory in bits by what it holds."""
+
+    name: str
+    lanes: Lanes
+    cycles: int
+    delay: int
+    multipliers: int
+    weights: int
+    stash: int
+    window: int
+    sums: int
+    queues: int
+
+    @property
+    def memory_bits(self) -> int:
+        return self.weights + self.stash + self.window + self.sums + self.queues
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A description, its schedule and its predicted cost.
+
+    ``compact``: long delays, tables and small memories are block RAM, and some sums follow each
+    other within a cycle.  That is for a device without LUT RAM but with block RAM to spare
+    (`design.fpga.needs.settled`), where a delay takes a logic cell a bit; no cycle changes.
+    """
+
+    description: Description
+    schedule: Schedule
+    units: tuple[UnitCost, ...]
+    compact: bool = False
+
+    @property
+    def memory_bits(self) -> int:
+        """Those of all units, with and without weights."""
+        streams = sum(stream.memory_bits for stream in self.schedule.streams)
+        return streams + sum(unit.memory_bits for unit in self.units)
+
+
+def plan(description: Description) -> Plan:
+    """Fold and schedule a description; `ValueError` where the fold cannot be."""
+    schedule = build_schedule(description, fold(description))
+    target = description.fold.interval
+    if target is not None and schedule.interval > target:
+        raise ValueError(
+            f"fold.lanes give an interval of {schedule.interval} cycles, but fold.interval asks "
+            f"for at most {target}; use more lanes or raise the interval"
+        )
+    result = Plan(description, schedule, tuple(_cost(stage) for stage in schedule.stages))
+    limit = description.fold.memory
+    if limit is not None and result.memory_bits > limit:
+        largest = max(result.units, key=lambda unit: unit.memory_bits)
+        raise ValueError(
+            f"fold.memory is {limit} bits, but {description.name} needs {result.memory_bits}, most "
+            f"of it ({largest.memory_bits}) in {largest.name}; use narrower formats or fewer layers"
+        )
+    return result
+
+
+def _cost(stage: Stage) -> UnitCost:
+    tiling, numbers, depths = stage.tiling, stage.arithmetic, stage.depths
+    high, wide = tiling.lanes.outputs, tiling.lanes.inputs
+    words = tiling.tiles * tiling.lane_count + tiling.rows * high
+    sums = words * numbers.gradient.bits if numbers.sums_gradients else 0
+    gradient = 0
+    if numbers.dx is not None:
+        row = tiling.row_words * wide
+        sums += tiling.sum_rows * row * numbers.backward_sum.bits
+        gradient = depths.gradients * row * numbers.dx.bits
+    return UnitCost(
+        name=stage.name,
+        lanes=tiling.lanes,
+        cycles=tiling.cycles,
+        delay=stage.delay,
+        multipliers=tiling.multipliers,
+        weights=words * numbers.word_bits,
+        stash=depths.stash * wide * numbers.x.bits,
+        window=depths.window * wide * numbers.x.bits + depths.errors * high * numbers.dy.bits,
+        sums=sums,
+        queues=depths.outputs * high * (numbers.y.bits + 2) + gradient,
+    )

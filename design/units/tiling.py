@@ -1,0 +1,173 @@
+"""How a unit's lanes divide its weights into tiles, and the order in which they are visited.
+
+A tile is what all lanes do at once: `lanes.outputs` rows by `lanes.inputs` columns of the weights
+[outputs, taps].  The taps of a tile lie side by side in one row of the kernel, and so in one row of
+the image: they are one word of the memories that hold it.  Tile (r, c) covers outputs
+r * lanes.outputs ... and word c % parts of row c // parts of the kernel; lanes that fall outside
+are padding and do no useful work.
+
+For each position of the kernel, a unit walks all its tiles row by row (all columns of the first
+rows, then the next rows), `phases` cycles a tile.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from counterflow.design.network.description import Lanes
+from counterflow.design.network.geometry import Geometry
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """The tiles of one unit; `first` units make no input gradient and need no lane for it."""
+
+    geometry: Geometry
+    lanes: Lanes
+    first: bool
+
+    @property
+    def outputs(self) -> int:
+        return self.geometry.outputs
+
+    @cached_property
+    def rows(self) -> int:
+        """Rows of tiles."""
+        return -(-self.outputs // self.lanes.outputs)
+
+    @cached_property
+    def parts(self) -> int:
+        """Columns of tiles in one row of the kernel."""
+        return -(-self.geometry.row_taps // self.lanes.inputs)
+
+    @cached_property
+    def columns(self) -> int:
+        """Columns of tiles."""
+        return self.geometry.kernel[0] * self.parts
+
+    @cached_property
+    def tiles(self) -> int:
+        return self.rows * self.columns
+
+    @cached_property
+    def row_words(self) -> int:
+        """Words of `lanes.inputs` elements that hold one row of the image."""
+        return -(-self.geometry.row_inputs // self.lanes.inputs)
+
+    @property
+    def sum_rows(self) -> int:
+        """Rows of the image that can be under the kernel at once, and so are summed at once."""
+        return min(self.geometry.kernel[0], self.geometry.image[0])
+
+    @property
+    def image_words(self) -> int:
+        """Words that hold the whole image."""
+        return self.geometry.image[0] * self.row_words
+
+    @cached_property
+    def granule(self) -> int:
+        """Elements that always stand together in a word, wherever the kernel is.
+
+        A word of the kernel that begins within a word of the image takes granules from two words.
+        """
+        aligned = self.geometry.places[1] == 1 and self.geometry.padding[1] == 0
+        return self.lanes.inputs if aligned else math.gcd(self.lanes.inputs, self.geometry.channels)
+
+    @property
+    def banks(self) -> int:
+        """Granules of a word; each is a memory of its own."""
+        return self.lanes.inputs // self.granule
+
+    @property
+    def lane_count(self) -> int:
+        return self.lanes.outputs * self.lanes.inputs
+
+    @property
+    def products(self) -> int:
+        """Products that each weight takes part in: forward, gradient and, but first, backward."""
+        return 2 if self.first else 3
+
+    @cached_property
+    def phases(self) -> int:
+        """Cycles that one tile takes."""
+        return self.products if self.lanes.shared else 1
+
+    @property
+    def multipliers(self) -> int:
+        return self.lane_count * (1 if self.lanes.shared else self.products)
+
+    @cached_property
+    def position_cycles(self) -> int:
+        """Cycles of one walk over all tiles."""
+        return self.tiles * self.phases
+
+    @property
+    def cycles(self) -> int:
+        """Cycles of a sample: a walk over all tiles at each position."""
+        return self.geometry.positions * self.position_cycles
+
+    @property
+    def row_cycles(self) -> int:
+        """Cycles from one row of tiles to the next."""
+        return self.columns * self.phases
+
+    @property
+    def useful(self) -> int:
+        """Useful products in one slot of the pipelined steady state.
+
+        Those with the zeros around an image count, as they do in the literature.
+        """
+        return self.geometry.positions * self.outputs * self.geometry.taps * self.products
+
+    @cached_property
+    def place_of(self) -> NDArray[np.int64]:
+        """Column of tiles times lanes.inputs, plus lane, of each tap; shape [taps]."""
+        row, within = np.divmod(np.arange(self.geometry.taps), self.geometry.row_taps)
+        return row * self.parts * self.lanes.inputs + within
+
+    @cached_property
+    def column_of(self) -> NDArray[np.int64]:
+        """Column of tiles of each tap; shape [taps]."""
+        return self.place_of // self.lanes.inputs
+
+    @cached_property
+    def tile_of(self) -> NDArray[np.int64]:
+        """Index of the tile that holds weight [o, k]; shape [outputs, taps]."""
+        row = np.arange(self.outputs) // self.lanes.outputs
+        return row[:, None] * self.columns + self.column_of[None, :]
+
+    def in_tiles(self, matrix: NDArray[np.int64]) -> NDArray[np.int64]:
+        """A matrix [outputs, taps] as [tiles, lanes], padding lanes zero.
+
+        Lane l of a tile is output l // lanes.inputs, tap l % lanes.inputs of it.
+        """
+        high, wide = self.lanes.outputs, self.lanes.inputs
+        padded = np.zeros((self.rows * high, self.columns * wide), np.int64)
+        padded[: self.outputs, self.place_of] = matrix
+        split = padded.reshape(self.rows, high, self.columns, wide)
+        return split.transpose(0, 2, 1, 3).reshape(self.tiles, self.lane_count)
+
+    def from_tiles(self, tiles: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The inverse of `in_tiles`."""
+        high, wide = self.lanes.outputs, self.lanes.inputs
+        split = tiles.reshape(self.rows, self.columns, high, wide).transpose(0, 2, 1, 3)
+        padded = split.reshape(self.rows * high, self.columns * wide)
+        return padded[: self.outputs][:, self.place_of]
+
+    def in_rows(self, vectors: NDArray[np.int64] | NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Vectors [..., outputs] as [..., rows, lanes.outputs], padding lanes zero."""
+        padded = np.zeros((*vectors.shape[:-1], self.rows * self.lanes.outputs), np.int64)
+        padded[..., : self.outputs] = vectors
+        return padded.reshape(*vectors.shape[:-1], self.rows, self.lanes.outputs)
+
+    def in_columns(self, windows: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Flags [positions, taps] as [positions, columns]: whether any lane of a word has one."""
+        padded = np.zeros((len(windows), self.columns * self.lanes.inputs), bool)
+        padded[:, self.place_of] = windows
+        words = padded.reshape(len(windows), self.columns, self.lanes.inputs)
+        return np.asarray(words.any(axis=2))

@@ -1,0 +1,154 @@
+"""The fast golden chain: the same integers as `golden.chain.Chain`, compiled by Numba.
+
+It knows pipelined backpropagation with and without linear weight prediction in velocity form and
+spike compensation.  The other mitigations keep weights of other times and are for `Chain`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from counterflow.design.network.description import Description
+from counterflow.design.network.tokens import Kind
+from counterflow.design.schedule.stages import Schedule
+from counterflow.golden.fast import slots
+from counterflow.golden.fast.memory import build_memory
+from counterflow.golden.fast.narrowings import set_unit
+from counterflow.golden.parts.narrow import Integers
+from counterflow.golden.units.convolution import Settings, UnitState
+from counterflow.golden.units.limits import check_format, check_range, check_state
+
+MITIGATIONS = ("none", "lwpv", "sc", "lwpv+sc")
+
+
+def offered(description: Description) -> bool:
+    """Whether the fast chain knows all that `description` asks for."""
+    return description.recipe.mitigation in MITIGATIONS
+
+
+class FastChain:
+    """All units of a folded design in series, with their states; runs blocks of tokens.
+
+    What `golden.chain.Chain` does with the same arguments, this does with the same result: every
+    weight, velocity, bias, generator state, prediction and saturation count.  But what it is given
+    must be in its format, because its machine words are no wider than the formats demand.
+    """
+
+    def __init__(
+        self, description: Description, schedule: Schedule, states: Iterable[UnitState]
+    ) -> None:
+        recipe, held = description.recipe, list(states)
+        if recipe.float_only:
+            raise ValueError(recipe.float_only)
+        if recipe.mitigation not in MITIGATIONS:
+            raise ValueError(
+                f"mitigation {recipe.mitigation!r} is not among those of the fast chain "
+                f"({', '.join(MITIGATIONS)}); golden.chain.Chain does it"
+            )
+        for stage, state in zip(schedule.stages, held, strict=True):
+            check_state(stage, state)
+        self.schedule = schedule
+        self.slot = 0
+        self._accumulate, self._waiting = recipe.accumulate, 0
+        self._memory = build_memory(schedule, held, description.rounding.error)
+        self.set(Settings(recipe.predicts, recipe.compensates, recipe.extra_shift(0)))
+
+    def set(self, settings: Settings) -> None:
+        """Change the run-time settings of every unit (of a drained chain: between epochs)."""
+        for stage, unit in zip(self.schedule.stages, self._memory.units, strict=False):
+            set_unit(unit, stage.arithmetic, settings)
+
+    @property
+    def word_bits(self) -> int:
+        """Bits of the machine words that the formats allow: 32 or 64."""
+        return self._memory.weight.dtype.itemsize * 8
+
+    @property
+    def states(self) -> list[UnitState]:
+        """The state of every unit, copied."""
+        memory, states = self._memory, []
+        for index, unit in enumerate(memory.units[:-1]):
+            outputs, taps = int(unit["outputs"]), int(unit["taps"])
+            weights = slice(unit["weights"], unit["weights"] + outputs * taps)
+            biases = slice(unit["biases"], unit["biases"] + outputs)
+            states.append(
+                UnitState(
+                    memory.weight[weights].astype(np.int64).reshape(outputs, taps),
+                    memory.velocity[weights].astype(np.int64).reshape(outputs, taps),
+                    memory.bias[biases].copy(),
+                    memory.bias_velocity[biases].copy(),
+                    int(memory.generator[index]),
+                )
+            )
+        return states
+
+    @property
+    def saturations(self) -> list[int]:
+        """How often each unit has saturated, as the hardware counts it."""
+        return [int(count) for count in self._memory.saturations]
+
+    def run(
+        self,
+        kinds: NDArray[np.uint8],
+        indices: Integers,
+        samples: NDArray[np.integer[Any]],
+        labels: NDArray[np.integer[Any]],
+    ) -> tuple[Integers, Integers]:
+        """Feed tokens: `kinds` [T] as in `design.network.tokens.Kind`, `indices` [T] of their
+        samples.
+
+        `samples` [N, inputs] are integers in the input format, `labels` [N].  Returns the scores
+        [P, classes] and losses [P] (in bits, LOG_FRAC fraction bits) of the tokens that are no
+        bubbles, in order.
+        """
+        classes = self.schedule.loss.arithmetic.classes
+        real = indices[kinds != Kind.BUBBLE]
+        check_range("a kind of token", kinds, Kind.BUBBLE, Kind.ACCUMULATE)
+        check_range("a label", labels, 0, classes - 1)
+        self._check_samples(samples)
+        if kinds.ndim != 1 or kinds.shape != indices.shape:
+            raise ValueError(f"kinds have the shape {kinds.shape}, indices {indices.shape}")
+        if labels.shape != samples.shape[:1]:
+            raise ValueError(f"labels have the shape {labels.shape} for {len(samples)} samples")
+        check_range("an index", real, 0, len(samples) - 1)
+        self._wait(kinds)
+        scores, losses = np.empty((len(real), classes), np.int64), np.empty(len(real), np.int64)
+        none = samples[:0]
+        small = samples.dtype == np.uint8
+        slots.run(
+            self._memory,
+            self.slot,
+            np.ascontiguousarray(kinds, np.uint8),
+            np.ascontiguousarray(indices, np.int64),
+            np.ascontiguousarray(samples if small else none, np.uint8),
+            np.ascontiguousarray(none if small else samples, np.int64),
+            np.ascontiguousarray(labels, np.int64),
+            scores,
+            losses,
+        )
+        self.slot += len(kinds)
+        return scores, losses
+
+    def _wait(self, kinds: NDArray[np.uint8]) -> None:
+        """Count the gradients that wait for an update; words hold sums of `accumulate` at most."""
+        learning = kinds[kinds >= Kind.TRAIN]
+        ends = [-1 - self._waiting, *np.flatnonzero(learning == Kind.TRAIN), len(learning)]
+        groups = np.diff(ends)
+        if groups.max() > self._accumulate:
+            raise ValueError(
+                f"{groups.max() - 1} gradients would wait for an update, but accumulate is "
+                f"{self._accumulate}"
+            )
+        self._waiting = int(groups[-1]) - 1
+
+    def _check_samples(self, samples: NDArray[np.integer[Any]]) -> None:
+        numbers = self.schedule.stages[0].arithmetic
+        inputs = self.schedule.stages[0].tiling.geometry.inputs
+        if samples.ndim != 2 or samples.shape[1] != inputs:
+            raise ValueError(f"samples have the shape {samples.shape}, not (N, {inputs})")
+        if samples.dtype != np.uint8 or numbers.x.max < np.iinfo(np.uint8).max:
+            check_format("a sample", samples, numbers.x)

@@ -1,0 +1,40 @@
+"""The loss unit in `golden.fast.chain`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from counterflow.golden.fast.dense import limit, round_off
+from counterflow.golden.fast.records import Memory
+from counterflow.golden.fast.words import compiled
+
+
+@compiled
+def loss_of(memory: Memory, slot: int, label: int, learns: bool) -> int:
+    """Loss of the logits at the end of the chain; if `learns`, the error for the last unit."""
+    count, loss = len(memory.units), memory.loss[0]
+    last, end = memory.units[count - 2], memory.units[count - 1]
+    part, most, exponents = (1 << loss.log_frac) - 1, loss.exp_frac + 2, memory.exponents
+    largest, total = np.int64(memory.stash[end.stash]), 0
+    for i in range(1, end.outputs):
+        largest = max(largest, np.int64(memory.stash[end.stash + i]))
+    for i in range(end.outputs):
+        scaled = (largest - memory.stash[end.stash + i]) * loss.numerator
+        exponents[i] = (scaled + (1 << (loss.shift - 1))) >> loss.shift
+        total += memory.exp2[exponents[i] & part] >> min(exponents[i] >> loss.log_frac, most)
+    place = 0
+    while total >> (place + 1):
+        place += 1
+    mantissa = ((total << loss.log_frac) >> place) - (1 << loss.log_frac)
+    log2 = ((place - loss.exp_frac) << loss.log_frac) + memory.log2[mantissa]
+    if learns:
+        start = last.errors + slot % (last.delay + 1) * last.outputs
+        others = 0
+        for i in range(end.outputs):
+            t = exponents[i] + log2
+            power = memory.exp2[t & part] >> min(t >> loss.log_frac, most)
+            error = limit(round_off(power, loss.error), loss.error)
+            memory.errors[start + i] = error
+            others += error
+        memory.errors[start + label] -= others
+    return exponents[label] + log2

@@ -1,0 +1,113 @@
+"""Checkpoints: the state of a training between two epochs, in one file of NumPy arrays.
+
+The chain is empty there, so that weights, velocities, biases and generators are all that the rest
+of the training depends on, besides the description and the seed.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from counterflow.design.network.description import Description
+from counterflow.design.network.files import write_atomically
+from counterflow.design.network.provenance import version
+from counterflow.design.schedule.stages import Schedule
+from counterflow.golden.units.convolution import Settings, UnitState
+from counterflow.golden.units.limits import check_state
+
+FORMAT = 1  # of the file; to be raised when older programs would misread it
+ARRAYS = ("weight", "velocity", "bias", "bias_velocity")
+PACKAGES = ("counterflow", "numpy", "numba")
+
+
+def versions() -> dict[str, str]:
+    """The version of each package that the numbers come from."""
+    return {name: version(name) for name in PACKAGES}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A training after `epoch` epochs of the description whose hash is `network`."""
+
+    network: str
+    epoch: int
+    seed: int
+    settings: Settings
+    states: list[UnitState]
+    versions: dict[str, str] = field(default_factory=versions)
+
+
+def save(path: Path, checkpoint: Checkpoint) -> None:
+    """Write `checkpoint` to the file `path`, which is replaced only when all is written."""
+    about = {
+        "format": FORMAT,
+        "network": checkpoint.network,
+        "epoch": checkpoint.epoch,
+        "seed": checkpoint.seed,
+        "settings": asdict(checkpoint.settings),
+        "generators": [state.generator for state in checkpoint.states],
+        "versions": checkpoint.versions,
+    }
+    arrays: dict[str, Any] = {"about": np.array(json.dumps(about))}
+    for index, state in enumerate(checkpoint.states):
+        for name in ARRAYS:
+            arrays[f"{name}{index}"] = getattr(state, name)
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)
+    write_atomically(path, content.getvalue())
+
+
+def load(path: Path, description: Description, schedule: Schedule) -> Checkpoint:
+    """The checkpoint in the file `path`, which must be one of `description`.
+
+    Raises ValueError, one sentence long, if it is of another network, damaged or not there.
+    """
+    try:
+        if path.exists() and not zipfile.is_zipfile(path):
+            raise ValueError("it is damaged, or something else than a checkpoint")
+        with np.load(path, allow_pickle=False) as arrays:
+            about = json.loads(str(arrays["about"]))
+            found, network = about["format"], about["network"]
+            if found == FORMAT and network == description.hash():
+                return _read(about, arrays, schedule)
+    except FileNotFoundError as error:
+        raise ValueError(f"{path}: there is no such checkpoint.") from error
+    except Exception as error:  # a damaged archive fails in more ways than can be named
+        reason = str(error).strip(".") or type(error).__name__
+        raise ValueError(f"{path}: cannot be read as a checkpoint ({reason}).") from error
+    if found != FORMAT:
+        raise ValueError(f"{path}: has format {found} of checkpoints, but {FORMAT} is known.")
+    raise ValueError(
+        f"{path}: is a checkpoint of the network {network}, not of {description.name}, which is "
+        f"{description.hash()}; give it the description and the options that it was made with."
+    )
+
+
+def _read(about: dict[str, Any], arrays: Any, schedule: Schedule) -> Checkpoint:
+    generators = about["generators"]
+    if len(generators) != len(schedule.stages):
+        raise ValueError(f"it has {len(generators)} units, not {len(schedule.stages)}")
+    states = []
+    for index, (stage, generator) in enumerate(zip(schedule.stages, generators, strict=True)):
+        parts = {name: arrays[f"{name}{index}"] for name in ARRAYS}
+        for name, part in parts.items():
+            if part.dtype != np.int64:
+                raise ValueError(f"{name}{index} has the type {part.dtype}, not int64")
+        state = UnitState(**parts, generator=int(generator))
+        check_state(stage, state)
+        states.append(state)
+    return Checkpoint(
+        about["network"],
+        int(about["epoch"]),
+        int(about["seed"]),
+        Settings(**about["settings"]),
+        states,
+        dict(about["versions"]),
+    )

@@ -1,0 +1,159 @@
+"""What stale weights cost and what mitigation brings back, over several methods and seeds."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+from counterflow.design.data.sets import Dataset
+from counterflow.design.network.description import Description
+from counterflow.design.network.recipe import Mitigation, Scheme
+from counterflow.design.schedule.planner import plan
+from counterflow.golden.training.epochs import Callback, train
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to train: where the bubbles are, and what is done about the delay.
+
+    ``sequential_after`` as in the recipe: with it, a pipelined training is a hybrid one.
+    """
+
+    scheme: Scheme
+    mitigation: Mitigation
+    sequential_after: int | None = None
+
+    @property
+    def way(self) -> str:
+        """The scheme, or "hybrid"."""
+        return self.scheme if self.sequential_after is None else "hybrid"
+
+    def __str__(self) -> str:
+        return f"{self.way}, {self.mitigation}"
+
+
+METHODS = (
+    Method("sequential", "none"),
+    Method("pipelined", "none"),
+    Method("pipelined", "lwpv"),
+    Method("pipelined", "sc"),
+    Method("pipelined", "lwpv+sc"),
+)
+"""Undelayed SGD with momentum; pipelined backpropagation; its mitigations."""
+
+
+def methods_with_hybrid(sequential_after: int | None) -> tuple[Method, ...]:
+    """`METHODS`, and unless None a plain pipelined training that ends after so many samples.
+
+    With it these are the runs that Zhang & Abdelrahman, arXiv 1912.12675, compare.
+    """
+    if sequential_after is None:
+        return METHODS
+    return (*METHODS, Method("pipelined", "none", sequential_after))
+
+
+@dataclass(frozen=True)
+class Row:
+    """Test accuracy of one method after the last epoch, a share for each seed."""
+
+    method: Method
+    accuracies: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        return statistics.fmean(self.accuracies)
+
+    @property
+    def sd(self) -> float:
+        """Standard deviation of the seeds (the sample's, so 0 for a single one)."""
+        return statistics.stdev(self.accuracies) if len(self.accuracies) > 1 else 0.0
+
+
+class StoppedError(Exception):
+    """Ends a training from within its report of progress."""
+
+
+def compare_mitigations(
+    description: Description,
+    dataset: Dataset,
+    *,
+    seeds: Sequence[int] = (1, 2, 3, 4, 5),
+    methods: Sequence[Method] = METHODS,
+    epochs: int | None = None,
+    limit: int | None = None,
+    model: Literal["integer", "float"] = "integer",
+    threads: int | None = None,
+    on_progress: Callback | None = None,
+) -> list[Row]:
+    """Train `description` by each of `methods` with each of `seeds`: a row for each method.
+
+    Each seed gives every method the same initial weights and order of samples.  ``epochs``,
+    ``limit`` and ``model`` are those of `golden.training.epochs.train`; ``threads`` (default: one a
+    processor) trainings run at a time, which is no faster for methods that only the slow chain
+    knows and for the float model.  ``on_progress`` is called with the training samples done and to
+    do, of all trainings together.
+    """
+    if not seeds or not methods:
+        raise ValueError("a comparison needs at least one seed and one method")
+    jobs = [(method, seed) for method in methods for seed in seeds]
+    lock, stop = threading.Lock(), threading.Event()
+    done = [0] * len(jobs)
+
+    def job(index: int) -> float:
+        method, seed = jobs[index]
+        changed = with_method(description, method)
+
+        def report(count: int, total: int) -> None:
+            if stop.is_set():
+                raise StoppedError
+            with lock:
+                done[index] = count
+                if on_progress:
+                    on_progress(sum(done), total * len(jobs))
+
+        result = train(
+            changed,
+            plan(changed).schedule,
+            dataset,
+            seed=seed,
+            epochs=epochs,
+            limit=limit,
+            model=model,
+            evaluate="last",
+            on_progress=report,
+        )
+        accuracy = result.epochs[-1].test_accuracy
+        if accuracy is None:
+            raise ValueError(f"{dataset.name} has no test samples to compare on")
+        return accuracy
+
+    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+        try:
+            found = list(pool.map(job, range(len(jobs))))
+        except BaseException:  # an interruption, too, ends what runs and what waits
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    count = len(seeds)
+    return [
+        Row(method, tuple(found[index * count : (index + 1) * count]))
+        for index, method in enumerate(methods)
+    ]
+
+
+def with_method(description: Description, method: Method) -> Description:
+    """`description` with what `method` says; its placement is for pipelined methods alone."""
+    recipe = description.recipe
+    changes = {
+        "scheme": method.scheme,
+        "mitigation": method.mitigation,
+        "batch": 1,
+        "sequential_after": method.sequential_after,
+        "placement": recipe.placement if method.scheme == "pipelined" else None,
+    }
+    return description.model_copy(update={"recipe": recipe.model_copy(update=changes)})

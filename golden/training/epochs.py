@@ -1,0 +1,197 @@
+"""Training by epochs: the order of the samples, rate drops, evaluation, progress, resumption.
+
+The integer model is that of the hardware, bit for bit; the float model is its float64 reference
+under the same schedule.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from counterflow.design.data.sets import Dataset
+from counterflow.design.data.training import check_fits
+from counterflow.design.network.description import Description
+from counterflow.design.network.order import epoch_order
+from counterflow.design.network.tokens import Kind
+from counterflow.design.schedule.stages import Schedule
+from counterflow.golden.training.checkpoint import Checkpoint
+from counterflow.golden.training.models import (
+    FloatModel,
+    IntegerModel,
+    Model,
+    Part,
+    Run,
+    codes,
+    epoch_runs,
+)
+from counterflow.golden.training.start import initial_states
+
+Callback = Callable[[int, int], None]
+OnBlock = Callable[[int, int, float], None]
+"""Told of a block of training: samples, right answers, sum of the losses in nats."""
+
+BLOCK = 1000  # tokens between two reports of progress
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over the training samples, and how well the test samples did after it.
+
+    Losses are means in nats, accuracies shares; those of training are of each sample when it was
+    learnt from.  `seconds` is the time that training took, without the test.
+    """
+
+    epoch: int
+    samples: int
+    seconds: float
+    loss: float
+    accuracy: float
+    test_loss: float | None
+    test_accuracy: float | None
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """The epochs trained, and the state after them (None with the float model)."""
+
+    epochs: tuple[Epoch, ...]
+    checkpoint: Checkpoint | None
+
+    @property
+    def samples_per_second(self) -> float:
+        """Training samples for each second of training."""
+        seconds = sum(epoch.seconds for epoch in self.epochs)
+        return sum(epoch.samples for epoch in self.epochs) / seconds if seconds else 0.0
+
+
+def train(
+    description: Description,
+    schedule: Schedule,
+    dataset: Dataset,
+    *,
+    seed: int | None = None,
+    epochs: int | None = None,
+    limit: int | None = None,
+    evaluate: bool | Literal["last"] = True,
+    model: Literal["integer", "float"] = "integer",
+    resume: Checkpoint | None = None,
+    on_progress: Callback | None = None,
+    on_epoch: Callable[[Epoch, Checkpoint | None], None] | None = None,
+    on_block: OnBlock | None = None,
+) -> TrainingResult:
+    """Train until `epochs` epochs are done (default: the recipe's), of `limit` samples at most.
+
+    ``seed`` (default: the recipe's, or that of the checkpoint) decides on initial weights, order
+    and random bits.  ``evaluate`` says whether the test samples are tried: after each epoch, after
+    the last one or not at all.  With ``resume`` the training goes on bit for bit from where that
+    was taken.  ``on_progress`` is called with the number of training samples done and to do,
+    ``on_epoch`` with each epoch and the state after it, ``on_block`` with the results of a
+    thousand tokens at most, as they come.
+    """
+    recipe = description.recipe
+    train_part, test_part = _parts(description, dataset)
+    first, chosen = _start(description, model, seed, resume)
+    last = recipe.epochs if epochs is None else epochs
+    if last <= first:
+        raise ValueError(f"epochs is {last}, but must be more than the {first} that are done")
+    chain: IntegerModel | FloatModel
+    if model == "float":
+        chain = FloatModel(description, schedule, chosen)
+    else:
+        states = resume.states if resume else initial_states(description, schedule, chosen)
+        chain = IntegerModel(description, schedule, states)
+    _test(chain, Part(test_part.samples[:0], test_part.labels[:0]))  # compiles, if need be
+    count = min(limit or len(train_part), len(train_part))
+    results: list[Epoch] = []
+    checkpoint = None
+    for epoch in range(first, last):
+
+        def report(done: int, before: int = (epoch - first) * count) -> None:
+            if on_progress:
+                on_progress(before + done, (last - first) * count)
+
+        began = time.perf_counter()
+        order = epoch_order(len(train_part), chosen, epoch)[:count]
+        trained = epoch_runs(recipe, order, chain.delay, epoch, before=epoch * count)
+        loss, accuracy = _run(chain, trained, train_part, report, on_block)
+        seconds = time.perf_counter() - began
+        wanted = len(test_part) and (epoch == last - 1 if evaluate == "last" else evaluate)
+        tested = _test(chain, test_part) if wanted else (None, None)
+        results.append(Epoch(epoch, count, seconds, loss, accuracy, *tested))
+        if isinstance(chain, IntegerModel):
+            checkpoint = Checkpoint(
+                description.hash(), epoch + 1, chosen, chain.settings, chain.states
+            )
+        if on_epoch:
+            on_epoch(results[-1], checkpoint)
+    return TrainingResult(tuple(results), checkpoint)
+
+
+def _run(
+    chain: Model,
+    runs: Sequence[Run],
+    part: Part,
+    report: Callable[[int], None] | None = None,
+    on_block: OnBlock | None = None,
+) -> tuple[float, float]:
+    """All tokens of all runs, block by block: (mean loss, share of right answers)."""
+    right, loss, done = 0, 0.0, 0
+    for run in runs:
+        chain.set(run.settings)
+        for start in range(0, max(len(run.kinds), 1), BLOCK):
+            block = slice(start, start + BLOCK)
+            kinds = run.kinds[block]
+            block_right, block_loss = chain.run(kinds, run.indices[block], part)
+            right, loss = right + block_right, loss + block_loss
+            samples = int((kinds != Kind.BUBBLE).sum())
+            done += samples
+            if on_block:
+                on_block(samples, block_right, block_loss)
+            if report:
+                report(done)
+    return loss / max(done, 1), right / max(done, 1)
+
+
+def _test(chain: Model, part: Part) -> tuple[float, float]:
+    """As `_run`, of every sample forward only; the chain is empty before and after."""
+    kinds = np.full(len(part), Kind.INFER, np.uint8)
+    return _run(chain, [Run(chain.settings, kinds, np.arange(len(part)))], part)
+
+
+def _start(
+    description: Description, model: str, seed: int | None, resume: Checkpoint | None
+) -> tuple[int, int]:
+    """First epoch and seed; `ValueError` where `resume` is no way to start."""
+    recipe = description.recipe
+    if resume is None:
+        return 0, recipe.seed if seed is None else seed
+    if model == "float":
+        raise ValueError("a checkpoint holds integers, with which the float model cannot go on")
+    if recipe.mitigation.startswith("lwpw"):
+        raise ValueError(
+            f"mitigation {recipe.mitigation!r} predicts from the last change of each weight, which "
+            "no checkpoint holds; train it from the start"
+        )
+    if seed not in (None, resume.seed):
+        raise ValueError(f"the checkpoint was trained with seed {resume.seed}, not {seed}")
+    if resume.network != description.hash():
+        raise ValueError(
+            f"the checkpoint is of the network {resume.network}, not of {description.name}, which "
+            f"is {description.hash()}"
+        )
+    return resume.epoch, resume.seed
+
+
+def _parts(description: Description, dataset: Dataset) -> tuple[Part, Part]:
+    """Training and test samples in the input format; `ValueError` if the network is another's."""
+    check_fits(description, dataset)
+    target = description.formats.input
+    return (
+        Part(codes(dataset.train_x, dataset.pixel_max, target), dataset.train_y),
+        Part(codes(dataset.test_x, dataset.pixel_max, target), dataset.test_y),
+    )

@@ -1,0 +1,159 @@
+"""What can be trained, behind one interface: the integer chains and the float reference."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from counterflow.design.data.sets import quantise
+from counterflow.design.network.description import Description
+from counterflow.design.network.formats import Format
+from counterflow.design.network.recipe import Recipe
+from counterflow.design.network.tokens import Kind, Token, runs
+from counterflow.design.schedule.stages import Schedule
+from counterflow.design.units.loss import LOG_FRAC
+from counterflow.golden.chain import Chain
+from counterflow.golden.fast.chain import FastChain, offered
+from counterflow.golden.parts.narrow import Integers
+from counterflow.golden.units.convolution import Settings, UnitState
+
+Bytes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Samples in the input format, [N, inputs], and their labels, [N]."""
+
+    samples: NDArray[Any]
+    labels: Bytes
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+class Model(Protocol):
+    """What can be trained; `run` returns how many samples were right and their losses' sum.
+
+    ``delay``: bubbles that empty the chain; ``settings``: those last set.
+    """
+
+    delay: int
+    settings: Settings
+
+    def set(self, settings: Settings) -> None: ...
+
+    def run(self, kinds: Bytes, indices: Integers, part: Part) -> tuple[int, float]: ...
+
+
+class IntegerModel:
+    """The golden chain, the fast one where it knows the mitigation."""
+
+    def __init__(
+        self, description: Description, schedule: Schedule, states: list[UnitState]
+    ) -> None:
+        fast = offered(description)
+        self.delay = schedule.delay
+        self.chain: FastChain | Chain
+        own = [state.copy() for state in states]
+        self.chain = (FastChain if fast else Chain)(description, schedule, own)
+        self.set(settings_in(description.recipe, 0))
+
+    def set(self, settings: Settings) -> None:
+        self.settings = settings
+        self.chain.set(settings)
+
+    def run(self, kinds: Bytes, indices: Integers, part: Part) -> tuple[int, float]:
+        if isinstance(self.chain, FastChain):
+            scores, losses = self.chain.run(kinds, indices, part.samples, part.labels)
+            expected = part.labels[indices[kinds != Kind.BUBBLE]]
+            right, bits = int((scores.argmax(axis=1) == expected).sum()), int(losses.sum())
+        else:
+            found = self.chain.run(tokens_of(kinds, indices), part.samples, part.labels)
+            right, bits = sum(one.correct for one in found), sum(one.loss for one in found)
+        return right, bits * 2.0**-LOG_FRAC * math.log(2)
+
+    @property
+    def states(self) -> list[UnitState]:
+        """The state of every unit, copied."""
+        return [state.copy() for state in self.chain.states]
+
+
+class FloatModel:
+    """The float64 reference, fed with what the input format makes of the samples."""
+
+    def __init__(self, description: Description, schedule: Schedule, seed: int) -> None:
+        from counterflow.golden.reference.chain import reference_chain
+
+        self.chain = reference_chain(description, schedule, seed)
+        self.delay = self.chain.delay
+        self.input = description.formats.input
+        self.set(settings_in(description.recipe, 0))
+
+    def set(self, settings: Settings) -> None:
+        self.settings = settings
+        self.chain.set(settings)
+
+    def run(self, kinds: Bytes, indices: Integers, part: Part) -> tuple[int, float]:
+        real = indices[kinds != Kind.BUBBLE]
+        places = np.cumsum(kinds != Kind.BUBBLE) - 1
+        samples = part.samples[real] * 2.0**-self.input.frac
+        found = self.chain.run(tokens_of(kinds, places), samples, part.labels[real])
+        return sum(one.correct for one in found), sum(one.loss for one in found)
+
+
+@dataclass(frozen=True)
+class Run:
+    """Tokens to feed an empty chain under these settings, which leave it empty.
+
+    ``kinds`` and ``indices`` [T] as in `token_arrays`.
+    """
+
+    settings: Settings
+    kinds: Bytes
+    indices: Integers
+
+
+def settings_in(recipe: Recipe, epoch: int) -> Settings:
+    """What is set at run time while `recipe` is followed in `epoch`."""
+    return Settings(recipe.predicts, recipe.compensates, recipe.extra_shift(epoch))
+
+
+def epoch_runs(recipe: Recipe, order: Integers, delay: int, epoch: int, before: int) -> list[Run]:
+    """All of one pass over the samples named by `order`: see `design.network.tokens.runs`.
+
+    ``delay`` is that of the first stage; ``before`` samples were learnt from in earlier passes.
+    """
+    return [
+        Run(settings_in(one, epoch), *token_arrays(one, samples, delay))
+        for one, samples in runs(recipe, order, before)
+    ]
+
+
+def token_arrays(recipe: Recipe, order: Integers, delay: int) -> tuple[Bytes, Integers]:
+    """`design.network.tokens.epoch` as arrays: kinds and samples, -1 where there is none."""
+    count = len(order)
+    group = {"pipelined": max(count, 1), "sequential": 1}.get(recipe.scheme, recipe.batch)
+    bubbles = -(-count // group) * delay
+    kinds = np.full(count + bubbles, Kind.BUBBLE, np.uint8)
+    indices = np.full(count + bubbles, -1, np.int64)
+    done = np.arange(count) + 1
+    moves = (done % recipe.accumulate == 0) | (done == count)
+    places = np.arange(count) + np.arange(count) // group * delay
+    kinds[places], indices[places] = np.where(moves, Kind.TRAIN, Kind.ACCUMULATE), order
+    return kinds, indices
+
+
+def tokens_of(kinds: Bytes, indices: Integers) -> list[Token]:
+    """The tokens of two arrays."""
+    pairs = zip(kinds.tolist(), indices.tolist(), strict=True)
+    return [Token(Kind(kind), index) for kind, index in pairs]
+
+
+def codes(images: Bytes, pixel_max: int, target: Format) -> NDArray[Any]:
+    """Samples in the input format, as bytes if they suffice."""
+    found = quantise(images, pixel_max, target.bits - target.signed, target.frac)
+    return found.astype(np.uint8) if target.max <= np.iinfo(np.uint8).max else found

@@ -1,0 +1,42 @@
+"""Register accesses that load a unit of the golden model or read it back."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from counterflow.design.bus.transfers import (
+    Integers,
+    Transfer,
+    load_table,
+    parts,
+    read_table,
+)
+from counterflow.design.schedule.planner import Plan
+from counterflow.design.schedule.stages import Stage
+from counterflow.golden.units.convolution import UnitState
+
+
+def decode(stage: Stage, words: Sequence[int] | Integers) -> UnitState:
+    """The state in the responses to `read_accesses`."""
+    return UnitState(*parts(stage, words))
+
+
+class Loadable(ABC):
+    """A chain of ``plan`` whose registers can be had by the table."""
+
+    plan: Plan
+
+    @abstractmethod
+    def access(self, table: Sequence[Transfer] | Integers) -> Integers:
+        """Make register accesses in order; the words of the responses."""
+
+    def load(self, states: Sequence[UnitState]) -> None:
+        """Write all weights, velocities, biases and generator states of a resting chain."""
+        for stage, state in zip(self.plan.schedule.stages, states, strict=True):
+            self.access(load_table(stage, state))
+
+    def read_back(self) -> list[UnitState]:
+        """Read all that `load` writes."""
+        stages = self.plan.schedule.stages
+        return [decode(stage, self.access(read_table(stage))) for stage in stages]

@@ -1,0 +1,189 @@
+"""The golden unit with weights: what `hw.units.convolution` computes, in exact integers.
+
+In one slot a unit makes the forward pass of one token and the backward pass, gradient and update
+of an earlier one.  All of it reads the weights as they stand at the slot's start.  A convolution is
+a product of matrices: the windows of the image [positions, taps] with the weights [outputs, taps].
+A dense layer has one window, which is its input.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from counterflow.design.network.formats import Rounding
+from counterflow.design.schedule.stages import Stage
+from counterflow.design.units.convolution import COMPENSATION_FRAC, RANDOM_BITS
+from counterflow.golden.parts.generator import draws
+from counterflow.golden.parts.narrow import Integers, narrow, round_off, saturate
+
+
+@dataclass
+class UnitState:
+    """Everything that a unit remembers between updates, as integers of their formats.
+
+    ``weight``, ``velocity``: [outputs, taps]; ``bias``, ``bias_velocity``: [outputs];
+    ``generator``: state of the random generator.
+    """
+
+    weight: Integers
+    velocity: Integers
+    bias: Integers
+    bias_velocity: Integers
+    generator: int
+
+    def copy(self) -> UnitState:
+        return UnitState(
+            self.weight.copy(),
+            self.velocity.copy(),
+            self.bias.copy(),
+            self.bias_velocity.copy(),
+            self.generator,
+        )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What can be switched at run time; the learning rate is divided by 2**extra_shift."""
+
+    predict: bool = True
+    compensate: bool = True
+    extra_shift: int = 0
+
+
+@dataclass
+class Convolution:
+    """One unit; `saturations` counts as the hardware's counter does (see `_count_*`)."""
+
+    stage: Stage
+    state: UnitState
+    settings: Settings = field(default_factory=Settings)
+    weight_form: bool = False
+    saturations: int = 0
+
+    def __post_init__(self) -> None:
+        self.geometry = self.stage.tiling.geometry
+        self._previous = (self.state.weight.copy(), self.state.bias.copy())
+        self._gradient: tuple[Integers, Integers] | None = None
+
+    def forward(self, x: Integers, training: bool) -> Integers:
+        """y = narrow(f(w_hat x + b_hat)) at each position, shapes [inputs] to [elements].
+
+        Training tokens see predicted weights w_hat = w - T u (linear weight prediction in velocity
+        form; in weight form w + T (w - w_previous)), others the weights as they are.
+        """
+        weight, bias = self.state.weight, self.state.bias
+        if training and self.settings.predict:
+            weight, bias = self._predicted()
+        return self._activate(self._sums(weight, bias, self.geometry.gathered(x))).ravel()
+
+    def _predicted(self) -> tuple[Integers, Integers]:
+        horizon, now = self.stage.arithmetic.horizon, self.state
+        if self.weight_form:
+            before, bias_before = self._previous
+            return (
+                now.weight + horizon * (now.weight - before),
+                now.bias + horizon * (now.bias - bias_before),
+            )
+        return now.weight - horizon * now.velocity, now.bias - horizon * now.bias_velocity
+
+    def _sums(self, weight: Integers, bias: Integers, windows: Integers) -> Integers:
+        """The sum of each output at each position; shape [positions, outputs]."""
+        numbers = self.stage.arithmetic
+        frac, rounding = numbers.weight.frac, numbers.round_operand
+        operand, _ = narrow(weight, frac, numbers.operand, rounding)
+        start, _ = narrow(bias, frac, numbers.bias_operand, rounding)
+        return start + windows @ operand.T
+
+    def _activate(self, sums: Integers) -> Integers:
+        """ReLU where the layer has one, then the activation format."""
+        numbers = self.stage.arithmetic
+        if numbers.relu:
+            sums = np.maximum(sums, 0)
+        y, clipped = narrow(sums, numbers.forward_sum.frac, numbers.y, numbers.round_activation)
+        self.saturations += int(self.stage.tiling.in_rows(clipped).any(axis=2).sum())
+        return y
+
+    def backward(self, dy: Integers, x: Integers, weight: Integers | None = None) -> Integers:
+        """dx = narrow(w^T dy), summed over the windows that an input is in.
+
+        It is 0 where x > 0 is not, if x comes from a ReLU, which lets nothing else through.
+        Shapes [elements] and [inputs] to [inputs].
+        """
+        numbers = self.stage.arithmetic
+        if numbers.dx is None:
+            raise ValueError(f"{self.stage.name} is the first unit and makes no input gradient")
+        now = self.state.weight if weight is None else weight
+        operand, _ = narrow(now, numbers.weight.frac, numbers.operand, numbers.round_operand)
+        errors = dy.reshape(numbers.positions, numbers.outputs)
+        sums = self.geometry.scattered(errors @ operand)
+        dx, clipped = narrow(sums, numbers.backward_sum.frac, numbers.dx, numbers.round_error)
+        seen = x > 0 if numbers.masks else np.ones(len(x), bool)
+        self._count_words(clipped & seen)
+        return np.where(seen, dx, 0)
+
+    def _count_words(self, clipped: NDArray[np.bool_]) -> None:
+        """Words of a window that saw the last of an input gradient which saturated."""
+        geometry = self.geometry
+        inside = np.append(clipped, False)[geometry.covered] & geometry.last_cover
+        self.saturations += int(self.stage.tiling.in_columns(inside).sum())
+
+    def learn(self, dy: Integers, x: Integers, update: bool = True) -> None:
+        """Add the gradient of one sample, the sum of dy x^T over its windows, to what is waiting.
+
+        With `update` move velocity, weights and biases by it.
+        """
+        numbers = self.stage.arithmetic
+        errors = dy.reshape(numbers.positions, numbers.outputs)
+        gradient = errors.T @ self.geometry.gathered(x)
+        bias_gradient = errors.sum(axis=0) << numbers.x.frac
+        if self._gradient is not None:
+            gradient += self._gradient[0]
+            bias_gradient += self._gradient[1]
+        self._gradient = (gradient, bias_gradient)
+        if update:
+            self._update(gradient, bias_gradient)
+            self._gradient = None
+
+    def _update(self, gradient: Integers, bias_gradient: Integers) -> None:
+        """One draw of random bits a tile, in the order of the tiles; biases share their row's."""
+        tiling, now = self.stage.tiling, self.state
+        tile = tiling.tile_of
+        random = np.zeros(tiling.tiles, np.int64)
+        if self.stage.arithmetic.round_update is Rounding.STOCHASTIC:
+            random = draws(now.generator, tiling.tiles)
+            now.generator = int(random[-1])
+        self._previous = (now.weight, now.bias)
+        now.weight, now.velocity, clipped = self._updated(
+            now.weight, now.velocity, gradient, random[tile]
+        )
+        now.bias, now.bias_velocity, bias_clipped = self._updated(
+            now.bias, now.bias_velocity, bias_gradient, random[tile[:, 0]]
+        )
+        hit = np.zeros(tiling.tiles, bool)
+        hit[tile[clipped]] = True
+        hit[tile[:, 0][bias_clipped]] = True
+        self.saturations += int(hit.sum())
+
+    def _updated(
+        self, weight: Integers, velocity: Integers, gradient: Integers, random: Integers
+    ) -> tuple[Integers, Integers, NDArray[np.bool_]]:
+        """The update of `design.units.convolution`: (weight', velocity', where one saturated)."""
+        numbers = self.stage.arithmetic
+        k, rounding = numbers.momentum_shift, numbers.round_update
+        old = velocity << numbers.velocity_drop
+        scaled = gradient << numbers.gradient_shift(self.settings.extra_shift)
+        low = random & ((1 << numbers.velocity_drop) - 1)
+        kept = old - (velocity << (numbers.velocity_drop - k))
+        rounded = round_off(kept + scaled, numbers.velocity_drop, rounding, low)
+        new_velocity, velocity_clipped = saturate(rounded, numbers.velocity)
+        step = new_velocity
+        if self.settings.compensate:
+            high = random >> (RANDOM_BITS - numbers.weight_drop)
+            whole = (scaled << k) << COMPENSATION_FRAC
+            mixed = whole + numbers.compensation * (old - (scaled << k))
+            step = round_off(mixed, numbers.weight_drop, rounding, high)
+        new_weight, weight_clipped = saturate(weight - step, numbers.weight)
+        return new_weight, new_velocity, velocity_clipped | weight_clipped

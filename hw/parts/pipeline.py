@@ -1,0 +1,126 @@
+"""Registers in a row, tables, and sums in registered levels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+
+from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.lib.memory import Memory
+
+from counterflow.design.fpga.blocks import LONG
+from counterflow.design.units.latency import TREE_RADIX
+from counterflow.hw.parts.block_memory import BlockMemory
+from counterflow.hw.parts.delay_line import DelayLine
+from counterflow.hw.parts.modules import is_compact
+
+STROBE_BITS = 2
+
+
+def delayed(m: Module, value: Value, cycles: int, name: str, platform: object = None) -> Value:
+    """`value` as it was `cycles` cycles ago; cost: `cycles` registers of its width.
+
+    What is wider than a strobe is data, which needs no reset: a strobe says when it counts.
+    A long delay of data may be a `DelayLine` where the `platform` is given.
+    """
+    if is_compact(platform) and cycles >= LONG:
+        m.submodules[f"{name}_line"] = line = DelayLine(bits=len(value), cycles=cycles)
+        late = Signal(value.shape(), name=f"{name}_late")
+        m.d.comb += [line.i.eq(value), late.eq(line.o)]
+        return late
+    data = len(value) > STROBE_BITS
+    for stage in range(1, cycles + 1):
+        register = Signal(value.shape(), name=f"{name}_{stage}", reset_less=data)
+        m.d.sync += register.eq(value)
+        value = register
+    return value
+
+
+def delayed_beside(
+    m: Module, values: Mapping[str, Value], cycles: int, platform: object
+) -> list[Value]:
+    """`delayed` of several unsigned data by name, in one `DelayLine` where it is one."""
+    if not is_compact(platform):
+        return [delayed(m, value, cycles, name) for name, value in values.items()]
+    late = delayed(m, Cat(values.values()), cycles, "_".join(values), platform)
+    ends = list(accumulate(map(len, values.values())))
+    return [late[end - len(one) : end] for one, end in zip(values.values(), ends, strict=True)]
+
+
+def own(m: Module, value: Value, name: str) -> Signal:
+    """`value` a cycle ago, in a register beside its reader.
+
+    What goes to many lanes would be one register that is far from most of them: synthesis makes
+    registers of the same content one, except those with this attribute (`design.tools.synthesis`).
+    """
+    register = Signal(value.shape(), name=name, reset_less=True, attrs={"own_register": 1})
+    m.d.sync += register.eq(value)
+    return register
+
+
+def looked_up(
+    m: Module,
+    name: str,
+    entries: Sequence[int],
+    bits: int,
+    index: Value,
+    platform: object = None,
+) -> Value:
+    """The entry that `index` names, of a read-only memory, in the same cycle."""
+    if is_compact(platform):
+        block = BlockMemory(words=len(entries), bits=bits, falling=True, init=entries)
+        m.submodules[name] = block
+        m.d.comb += block.read_address.eq(index)
+        return block.read_data
+    table = Memory(shape=bits, depth=len(entries), init=entries)
+    m.submodules[name] = table
+    read = table.read_port(domain="comb")
+    m.d.comb += read.addr.eq(index)
+    entry: Value = read.data
+    return entry
+
+
+def summed(
+    m: Module, terms: Sequence[Value], name: str, radix: int = TREE_RADIX, levels: int = 0
+) -> Value:
+    """The exact sum of `terms`, `design.units.latency.tree_latency` cycles later.
+
+    One register after each addition of `radix` terms; a single term passes through, unless there
+    shall be at least so many `levels`.
+    """
+    level = 0
+    while len(terms) > 1 or level < levels:
+        sums: list[Value] = []
+        for index in range(0, len(terms), radix):
+            total = sum(terms[index + 1 : index + radix], start=terms[index])
+            register = Signal(
+                total.shape(), name=f"{name}_{level}_{index // radix}", reset_less=True
+            )
+            m.d.sync += register.eq(total)
+            sums.append(register)
+        terms, level = sums, level + 1
+    return terms[0]
+
+
+def terms_of(value: Value, factor: int) -> list[Value]:
+    """Shifted copies of `value`, some negative, that sum to value * factor.
+
+    The non-adjacent form has the fewest non-zero digits; written as a product, synthesis would
+    spend a multiplier block on it.
+    """
+    terms: list[Value] = []
+    place = 0
+    while factor:
+        if factor & 1:
+            digit = 2 - (factor & 3)  # 1 or -1, whichever clears the next bit too
+            factor -= digit
+            terms.append(value << place if digit > 0 else -(value << place))
+        factor >>= 1
+        place += 1
+    return terms
+
+
+def times_constant(value: Value, factor: int) -> Value:
+    """value * factor by additions, within a cycle."""
+    terms = terms_of(value, factor)
+    return sum(terms[1:], start=terms[0]) if terms else value - value

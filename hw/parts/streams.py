@@ -1,0 +1,158 @@
+"""Streams at the units' borders, and the blocks between one element a cycle and words of lanes."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from counterflow.design.network.formats import Format
+from counterflow.design.network.tokens import KIND_BITS, LABEL_BITS
+from counterflow.hw.parts.block_fifo import queue
+from counterflow.hw.parts.narrow import shape_of
+
+
+def activation_stream(number: Format) -> stream.Signature:
+    """Activations in `number`, one a cycle, each with the kind of its token."""
+    return stream.Signature(data.StructLayout({"data": shape_of(number), "kind": KIND_BITS}))
+
+
+def label_stream() -> stream.Signature:
+    """One token a transfer: its kind, and its label unless it is a bubble."""
+    return stream.Signature(data.StructLayout({"kind": KIND_BITS, "label": LABEL_BITS}))
+
+
+def error_stream(number: Format) -> stream.Signature:
+    """Gradients in `number`, one a cycle."""
+    return stream.Signature(shape_of(number))
+
+
+class Gather(wiring.Component):
+    """Packs the elements of a token into words of `lanes` elements; the last word ends in zeros.
+
+    A word leaves in the cycle in which its last element arrives.
+
+    Parameters: ``bits`` of an element, ``lanes``, ``count`` of elements in a token.
+    Members: ``i`` stream of elements; ``o`` stream of words, element 0 lowest.
+    Cost: (lanes - 1) * bits registers; latency 0, one element a cycle.
+    """
+
+    def __init__(self, *, bits: int, lanes: int, count: int) -> None:
+        self.bits, self.lanes, self.count = bits, lanes, count
+        super().__init__(
+            {
+                "i": In(stream.Signature(bits)),
+                "o": Out(stream.Signature(bits * lanes)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        kept = [
+            Signal(self.bits, name=f"kept_{lane}", reset_less=True)
+            for lane in range(self.lanes - 1)
+        ]
+        lane = Signal(range(max(2, self.lanes)))
+        element = Signal(range(max(2, self.count)))
+        last = element == self.count - 1
+        full = last | (lane == self.lanes - 1)
+        word = [Mux(lane > index, register, 0) for index, register in enumerate(kept)] + [0]
+        m.d.comb += [
+            self.o.payload.eq(
+                Cat(
+                    Mux(lane == index, self.i.payload, value)[: self.bits]
+                    for index, value in enumerate(word)
+                )
+            ),
+            self.o.valid.eq(self.i.valid & full),
+            self.i.ready.eq(self.o.ready | ~full),
+        ]
+        with m.If(self.i.valid & self.i.ready):
+            m.d.sync += [
+                lane.eq(Mux(full, 0, lane + 1)),
+                element.eq(Mux(last, 0, element + 1)),
+            ]
+            for index, register in enumerate(kept):
+                with m.If(lane == index):
+                    m.d.sync += register.eq(self.i.payload)
+        return m
+
+
+class Scatter(wiring.Component):
+    """Queues words of `lanes` elements and sends them out one element a cycle.
+
+    Whoever pushes reserves first: `room` says that a further word can be reserved, so the pipeline
+    between reservation and push never has to stop.
+
+    Parameters: ``bits``, ``lanes``, ``count`` of elements in a token, ``depth`` of the queue in
+    words, ``tag`` bits that accompany each word; ``block``: the queue is worth a block RAM, where
+    some is to spare.
+    Members: ``room`` out, ``reserve`` in; ``push`` in with ``word`` and ``word_tag``; ``o`` stream
+    of elements, ``o_tag`` beside it.
+    Cost: a memory of `depth` words; latency 1, one element a cycle.
+    """
+
+    def __init__(
+        self,
+        *,
+        bits: int,
+        lanes: int,
+        count: int,
+        depth: int,
+        tag: int = 0,
+        block: bool = False,
+    ) -> None:
+        self.bits, self.lanes, self.count, self.depth, self.tag = bits, lanes, count, depth, tag
+        self.block = block
+        members: dict[str, In | Out] = {
+            "room": Out(1, init=1),
+            "reserve": In(1),
+            "push": In(1),
+            "word": In(bits * lanes),
+            "o": Out(stream.Signature(bits)),
+        }
+        if tag:  # Verilog has no signals of zero bits
+            members |= {"word_tag": In(tag), "o_tag": Out(tag)}
+        super().__init__(members)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.queue = words_queue = queue(
+            platform if self.block else None,
+            width=self.bits * self.lanes + self.tag,
+            depth=self.depth,
+        )
+        free = Signal(range(self.depth + 1), init=self.depth)
+        lane = Signal(range(max(2, self.lanes)))
+        element = Signal(range(max(2, self.count)))
+        last = element == self.count - 1
+        sent, done = Signal(), Signal()
+        words = words_queue.r_data[: self.bits * self.lanes]
+        m.d.comb += [
+            words_queue.w_data.eq(Cat(self.word, self.word_tag) if self.tag else self.word),
+            words_queue.w_en.eq(self.push),
+            self.o.valid.eq(words_queue.r_rdy),
+            self.o.payload.eq(words.word_select(lane, self.bits)),
+            sent.eq(self.o.valid & self.o.ready),
+            done.eq(sent & (last | (lane == self.lanes - 1))),
+            words_queue.r_en.eq(done),
+        ]
+        if self.tag:
+            m.d.comb += self.o_tag.eq(words_queue.r_data[self.bits * self.lanes :])
+        more = free + done
+        m.d.sync += [  # that a word is reserved is often known late
+            free.eq(Mux(self.reserve, more - 1, more)),
+            self.room.eq(Mux(self.reserve, more != 1, more != 0)),
+        ]
+        with m.If(sent):
+            m.d.sync += [
+                lane.eq(Mux(done, 0, lane + 1)),
+                element.eq(Mux(last, 0, element + 1)),
+            ]
+        return m
+
+
+def signed_lanes(word: Signal, shape: Shape, lanes: int) -> list:  # type: ignore[type-arg]
+    """The lanes of a packed word as values of `shape`."""
+    slices = [word[lane * shape.width : (lane + 1) * shape.width] for lane in range(lanes)]
+    return [s.as_signed() if shape.signed else s for s in slices]

@@ -1,0 +1,110 @@
+"""The chain behind standard buses: AXI4-Stream for samples and predictions, AXI4-Lite."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, ClockDomain, ClockSignal, Module, ResetSignal, Value
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, connect
+
+from counterflow.design.network.tokens import KIND_BITS
+from counterflow.design.schedule.planner import Plan
+from counterflow.hw.axi.lite import AxiLite, axi_lite
+from counterflow.hw.axi.packets import USER_BITS, Packets, data_bits
+from counterflow.hw.chain import Chain
+from counterflow.hw.parts.modules import convert
+from counterflow.hw.tops.verilog import module_name
+
+# What tells Vivado which clock the buses have; others go by the names alone.
+_CLOCK = "ASSOCIATED_BUSIF s_axis:m_axis:s_axil, ASSOCIATED_RESET aresetn"
+
+# Of what Verilator warns about in generated Verilog.
+_HARMLESS = ("WIDTH", "CASEINCOMPLETE", "UNSIGNED")
+
+
+def axi_ports(plan: Plan) -> dict[str, In | Out]:
+    """The ports of `AxiChain`, each with its direction and its width in bits."""
+    loss = plan.schedule.loss.arithmetic
+    members: dict[str, In | Out] = {
+        "aclk": In(1),
+        "aresetn": In(1),
+        "s_axis_tdata": In(data_bits(plan.description.formats.input)),
+        "s_axis_tuser": In(USER_BITS),
+        "m_axis_tdata": Out(data_bits(loss.logit)),
+        "m_axis_tuser": Out(KIND_BITS + loss.loss.bits),
+    }
+    for prefix, flow in (("s_axis", In), ("m_axis", Out)):
+        members |= {f"{prefix}_{name}": flow(1) for name in ("tlast", "tvalid")}
+        members[f"{prefix}_tready"] = flow(1).flip()
+    for name, member in axi_lite().members.items():
+        members[f"s_axil_{name}"] = member.flip()
+    return members
+
+
+class AxiChain(wiring.Component):
+    """A network that trains, with the ports that vendors' tools know by their names.
+
+    Parameters: ``plan``.
+    Members: ``aclk``; ``aresetn``, low for two cycles to reset; ``s_axis_*`` in, samples as
+    `hw.axi.packets.Packets` takes them; ``m_axis_*`` out, a packet of class scores for each sample,
+    the kind in the lowest bits of TUSER and the loss above it; ``s_axil_*``, the register map of
+    `design.bus.registers` by byte address.
+    Cost: beside the chain 155 registers; latency 1 more at the entrance; one sample an interval.
+    """
+
+    def __init__(self, *, plan: Plan) -> None:
+        self.chain = Chain(plan=plan)
+        self.number = plan.description.formats.input
+        super().__init__(axi_ports(plan))
+        self.aclk.attrs["X_INTERFACE_PARAMETER"] = _CLOCK
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.domains.sync = ClockDomain()
+        m.d.comb += [ClockSignal().eq(self.aclk), ResetSignal().eq(~self.aresetn)]
+        m.submodules.chain = chain = self.chain
+        m.submodules.packets = packets = Packets(number=self.number)
+        m.submodules.registers = registers = AxiLite(units=len(chain.units))
+        connect(m, packets.samples, chain.samples)
+        connect(m, packets.labels, chain.labels)
+        connect(m, registers.request, chain.request)
+        m.d.comb += registers.response.eq(chain.response)
+        given, prediction = packets.packets, chain.predictions.payload
+        self._stream(m, "s_axis", given, given.payload.data, given.payload.last, given.payload.user)
+        self._stream(
+            m,
+            "m_axis",
+            chain.predictions,
+            prediction.score,
+            prediction.last,
+            Cat(prediction.kind, prediction.loss),
+        )
+        for name, member in axi_lite().members.items():
+            outer, inner = getattr(self, f"s_axil_{name}"), getattr(registers.axil, name)
+            m.d.comb += inner.eq(outer) if member.flow is wiring.Out else outer.eq(inner)
+        return m
+
+    def _stream(self, m: Module, prefix: str, inner: stream.Interface, *payload: Value) -> None:
+        """Tie the ports of a stream to `inner`, whose payload is TDATA, TLAST and TUSER."""
+        valid, ready = (getattr(self, f"{prefix}_{name}") for name in ("tvalid", "tready"))
+        ports = [getattr(self, f"{prefix}_{name}") for name in ("tdata", "tlast", "tuser")]
+        pairs = [(valid, inner.valid), *zip(ports, payload, strict=True)]
+        if prefix == "m_axis":
+            m.d.comb += [*(outer.eq(value) for outer, value in pairs), inner.ready.eq(ready)]
+        else:
+            m.d.comb += [*(value.eq(outer) for outer, value in pairs), ready.eq(inner.ready)]
+
+
+def axi_module_name(plan: Plan) -> str:
+    """Name of the Verilog module with the standard buses."""
+    return f"{module_name(plan)}_axi"
+
+
+def to_axi_verilog(plan: Plan) -> str:
+    """Verilog of the chain with standard buses; the same text for the same plan.
+
+    It asks Verilator not to warn of what is harmless in it, so that who uses it need not turn the
+    warnings off for files of their own.
+    """
+    text = convert(AxiChain(plan=plan), axi_module_name(plan), compact=plan.compact)
+    harmless = "".join(f"/* verilator lint_off {rule} */\n" for rule in _HARMLESS)
+    return f"/* verilator lint_save */\n{harmless}{text}/* verilator lint_restore */\n"

@@ -1,0 +1,262 @@
+"""The loss unit: zero-sum softmax cross-entropy in base-2 logarithms, twin of `golden.units.loss`.
+
+A token's logits are collected in one of two banks while the token before is worked on in passes
+over its n classes, one step a cycle:
+
+    step 0 ...              sum the exponentials             n steps, 3 to finish
+    step n + 3, n + 4       logarithm of the sum             2 steps
+    step n + 5 ...          probabilities, their sum         n steps, 3 to finish
+    step 2 n + 8 ...        error and score of each class    n steps
+"""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from counterflow.design.network.formats import Rounding
+from counterflow.design.network.tokens import KIND_BITS, Kind
+from counterflow.design.units.latency import LOSS_TAIL
+from counterflow.design.units.loss import (
+    EXP2,
+    EXP_FRAC,
+    LOG2,
+    LOG2E_NUMERATOR,
+    LOG_FRAC,
+    LossArithmetic,
+)
+from counterflow.hw.parts.block_fifo import BlockFIFO, queue
+from counterflow.hw.parts.block_memory import falling_memory
+from counterflow.hw.parts.modules import is_compact
+from counterflow.hw.parts.narrow import narrow, shape_of
+from counterflow.hw.parts.pipeline import looked_up, times_constant
+from counterflow.hw.parts.streams import activation_stream, error_stream, label_stream
+
+BANKS = 2
+
+
+def prediction_stream(numbers: LossArithmetic) -> stream.Signature:
+    """A token's class scores, one a transfer, each with its kind and loss; the last one marked."""
+    return stream.Signature(
+        data.StructLayout(
+            {
+                "score": shape_of(numbers.logit),
+                "loss": shape_of(numbers.loss),
+                "kind": KIND_BITS,
+                "last": 1,
+            }
+        )
+    )
+
+
+class Loss(wiring.Component):
+    """Scores and labels in, prediction and gradient out; only train tokens have a gradient.
+
+    Parameters: ``numbers``; ``rounding`` of the error; ``labels`` that can wait.
+    Members: ``x`` stream of logits; ``labels`` stream; ``dy`` stream of errors, one token for each
+    of x (zeros unless it trains); ``predictions`` stream, nothing for bubbles.
+    Cost: no multiplier; two tables of 64 entries, memories of a few tokens; latency
+    2 n + LOSS_FIXED from the last logit to the first error, one token in 3 n + LOSS_TAIL cycles.
+    """
+
+    def __init__(self, *, numbers: LossArithmetic, rounding: Rounding, labels: int) -> None:
+        self.numbers, self.rounding, self.label_depth = numbers, rounding, labels
+        super().__init__(
+            {
+                "x": In(activation_stream(numbers.logit)),
+                "labels": In(label_stream()),
+                "dy": Out(error_stream(numbers.error)),
+                "predictions": Out(prediction_stream(numbers)),
+            }
+        )
+        n = numbers.classes
+        self.step = Signal(range(3 * n + LOSS_TAIL))
+        self.index = Signal(range(n))
+        self.bank = Signal()
+        self.next_index, self.next_bank = Signal.like(self.index), Signal()
+        self.token_kind, self.token_max = Signal(KIND_BITS), Signal(shape_of(numbers.logit))
+        self.logarithm = Signal(numbers.sum.bits)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        n = self.numbers.classes
+        m.submodules.labels = labels = queue(
+            platform, width=len(self.labels.payload.as_value()), depth=self.label_depth
+        )
+        m.submodules.errors = errors = BlockFIFO(width=self.numbers.error.bits, depth=2 * n)
+        m.submodules.results = results = BlockFIFO(
+            width=len(self.predictions.payload.as_value()), depth=2 * n
+        )
+        done = Signal()
+        full, logit = self._collect(m, done, platform)
+        m.d.comb += [
+            labels.w_en.eq(self.labels.valid),
+            labels.w_data.eq(self.labels.payload),
+            self.labels.ready.eq(labels.w_rdy),
+            labels.r_en.eq(done),
+        ]
+        room = (errors.level <= n) & (results.level <= n)
+        advance = (self.step != 0) | (full & labels.r_rdy & room)
+        self._sequence(m, advance, done)
+        label = labels.r_data[KIND_BITS:]
+        exponent, power = self._exponential(m, logit, platform)
+        self._sum(m, power, platform)
+        error, loss = self._probability(m, label, exponent, power, platform)
+        self._send(m, errors, results, logit, error, loss)
+        return m
+
+    def _collect(self, m: Module, done: Value, platform: object) -> tuple[Value, Value]:
+        """Fill the banks; (the current bank is full, the logit that `index` names)."""
+        n, shape = self.numbers.classes, shape_of(self.numbers.logit)
+        depth, place = BANKS << len(self.index), Cat(self.index, self.bank)
+        if is_compact(platform):
+            write, read = falling_memory(m, "logits", shape=shape, depth=depth)
+        else:
+            m.submodules.logits = logits = Memory(shape=shape, depth=depth, init=[])
+            write = logits.write_port()
+            read = logits.read_port(domain="sync", transparent_for=(write,))
+            place = Cat(self.next_index, self.next_bank)
+        filling, count = Signal(), Signal(range(n))
+        full = Signal(BANKS)
+        largest = [Signal(shape, name=f"max_{bank}") for bank in range(BANKS)]
+        kinds = [Signal(KIND_BITS, name=f"kind_{bank}") for bank in range(BANKS)]
+        x = self.x.payload
+        last = count == n - 1
+        m.d.comb += [
+            self.x.ready.eq(~full.bit_select(filling, 1)),
+            write.en.eq(self.x.valid & self.x.ready),
+            write.addr.eq(Cat(count, filling)),
+            write.data.eq(x.data),
+            read.addr.eq(place),
+            self.token_kind.eq(Mux(self.bank, kinds[1], kinds[0])),
+            self.token_max.eq(Mux(self.bank, largest[1], largest[0])),
+        ]
+        for bank in range(BANKS):
+            with m.If(write.en & (filling == bank)):
+                with m.If((count == 0) | (x.data > largest[bank])):
+                    m.d.sync += largest[bank].eq(x.data)
+                m.d.sync += kinds[bank].eq(x.kind)
+                with m.If(last):
+                    m.d.sync += full[bank].eq(1)
+            with m.If(done & (self.bank == bank)):
+                m.d.sync += full[bank].eq(0)
+        with m.If(write.en):
+            m.d.sync += [count.eq(Mux(last, 0, count + 1)), filling.eq(filling ^ last)]
+        m.d.comb += self.next_bank.eq(self.bank ^ done)
+        m.d.sync += self.bank.eq(self.next_bank)
+        return full.bit_select(self.bank, 1), read.data
+
+    def _sequence(self, m: Module, advance: Value, done: Signal) -> None:
+        """The step counter, and the class index that each pass runs through."""
+        n = self.numbers.classes
+        final = 3 * n + LOSS_TAIL - 1
+        m.d.comb += done.eq(self.step == final)
+        begins = (self.step == n + 4) | (self.step == 2 * n + 7) | done  # a pass, in the next step
+        m.d.comb += self.next_index.eq(self.index)
+        with m.If(advance):
+            m.d.comb += self.next_index.eq(Mux(begins, 0, self.index + 1))
+            m.d.sync += self.step.eq(Mux(done, 0, self.step + 1))
+        m.d.sync += self.index.eq(self.next_index)
+
+    def _exponential(self, m: Module, logit: Value, platform: object) -> tuple[Value, Value]:
+        """t = (max - logit) log2(e) + L two cycles after `index`, and 2**-t three cycles after."""
+        numbers = self.numbers
+        s1_difference = Signal(numbers.logit.bits)
+        m.d.sync += s1_difference.eq(self.token_max - logit)
+        shift = numbers.exponent_shift
+        scaled = times_constant(s1_difference, LOG2E_NUMERATOR) + (1 << (shift - 1))
+        summing = self.step <= numbers.classes + 3
+        s1_offset = Signal.like(self.logarithm)
+        s2_exponent = Signal(numbers.loss.bits)
+        m.d.sync += s1_offset.eq(Mux(summing, 0, self.logarithm))
+        # One sum, not a sum of rounded ones: it is the same, and synthesis makes one carry of it.
+        m.d.sync += s2_exponent.eq((scaled + (s1_offset << shift)) >> shift)
+        part, whole = s2_exponent[:LOG_FRAC], s2_exponent[LOG_FRAC:]
+        table = looked_up(m, "exponentials", EXP2, EXP_FRAC + 1, part, platform)
+        s3_power = Signal(EXP_FRAC + 1)
+        for amount in range(EXP_FRAC + 1):
+            with m.If(whole == amount):
+                m.d.sync += s3_power.eq(table >> amount)
+        with m.If(whole > EXP_FRAC):
+            m.d.sync += s3_power.eq(0)
+        return s2_exponent, s3_power
+
+    def _sum(self, m: Module, power: Value, platform: object) -> None:
+        """Sum the powers of the first pass; its logarithm two steps after the last."""
+        n, bits = self.numbers.classes, self.numbers.sum.bits
+        total = Signal(bits)
+        with m.If(self.step == 0):
+            m.d.sync += total.eq(0)
+        with m.If((self.step >= 3) & (self.step < n + 3)):
+            m.d.sync += total.eq(total + power)
+        place, mantissa = Signal(range(bits)), Signal(LOG_FRAC)
+        with m.If(self.step == n + 3):
+            for top in range(EXP_FRAC, bits):
+                with m.If(total[top:] == 1):
+                    m.d.sync += [place.eq(top - EXP_FRAC), mantissa.eq(total >> (top - LOG_FRAC))]
+        entry = looked_up(m, "logarithms", LOG2, LOG_FRAC + 1, mantissa, platform)
+        with m.If(self.step == n + 4):
+            m.d.sync += self.logarithm.eq((place << LOG_FRAC) + entry)
+
+    def _probability(
+        self, m: Module, label: Value, exponent: Value, power: Value, platform: object
+    ) -> tuple[Value, Value]:
+        """(error of the class that `index` names in the last pass, loss of the token)."""
+        n, numbers = self.numbers.classes, self.numbers
+        if is_compact(platform):
+            write, read = falling_memory(m, "kept", shape=numbers.error.bits, depth=n)
+        else:
+            m.submodules.kept = kept = Memory(shape=numbers.error.bits, depth=n, init=[])
+            write, read = kept.write_port(), kept.read_port(domain="comb")
+        others = Signal(signed(numbers.error.bits))
+        loss = Signal(numbers.loss.bits)
+        value, _ = narrow(power, EXP_FRAC, numbers.error, self.rounding)
+        first = n + 5
+        position = Signal(range(n))
+        m.d.comb += [
+            position.eq(self.step - first - 3),
+            write.en.eq((self.step >= first + 3) & (self.step < first + 3 + n)),
+            write.addr.eq(position),
+            write.data.eq(value),
+            read.addr.eq(self.index),
+        ]
+        with m.If(self.step == first):
+            m.d.sync += others.eq(0)
+        with m.If(write.en & (position != label)):
+            m.d.sync += others.eq(others + value)
+        with m.If((self.step >= first + 2) & (self.step - first - 2 == label)):
+            m.d.sync += loss.eq(exponent)
+        trains = self.token_kind >= Kind.TRAIN
+        error = Mux(self.index == label, -others, read.data.as_signed())
+        return Mux(trains, error, 0), loss
+
+    def _send(
+        self,
+        m: Module,
+        errors: BlockFIFO,
+        results: BlockFIFO,
+        logit: Value,
+        error: Value,
+        loss: Value,
+    ) -> None:
+        """Queue the last pass' errors and scores; their room was made sure of at step 0."""
+        sending = self.step >= 2 * self.numbers.classes + 8
+        result = Signal(self.predictions.payload.shape())
+        m.d.comb += [
+            result.score.eq(logit),
+            result.loss.eq(loss),
+            result.kind.eq(self.token_kind),
+            result.last.eq(self.index == self.numbers.classes - 1),
+            errors.w_en.eq(sending),
+            errors.w_data.eq(error),
+            results.w_en.eq(sending & (self.token_kind != Kind.BUBBLE)),
+            results.w_data.eq(result),
+            self.dy.payload.eq(errors.r_data),
+            self.dy.valid.eq(errors.r_rdy),
+            errors.r_en.eq(self.dy.ready),
+            self.predictions.payload.eq(results.r_data),
+            self.predictions.valid.eq(results.r_rdy),
+            results.r_en.eq(self.predictions.ready),
+        ]

@@ -1,0 +1,96 @@
+"""What arrives at a unit: words for the window and the stash, and the kinds of their tokens."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import In, Out
+
+from counterflow.design.network.tokens import KIND_BITS
+from counterflow.design.schedule.stages import Stage
+from counterflow.hw.parts.streams import Gather, activation_stream
+from counterflow.hw.weighted.visit import Visit
+from counterflow.hw.weighted.walk import Walk
+from counterflow.hw.weighted.window import Window
+
+
+class Arrivals(wiring.Component):
+    """Packs elements into words, gives them to window and stash, counts them for the walk.
+
+    Parameters: ``stage``, ``walk``, ``visit``. Members: ``x`` stream of activations; ``words`` out,
+    arrived words from the current image on, ``word``: one more arrives, and ``kind`` of its token
+    (once its first word is there); ``inside`` in, by granule, with a tile's visit; ``taps``,
+    ``stashed`` out `hw.weighted.window.READ` cycles later: x under the kernel, of this token and of
+    the one coming back. Cost: two `Window`s; latency 1 from a word's last element to ``words``.
+    """
+
+    def __init__(self, *, stage: Stage, walk: Walk, visit: Visit) -> None:
+        self.stage, self.walk, self.visit = stage, walk, visit
+        tiling, number = stage.tiling, stage.arithmetic.x
+        width = tiling.lanes.inputs * number.bits
+        super().__init__(
+            {
+                "x": In(activation_stream(number)),
+                "words": Out(walk.words.shape()),
+                "word": Out(1),
+                "kind": Out(KIND_BITS),
+                "inside": In(tiling.banks),
+                "taps": Out(width),
+                "stashed": Out(width),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        stage, walk, tiling = self.stage, self.walk, self.stage.tiling
+        m.submodules.gather = gather = Gather(
+            bits=stage.arithmetic.x.bits,
+            lanes=tiling.lanes.inputs,
+            count=tiling.geometry.row_inputs,
+        )
+        m.submodules.window = window = Window(
+            stage=stage, words=stage.depths.window, walk=self.visit
+        )
+        m.submodules.stash = stash = Window(stage=stage, words=stage.depths.stash, walk=self.visit)
+        room = window.room & stash.room
+        # That a slot ends is known late in a cycle: it chooses between two sums.
+        more, fewer = self.words + gather.o.valid, self.words - tiling.image_words
+        m.d.sync += self.words.eq(Mux(walk.finish, fewer + gather.o.valid, more))
+        m.d.comb += [
+            gather.i.payload.eq(self.x.payload.data),
+            gather.i.valid.eq(self.x.valid & room),
+            self.x.ready.eq(room),
+            gather.o.ready.eq(1),
+            self.word.eq(gather.o.valid),
+            window.moves.eq(1),
+            stash.moves.eq(self.visit.returning),
+            self.taps.eq(window.taps),
+            self.stashed.eq(stash.taps),
+        ]
+        for ring in (window, stash):
+            m.d.comb += [
+                ring.write.eq(gather.o.valid),
+                ring.word.eq(gather.o.payload),
+                ring.inside.eq(self.inside),
+            ]
+        self._kinds(m, gather.o.valid)
+        return m
+
+    def _kinds(self, m: Module, word: Signal) -> None:
+        """Remember the kind of each token in the window, taken with its first element."""
+        tokens = self.stage.depths.window // self.stage.tiling.image_words + 2
+        m.submodules.kinds = kinds = SyncFIFO(width=KIND_BITS, depth=tokens)
+        images = self.stage.tiling.image_words
+        count, begun = Signal(range(max(2, images))), Signal()
+        accepted, ends = self.x.valid & self.x.ready, word & (count == images - 1)
+        with m.If(word):
+            m.d.sync += count.eq(Mux(count == images - 1, 0, count + 1))
+        with m.If(accepted):
+            m.d.sync += begun.eq(~ends)
+        m.d.comb += [
+            kinds.w_en.eq(accepted & ~begun),
+            kinds.w_data.eq(self.x.payload.kind),
+            kinds.r_en.eq(self.walk.finish),
+            self.kind.eq(kinds.r_data),
+        ]

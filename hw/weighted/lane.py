@@ -1,0 +1,137 @@
+"""One lane: everything that one weight of a tile, or one bias of a row, passes through.
+
+Members carry the cycle, counted from the tile's issue, in which they are valid: word 2; enable,
+phase, x, dy, stash 3; fresh 4; products, earlier and sum 5; random, one cycle after the gradient,
+6; new_word 9.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from counterflow.design.network.formats import Format
+from counterflow.design.units.convolution import RANDOM_BITS, UnitArithmetic
+from counterflow.design.units.latency import MEMORY, OPERANDS, PRODUCT
+from counterflow.hw.parts.modules import is_compact
+from counterflow.hw.parts.narrow import shape_of
+from counterflow.hw.parts.pipeline import delayed, own
+from counterflow.hw.weighted.multiply import Multiply
+from counterflow.hw.weighted.update import Predict, Update
+
+GRADIENT = OPERANDS + PRODUCT  # cycle of the gradient
+
+
+def _members(numbers: UnitArithmetic) -> dict[str, In | Out]:
+    """Members of both kinds of lanes."""
+    found = {
+        "word": In(numbers.word_bits),
+        "predict": In(1),
+        "compensate": In(1),
+        "extra_shift": In(3),
+        "random": In(RANDOM_BITS),
+        "dy": In(shape_of(numbers.dy)),
+        "store": In(1),
+        "stored": In(numbers.word_bits),
+        "new_word": Out(numbers.word_bits),
+        "clipped": Out(1),
+    }
+    if numbers.sums_gradients:
+        gradient = shape_of(numbers.gradient)
+        found |= {"earlier": In(gradient), "fresh": In(1), "sum": Out(gradient)}
+    return found
+
+
+def _around(m: Module, lane: Any, target: Format, product: Value, platform: object) -> Predict:
+    """Place a lane's prediction and its update, which take and make the lane's word."""
+    numbers: UnitArithmetic = lane.numbers
+    gradient = product
+    if numbers.sums_gradients:
+        fresh = own(m, lane.fresh, "fresh")
+        m.d.comb += lane.sum.eq(Mux(fresh, 0, lane.earlier) + product)
+        gradient = lane.sum
+    m.submodules.ahead = ahead = Predict(numbers=numbers, target=target)
+    # Before its lines, where it has some, the update needs no registers.
+    early = GRADIENT - MEMORY if is_compact(platform) else 0
+    m.submodules.update = update = Update(numbers=numbers, early=early)
+    word = delayed(m, lane.word, GRADIENT - MEMORY - early, "word")
+    m.d.comb += [
+        Cat(ahead.weight, ahead.velocity).eq(lane.word),
+        ahead.enable.eq(lane.predict),
+        Cat(update.weight, update.velocity).eq(word),
+        update.gradient.eq(gradient),
+        update.random.eq(lane.random),
+        update.extra_shift.eq(lane.extra_shift),
+        update.compensate.eq(lane.compensate),
+        update.store.eq(lane.store),
+        update.stored.eq(lane.stored),
+        lane.new_word.eq(Cat(update.new_weight, update.new_velocity)),
+        lane.clipped.eq(update.clipped),
+    ]
+    return ahead
+
+
+class Lane(wiring.Component):
+    """Prediction, multipliers and update of one weight.
+
+    Parameters: ``numbers``; ``shared``: one multiplier instead of one a product.
+    Members: ``word`` {weight, velocity} in, ``new_word`` and ``clipped`` out; ``x``, ``dy``,
+    ``stash`` in; ``y``, ``dx`` products out; ``predict``, ``compensate``, ``extra_shift``,
+    ``phase``, ``random`` in.  Where a gradient is a sum: ``earlier`` in, the sum so far, ``fresh``
+    in: there is none yet; ``sum`` out.
+    Cost: 3 multipliers, 2 without dx, 1 when shared; rate one tile a cycle (a phase when shared).
+    """
+
+    def __init__(self, *, numbers: UnitArithmetic, shared: bool) -> None:
+        self.numbers, self.shared = numbers, shared
+        x = shape_of(numbers.x)
+        members = _members(numbers) | {
+            "phase": In(2),
+            "x": In(x),
+            "stash": In(x),
+            "y": Out(shape_of(numbers.forward_sum)),
+        }
+        if numbers.dx is not None:
+            members["dx"] = Out(shape_of(numbers.backward_sum))
+        super().__init__(members)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        numbers = self.numbers
+        m.submodules.multiply = multiply = Multiply(numbers=numbers, shared=self.shared)
+        ahead = _around(m, self, numbers.operand, multiply.gradient, platform)
+        m.d.comb += [
+            multiply.forward.eq(ahead.forward),
+            multiply.backward.eq(ahead.backward),
+            multiply.x.eq(self.x),
+            multiply.dy.eq(self.dy),
+            multiply.stash.eq(self.stash),
+            multiply.phase.eq(self.phase),
+            self.y.eq(multiply.y),
+        ]
+        if numbers.dx is not None:
+            m.d.comb += self.dx.eq(multiply.dx)
+        return m
+
+
+class BiasLane(wiring.Component):
+    """Prediction and update of one bias: a weight whose input is always one.
+
+    Members as `Lane`'s; ``start`` out at cycle 3: the bias as the forward sum begins with it.
+    Cost: no multiplier.
+    """
+
+    def __init__(self, *, numbers: UnitArithmetic) -> None:
+        self.numbers = numbers
+        super().__init__(_members(numbers) | {"start": Out(shape_of(numbers.bias_operand))})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        numbers = self.numbers
+        product = delayed(m, self.dy, GRADIENT - (OPERANDS - 1), "product") << numbers.x.frac
+        ahead = _around(m, self, numbers.bias_operand, product, platform)
+        m.d.comb += self.start.eq(ahead.forward)
+        return m

@@ -1,0 +1,66 @@
+"""The multipliers of one lane: forward, backward and gradient product of one weight."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from counterflow.design.units.convolution import UnitArithmetic
+from counterflow.hw.parts.narrow import shape_of
+from counterflow.hw.parts.pipeline import own
+
+
+class Multiply(wiring.Component):
+    """w_hat * x, w * dy and dy * x_stash, by one multiplier each or by one in turn.
+
+    Parameters: ``numbers``; ``shared``: one multiplier, its product chosen by ``phase``; without a
+    format for dx there is no backward product.
+    Members: ``forward``, ``backward``, ``x``, ``dy``, ``stash``, ``phase`` in, all of one cycle;
+    ``y``, ``dx``, ``gradient`` products out, two cycles later (operand and product registers).  A
+    shared multiplier's outputs are all the product of the phase that was asked for.
+    Cost: 3 multipliers (2 without dx), or 1 when shared; latency 2, one a cycle.
+    """
+
+    def __init__(self, *, numbers: UnitArithmetic, shared: bool) -> None:
+        self.numbers, self.shared = numbers, shared
+        operand, x, dy = (shape_of(f) for f in (numbers.operand, numbers.x, numbers.dy))
+        members = {
+            "forward": In(operand),
+            "backward": In(operand),
+            "x": In(x),
+            "dy": In(dy),
+            "stash": In(x),
+            "phase": In(2),
+            "y": Out(shape_of(numbers.forward_sum)),
+            "gradient": Out(shape_of(numbers.product)),
+        }
+        if numbers.dx is not None:
+            members["dx"] = Out(shape_of(numbers.backward_sum))
+        super().__init__(members)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        pairs = [(self.y, self.forward, self.x)]
+        if self.numbers.dx is not None:
+            pairs.append((self.dx, self.backward, self.dy))
+        pairs.append((self.gradient, self.dy, self.stash))
+        if self.shared:
+            left, right = pairs[0][1] + 0, pairs[0][2] + 0
+            for phase, (_, a, b) in enumerate(pairs[1:], start=1):
+                left = Mux(self.phase == phase, a, left)
+                right = Mux(self.phase == phase, b, right)
+            product = self._product(m, left, right, "shared")
+            m.d.comb += [out.eq(product) for out, _, _ in pairs]
+        else:
+            for index, (out, a, b) in enumerate(pairs):
+                m.d.comb += out.eq(self._product(m, a, b, f"lane_{index}"))
+        return m
+
+    @staticmethod
+    def _product(m: Module, a, b, name: str) -> Signal:  # type: ignore[no-untyped-def]
+        """a * b behind operand registers and one product register (more breaks iCE40 inference)."""
+        s1_a, s1_b = own(m, a, f"{name}_a"), own(m, b, f"{name}_b")
+        s2_product = Signal((s1_a * s1_b).shape(), name=f"{name}_product", reset_less=True)
+        m.d.sync += s2_product.eq(s1_a * s1_b)
+        return s2_product

@@ -1,0 +1,265 @@
+"""Where a walk goes next: the place of the tile after the one that is visited."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from counterflow.design.schedule.stages import Stage
+from counterflow.design.units.tiling import Tiling
+
+WHERE = ("row", "column", "part", "across", "down")
+FLAGS = tuple(f"{end}_{what}" for what in WHERE for end in ("first", "last"))
+BORDERS = ("starts_slot", "starts_line", "ends_line", "ends_slot")
+
+
+def offset_shape(tiling: Tiling) -> Shape:
+    """Holds the word of an image row at which a word of the kernel begins, left of it too."""
+    left = tiling.geometry.padding[1] * tiling.geometry.channels
+    return Shape.cast(range(-left - tiling.lanes.inputs, tiling.row_words + tiling.parts + 2))
+
+
+def shapes_of(stage: Stage) -> dict[str, Shape]:
+    """All that is said of a tile's place, with the shapes of the signals that say it."""
+    tiling, geometry = stage.tiling, stage.tiling.geometry
+    offset, bits = offset_shape(tiling), tiling.banks
+    above = geometry.padding[0] * tiling.row_words
+    found: dict[str, Shape | int | range] = {
+        **dict.fromkeys((*FLAGS, *BORDERS, "inside", "uses"), 1),
+        "row": range(max(2, tiling.rows)),
+        "column": range(max(2, tiling.columns)),
+        "tile": range(max(2, tiling.tiles)),
+        "kernel_row": range(max(2, geometry.kernel[0])),
+        "part": range(max(2, tiling.parts)),
+        "offset": offset,
+        "shift": range(max(2, tiling.banks)),
+        "next_start": offset,
+        "rows_done": range(geometry.image[0] + 1),
+        "words_done": range(tiling.image_words + 1),
+        "needed": range(
+            -above - 1, (geometry.image[0] + geometry.padding[0] + 1) * tiling.row_words
+        ),
+        "offsets": bits * offset.width,
+        **dict.fromkeys(("granules_inside", "granules_first", "granules_last"), bits),
+    }
+    return {name: Shape.cast(shape) for name, shape in found.items()}
+
+
+class Place(wiring.Component):
+    """Goes through the tiles of all positions in order; stands one tile ahead of the walk.
+
+    What follows from a place (flags, addresses, what must have arrived) takes most of a cycle to
+    find.  It is found while the tile before is visited, so that it is there at a register's output
+    when it is needed.
+
+    Parameters: ``stage``. Members: ``step`` in: on to the following tile.  Out, of the tile at
+    which it stands: those of `hw.weighted.walk.Walk` that say where it is; ``starts_line`` ...
+    ``ends_slot``: the first or last one of a row of places or a slot; ``uses``: it needs the
+    image's word ``needed``, the first of a slot that with which a slot may start; ``next_start``:
+    where the kernel begins one place further on; ``offsets`` of the granules, by bank;
+    ``granules_inside``, ``granules_first``, ``granules_last`` as `granule_flags`. Cost: a counter
+    each.
+    """
+
+    def __init__(self, *, stage: Stage) -> None:
+        self.stage = stage
+        super().__init__({"step": In(1), **{k: Out(v) for k, v in shapes_of(stage).items()}})
+        geometry = stage.tiling.geometry
+        self.across = Signal(range(max(2, geometry.places[1])))
+        self.down = Signal(range(max(2, geometry.places[0])))
+        self.last = Signal(offset_shape(stage.tiling))
+        banks, lowest = stage.tiling.banks, offset_shape(stage.tiling)
+        self.begin = Signal(Shape(lowest.width + banks.bit_length(), signed=True))  # in granules
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        tiling, geometry = self.stage.tiling, self.stage.tiling.geometry
+        for what, value, count in (
+            ("row", self.row, tiling.rows),
+            ("column", self.column, tiling.columns),
+            ("part", self.part, tiling.parts),
+            ("across", self.across, geometry.places[1]),
+            ("down", self.down, geometry.places[0]),
+        ):
+            m.d.comb += [
+                getattr(self, f"first_{what}").eq(value == 0),
+                getattr(self, f"last_{what}").eq(value == count - 1),
+            ]
+        m.d.comb += [
+            self.starts_line.eq(self.first_across & self.first_row & self.first_column),
+            self.starts_slot.eq(self.starts_line & self.first_down),
+            self.ends_line.eq(self.last_across & self.last_row & self.last_column),
+            self.ends_slot.eq(self.ends_line & self.last_down),
+        ]
+        self._count(m)
+        self._taps(m)
+        self._rows_done(m)
+        inside, first, last = granule_flags(m, self)
+        m.d.comb += [
+            self.granules_inside.eq(inside),
+            self.granules_first.eq(first),
+            self.granules_last.eq(last),
+        ]
+        return m
+
+    def _count(self, m: Module) -> None:
+        """On to the next tile, row of tiles, position, row of positions, and image."""
+        with m.If(self.step):
+            m.d.sync += [
+                self.part.eq(Mux(self.last_part, 0, self.part + 1)),
+                self.column.eq(Mux(self.last_column, 0, self.column + 1)),
+                self.tile.eq(Mux(self.last_row & self.last_column, 0, self.tile + 1)),
+            ]
+            with m.If(self.last_part):
+                m.d.sync += self.kernel_row.eq(Mux(self.last_column, 0, self.kernel_row + 1))
+            with m.If(self.last_column):
+                m.d.sync += self.row.eq(Mux(self.last_row, 0, self.row + 1))
+                with m.If(self.last_row):
+                    m.d.sync += self.across.eq(Mux(self.last_across, 0, self.across + 1))
+                    with m.If(self.last_across):
+                        m.d.sync += self.down.eq(Mux(self.last_down, 0, self.down + 1))
+
+    def _taps(self, m: Module) -> None:
+        """Where in the image the tile's taps lie, and what of it must have arrived."""
+        tiling, geometry = self.stage.tiling, self.stage.tiling.geometry
+        height, row, top = geometry.image[0], tiling.row_words, geometry.padding[0]
+        below = self._below(m, "y", 1)
+        line = self._below(m, "line", row) if row > 1 else below
+        self._across(m)
+        m.d.comb += [
+            self.inside.eq((below >= 0) & (below < height) if top else below < height),
+            self.uses.eq(self.starts_slot | (self.inside & (self.last >= 0))),
+            self.needed.eq(
+                Mux(
+                    self.starts_slot,
+                    self.stage.threshold - 1,
+                    line + self.last,
+                )
+            ),
+        ]
+        # Granules before the one at which a word of the kernel begins are the image's next word's.
+        banks = range(tiling.banks)
+        m.d.comb += self.offsets.eq(
+            Cat((self.offset + (self.shift > bank))[: len(self.offset)] for bank in banks)
+        )
+
+    def _below(self, m: Module, name: str, unit: int) -> Signal:
+        """The row of the image under the tile's row of the kernel, counted in steps of `unit`."""
+        geometry = self.stage.tiling.geometry
+        first = -geometry.padding[0] * unit
+        limit = (geometry.image[0] + geometry.padding[0]) * unit
+        shape = Shape.cast(range(first, limit + 1))
+        now, top = (Signal(shape, name=name + what, init=first) for what in ("", "_top"))
+        next_top = Signal(shape, name=f"{name}_next_top")
+        place_down = self.last_column & self.last_row & self.last_across
+        m.d.comb += next_top.eq(Mux(self.last_down, first, top + geometry.stride[0] * unit))
+        on = Mux(self.last_part, now + unit, now)
+        with m.If(self.step):
+            m.d.sync += now.eq(Mux(place_down, next_top, Mux(self.last_column, top, on)))
+            with m.If(place_down):
+                m.d.sync += top.eq(next_top)
+        return now
+
+    def _across(self, m: Module) -> None:
+        """Word and granule of the row at which the taps begin; words follow in the kernel's row."""
+        tiling, geometry = self.stage.tiling, self.stage.tiling.geometry
+        banks, granule = tiling.banks, tiling.granule
+        first_begin = -geometry.padding[1] * geometry.channels // granule
+        first, turn = divmod(first_begin, banks)
+        begin_step = geometry.stride[1] * geometry.channels // granule
+        step, step_turn = divmod(begin_step, banks)
+        start, offset = (
+            Signal(self.offset.shape(), name=name, init=first) for name in ("start", "now")
+        )
+        shift = Signal(self.shift.shape(), name="turn", init=turn)
+        turned = Signal.like(shift, init=0)
+        sum_of_turns = shift + step_turn
+        over = sum_of_turns >= banks
+        place_ends = self.last_column & self.last_row
+        m.d.comb += [
+            self.offset.eq(offset),
+            self.shift.eq(shift),
+            self.next_start.eq(Mux(self.last_across, first, start + step + over)),
+            turned.eq(Mux(self.last_across, turn, Mux(over, sum_of_turns - banks, sum_of_turns))),
+        ]
+        with m.If(self.step):
+            on = Mux(self.last_part, start, offset + 1)
+            m.d.sync += offset.eq(Mux(place_ends, self.next_start, on))
+            with m.If(place_ends):
+                m.d.sync += [start.eq(self.next_start), shift.eq(turned)]
+        self._last(m, first + (turn != 0), (start, offset, shift, turned))
+        self._begin(m, first_begin, begin_step)
+
+    def _last(self, m: Module, first: int, now: tuple[Value, Value, Value, Value]) -> None:
+        """The last word of the row that the taps need, found with the step to the tile."""
+        start, offset, shift, turned = now
+        most = self.stage.tiling.row_words - 1
+        last = Signal.like(self.last, init=min(first, most))
+        m.d.comb += self.last.eq(last)
+
+        def limited(word: Value) -> Value:
+            return Mux(word > most, most, word)
+
+        on = Mux(self.last_part, limited(start + (shift != 0)), limited(offset + 1 + (shift != 0)))
+        next_place = limited(self.next_start + (turned != 0))
+        with m.If(self.step):
+            m.d.sync += last.eq(Mux(self.last_column & self.last_row, next_place, on))
+
+    def _begin(self, m: Module, first: int, step: int) -> None:
+        """The same place, offset x banks + shift, as a number of granules."""
+        start = Signal.like(self.begin, init=first)
+        begin = Signal.like(self.begin, init=first)
+        m.d.comb += self.begin.eq(begin)
+        next_start = Mux(self.last_across, first, start + step)
+        with m.If(self.step):
+            with m.If(self.last_column & self.last_row):
+                m.d.sync += [start.eq(next_start), begin.eq(next_start)]
+            with m.Else():
+                further = begin + self.stage.tiling.banks
+                m.d.sync += begin.eq(Mux(self.last_part, start, further))
+
+    def _rows_done(self, m: Module) -> None:
+        """The same for almost all rows of places; padding and the bottom make exceptions."""
+        geometry, before = self.stage.tiling.geometry, 0
+
+        def done(rows: int) -> list[Value]:
+            return [
+                self.rows_done.eq(rows),
+                self.words_done.eq(rows * self.stage.tiling.row_words),
+            ]
+
+        m.d.comb += done(geometry.stride[0])
+        for place in range(geometry.places[0]):
+            rows, before = geometry.rows_done(place) - before, geometry.rows_done(place)
+            if rows != geometry.stride[0]:
+                with m.If(self.down == place):
+                    m.d.comb += done(rows)
+
+
+def granule_flags(m: Module, place: Place) -> tuple[Value, Value, Value]:
+    """(inside, first, last) of each granule of the tile's taps, lowest first.
+
+    Whether it stands in the image and belongs to the kernel;
+    whether the tile is the first, the last one at all to see that place of the image.
+    """
+    tiling, geometry = place.stage.tiling, place.stage.tiling.geometry
+    banks, granule = tiling.banks, tiling.granule
+    in_row = -(-geometry.row_inputs // granule)
+    in_kernel = -(-geometry.row_taps // granule)
+    new = -(-(geometry.kernel[1] - geometry.stride[1]) * geometry.channels // granule)
+    old = geometry.stride[1] * geometry.channels // granule
+    first_down = place.first_down | (place.kernel_row >= geometry.kernel[0] - geometry.stride[0])
+    last_down = place.last_down | (place.kernel_row < geometry.stride[0])
+
+    def within(taps: int) -> Value:
+        """Whether the granule, number part x banks + index of the kernel's row, is below `taps`."""
+        return place.part < max(0, -(-(taps - index) // banks))
+
+    inside, first, last = [], [], []
+    for index in range(banks):
+        in_image = (place.begin >= -index) & (place.begin < in_row - index)
+        inside.append(place.inside & in_image & within(in_kernel))
+        first.append(place.first_row & first_down & (place.first_across | ~within(new)))
+        last.append(place.last_row & last_down & (place.last_across | within(old)))
+    return Cat(inside), Cat(first), Cat(last)

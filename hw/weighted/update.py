@@ -1,0 +1,156 @@
+"""One lane's arithmetic around its multipliers: prediction before them, the update behind them.
+
+Twin of `golden.units.convolution.Convolution._predicted` and `_updated`; the equations stand in
+`design.units.convolution`.  Signals carry their pipeline stage as prefix.
+"""
+
+from __future__ import annotations
+
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from counterflow.design.network.formats import Format, Rounding
+from counterflow.design.units.convolution import COMPENSATION_FRAC, RANDOM_BITS, UnitArithmetic
+from counterflow.hw.parts.narrow import narrow, round_off, saturate, shape_of
+from counterflow.hw.parts.pipeline import delayed, own, summed, terms_of, times_constant
+
+
+class Predict(wiring.Component):
+    """Weights as the multipliers see them: w_hat = w - T u going forward, w going backward.
+
+    Parameters: ``numbers``; ``target`` the format to narrow to.
+    Members: ``weight``, ``velocity`` in; ``enable`` in, one cycle after them (without it the
+    forward pass sees w); ``forward``, ``backward`` out, in `target`.
+    Cost: no multiplier (T is a constant, made of shifted additions); latency 1, rate 1 a cycle.
+    """
+
+    def __init__(self, *, numbers: UnitArithmetic, target: Format) -> None:
+        self.numbers, self.target = numbers, target
+        super().__init__(
+            {
+                "weight": In(shape_of(numbers.weight)),
+                "velocity": In(shape_of(numbers.velocity)),
+                "enable": In(1),
+                "forward": Out(shape_of(target)),
+                "backward": Out(shape_of(target)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        frac, rounding = self.numbers.weight.frac, self.numbers.round_operand
+        s1_weight = Signal.like(self.weight, reset_less=True)
+        m.d.sync += s1_weight.eq(self.weight)
+        current, _ = narrow(s1_weight, frac, self.target, rounding)
+        m.d.comb += [self.forward.eq(current), self.backward.eq(current)]
+        if self.numbers.predicts:
+            ahead = self.weight - times_constant(self.velocity, self.numbers.horizon)
+            s1_ahead = Signal(ahead.shape(), reset_less=True)
+            m.d.sync += s1_ahead.eq(ahead)
+            predicted, _ = narrow(s1_ahead, frac, self.target, rounding)
+            m.d.comb += self.forward.eq(Mux(self.enable, predicted, current))
+        return m
+
+
+class Update(wiring.Component):
+    """New weight and velocity of one lane from its gradient: SGDM or spike compensation.
+
+    Parameters: ``numbers``; ``early``: cycles by which weight and velocity come first.
+    Members: ``weight``, ``velocity``, ``gradient``, but for `early` in the same cycle; ``random``
+    in, one cycle later; ``extra_shift`` and ``compensate`` settings, a cycle before;
+    ``new_weight``, ``new_velocity`` and ``clipped`` out, `design.units.latency.UPDATE` cycles after
+    the inputs.
+    Instead of them ``stored`` {weight, velocity} stands there two cycles after ``store``.
+    Cost: no multiplier (rate and momentum are shifts, the coefficient is constant).
+    """
+
+    def __init__(self, *, numbers: UnitArithmetic, early: int = 0) -> None:
+        self.numbers, self.early = numbers, early
+        # Without compensation there are stages to spare; one goes to the gradient, often a sum.
+        self.spare = 0 if numbers.compensates else 1
+        super().__init__(
+            {
+                "weight": In(shape_of(numbers.weight)),
+                "velocity": In(shape_of(numbers.velocity)),
+                "gradient": In(shape_of(numbers.gradient)),
+                "random": In(RANDOM_BITS),
+                "extra_shift": In(3),
+                "compensate": In(1),
+                "store": In(1),
+                "stored": In(numbers.word_bits),
+                "new_weight": Out(shape_of(numbers.weight)),
+                "new_velocity": Out(shape_of(numbers.velocity)),
+                "clipped": Out(1),
+            }
+        )
+
+    def _random(self, m: Module, start: int, stop: int) -> Value:
+        """These of the random bits, in the second stage, if rounding asks for any."""
+        if self.numbers.round_update is not Rounding.STOCHASTIC or stop <= start:
+            return C(0, max(0, stop - start))
+        near = own(m, self.random[start:stop], f"random_{start}")
+        return delayed(m, near, self.spare, f"s2_random_{start}")
+
+    def _scaled(self, m: Module) -> Value:
+        """The gradient times the learning rate, aligned: one of rate_span + 1 constant shifts."""
+        gradient = delayed(m, self.gradient, self.spare, "s0_gradient")
+        result: Value = gradient << self.numbers.gradient_shift(0)
+        if self.numbers.rate_span == 0:
+            return result
+        extra_shift = own(m, self.extra_shift[: self.numbers.rate_span.bit_length()], "rate")
+        for extra in range(1, self.numbers.rate_span + 1):
+            shifted = gradient << self.numbers.gradient_shift(extra)
+            result = Mux(extra_shift == extra, shifted, result)
+        return result
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        numbers, rounding = self.numbers, self.numbers.round_update
+        k, drop = numbers.momentum_shift, numbers.velocity_drop
+        velocity = delayed(m, self.velocity, self.early + self.spare, "s0_velocity", platform)
+        kept = (velocity << drop) - (velocity << (drop - k))
+        s1_scaled = self._register(m, self._scaled(m), "s1_scaled")
+        s1_kept = self._register(m, kept, "s1_kept")
+        s2_grown = self._register(m, s1_kept + s1_scaled, "s2_grown")
+        rounded = round_off(s2_grown, drop, rounding, self._random(m, 0, drop))
+        s3_rounded = self._register(m, rounded, "s3_rounded")
+        new_velocity, velocity_clipped = saturate(s3_rounded, numbers.velocity)
+        s4_velocity = self._register(m, new_velocity, "s4_velocity")
+        s6_velocity = delayed(m, s4_velocity, 2 - self.spare, "s6_velocity")
+        step = s6_velocity
+        if numbers.compensates:
+            s6_stepped = self._compensated(m, velocity, s1_scaled)
+            step = Mux(self.compensate, s6_stepped, s6_velocity)
+        s6_weight = delayed(m, self.weight, self.early + 6, "s6_weight", platform)
+        s7_moved = self._register(m, s6_weight - step, "s7_moved")
+        weight, weight_clipped = saturate(s7_moved, numbers.weight)
+        late = delayed(m, velocity_clipped, 4 - self.spare, "s7_clipped")
+        new = Cat(weight[: len(self.new_weight)], delayed(m, s6_velocity, 1, "s7_velocity"))
+        m.d.sync += [
+            Cat(self.new_weight, self.new_velocity).eq(
+                Mux(own(m, self.store, "store"), self.stored, new)
+            ),
+            self.clipped.eq(late | weight_clipped),
+        ]
+        return m
+
+    def _compensated(self, m: Module, velocity: Value, s1_scaled: Value) -> Value:
+        """The step of spike compensation, c gap + whole rounded, in the sixth stage."""
+        numbers, k = self.numbers, self.numbers.momentum_shift
+        s1_old = self._register(m, velocity, "s1_old")
+        gap = (s1_old << numbers.velocity_drop) - (s1_scaled << k)
+        s2_gap = self._register(m, gap, "s2_gap")
+        s2_whole = self._register(m, s1_scaled << (k + COMPENSATION_FRAC), "s2_whole")
+        terms = [s2_whole, *terms_of(s2_gap, numbers.compensation)]
+        s5_mixed = summed(m, terms, "mixed", radix=2, levels=3)
+        s2_random = self._random(m, RANDOM_BITS - numbers.weight_drop, RANDOM_BITS)
+        high = delayed(m, s2_random, 3, "s5_random")
+        stepped = round_off(s5_mixed, numbers.weight_drop, numbers.round_update, high)
+        return self._register(m, stepped, "s6_stepped")
+
+    @staticmethod
+    def _register(m: Module, value: Value, name: str) -> Signal:
+        register = Signal(value.shape(), name=name, reset_less=True)
+        m.d.sync += register.eq(value)
+        return register

@@ -1,0 +1,127 @@
+"""A unit's input side: rings of image rows, read a word of the kernel at a time."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from counterflow.design.schedule.stages import Stage
+from counterflow.design.units.latency import FREE, ISSUE
+from counterflow.hw.parts.block_memory import BlockMemory
+from counterflow.hw.parts.pipeline import delayed
+from counterflow.hw.weighted.lines import Lines
+from counterflow.hw.weighted.visit import Visit
+
+READ = 3  # cycles from a tile's issue to its taps: address, memory, a register behind it
+
+
+def bank_word(lines: Lines, walk: Visit, bank: int) -> Value:
+    """Address in the ring of `lines` at which `bank` has its granule of a word of the kernel."""
+    offset = walk.offsets.word_select(bank, len(walk.offset)).as_signed()
+    past = lines.under + offset
+    return Mux(past >= 0, past, lines.line + offset)[: len(lines.line)]
+
+
+def to_lanes(banks: list[Value], shift: Value) -> list[Value]:
+    """Granules in the order of the kernel, out of those in the order of the image's words."""
+    return _turned(banks, shift, 1)
+
+
+def to_banks(lanes: list[Value], shift: Value) -> list[Value]:
+    """The inverse of `to_lanes`."""
+    return _turned(lanes, shift, -1)
+
+
+def _turned(granules: list[Value], shift: Value, sign: int) -> list[Value]:
+    count = len(granules)
+    found: list[Value] = []
+    for index in range(count):
+        value = granules[index]
+        for amount in range(1, count):
+            value = Mux(shift == amount, granules[(index + sign * amount) % count], value)
+        found.append(value)
+    return found
+
+
+class Window(wiring.Component):
+    """A ring of the last words of the input; the walk reads any word of the kernel out of it.
+
+    A unit has two: a short one for the forward pass, which holds little more than the rows under
+    the kernel, and a long one, the stash, for the gradient of the token D slots ago.  A word of the
+    kernel may begin within a word of the image: each granule of a word is a memory of its own, and
+    what they give is turned into place.
+
+    Parameters: ``stage``; ``words`` that it holds; ``walk``, whose position it follows.
+    Members: ``write`` in with ``word``, one of the image; ``room`` out: a further one can be taken;
+    ``moves`` in: the walk's token is here (a slot without a backward token leaves the stash alone);
+    ``inside`` in, granules that are in the image, with the issue of a tile; ``taps`` out, READ
+    cycles later, zero where they are not.
+    Cost: ``words`` words of ``lanes.inputs`` elements, in `tiling.banks` memories; latency READ.
+    """
+
+    def __init__(self, *, stage: Stage, words: int, walk: Visit) -> None:
+        self.stage, self.words, self.walk = stage, words, walk
+        tiling, number = stage.tiling, stage.arithmetic.x
+        self.width = tiling.lanes.inputs * number.bits
+        super().__init__(
+            {
+                "write": In(1),
+                "word": In(self.width),
+                "room": Out(1, init=1),
+                "moves": In(1),
+                "inside": In(tiling.banks),
+                "taps": Out(self.width),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        walk, tiling, words = self.walk, self.stage.tiling, self.words
+        m.submodules.lines = lines = Lines(tiling=tiling, words=words)
+        m.d.comb += [
+            lines.down.eq(walk.line_end),
+            lines.restart.eq(walk.row_end),
+            lines.place_down.eq(walk.place_down & self.moves),
+            lines.finish.eq(walk.finish & self.moves),
+        ]
+        self._room(m)
+        end = Signal(range(max(2, words)))
+        # A write is decided upon late; the word is not asked for before the cycle after the next.
+        write, word = delayed(m, self.write, 1, "write"), delayed(m, self.word, 1, "word")
+        with m.If(write):
+            m.d.sync += end.eq(Mux(end == words - 1, 0, end + 1))
+        width, granules = tiling.granule * self.stage.arithmetic.x.bits, []
+        for bank in range(tiling.banks):
+            memory = BlockMemory(words=max(2, words), bits=width)
+            m.submodules[f"bank_{bank}"] = memory
+            address = bank_word(lines, walk, bank)
+            m.d.sync += memory.read_address.eq(address)
+            m.d.comb += [
+                memory.write_enable.eq(write),
+                memory.write_address.eq(end),
+                memory.write_data.eq(word.word_select(bank, width)),
+            ]
+            granules.append(delayed(m, memory.read_data, READ - 2, f"granule_{bank}"))
+        inside = delayed(m, self.inside, READ, "inside")
+        found = to_lanes(granules, delayed(m, walk.shift, READ, "shift"))
+        m.d.comb += self.taps.eq(
+            Cat(Mux(inside[index], value, 0)[:width] for index, value in enumerate(found))
+        )
+        return m
+
+    def _room(self, m: Module) -> None:
+        """Rows are given up when the walk leaves the last places that cover them.
+
+        That is known a little before their last words have been read.
+        """
+        left = self.walk.place_down & self.moves
+        freed = Signal(range(self.words + self.stage.tiling.image_words + 1))
+        amount = Mux(left, self.walk.words_done, 0)
+        m.d.comb += freed.eq(delayed(m, amount, FREE - ISSUE - 1, "freed"))
+        room = Signal(range(self.words + 1), init=self.words)
+        unwritten = room + freed
+        m.d.sync += [
+            room.eq(Mux(self.write, unwritten - 1, unwritten)),
+            self.room.eq(Mux(self.write, unwritten != 1, unwritten != 0)),
+        ]

@@ -1,0 +1,122 @@
+"""Comparing a record of the hardware with the golden trace, and saying where they part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from counterflow.design.schedule.stages import Schedule
+from counterflow.design.schedule.watch import Field
+from counterflow.design.units.timing import Cycles
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """The first place where hardware and golden model differ."""
+
+    cycle: int
+    slot: int
+    field: Field
+    index: int | None
+    expected: int
+    found: int
+
+    def __str__(self) -> str:
+        index = "" if self.index is None else f" at index {self.index}"
+        return (
+            f"cycle {self.cycle}, slot {self.slot}: {self.field}{index} is {self.found}, "
+            f"golden has {self.expected} (made by {self.field.made_by})"
+        )
+
+
+class Layout:
+    """Where each field stands in a recorded row of bits, lowest first."""
+
+    def __init__(self, fields: Sequence[Field]) -> None:
+        self.fields = tuple(fields)
+        widths = np.array([field.bits for field in fields])
+        self.bits = int(widths.sum())
+        self.start = np.concatenate([[0], np.cumsum(widths)])
+        self._column = np.repeat(np.arange(len(fields)), widths)
+        self._places = np.arange(self.bits) - self.start[:-1][self._column] + 64 * self._column
+
+    def to_bits(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Rows of values [cycles, fields] as rows of bits [cycles, bits]."""
+        little = np.ascontiguousarray(rows, dtype="<i8").view(np.uint8)
+        unpacked = np.unpackbits(little, axis=1, bitorder="little")
+        return np.take(unpacked, self._places, axis=1)  # indexing would give another layout
+
+    def value(self, bits: NDArray[np.uint8], column: int) -> int:
+        """One field's value in one row of bits."""
+        field = self.fields[column]
+        part = bits[self.start[column] : self.start[column + 1]]
+        number = int(sum(int(bit) << place for place, bit in enumerate(part)))
+        if field.signed and number >> (field.bits - 1):
+            number -= 1 << field.bits
+        return number
+
+    def differences(
+        self, expected: NDArray[np.uint8], found: NDArray[np.uint8]
+    ) -> list[tuple[int, int]]:
+        """(row, column) of every differing value, in order."""
+        rows, bits = np.nonzero(expected != found)
+        return sorted({(int(r), int(self._column[b])) for r, b in zip(rows, bits, strict=True)})
+
+
+def _events(schedule: Schedule, field: Field) -> tuple[int, Cycles]:
+    """Cycle of slot 0 of a field's unit, and the cycles after it at which the field has values."""
+    owner, member = field.path.split(".")
+    if field.unit == "intake":
+        elements = np.arange(schedule.stages[0].tiling.geometry.inputs)
+        return schedule.intake_start, elements + 1 if owner == "x" else elements[:1]
+    if field.unit == "loss":
+        return schedule.loss.start, schedule.loss.output_offsets
+    for stream in schedule.streams:
+        if stream.name == field.unit:
+            times = stream.output_times if owner == "y" else stream.gradient_times.later
+            return schedule.intake_start, times - schedule.intake_start
+    stage = next(stage for stage in schedule.stages if stage.name == field.unit)
+    if owner == "walk":
+        return stage.start, np.array([0 if member == "begin" else stage.cycles - 1])
+    if owner == "weights":
+        return stage.start, stage.weight_writes
+    if owner == "biases":
+        return stage.start, stage.bias_writes
+    if owner == "y" or stage.gradient_times is None:
+        return stage.start, stage.output_times - stage.start
+    return stage.start, stage.gradient_times.later - stage.start
+
+
+def locate(
+    schedule: Schedule,
+    layout: Layout,
+    cycle: int,
+    column: int,
+    expected: NDArray[np.uint8],
+    found: NDArray[np.uint8],
+) -> Divergence:
+    """Describe the difference in one column of one row; slot and index follow from the cycle.
+
+    The index is that of the element in its token or of the word in its memory; a value in a cycle
+    in which the schedule has none belongs to the slot that is under way, and has no index.
+    """
+    field = layout.fields[column]
+    start, offsets = _events(schedule, field)
+    newest = (cycle - start) // schedule.interval
+    slot, index = newest, None
+    for candidate in range(newest, newest - 4, -1):
+        (place,) = np.nonzero(offsets == cycle - start - candidate * schedule.interval)
+        if len(place):
+            slot, index = candidate, int(place[0])
+            break
+    return Divergence(
+        cycle,
+        slot,
+        field,
+        index,
+        layout.value(expected, column),
+        layout.value(found, column),
+    )

@@ -1,0 +1,202 @@
+"""Bench: a stall-free run, every watched value in every cycle equal to the golden trace."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import replace
+from typing import Any
+
+import cocotb
+import numpy as np
+from numpy.typing import NDArray
+
+from counterflow.design.network.tokens import Kind, Token
+from counterflow.design.schedule.planner import Plan, plan
+from counterflow.design.units.loss import LOG_FRAC
+from counterflow.golden.chain import Chain
+from counterflow.golden.cycle_trace import Trace
+from counterflow.golden.training.start import initial_chain
+from counterflow.sim.bench.compare import Layout, locate
+from counterflow.sim.bench.host import Host
+from counterflow.sim.bench.job import Found, Job, job_of_environment, store
+from counterflow.sim.bench.recorder import Recorder
+from counterflow.sim.bench.reports import SlotTime
+from counterflow.sim.bench.top import FEED_TOKENS
+
+TAIL_SLOTS = 3  # slots that a run goes on after the last event, in which nothing may happen
+
+
+class CycleBench:
+    """State of one run: golden chain and trace beside the simulated hardware."""
+
+    def __init__(self, dut: Any, job: Job) -> None:
+        self.job, self.found = job, Found()
+        self.plan: Plan = plan(job.description)
+        self.golden: Chain = initial_chain(job.description, self.plan.schedule, job.seed)
+        self.trace = Trace(self.plan)
+        self.earlier = 0  # cycles recorded before those of the trace
+        self.layout = Layout(self.trace.fields)
+        self.host = Host(dut, self.plan)
+        self.recorder = Recorder(dut, self.layout, job.depth)
+        self.dut = dut
+        self.fed = 0
+        self.predictions: list[Any] = []
+        self._slots_open: dict[str, list[int]] = {}
+
+    async def run(self) -> None:
+        """Load, feed, compare block by block, read back."""
+        await self.host.start()
+        await self.host.load(self.golden.states)
+        began = time.monotonic()
+        products: list[int] = []
+        for settings, tokens in self.job.runs():
+            if settings is not None:
+                self.golden.set(settings)
+            await self.host.set(self.golden.units[0].settings)
+            await self._run(list(tokens), products)
+        self.found.seconds = time.monotonic() - began
+        self._utilisation(products, self.job.depth)
+        try:
+            await self._read_back()
+        except RuntimeError as error:  # a unit that hangs refuses access to its weights
+            self.found.mismatches += 1
+            self.found.first_divergence = self.found.first_divergence or f"read back: {error}"
+
+    async def _run(self, waiting: list[Token], products: list[int]) -> None:
+        """Feed tokens to an empty chain, compare until it is empty again."""
+        interval, block = self.plan.schedule.interval, self.job.depth
+        self.trace = Trace(self.plan, before=self.golden.slot)
+        self._feed(waiting, FEED_TOKENS)
+        self.dut.recording.value = 1
+        while waiting or self.trace.base < self.trace.end:
+            await self._block(block)
+            products.append(int(self.dut.products.value))
+            self._feed(waiting, block // interval)
+            self._progress()
+        for _ in range(max(1, TAIL_SLOTS * interval // block)):
+            await self._block(block)
+        self.dut.recording.value = 0
+        self.earlier += self.trace.base
+
+    def _feed(self, waiting: list[Token], count: int) -> None:
+        """Let golden run the next tokens and hand them to the hardware."""
+        tokens = waiting[:count]
+        if not tokens:
+            return
+        del waiting[:count]
+        self.predictions += self.golden.run(tokens, self.job.samples, self.job.labels, self.trace)
+        self.host.feed(tokens, self.job.samples, self.job.labels)
+        self.fed += len(tokens)
+
+    async def _block(self, cycles: int) -> None:
+        """Simulate `cycles` cycles and compare them."""
+        await self.host.cycles(cycles)
+        first = self.trace.base
+        rows = self.trace.take(first + cycles)
+        expected, found = self.layout.to_bits(rows), self.recorder.read()
+        self.found.cycles += cycles
+        self.found.compared += expected.shape[0] * len(self.layout.fields)
+        if not np.array_equal(expected, found):
+            self._differ(first, expected, found)
+        self._observe(first, found)
+
+    def _differ(self, first: int, expected: NDArray[np.uint8], found: NDArray[np.uint8]) -> None:
+        differences = self.layout.differences(expected, found)
+        self.found.mismatches += len(differences)
+        if self.found.first_divergence is None:
+            row, column = differences[0]
+            place = locate(
+                self.plan.schedule, self.layout, first + row, column, expected[row], found[row]
+            )
+            cycle, slot = place.cycle + self.earlier, place.slot + self.trace.before
+            self.found.first_divergence = str(replace(place, cycle=cycle, slot=slot))
+
+    def _observe(self, first: int, bits: NDArray[np.uint8]) -> None:
+        """Losses and slot times as the hardware showed them."""
+        names = [str(field) for field in self.layout.fields]
+        valid = bits[:, self.layout.start[names.index("loss.predictions.valid")]]
+        last = bits[:, self.layout.start[names.index("loss.predictions.last")]]
+        column = names.index("loss.predictions.loss")
+        for row in np.nonzero(valid & last)[0]:
+            self.found.losses.append(self.layout.value(bits[row], column) / 2**LOG_FRAC)
+        first += self.earlier
+        if len(self.found.slots) > self.job.slots_shown * len(self.plan.schedule.stages):
+            return
+        for stage in self.plan.schedule.stages:
+            begins = self._slots_open.setdefault(stage.name, [])
+            for edge in ("begin", "finish"):
+                where = self.layout.start[names.index(f"{stage.name}.walk.{edge}")]
+                for row in np.nonzero(bits[:, where])[0]:
+                    if edge == "begin":
+                        begins.append(first + int(row))
+            for row in np.nonzero(
+                bits[:, self.layout.start[names.index(f"{stage.name}.walk.finish")]]
+            )[0]:
+                self._slot(stage.name, stage.delay, first + int(row))
+
+    def _slot(self, name: str, delay: int, finish: int) -> None:
+        """Enter one finished slot of a stage."""
+        number = sum(1 for slot in self.found.slots if slot.stage == name)
+        start = self._slots_open[name][number]
+
+        def token(slot: int) -> int | None:
+            inside = 0 <= slot < len(self.job.tokens)
+            return slot if inside and self.job.tokens[slot].kind is not Kind.BUBBLE else None
+
+        self.found.slots.append(
+            SlotTime(name, number, start, finish + 1, token(number), token(number - delay))
+        )
+
+    def _utilisation(self, products: list[int], block: int) -> None:
+        """From the products counters, over the blocks in which every stage is in steady state."""
+        schedule = self.plan.schedule
+        settled = max(stage.start + stage.delay * schedule.interval for stage in schedule.stages)
+        kinds = [token.kind for token in self.job.tokens]
+        train = kinds.index(Kind.BUBBLE) if Kind.BUBBLE in kinds else len(kinds)
+        first = settled // block + 1
+        last = (schedule.intake_start + train * schedule.interval) // block - 1
+        if last > first:
+            made = products[last] - products[first]
+            self.found.utilisation = made / (schedule.lane_multipliers * (last - first) * block)
+
+    async def _read_back(self) -> None:
+        """Every weight, velocity and generator state over the bus equals golden's."""
+        for stage, found, expected in zip(
+            self.plan.schedule.stages,
+            await self.host.read_back(),
+            self.golden.states,
+            strict=True,
+        ):
+            for name in ("weight", "velocity", "bias", "bias_velocity", "generator"):
+                got, want = np.asarray(getattr(found, name)), np.asarray(getattr(expected, name))
+                self.found.compared += want.size
+                wrong = np.argwhere(got != want)
+                if len(wrong):
+                    self.found.mismatches += len(wrong)
+                    place = tuple(int(i) for i in wrong[0])
+                    self.found.first_divergence = self.found.first_divergence or (
+                        f"read back: {stage.name}.{name}{list(place)} is {got[place]}, "
+                        f"golden has {want[place]}"
+                    )
+
+    def _progress(self) -> None:
+        if self.job.progress is not None:
+            self.job.progress.write_text(f"{self.fed} {len(self.job.tokens)}")
+
+
+async def compared(dut: Any) -> None:
+    """Run the job of this process and leave what was found."""
+    job, path = job_of_environment()
+    sys.setrecursionlimit(10_000)
+    bench = CycleBench(dut, job)
+    await bench.run()
+    scale = 2.0**-LOG_FRAC
+    bench.found.golden_losses = [p.loss * scale for p in bench.predictions]
+    bench.found.correct = [p.correct for p in bench.predictions]
+    store(bench.found, path)
+
+
+@cocotb.test()
+async def every_cycle_equals_golden(dut: Any) -> None:
+    await compared(dut)

@@ -1,0 +1,159 @@
+"""The host's side of a simulated chain: reset, registers, weights, tokens (inside cocotb)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from cocotb.clock import Clock
+from cocotb.triggers import ClockCycles, FallingEdge, Timer
+from numpy.typing import NDArray
+
+from counterflow.design.bus.registers import (
+    NODE_BITS,
+    REGISTER_BITS,
+    WORD_BITS,
+    IntakeRegister,
+    UnitRegister,
+    control_word,
+)
+from counterflow.design.bus.transfers import Transfer, load_accesses, read_accesses
+from counterflow.design.network.tokens import Kind, Token
+from counterflow.design.schedule.planner import Plan
+from counterflow.design.schedule.stages import Stage
+from counterflow.design.units.latency import BUS_SPACING
+from counterflow.golden.transfer import decode
+from counterflow.golden.units.convolution import Settings, UnitState
+from counterflow.sim.bench.top import FEED_ELEMENTS, FEED_TOKENS, feed_words
+
+PERIOD = 10  # ns
+
+
+class Host:
+    """Drives `sim.bench.top.BenchTop`; signals change on falling edges, between clock edges."""
+
+    def __init__(self, dut: Any, plan: Plan) -> None:
+        self.dut, self.plan = dut, plan
+        self.tokens = self.samples = 0
+
+    async def start(self) -> None:
+        """Start the clock and reset."""
+        self.dut.request__valid.value = 0
+        self.dut.recording.value = 0
+        for gate in ("sample_gate", "label_gate", "prediction_gate"):
+            getattr(self.dut, gate).value = 1
+        Clock(self.dut.clk, PERIOD, "ns").start()
+        await self.reset()
+
+    async def cycles(self, count: int) -> None:
+        """Let `count` clock cycles go by without waking up in each of them."""
+        await Timer((count - 1) * PERIOD + PERIOD * 3 // 4, "ns")
+        await FallingEdge(self.dut.clk)
+
+    async def reset(self) -> None:
+        """Two cycles of reset; nothing is left to be sent."""
+        self.tokens = self.samples = 0
+        self.dut.tokens.value = 0
+        self.dut.samples.value = 0
+        self.dut.rst.value = 1
+        await ClockCycles(self.dut.clk, 2)
+        await FallingEdge(self.dut.clk)
+        self.dut.rst.value = 0
+
+    async def access(self, accesses: Sequence[Transfer]) -> list[int]:
+        """Make register accesses one after the other; the words of the responses.
+
+        An access that no node took raises RuntimeError.
+        """
+        words: list[int] = []
+        nodes = len(self.plan.schedule.stages) + 1
+        waiting = list(accesses)
+        self.dut.request__valid.value = 0
+        sent = answered = 0
+        cycles = 0
+        while answered < len(waiting):
+            if sent < len(waiting):
+                self.dut.request__payload.value = _packed(waiting[sent])
+            self.dut.request__valid.value = sent < len(waiting)
+            ready = int(self.dut.request__ready.value)
+            await FallingEdge(self.dut.clk)
+            sent += ready and sent < len(waiting)
+            cycles += 1
+            response = int(self.dut.response.value)
+            if response & 1:
+                if not response & 2:
+                    raise RuntimeError(f"no node took the register access {waiting[answered]}")
+                words.append(response >> 2)
+                answered += 1
+            if cycles > BUS_SPACING * len(waiting) + 4 * nodes + 16:
+                raise RuntimeError("register accesses stay without response")
+        self.dut.request__valid.value = 0
+        await FallingEdge(self.dut.clk)
+        await FallingEdge(self.dut.clk)
+        return words
+
+    async def load(self, states: Sequence[UnitState]) -> None:
+        """Write all weights, velocities and generator states."""
+        for stage, state in zip(self.plan.schedule.stages, states, strict=True):
+            await self.access(load_accesses(stage, state))
+
+    async def read_back(self) -> list[UnitState]:
+        """Read all weights, velocities and generator states of a resting chain."""
+        states = []
+        for stage in self.plan.schedule.stages:
+            states.append(decode(stage, await self.access(read_accesses(stage))))
+        return states
+
+    async def set(self, settings: Settings) -> None:
+        """Set prediction, compensation and rate shift of every unit."""
+        word = control_word(settings.predict, settings.compensate, settings.extra_shift)
+        for stage in self.plan.schedule.stages:
+            await self.access([Transfer(True, stage.index + 1, UnitRegister.CONTROL, word)])
+
+    async def unit_counter(self, stage: Stage, register: UnitRegister) -> int:
+        """One counter of a dense unit."""
+        return (await self.access([Transfer(False, stage.index + 1, register, 0)]))[0]
+
+    async def intake_counter(self, register: IntakeRegister) -> int:
+        """One counter of the intake."""
+        return (await self.access([Transfer(False, 0, register, 0)]))[0]
+
+    def feed(
+        self,
+        tokens: Sequence[Token],
+        samples: NDArray[np.int64],
+        labels: NDArray[np.integer],
+        lengths: Sequence[int] | None = None,
+    ) -> None:
+        """Hand at most FEED_TOKENS tokens to the feeder, which has sent what it had."""
+        inputs, bits = self.plan.description.elements, self.plan.description.formats.input.bits
+        words = feed_words(inputs)
+        assert len(tokens) <= FEED_TOKENS
+        for number, token in enumerate(tokens):
+            label = 0 if token.kind is Kind.BUBBLE else int(labels[token.sample])
+            place = (self.tokens + number) % FEED_TOKENS
+            self.dut.token_memory[place].value = int(token.kind) | label << 2
+        wanted = [(i, t) for i, t in enumerate(tokens) if t.kind is not Kind.BUBBLE]
+        for number, (index, token) in enumerate(wanted):
+            place = (self.samples + number) % FEED_TOKENS
+            row = samples[token.sample]
+            for word in range(words):
+                part = row[word * FEED_ELEMENTS : (word + 1) * FEED_ELEMENTS]
+                packed = sum((int(v) & ((1 << bits) - 1)) << (bits * i) for i, v in enumerate(part))
+                self.dut.sample_memory[place * words + word].value = packed
+            if lengths is not None:
+                self.dut.length_memory[place].value = lengths[index]
+        self.tokens += len(tokens)
+        self.samples += len(wanted)
+        self.dut.tokens.value = self.tokens
+        self.dut.samples.value = self.samples
+
+
+def _packed(access: Transfer) -> int:
+    shift = 1
+    packed = int(access.write)
+    for value, bits in ((access.node, NODE_BITS), (access.register, REGISTER_BITS)):
+        packed |= int(value) << shift
+        shift += bits
+    return packed | (access.data & ((1 << WORD_BITS) - 1)) << shift

@@ -1,0 +1,94 @@
+"""What a bench is asked to do and what it found, passed between processes as one file each."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from counterflow.design.network.description import Description
+from counterflow.design.network.tokens import Token
+from counterflow.golden.units.convolution import Settings
+from counterflow.sim.bench.reports import SlotTime
+
+JOB_VARIABLE = "COUNTERFLOW_JOB"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One simulation: `tokens` over `samples` (input format, [N, inputs]) and `labels` [N].
+
+    ``settings`` are (number of a token that finds an empty chain, what is set before it); without
+    any, those of the recipe hold.  ``depth`` is the record's, in cycles.  For `sim.bench.order`:
+    ``scenario``; ``stalls``, a pattern of `sim.bench.stalls` for each gate (samples, labels,
+    predictions); ``lengths`` of the samples of all tokens where some are spoilt; ``interrupt``,
+    the cycle of a reset.  `sim.bench.axi` stalls (samples, registers, predictions), and takes
+    ``depth`` for the most cycles that a run may last.
+    """
+
+    description: Description
+    tokens: tuple[Token, ...]
+    samples: NDArray[np.int64]
+    labels: NDArray[np.uint8]
+    seed: int
+    depth: int
+    scenario: str = "stalls"
+    stalls: tuple[str, str, str] = ("none", "none", "none")
+    lengths: tuple[int, ...] = ()
+    interrupt: int = 0
+    progress: Path | None = None
+    slots_shown: int = 24
+    settings: tuple[tuple[int, Settings], ...] = ()
+
+    def runs(self) -> list[tuple[Settings | None, tuple[Token, ...]]]:
+        """What is set before each run of tokens, and they."""
+        found: list[tuple[Settings | None, tuple[Token, ...]]] = []
+        end = len(self.tokens)
+        for start, change in reversed(self.settings or ((0, None),)):
+            found.append((change, self.tokens[start:end]))
+            end = start
+        return found[::-1]
+
+
+@dataclass
+class Found:
+    """What a bench measured.
+
+    ``seconds`` are those of running and comparing, without building and loading; ``utilisation``
+    is None where the run was too short for a steady state.
+    """
+
+    cycles: int = 0
+    compared: int = 0
+    mismatches: int = 0
+    first_divergence: str | None = None
+    utilisation: float | None = None
+    seconds: float = 0.0
+    losses: list[float] = field(default_factory=list)
+    golden_losses: list[float] = field(default_factory=list)
+    correct: list[bool] = field(default_factory=list)
+    slots: list[SlotTime] = field(default_factory=list)
+
+
+def store(value: object, path: Path) -> None:
+    """Write atomically."""
+    temporary = path.with_suffix(".part")
+    temporary.write_bytes(pickle.dumps(value))
+    temporary.replace(path)
+
+
+def job_of_environment() -> tuple[Job, Path]:
+    """The job that this process was started for, and where to put what it finds."""
+    path = Path(os.environ[JOB_VARIABLE])
+    job: Job = pickle.loads(path.read_bytes())
+    return job, path.with_suffix(".found")
+
+
+def load_found(job_path: Path) -> Found:
+    """What the bench of the job at `job_path` found."""
+    found: Found = pickle.loads(job_path.with_suffix(".found").read_bytes())
+    return found

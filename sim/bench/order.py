@@ -1,0 +1,272 @@
+"""Bench: under stalls, spoilt samples, reset and power-cycle, the same values in the same order.
+
+Each scenario of a job is a coroutine of `OrderBench`; what must hold is always the same: every
+stream carries golden's values in golden's order, every memory write is golden's, nothing is left
+over, and at the end all weights and counters are equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import cocotb
+import numpy as np
+from cocotb.triggers import FallingEdge
+from numpy.typing import NDArray
+
+from counterflow.design.bus.registers import IntakeRegister, UnitRegister
+from counterflow.design.network.tokens import Token
+from counterflow.design.schedule.planner import plan
+from counterflow.golden.chain import Chain
+from counterflow.golden.cycle_trace import Trace
+from counterflow.golden.training.start import initial_chain
+from counterflow.golden.units.convolution import UnitState
+from counterflow.sim.bench.compare import Layout
+from counterflow.sim.bench.host import Host
+from counterflow.sim.bench.job import Found, Job, job_of_environment, store
+from counterflow.sim.bench.recorder import Bits, Recorder
+from counterflow.sim.bench.stalls import pattern
+from counterflow.sim.bench.top import FEED_TOKENS
+
+GATES = ("sample_gate", "label_gate", "prediction_gate")
+SETTLE_SLOTS = 4  # slots without anything to do before a run counts as over
+
+
+class OrderBench:
+    """One simulated chain and the golden model beside it."""
+
+    def __init__(self, dut: Any, job: Job) -> None:
+        self.dut, self.job, self.found = dut, job, Found()
+        self.plan = plan(job.description)
+        self.host = Host(dut, self.plan)
+        self.layout = Layout(Trace(self.plan).fields)
+        self.recorder = Recorder(dut, self.layout, job.depth)
+        self._gates: list[Any] = []
+
+    async def run(self) -> None:
+        """The job's scenario."""
+        await self.host.start()
+        scenario = getattr(self, f"_{self.job.scenario}")
+        await scenario()
+        if self.found.mismatches == 0 and self.found.compared == 0:
+            raise AssertionError("nothing was compared")
+
+    async def _stalls(self) -> None:
+        """All tokens under the job's stall patterns."""
+        golden = initial_chain(self.job.description, self.plan.schedule, self.job.seed)
+        await self._begin(golden.states, golden)
+        for settings, tokens in self.job.runs():
+            if settings is not None:
+                golden.set(settings)
+                await self.host.set(settings)
+            await self._compared(golden, tokens)
+
+    async def _spoilt(self) -> None:
+        """Some samples have wrong lengths or labels: dropped, counted, the rest is learnt."""
+        golden = initial_chain(self.job.description, self.plan.schedule, self.job.seed)
+        await self._begin(golden.states, golden)
+        classes, inputs = self.job.description.classes, self.job.description.elements
+        good = [
+            token
+            for token, length in zip(self.job.tokens, self.job.lengths, strict=True)
+            if token.sample < 0 or (length == inputs and self.job.labels[token.sample] < classes)
+        ]
+        await self._compared(golden, good, self.job.tokens, self.job.lengths)
+        samples = [
+            (length == inputs, self.job.labels[token.sample] < classes)
+            for token, length in zip(self.job.tokens, self.job.lengths, strict=True)
+            if token.sample >= 0
+        ]
+        bad_samples = sum(not whole for whole, _ in samples)
+        bad_labels = sum(whole and not known for whole, known in samples)
+        self._equal(
+            "intake.BAD_SAMPLES",
+            await self.host.intake_counter(IntakeRegister.BAD_SAMPLES),
+            bad_samples,
+        )
+        self._equal(
+            "intake.BAD_LABELS",
+            await self.host.intake_counter(IntakeRegister.BAD_LABELS),
+            bad_labels,
+        )
+        self._equal(
+            "tokens admitted", await self.host.intake_counter(IntakeRegister.TOKENS), len(good)
+        )
+
+    async def _reset(self) -> None:
+        """A reset in mid-training leaves nothing behind: the run after it is as the first."""
+        golden = initial_chain(self.job.description, self.plan.schedule, self.job.seed)
+        await self._begin(golden.states, golden)
+        self._feed(self.job.tokens[: FEED_TOKENS // 2])
+        await self.host.cycles(self.job.interrupt)
+        await self.host.reset()
+        await self._begin(golden.states, golden)
+        await self._compared(golden, self.job.tokens)
+
+    async def _power_cycle(self) -> None:
+        """Train, drain, read back, lose everything, load, go on: as if nothing had happened."""
+        half = len(self.job.tokens) // 2
+        first, second = self.job.tokens[:half], self.job.tokens[half:]
+        golden = initial_chain(self.job.description, self.plan.schedule, self.job.seed)
+        undisturbed = initial_chain(self.job.description, self.plan.schedule, self.job.seed)
+        undisturbed.run(self.job.tokens, self.job.samples, self.job.labels)
+        await self._begin(golden.states, golden)
+        await self._compared(golden, first)
+        saved = await self.host.read_back()
+        await self.host.reset()
+        await self.host.load([_blank(state) for state in saved])
+        restored = Chain(self.job.description, self.plan.schedule, saved)
+        await self._begin(saved, restored)
+        await self._compared(restored, second)
+        self._states(await self.host.read_back(), undisturbed.states)
+
+    async def _begin(self, states: Sequence[UnitState], golden: Chain) -> None:
+        await self.host.load(states)
+        await self.host.set(golden.units[0].settings)
+
+    def _feed(self, tokens: Sequence[Token], lengths: Sequence[int] | None = None) -> None:
+        self.host.feed(tokens, self.job.samples, self.job.labels, lengths)
+
+    async def _compared(
+        self,
+        golden: Chain,
+        tokens: Iterable[Token],
+        fed: Sequence[Token] | None = None,
+        lengths: Sequence[int] | None = None,
+    ) -> None:
+        """Run `fed` (default: `tokens`) and compare with golden over `tokens`."""
+        tokens = list(tokens)
+        trace = Trace(self.plan, before=golden.slot)
+        golden.run(tokens, self.job.samples, self.job.labels, trace)
+        expected = self.layout.to_bits(trace.take(trace.end))
+        found = await self._recorded_run(list(fed or tokens), lengths, len(expected))
+        self._streams(expected, found)
+        self._states(await self.host.read_back(), golden.states)
+        for unit in golden.units:
+            counted = await self.host.unit_counter(unit.stage, UnitRegister.SATURATIONS)
+            self._equal(f"{unit.stage.name}.SATURATIONS", counted, unit.saturations)
+
+    async def _recorded_run(
+        self, tokens: list[Token], lengths: Sequence[int] | None, stall_free: int
+    ) -> Bits:
+        """Feed `tokens` under the stall patterns and record until nothing happens any more.
+
+        A cycle limit of many times the stall-free length turns a deadlock into a failure.
+        """
+        interval, depth = self.plan.schedule.interval, self.job.depth
+        self._gates = [
+            cocotb.start_soon(self._gate(gate, name, self.job.seed + index))
+            for index, (gate, name) in enumerate(zip(GATES, self.job.stalls, strict=True))
+            if name != "none"
+        ]
+        blocks: list[Bits] = []
+        before, fed, quiet = self.host.tokens, 0, 0
+        self.dut.recording.value = 1
+        limit = 20 * stall_free + 2_000
+        idle_blocks = max(2, -(-(SETTLE_SLOTS * interval + 400) // depth))
+        while quiet < idle_blocks or fed < len(tokens):
+            room = FEED_TOKENS // 2
+            if fed < len(tokens) and self._sent() - before >= fed - room:
+                part = tokens[fed : fed + room]
+                self._feed(part, None if lengths is None else lengths[fed : fed + room])
+                fed += len(part)
+            await self.host.cycles(depth)
+            blocks.append(self.recorder.read())
+            quiet = 0 if blocks[-1].any() else quiet + 1
+            self.found.cycles += depth
+            if self.found.cycles > limit:
+                raise AssertionError(f"not done after {limit} cycles, {fed} tokens fed: deadlock?")
+        self.dut.recording.value = 0
+        for gate in self._gates:
+            gate.cancel()
+        for gate in GATES:
+            getattr(self.dut, gate).value = 1
+        return np.concatenate(blocks)
+
+    def _sent(self) -> int:
+        """Tokens that the feeder has handed over, bubbles included."""
+        return int(self.dut.tokens_sent.value)
+
+    async def _gate(self, gate: str, name: str, seed: int) -> None:
+        handle = getattr(self.dut, gate)
+        for is_open in pattern(name, seed):
+            handle.value = int(is_open)
+            await FallingEdge(self.dut.clk)
+
+    def _streams(self, expected: Bits, found: Bits) -> None:
+        """Each stream's transfers and each memory's writes, in order.
+
+        Of differences in several the one is told that would come first without stalls.
+        """
+        earliest: list[tuple[int, str]] = []
+        for name, columns in self._groups().items():
+            times, want = self._transfers(expected, columns)
+            _, got = self._transfers(found, columns)
+            self.found.compared += want.size
+            same = min(len(want), len(got))
+            wrong = np.nonzero((want[:same] != got[:same]).any(axis=1))[0]
+            if len(wrong) or len(want) != len(got):
+                self.found.mismatches += len(wrong) + abs(len(want) - len(got))
+                place = int(wrong[0]) if len(wrong) else same
+                text = f"{name}: transfer {place} differs ({len(got)} found, {len(want)} expected)"
+                earliest.append((int(times[place]) if place < len(want) else len(expected), text))
+        if earliest:
+            self._report(min(earliest)[1])
+
+    def _groups(self) -> dict[str, list[int]]:
+        """Columns by stream or memory, strobe first."""
+        groups: dict[str, list[int]] = {}
+        for column, field in enumerate(self.layout.fields):
+            owner = field.path.split(".")[0]
+            if owner != "walk":
+                groups.setdefault(f"{field.unit}.{owner}", []).append(column)
+        return groups
+
+    def _transfers(
+        self, rows: Bits, columns: list[int]
+    ) -> tuple[NDArray[np.intp], NDArray[np.uint8]]:
+        """Cycles in which something of one group was transferred, and the rows' bits of it."""
+        start, fields = self.layout.start, self.layout.fields
+        happened = rows[:, start[columns[0]]] == 1
+        if fields[columns[1]].path.endswith("blocked"):
+            happened &= rows[:, start[columns[1]]] == 0
+        last = columns[-1]
+        part: NDArray[np.uint8] = rows[happened, start[columns[0]] : start[last + 1]]
+        return np.flatnonzero(happened), part
+
+    def _states(self, found: Sequence[UnitState], expected: Sequence[UnitState]) -> None:
+        for stage, got, want in zip(self.plan.schedule.stages, found, expected, strict=True):
+            for name in ("weight", "velocity", "bias", "bias_velocity", "generator"):
+                self._equal(f"{stage.name}.{name}", getattr(got, name), getattr(want, name))
+
+    def _equal(self, what: str, found: Any, expected: Any) -> None:
+        got, want = np.asarray(found), np.asarray(expected)
+        self.found.compared += want.size
+        if got.shape != want.shape or (got != want).any():
+            self.found.mismatches += int((got != want).sum())
+            self._report(f"{what} is {got.ravel()[:4]}..., golden has {want.ravel()[:4]}...")
+
+    def _report(self, text: str) -> None:
+        self.found.first_divergence = self.found.first_divergence or text
+
+
+def _blank(state: UnitState) -> UnitState:
+    """A state of zeros of the same shapes: what a chip may hold after power-up."""
+    zeros = [np.zeros_like(getattr(state, n)) for n in ("weight", "velocity", "bias")]
+    return UnitState(zeros[0], zeros[1], zeros[2], zeros[2].copy(), 1)
+
+
+async def compared(dut: Any) -> None:
+    """Run the job of this process and leave what was found."""
+    job, path = job_of_environment()
+    bench = OrderBench(dut, job)
+    try:
+        await bench.run()
+    finally:
+        store(bench.found, path)
+
+
+@cocotb.test()
+async def same_values_in_the_same_order(dut: Any) -> None:
+    await compared(dut)

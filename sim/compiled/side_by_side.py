@@ -1,0 +1,99 @@
+"""Golden chain and hardware side by side: given the same, held to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from counterflow.design.schedule.planner import Plan
+from counterflow.golden.fast.chain import FastChain
+from counterflow.golden.parts.narrow import Integers
+from counterflow.golden.training.models import Bytes, Part
+from counterflow.golden.units.convolution import Settings, UnitState
+from counterflow.sim.compiled.hardware import Hardware, OnSlice
+from counterflow.sim.simulator import SimulationError
+
+TENSORS = ("weight", "velocity", "bias", "bias_velocity", "generator")
+
+
+@dataclass
+class Comparison:
+    """How much was compared, how much of it differed, and where first."""
+
+    compared: int = 0
+    mismatches: int = 0
+    first: str | None = None
+
+    def check(self, what: str, found: object, expected: object) -> None:
+        """Compare two numbers or arrays called `what`."""
+        got, want = np.asarray(found), np.asarray(expected)
+        self.compared += want.size
+        wrong = np.argwhere(got != want)
+        if len(wrong):
+            place = tuple(int(i) for i in wrong[0])
+            index = list(place) if place else ""
+            self.differ(f"{what}{index} is {got[place]}, golden has {want[place]}", len(wrong))
+
+    def differ(self, sentence: str, count: int = 1) -> None:
+        """Count differences; the sentence is kept if they are the first."""
+        self.mismatches += count
+        self.first = self.first or sentence
+
+
+class SideBySide:
+    """Both with the same weights, settings and tokens; `when` begins the sentence on a difference.
+
+    The hardware may stop answering once it has gone wrong: that is a difference too.
+    """
+
+    def __init__(self, plan: Plan, hardware: Hardware) -> None:
+        self.plan, self.hardware = plan, hardware
+
+    def start(self, states: Sequence[UnitState]) -> None:
+        """Both anew with these weights."""
+        own = [state.copy() for state in states]
+        self.golden = FastChain(self.plan.description, self.plan.schedule, own)
+        self.hardware.reset()
+        self.hardware.load(states)
+
+    def set(self, settings: Settings) -> None:
+        """Change the run-time settings of both, whose chains are empty."""
+        self.golden.set(settings)
+        self.hardware.set(settings)
+
+    def run(
+        self,
+        when: str,
+        kinds: Bytes,
+        indices: Integers,
+        part: Part,
+        comparison: Comparison,
+        on_slice: OnSlice | None = None,
+    ) -> tuple[Integers, Integers]:
+        """Feed both, compare every prediction; scores and losses, of the hardware if it has any."""
+        expected = self.golden.run(kinds, indices, part.samples, part.labels)
+        try:
+            found = self.hardware.run(kinds, indices, part.samples, part.labels, on_slice=on_slice)
+        except SimulationError as error:
+            comparison.differ(f"{when}: {error}")
+            return expected
+        for name, got, want in zip(("score", "loss"), found, expected, strict=True):
+            comparison.check(f"{when}: loss.{name}", got, want)
+        return found
+
+    def compare_states(self, when: str, comparison: Comparison) -> None:
+        """Compare all that the units remember, and how often they have saturated."""
+        try:
+            found = self.hardware.read_back()
+            saturations = self.hardware.counters().saturations
+        except SimulationError as error:
+            comparison.differ(f"{when}: {error}")
+            return
+        for index, stage in enumerate(self.plan.schedule.stages):
+            for name in TENSORS:
+                got, want = (getattr(s[index], name) for s in (found, self.golden.states))
+                comparison.check(f"{when}: {stage.name}.{name}", got, want)
+            expected = self.golden.saturations[index] % (1 << 32)
+            comparison.check(f"{when}: {stage.name}.saturations", saturations[index], expected)
