@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterflow.design.network.description import Description
-from counterflow.design.network.tokens import Kind, Token
+from counterflow.design.parts.tokens import Kind, Token
 from counterflow.design.schedule.stages import Schedule
 from counterflow.design.units.kinds import Streaming
 from counterflow.design.units.pool import Pooling

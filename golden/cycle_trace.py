@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from counterflow.design.network.tokens import Kind
+from counterflow.design.parts.tokens import Kind
 from counterflow.design.schedule.planner import Plan
 from counterflow.design.schedule.stages import Gradients, Stage
 from counterflow.design.schedule.watch import fields

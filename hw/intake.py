@@ -11,8 +11,8 @@ from amaranth.lib.memory import Memory, ReadPort
 from amaranth.lib.wiring import In, Out
 
 from counterflow.design.bus.registers import WORD_BITS, IntakeRegister
-from counterflow.design.network.formats import Format
-from counterflow.design.network.tokens import KIND_BITS, Kind
+from counterflow.design.parts.formats import Format
+from counterflow.design.parts.tokens import KIND_BITS, Kind
 from counterflow.hw.parts.block_memory import falling_memory
 from counterflow.hw.parts.bus import Access, BusNode
 from counterflow.hw.parts.modules import is_compact

@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from counterflow.design.network.description import Description, Lanes
-from counterflow.design.network.geometry import Geometry, Shape
 from counterflow.design.network.layers import Layer, WeightedUnit, chained
+from counterflow.design.parts.geometry import Geometry, Shape
 from counterflow.design.schedule.build import can_be
 from counterflow.design.schedule.folding import choices
 from counterflow.design.units.tiling import Tiling

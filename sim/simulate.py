@@ -13,7 +13,7 @@ import numpy as np
 
 from counterflow.design.data.sets import Dataset
 from counterflow.design.network.description import Description
-from counterflow.design.network.order import epoch_order
+from counterflow.design.parts.order import epoch_order
 from counterflow.design.schedule.planner import Plan
 from counterflow.golden.training.models import codes, epoch_runs, tokens_of
 from counterflow.hw.parts.modules import convert

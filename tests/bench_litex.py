@@ -17,7 +17,7 @@ from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp
 from counterflow.design.bus.driver import Driver
 from counterflow.design.data.sets import synthetic
 from counterflow.design.network.files import load
-from counterflow.design.network.tokens import KIND_BITS, Kind, Token, drained
+from counterflow.design.parts.tokens import KIND_BITS, Kind, Token, drained
 from counterflow.design.schedule.planner import Plan, plan
 from counterflow.golden.training.start import initial_chain
 from counterflow.sim.bench.host import PERIOD

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from counterflow.design.network.description import Description
-from counterflow.design.network.formats import Format
-from counterflow.design.network.tokens import Kind, Token
+from counterflow.design.parts.formats import Format
+from counterflow.design.parts.tokens import Kind, Token
 from counterflow.design.schedule.planner import plan
 from counterflow.design.schedule.stages import Schedule
 from counterflow.golden.chain import Chain

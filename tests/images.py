@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from counterflow.design.data.sets import Dataset, synthetic
-from counterflow.design.network.tokens import BUBBLE, Kind, Token, drained
+from counterflow.design.parts.tokens import BUBBLE, Kind, Token, drained
 from counterflow.design.schedule.planner import Plan, plan
 from counterflow.sim.bench.job import Found, Job
 from counterflow.sim.harsh import harsh

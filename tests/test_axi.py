@@ -11,7 +11,7 @@ import pytest
 
 from counterflow.design.data.sets import Dataset, synthetic
 from counterflow.design.network.files import load
-from counterflow.design.network.tokens import BUBBLE, Kind, Token, drained
+from counterflow.design.parts.tokens import BUBBLE, Kind, Token, drained
 from counterflow.design.schedule.planner import Plan, plan
 from counterflow.hw.axi.lite import AxiLite
 from counterflow.hw.axi.packets import Packets

@@ -9,7 +9,7 @@ import pytest
 
 from counterflow.design.data.sets import synthetic
 from counterflow.design.network.files import load
-from counterflow.design.network.tokens import Kind, Token, drained
+from counterflow.design.parts.tokens import Kind, Token, drained
 from counterflow.design.schedule.planner import Plan, plan
 from counterflow.sim.bench.job import Found, Job
 from counterflow.sim.simulate import bench_verilog, quantised, record_depth, run_job

@@ -24,7 +24,7 @@ from counterflow.commands.display import spark
 from counterflow.commands.networks import layers
 from counterflow.design.data.training import training_data
 from counterflow.design.network.files import load, parse, shipped, to_toml
-from counterflow.design.network.recipe import MITIGATIONS
+from counterflow.design.parts.recipe import MITIGATIONS
 from counterflow.design.schedule.planner import Plan, plan
 from counterflow.design.tools import programs
 from counterflow.sim.bench.reports import SimulationReport, SlotTime

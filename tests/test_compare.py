@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from counterflow.design.data.sets import Dataset, synthetic
 from counterflow.design.network.description import Description
 from counterflow.design.network.files import load
-from counterflow.design.network.tokens import Kind, Token, drained
+from counterflow.design.parts.tokens import Kind, Token, drained
 from counterflow.design.schedule.planner import Plan, plan
 from counterflow.golden.cycle_trace import Trace
 from counterflow.golden.training.models import codes

@@ -16,10 +16,10 @@ from pydantic import ValidationError
 
 from counterflow.design.network.complaints import complaint
 from counterflow.design.network.description import Description, Fold, Lanes
-from counterflow.design.network.formats import Format, Rounding
 from counterflow.design.network.layers import Dense
-from counterflow.design.network.recipe import MITIGATIONS, RateDrop, Recipe, Reference
-from counterflow.design.network.roles import Formats
+from counterflow.design.parts.formats import Format, Rounding
+from counterflow.design.parts.recipe import MITIGATIONS, RateDrop, Recipe, Reference
+from counterflow.design.parts.roles import Formats
 from counterflow.design.schedule.planner import plan
 
 VALID: dict[str, Any] = {

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from counterflow.design.network.tokens import Kind, Token, epoch
+from counterflow.design.parts.tokens import Kind, Token, epoch
 from counterflow.design.schedule.planner import plan
 from counterflow.golden.fast.chain import MITIGATIONS, FastChain, offered
 from counterflow.golden.fast.narrowings import Linear, error_magnitude

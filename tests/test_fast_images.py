@@ -12,7 +12,7 @@ from numba import njit
 from counterflow.design.data.sets import synthetic
 from counterflow.design.network.description import Description
 from counterflow.design.network.files import load
-from counterflow.design.network.tokens import Kind, Token, epoch
+from counterflow.design.parts.tokens import Kind, Token, epoch
 from counterflow.design.schedule.planner import plan
 from counterflow.golden.chain import Chain
 from counterflow.golden.fast.chain import MITIGATIONS, FastChain, offered

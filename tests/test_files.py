@@ -22,10 +22,10 @@ from counterflow.design.network.files import (
     to_toml,
     write_atomically,
 )
-from counterflow.design.network.formats import Format, Rounding
 from counterflow.design.network.layers import Dense, FormatOverrides
-from counterflow.design.network.recipe import MITIGATIONS, RateDrop, Recipe, Reference
-from counterflow.design.network.roles import Formats, Roundings
+from counterflow.design.parts.formats import Format, Rounding
+from counterflow.design.parts.recipe import MITIGATIONS, RateDrop, Recipe, Reference
+from counterflow.design.parts.roles import Formats, Roundings
 from counterflow.design.schedule.planner import plan
 
 VALID = """

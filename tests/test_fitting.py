@@ -23,7 +23,7 @@ from counterflow.design.fpga.targets import TARGETS, Resources, Target
 from counterflow.design.network.description import Description, Fold, Lanes
 from counterflow.design.network.files import load, parse
 from counterflow.design.network.layers import Convolution, Dense
-from counterflow.design.network.recipe import Recipe
+from counterflow.design.parts.recipe import Recipe
 from counterflow.design.schedule.build import build_schedule, slot_bound
 from counterflow.design.schedule.folding import folds
 from counterflow.design.schedule.planner import plan

@@ -11,7 +11,7 @@ from counterflow.design.data.sets import synthetic
 from counterflow.design.fpga.estimate import estimate
 from counterflow.design.fpga.targets import target
 from counterflow.design.network.files import load
-from counterflow.design.network.tokens import Kind, Token, drained
+from counterflow.design.parts.tokens import Kind, Token, drained
 from counterflow.design.schedule.planner import Plan, plan
 from counterflow.sim.bench.job import Job
 from counterflow.sim.shapes import network

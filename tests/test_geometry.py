@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from counterflow.design.network.geometry import Geometry, Indices
+from counterflow.design.parts.geometry import Geometry, Indices
 from counterflow.sim.shapes import ODD, random_geometry
 
 SHAPES = {**ODD, **{f"random {seed}": random_geometry(seed) for seed in range(60)}}

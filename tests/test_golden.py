@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from counterflow.design.data.sets import load, quantise, synthetic
 from counterflow.design.network.description import Description
-from counterflow.design.network.formats import Format, Rounding
-from counterflow.design.network.order import epoch_order
-from counterflow.design.network.recipe import MITIGATIONS
-from counterflow.design.network.tokens import BUBBLE, Kind, Token, drained, epoch
+from counterflow.design.parts.formats import Format, Rounding
+from counterflow.design.parts.order import epoch_order
+from counterflow.design.parts.recipe import MITIGATIONS
+from counterflow.design.parts.tokens import BUBBLE, Kind, Token, drained, epoch
 from counterflow.design.schedule.build import build_schedule
 from counterflow.design.schedule.folding import fold
 from counterflow.design.schedule.initial import initial_floats

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from counterflow.design.network.formats import Format, Rounding
-from counterflow.design.network.geometry import Geometry
 from counterflow.design.network.layers import WeightedUnit
+from counterflow.design.parts.formats import Format, Rounding
+from counterflow.design.parts.geometry import Geometry
 from counterflow.design.schedule.stages import Depths, Stage
 from counterflow.design.units.convolution import (
     COMPENSATION_FRAC,

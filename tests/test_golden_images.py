@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from counterflow.design.network.description import Description, Lanes
-from counterflow.design.network.formats import Rounding
-from counterflow.design.network.geometry import Geometry
-from counterflow.design.network.recipe import MITIGATIONS
-from counterflow.design.network.tokens import BUBBLE, Kind, Token, drained, epoch
+from counterflow.design.parts.formats import Rounding
+from counterflow.design.parts.geometry import Geometry
+from counterflow.design.parts.recipe import MITIGATIONS
+from counterflow.design.parts.tokens import BUBBLE, Kind, Token, drained, epoch
 from counterflow.design.schedule.planner import plan
 from counterflow.design.units.tiling import Tiling
 from counterflow.golden.chain import Chain, Record, SlotRecord, StreamRecord

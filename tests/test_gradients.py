@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from counterflow.design.network.description import Description
-from counterflow.design.network.geometry import Geometry, Shape
-from counterflow.design.network.tokens import BUBBLE, Kind, Token
+from counterflow.design.parts.geometry import Geometry, Shape
+from counterflow.design.parts.tokens import BUBBLE, Kind, Token
 from counterflow.design.schedule.planner import plan
 from counterflow.golden.reference.chain import Chain, reference_chain
 from counterflow.golden.reference.units import Convolution, Floats, Pool, Rule, Tanh

@@ -16,9 +16,9 @@ from counterflow.design.data.sets import Dataset, load, synthetic
 from counterflow.design.network.description import Description, Fold, Lanes
 from counterflow.design.network.files import load as load_description
 from counterflow.design.network.layers import Dense
-from counterflow.design.network.recipe import Recipe
-from counterflow.design.network.roles import Formats, Roundings
-from counterflow.design.network.tokens import BUBBLE, Kind, Token, drained
+from counterflow.design.parts.recipe import Recipe
+from counterflow.design.parts.roles import Formats, Roundings
+from counterflow.design.parts.tokens import BUBBLE, Kind, Token, drained
 from counterflow.design.schedule.planner import Plan, plan
 from counterflow.design.schedule.stages import Schedule
 from counterflow.design.units.loss import LOG_FRAC

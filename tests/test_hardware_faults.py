@@ -16,10 +16,10 @@ from amaranth.hdl import C, Module, Signal, Value
 
 from counterflow.design.data.sets import synthetic
 from counterflow.design.network.description import Description, Fold, Lanes
-from counterflow.design.network.formats import Rounding
 from counterflow.design.network.layers import Dense
-from counterflow.design.network.recipe import Recipe
-from counterflow.design.network.tokens import Kind, Token, drained
+from counterflow.design.parts.formats import Rounding
+from counterflow.design.parts.recipe import Recipe
+from counterflow.design.parts.tokens import Kind, Token, drained
 from counterflow.design.schedule.planner import Plan, plan
 from counterflow.hw.chain import Chain
 from counterflow.hw.intake import Intake

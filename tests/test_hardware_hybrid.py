@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from counterflow.design.data.sets import Dataset, synthetic
-from counterflow.design.network.order import epoch_order
-from counterflow.design.network.tokens import Kind
+from counterflow.design.parts.order import epoch_order
+from counterflow.design.parts.tokens import Kind
 from counterflow.design.schedule.planner import Plan, plan
 from counterflow.golden.training.models import IntegerModel, Part, epoch_runs, tokens_of
 from counterflow.golden.training.start import initial_states

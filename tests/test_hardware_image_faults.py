@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from counterflow.design.data.sets import synthetic
-from counterflow.design.network.tokens import Kind, Token, drained
+from counterflow.design.parts.tokens import Kind, Token, drained
 from counterflow.sim.bench.job import Found, Job
 from counterflow.sim.simulate import quantised, record_depth, run_job
 from tests.bench_faults import BENCH, FAULT

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from counterflow.design.network.geometry import Geometry
-from counterflow.design.network.tokens import Kind, Token, drained
+from counterflow.design.parts.geometry import Geometry
+from counterflow.design.parts.tokens import Kind, Token, drained
 from counterflow.design.schedule.planner import plan
 from counterflow.sim.bench.job import Found
 from counterflow.sim.shapes import random_network

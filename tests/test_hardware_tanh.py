@@ -11,8 +11,8 @@ import pytest
 from amaranth.hdl import Module, Value
 
 from counterflow.design.data.sets import synthetic
-from counterflow.design.network.formats import Rounding
-from counterflow.design.network.tokens import Kind, Token, drained
+from counterflow.design.parts.formats import Rounding
+from counterflow.design.parts.tokens import Kind, Token, drained
 from counterflow.design.schedule.planner import Plan, plan
 from counterflow.hw.chain import Chain
 from counterflow.hw.parts.modules import convert

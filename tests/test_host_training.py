@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from counterflow.cli import main
 from counterflow.design.data.training import training_data
 from counterflow.design.network.files import load
-from counterflow.design.network.recipe import RateDrop, Recipe
-from counterflow.design.network.tokens import Kind
+from counterflow.design.parts.recipe import RateDrop, Recipe
+from counterflow.design.parts.tokens import Kind
 from counterflow.design.schedule.planner import plan
 from counterflow.golden.training.epochs import train
 from counterflow.golden.training.models import IntegerModel

@@ -15,7 +15,7 @@ from amaranth.lib.wiring import In, Out
 from counterflow.design.bus.registers import UnitRegister, control_word
 from counterflow.design.bus.transfers import Transfer, load_accesses, read_accesses
 from counterflow.design.network.description import Description
-from counterflow.design.network.tokens import Kind
+from counterflow.design.parts.tokens import Kind
 from counterflow.design.schedule.planner import plan
 from counterflow.design.schedule.stages import Stage
 from counterflow.design.units.latency import BUS_SPACING, ISSUE, OPERANDS, PRODUCT, UPDATE

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from counterflow.design.bus.registers import IntakeRegister
-from counterflow.design.network.formats import Format
-from counterflow.design.network.tokens import Kind
+from counterflow.design.parts.formats import Format
+from counterflow.design.parts.tokens import Kind
 from counterflow.design.units.latency import INTAKE
 from counterflow.hw.intake import Intake
 from counterflow.sim.bench.stalls import pattern

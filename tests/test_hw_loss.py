@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from counterflow.design.network.formats import Format, Rounding
-from counterflow.design.network.tokens import Kind
+from counterflow.design.parts.formats import Format, Rounding
+from counterflow.design.parts.tokens import Kind
 from counterflow.design.units.latency import LOSS_FIXED, LOSS_TAIL
 from counterflow.design.units.loss import LossArithmetic
 from counterflow.golden.units.loss import Loss as Golden

@@ -8,7 +8,7 @@ from itertools import product
 import pytest
 
 from counterflow.design.network.description import Description
-from counterflow.design.network.formats import Format
+from counterflow.design.parts.formats import Format
 from counterflow.design.schedule.planner import plan
 from counterflow.design.units.convolution import UnitArithmetic
 from counterflow.hw.weighted.multiply import Multiply

@@ -12,7 +12,7 @@ from amaranth.hdl import Cat, Module, Shape, Signal, Value
 from amaranth.sim import Simulator
 from numpy.typing import NDArray
 
-from counterflow.design.network.formats import Format, Rounding
+from counterflow.design.parts.formats import Format, Rounding
 from counterflow.golden.parts import narrow as golden
 from counterflow.hw.parts import narrow as hw
 

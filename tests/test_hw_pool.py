@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from amaranth.hdl import Module, Mux, Value
 
-from counterflow.design.network.formats import Format, Rounding
+from counterflow.design.parts.formats import Format, Rounding
 from counterflow.design.units.pool import Pooling
 from counterflow.golden.units.pool import Pool as Golden
 from counterflow.hw.parts.modules import convert

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from amaranth.hdl import Module, Signal
 
-from counterflow.design.network.formats import Rounding
+from counterflow.design.parts.formats import Rounding
 from counterflow.design.units.tanh import Tanh as Description
 from counterflow.golden.units.tanh import Tanh as Golden
 from counterflow.hw.parts.modules import convert

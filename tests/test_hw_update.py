@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from counterflow.design.network.description import Description
-from counterflow.design.network.formats import Rounding
+from counterflow.design.parts.formats import Rounding
 from counterflow.design.schedule.planner import plan
 from counterflow.design.schedule.stages import Stage
 from counterflow.design.units.convolution import RANDOM_BITS, UnitArithmetic

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from counterflow.commands.compare import compare, recovered
 from counterflow.design.data.sets import Dataset, synthetic
 from counterflow.design.network.description import Description
-from counterflow.design.network.order import epoch_order
-from counterflow.design.network.recipe import MITIGATIONS, Recipe
-from counterflow.design.network.tokens import Kind, runs
+from counterflow.design.parts.order import epoch_order
+from counterflow.design.parts.recipe import MITIGATIONS, Recipe
+from counterflow.design.parts.tokens import Kind, runs
 from counterflow.design.schedule.planner import plan
 from counterflow.golden.chain import Chain
 from counterflow.golden.fast.chain import FastChain

@@ -12,7 +12,6 @@ from pydantic import ValidationError
 from counterflow.design.network.complaints import complaint
 from counterflow.design.network.description import Description
 from counterflow.design.network.files import parse, to_toml
-from counterflow.design.network.geometry import Geometry
 from counterflow.design.network.layers import (
     Convolution,
     Dense,
@@ -22,6 +21,7 @@ from counterflow.design.network.layers import (
     Unit,
     WeightedUnit,
 )
+from counterflow.design.parts.geometry import Geometry
 from counterflow.design.schedule.planner import plan
 from counterflow.sim.shapes import network, random_network
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from counterflow.design.network.formats import MAX_BITS, Format, Rounding, signed_for
+from counterflow.design.parts.formats import MAX_BITS, Format, Rounding, signed_for
 from counterflow.golden.parts.generator import draws
 from counterflow.golden.parts.narrow import narrow, round_off, saturate
 

@@ -17,8 +17,8 @@ from counterflow.design.network.complaints import complaint
 from counterflow.design.network.description import Description
 from counterflow.design.network.files import parse, to_toml
 from counterflow.design.network.grouping import hybrid_speedup, placed_delays, stale_share
-from counterflow.design.network.recipe import MITIGATIONS
-from counterflow.design.network.tokens import Kind, Token, epoch
+from counterflow.design.parts.recipe import MITIGATIONS
+from counterflow.design.parts.tokens import Kind, Token, epoch
 from counterflow.design.schedule.initial import initial_floats
 from counterflow.design.schedule.planner import plan
 from counterflow.golden.fast.chain import FastChain

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from counterflow.design.network.description import Description, Fold, Lanes
-from counterflow.design.network.geometry import Geometry
 from counterflow.design.network.layers import Dense
+from counterflow.design.parts.geometry import Geometry
 from counterflow.design.schedule.build import build_schedule, loss_bound, slot_bound
 from counterflow.design.schedule.folding import choices, fold
 from counterflow.design.schedule.planner import plan

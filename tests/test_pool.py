@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from counterflow.design.network.formats import Format, Rounding
+from counterflow.design.parts.formats import Format, Rounding
 from counterflow.design.units.pool import BACKWARD, FORWARD, Pooling
 from counterflow.golden.units.pool import Pool
 

@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 
 from counterflow.design.data.sets import load, quantise, synthetic
 from counterflow.design.network.description import Description
-from counterflow.design.network.formats import Format
-from counterflow.design.network.geometry import Geometry
-from counterflow.design.network.order import epoch_order
-from counterflow.design.network.recipe import MITIGATIONS
-from counterflow.design.network.scaling import scale, scale_to_batch_one, snap
-from counterflow.design.network.tokens import Kind, Token, epoch
+from counterflow.design.parts.formats import Format
+from counterflow.design.parts.geometry import Geometry
+from counterflow.design.parts.order import epoch_order
+from counterflow.design.parts.recipe import MITIGATIONS
+from counterflow.design.parts.scaling import scale, scale_to_batch_one, snap
+from counterflow.design.parts.tokens import Kind, Token, epoch
 from counterflow.design.schedule.initial import initial_floats
 from counterflow.design.schedule.planner import plan
 from counterflow.golden.reference.chain import Chain, Loss, cross_entropy, reference_chain, rule_of

@@ -26,7 +26,7 @@ from counterflow.design.bus.registers import (
     nodes,
 )
 from counterflow.design.network.files import load
-from counterflow.design.network.tokens import KIND_BITS, LABEL_BITS, Kind
+from counterflow.design.parts.tokens import KIND_BITS, LABEL_BITS, Kind
 from counterflow.design.schedule.planner import Plan, plan
 from counterflow.golden.training.start import initial_states
 from counterflow.hw.axi.packets import USER_BITS

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from counterflow.design.network.description import Description, Fold, Lanes
-from counterflow.design.network.geometry import Geometry
 from counterflow.design.network.layers import Dense
-from counterflow.design.network.recipe import MITIGATIONS, Recipe
-from counterflow.design.network.tokens import epoch, updates_in_flight
+from counterflow.design.parts.geometry import Geometry
+from counterflow.design.parts.recipe import MITIGATIONS, Recipe
+from counterflow.design.parts.tokens import epoch, updates_in_flight
 from counterflow.design.schedule.build import build_schedule, loss_bound, slot_bound
 from counterflow.design.schedule.planner import plan
 from counterflow.design.schedule.stages import Schedule

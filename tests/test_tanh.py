@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from counterflow.design.network.description import Description
-from counterflow.design.network.formats import Format, Rounding
 from counterflow.design.network.layers import PoolUnit, TanhUnit, WeightedUnit
+from counterflow.design.parts.formats import Format, Rounding
 from counterflow.design.schedule.planner import plan
 from counterflow.design.units.tanh import BACKWARD, FORWARD, SLOPE_FRAC, Tanh
 from counterflow.golden.units.tanh import Tanh as Golden

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from counterflow.design.network.description import Lanes
-from counterflow.design.network.geometry import Geometry
+from counterflow.design.parts.geometry import Geometry
 from counterflow.design.units.tiling import Tiling
 from counterflow.sim.shapes import ODD, random_geometry, tilings
 

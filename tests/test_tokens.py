@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from counterflow.design.network.recipe import Recipe
-from counterflow.design.network.tokens import BUBBLE, Kind, Token, drained, epoch, updates_in_flight
+from counterflow.design.parts.recipe import Recipe
+from counterflow.design.parts.tokens import BUBBLE, Kind, Token, drained, epoch, updates_in_flight
 
 PIPELINED = Recipe(scheme="pipelined")
 SEQUENTIAL = Recipe(scheme="sequential")

@@ -12,9 +12,9 @@ import pytest
 from counterflow.design.data.sets import Dataset, load, quantise, synthetic
 from counterflow.design.network.description import Description
 from counterflow.design.network.files import load as network_of
-from counterflow.design.network.formats import Format
-from counterflow.design.network.order import epoch_order
-from counterflow.design.network.tokens import Kind, Token, drained, epoch
+from counterflow.design.parts.formats import Format
+from counterflow.design.parts.order import epoch_order
+from counterflow.design.parts.tokens import Kind, Token, drained, epoch
 from counterflow.design.schedule.planner import plan
 from counterflow.design.schedule.stages import Schedule
 from counterflow.design.units.loss import LOG_FRAC

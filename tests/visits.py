@@ -8,7 +8,7 @@ from itertools import product
 from typing import NamedTuple
 
 from counterflow.design.network.description import Lanes
-from counterflow.design.network.geometry import Geometry
+from counterflow.design.parts.geometry import Geometry
 from counterflow.design.schedule.planner import plan
 from counterflow.design.schedule.stages import Stage
 from counterflow.sim.shapes import ODD, network, random_lanes

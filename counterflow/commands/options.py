@@ -136,7 +136,7 @@ def with_dataset(description: Description, name: str | None) -> Description:
 def with_recipe(description: Description, **changes: object) -> Description:
     """`description` with those fields of its recipe changed that are not None."""
     from counterflow.design.network.description import Description
-    from counterflow.design.network.recipe import Recipe
+    from counterflow.design.parts.recipe import Recipe
 
     wanted = {key: value for key, value in changes.items() if value is not None}
     if wanted.get("scheme", "fill-and-drain") != "fill-and-drain":

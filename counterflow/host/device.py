@@ -15,7 +15,7 @@ from counterflow.design.bus import link
 from counterflow.design.bus.link import BAUD, Operation, Packet, Record
 from counterflow.design.bus.registers import WORD_BITS, IntakeRegister, UnitRegister, control_word
 from counterflow.design.bus.transfers import Transfer
-from counterflow.design.network.tokens import Kind
+from counterflow.design.parts.tokens import Kind
 from counterflow.design.schedule.planner import Plan
 from counterflow.golden.parts.narrow import Integers
 from counterflow.golden.training.models import Bytes, Part

@@ -13,7 +13,7 @@ import numpy as np
 
 from counterflow.design.bus import link
 from counterflow.design.bus.link import POSITIONS
-from counterflow.design.network.tokens import Kind
+from counterflow.design.parts.tokens import Kind
 from counterflow.design.units.loss import LOG_FRAC
 from counterflow.golden.training.models import IntegerModel
 from counterflow.golden.units.convolution import UnitState

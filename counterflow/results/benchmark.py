@@ -29,7 +29,7 @@ from counterflow.design.network.description import Description
 from counterflow.design.network.files import load as network_of
 from counterflow.design.network.layers import Convolution, PoolUnit, TanhUnit
 from counterflow.design.network.provenance import provenance
-from counterflow.design.network.tokens import Kind
+from counterflow.design.parts.tokens import Kind
 from counterflow.design.schedule.planner import plan
 from counterflow.golden.training.models import IntegerModel, Part, codes
 from counterflow.golden.training.start import initial_states

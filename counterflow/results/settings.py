@@ -9,7 +9,7 @@ from typing import Literal
 
 from counterflow.design.network.description import Description
 from counterflow.design.network.files import DescriptionError, load, parse
-from counterflow.design.network.recipe import Mitigation, Scheme
+from counterflow.design.parts.recipe import Mitigation, Scheme
 from counterflow.design.schedule.planner import plan
 
 FOLDER = Path("docs/results")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from counterflow.design.bus.registers import NODE_BYTES, Node, UnitRegister, address, nodes
-from counterflow.design.network.tokens import Kind
+from counterflow.design.parts.tokens import Kind
 from counterflow.design.schedule.planner import Plan
 from counterflow.design.schedule.stages import Stage
 from counterflow.design.units.loss import LOG_FRAC

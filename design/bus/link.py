@@ -15,7 +15,7 @@ from enum import IntEnum
 from typing import NamedTuple, Self
 
 from counterflow.design.network.description import Description
-from counterflow.design.network.tokens import Kind
+from counterflow.design.parts.tokens import Kind
 from counterflow.design.units.loss import LossArithmetic
 
 VERSION = 1  # of the protocol; to be raised with whatever makes older programs misunderstand

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from counterflow.design.data.sources import Arrays, DataError, Source
-from counterflow.design.network.order import epoch_order
+from counterflow.design.parts.order import epoch_order
 
 FILE = "digits.npz"
 # Neighbours in the published order share a writer, so `epoch_order(1797, SPLIT_SEED, 0)` shuffles

@@ -20,7 +20,7 @@ from counterflow.design.data.cifar import CIFAR10
 from counterflow.design.data.digits import DIGITS
 from counterflow.design.data.idx import FASHION_MNIST, MNIST
 from counterflow.design.data.sources import Arrays, Bytes, DataError, Source, data_folder, digest
-from counterflow.design.network.order import Integers, require_seeds
+from counterflow.design.parts.order import Integers, require_seeds
 
 if TYPE_CHECKING:
     from counterflow.design.data.download import OnProgress

@@ -8,7 +8,7 @@ from counterflow.design.fit.fitting import Fitted, fit, takes
 from counterflow.design.fpga.needs import Needs, needs
 from counterflow.design.fpga.targets import RESOURCE_NAMES, TARGETS, Resources, Target
 from counterflow.design.network.description import Description
-from counterflow.design.network.formats import Format
+from counterflow.design.parts.formats import Format
 from counterflow.design.schedule.planner import Plan
 from counterflow.design.units.convolution import unit_arithmetic
 

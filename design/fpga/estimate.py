@@ -12,8 +12,8 @@ from counterflow.design.fpga.blocks import (
     multiplier_blocks,
 )
 from counterflow.design.fpga.memories import Memory, lines, loss_logic, moved
-from counterflow.design.network.formats import Format
-from counterflow.design.network.tokens import KIND_BITS
+from counterflow.design.parts.formats import Format
+from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.design.schedule.planner import Plan
 from counterflow.design.schedule.stages import Depths, Stage
 from counterflow.design.units.convolution import UnitArithmetic

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from counterflow.design.fpga.blocks import LEAST_BLOCK
-from counterflow.design.network.tokens import KIND_BITS, LABEL_BITS
+from counterflow.design.parts.tokens import KIND_BITS, LABEL_BITS
 from counterflow.design.schedule.planner import Plan
 from counterflow.design.schedule.stages import Stage
 from counterflow.design.units.latency import MEMORY, OPERANDS, PRODUCT, UPDATE

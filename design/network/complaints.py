@@ -13,8 +13,9 @@ from pydantic import BaseModel, Tag, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from counterflow.design.network.formats import Format
-from counterflow.design.network.layers import KINDS, Expected
+from counterflow.design.network.layers import KINDS
+from counterflow.design.parts.fields import Expected
+from counterflow.design.parts.formats import Format
 
 Location = tuple[int | str, ...]
 UNIONS = (Union, types.UnionType)

@@ -14,27 +14,23 @@ from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from counterflow.design.network.formats import Format
-from counterflow.design.network.geometry import Shape
 from counterflow.design.network.layers import (
-    MAX_TANH_BITS,
-    MAX_WIDTH,
     WEIGHTED,
     Dense,
-    Expected,
     FormatOverrides,
-    Frozen,
     Layer,
     Unit,
     WeightedUnit,
     chained,
-    integers,
     named,
 )
-from counterflow.design.network.recipe import (
+from counterflow.design.parts.fields import MAX_TANH_BITS, MAX_WIDTH, Expected, Frozen, integers
+from counterflow.design.parts.formats import Format
+from counterflow.design.parts.geometry import Shape
+from counterflow.design.parts.recipe import (
     Recipe,
 )
-from counterflow.design.network.roles import Formats, Roundings
+from counterflow.design.parts.roles import Formats, Roundings
 
 MIN_LOGIT = 4  # softmax scores that saturate earlier can hardly tell classes apart
 

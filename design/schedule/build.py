@@ -16,7 +16,7 @@ import numpy as np
 
 from counterflow.design.network.description import Description, Lanes
 from counterflow.design.network.layers import PoolUnit, TanhUnit, WeightedUnit
-from counterflow.design.network.tokens import updates_in_flight
+from counterflow.design.parts.tokens import updates_in_flight
 from counterflow.design.schedule.stages import (
     Depths,
     Gradients,

@@ -9,8 +9,8 @@ import bisect
 from functools import lru_cache
 
 from counterflow.design.network.description import Description, Lanes
-from counterflow.design.network.geometry import Geometry
 from counterflow.design.network.layers import TanhUnit
+from counterflow.design.parts.geometry import Geometry
 from counterflow.design.schedule.build import can_be, loss_bound, slot_bound
 from counterflow.design.units.tiling import Tiling
 

@@ -63,7 +63,7 @@ def fields(plan: Plan) -> list[Field]:
     description, schedule = plan.description, plan.schedule
     source = description.formats.input
     kind, label = (2, False), (8, False)
-    found = _stream("intake", "admitted", "design.network.tokens.epoch", kind=kind, label=label)
+    found = _stream("intake", "admitted", "design.parts.tokens.epoch", kind=kind, label=label)
     found += _stream(
         "intake", "x", "golden.chain.Chain.run", data=(source.bits, source.signed), kind=kind
     )

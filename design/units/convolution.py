@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from counterflow.design.network.description import Description
-from counterflow.design.network.formats import Format, Rounding, signed_for
 from counterflow.design.network.layers import WeightedUnit
+from counterflow.design.parts.formats import Format, Rounding, signed_for
 
 COMPENSATION_FRAC = 8
 RANDOM_BITS = 32  # of the generator, shared by the two stochastic roundings of an update

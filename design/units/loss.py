@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from counterflow.design.network.formats import Format
+from counterflow.design.parts.formats import Format
 
 LOG_FRAC = 6  # fraction bits of t, L and the loss; the tables have 2**LOG_FRAC entries
 EXP_FRAC = 12  # fraction bits of 2**-t and of p

@@ -20,8 +20,8 @@ from functools import cached_property
 
 import numpy as np
 
-from counterflow.design.network.formats import Format, Rounding
-from counterflow.design.network.tokens import KIND_BITS
+from counterflow.design.parts.formats import Format, Rounding
+from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.design.units.latency import MEMORY, NARROW, QUEUE
 from counterflow.design.units.timing import Cycles, occupancy, steady
 

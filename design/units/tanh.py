@@ -22,9 +22,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from counterflow.design.network.formats import Format, Rounding
-from counterflow.design.network.layers import MAX_TANH_BITS
-from counterflow.design.network.tokens import KIND_BITS
+from counterflow.design.parts.fields import MAX_TANH_BITS
+from counterflow.design.parts.formats import Format, Rounding
+from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.design.units.latency import MEMORY, NARROW, PRODUCT, QUEUE
 from counterflow.design.units.pool import QUEUE_WORDS
 from counterflow.design.units.timing import Cycles, occupancy

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterflow.design.network.description import Lanes
-from counterflow.design.network.geometry import Geometry
+from counterflow.design.parts.geometry import Geometry
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterflow.design.network.description import Description
-from counterflow.design.network.tokens import Kind
+from counterflow.design.parts.tokens import Kind
 from counterflow.design.schedule.stages import Schedule
 from counterflow.golden.fast import slots
 from counterflow.golden.fast.memory import build_memory
@@ -98,7 +98,7 @@ class FastChain:
         samples: NDArray[np.integer[Any]],
         labels: NDArray[np.integer[Any]],
     ) -> tuple[Integers, Integers]:
-        """Feed tokens: `kinds` [T] as in `design.network.tokens.Kind`, `indices` [T] of their
+        """Feed tokens: `kinds` [T] as in `design.parts.tokens.Kind`, `indices` [T] of their
         samples.
 
         `samples` [N, inputs] are integers in the input format, `labels` [N].  Returns the scores

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from counterflow.design.network.formats import Rounding
+from counterflow.design.parts.formats import Rounding
 from counterflow.design.schedule.stages import Schedule, Stage, StreamStage
 from counterflow.design.units.loss import EXP2, EXP_FRAC, LOG2, LOG2E_NUMERATOR, LOG_FRAC
 from counterflow.design.units.tanh import Tanh

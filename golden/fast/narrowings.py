@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from counterflow.design.network.formats import Format, Rounding
+from counterflow.design.parts.formats import Format, Rounding
 from counterflow.design.schedule.stages import Stage
 from counterflow.design.units.convolution import COMPENSATION_FRAC, RANDOM_BITS, UnitArithmetic
 from counterflow.design.units.kinds import Streaming

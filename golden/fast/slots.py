@@ -23,7 +23,7 @@ from counterflow.golden.fast.words import access, compiled, compiled_once, sourc
 
 Integers = NDArray[np.int64]
 
-BUBBLE, TRAIN, ACCUMULATE = 0, 2, 3  # as in `design.network.tokens.Kind`
+BUBBLE, TRAIN, ACCUMULATE = 0, 2, 3  # as in `design.parts.tokens.Kind`
 
 _, store_stash = access("stash")
 load_sample, _ = access("sample")

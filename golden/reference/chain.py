@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from counterflow.design.network.description import Description
 from counterflow.design.network.grouping import placed_delays
 from counterflow.design.network.layers import TanhUnit, WeightedUnit
-from counterflow.design.network.tokens import Kind, Token, updates_in_flight
+from counterflow.design.parts.tokens import Kind, Token, updates_in_flight
 from counterflow.design.schedule.initial import initial_floats
 from counterflow.design.schedule.stages import Schedule
 from counterflow.golden.reference.units import Convolution, Floats, Pool, Rule, Tanh

@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from counterflow.design.network.geometry import Geometry, Shape
-from counterflow.design.network.tokens import Kind
+from counterflow.design.parts.geometry import Geometry, Shape
+from counterflow.design.parts.tokens import Kind
 
 Floats = NDArray[np.float64]
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 from counterflow.design.data.sets import Dataset
 from counterflow.design.network.description import Description
-from counterflow.design.network.recipe import Mitigation, Scheme
+from counterflow.design.parts.recipe import Mitigation, Scheme
 from counterflow.design.schedule.planner import plan
 from counterflow.golden.training.epochs import Callback, train
 

@@ -16,8 +16,8 @@ import numpy as np
 from counterflow.design.data.sets import Dataset
 from counterflow.design.data.training import check_fits
 from counterflow.design.network.description import Description
-from counterflow.design.network.order import epoch_order
-from counterflow.design.network.tokens import Kind
+from counterflow.design.parts.order import epoch_order
+from counterflow.design.parts.tokens import Kind
 from counterflow.design.schedule.stages import Schedule
 from counterflow.golden.training.checkpoint import Checkpoint
 from counterflow.golden.training.models import (

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from counterflow.design.data.sets import quantise
 from counterflow.design.network.description import Description
-from counterflow.design.network.formats import Format
-from counterflow.design.network.recipe import Recipe
-from counterflow.design.network.tokens import Kind, Token, runs
+from counterflow.design.parts.formats import Format
+from counterflow.design.parts.recipe import Recipe
+from counterflow.design.parts.tokens import Kind, Token, runs
 from counterflow.design.schedule.stages import Schedule
 from counterflow.design.units.loss import LOG_FRAC
 from counterflow.golden.chain import Chain
@@ -123,7 +123,7 @@ def settings_in(recipe: Recipe, epoch: int) -> Settings:
 
 
 def epoch_runs(recipe: Recipe, order: Integers, delay: int, epoch: int, before: int) -> list[Run]:
-    """All of one pass over the samples named by `order`: see `design.network.tokens.runs`.
+    """All of one pass over the samples named by `order`: see `design.parts.tokens.runs`.
 
     ``delay`` is that of the first stage; ``before`` samples were learnt from in earlier passes.
     """
@@ -134,7 +134,7 @@ def epoch_runs(recipe: Recipe, order: Integers, delay: int, epoch: int, before: 
 
 
 def token_arrays(recipe: Recipe, order: Integers, delay: int) -> tuple[Bytes, Integers]:
-    """`design.network.tokens.epoch` as arrays: kinds and samples, -1 where there is none."""
+    """`design.parts.tokens.epoch` as arrays: kinds and samples, -1 where there is none."""
     count = len(order)
     group = {"pipelined": max(count, 1), "sequential": 1}.get(recipe.scheme, recipe.batch)
     bubbles = -(-count // group) * delay

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from counterflow.design.network.formats import Rounding
+from counterflow.design.parts.formats import Rounding
 from counterflow.design.schedule.stages import Stage
 from counterflow.design.units.convolution import COMPENSATION_FRAC, RANDOM_BITS
 from counterflow.golden.parts.generator import draws

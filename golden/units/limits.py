@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from counterflow.design.network.formats import Format
+from counterflow.design.parts.formats import Format
 from counterflow.design.schedule.stages import Stage
 from counterflow.golden.units.convolution import UnitState
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from counterflow.design.network.formats import Rounding
+from counterflow.design.parts.formats import Rounding
 from counterflow.design.units.loss import (
     EXP2,
     EXP_FRAC,

@@ -7,8 +7,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
-from counterflow.design.network.formats import Format
-from counterflow.design.network.tokens import KIND_BITS, LABEL_BITS, Kind
+from counterflow.design.parts.formats import Format
+from counterflow.design.parts.tokens import KIND_BITS, LABEL_BITS, Kind
 from counterflow.hw.intake import SAMPLES, sample_stream
 from counterflow.hw.parts.streams import label_stream
 

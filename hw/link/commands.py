@@ -15,8 +15,8 @@ from counterflow.design.bus.link import (
     Record,
 )
 from counterflow.design.bus.registers import NODE_BITS, REGISTER_BITS, WORD_BITS
-from counterflow.design.network.formats import Format
-from counterflow.design.network.tokens import KIND_BITS, LABEL_BITS, Kind
+from counterflow.design.parts.formats import Format
+from counterflow.design.parts.tokens import KIND_BITS, LABEL_BITS, Kind
 from counterflow.hw.chain import Request, Response
 from counterflow.hw.intake import SAMPLES, sample_stream
 from counterflow.hw.parts.block_fifo import BlockFIFO

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from amaranth.hdl import C, Cat, Mux, Shape, Value
 
-from counterflow.design.network.formats import Format, Rounding
+from counterflow.design.parts.formats import Format, Rounding
 
 
 def shape_of(number: Format) -> Shape:

@@ -6,8 +6,8 @@ from amaranth.hdl import Cat, Module, Mux, Shape, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from counterflow.design.network.formats import Format
-from counterflow.design.network.tokens import KIND_BITS, LABEL_BITS
+from counterflow.design.parts.formats import Format
+from counterflow.design.parts.tokens import KIND_BITS, LABEL_BITS
 from counterflow.hw.parts.block_fifo import queue
 from counterflow.hw.parts.narrow import shape_of
 

@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, ClockDomain, ClockSignal, Module, ResetSignal, Val
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect
 
-from counterflow.design.network.tokens import KIND_BITS
+from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.design.schedule.planner import Plan
 from counterflow.hw.axi.lite import AxiLite, axi_lite
 from counterflow.hw.axi.packets import USER_BITS, Packets, data_bits

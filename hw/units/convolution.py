@@ -20,7 +20,7 @@ from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from counterflow.design.network.tokens import KIND_BITS, Kind
+from counterflow.design.parts.tokens import KIND_BITS, Kind
 from counterflow.design.schedule.stages import Stage
 from counterflow.design.units.convolution import RANDOM_BITS
 from counterflow.design.units.latency import OPERANDS

@@ -16,8 +16,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from counterflow.design.network.formats import Rounding
-from counterflow.design.network.tokens import KIND_BITS, Kind
+from counterflow.design.parts.formats import Rounding
+from counterflow.design.parts.tokens import KIND_BITS, Kind
 from counterflow.design.units.latency import LOSS_TAIL
 from counterflow.design.units.loss import (
     EXP2,

@@ -29,7 +29,7 @@ from amaranth.hdl import C, Cat, Module, Mux, Shape, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from counterflow.design.network.tokens import KIND_BITS
+from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.design.units.latency import MEMORY, NARROW
 from counterflow.design.units.pool import JOIN, QUEUE_WORDS, Pooling
 from counterflow.hw.parts.narrow import narrow

@@ -25,7 +25,7 @@ from amaranth.hdl import Module, Mux, Shape, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from counterflow.design.network.tokens import KIND_BITS
+from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.design.units import tanh
 from counterflow.design.units.latency import MEMORY, NARROW, PRODUCT
 from counterflow.design.units.pool import QUEUE_WORDS

@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
-from counterflow.design.network.tokens import KIND_BITS
+from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.design.schedule.stages import Stage
 from counterflow.hw.parts.streams import Gather, activation_stream
 from counterflow.hw.weighted.visit import Visit

@@ -13,7 +13,7 @@ from amaranth.hdl import Cat, Module, Mux, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from counterflow.design.network.formats import Format
+from counterflow.design.parts.formats import Format
 from counterflow.design.units.convolution import RANDOM_BITS, UnitArithmetic
 from counterflow.design.units.latency import MEMORY, OPERANDS, PRODUCT
 from counterflow.hw.parts.modules import is_compact

@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from counterflow.design.bus.registers import WORD_BITS
-from counterflow.design.network.formats import Rounding
+from counterflow.design.parts.formats import Rounding
 from counterflow.design.schedule.stages import Stage
 from counterflow.design.units.latency import UPDATE
 from counterflow.hw.parts.pipeline import delayed, delayed_beside

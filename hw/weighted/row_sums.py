@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from counterflow.design.network.tokens import KIND_BITS
+from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.design.schedule.stages import Stage
 from counterflow.design.units.latency import NARROW, OPERANDS, PRODUCT, SUM, tree_latency
 from counterflow.hw.parts.narrow import narrow, shape_of

@@ -10,7 +10,7 @@ from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from counterflow.design.network.formats import Format, Rounding
+from counterflow.design.parts.formats import Format, Rounding
 from counterflow.design.units.convolution import COMPENSATION_FRAC, RANDOM_BITS, UnitArithmetic
 from counterflow.hw.parts.narrow import narrow, round_off, saturate, shape_of
 from counterflow.hw.parts.pipeline import delayed, own, summed, terms_of, times_constant

@@ -6,7 +6,7 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from counterflow.design.network.tokens import KIND_BITS
+from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.hw.weighted.walk import Walk
 
 TOKEN = {"kind": KIND_BITS, "returning": 1, "learning": 1, "moving": 1}

@@ -15,7 +15,7 @@ from cocotb.triggers import ClockCycles, RisingEdge, SimTimeoutError, with_timeo
 from cocotbext.axi import AxiResp
 
 from counterflow.design.bus.registers import NODE_BYTES, WORD_BYTES, address, nodes
-from counterflow.design.network.tokens import Kind, Token
+from counterflow.design.parts.tokens import Kind, Token
 from counterflow.design.schedule.planner import plan
 from counterflow.golden.chain import Chain
 from counterflow.golden.training.start import initial_chain

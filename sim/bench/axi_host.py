@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from counterflow.design.bus.driver import Driver
 from counterflow.design.bus.registers import WORD_BYTES
-from counterflow.design.network.tokens import KIND_BITS, Kind, Token
+from counterflow.design.parts.tokens import KIND_BITS, Kind, Token
 from counterflow.design.schedule.planner import Plan
 from counterflow.golden.units.convolution import UnitState
 from counterflow.sim.bench.axi_rules import Rules

@@ -11,7 +11,7 @@ import cocotb
 import numpy as np
 from numpy.typing import NDArray
 
-from counterflow.design.network.tokens import Kind, Token
+from counterflow.design.parts.tokens import Kind, Token
 from counterflow.design.schedule.planner import Plan, plan
 from counterflow.design.units.loss import LOG_FRAC
 from counterflow.golden.chain import Chain

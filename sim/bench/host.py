@@ -19,7 +19,7 @@ from counterflow.design.bus.registers import (
     control_word,
 )
 from counterflow.design.bus.transfers import Transfer, load_accesses, read_accesses
-from counterflow.design.network.tokens import Kind, Token
+from counterflow.design.parts.tokens import Kind, Token
 from counterflow.design.schedule.planner import Plan
 from counterflow.design.schedule.stages import Stage
 from counterflow.design.units.latency import BUS_SPACING

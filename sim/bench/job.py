@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterflow.design.network.description import Description
-from counterflow.design.network.tokens import Token
+from counterflow.design.parts.tokens import Token
 from counterflow.golden.units.convolution import Settings
 from counterflow.sim.bench.reports import SlotTime
 

@@ -16,7 +16,7 @@ from cocotb.triggers import FallingEdge
 from numpy.typing import NDArray
 
 from counterflow.design.bus.registers import IntakeRegister, UnitRegister
-from counterflow.design.network.tokens import Token
+from counterflow.design.parts.tokens import Token
 from counterflow.design.schedule.planner import plan
 from counterflow.golden.chain import Chain
 from counterflow.golden.cycle_trace import Trace

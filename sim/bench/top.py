@@ -11,7 +11,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from counterflow.design.network.tokens import LABEL_BITS
+from counterflow.design.parts.tokens import LABEL_BITS
 from counterflow.design.schedule.planner import Plan
 from counterflow.design.schedule.watch import Field, fields
 from counterflow.hw.chain import Chain, Request, Response

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from counterflow.design.bus.registers import WORD_BITS, IntakeRegister, UnitRegister, control_word
 from counterflow.design.bus.transfers import Integers, Transfer, Words, packed
-from counterflow.design.network.tokens import KIND_BITS, Kind
+from counterflow.design.parts.tokens import KIND_BITS, Kind
 from counterflow.design.schedule.planner import Plan
 from counterflow.design.units.latency import BUS_SPACING
 from counterflow.design.units.loss import LossArithmetic

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from counterflow.design.data.sets import Dataset
-from counterflow.design.network.order import epoch_order
-from counterflow.design.network.tokens import Kind
+from counterflow.design.parts.order import epoch_order
+from counterflow.design.parts.tokens import Kind
 from counterflow.design.schedule.planner import Plan
 from counterflow.design.units.latency import BUS_SPACING
 from counterflow.design.units.loss import LOG_FRAC

@@ -6,8 +6,8 @@ from typing import Any
 
 from amaranth.hdl import Assert, Cat, Module, Mux, Signal, Value
 
-from counterflow.design.network.formats import Format
-from counterflow.design.network.tokens import KIND_BITS
+from counterflow.design.parts.formats import Format
+from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.hw.axi.packets import LABELS, SKID, Packets
 from counterflow.sim.proofs.proof import Mutant, Proof
 from counterflow.sim.proofs.spec import Spec, Watched, offered

@@ -15,7 +15,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from counterflow.design.network.recipe import Recipe
+from counterflow.design.parts.recipe import Recipe
 
 KIND_BITS = 2  # of a token's kind on the streams
 LABEL_BITS = 8  # of its label

@@ -6,8 +6,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from counterflow.design.network.formats import Format, Rounding
-from counterflow.design.network.layers import FormatField, Frozen
+from counterflow.design.parts.fields import FormatField, Frozen
+from counterflow.design.parts.formats import Format, Rounding
 
 
 class Formats(Frozen):

@@ -7,8 +7,8 @@ from typing import Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from counterflow.design.network.layers import Frozen
-from counterflow.design.network.scaling import scale_to_batch_one, snap
+from counterflow.design.parts.fields import Frozen
+from counterflow.design.parts.scaling import scale_to_batch_one, snap
 
 MITIGATIONS = ("none", "lwpv", "lwpw", "sc", "lwpv+sc", "lwpw+sc", "stash")
 Mitigation = Literal["none", "lwpv", "lwpw", "sc", "lwpv+sc", "lwpw+sc", "stash"]
