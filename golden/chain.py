@@ -14,14 +14,13 @@ from numpy.typing import NDArray
 
 from counterflow.design.network.description import Description
 from counterflow.design.parts.tokens import Kind, Token
-from counterflow.design.schedule.stages import Schedule
-from counterflow.design.units.kinds import Streaming
-from counterflow.design.units.pool import Pooling
+from counterflow.design.schedule.schedule import Schedule
+from counterflow.design.units.passing import PassingStage
+from counterflow.design.units.scheduled import Scheduled
+from counterflow.design.units.slots import Stage
 from counterflow.golden.parts.narrow import Integers
+from counterflow.golden.units import UNITS
 from counterflow.golden.units.convolution import Convolution, Settings, UnitState
-from counterflow.golden.units.loss import Loss
-from counterflow.golden.units.pool import Pool
-from counterflow.golden.units.tanh import Tanh
 
 
 @dataclass(frozen=True)
@@ -40,36 +39,35 @@ class Prediction:
 
 @dataclass(frozen=True)
 class SlotRecord:
-    """What one unit did in one slot; `dx` and `learnt` belong to the token `delay` slots ago.
+    """What a unit with slots did in one; `learnt` is about the token `delay` slots ago.
 
-    ``dx`` is None where no gradient leaves (first unit, or before the first token is back);
-    ``weight`` ... ``bias_velocity`` are the values after the slot, present where it learnt.
+    ``state`` has the values after the slot, where it learnt.
     """
 
     stage: int
     slot: int
     kind: Kind
-    x: Integers
-    y: Integers
-    dx: Integers | None
     learnt: bool
     state: UnitState | None
 
 
 @dataclass(frozen=True)
-class StreamRecord:
-    """What unit number `stream` of those without weights did with one token: `y` or `dx`."""
+class BorderRecord:
+    """The values of a token, of kind `kind`, that left unit `unit` by its port `port`.
 
-    stream: int
+    The intake counts as a unit that sends ``x``.
+    """
+
+    unit: str
+    port: str
     token: int
     kind: Kind
-    y: Integers | None = None
-    dx: Integers | None = None
+    values: Integers
 
 
 @dataclass(frozen=True)
 class LossRecord:
-    """What the loss unit did with one token: `error` leaves for the last dense unit."""
+    """What the loss unit made of one token; its error is a `BorderRecord`."""
 
     slot: int
     kind: Kind
@@ -79,17 +77,12 @@ class LossRecord:
     loss: int
 
 
-Record = SlotRecord | StreamRecord | LossRecord
+Record = SlotRecord | BorderRecord | LossRecord
 Observer = Callable[[Record], None]
 
 
-def twin(unit: Streaming) -> Pool | Tanh:
-    """The golden unit without weights that does what `unit` describes."""
-    return Pool(unit) if isinstance(unit, Pooling) else Tanh(unit)
-
-
 class Chain:
-    """All units of a folded design in series, with their states; runs token by token.
+    """All units of a folded design, with their states; runs token by token.
 
     ``samples``: integers in the input format, shape [N, elements]; ``labels``: [N].
     """
@@ -103,18 +96,21 @@ class Chain:
         self.schedule = schedule
         self.stashing = recipe.mitigation == "stash"
         weight_form = recipe.mitigation.startswith("lwpw")
-        self.units = [
-            Convolution(stage, state, weight_form=weight_form)
+        self.units: list[Convolution] = [
+            UNITS[stage.unit.kind](stage, state, weight_form=weight_form)
             for stage, state in zip(schedule.stages, states, strict=True)
         ]
-        self.streams = [twin(stream.unit) for stream in schedule.streams]
+        self.passing = {one.name: UNITS[one.unit.kind](one.numbers) for one in schedule.passing}
         self.set(Settings(recipe.predicts, recipe.compensates, recipe.extra_shift(0)))
-        self.loss = Loss(schedule.loss.arithmetic, description.rounding.error)
+        self.loss = UNITS[schedule.loss.unit.kind](schedule.loss.arithmetic)
         self.slot = 0
         self._kinds: dict[int, Kind] = {}
+        self._values: dict[int, Integers] = {}  # of this slot's token, by edge
+        self._gradients: dict[int, dict[int, Integers]] = {  # by edge and token
+            edge.number: {} for edge in schedule.graph.edges
+        }
         self._inputs: list[dict[int, Integers]] = [{} for _ in self.units]
-        self._errors: list[dict[int, Integers]] = [{} for _ in self.units]
-        self._stashed: list[dict[int, tuple[Integers, Integers]]] = [{} for _ in self.units]
+        self._stashed: list[dict[int, Integers]] = [{} for _ in self.units]
 
     def set(self, settings: Settings) -> None:
         """Change the run-time settings of every unit (of a drained chain: between epochs)."""
@@ -138,75 +134,103 @@ class Chain:
         observe: Observer | None = None,
     ) -> list[Prediction]:
         """Feed `tokens`; returns the predictions of those that are samples, in order."""
-        predictions = []
-        zeros = np.zeros(self.schedule.stages[0].tiling.geometry.inputs, np.int64)
+        predictions, see = [], observe or (lambda record: None)
+        zeros = np.zeros(self.schedule.graph.source.elements, np.int64)
         for token in tokens:
             bubble = token.kind is Kind.BUBBLE
             x = zeros if bubble else samples[token.sample].astype(np.int64)
             label = 0 if bubble else int(labels[token.sample])
-            scores, loss = self._slot(token.kind, x, label, observe)
+            scores, loss = self._slot(token.kind, x, label, see)
             if not bubble:
                 predictions.append(Prediction(token, label, scores, loss))
         return predictions
 
-    def _slot(
-        self, kind: Kind, x: Integers, label: int, observe: Observer | None
-    ) -> tuple[Integers, int]:
-        """Slot number `self.slot` at every stage, first to last, then the loss."""
+    def _slot(self, kind: Kind, x: Integers, label: int, see: Observer) -> tuple[Integers, int]:
+        """Slot number `self.slot` of every unit: all forward passes, then all backward ones.
+
+        A unit reads weights before it moves them, so that both are of the slot's start.
+        """
         self._kinds[self.slot] = kind
         self._kinds.pop(self.slot - self.schedule.delay - 1, None)
-        for unit in self.units:
-            x = self._unit_slot(unit, x, kind, observe)
-            x = self._streamed(unit.stage.index, x, kind, observe)
-        error, loss = self.loss(x, label)
+        source = self.schedule.graph.source.number
+        self._values = {source: x}
+        see(BorderRecord("intake", "x", self.slot, kind, x))
+        for unit in self.schedule.units:
+            if isinstance(unit, Stage):
+                self._sent(unit, self._unit_forward(unit, kind), kind, see)
+            elif isinstance(unit, PassingStage):
+                values = [self._values[edge.number] for edge in unit.unit.inputs]
+                self._sent(unit, self.passing[unit.name].forward(*values), kind, see)
+        scores, loss = self._end(kind, label, see)
+        for unit in reversed(self.schedule.units):
+            if isinstance(unit, Stage):
+                self._unit_backward(unit, kind, see)
+            elif isinstance(unit, PassingStage):
+                self._passed_back(unit, see)
+        self.slot += 1
+        return scores, loss
+
+    def _end(self, kind: Kind, label: int, see: Observer) -> tuple[Integers, int]:
+        """The loss of this slot's token, whose gradient sets out."""
+        unit = self.schedule.loss
+        logits = self._values[unit.unit.inputs[0].number]
+        error, loss = self.loss(logits, label)
         if not kind.learns:
             error = np.zeros_like(error)
-        self._errors[-1][self.slot] = error
-        if observe:
-            observe(LossRecord(self.slot, kind, label, x, error, loss))
-        self.slot += 1
-        return x, loss
+        see(LossRecord(self.slot, kind, label, logits, error, loss))
+        self._sent_back(unit, self.slot, error, see)
+        return logits, loss
 
-    def _unit_slot(
-        self, unit: Convolution, x: Integers, kind: Kind, observe: Observer | None
-    ) -> Integers:
-        index, back = unit.stage.index, self.slot - unit.stage.delay
+    def _unit_forward(self, stage: Stage, kind: Kind) -> Integers:
+        index, x = stage.index, self._values[stage.unit.inputs[0].number]
+        unit = self.units[index]
         self._inputs[index][self.slot] = x
         if self.stashing:
-            self._stashed[index][self.slot] = (unit.state.weight, unit.state.bias)
-        y = unit.forward(x, training=kind.learns)
-        dx, learns = None, False
+            self._stashed[index][self.slot] = unit.state.weight
+        return unit.forward(x, training=kind.learns)
+
+    def _unit_backward(self, stage: Stage, kind: Kind, see: Observer) -> None:
+        """Gradient, update and input gradient of the token that comes back in this slot."""
+        index, back = stage.index, self.slot - stage.delay
+        unit, learns = self.units[index], False
         if back >= 0:
-            dy, old = self._errors[index].pop(back), self._inputs[index].pop(back)
-            stashed = self._stashed[index].pop(back)[0] if self.stashing else None
-            if index > 0:
-                dx = unit.backward(dy, old, stashed)
-                self._errors[index - 1][back] = self._streamed_back(index - 1, back, dx, observe)
+            dy = self._gradients[stage.unit.outputs[0].number].pop(back)
+            x, stashed = self._inputs[index].pop(back), self._stashed[index].pop(back, None)
+            if stage.arithmetic.dx is not None:
+                self._sent_back(stage, back, unit.backward(dy, x, stashed), see)
             came = self._kinds[back]
             learns = came is Kind.TRAIN
             if came.learns:
-                unit.learn(dy, old, update=learns)
-        if observe:
-            state = unit.state.copy() if learns else None
-            observe(SlotRecord(index, self.slot, kind, x, y, dx, learns, state))
-        return y
+                unit.learn(dy, x, update=learns)
+        state = unit.state.copy() if learns else None
+        see(SlotRecord(index, self.slot, kind, learns, state))
 
-    def _streamed(self, stage: int, x: Integers, kind: Kind, observe: Observer | None) -> Integers:
-        """The output of stage number `stage` as the next one gets it."""
-        for index, stream in enumerate(self.schedule.streams):
-            if stream.below == stage:
-                x = self.streams[index].forward(x)
-                if observe:
-                    observe(StreamRecord(index, self.slot, kind, y=x))
-        return x
+    def _passed_back(self, stage: PassingStage, see: Observer) -> None:
+        """Send back every token whose gradients have come by all of a unit's outputs."""
+        if not any(edge.wanted for edge in stage.unit.inputs):
+            return
+        came = [self._gradients[edge.number] for edge in stage.unit.outputs]
+        for token in sorted(set.intersection(*(set(one) for one in came))):
+            gradients = [one.pop(token) for one in came]
+            self._sent_back(stage, token, self.passing[stage.name].backward(*gradients), see)
 
-    def _streamed_back(
-        self, stage: int, token: int, dx: Integers, observe: Observer | None
-    ) -> Integers:
-        """The gradient at the output of stage number `stage`, from that before the next one."""
-        for index, stream in reversed(list(enumerate(self.schedule.streams))):
-            if stream.below == stage:
-                dx = self.streams[index].backward(dx)
-                if observe:
-                    observe(StreamRecord(index, token, self._kinds[token], dx=dx))
-        return dx
+    def _sent(self, unit: Scheduled, values: Values, kind: Kind, see: Observer) -> None:
+        """Let what `unit` sends of this slot's token pass its edges."""
+        borders = [border for border in unit.borders if border.forward]
+        for border, one in zip(borders, _listed(values), strict=True):
+            self._values[border.edge.number] = one
+            see(BorderRecord(unit.name, border.port, self.slot, kind, one))
+
+    def _sent_back(self, unit: Scheduled, token: int, gradients: Values, see: Observer) -> None:
+        """Let the gradients that `unit` sends back of a token pass its edges."""
+        borders = [border for border in unit.borders if not border.forward]
+        for border, one in zip(borders, _listed(gradients), strict=True):
+            self._gradients[border.edge.number][token] = one
+            see(BorderRecord(unit.name, border.port, token, self._kinds[token], one))
+
+
+Values = Integers | tuple[Integers, ...]
+
+
+def _listed(values: Values) -> Iterable[Integers]:
+    return values if isinstance(values, tuple) else (values,)

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from counterflow.design.parts.tokens import Kind
 from counterflow.design.schedule.planner import Plan
-from counterflow.design.schedule.stages import Gradients, Stage
 from counterflow.design.schedule.watch import fields
+from counterflow.design.units.slots import Stage
 from counterflow.design.units.timing import Cycles
-from counterflow.golden.chain import LossRecord, Record, SlotRecord, StreamRecord
+from counterflow.golden.chain import BorderRecord, LossRecord, Record, SlotRecord
 from counterflow.golden.parts.narrow import Integers
 
 GROWTH = 1 << 14  # cycles for which room is made at a time
@@ -38,6 +38,11 @@ class Trace:
         self.before = before
         self.slots = 0
         self.end = 0
+        self._borders = {
+            (unit.name, border.port): border
+            for unit in self.schedule.units
+            for border in unit.borders
+        }
         self._column: dict[str, int] = {}
         for index, field in enumerate(self.fields):
             self._column.setdefault(f"{field.unit}.{field.path}", index)
@@ -47,10 +52,10 @@ class Trace:
         """Enter one record of the golden chain."""
         if isinstance(record, LossRecord):
             self._loss(record)
-        elif isinstance(record, StreamRecord):
-            self._stream(record)
+        elif isinstance(record, BorderRecord):
+            self._border(record)
         else:
-            self._weighted(record)
+            self._slot(record)
 
     def complete(self) -> int:
         """Cycles before this one can no longer change."""
@@ -83,28 +88,13 @@ class Trace:
         for member, value in members.items():
             self._rows[rows, self._column[f"{stream}.{member}"]] = value
 
-    def _weighted(self, record: SlotRecord) -> None:
-        schedule, stage = self.schedule, self.schedule.stages[record.stage]
-        shift = self._shift(record.slot)
-        begin = stage.start + shift
-        if record.stage == 0:
-            elements = schedule.intake_start + shift
-            cycles = elements + 1 + np.arange(len(record.x))
-            self._put(cycles, "intake.x", data=record.x, kind=int(record.kind))
+    def _slot(self, record: SlotRecord) -> None:
+        stage = self.schedule.stages[record.stage]
+        begin = stage.start + self._shift(record.slot)
         self._reach(begin + stage.cycles)
         self._rows[begin - self.base, self._column[f"{stage.name}.walk.begin"]] = 1
         finish = begin + stage.cycles - 1
         self._rows[finish - self.base, self._column[f"{stage.name}.walk.finish"]] = 1
-        self._put(
-            stage.output_times + shift,
-            f"{stage.name}.y",
-            data=record.y,
-            kind=int(record.kind),
-        )
-        if record.dx is not None:
-            assert stage.gradient_times is not None
-            cycles = self._gradients(stage.gradient_times, record.slot - stage.delay, stage.delay)
-            self._put(cycles, f"{stage.name}.dx", data=record.dx)
         if record.state is not None:
             state, tiling = record.state, stage.tiling
             weight, velocity = tiling.in_tiles(state.weight), tiling.in_tiles(state.velocity)
@@ -112,24 +102,22 @@ class Trace:
             weight, velocity = tiling.in_rows(state.bias), tiling.in_rows(state.bias_velocity)
             self._write(stage, "biases", begin + stage.bias_writes, weight, velocity)
 
-    def _stream(self, record: StreamRecord) -> None:
-        stream, shift = self.schedule.streams[record.stream], self._shift(record.token)
-        if record.y is not None:
-            cycles, kind = stream.output_times + shift, int(record.kind)
-            self._put(cycles, f"{stream.name}.y", data=record.y, kind=kind)
-        if record.dx is not None:
-            delay = self.schedule.stages[stream.below + 1].delay
-            cycles = self._gradients(stream.gradient_times, record.token, delay)
-            self._put(cycles, f"{stream.name}.dx", data=record.dx)
+    def _border(self, record: BorderRecord) -> None:
+        token, interval = record.token - self.before, self.schedule.interval
+        members: dict[str, NDArray[np.int64] | int] = {"data": record.values}
+        if record.unit == "intake":
+            start = self.schedule.intake_start + token * interval
+            cycles, forward = start + 1 + np.arange(len(record.values)), True
+        else:
+            border = self._borders[record.unit, record.port]
+            cycles, forward = border.cycles(token, interval, self.before), border.forward
+        if forward:
+            members["kind"] = int(record.kind)
+        self._put(cycles, f"{record.unit}.{record.port}", **members)
 
     def _shift(self, slot: int) -> int:
         """Cycles from the slots of token 0 in the schedule to those of this token."""
         return (slot - self.before) * self.schedule.interval
-
-    def _gradients(self, times: Gradients, token: int, delay: int) -> Cycles:
-        """When a token's gradients pass a border; that of the first slot follows no other."""
-        oldest = max(-self.before, -delay)
-        return times.of(token - self.before, self.schedule.interval, oldest)
 
     def _write(
         self, stage: Stage, memory: str, cycles: Cycles, weight: Integers, velocity: Integers
@@ -146,7 +134,6 @@ class Trace:
         admitted = np.array([schedule.intake_start + shift])
         self._put(admitted, "intake.admitted", kind=kind, label=record.label)
         cycles = schedule.loss.start + shift + schedule.loss.output_offsets
-        self._put(cycles, "loss.dy", data=record.error)
         if record.kind is not Kind.BUBBLE:
             last = np.arange(len(cycles)) == len(cycles) - 1
             self._put(

@@ -13,7 +13,7 @@ from counterflow.design.bus.transfers import (
     read_table,
 )
 from counterflow.design.schedule.planner import Plan
-from counterflow.design.schedule.stages import Stage
+from counterflow.design.units.slots import Stage
 from counterflow.golden.units.convolution import UnitState
 
 

@@ -9,8 +9,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from counterflow.design.bus.registers import NODE_BITS, REGISTER_BITS, WORD_BITS
 from counterflow.design.network.description import Description
 from counterflow.design.schedule.planner import Plan
-from counterflow.design.schedule.stages import Schedule
-from counterflow.design.units.kinds import Streaming
+from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units.latency import BUS_SPACING
 from counterflow.design.units.pool import Pooling
 from counterflow.hw.intake import Intake, sample_stream

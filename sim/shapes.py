@@ -7,12 +7,13 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from counterflow.design.network.description import Description, Lanes
-from counterflow.design.network.layers import Layer, WeightedUnit, chained
+from counterflow.design.graph import Layer
+from counterflow.design.network.description import Description
 from counterflow.design.parts.geometry import Geometry, Shape
-from counterflow.design.schedule.build import can_be
 from counterflow.design.schedule.folding import choices
-from counterflow.design.units.tiling import Tiling
+from counterflow.design.units.convolution import ConvolutionUnit
+from counterflow.design.units.tiling import Lanes, Tiling
+from counterflow.design.units.timing import can_be
 
 ODD = {
     "dense": Geometry.dense(7, 5),
@@ -99,7 +100,7 @@ def random_network(seed: int, **fields: Any) -> Description:
     for _ in range(chance.randint(1, 5)):
         layers.append(_random_layer(chance, shape, first=not layers))
         last = chained(image, TypeAdapter(tuple[Layer, ...]).validate_python(layers))[-1]
-        shape = last.geometry.result if isinstance(last, WeightedUnit) else last.result
+        shape = last.geometry.result if isinstance(last, ConvolutionUnit) else last.result
     found = network(image, layers, **fields)
     shapes = [unit.geometry for unit in found.weighted]
     lanes = [random_lanes(one, seed + index, index == 0) for index, one in enumerate(shapes)]

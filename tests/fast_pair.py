@@ -10,7 +10,7 @@ from counterflow.design.network.description import Description
 from counterflow.design.parts.formats import Format
 from counterflow.design.parts.tokens import Kind, Token
 from counterflow.design.schedule.planner import plan
-from counterflow.design.schedule.stages import Schedule
+from counterflow.design.schedule.schedule import Schedule
 from counterflow.golden.chain import Chain
 from counterflow.golden.fast.chain import MITIGATIONS, FastChain
 from counterflow.golden.training.start import initial_states

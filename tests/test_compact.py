@@ -18,9 +18,9 @@ from counterflow.design.fpga.estimate import estimate, loss_memories, memories
 from counterflow.design.fpga.memories import Memory, lines, loss_logic, moved
 from counterflow.design.fpga.needs import settled
 from counterflow.design.fpga.targets import TARGETS, Resources
-from counterflow.design.network.description import Lanes
 from counterflow.design.network.files import load
 from counterflow.design.schedule.planner import Plan, plan
+from counterflow.design.units.tiling import Lanes
 from counterflow.host.frames import Frames, Received
 from counterflow.hw.tops.verilog import to_verilog
 from counterflow.sim.boards.board import Board

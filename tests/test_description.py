@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from counterflow.design.network.complaints import complaint
-from counterflow.design.network.description import Description, Fold, Lanes
-from counterflow.design.network.layers import Dense
+from counterflow.design.network.description import Description, Fold
 from counterflow.design.parts.formats import Format, Rounding
 from counterflow.design.parts.recipe import MITIGATIONS, RateDrop, Recipe, Reference
 from counterflow.design.parts.roles import Formats
 from counterflow.design.schedule.planner import plan
+from counterflow.design.units.convolution import Dense
+from counterflow.design.units.tiling import Lanes
 
 VALID: dict[str, Any] = {
     "name": "sample",

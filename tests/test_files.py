@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from counterflow.design.data.sources import DataError
 from counterflow.design.data.training import SYNTHETIC, training_data
-from counterflow.design.network.description import Description, Fold, Lanes
+from counterflow.design.network.description import Description, Fold
 from counterflow.design.network.files import (
     DescriptionError,
     description_of,
@@ -22,11 +22,12 @@ from counterflow.design.network.files import (
     to_toml,
     write_atomically,
 )
-from counterflow.design.network.layers import Dense, FormatOverrides
 from counterflow.design.parts.formats import Format, Rounding
 from counterflow.design.parts.recipe import MITIGATIONS, RateDrop, Recipe, Reference
 from counterflow.design.parts.roles import Formats, Roundings
 from counterflow.design.schedule.planner import plan
+from counterflow.design.units.convolution import Dense, FormatOverrides
+from counterflow.design.units.tiling import Lanes
 
 VALID = """
 name = "sample"

@@ -20,13 +20,15 @@ from counterflow.design.fit.knapsack import Item, Knapsack, undominated
 from counterflow.design.fpga.estimate import estimate
 from counterflow.design.fpga.needs import Needs, needs
 from counterflow.design.fpga.targets import TARGETS, Resources, Target
-from counterflow.design.network.description import Description, Fold, Lanes
+from counterflow.design.network.description import Description, Fold
 from counterflow.design.network.files import load, parse
-from counterflow.design.network.layers import Convolution, Dense
 from counterflow.design.parts.recipe import Recipe
-from counterflow.design.schedule.build import build_schedule, slot_bound
+from counterflow.design.schedule.build import build_schedule
 from counterflow.design.schedule.folding import folds
 from counterflow.design.schedule.planner import plan
+from counterflow.design.units.convolution import Convolution, Dense
+from counterflow.design.units.tiling import Lanes
+from counterflow.design.units.timing import slot_bound
 
 VGG = """
 name = "vgg"

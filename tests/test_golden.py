@@ -24,8 +24,8 @@ from counterflow.design.schedule.build import build_schedule
 from counterflow.design.schedule.folding import fold
 from counterflow.design.schedule.initial import initial_floats
 from counterflow.design.schedule.planner import plan
-from counterflow.design.schedule.stages import Schedule
-from counterflow.design.units.convolution import (
+from counterflow.design.schedule.schedule import Schedule
+from counterflow.design.units.arithmetic import (
     COMPENSATION_FRAC,
     RANDOM_BITS,
     UnitArithmetic,
@@ -34,7 +34,8 @@ from counterflow.design.units.convolution import (
 from counterflow.golden.chain import Chain, LossRecord, SlotRecord
 from counterflow.golden.parts.generator import draws, step
 from counterflow.golden.parts.narrow import Integers, narrow
-from counterflow.golden.reference.chain import cross_entropy, reference_chain
+from counterflow.golden.reference.chain import reference_chain
+from counterflow.golden.reference.units.loss import cross_entropy
 from counterflow.golden.training.start import initial_chain, initial_states
 from counterflow.golden.units.convolution import Convolution, Settings, UnitState
 from counterflow.golden.units.loss import Loss
@@ -290,7 +291,7 @@ def updated(
     flags: Settings,
     random: int,
 ) -> tuple[int, int, bool]:
-    """(w', u', clipped) of one weight, from the equations in `design.units.convolution`.
+    """(w', u', clipped) of one weight, from the equations in `design.units.arithmetic`.
 
     u' = m u + eta g and w' = w - u', or with compensation w' = w - (2^k eta g + c (u - 2^k eta g));
     u' draws the random bits from the lowest end, the compensated step from the highest.

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from counterflow.design.network.layers import WeightedUnit
 from counterflow.design.parts.formats import Format, Rounding
 from counterflow.design.parts.geometry import Geometry
-from counterflow.design.schedule.stages import Depths, Stage
-from counterflow.design.units.convolution import (
+from counterflow.design.units.arithmetic import (
     COMPENSATION_FRAC,
     RANDOM_BITS,
     UnitArithmetic,
     unit_arithmetic,
 )
+from counterflow.design.units.convolution import ConvolutionUnit
+from counterflow.design.units.slots import Depths, Stage
 from counterflow.design.units.tiling import Tiling
 from counterflow.golden.parts.generator import step
 from counterflow.golden.parts.narrow import Integers
@@ -36,7 +36,7 @@ def arithmetic(geometry: Geometry, **changes: Any) -> UnitArithmetic:
     formats = {**FORMATS, "velocity": "s10.10", **changes.pop("formats", {})}
     recipe = {"learning_rate": 2.0**-4, "momentum": 0.75, **changes.pop("recipe", {})}
     description = network(3, [below, {"outputs": 4}], formats=formats, recipe=recipe)
-    unit = WeightedUnit("conv1", 1, geometry, masks=changes.pop("masks", True))
+    unit = ConvolutionUnit("conv1", 1, geometry, masks=changes.pop("masks", True))
     numbers = unit_arithmetic(description, unit, horizon=2, compensation=100)
     return replace(numbers, **changes)
 
@@ -219,7 +219,7 @@ def gradients(shape: Geometry, x: Integers, dy: Integers) -> dict[tuple[int, int
 def test_an_update_moves_every_weight_by_the_sum_over_all_positions(
     index: int, update: Rounding
 ) -> None:
-    """From the equations in `design.units.convolution`; one draw and one count for each tile."""
+    """From the equations in `design.units.arithmetic`; one draw and one count for each tile."""
     tiling = TILINGS[index]
     unit = unit_of(tiling, index, round_update=update)
     numbers, shape = unit.stage.arithmetic, tiling.geometry

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from counterflow.design.network.description import Description, Lanes
+from counterflow.design.network.description import Description
 from counterflow.design.parts.formats import Rounding
 from counterflow.design.parts.geometry import Geometry
 from counterflow.design.parts.recipe import MITIGATIONS
 from counterflow.design.parts.tokens import BUBBLE, Kind, Token, drained, epoch
 from counterflow.design.schedule.planner import plan
-from counterflow.design.units.tiling import Tiling
+from counterflow.design.units.tiling import Lanes, Tiling
 from counterflow.golden.chain import Chain, Record, SlotRecord, StreamRecord
 from counterflow.golden.cycle_trace import Trace
 from counterflow.golden.parts.narrow import Integers

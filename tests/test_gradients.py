@@ -19,7 +19,10 @@ from counterflow.design.parts.geometry import Geometry, Shape
 from counterflow.design.parts.tokens import BUBBLE, Kind, Token
 from counterflow.design.schedule.planner import plan
 from counterflow.golden.reference.chain import Chain, reference_chain
-from counterflow.golden.reference.units import Convolution, Floats, Pool, Rule, Tanh
+from counterflow.golden.reference.rules import Floats, Rule
+from counterflow.golden.reference.units.convolution import Convolution
+from counterflow.golden.reference.units.pool import Pool
+from counterflow.golden.reference.units.tanh import Tanh
 from counterflow.golden.training.start import initial_chain
 
 STEP = 1e-5  # of the differences

@@ -13,15 +13,16 @@ import numpy as np
 import pytest
 
 from counterflow.design.data.sets import Dataset, load, synthetic
-from counterflow.design.network.description import Description, Fold, Lanes
+from counterflow.design.network.description import Description, Fold
 from counterflow.design.network.files import load as load_description
-from counterflow.design.network.layers import Dense
 from counterflow.design.parts.recipe import Recipe
 from counterflow.design.parts.roles import Formats, Roundings
 from counterflow.design.parts.tokens import BUBBLE, Kind, Token, drained
 from counterflow.design.schedule.planner import Plan, plan
-from counterflow.design.schedule.stages import Schedule
+from counterflow.design.schedule.schedule import Schedule
+from counterflow.design.units.convolution import Dense
 from counterflow.design.units.loss import LOG_FRAC
+from counterflow.design.units.tiling import Lanes
 from counterflow.design.units.timing import rest
 from counterflow.golden.training.start import initial_chain
 from counterflow.sim.bench.job import Found, Job

@@ -15,12 +15,13 @@ import pytest
 from amaranth.hdl import C, Module, Signal, Value
 
 from counterflow.design.data.sets import synthetic
-from counterflow.design.network.description import Description, Fold, Lanes
-from counterflow.design.network.layers import Dense
+from counterflow.design.network.description import Description, Fold
 from counterflow.design.parts.formats import Rounding
 from counterflow.design.parts.recipe import Recipe
 from counterflow.design.parts.tokens import Kind, Token, drained
 from counterflow.design.schedule.planner import Plan, plan
+from counterflow.design.units.convolution import Dense
+from counterflow.design.units.tiling import Lanes
 from counterflow.hw.chain import Chain
 from counterflow.hw.intake import Intake
 from counterflow.hw.parts.modules import convert

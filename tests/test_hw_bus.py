@@ -17,8 +17,8 @@ from counterflow.design.bus.transfers import Transfer, load_accesses, read_acces
 from counterflow.design.network.description import Description
 from counterflow.design.parts.tokens import Kind
 from counterflow.design.schedule.planner import plan
-from counterflow.design.schedule.stages import Stage
 from counterflow.design.units.latency import BUS_SPACING, ISSUE, OPERANDS, PRODUCT, UPDATE
+from counterflow.design.units.slots import Stage
 from counterflow.golden.transfer import decode
 from counterflow.golden.units import convolution as golden
 from counterflow.hw.parts.bus import Access, BusNode

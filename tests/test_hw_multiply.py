@@ -10,7 +10,7 @@ import pytest
 from counterflow.design.network.description import Description
 from counterflow.design.parts.formats import Format
 from counterflow.design.schedule.planner import plan
-from counterflow.design.units.convolution import UnitArithmetic
+from counterflow.design.units.arithmetic import UnitArithmetic
 from counterflow.hw.weighted.multiply import Multiply
 from counterflow.sim.streams import respond
 

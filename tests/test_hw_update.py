@@ -12,9 +12,9 @@ import pytest
 from counterflow.design.network.description import Description
 from counterflow.design.parts.formats import Rounding
 from counterflow.design.schedule.planner import plan
-from counterflow.design.schedule.stages import Stage
-from counterflow.design.units.convolution import RANDOM_BITS, UnitArithmetic
+from counterflow.design.units.arithmetic import RANDOM_BITS, UnitArithmetic
 from counterflow.design.units.latency import UPDATE
+from counterflow.design.units.slots import Stage
 from counterflow.golden.parts.narrow import Integers, narrow
 from counterflow.golden.units.convolution import Convolution, Settings, UnitState
 from counterflow.hw.weighted.update import Predict, Update

@@ -7,9 +7,8 @@ from itertools import product
 
 import pytest
 
-from counterflow.design.schedule.build import slot_bound
-from counterflow.design.schedule.stages import Stage
-from counterflow.design.units.timing import rest
+from counterflow.design.units.slots import Stage
+from counterflow.design.units.timing import rest, slot_bound
 from counterflow.hw.weighted.walk import Walk
 from counterflow.sim.shapes import random_geometry, random_lanes
 from counterflow.sim.streams import respond

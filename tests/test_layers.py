@@ -12,17 +12,11 @@ from pydantic import ValidationError
 from counterflow.design.network.complaints import complaint
 from counterflow.design.network.description import Description
 from counterflow.design.network.files import parse, to_toml
-from counterflow.design.network.layers import (
-    Convolution,
-    Dense,
-    Flatten,
-    Pool,
-    PoolUnit,
-    Unit,
-    WeightedUnit,
-)
+from counterflow.design.network.layers import Unit
 from counterflow.design.parts.geometry import Geometry
 from counterflow.design.schedule.planner import plan
+from counterflow.design.units.convolution import Convolution, ConvolutionUnit, Dense, Flatten
+from counterflow.design.units.pool import Pool, PoolUnit
 from counterflow.sim.shapes import network, random_network
 
 CONV: dict[str, Any] = {"kind": "convolution", "outputs": 4, "kernel": 3}
@@ -49,10 +43,10 @@ def test_layers_become_units_of_the_shapes_that_reach_them() -> None:
     first = Geometry((9, 10, 2), 4, (2, 3), (1, 2), (0, 1))
     assert first.result == (8, 5, 4)
     assert found == (
-        WeightedUnit("conv0", 0, first, masks=False),
+        ConvolutionUnit("conv0", 0, first, masks=False),
         PoolUnit("pool1", 1, (8, 5, 4), (4, 5), average=False, below=0, masks=True),
-        WeightedUnit("dense3", 3, Geometry.dense(8, 6), masks=True),
-        WeightedUnit("dense4", 4, Geometry.dense(6, 3), masks=True),
+        ConvolutionUnit("dense3", 3, Geometry.dense(8, 6), masks=True),
+        ConvolutionUnit("dense4", 4, Geometry.dense(6, 3), masks=True),
     )
 
 

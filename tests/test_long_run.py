@@ -11,13 +11,14 @@ import pytest
 
 from counterflow.design.data.sets import Dataset, load, synthetic
 from counterflow.design.data.sources import DataError
-from counterflow.design.network.description import Description, Fold, Lanes
+from counterflow.design.network.description import Description, Fold
 from counterflow.design.network.files import load as load_description
-from counterflow.design.network.layers import Dense
 from counterflow.design.parts.formats import Rounding
 from counterflow.design.parts.recipe import RateDrop, Recipe
 from counterflow.design.parts.tokens import BUBBLE, Kind, Token, drained
 from counterflow.design.schedule.planner import Plan, plan
+from counterflow.design.units.convolution import Dense
+from counterflow.design.units.tiling import Lanes
 from counterflow.golden.chain import Chain
 from counterflow.golden.training.models import codes
 from counterflow.golden.training.start import initial_states

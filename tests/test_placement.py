@@ -22,8 +22,10 @@ from counterflow.design.parts.tokens import Kind, Token, epoch
 from counterflow.design.schedule.initial import initial_floats
 from counterflow.design.schedule.planner import plan
 from counterflow.golden.fast.chain import FastChain
-from counterflow.golden.reference.chain import Chain, cross_entropy, reference_chain, rule_of
-from counterflow.golden.reference.units import Convolution, Floats
+from counterflow.golden.reference.chain import Chain, reference_chain, rule_of
+from counterflow.golden.reference.rules import Floats
+from counterflow.golden.reference.units.convolution import Convolution
+from counterflow.golden.reference.units.loss import cross_entropy
 from counterflow.golden.training.epochs import train
 from counterflow.golden.training.models import IntegerModel
 from counterflow.golden.training.start import initial_chain, initial_states

@@ -11,13 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from counterflow.design.network.description import Description, Fold, Lanes
-from counterflow.design.network.layers import Dense
+from counterflow.design.network.description import Description, Fold
 from counterflow.design.parts.geometry import Geometry
-from counterflow.design.schedule.build import build_schedule, loss_bound, slot_bound
+from counterflow.design.schedule.build import build_schedule
 from counterflow.design.schedule.folding import choices, fold
 from counterflow.design.schedule.planner import plan
-from counterflow.design.units.tiling import Tiling
+from counterflow.design.units.convolution import Dense
+from counterflow.design.units.loss import loss_bound
+from counterflow.design.units.tiling import Lanes, Tiling
+from counterflow.design.units.timing import slot_bound
 
 DIGITS = (64, 32, 32, 10)
 

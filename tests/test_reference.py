@@ -26,9 +26,8 @@ from counterflow.design.parts.scaling import scale, scale_to_batch_one, snap
 from counterflow.design.parts.tokens import Kind, Token, epoch
 from counterflow.design.schedule.initial import initial_floats
 from counterflow.design.schedule.planner import plan
-from counterflow.golden.reference.chain import Chain, Loss, cross_entropy, reference_chain, rule_of
-from counterflow.golden.reference.units import (
-    Convolution,
+from counterflow.golden.reference.chain import Chain, reference_chain, rule_of
+from counterflow.golden.reference.rules import (
     Floats,
     Rule,
     compensated_step,
@@ -36,6 +35,8 @@ from counterflow.golden.reference.units import (
     predict_by_weight,
     sgdm_step,
 )
+from counterflow.golden.reference.units.convolution import Convolution
+from counterflow.golden.reference.units.loss import Loss, cross_entropy
 from counterflow.golden.training.start import initial_chain
 from counterflow.golden.units.convolution import Settings
 from counterflow.golden.units.loss import Loss as IntegerLoss

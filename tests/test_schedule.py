@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from counterflow.design.network.description import Description, Fold, Lanes
-from counterflow.design.network.layers import Dense
+from counterflow.design.network.description import Description, Fold
 from counterflow.design.parts.geometry import Geometry
 from counterflow.design.parts.recipe import MITIGATIONS, Recipe
 from counterflow.design.parts.tokens import epoch, updates_in_flight
-from counterflow.design.schedule.build import build_schedule, loss_bound, slot_bound
+from counterflow.design.schedule.build import build_schedule
 from counterflow.design.schedule.planner import plan
-from counterflow.design.schedule.stages import Schedule
-from counterflow.design.units.convolution import COMPENSATION_FRAC
+from counterflow.design.schedule.schedule import Schedule
+from counterflow.design.units.arithmetic import COMPENSATION_FRAC
+from counterflow.design.units.convolution import Dense
 from counterflow.design.units.latency import (
     FETCH,
     FREE,
@@ -35,7 +35,9 @@ from counterflow.design.units.latency import (
     UPDATE,
     tree_latency,
 )
-from counterflow.design.units.tiling import Tiling
+from counterflow.design.units.loss import loss_bound
+from counterflow.design.units.tiling import Lanes, Tiling
+from counterflow.design.units.timing import slot_bound
 from counterflow.golden.chain import LossRecord, SlotRecord
 from counterflow.golden.training.start import initial_chain
 

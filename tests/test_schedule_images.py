@@ -15,11 +15,11 @@ from counterflow.design.network.files import load
 from counterflow.design.schedule import build
 from counterflow.design.schedule.build import build_schedule
 from counterflow.design.schedule.folding import fold
-from counterflow.design.schedule.stages import Stage, StreamStage
 from counterflow.design.units import tanh
-from counterflow.design.units.kinds import Streaming
 from counterflow.design.units.latency import FREE, INTAKE, ISSUE, QUEUE
+from counterflow.design.units.passing import PassingStage
 from counterflow.design.units.pool import BACKWARD, FORWARD, STEP
+from counterflow.design.units.slots import Stage
 from counterflow.design.units.tanh import Tanh
 from counterflow.design.units.timing import gradient_offsets, needed_words, row_starts
 from counterflow.sim.shapes import random_network
@@ -181,7 +181,7 @@ def test_delays_are_positive_and_grow_towards_the_input(run: Run) -> None:
 
 def test_gradients_pass_their_borders_when_the_schedule_says(run: Run) -> None:
     found = run.schedule
-    units: list[Stage | StreamStage] = [*found.stages[1:], *found.streams]
+    units: list[Stage | PassingStage] = [*found.stages[1:], *found.streams]
     for unit in units:
         times = unit.gradient_times
         assert times is not None

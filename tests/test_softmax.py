@@ -19,7 +19,7 @@ from counterflow.design.units.loss import (
     LOG_FRAC,
     LossArithmetic,
 )
-from counterflow.golden.reference.chain import cross_entropy
+from counterflow.golden.reference.units.loss import cross_entropy
 from counterflow.golden.units.loss import Loss
 
 LOGIT, ERROR = Format.parse("s12.6"), Format.parse("s10.8")

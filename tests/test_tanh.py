@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from counterflow.design.network.description import Description
-from counterflow.design.network.layers import PoolUnit, TanhUnit, WeightedUnit
 from counterflow.design.parts.formats import Format, Rounding
 from counterflow.design.schedule.planner import plan
-from counterflow.design.units.tanh import BACKWARD, FORWARD, SLOPE_FRAC, Tanh
+from counterflow.design.units.convolution import ConvolutionUnit
+from counterflow.design.units.pool import PoolUnit
+from counterflow.design.units.tanh import BACKWARD, FORWARD, SLOPE_FRAC, Tanh, TanhUnit
 from counterflow.golden.units.tanh import Tanh as Golden
 from counterflow.sim.shapes import network
 
@@ -134,7 +135,14 @@ def test_a_tanh_is_a_unit_behind_its_layer_and_no_gradient_is_masked_behind_it()
         (8, 8, 1), [CONV, {"kind": "average-pool"}, {"outputs": 4, **TANH}], **SIGNED
     )
     kinds = [type(unit) for unit in description.units]
-    assert kinds == [WeightedUnit, TanhUnit, PoolUnit, WeightedUnit, TanhUnit, WeightedUnit]
+    assert kinds == [
+        ConvolutionUnit,
+        TanhUnit,
+        PoolUnit,
+        ConvolutionUnit,
+        TanhUnit,
+        ConvolutionUnit,
+    ]
     assert description.units[1] == TanhUnit("tanh0", (6, 6, 2), below=0)
     assert description.units[4] == TanhUnit("tanh2", (1, 1, 4), below=2)
     assert not any(getattr(unit, "masks", False) for unit in description.units)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from counterflow.design.network.description import Lanes
 from counterflow.design.parts.geometry import Geometry
-from counterflow.design.units.tiling import Tiling
+from counterflow.design.units.tiling import Lanes, Tiling
 from counterflow.sim.shapes import ODD, random_geometry, tilings
 
 every = pytest.mark.parametrize("tiling", tilings(160), ids=lambda t: f"{t.geometry} {t.lanes}")

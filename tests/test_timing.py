@@ -9,7 +9,6 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from counterflow.design.schedule.build import slot_bound
 from counterflow.design.units import timing
 from counterflow.design.units.latency import (
     FETCH,
@@ -35,6 +34,7 @@ from counterflow.design.units.timing import (
     row_queue,
     row_starts,
     rows_done,
+    slot_bound,
     steady,
     weight_writes,
 )

@@ -16,7 +16,7 @@ from counterflow.design.parts.formats import Format
 from counterflow.design.parts.order import epoch_order
 from counterflow.design.parts.tokens import Kind, Token, drained, epoch
 from counterflow.design.schedule.planner import plan
-from counterflow.design.schedule.stages import Schedule
+from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units.loss import LOG_FRAC
 from counterflow.golden.chain import Chain
 from counterflow.golden.training.checkpoint import Checkpoint

@@ -7,10 +7,10 @@ from functools import lru_cache
 from itertools import product
 from typing import NamedTuple
 
-from counterflow.design.network.description import Lanes
 from counterflow.design.parts.geometry import Geometry
 from counterflow.design.schedule.planner import plan
-from counterflow.design.schedule.stages import Stage
+from counterflow.design.units.slots import Stage
+from counterflow.design.units.tiling import Lanes
 from counterflow.sim.shapes import ODD, network, random_lanes
 
 CONDITIONS = ("words", "returning", "error_ready", "row_room", "line_room", "hold")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from counterflow.design.schedule.planner import Plan, UnitCost
-    from counterflow.design.schedule.stages import StreamStage
+    from counterflow.design.units.passing import PassingStage
 
 
 @click.command()
@@ -108,7 +108,7 @@ def _unit_json(unit: UnitCost) -> dict[str, object]:
     }
 
 
-def _stream_json(stream: StreamStage) -> dict[str, object]:
+def _stream_json(stream: PassingStage) -> dict[str, object]:
     return {
         "name": stream.name,
         "multipliers": stream.unit.multipliers,

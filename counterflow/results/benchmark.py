@@ -27,10 +27,12 @@ from counterflow.design.data.sets import Dataset, load, synthetic
 from counterflow.design.data.sources import DataError
 from counterflow.design.network.description import Description
 from counterflow.design.network.files import load as network_of
-from counterflow.design.network.layers import Convolution, PoolUnit, TanhUnit
 from counterflow.design.network.provenance import provenance
 from counterflow.design.parts.tokens import Kind
 from counterflow.design.schedule.planner import plan
+from counterflow.design.units.convolution import Convolution
+from counterflow.design.units.pool import PoolUnit
+from counterflow.design.units.tanh import TanhUnit
 from counterflow.golden.training.models import IntegerModel, Part, codes
 from counterflow.golden.training.start import initial_states
 from counterflow.results import records

@@ -7,8 +7,8 @@ import re
 from counterflow.design.bus.registers import NODE_BYTES, Node, UnitRegister, address, nodes
 from counterflow.design.parts.tokens import Kind
 from counterflow.design.schedule.planner import Plan
-from counterflow.design.schedule.stages import Stage
 from counterflow.design.units.loss import LOG_FRAC
+from counterflow.design.units.slots import Stage
 
 KIND_BITS = 2  # of TUSER, lowest
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterflow.design.bus.registers import NODE_BITS, REGISTER_BITS, WORD_BITS, UnitRegister
-from counterflow.design.schedule.stages import Stage
+from counterflow.design.units.slots import Stage
 
 Integers = NDArray[np.int64]
 Words = NDArray[np.uint64]

@@ -10,7 +10,6 @@ from counterflow.design.fpga.targets import RESOURCE_NAMES, TARGETS, Resources, 
 from counterflow.design.network.description import Description
 from counterflow.design.parts.formats import Format
 from counterflow.design.schedule.planner import Plan
-from counterflow.design.units.convolution import unit_arithmetic
 
 NARROWER = (("s18.16", "s12.16"), ("s16.14", "s10.14"), ("s14.12", "s10.12"))
 """Formats of weight and velocity that are tried where memories do not fit."""
@@ -147,7 +146,7 @@ def _least_bits(description: Description) -> int:
     """Bits of weights and of sums of gradients, which every fold has."""
     found = 0
     for unit in description.weighted:
-        numbers = unit_arithmetic(description, unit, horizon=1, compensation=0)
+        numbers = unit.arithmetic(description.recipe, horizon=1, compensation=0)
         bits = numbers.word_bits + (numbers.gradient.bits if numbers.sums_gradients else 0)
         found += unit.geometry.taps * unit.geometry.outputs * bits
     return found

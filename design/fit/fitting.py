@@ -9,8 +9,8 @@ from counterflow.design.fit.search import Search
 from counterflow.design.fpga.needs import Needs
 from counterflow.design.fpga.targets import RESOURCE_NAMES, Target
 from counterflow.design.network.description import Description, Fold
-from counterflow.design.schedule.build import loss_bound, slot_bound
 from counterflow.design.schedule.planner import Plan, plan
+from counterflow.design.units.timing import slot_bound
 
 ROUGH = (
     1.25  # LUTs are counted so roughly that a fold may seem to need this part of those there are
@@ -113,9 +113,8 @@ def bottleneck(design: Plan) -> tuple[str, ...]:
     """The units that set the interval of a plan, by name."""
     schedule = design.schedule
     found = [s.name for s in schedule.stages if slot_bound(s.tiling) == schedule.interval]
-    if loss_bound(design.description.classes) == schedule.interval:
-        found.append("loss")
-    return tuple(found)
+    others = (unit for unit in schedule.graph.units if not unit.learns)
+    return (*found, *(unit.name for unit in others if unit.bound == schedule.interval))
 
 
 def _why(search: Search, target: Target, interval: int | None) -> str:

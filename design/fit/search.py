@@ -20,10 +20,10 @@ from counterflow.design.fit.knapsack import Knapsack, undominated
 from counterflow.design.fit.unit_folds import Option, unit_options
 from counterflow.design.fpga.needs import Needs, needs
 from counterflow.design.fpga.targets import Resources, total
-from counterflow.design.network.description import Description, Fold, Lanes
-from counterflow.design.schedule.build import loss_bound
+from counterflow.design.network.description import Description, Fold
 from counterflow.design.schedule.folding import SLACK, fold
 from counterflow.design.schedule.planner import plan
+from counterflow.design.units.tiling import Lanes
 
 LOOKS = 6, 64  # folds that are counted exactly in a round of a search: of large nets, of small
 WORK = 2**18  # products of a sample that are many for one such count
@@ -147,7 +147,7 @@ class Search:
         """The unit that allows no interval shorter than the first of `intervals`."""
         shortest = [min(option.bound for option in options) for options in self.options]
         if max(shortest) < self.intervals[0]:
-            return "loss"
+            return self.description.graph.slowest.name
         return self.description.weighted[shortest.index(max(shortest))].name
 
     def counted(self, lanes: tuple[Lanes, ...]) -> Needs:
@@ -163,7 +163,7 @@ class Search:
         # For each unit with weights the folds that are no worse than another in every respect.
         self.options = [unit_options(one, self.has.multipliers, self.family) for one in stages]
         shortest = max(min(option.bound for option in options) for options in self.options)
-        floor = max(shortest, loss_bound(self.description.classes))
+        floor = max(shortest, self.description.graph.slowest.bound)
         bounds = {option.bound for options in self.options for option in options}
         self.intervals = sorted({max(bound, floor) for bound in bounds})
         # What the units without weights take.

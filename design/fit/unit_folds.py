@@ -10,7 +10,7 @@ from counterflow.design.fit.knapsack import Item, undominated
 from counterflow.design.fpga.estimate import cells, memories_of, multipliers_of
 from counterflow.design.fpga.logic import unit_luts
 from counterflow.design.schedule.folding import folds
-from counterflow.design.schedule.stages import Depths, Stage
+from counterflow.design.units.slots import Depths, Stage
 from counterflow.design.units.tiling import Tiling
 from counterflow.design.units.timing import row_queue
 

@@ -13,13 +13,11 @@ from counterflow.design.fpga.blocks import (
 )
 from counterflow.design.fpga.memories import Memory, lines, loss_logic, moved
 from counterflow.design.parts.formats import Format
-from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.design.schedule.planner import Plan
-from counterflow.design.schedule.stages import Depths, Stage
-from counterflow.design.units.convolution import UnitArithmetic
-from counterflow.design.units.kinds import Streaming
+from counterflow.design.units.arithmetic import UnitArithmetic
 from counterflow.design.units.loss import LossArithmetic
-from counterflow.design.units.tanh import Tanh
+from counterflow.design.units.passing import Passing
+from counterflow.design.units.slots import Depths, Stage
 from counterflow.design.units.tiling import Tiling
 
 
@@ -32,8 +30,8 @@ class Estimate(NamedTuple):
 
 def estimate(plan: Plan, family: str) -> Mapping[str, Estimate]:
     """Blocks by unit; ValueError for a family of which nothing is known."""
-    first = plan.schedule.stages[0]
-    intake = [Memory("samples", 2 * first.tiling.geometry.inputs, first.arithmetic.x.bits)]
+    source = plan.schedule.graph.source
+    intake = [Memory("samples", 2 * source.elements, source.x.bits)]
     loss = loss_memories(plan.schedule.loss.arithmetic)
     if plan.compact:
         intake, loss = moved(intake), [*moved(loss), *loss_logic(plan)]
@@ -44,17 +42,17 @@ def estimate(plan: Plan, family: str) -> Mapping[str, Estimate]:
         )
         for stage in plan.schedule.stages
     }
-    streams = {
-        stream.name: Estimate(
-            multipliers=_stream_multipliers(stream.unit, family),
-            block_rams=block_rams(stream_memories(stream.unit), family),
+    passing = {
+        unit.name: Estimate(
+            multipliers=_passing_multipliers(unit.numbers, family),
+            block_rams=block_rams(passing_memories(unit.numbers), family),
         )
-        for stream in plan.schedule.streams
+        for unit in plan.schedule.passing
     }
     return {
         "intake": Estimate(0, block_rams(intake, family)),
         **units,
-        **streams,
+        **passing,
         "loss": Estimate(0, block_rams(loss, family)),
     }
 
@@ -122,30 +120,22 @@ def memories_of(tiling: Tiling, numbers: UnitArithmetic, depths: Depths) -> list
 
 def loss_memories(numbers: LossArithmetic) -> list[Memory]:
     """The memories of the loss unit, as `hw.units.loss` makes them; the others there are logic."""
-    n, result = numbers.classes, numbers.logit.bits + numbers.loss.bits + KIND_BITS + 1
-    return [
-        Memory("errors", 2 * n, numbers.error.bits),
-        Memory("results", 2 * n, result),
-        Memory("logits", 2 << (n - 1).bit_length(), numbers.logit.bits),
-    ]
+    return [Memory(*one) for one in numbers.memories]
 
 
-def stream_memories(unit: Streaming) -> list[Memory]:
-    """The memories of a unit without weights, as `hw.units.pool` and `hw.units.tanh` make them."""
+def passing_memories(numbers: Passing) -> list[Memory]:
+    """The memories of a unit without slots, as its hardware makes them."""
     parts = [
         Memory(name, words, bits, clocked=words > READ_AT_ONCE, collides=False)
-        for name, words, bits in unit.memories
+        for name, words, bits in numbers.memories
     ]
-    if isinstance(unit, Tanh):
-        parts += [Memory(*one, collides=False, table=True) for one in unit.tables]
-    return parts
+    return parts + [Memory(*one, collides=False, table=True) for one in numbers.tables]
 
 
-def _stream_multipliers(unit: Streaming, family: str) -> int:
-    """Multiplier blocks of a unit without weights: those of a tanh's dy by its slope."""
-    if not isinstance(unit, Tanh):
-        return 0
-    return multiplier_blocks(_signed(unit.dy), _signed(unit.slope), family)
+def _passing_multipliers(numbers: Passing, family: str) -> int:
+    """Multiplier blocks of a unit without slots."""
+    products = numbers.products
+    return sum(multiplier_blocks(_signed(a), _signed(b), family) for a, b in products)
 
 
 def multipliers(stage: Stage, family: str) -> int:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from counterflow.design.fpga.blocks import MemoryCells
-from counterflow.design.units.convolution import COMPENSATION_FRAC, UnitArithmetic
+from counterflow.design.units.arithmetic import COMPENSATION_FRAC, UnitArithmetic
 from counterflow.design.units.tiling import Tiling
 
 BASE = 860.0  # counters, registers on the bus and streams of a unit
@@ -23,22 +23,21 @@ BANK = 73.0  # for each further bank, to address it
 
 
 class Family(NamedTuple):
-    """LUTs of a family: those of whole units that vary little, and the rest.
+    """LUTs of a family: those of intake and loss, which vary little, and the rest.
 
     ``lut_ram``: for each cell; ``logic``: what the logic of a unit takes, compared with ECP5.
     """
 
     intake: int
-    pool: int
     loss: int
     lut_ram: int
     logic: float
 
 
 FAMILIES: Mapping[str, Family] = {
-    "ecp5": Family(intake=710, pool=640, loss=1000, lut_ram=6, logic=1.0),
-    "ice40": Family(intake=380, pool=600, loss=870, lut_ram=0, logic=0.9),
-    "xc7": Family(intake=180, pool=220, loss=430, lut_ram=4, logic=0.57),
+    "ecp5": Family(intake=710, loss=1000, lut_ram=6, logic=1.0),
+    "ice40": Family(intake=380, loss=870, lut_ram=0, logic=0.9),
+    "xc7": Family(intake=180, loss=430, lut_ram=4, logic=0.57),
 }
 
 

@@ -8,9 +8,9 @@ from typing import NamedTuple
 from counterflow.design.fpga.blocks import LEAST_BLOCK
 from counterflow.design.parts.tokens import KIND_BITS, LABEL_BITS
 from counterflow.design.schedule.planner import Plan
-from counterflow.design.schedule.stages import Stage
 from counterflow.design.units.latency import MEMORY, OPERANDS, PRODUCT, UPDATE
 from counterflow.design.units.loss import EXP2, EXP_FRAC, LOG2, LOG_FRAC
+from counterflow.design.units.slots import Stage
 
 MOVED = ("samples", "errors", "outputs", "labels", "results", "logits")
 

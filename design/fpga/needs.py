@@ -46,12 +46,12 @@ def needs(design: Plan, family: str) -> Needs:
     schedule, found = design.schedule, estimate(design, family)
     of = FAMILIES[family]
     luts = {"intake": of.intake, "loss": of.loss}
-    luts |= {stream.name: of.pool for stream in schedule.streams}
+    luts |= {unit.name: unit.numbers.luts[family] for unit in schedule.passing}
     for stage in schedule.stages:
         made = cells(memories(stage, compact=design.compact), family)
         luts[stage.name] = unit_luts(stage.tiling, stage.arithmetic, made, family)
     units = {
         name: Resources(found[name].multipliers, found[name].block_rams, luts=luts[name])
-        for name in ("intake", *(unit.name for unit in design.description.units), "loss")
+        for name in ("intake", *(unit.name for unit in schedule.units))
     }
     return Needs(design, units)

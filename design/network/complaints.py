@@ -9,17 +9,17 @@ from enum import Enum
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import annotated_types
-from pydantic import BaseModel, Tag, ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from counterflow.design.network.layers import KINDS
+from counterflow.design.graph import Layer
+from counterflow.design.network.layers import layers
 from counterflow.design.parts.fields import Expected
 from counterflow.design.parts.formats import Format
 
 Location = tuple[int | str, ...]
 UNIONS = (Union, types.UnionType)
-TAGS = ("dense", "convolution", "pool", "flatten")  # see design.network.layers.Layer
 
 # What a pattern of the description means, for people.
 _PATTERNS = {
@@ -52,11 +52,12 @@ def nearest(word: str, known: Iterable[str]) -> str:
 def path_of(location: Location) -> str:
     """A key as it would be written: layers[1].outputs.
 
-    What follows an index and names a kind of layer is pydantic's, and left out.
+    What follows an index and names a kind of layer is `design.network.layers.read`'s, and left
+    out.
     """
-    text, before = "", None
+    text, before, tags = "", None, layers()
     for part in location:
-        kind = isinstance(before, int) and part in TAGS
+        kind = isinstance(before, int) and part in tags
         before = part
         if kind:
             continue
@@ -87,12 +88,11 @@ def _sentence(error: ErrorDetails, model: type[BaseModel]) -> str:
         close = nearest(wrong, keys) or ";"
         place = f" in {path_of(location[:-1])}" if location[:-1] else ""
         return f"unknown key {wrong!r}{place}{close} Possible are {', '.join(keys)}"
-    if kind == "union_tag_invalid":
-        given = error["input"]
-        wrong = given["kind"] if isinstance(given, dict) else error["ctx"]["tag"]
-        close = nearest(str(wrong), KINDS)
+    if kind == "unknown_kind":
+        wrong, kinds = error["input"]["kind"], list(layers())
+        close = nearest(str(wrong), kinds)
         possible = f"{close} Possible are" if close else ", expected"
-        return f"{path_of(location)}.kind is {shown(wrong)}{possible} {_one_of(KINDS)}"
+        return f"{path_of(location)}.kind is {shown(wrong)}{possible} {_one_of(kinds)}"
     if kind == "missing":
         return f"{path_of(location)} is missing, expected {accepted(model, location)}"
     if kind in ("value_error", "assertion_error"):
@@ -126,12 +126,10 @@ def accepted(model: type[BaseModel], location: Location) -> str:
 
 
 def _tagged(annotation: Any, tag: str) -> Any:
-    """That of several tables which `tag` names, or None where there is no choice."""
-    while get_origin(annotation) is Annotated:
-        annotation = get_args(annotation)[0]
-    for member in get_args(annotation) if get_origin(annotation) in UNIONS else ():
-        if get_origin(member) is Annotated and Tag(tag) in get_args(member)[1:]:
-            return get_args(member)[0]
+    """The layer of the kind that `tag` names where a layer stands, else None."""
+    bare = _bare(annotation)
+    if isinstance(bare, type) and issubclass(bare, Layer):
+        return layers().get(tag)
     return None
 
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 import bisect
 from functools import lru_cache
 
-from counterflow.design.network.description import Description, Lanes
-from counterflow.design.network.layers import TanhUnit
+from counterflow.design.network.description import Description
 from counterflow.design.parts.geometry import Geometry
-from counterflow.design.schedule.build import can_be, loss_bound, slot_bound
-from counterflow.design.units.tiling import Tiling
+from counterflow.design.units.tiling import Lanes, Tiling
+from counterflow.design.units.timing import can_be, slot_bound
 
 SLACK = 0.1  # intervals this much above the fastest are accepted where fewer multipliers idle
 
@@ -63,9 +62,8 @@ def fold(description: Description) -> tuple[Lanes, ...]:
     wanted = description.fold
     if wanted.lanes is not None:
         return wanted.lanes
-    units = description.weighted
-    layers = [choices(unit.geometry, unit is units[0]) for unit in units]
-    floor = max(loss_bound(description.classes), *(layer[0][0] for layer in layers))
+    layers = [choices(unit.geometry, unit.first) for unit in description.weighted]
+    floor = max(description.graph.slowest.bound, *(layer[0][0] for layer in layers))
     if wanted.multipliers is None:
         target = wanted.interval if wanted.interval is not None else 4 * max(floor, 32)
         if target < floor:
@@ -94,7 +92,7 @@ def _fastest(
     """The fold with the least idle multipliers among those close to the fastest in the budget."""
     candidates = sorted({max(bound, floor) for layer in layers for bound, _ in layer})
     useful = sum(layer[0][1].useful for layer in layers)
-    spent = sum(isinstance(unit, TanhUnit) for unit in description.units)  # one each, and no lane
+    spent = sum(unit.multipliers for unit in description.graph.units)  # none of which is a lane
     feasible: list[tuple[int, int, list[Tiling]]] = []
     fastest: int | None = None
     for interval in candidates:

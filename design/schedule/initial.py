@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterflow.design.network.description import Description
-from counterflow.design.schedule.stages import Schedule
+from counterflow.design.schedule.schedule import Schedule
 
 GENERATOR_SEED = 0x9E3779B9  # odd constant that spreads the units' generator states
 
@@ -24,7 +24,7 @@ def initial_floats(description: Description, seed: int) -> list[NDArray[np.float
     matrices = []
     for unit in description.weighted:
         inputs, outputs = unit.geometry.taps, unit.geometry.outputs
-        gain = math.sqrt(2) if description.rectified(unit.layer) else 1.0
+        gain = math.sqrt(2) if unit.outputs[0].rectified else 1.0
         matrix = random.standard_normal((outputs, inputs))
         if description.recipe.init == "orthogonal":
             tall = matrix if outputs >= inputs else matrix.T

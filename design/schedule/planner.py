@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from counterflow.design.network.description import Description, Lanes
+from counterflow.design.network.description import Description
 from counterflow.design.schedule.build import build_schedule
 from counterflow.design.schedule.folding import fold
-from counterflow.design.schedule.stages import Schedule, Stage
+from counterflow.design.schedule.schedule import Schedule
+from counterflow.design.units.slots import Stage
+from counterflow.design.units.tiling import Lanes
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,8 @@ class Plan:
     @property
     def memory_bits(self) -> int:
         """Those of all units, with and without weights."""
-        streams = sum(stream.memory_bits for stream in self.schedule.streams)
-        return streams + sum(unit.memory_bits for unit in self.units)
+        passing = sum(unit.memory_bits for unit in self.schedule.passing)
+        return passing + sum(unit.memory_bits for unit in self.units)
 
 
 def plan(description: Description) -> Plan:
@@ -72,24 +74,11 @@ def plan(description: Description) -> Plan:
 
 
 def _cost(stage: Stage) -> UnitCost:
-    tiling, numbers, depths = stage.tiling, stage.arithmetic, stage.depths
-    high, wide = tiling.lanes.outputs, tiling.lanes.inputs
-    words = tiling.tiles * tiling.lane_count + tiling.rows * high
-    sums = words * numbers.gradient.bits if numbers.sums_gradients else 0
-    gradient = 0
-    if numbers.dx is not None:
-        row = tiling.row_words * wide
-        sums += tiling.sum_rows * row * numbers.backward_sum.bits
-        gradient = depths.gradients * row * numbers.dx.bits
     return UnitCost(
         name=stage.name,
-        lanes=tiling.lanes,
-        cycles=tiling.cycles,
+        lanes=stage.tiling.lanes,
+        cycles=stage.cycles,
         delay=stage.delay,
-        multipliers=tiling.multipliers,
-        weights=words * numbers.word_bits,
-        stash=depths.stash * wide * numbers.x.bits,
-        window=depths.window * wide * numbers.x.bits + depths.errors * high * numbers.dy.bits,
-        sums=sums,
-        queues=depths.outputs * high * (numbers.y.bits + 2) + gradient,
+        multipliers=stage.tiling.multipliers,
+        **stage.memories,
     )

@@ -1,0 +1,25 @@
+"""The kinds of units: what layers become, their numbers and their times.
+
+A kind has a module of its own here, and one of the same name in `golden.units`,
+`golden.reference.units`, `golden.fast.units` and `hw.units`.
+"""
+
+from __future__ import annotations
+
+from counterflow.design.graph import Kind
+from counterflow.design.units.convolution import Convolution, ConvolutionUnit, Dense, Flatten
+from counterflow.design.units.fork import ForkUnit
+from counterflow.design.units.loss import LossUnit
+from counterflow.design.units.pool import Pool, PoolUnit
+from counterflow.design.units.residual import Residual
+from counterflow.design.units.sum import SumUnit
+from counterflow.design.units.tanh import TanhUnit
+
+KINDS: dict[str, Kind] = {
+    "convolution": Kind(ConvolutionUnit, Dense, Convolution, Flatten),
+    "pool": Kind(PoolUnit, Pool),
+    "tanh": Kind(TanhUnit),
+    "fork": Kind(ForkUnit),
+    "sum": Kind(SumUnit, Residual),
+    "loss": Kind(LossUnit),
+}

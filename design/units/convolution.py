@@ -1,226 +1,287 @@
-"""The arithmetic contract of one unit: every format, shift and coefficient, none of the operations.
+"""Layers with weights, dense and convolution, and the unit that they become.
 
-Golden twin and hardware both read this value; each writes the operations for itself.
-
-The update, with u = eta * v (the stored velocity) and everything at `update_frac` fraction bits:
-
-    U  = u aligned          G = g * 2**-e aligned          A = U - U * 2**-k   (momentum 1 - 2**-k)
-    u' = saturate(round(A + G))
-    w' = saturate(w - u')                                 without compensation
-    w' = saturate(w - round(2**k G + c (U - 2**k G)))     with, c = (1 - 2**-k) ** (D + 1)
-
-The last line is w - (a u' + b eta g) with a = m**D and b = (1 - m**D) / (1 - m) (Kosson et al.,
-arXiv 2003.11666, spike compensation), rearranged so that one coefficient remains.  It is held as
-`compensation` / 2**COMPENSATION_FRAC; because 2**k (1 - c) stands for b whatever c is rounded to,
-the whole effect of one gradient stays exactly 1 / (1 - m).
+A dense layer is the convolution whose kernel stops at one place.  The unit's arithmetic is in
+`design.units.arithmetic`, its times are in `design.units.slots`.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from functools import cached_property
+from typing import ClassVar, Literal
 
-from counterflow.design.network.description import Description
-from counterflow.design.network.layers import WeightedUnit
-from counterflow.design.parts.formats import Format, Rounding, signed_for
+from pydantic import Field
 
-COMPENSATION_FRAC = 8
-RANDOM_BITS = 32  # of the generator, shared by the two stochastic roundings of an update
+from counterflow.design.graph import Edge, Growth, Layer, MisfitError, Place, Unit
+from counterflow.design.parts.fields import (
+    MAX_TANH_BITS,
+    MAX_WIDTH,
+    Activation,
+    FormatField,
+    Frozen,
+    Kernel,
+    Padding,
+)
+from counterflow.design.parts.formats import Format
+from counterflow.design.parts.geometry import Geometry, Shape
+from counterflow.design.parts.recipe import Recipe
+from counterflow.design.parts.roles import Roundings
+from counterflow.design.parts.tokens import updates_in_flight
+from counterflow.design.units.arithmetic import UnitArithmetic, compensation_for
+from counterflow.design.units.slots import SlotTimes
+from counterflow.design.units.tanh import TanhUnit
+from counterflow.design.units.tiling import Lanes, Tiling
+from counterflow.design.units.timing import can_be
 
 
-@dataclass(frozen=True)
-class UnitArithmetic:
-    """Formats and coefficients of one unit with weights [outputs, taps].
+class FormatOverrides(Frozen):
+    """Formats of one layer that differ from the network's; unset roles follow the network."""
 
-    Each weight is used at `positions` places of a sample (one in a dense layer), and moves by the
-    sum of its gradients there, over `accumulate` samples.  ``x``/``y`` are the formats of
-    activations in and out, ``dy``/``dx`` of gradients in and out (``dx`` None where nobody wants
-    it); ``masks``: dx is zero where x is, since x comes from a ReLU; ``horizon`` is T of the
-    prediction w - T u in updates.  Hardware has no prediction or compensation unless the recipe
-    ``predicts`` or ``compensates``.
+    activation: FormatField | None = None
+    preactivation: FormatField | None = None
+    operand: FormatField | None = None
+    weight: FormatField | None = None
+    velocity: FormatField | None = None
+    error: FormatField | None = None
+
+
+class Weighted(Layer):
+    """What dense layers and convolutions have in common."""
+
+    outputs: int = Field(ge=1, le=MAX_WIDTH)
+    activation: Activation = "relu"
+    formats: FormatOverrides = FormatOverrides()
+
+    def geometry(self, image: Shape) -> Geometry:
+        """How it passes over images of shape `image`; ValueError where it cannot."""
+        raise NotImplementedError
+
+    @property
+    def stem(self) -> str:
+        """How the name of its unit begins."""
+        raise NotImplementedError
+
+    def grow(self, growth: Growth, edge: Edge, place: Place) -> Edge:
+        """See `Layer.grow`."""
+        shared, own = growth.formats, self.formats
+        activation = place.scores or own.activation or shared.activation
+        error = own.error or shared.error
+        sums = activation
+        if self.activation == "tanh":
+            sums = own.preactivation or shared.preactivation
+        self._check(place, sums, activation)
+        geometry = self.geometry(edge.shape)
+        rectified = self.activation == "relu"
+        y = growth.edge(geometry.result, sums, error, rectified=rectified)
+        unit = ConvolutionUnit(
+            name=f"{self.stem}{place.tag}",
+            where=place.where,
+            inputs=(edge,),
+            outputs=(y,),
+            geometry=geometry,
+            operand=own.operand or shared.operand,
+            weight=own.weight or shared.weight,
+            velocity=own.velocity or shared.velocity,
+            rounding=growth.rounding,
+        )
+        unit.check()
+        growth.add(unit)
+        if self.activation != "tanh":
+            return y
+        z = growth.edge(geometry.result, activation, error, rectified=False)
+        name = f"tanh{place.tag}"
+        rounding = growth.rounding.error
+        growth.add(
+            TanhUnit(name=name, where=place.where, inputs=(y,), outputs=(z,), round_error=rounding)
+        )
+        return z
+
+    def _check(self, place: Place, sums: Format, activation: Format) -> None:
+        """What its function gets and gives must be fit for it."""
+        if place.scores is not None:
+            if self.activation != "none":
+                raise MisfitError(
+                    f"{place.where} has activation {self.activation!r}, but as the last layer "
+                    "feeds the softmax it must have 'none'"
+                )
+        elif self.activation != "relu" and not activation.signed:
+            wanted = "a signed format" + " such as s8.7" * (self.activation == "tanh")
+            raise MisfitError(
+                f"{place.where} has activation {self.activation!r}, but its format of "
+                f"activations, {activation}, holds no negative numbers; give it 'relu' or {wanted}"
+            )
+        own = self.formats.preactivation
+        if self.activation != "tanh":
+            if own is not None:
+                raise MisfitError(
+                    f"{place.where} has a format of preactivation, {own}, but only a layer with "
+                    "activation 'tanh' can have one"
+                )
+            return
+        for what, number in {"preactivation": sums, "activations": activation}.items():
+            if not number.signed or number.bits > MAX_TANH_BITS:
+                raise MisfitError(
+                    f"{place.where} has activation 'tanh', but its format of {what} is {number}; "
+                    f"for its table it must be signed and have at most {MAX_TANH_BITS} bits"
+                )
+
+
+class Dense(Weighted):
+    """A fully connected layer, y = f(W x + b), W of shape [outputs, inputs].
+
+    ``error`` among its formats is that of the gradient arriving at its output.
     """
 
-    taps: int
-    outputs: int
-    positions: int
-    overlaps: int
-    accumulate: int
-    relu: bool
-    masks: bool
-    x: Format
-    y: Format
-    dy: Format
-    dx: Format | None
+    kind: Literal["dense"] = "dense"
+
+    @property
+    def stem(self) -> str:
+        return "dense"
+
+    def geometry(self, image: Shape) -> Geometry:
+        """See `Weighted.geometry`: images are taken as vectors."""
+        return Geometry.dense(math.prod(image), self.outputs)
+
+
+class Convolution(Weighted):
+    """A 2-D convolution to `outputs` channels, with a bias each.
+
+    ``kernel``, ``stride`` and ``padding`` are one number or [vertical, horizontal]; the padding is
+    of zeros.  Weights have the shape [outputs, kernel height x kernel width x channels].
+    """
+
+    kind: Literal["convolution"] = "convolution"
+    kernel: Kernel
+    stride: Kernel = (1, 1)
+    padding: Padding = (0, 0)
+
+    @property
+    def stem(self) -> str:
+        return "conv"
+
+    def geometry(self, image: Shape) -> Geometry:
+        """See `Weighted.geometry`."""
+        if image[:2] == (1, 1) and self.kernel != (1, 1) and self.padding == (0, 0):
+            raise ValueError(
+                f"it gets a vector of {image[2]} elements, but a kernel of {self.kernel[0]}x"
+                f"{self.kernel[1]} needs an image; give inputs = [height, width, channels] and put "
+                "it before any dense or flatten layer"
+            )
+        return Geometry(image, self.outputs, self.kernel, self.stride, self.padding)
+
+
+class Flatten(Layer):
+    """Makes a vector of an image, row by row and channels last.
+
+    It may be left out: a dense layer takes an image as it comes, in this order.
+    """
+
+    kind: Literal["flatten"]
+
+    def grow(self, growth: Growth, edge: Edge, place: Place) -> Edge:
+        """See `Layer.grow`: no unit, the same edge with another shape."""
+        return Edge(
+            edge.number, (1, 1, edge.elements), edge.x, edge.error, edge.wanted, edge.rectified
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvolutionUnit(Unit):
+    """A unit with weights, of formats ``operand``, ``weight`` and ``velocity``.
+
+    Ports: x; y.
+    """
+
+    kind: ClassVar[str] = "convolution"
+    learns: ClassVar[bool] = True
+
+    geometry: Geometry
     operand: Format
     weight: Format
     velocity: Format
-    rate_shift: int
-    rate_span: int
-    momentum_shift: int
-    horizon: int
-    predicts: bool
-    compensates: bool
-    compensation: int
-    round_activation: Rounding
-    round_operand: Rounding
-    round_error: Rounding
-    round_update: Rounding
-
-    @cached_property
-    def forward_sum(self) -> Format:
-        """Accumulator of y; holds the largest sum of products plus the largest bias."""
-        frac = self.operand.frac + self.x.frac
-        products = self.taps * self.operand.magnitude * self.x.magnitude
-        return signed_for(products + self.bias_operand.magnitude, frac)
-
-    @cached_property
-    def bias_operand(self) -> Format:
-        """The bias as it is added to the forward sum: the weight's range, the sum's fraction."""
-        frac = self.operand.frac + self.x.frac
-        return Format(True, max(2, self.weight.bits - self.weight.frac + frac), frac)
-
-    @cached_property
-    def backward_sum(self) -> Format:
-        """Accumulator of dx; holds the largest sum of products.
-
-        An input is under the kernel at `overlaps` positions at most, in each output.
-        """
-        frac = self.operand.frac + self.dy.frac
-        products = self.overlaps * self.outputs
-        return signed_for(products * self.operand.magnitude * self.dy.magnitude, frac)
-
-    @cached_property
-    def product(self) -> Format:
-        """One product dy * x; for a bias it is dy, aligned."""
-        return signed_for(self._largest_product, self.dy.frac + self.x.frac)
-
-    @cached_property
-    def gradient(self) -> Format:
-        """The gradient that an update sees: the sum of all products since the last one."""
-        most = self.positions * self.accumulate * self._largest_product
-        return signed_for(most, self.dy.frac + self.x.frac)
+    rounding: Roundings
 
     @property
-    def _largest_product(self) -> int:
-        return self.dy.magnitude * max(self.x.magnitude, 1 << self.x.frac)
+    def first(self) -> bool:
+        """Whether nobody wants the gradient of its input."""
+        return not self.inputs[0].wanted
 
     @property
-    def sums_gradients(self) -> bool:
-        """Whether a gradient is the sum of several products."""
-        return self.positions * self.accumulate > 1
+    def parameters(self) -> int:
+        """Weights and biases."""
+        return (self.geometry.taps + 1) * self.geometry.outputs
 
-    @cached_property
-    def update_frac(self) -> int:
-        """Fraction bits at which an update is exact before its one rounding."""
-        scaled = self.gradient.frac + self.rate_shift + self.rate_span
-        return max(self.velocity.frac + self.momentum_shift, scaled)
+    def check(self) -> None:
+        """Formats must hold what will certainly be in them; `MisfitError` where they do not."""
+        needed = math.sqrt(2 / self.geometry.taps)
+        for role in ("weight", "operand"):
+            number: Format = getattr(self, role)
+            if number.value(number.max + 1) < min(needed, 1):
+                raise MisfitError(
+                    f"format of {role} in {self.where} is {number} and holds up to "
+                    f"{number.value(number.max):g}; initial weights are mostly within "
+                    f"{needed:.2f}, which needs more bits above the fraction"
+                )
 
-    @property
-    def velocity_drop(self) -> int:
-        """Bits that the rounding of u' drops."""
-        return self.update_frac - self.velocity.frac
-
-    @property
-    def weight_drop(self) -> int:
-        """Bits that the rounding of a compensated weight step drops."""
-        return self.velocity_drop + COMPENSATION_FRAC
-
-    def gradient_shift(self, extra: int) -> int:
-        """Left shift that aligns a gradient to `update_frac` under `extra` rate drop."""
-        return self.update_frac - self.gradient.frac - self.rate_shift - extra
-
-    @property
-    def update_bits(self) -> int:
-        """Bits that hold every intermediate value of an update."""
-        gradient = self.gradient.bits + self.gradient_shift(0) + self.momentum_shift
-        velocity = self.velocity.bits + self.velocity_drop
-        return max(gradient, velocity) + 2 + COMPENSATION_FRAC
-
-    @property
-    def word_bits(self) -> int:
-        """Bits of one {weight, velocity} word."""
-        return self.weight.bits + self.velocity.bits
-
-
-def compensation_for(momentum_shift: int, delay: int) -> int:
-    """c = m**(delay + 1) as an integer over 2**COMPENSATION_FRAC.
-
-    It stays below one however heavy the momentum: at one a gradient would act an update late.
-    """
-    decay = float((1 - 2.0**-momentum_shift) ** (delay + 1))
-    one = 1 << COMPENSATION_FRAC
-    return min(round(decay * one), one - 1)
-
-
-def unit_arithmetic(
-    description: Description, unit: WeightedUnit, horizon: int, compensation: int
-) -> UnitArithmetic:
-    """The arithmetic of `unit`; `ValueError` where its formats cannot work together."""
-    shared, own = description.formats, description.overrides(unit.layer)
-    below = [other.layer for other in description.weighted if other.layer < unit.layer]
-    numbers = UnitArithmetic(
-        taps=unit.geometry.taps,
-        outputs=unit.geometry.outputs,
-        positions=unit.geometry.positions,
-        overlaps=unit.geometry.overlaps,
-        accumulate=description.recipe.accumulate,
-        relu=description.rectified(unit.layer),
-        masks=unit.masks,
-        x=description.activation_format(below[-1]) if below else shared.input,
-        y=description.sum_format(unit.layer),
-        dy=description.error_format(unit.layer),
-        dx=description.error_format(below[-1]) if below else None,
-        operand=own.operand or shared.operand,
-        weight=own.weight or shared.weight,
-        velocity=own.velocity or shared.velocity,
-        rate_shift=description.recipe.rate_shift,
-        rate_span=description.recipe.rate_span,
-        momentum_shift=description.recipe.momentum_shift,
-        horizon=horizon,
-        predicts=description.recipe.predicts,
-        compensates=description.recipe.compensates,
-        compensation=compensation,
-        round_activation=description.rounding.activation,
-        round_operand=description.rounding.operand,
-        round_error=description.rounding.error,
-        round_update=description.rounding.update,
-    )
-    _check(f"layers[{unit.layer}]", numbers)
-    return numbers
-
-
-def _check(where: str, unit: UnitArithmetic) -> None:
-    for what in ("forward_sum", "bias_operand", "backward_sum", "gradient"):
-        try:
-            getattr(unit, what)
-        except ValueError as error:
+    def tiling(self, lanes: Lanes) -> Tiling:
+        """Its tiles with these lanes; ValueError where they cannot be."""
+        geometry = self.geometry
+        if lanes.outputs > geometry.outputs or lanes.inputs > geometry.row_taps:
+            taps = "inputs" if geometry.positions == 1 else "taps in a row of its kernel"
             raise ValueError(
-                f"{where}: its {what.replace('_', ' ')} is too wide ({error}); use narrower formats"
-            ) from None
-    if unit.velocity.frac != unit.weight.frac:
-        raise ValueError(
-            f"{where}: velocity {unit.velocity} and weight {unit.weight} must have equally many "
-            "fraction bits"
-        )
-    if unit.operand.frac > unit.weight.frac:
-        raise ValueError(
-            f"{where}: operand {unit.operand} has more fraction bits than weight {unit.weight}"
-        )
-    for role, narrow in (("error", unit.dy), ("operand", unit.operand), ("weight", unit.weight)):
-        if not narrow.signed:
-            raise ValueError(f"{where}: format of {role} is {narrow}, but must be signed")
-    if unit.round_update is Rounding.STOCHASTIC:
-        needed = unit.velocity_drop + (unit.weight_drop if unit.compensates else 0)
-        both = f"{unit.velocity_drop} + {unit.weight_drop}"
-        drops = both if unit.compensates else f"{unit.velocity_drop}"
-        if needed > RANDOM_BITS:
-            raise ValueError(
-                f"{where}: the update drops {drops} bits, but "
-                f"its random generator has {RANDOM_BITS}; raise the learning rate (now "
-                f"2^-{unit.rate_shift}), lower the momentum or give the velocity more fraction bits"
+                f"{self.where} is folded to {lanes.outputs}x{lanes.inputs} lanes but has "
+                f"only {geometry.outputs} outputs and {geometry.row_taps} {taps}"
             )
-    if unit.update_bits > 62:
-        raise ValueError(
-            f"{where}: the update needs {unit.update_bits} bits and the model has 62; use fewer "
-            "fraction bits, a higher learning rate or a lower momentum"
+        tiling = Tiling(geometry, lanes, first=self.first)
+        if not can_be(tiling):
+            raise ValueError(
+                f"{self.where} with {lanes.outputs}x{lanes.inputs} lanes makes "
+                f"{lanes.outputs} outputs every {tiling.row_cycles} cycles, but its output "
+                "stream carries one a cycle; use fewer output lanes or fewer input lanes"
+            )
+        return tiling
+
+    def arithmetic(self, recipe: Recipe, horizon: int, compensation: int) -> UnitArithmetic:
+        """Its arithmetic; ValueError where its formats cannot work together."""
+        x, y, geometry = self.inputs[0], self.outputs[0], self.geometry
+        numbers = UnitArithmetic(
+            taps=geometry.taps,
+            outputs=geometry.outputs,
+            positions=geometry.positions,
+            overlaps=geometry.overlaps,
+            accumulate=recipe.accumulate,
+            relu=y.rectified,
+            masks=x.rectified,
+            x=x.x,
+            y=y.x,
+            dy=y.error,
+            dx=x.error if x.wanted else None,
+            operand=self.operand,
+            weight=self.weight,
+            velocity=self.velocity,
+            rate_shift=recipe.rate_shift,
+            rate_span=recipe.rate_span,
+            momentum_shift=recipe.momentum_shift,
+            horizon=horizon,
+            predicts=recipe.predicts,
+            compensates=recipe.compensates,
+            compensation=compensation,
+            round_activation=self.rounding.activation,
+            round_operand=self.rounding.operand,
+            round_error=self.rounding.error,
+            round_update=self.rounding.update,
         )
+        numbers.check(self.where)
+        return numbers
+
+    def times(self, tiling: Tiling | None, recipe: Recipe) -> SlotTimes:
+        """See `Unit.times`."""
+        assert tiling is not None  # the schedule makes one for every unit that has lanes
+
+        def arithmetic(delay: int) -> UnitArithmetic:
+            horizon = updates_in_flight(recipe, delay) * recipe.horizon
+            return self.arithmetic(
+                recipe, horizon, compensation_for(recipe.momentum_shift, horizon)
+            )
+
+        return SlotTimes(self, tiling, arithmetic)

@@ -12,9 +12,29 @@ e_label = -sum of the others.  The loss -log2(p_label) is t_label + L, in bits.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
 
-from counterflow.design.parts.formats import Format
+import numpy as np
+
+from counterflow.design.graph import Unit
+from counterflow.design.parts.formats import Format, Rounding
+from counterflow.design.parts.recipe import Recipe
+from counterflow.design.parts.tokens import KIND_BITS
+from counterflow.design.units.latency import LOSS_FIXED, LOSS_TAIL
+from counterflow.design.units.scheduled import (
+    Border,
+    Gradients,
+    Scheduled,
+    SlotGradients,
+    Times,
+    backward_borders,
+)
+from counterflow.design.units.tiling import Tiling
+from counterflow.design.units.timing import Cycles
+from counterflow.design.units.watched import KIND, Field, stream_fields
 
 LOG_FRAC = 6  # fraction bits of t, L and the loss; the tables have 2**LOG_FRAC entries
 EXP_FRAC = 12  # fraction bits of 2**-t and of p
@@ -29,6 +49,8 @@ LOG2 = tuple(
 )
 """log2(1 + (k + 1/2)/64) with LOG_FRAC fraction bits; entry 0 is exactly zero."""
 
+TWIN = "golden.units.loss.Loss"
+
 
 @dataclass(frozen=True)
 class LossArithmetic:
@@ -37,6 +59,7 @@ class LossArithmetic:
     classes: int
     logit: Format
     error: Format
+    round_error: Rounding = Rounding.NEAREST_EVEN
 
     @property
     def exponent_shift(self) -> int:
@@ -59,3 +82,120 @@ class LossArithmetic:
         """t + L, in bits (base-2 units), with LOG_FRAC fraction bits; L <= log2(classes)."""
         largest = self.exponent.max + ((self.classes - 1).bit_length() + 1 << LOG_FRAC)
         return Format(False, largest.bit_length(), LOG_FRAC)
+
+    @property
+    def memories(self) -> list[tuple[str, int, int]]:
+        """(name, words, bits) of its queues and of the logits that it works on."""
+        n, result = self.classes, self.logit.bits + self.loss.bits + KIND_BITS + 1
+        return [
+            ("errors", 2 * n, self.error.bits),
+            ("results", 2 * n, result),
+            ("logits", 2 << (n - 1).bit_length(), self.logit.bits),
+        ]
+
+
+def loss_bound(classes: int) -> int:
+    """Shortest interval of the loss unit."""
+    return 3 * classes + LOSS_TAIL
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossUnit(Unit):
+    """The end of a graph: softmax cross-entropy of the scores that come, and its gradient.
+
+    Ports: x; no output.  It also takes labels and gives predictions, which are no edges.
+    """
+
+    kind: ClassVar[str] = "loss"
+    round_error: Rounding
+
+    @property
+    def numbers(self) -> LossArithmetic:
+        """Its formats."""
+        scores = self.inputs[0]
+        return LossArithmetic(scores.elements, scores.x, scores.error, self.round_error)
+
+    @property
+    def bound(self) -> int:
+        """Shortest interval."""
+        return loss_bound(self.inputs[0].elements)
+
+    def times(self, tiling: Tiling | None, recipe: Recipe) -> LossTimes:
+        """See `Unit.times`."""
+        return LossTimes(self)
+
+
+@dataclass(frozen=True, eq=False)
+class LossStage(Scheduled):
+    """The loss unit in the schedule; `start` is the cycle of token 0's last logit."""
+
+    unit: LossUnit
+    arithmetic: LossArithmetic
+    start: int
+    delay: int = 0
+
+    @cached_property
+    def output_offsets(self) -> Cycles:
+        """Cycle after the last logit at which error and score i leave; shape [classes]."""
+        classes = self.arithmetic.classes
+        return 2 * classes + LOSS_FIXED + np.arange(classes)
+
+    @property
+    def gradients(self) -> Gradients:
+        """When the errors leave, which wait for nobody."""
+        errors = self.start + self.output_offsets
+        return SlotGradients(errors, errors, 0)
+
+    @property
+    def borders(self) -> tuple[Border, ...]:
+        """See `Scheduled`."""
+        return tuple(backward_borders(self.unit, [self.gradients], TWIN))
+
+    @property
+    def watched(self) -> tuple[Field, ...]:
+        """See `Scheduled`: the predictions, too."""
+        numbers = self.arithmetic
+        return (
+            *super().watched,
+            *stream_fields(
+                self.name,
+                "predictions",
+                TWIN,
+                score=(numbers.logit.bits, True),
+                loss=(numbers.loss.bits, False),
+                kind=KIND,
+                last=(1, False),
+            ),
+        )
+
+    @property
+    def memory_bits(self) -> int:
+        return sum(words * bits for _, words, bits in self.arithmetic.memories)
+
+    @property
+    def waiting(self) -> tuple[int, ...]:
+        return (2 * self.arithmetic.classes,)
+
+    @property
+    def returning(self) -> tuple[int, ...]:
+        return ()
+
+
+class LossTimes(Times):
+    """The loss unit while a schedule is made."""
+
+    def __init__(self, unit: LossUnit) -> None:
+        self.unit, self.start = unit, 0
+
+    def forward(self, arrivals: Sequence[Cycles]) -> Sequence[Cycles]:
+        """See `Times.forward`: it sends nothing on."""
+        self.start = int(arrivals[0][-1])
+        return []
+
+    def backward(self, errors: Sequence[Gradients], slot: int) -> Sequence[Gradients]:
+        """See `Times.backward`: here gradients begin."""
+        return [self.scheduled(slot).gradients]
+
+    def scheduled(self, slot: int) -> LossStage:
+        """See `Times.scheduled`."""
+        return LossStage(self.unit, self.unit.numbers, self.start)

@@ -17,12 +17,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import ClassVar, Literal
 
 import numpy as np
 
+from counterflow.design.graph import Edge, Growth, Layer, Place, shown
+from counterflow.design.parts.fields import Kernel
 from counterflow.design.parts.formats import Format, Rounding
+from counterflow.design.parts.roles import Roundings
 from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.design.units.latency import MEMORY, NARROW, QUEUE
+from counterflow.design.units.passing import QUEUE_WORDS, OneToOne, PassingUnit
 from counterflow.design.units.timing import Cycles, occupancy, steady
 
 JOIN = 1  # an element joined with what was kept of its window
@@ -32,12 +37,11 @@ FORWARD = MEMORY + 2 * JOIN + NARROW + QUEUE  # last element of a window taken t
 STEP = MEMORY + QUEUE  # a word of gradient addressed to dx offered
 BACKWARD = MEMORY + WRITE + STEP  # dy taken to dx offered
 
-QUEUE_WORDS = 8  # of y and of dx: as many as are under way at one a cycle, and one or more
 LEAST_GRADIENTS = 4  # words of dy below which the way from freed to refilled shows
 
 
 @dataclass(frozen=True)
-class Pooling:
+class Pooling(OneToOne):
     """One pooling unit: `height` x `width` pixels of `channels`, windows of `kernel` (rows, cols).
 
     ``average`` or maximum; ``relu``: a ReLU stands below (see above).  ``x`` is the format of both
@@ -102,11 +106,6 @@ class Pooling:
     def y(self) -> Format:
         """Format of y, which is that of x."""
         return self.x
-
-    @property
-    def multipliers(self) -> int:
-        """None: an average is a shift."""
-        return 0
 
     @property
     def columns(self) -> int:
@@ -221,7 +220,7 @@ class Pooling:
         Tokens are `interval` cycles apart, at least `gradient_interval`.  With that many
         `gradient_words` no dy is ever refused.
         """
-        return _held(arrivals, self.gradient_times(arrivals)[self.last_of] - STEP + 1, interval)
+        return occupancy(arrivals, self.gradient_times(arrivals)[self.last_of] - STEP + 1, interval)
 
     def stash_held(self, x_arrivals: Cycles, dy_arrivals: Cycles, interval: int) -> int:
         """Words of the stash in use at once if every token's x and dy arrive like this one's.
@@ -230,10 +229,10 @@ class Pooling:
         is ever refused.
         """
         if not self.average:
-            return _held(x_arrivals[self.last_of], dy_arrivals + 1, interval)
+            return occupancy(x_arrivals[self.last_of], dy_arrivals + 1, interval)
         if not self.relu:
             return 0
-        return _held(x_arrivals, self.gradient_times(dy_arrivals) - STEP + 1, interval)
+        return occupancy(x_arrivals, self.gradient_times(dy_arrivals) - STEP + 1, interval)
 
     def sized(self, arrivals: Cycles, errors: Cycles, interval: int) -> Pooling:
         """This unit with room for what a stall-free run ever holds and no more.
@@ -248,12 +247,73 @@ class Pooling:
         return replace(self, tokens=tokens, gradient_rows=rows)
 
 
-def _held(taken: Cycles, free: Cycles, interval: int) -> int:
-    """Words of a memory in use at once: word n of a token from `taken`, until it is `free` again.
+class Pool(Layer):
+    """The largest element, or the mean, of windows that lie side by side."""
 
-    Both increase, and are repeated for each token, `interval` cycles later.
-    """
-    tokens = int(free[-1] - taken[0]) // interval + 2  # after so many the first ones are free
-    starts = interval * np.arange(tokens)[:, None]
-    before = np.searchsorted((starts + free).ravel(), (starts + taken).ravel(), side="right")
-    return int((np.arange(len(before)) - before).max()) + 1
+    kind: Literal["max-pool", "average-pool"]
+    kernel: Kernel = (2, 2)
+
+    def grow(self, growth: Growth, edge: Edge, place: Place) -> Edge:
+        """See `Layer.grow`."""
+        if not edge.wanted:
+            raise ValueError("pooling before the first layer with weights is not offered")
+        if self.kernel == (1, 1):
+            raise ValueError("its kernel of 1x1 does nothing; leave the layer out")
+        for axis, name in enumerate(("height", "width")):
+            if edge.shape[axis] % self.kernel[axis]:
+                raise ValueError(
+                    f"it gets images of {shown(edge.shape)}, whose {name} of {edge.shape[axis]} is "
+                    f"not a multiple of its kernel's {self.kernel[axis]}"
+                )
+        average, area = self.kind == "average-pool", math.prod(self.kernel)
+        if average and area & (area - 1):
+            raise ValueError(
+                f"the mean of {self.kernel[0]}x{self.kernel[1]} = {area} elements needs a "
+                "division; averages are taken over 2, 4, 8, ... elements"
+            )
+        height, width, channels = edge.shape
+        shape = height // self.kernel[0], width // self.kernel[1], channels
+        # An average applies the derivative of a ReLU before it, after a maximum the reader does.
+        y = growth.edge(shape, edge.x, edge.error, rectified=edge.rectified and not average)
+        unit = PoolUnit(
+            name=f"pool{place.tag}",
+            where=place.where,
+            inputs=(edge,),
+            outputs=(y,),
+            kernel=self.kernel,
+            average=average,
+            rounding=growth.rounding,
+        )
+        growth.add(unit)
+        return y
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolUnit(PassingUnit):
+    """A pooling unit of the graph.  Ports: x; y."""
+
+    kind: ClassVar[str] = "pool"
+
+    kernel: tuple[int, int]
+    average: bool
+    rounding: Roundings
+
+    @property
+    def numbers(self) -> Pooling:
+        """See `PassingUnit.numbers`."""
+        edge = self.inputs[0]
+        height, width, channels = edge.shape
+        return Pooling(
+            height=height,
+            width=width,
+            channels=channels,
+            kernel=self.kernel,
+            average=self.average,
+            relu=edge.rectified,
+            x=edge.x,
+            dy=self.outputs[0].error,
+            dx=edge.error,
+            round_activation=self.rounding.activation,
+            round_error=self.rounding.error,
+            tokens=1,
+        )

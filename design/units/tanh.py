@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,7 @@ from counterflow.design.parts.fields import MAX_TANH_BITS
 from counterflow.design.parts.formats import Format, Rounding
 from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.design.units.latency import MEMORY, NARROW, PRODUCT, QUEUE
-from counterflow.design.units.pool import QUEUE_WORDS
+from counterflow.design.units.passing import QUEUE_WORDS, OneToOne, PassingUnit
 from counterflow.design.units.timing import Cycles, occupancy
 
 ABSOLUTE = 1  # x to its magnitude and sign
@@ -40,7 +41,7 @@ SLOPE_FRAC = 8  # fraction bits of 1 - y^2: the slope of the largest y is still 
 
 
 @dataclass(frozen=True)
-class Tanh:
+class Tanh(OneToOne):
     """One activation unit for tokens of `elements` elements.
 
     ``x`` is the format of what the sums below were narrowed to, ``y`` that of the activations,
@@ -84,9 +85,9 @@ class Tanh:
         return self.elements
 
     @property
-    def multipliers(self) -> int:
-        """That of dy by the slope; it is no lane."""
-        return 1
+    def products(self) -> list[tuple[Format, Format]]:
+        """That of dy by the slope."""
+        return [(self.dy, self.slope)]
 
     @cached_property
     def table(self) -> tuple[int, ...]:
@@ -170,3 +171,25 @@ class Tanh:
         follows every `interval` cycles.
         """
         return replace(self, stash_words=occupancy(arrivals, errors + 1, interval))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TanhUnit(PassingUnit):
+    """The unit behind one with weights whose activation is tanh.  Ports: x; y."""
+
+    kind: ClassVar[str] = "tanh"
+    round_error: Rounding
+
+    @property
+    def numbers(self) -> Tanh:
+        """See `PassingUnit.numbers`."""
+        x, y = self.inputs[0], self.outputs[0]
+        return Tanh(
+            elements=y.elements,
+            x=x.x,
+            y=y.x,
+            dy=y.error,
+            dx=x.error,
+            round_error=self.round_error,
+            stash_words=y.elements,
+        )

@@ -18,9 +18,22 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
-from counterflow.design.network.description import Lanes
+from counterflow.design.parts.fields import MAX_WIDTH, Frozen
 from counterflow.design.parts.geometry import Geometry
+
+
+class Lanes(Frozen):
+    """The multiplier array of one unit: `outputs` x `inputs` lanes.
+
+    With ``shared`` each lane has one multiplier that makes its products one after the other;
+    without, it has one multiplier for each product.
+    """
+
+    outputs: int = Field(ge=1, le=MAX_WIDTH)
+    inputs: int = Field(ge=1, le=MAX_WIDTH)
+    shared: bool = False
 
 
 @dataclass(frozen=True)

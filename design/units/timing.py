@@ -179,14 +179,31 @@ def occupancy(fills: Cycles, drains: Cycles, interval: int, amounts: Cycles | No
     """The most that is held at once where every token fills and drains at the given cycles.
 
     ``fills`` [n]: when one place is taken; ``drains`` [m]: when ``amounts`` [m] places (default:
-    one each) can be taken again; both are of one token, and others follow every `interval` cycles.
+    one each, n in all) can be taken again; both are of one token, and others follow every
+    `interval` cycles.  In the steady state, which holds most, each phase of an interval sees as
+    many fills and drains as tokens have passed it, so that the time is the same for every depth.
     """
-    tokens = math.ceil((int(drains.max()) - int(fills.min())) / interval) + 2
-    later = np.arange(tokens)[:, None] * interval
-    taken = np.sort((fills + later).ravel())
-    times = (drains + later).ravel()
-    order = np.argsort(times, kind="stable")
     each = np.ones(len(drains), np.int64) if amounts is None else amounts
-    freed = np.concatenate([[0], np.cumsum(np.tile(each, tokens)[order])])
-    before = freed[np.searchsorted(times[order], taken, side="right")]
-    return int((np.arange(1, len(taken) + 1) - before).max())
+    if each.sum() != len(fills):
+        raise ValueError(f"{len(fills)} places are taken, but {each.sum()} are given back")
+    filled, phases = np.divmod(fills, interval)
+    drained, ends = np.divmod(drains, interval)
+    phases, order = np.sort(phases), np.argsort(ends, kind="stable")
+    behind = np.append(0, np.cumsum(each[order]))
+    taken = np.searchsorted(phases, phases, side="right")  # in this interval, up to each phase
+    freed = behind[np.searchsorted(ends[order], phases, side="right")]
+    return int((each * drained).sum() - filled.sum() + (taken - freed).max())
+
+
+def slot_bound(tiling: Tiling) -> int:
+    """Shortest interval of one unit.
+
+    Its walk and its rest before the next one; and the stream borders, one element a cycle.
+    """
+    return max(tiling.cycles + rest(tiling), tiling.geometry.inputs, tiling.geometry.elements)
+
+
+def can_be(tiling: Tiling) -> bool:
+    """Whether a row of tiles takes as long as the output stream needs for what it makes."""
+    alone = tiling.rows == 1 and tiling.geometry.positions == 1
+    return alone or tiling.row_cycles >= tiling.lanes.outputs

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from counterflow.design.network.description import Description
 from counterflow.design.parts.tokens import Kind
-from counterflow.design.schedule.stages import Schedule
+from counterflow.design.schedule.schedule import Schedule
 from counterflow.golden.fast import slots
 from counterflow.golden.fast.memory import build_memory
 from counterflow.golden.fast.narrowings import set_unit
+from counterflow.golden.fast.units import UNITS
 from counterflow.golden.parts.narrow import Integers
 from counterflow.golden.units.convolution import Settings, UnitState
 from counterflow.golden.units.limits import check_format, check_range, check_state
@@ -27,7 +28,8 @@ MITIGATIONS = ("none", "lwpv", "sc", "lwpv+sc")
 
 def offered(description: Description) -> bool:
     """Whether the fast chain knows all that `description` asks for."""
-    return description.recipe.mitigation in MITIGATIONS
+    known = all(unit.kind in UNITS for unit in description.graph.units)
+    return known and description.recipe.mitigation in MITIGATIONS
 
 
 class FastChain:
@@ -54,12 +56,12 @@ class FastChain:
         self.schedule = schedule
         self.slot = 0
         self._accumulate, self._waiting = recipe.accumulate, 0
-        self._memory = build_memory(schedule, held, description.rounding.error)
+        self._memory = build_memory(schedule, held)
         self.set(Settings(recipe.predicts, recipe.compensates, recipe.extra_shift(0)))
 
     def set(self, settings: Settings) -> None:
         """Change the run-time settings of every unit (of a drained chain: between epochs)."""
-        for stage, unit in zip(self.schedule.stages, self._memory.units, strict=False):
+        for stage, unit in zip(self.schedule.stages, self._memory.units, strict=True):
             set_unit(unit, stage.arithmetic, settings)
 
     @property
@@ -71,7 +73,7 @@ class FastChain:
     def states(self) -> list[UnitState]:
         """The state of every unit, copied."""
         memory, states = self._memory, []
-        for index, unit in enumerate(memory.units[:-1]):
+        for index, unit in enumerate(memory.units):
             outputs, taps = int(unit["outputs"]), int(unit["taps"])
             weights = slice(unit["weights"], unit["weights"] + outputs * taps)
             biases = slice(unit["biases"], unit["biases"] + outputs)
@@ -146,9 +148,9 @@ class FastChain:
         self._waiting = int(groups[-1]) - 1
 
     def _check_samples(self, samples: NDArray[np.integer[Any]]) -> None:
-        numbers = self.schedule.stages[0].arithmetic
-        inputs = self.schedule.stages[0].tiling.geometry.inputs
+        source = self.schedule.graph.source
+        inputs = source.elements
         if samples.ndim != 2 or samples.shape[1] != inputs:
             raise ValueError(f"samples have the shape {samples.shape}, not (N, {inputs})")
-        if samples.dtype != np.uint8 or numbers.x.max < np.iinfo(np.uint8).max:
-            check_format("a sample", samples, numbers.x)
+        if samples.dtype != np.uint8 or source.x.max < np.iinfo(np.uint8).max:
+            check_format("a sample", samples, source.x)

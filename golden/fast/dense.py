@@ -1,6 +1,6 @@
 """Units whose only window is the whole image, in `golden.fast.chain`: what a dense layer is.
 
-It could go the way of `golden.fast.convolution`, with the same results.  But each of its weights is
+It could go the way of `golden.fast.windows`, with the same results.  But each of its weights is
 used once, so that rounding the weights beforehand would cost as much as using them: here they are
 rounded where they are used, and read twice a slot from the nearest cache, row by row.
 """
@@ -119,8 +119,8 @@ def dense_rows(
                 total += _forward_row(memory, unit, start, x, horizon)
             if unit.relu:
                 total = max(total, 0)
-            rounded = round_off(total, unit.y)
-            memory.stash[y + o] = limit(rounded, unit.y)
+            rounded = round_off(total, unit.y_to)
+            memory.stash[y + o] = limit(rounded, unit.y_to)
             clipped |= memory.stash[y + o] != rounded
             if backward or update:
                 error = np.int64(memory.errors[dy + o])

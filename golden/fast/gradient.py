@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from counterflow.golden.fast.convolution import operand_lanes
 from counterflow.golden.fast.lanes import (
     LANES,
     any_set,
@@ -22,6 +21,7 @@ from counterflow.golden.fast.lanes import (
     store_lanes,
 )
 from counterflow.golden.fast.records import Memory
+from counterflow.golden.fast.windows import operand_lanes
 from counterflow.golden.fast.words import access, add, bit_and, bit_xor, compiled, mul, word
 
 Record = Any  # an element of one of the types in `golden.fast.records`

@@ -9,12 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterflow.design.parts.formats import Rounding
-from counterflow.design.schedule.stages import Schedule, Stage, StreamStage
+from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units.loss import EXP2, EXP_FRAC, LOG2, LOG2E_NUMERATOR, LOG_FRAC
-from counterflow.design.units.tanh import Tanh
+from counterflow.design.units.passing import PassingStage
+from counterflow.design.units.slots import Stage
 from counterflow.golden.fast.lanes import LANES
-from counterflow.golden.fast.narrowings import fits, narrowing, stream_fits
-from counterflow.golden.fast.records import LOSS, PLACES, POOL, UNIT, Memory
+from counterflow.golden.fast.narrowings import fits, narrowing
+from counterflow.golden.fast.places import Places, places
+from counterflow.golden.fast.records import LOSS, PLACES, SLOT, STEP, UNIT, Memory
+from counterflow.golden.fast.units import UNITS, passing_kinds
 from counterflow.golden.fast.words import FILL
 from counterflow.golden.units.convolution import UnitState
 
@@ -25,39 +28,39 @@ def _filled(count: int) -> int:
     return -(-count // LANES) * LANES
 
 
-def _units(schedule: Schedule) -> NDArray[np.void]:
-    """The records of all units and of the end of the chain, without what depends on settings."""
-    units = np.zeros(len(schedule.stages) + 1, UNIT)
-    weights = biases = stash = errors = gradient = covers = pools = 0
-    for index, (stage, unit) in enumerate(zip(schedule.stages, units, strict=False)):
+def _units(schedule: Schedule, where: Places) -> tuple[NDArray[np.void], int]:
+    """The records of all units with weights, without what depends on settings.
+
+    Also the words of their sums of gradients.
+    """
+    units = np.zeros(len(schedule.stages), UNIT)
+    weights = biases = gradient = covers = 0
+    for stage, unit in zip(schedule.stages, units, strict=True):
         _describe(unit, stage)
         geometry = stage.tiling.geometry
-        behind = schedule.streams_behind(index)
-        unit["pools"], unit["pools_end"] = pools, pools + len(behind)
-        pools += len(behind)
-        unit["y_pitch"] = geometry.places[1] * geometry.outputs
-        if not behind and index + 1 < len(schedule.stages):
-            unit["y_pitch"] = _pitch(geometry.result, schedule.stages[index + 1])
-        unit["weights"], unit["biases"], unit["stash"] = weights, biases, stash
-        unit["errors"], unit["gradient"], unit["covers"] = errors, gradient, covers
+        _joined_to_others(unit, stage, where)
+        unit["weights"], unit["biases"] = weights, biases
+        unit["gradient"], unit["covers"] = gradient, covers
         weights += geometry.outputs * geometry.taps
         biases += geometry.outputs
-        stash += (stage.delay + 1) * int(unit["size"])
-        errors += (stage.delay + 1) * geometry.elements
         covers += geometry.inputs
         if unit["sums"]:
             gradient += geometry.outputs * geometry.kernel[0] * int(unit["width"])
-    end = units[-1]
-    classes = schedule.loss.arithmetic.classes
-    end["outputs"] = end["size"] = classes
-    end["stash"], end["errors"], end["gradient"], end["covers"] = stash, errors, gradient, covers
-    return units
+    return units, gradient
 
 
-def _pitch(image: tuple[int, int, int], stage: Stage) -> int:
-    """Words from row to row of an image that goes to `stage`, perhaps flattened."""
-    geometry, row = stage.tiling.geometry, image[1] * image[2]
-    return row + 2 * geometry.padding[1] * geometry.channels if geometry.image == image else row
+def _joined_to_others(unit: Any, stage: Stage, where: Places) -> None:
+    """Where a unit's tokens and gradients stand at its edges."""
+    came, left = stage.unit.inputs[0], stage.unit.outputs[0]
+    there, errors = where.forward[left.number], where.back[left.number]
+    unit["stash"] = where.forward[came.number].start
+    unit["y"], unit["y_depth"] = there.start + there.origin, there.depth
+    unit["y_size"], unit["y_pitch"] = there.size, there.pitch
+    unit["errors"], unit["errors_depth"] = errors.start, errors.depth
+    unit["backward"], unit["dx_depth"] = came.wanted, 1
+    if came.wanted:
+        back = where.back[came.number]
+        unit["dx_start"], unit["dx_depth"], unit["dx_size"] = back.start, back.depth, back.size
 
 
 def _describe(unit: Any, stage: Stage) -> None:
@@ -84,55 +87,61 @@ def _describe(unit: Any, stage: Stage) -> None:
     frac, rounding = numbers.weight.frac, numbers.round_operand
     unit["operand"] = narrowing(frac, numbers.operand, rounding)
     unit["bias"] = narrowing(frac, numbers.bias_operand, rounding)
-    unit["y"] = narrowing(numbers.forward_sum.frac, numbers.y, numbers.round_activation)
+    unit["y_to"] = narrowing(numbers.forward_sum.frac, numbers.y, numbers.round_activation)
     if numbers.dx is not None:
         unit["dx"] = narrowing(numbers.backward_sum.frac, numbers.dx, numbers.round_error)
 
 
-def _pools(schedule: Schedule, stash: int, errors: int) -> NDArray[np.void]:
-    """The records of all units without weights; their x and dy come behind those of others."""
-    pools = np.zeros(len(schedule.streams), POOL)
+def _records(schedule: Schedule, where: Places) -> tuple[list[list[Any]], dict[str, list[int]]]:
+    """The fields of the records of all other units by kind, and their numbers by unit."""
+    kinds = passing_kinds()
+    found: list[list[Any]] = [[] for _ in kinds]
+    numbers: dict[str, list[int]] = {}
     entries = tables = 0
-    for index, (stage, pool) in enumerate(zip(schedule.streams, pools, strict=True)):
-        unit, above = stage.unit, schedule.stages[stage.below + 1]
-        pool["inputs"], pool["outputs"] = unit.inputs, unit.outputs
-        pool["x"], pool["dy"], pool["entries"] = stash, errors, entries
-        if isinstance(unit, Tanh):
-            image = schedule.stages[stage.below].tiling.geometry.result
-            pool["high"] = pool["wide"] = 1
-            pool["size"], shift = unit.elements, unit.slope.frac
-            pool["table"], pool["codes"] = tables - unit.x.min, 1 << unit.x.bits
-            tables += 2 * int(pool["codes"])
-        else:
-            pool["high"], pool["wide"] = unit.kernel
-            image = unit.height // unit.kernel[0], unit.columns, unit.channels
-            pool["average"], pool["relu"] = unit.average, unit.relu
-            pool["size"], shift = unit.inputs if unit.average else unit.outputs, unit.average_shift
-            pool["y"] = narrowing(unit.x.frac + shift, unit.x, unit.round_activation)
-        pool["down"], pool["across"], pool["channels"] = image
-        pool["y_pitch"] = image[1] * image[2] if _inner(schedule, index) else _pitch(image, above)
-        pool["depth"] = above.delay + 1
-        pool["dx"] = narrowing(unit.dy.frac + shift, unit.dx, unit.round_error)
-        stash += unit.inputs
-        errors += unit.outputs
-        entries += int(pool["size"] * pool["depth"])
-    return pools
+    for stage in schedule.passing:
+        kind = kinds.index(stage.unit.kind)
+        records = UNITS[stage.unit.kind].records(stage, where)
+        first = len(found[kind])
+        numbers[stage.name] = list(range(first, first + len(records)))
+        for record in records:
+            found[kind].append(record | {"entries": entries, "tables": tables})
+            entries += record["size"] * record["depth"]
+        tables += sum(len(table) for table in _tables_of(stage))
+    return found, numbers
 
 
-def _tables(schedule: Schedule) -> list[NDArray[np.int64]]:
-    """y of every x, then the slopes there, of each tanh."""
-    found = [np.zeros(0, np.int64)]
-    for stage in schedule.streams:
-        if isinstance(stage.unit, Tanh):
-            y = stage.unit.every_y
-            found += [y, np.array(stage.unit.slopes)[np.abs(y)]]
-    return found
+def _filled_in(kind: str, records: list[Any]) -> NDArray[np.void]:
+    """Records of a kind; at least one, so that its type is known."""
+    made = np.zeros(max(1, len(records)), UNITS[kind].RECORD)
+    for one, fields in zip(made, records, strict=False):
+        for name, value in fields.items():
+            one[name] = value
+    return made
 
 
-def _inner(schedule: Schedule, index: int) -> bool:
-    """Whether another unit without weights follows at once."""
-    streams: tuple[StreamStage, ...] = schedule.streams
-    return index + 1 < len(streams) and streams[index + 1].below == streams[index].below
+def _steps(
+    schedule: Schedule, numbers: dict[str, list[int]]
+) -> tuple[NDArray[np.void], NDArray[np.void]]:
+    """What is done in a slot, forward and back."""
+    kinds = passing_kinds()
+    forward: list[tuple[int, int, int]] = []
+    back: list[tuple[int, int, int]] = []
+    for unit in schedule.units:
+        if isinstance(unit, Stage):
+            forward.append((SLOT, unit.index, unit.delay))
+        elif isinstance(unit, PassingStage):
+            kind = kinds.index(unit.unit.kind)
+            steps = [(kind, record, unit.delay) for record in numbers[unit.name]]
+            forward += steps
+            if unit.gradients:
+                back[:0] = steps
+    return np.array(forward, STEP), np.array(back, STEP)
+
+
+def _tables_of(stage: PassingStage) -> list[NDArray[np.int64]]:
+    """What a unit looks up."""
+    module = UNITS[stage.unit.kind]
+    return list(module.tables(stage.numbers)) if hasattr(module, "tables") else []
 
 
 def _covers(stage: Stage) -> NDArray[np.int64]:
@@ -161,15 +170,16 @@ def _joined(parts: list[NDArray[np.int64]], word: Any) -> Any:
     return joined
 
 
-def build_memory(schedule: Schedule, states: Iterable[UnitState], rounding: Rounding) -> Memory:
-    """An empty chain with `states`; `rounding` is that of errors.  Settings are still to be set."""
+def build_memory(schedule: Schedule, states: Iterable[UnitState]) -> Memory:
+    """An empty chain with `states`.  Settings are still to be set."""
     loss, held, stages = schedule.loss.arithmetic, list(states), schedule.stages
     small = all(fits(stage, loss, 32) for stage in stages)
-    small = small and all(stream_fits(stream.unit, 32) for stream in schedule.streams)
+    small = small and all(UNITS[unit.unit.kind].fits(unit.numbers, 32) for unit in schedule.passing)
     word: Any = np.int32 if small else np.int64
-    units = _units(schedule)
-    end = units[-1]
-    pools = _pools(schedule, int(end["stash"] + end["size"]), int(end["errors"]))
+    where = places(schedule)
+    units, gradient = _units(schedule, where)
+    fields, numbers = _records(schedule, where)
+    steps, back = _steps(schedule, numbers)
 
     def most(name: str) -> int:
         return int(units[name].max())
@@ -178,19 +188,23 @@ def build_memory(schedule: Schedule, states: Iterable[UnitState], rounding: Roun
         return aligned(int(count) + 2 * LANES, word)
 
     widest = most("taps") + most("wide") + 2 * FILL
-    losses = np.zeros(1, LOSS)
-    how = narrowing(EXP_FRAC, loss.error, rounding)
-    losses[0] = (LOG2E_NUMERATOR, loss.exponent_shift, LOG_FRAC, EXP_FRAC, how)
     forward = units["taps"] * units["block"]
     backward = units["outputs"] * units["kernel_rows"] * units["width"]
     operands = np.where(units["direct"] == 1, 0, np.maximum(forward, backward))
     tiles = max(stage.tiling.tiles for stage in stages)
-    elements = max(stage.tiling.geometry.elements for stage in stages)
+    elements = max(edge.elements for edge in schedule.graph.edges)
     words = max(stage.tiling.geometry.positions * stage.tiling.columns for stage in stages)
+    tables = [np.zeros(0, np.int64)]
+    tables += [table for unit in schedule.passing for table in _tables_of(unit)]
     return Memory(
         units=units,
-        pools=pools,
-        loss=losses,
+        records=tuple(
+            _filled_in(kind, one) for kind, one in zip(passing_kinds(), fields, strict=True)
+        ),
+        steps=steps,
+        back=back,
+        source=_source(schedule, where),
+        loss=_loss(schedule, where),
         exp2=np.array(EXP2, np.int64),
         log2=np.array(LOG2, np.int64),
         weight=_joined([state.weight for state in held], word),
@@ -200,11 +214,11 @@ def build_memory(schedule: Schedule, states: Iterable[UnitState], rounding: Roun
         generator=np.array([state.generator for state in held], np.uint32),
         saturations=np.zeros(len(held), np.int64),
         kinds=np.zeros(schedule.delay + 1, np.uint8),
-        stash=room(end["stash"] + end["size"] + pools["inputs"].sum()),
-        errors=room(end["errors"] + pools["outputs"].sum()),
-        entries=room((pools["size"] * pools["depth"]).sum()),
-        tables=_joined(_tables(schedule), word),
-        gradient=room(end["gradient"]),
+        stash=room(where.activations),
+        errors=room(where.gradients),
+        entries=room(sum(one["size"] * one["depth"] for kind in fields for one in kind)),
+        tables=_joined(tables, word),
+        gradient=room(gradient),
         bias_gradient=np.zeros(sum(len(state.bias) for state in held), np.int64),
         covers=np.concatenate([_covers(stage) for stage in stages]).astype(np.int32),
         draws=aligned(tiles + 2 * LANES, np.uint32),
@@ -222,4 +236,26 @@ def build_memory(schedule: Schedule, states: Iterable[UnitState], rounding: Roun
         found_output=np.zeros(elements + 1, np.int64),
         marks=np.zeros(words, np.int64),
         exponents=np.zeros(loss.classes, np.int64),
+        meeting=room(elements),
     )
+
+
+def _source(schedule: Schedule, where: Places) -> NDArray[np.int64]:
+    """Where samples go: start, tokens, words of one; rows, elements of one, words between them."""
+    edge = schedule.graph.source
+    place = where.forward[edge.number]
+    height, width, channels = edge.shape
+    row = width * channels
+    numbers = (place.start + place.origin, place.depth, place.size, height, row, place.pitch)
+    return np.array(numbers, np.int64)
+
+
+def _loss(schedule: Schedule, where: Places) -> NDArray[np.void]:
+    """The record of the loss."""
+    numbers, edge = schedule.loss.arithmetic, schedule.loss.unit.inputs[0]
+    back = where.back[edge.number]
+    shift, how = numbers.exponent_shift, narrowing(EXP_FRAC, numbers.error, numbers.round_error)
+    places = (where.forward[edge.number].start, back.start, back.depth)
+    found = np.zeros(1, LOSS)
+    found[0] = (LOG2E_NUMERATOR, shift, LOG_FRAC, EXP_FRAC, numbers.classes, *places, how)
+    return found

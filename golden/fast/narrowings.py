@@ -1,7 +1,7 @@
 """Roundings and updates as the compiled loops do them, and how wide their machine words must be.
 
 Each narrowing is a shift with constants, each update a linear form in old velocity u and gradient g
-(see `design.units.convolution`); powers of two that its coefficients share are taken out:
+(see `design.units.arithmetic`); powers of two that its coefficients share are taken out:
 
     u' = narrow((2**d - 2**(d - k)) u + 2**s g)             d = velocity_drop, s = gradient_shift
     step = narrow(c 2**d u + (2**f - c) 2**(k + s) g)       with compensation; f = COMPENSATION_FRAC
@@ -15,11 +15,9 @@ from typing import Any
 import numpy as np
 
 from counterflow.design.parts.formats import Format, Rounding
-from counterflow.design.schedule.stages import Stage
-from counterflow.design.units.convolution import COMPENSATION_FRAC, RANDOM_BITS, UnitArithmetic
-from counterflow.design.units.kinds import Streaming
+from counterflow.design.units.arithmetic import COMPENSATION_FRAC, RANDOM_BITS, UnitArithmetic
 from counterflow.design.units.loss import LossArithmetic
-from counterflow.design.units.tanh import Tanh
+from counterflow.design.units.slots import Stage
 from counterflow.golden.units.convolution import Settings
 
 WHOLE = 64  # more bits than any rounding drops
@@ -103,11 +101,11 @@ def fits(stage: Stage, loss: LossArithmetic, bits: int) -> bool:
     largest = [weight + numbers.horizon * velocity + (1 << drop)]
     products = numbers.taps * numbers.operand.magnitude * numbers.x.magnitude
     bias = numbers.bias_operand.magnitude
-    largest.append(_narrowing(products + bias, numbers.forward_sum.frac - numbers.y.frac))
+    largest.append(largest_narrowed(products + bias, numbers.forward_sum.frac - numbers.y.frac))
     if numbers.dx is not None:
         terms = min(numbers.taps, numbers.positions) * numbers.outputs
         sums = terms * numbers.operand.magnitude * dy
-        largest.append(_narrowing(sums, numbers.backward_sum.frac - numbers.dx.frac))
+        largest.append(largest_narrowed(sums, numbers.backward_sum.frac - numbers.dx.frac))
     product, shifts = dy * max(numbers.x.magnitude, 1), [drop]
     if numbers.sums_gradients:
         largest.append(product * numbers.positions * numbers.accumulate)
@@ -120,18 +118,7 @@ def fits(stage: Stage, loss: LossArithmetic, bits: int) -> bool:
     return max(largest) < 1 << (bits - 1) and max(shifts) < bits - 1
 
 
-def stream_fits(unit: Streaming, bits: int) -> bool:
-    """As `fits`, for a unit without weights."""
-    if isinstance(unit, Tanh):
-        error = unit.dy.frac + unit.slope.frac - unit.dx.frac
-        return _narrowing(unit.dy.magnitude << unit.slope.frac, error) < 1 << (bits - 1)
-    shift, elements = unit.average_shift, unit.elements if unit.average else 1
-    error = unit.dy.frac + shift - unit.dx.frac
-    largest = _narrowing(elements * unit.x.magnitude, shift)
-    return max(largest, _narrowing(unit.dy.magnitude, error)) < 1 << (bits - 1)
-
-
-def _narrowing(magnitude: int, drop: int) -> int:
+def largest_narrowed(magnitude: int, drop: int) -> int:
     """Largest magnitude while `drop` fraction bits are dropped (or appended, where negative)."""
     return (magnitude << max(-drop, 0)) + (1 << max(drop, 0))
 

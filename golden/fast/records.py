@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from counterflow.design.units.passing import PassingStage
 from counterflow.golden.fast.narrowings import NARROW, UPDATE, fields
+from counterflow.golden.fast.places import Places
 
 PLACES = 4  # places of a kernel that are looked at together
 
@@ -27,9 +29,11 @@ UNIT = np.dtype(
         *fields("rows", "high", "wide", "parts", "delay", "relu", "masks", "one", "stochastic"),
         *fields("direct", "sums", "width", "block", "horizon", "compensate"),
         # where its part of the memory starts, and how much a token takes of it
-        *fields("weights", "biases", "stash", "size", "errors", "gradient", "covers"),
-        *fields("y_pitch", "pools", "pools_end"),
-        *[(name, NARROW) for name in ("operand", "bias", "y", "dx")],
+        *fields("weights", "biases", "stash", "size", "gradient", "covers"),
+        # where its outputs go and gradients come from, and where those of its inputs go
+        *fields("y", "y_depth", "y_size", "y_pitch", "errors", "errors_depth"),
+        *fields("backward", "dx_start", "dx_depth", "dx_size"),
+        *[(name, NARROW) for name in ("operand", "bias", "y_to", "dx")],
         *[(name, UPDATE) for name in ("new_velocity", "step")],
     ]
 )
@@ -37,36 +41,76 @@ UNIT = np.dtype(
 
 `direct`: its only window is the whole image, as in a dense layer; `sums`: gradients are sums;
 `block`: outputs, filled up to a multiple of LANES; `one`: the number 1 in the format of x;
-`pools` to `pools_end`: the units without weights behind it.
+`backward`: somebody wants the gradient of its input.
 """
 
-POOL = np.dtype(
+PASSING = [
+    *fields("inputs", "outputs", "x", "y", "y_depth", "y_size", "y_pitch"),
+    *fields("dy", "dy_depth", "dx_start", "dx_depth", "entries", "size", "depth", "tables"),
+]
+"""What all units without slots have: elements of a token in and out, and where they stand.
+
+One keeps `depth` entries of `size` words, from `entries` on.
+"""
+
+STEP = np.dtype(fields("kind", "record", "delay"))
+"""What a unit does in a slot: `kind` numbers `golden.fast.units.PASSING_UNITS`, or is SLOT."""
+
+SLOT = -1
+
+
+def passing(
+    stage: PassingStage, where: Places, *, x: int = 0, y: int = 0, entries: int = 0
+) -> dict[str, Any]:
+    """The fields of PASSING of a unit that keeps `entries` words, for its ports `x` and `y`."""
+    unit = stage.unit
+    came, left = unit.inputs[x], unit.outputs[y]
+    there, source = where.forward[left.number], where.forward[came.number]
+    found = {
+        "inputs": came.elements,
+        "outputs": left.elements,
+        "x": source.start,
+        "y": there.start + there.origin,
+        "y_depth": there.depth,
+        "y_size": there.size,
+        "y_pitch": there.pitch,
+        "size": entries,
+        "depth": stage.delay + 1,
+        "dy_depth": 1,
+        "dx_depth": 1,
+    }
+    if left.wanted:
+        back = where.back[left.number]
+        found |= {"dy": back.start, "dy_depth": back.depth}
+    if came.wanted:
+        back = where.back[came.number]
+        found |= {"dx_start": back.start, "dx_depth": back.depth}
+    return found
+
+
+LOSS = np.dtype(
     [
-        *fields("inputs", "outputs", "high", "wide", "down", "across", "channels"),
-        *fields("average", "relu", "x", "y_pitch", "dy", "entries", "size", "depth"),
-        *fields("table", "codes"),
-        *[(name, NARROW) for name in ("y", "dx")],
+        *fields("numerator", "shift", "log_frac", "exp_frac", "classes"),
+        *fields("x", "errors", "errors_depth"),
+        ("error", NARROW),
     ]
 )
-"""One unit without weights: windows of `high` x `wide`; it keeps `depth` entries of `size` words.
-
-A tanh has windows of one element, and tables for `codes` numbers x: y at `table` + x, the slope
-`codes` words behind it.  Where `codes` is 0 it is a pooling unit.
-"""
-
-LOSS = np.dtype([*fields("numerator", "shift", "log_frac", "exp_frac"), ("error", NARROW)])
 
 
 class Memory(NamedTuple):
     """All that a chain remembers, units one after the other, and room to work in.
 
-    ``units`` has one entry more than there are units: its ``stash`` is where the logits go.
-    ``stash`` and ``errors`` hold ``delay`` + 1 tokens of each unit, ``kinds`` those of the first.
+    ``records`` are those of the units without slots, an array a kind.  ``steps`` say who does what
+    in a slot, forward and ``back``; ``source`` is where a sample goes.  ``stash`` and ``errors``
+    hold what is at the edges (`golden.fast.places`), ``kinds`` the last tokens' kinds.
     ``covers``: the number of the word of a window that sees the last of each input, or -1.
     """
 
     units: NDArray[np.void]
-    pools: NDArray[np.void]
+    records: tuple[NDArray[np.void], ...]
+    steps: NDArray[np.void]
+    back: NDArray[np.void]
+    source: NDArray[np.int64]
     loss: NDArray[np.void]
     exp2: NDArray[np.int64]
     log2: NDArray[np.int64]
@@ -100,3 +144,4 @@ class Memory(NamedTuple):
     found_output: NDArray[np.int64]
     marks: NDArray[np.int64]
     exponents: NDArray[np.int64]
+    meeting: Words

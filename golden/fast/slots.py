@@ -1,5 +1,9 @@
 """The compiled loops of `golden.fast.chain`: a block of tokens through all units in one call.
 
+A slot is a list of steps, made from the graph.  First each unit in the order of the dataflow: one
+with weights makes its whole slot, since its gradient came in an earlier one; others pass their
+token on.  Then, against that order, those without slots send back the tokens whose gradients came.
+
 All arithmetic on weights is done in the machine word that the arrays of `Memory` have: int32 where
 `golden.fast.narrowings` has proven that every intermediate value fits, else int64.
 """
@@ -11,110 +15,91 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from counterflow.golden.fast.convolution import convolve
-from counterflow.golden.fast.dense import dense_rows
-from counterflow.golden.fast.gradient import add_gradient, convolve_back, emit_gradient, find_errors
-from counterflow.golden.fast.loss import loss_of
-from counterflow.golden.fast.pool import pool_back, pool_forward
-from counterflow.golden.fast.records import Memory
-from counterflow.golden.fast.tanh import tanh_back, tanh_forward
-from counterflow.golden.fast.update import update_by_sums
+from counterflow.golden.fast.records import SLOT, Memory
+from counterflow.golden.fast.units import UNITS, passing_kinds
+from counterflow.golden.fast.units.convolution import BUBBLE, TRAIN, unit_slot
+from counterflow.golden.fast.units.loss import loss_of
 from counterflow.golden.fast.words import access, compiled, compiled_once, sources, word
 
 Integers = NDArray[np.int64]
-
-BUBBLE, TRAIN, ACCUMULATE = 0, 2, 3  # as in `design.parts.tokens.Kind`
 
 _, store_stash = access("stash")
 load_sample, _ = access("sample")
 
 
-@compiled
-def _unit_slot(memory: Memory, index: int, slot: int, kind: int, came: int) -> None:
-    """Forward pass of token `slot`, and all the rest for token `slot` - delay of kind `came`."""
-    unit, after = memory.units[index], memory.units[index + 1]
-    x = unit.stash + slot % (unit.delay + 1) * unit.size
-    y = after.stash + slot % (after.delay + 1) * after.size + after.origin
-    if unit.pools < unit.pools_end:
-        y = memory.pools[unit.pools].x
-    old_x = unit.stash + (slot + 1) % (unit.delay + 1) * unit.size
-    dy = unit.errors + (slot + 1) % (unit.delay + 1) * unit.down * unit.across * unit.outputs
-    horizon = unit.horizon if kind >= TRAIN else 0
-    learns, saturations = came >= TRAIN, 0
-    backward, state = learns and index > 0, memory.generator[index]
-    if unit.direct:
-        passes = index > 0 or kind != BUBBLE, backward, learns and not unit.sums
-        state, saturations = dense_rows(memory, unit, x, y, horizon, old_x, dy, passes, state)
-    else:
-        saturations = convolve(memory, unit, x, y, horizon)
-    if learns and unit.sums:
-        count = find_errors(memory, unit, dy)
-        add_gradient(memory, unit, old_x, count)
-        if backward and not unit.direct:
-            convolve_back(memory, unit, count)
-        if came == TRAIN:
-            state, hits = update_by_sums(memory, unit, state)
-            saturations += hits
-    if backward:
-        saturations += _send_back(memory, index, slot - unit.delay, old_x)
-    memory.generator[index] = state
-    memory.saturations[index] += saturations
+def _by_kind(name: str) -> Any:
+    """One function for the loops `name` of all kinds: (memory, kind, record, token)."""
+
+    @compiled
+    def chosen(memory: Memory, kind: int, record: int, token: int) -> None:
+        pass
+
+    for number, kind in enumerate(passing_kinds()):
+        chosen = _either(number, getattr(UNITS[kind], name), chosen)
+    return chosen
 
 
-@compiled
-def _send_back(memory: Memory, index: int, token: int, x: int) -> int:
-    """Send dx of a token to the unit before, through all units between; returns what saturated."""
-    unit, before = memory.units[index], memory.units[index - 1]
-    elements = before.down * before.across * before.outputs
-    dx = before.errors + token % (before.delay + 1) * elements
-    first, pool = before.pools, before.pools_end
-    to = memory.pools[pool - 1].dy if pool > first else dx
-    stamp = (token + 1) * len(memory.units) + index
-    saturations = emit_gradient(memory, unit, x, to, stamp)
-    while pool > first:
-        pool -= 1
-        to = memory.pools[pool - 1].dy if pool > first else dx
-        if memory.pools[pool].codes > 0:
-            tanh_back(memory, memory.pools[pool], token, to)
+def _either(number: int, loop: Any, other: Any) -> Any:
+    """`loop` where the kind has that number, else `other`."""
+
+    @compiled
+    def chosen(memory: Memory, kind: int, record: int, token: int) -> None:
+        if kind == number:
+            loop(memory, memory.records[number][record], token)
         else:
-            pool_back(memory, memory.pools[pool], token, to)
-    return saturations
+            other(memory, kind, record, token)
+
+    return chosen
+
+
+_forward, _backward = _by_kind("forward"), _by_kind("backward")
 
 
 @compiled
-def _pool_slot(memory: Memory, index: int, slot: int) -> None:
-    """Forward pass of token `slot` through what is between unit number `index` and the next."""
-    unit, after = memory.units[index], memory.units[index + 1]
-    for pool in range(unit.pools, unit.pools_end):
-        y = after.stash + slot % (after.delay + 1) * after.size + after.origin
-        if pool + 1 < unit.pools_end:
-            y = memory.pools[pool + 1].x
-        if memory.pools[pool].codes > 0:
-            tanh_forward(memory, memory.pools[pool], slot, y)
+def _came(memory: Memory, token: int) -> Any:
+    """The kind of a token that comes back."""
+    return memory.kinds[token % len(memory.kinds)] if token >= 0 else np.uint8(BUBBLE)
+
+
+@compiled
+def _step(memory: Memory, slot: int, kind: int) -> None:
+    """All that the units do in a slot whose token is of kind `kind`, but for the loss."""
+    for step in memory.steps:
+        if step.kind == SLOT:
+            unit_slot(memory, step.record, slot, kind, _came(memory, slot - step.delay))
         else:
-            pool_forward(memory, memory.pools[pool], slot, y)
+            _forward(memory, step.kind, step.record, slot)
+
+
+@compiled
+def _step_back(memory: Memory, slot: int) -> None:
+    """Send back what came in this slot, of tokens that learn."""
+    for step in memory.back:
+        if _came(memory, slot - step.delay) >= TRAIN:
+            _backward(memory, step.kind, step.record, slot - step.delay)
 
 
 @compiled
 def _admit(
     memory: Memory, slot: int, small: NDArray[np.uint8], large: Integers, sample: int
 ) -> None:
-    """Copy a sample, or zeros in place of one that is negative, into the first unit's stash."""
-    unit, stash = memory.units[0], memory.stash
-    start = unit.stash + slot % (unit.delay + 1) * unit.size + unit.origin
-    at = sample * unit.image_rows * unit.row_inputs
-    for row in range(unit.image_rows):
-        to = start + row * unit.pitch
+    """Copy a sample, or zeros in place of one that is negative, to where it is read."""
+    start, depth, size, rows, row, pitch = memory.source
+    stash = memory.stash
+    start += slot % depth * size
+    at = sample * rows * row
+    for line in range(rows):
+        to = start + line * pitch
         if sample < 0:
-            for i in range(unit.row_inputs):
+            for i in range(row):
                 store_stash(stash, to + i, word(stash, 0))
         elif len(small):
-            for i in range(unit.row_inputs):
+            for i in range(row):
                 store_stash(stash, to + i, word(stash, load_sample(small, at + i)))
         else:
-            for i in range(unit.row_inputs):
+            for i in range(row):
                 store_stash(stash, to + i, word(stash, load_sample(large, at + i)))
-        at += unit.row_inputs
+        at += row
 
 
 def _compiled(version: int) -> Any:
@@ -134,22 +119,19 @@ def _compiled(version: int) -> Any:
     ) -> None:
         """One slot a token from number `slot` on; the samples are in `small` or else in `large`."""
         _ = version
-        end, window = memory.units[len(memory.units) - 1], len(memory.kinds)
+        loss, window = memory.loss[0], len(memory.kinds)
         done = 0
         for token in range(len(kinds)):
             kind = kinds[token]
             memory.kinds[slot % window] = kind
             _admit(memory, slot, small, large, samples[token] if kind != BUBBLE else -1)
-            for index in range(len(memory.units) - 1):
-                back = slot - memory.units[index].delay
-                came = memory.kinds[back % window] if back >= 0 else np.uint8(BUBBLE)
-                _unit_slot(memory, index, slot, kind, came)
-                _pool_slot(memory, index, slot)
+            _step(memory, slot, kind)
             if kind != BUBBLE:
                 losses[done] = loss_of(memory, slot, labels[samples[token]], kind >= TRAIN)
-                for i in range(end.outputs):
-                    scores[done, i] = memory.stash[end.stash + i]
+                for i in range(loss.classes):
+                    scores[done, i] = memory.stash[loss.x + i]
                 done += 1
+            _step_back(memory, slot)
             slot += 1
 
     return run

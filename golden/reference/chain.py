@@ -7,34 +7,25 @@ update of token j - D, all from the weights at the slot's start.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from counterflow.design.network.description import Description
 from counterflow.design.network.grouping import placed_delays
-from counterflow.design.network.layers import TanhUnit, WeightedUnit
 from counterflow.design.parts.tokens import Kind, Token, updates_in_flight
 from counterflow.design.schedule.initial import initial_floats
-from counterflow.design.schedule.stages import Schedule
-from counterflow.golden.reference.units import Convolution, Floats, Pool, Rule, Tanh
+from counterflow.design.schedule.schedule import Schedule
+from counterflow.design.units.convolution import ConvolutionUnit
+from counterflow.golden.reference.rules import Floats, Rule
+from counterflow.golden.reference.units import UNITS
+from counterflow.golden.reference.units.convolution import Convolution
+from counterflow.golden.reference.units.loss import Loss, cross_entropy
 from counterflow.golden.units.convolution import Settings
-
-Loss = Callable[[Floats, int], tuple[Floats, float]]
-"""(scores [classes], label) to (gradient at the scores [classes], loss)."""
-
-
-def cross_entropy(scores: Floats, label: int) -> tuple[Floats, float]:
-    """Softmax cross-entropy: (softmax(scores) - onehot(label), -ln p_label), the loss in nats."""
-    shifted = scores - scores.max()
-    exponentials = np.exp(shifted)
-    total = float(exponentials.sum())
-    error = exponentials / total
-    error[label] -= 1
-    return error, float(np.log(total) - shifted[label])
 
 
 @dataclass(frozen=True)
@@ -51,19 +42,39 @@ class Prediction:
         return int(np.argmax(self.scores)) == self.label
 
 
-class Chain:
-    """Stages in series, first to last, of delays that do not increase, and a loss."""
+Wires = Sequence[tuple[Sequence[int], Sequence[int]]]
+"""For each unit the numbers of its input and its output edges; edge 0 is what a sample takes."""
 
-    def __init__(self, units: Sequence[Convolution], loss: Loss = cross_entropy) -> None:
-        self.units, self.loss = list(units), loss
+
+class Chain:
+    """Units in the order of the dataflow and a loss behind the last.
+
+    ``wires`` joins the units; without, they stand in series.  ``units`` are those with weights,
+    whose delays do not increase along a path.
+    """
+
+    def __init__(
+        self, units: Sequence[Any], loss: Loss = cross_entropy, wires: Wires | None = None
+    ) -> None:
+        self.parts, self.loss = list(units), loss
+        self.wires = wires or [([index], [index + 1]) for index in range(len(units))]
+        self.units = [unit for unit in units if isinstance(unit, Convolution)]
         self.slot = 0
         self._kinds: dict[int, Kind] = {}
         self._rules = [unit.rule for unit in self.units]
+        self._gradients: dict[int, dict[int, Floats]] = defaultdict(dict)  # by edge and token
+        makers = {edge: at for at, (_, outputs) in enumerate(self.wires) for edge in outputs}
+        # Edges by which a gradient must come back: not those before the first weights.
+        self._wanted: set[int] = set()
+        for unit, (inputs, outputs) in zip(self.parts, self.wires, strict=True):
+            if isinstance(unit, Convolution) or self._wanted.intersection(inputs):
+                self._wanted.update(outputs)
+        self._last = max(makers, key=lambda edge: makers[edge])
 
     @property
     def delay(self) -> int:
-        """Delay of the first stage: bubbles that empty the chain."""
-        return self.units[0].delay
+        """The longest delay: bubbles that empty the chain."""
+        return max(unit.delay for unit in self.units)
 
     def set(self, settings: Settings) -> None:
         """Change the run-time settings of every unit (of a drained chain: between epochs).
@@ -86,7 +97,7 @@ class Chain:
         Returns the predictions of those that are no bubbles, in order.
         """
         predictions = []
-        zeros = np.zeros(self.units[0].geometry.inputs)
+        zeros = np.zeros(samples.shape[1])
         for token in tokens:
             bubble = token.kind is Kind.BUBBLE
             x = zeros if bubble else samples[token.sample]
@@ -99,20 +110,44 @@ class Chain:
     def _slot(self, kind: Kind, x: Floats, label: int) -> tuple[Floats, float]:
         """All forward passes, the loss, then all backward passes: delay 0 is possible, too."""
         self._kinds[self.slot] = kind
-        for unit in self.units:
-            x = unit.forward(self.slot, x, kind)
-        error, loss = self.loss(x, label)
-        self.units[-1].receive(self.slot, error if kind.learns else np.zeros_like(error))
-        for index in reversed(range(len(self.units))):
-            unit = self.units[index]
-            token = self.slot - unit.delay
-            if token >= 0:
-                if index > 0:
-                    self.units[index - 1].receive(token, unit.backward(token))
-                unit.finish(token, self._kinds[token])
+        values = {0: x}
+        for unit, (inputs, outputs) in zip(self.parts, self.wires, strict=True):
+            given = [values[edge] for edge in inputs]
+            if isinstance(unit, Convolution):
+                found = unit.forward(self.slot, given[0], kind)
+            else:
+                found = unit.forward(self.slot, *given)
+            values.update(zip(outputs, _listed(found), strict=True))
+        scores = values[self._last]
+        error, loss = self.loss(scores, label)
+        self._gradients[self._last][self.slot] = error if kind.learns else np.zeros_like(error)
+        for unit, wires in zip(reversed(self.parts), reversed(self.wires), strict=True):
+            self._back(unit, *wires)
         self._kinds.pop(self.slot - self.delay, None)
         self.slot += 1
-        return x, loss
+        return scores, loss
+
+    def _back(self, unit: Any, inputs: Sequence[int], outputs: Sequence[int]) -> None:
+        """Send back what a unit has all gradients of; one with weights, what its delay says."""
+        came = [self._gradients[edge] for edge in outputs]
+        wanted = [edge for edge in inputs if edge in self._wanted]
+        if isinstance(unit, Convolution):
+            token = self.slot - unit.delay
+            if token < 0:
+                return
+            unit.receive(token, came[0].pop(token))
+            if wanted:
+                self._gradients[wanted[0]][token] = unit.backward(token)
+            unit.finish(token, self._kinds[token])
+        elif wanted:
+            for token in sorted(set.intersection(*(set(one) for one in came))):
+                found = _listed(unit.backward(token, *(one.pop(token) for one in came)))
+                for edge, gradient in zip(wanted, found, strict=True):
+                    self._gradients[edge][token] = gradient
+
+
+def _listed(values: Floats | tuple[Floats, ...]) -> Sequence[Floats]:
+    return values if isinstance(values, tuple) else (values,)
 
 
 def rule_of(description: Description, delay: int) -> Rule:
@@ -144,32 +179,27 @@ def reference_chain(
     delays = tuple(stage.delay for stage in schedule.stages)
     if description.recipe.placement is not None:
         delays = placed_delays(description.recipe.placement, len(delays))
-    weights = initial_floats(description, chosen)
-    units = []
-    for unit, delay, weight in zip(description.weighted, delays, weights, strict=True):
-        units.append(
-            Convolution(
-                unit.geometry,
-                weight,
-                np.zeros(unit.geometry.outputs),
-                relu=description.rectified(unit.layer),
-                masks=unit.masks,
-                delay=delay,
-                rule=rule_of(description, delay),
-                behind=_behind(description, unit),
+    weights = zip(delays, initial_floats(description, chosen), strict=True)
+    units: list[Any] = []
+    graph = description.graph
+    for unit in graph.units[:-1]:
+        if isinstance(unit, ConvolutionUnit):
+            delay, weight = next(weights)
+            units.append(
+                Convolution(
+                    unit.geometry,
+                    weight,
+                    np.zeros(unit.geometry.outputs),
+                    relu=unit.outputs[0].rectified,
+                    masks=unit.inputs[0].rectified,
+                    delay=delay,
+                    rule=rule_of(description, delay),
+                )
             )
-        )
-    return Chain(units, loss)
-
-
-def _behind(description: Description, unit: WeightedUnit) -> list[Pool | Tanh]:
-    """The units without weights behind `unit`."""
-    found: list[Pool | Tanh] = []
-    for one in description.units:
-        if isinstance(one, WeightedUnit) or one.below != unit.layer:
-            continue
-        if isinstance(one, TanhUnit):
-            found.append(Tanh())
         else:
-            found.append(Pool(one.image, one.kernel, average=one.average, masks=one.masks))
-    return found
+            units.append(UNITS[unit.kind].of(unit))
+    wires = [
+        ([edge.number for edge in unit.inputs], [edge.number for edge in unit.outputs])
+        for unit in graph.units[:-1]
+    ]
+    return Chain(units, loss, wires)

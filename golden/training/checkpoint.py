@@ -18,7 +18,7 @@ import numpy as np
 from counterflow.design.network.description import Description
 from counterflow.design.network.files import write_atomically
 from counterflow.design.network.provenance import version
-from counterflow.design.schedule.stages import Schedule
+from counterflow.design.schedule.schedule import Schedule
 from counterflow.golden.units.convolution import Settings, UnitState
 from counterflow.golden.units.limits import check_state
 

@@ -18,7 +18,7 @@ from counterflow.design.data.training import check_fits
 from counterflow.design.network.description import Description
 from counterflow.design.parts.order import epoch_order
 from counterflow.design.parts.tokens import Kind
-from counterflow.design.schedule.stages import Schedule
+from counterflow.design.schedule.schedule import Schedule
 from counterflow.golden.training.checkpoint import Checkpoint
 from counterflow.golden.training.models import (
     FloatModel,

@@ -14,7 +14,7 @@ from counterflow.design.network.description import Description
 from counterflow.design.parts.formats import Format
 from counterflow.design.parts.recipe import Recipe
 from counterflow.design.parts.tokens import Kind, Token, runs
-from counterflow.design.schedule.stages import Schedule
+from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units.loss import LOG_FRAC
 from counterflow.golden.chain import Chain
 from counterflow.golden.fast.chain import FastChain, offered

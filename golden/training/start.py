@@ -6,7 +6,7 @@ import numpy as np
 
 from counterflow.design.network.description import Description
 from counterflow.design.schedule.initial import initial_integers
-from counterflow.design.schedule.stages import Schedule
+from counterflow.design.schedule.schedule import Schedule
 from counterflow.golden.chain import Chain
 from counterflow.golden.units.convolution import UnitState
 

@@ -1,0 +1,25 @@
+"""The kinds of units in exact integers, each the twin of one in `hw.units`.
+
+A unit that passes on what comes has `forward`, with an argument an input, and `backward`, with one
+an output; each returns an array, or a tuple where there are several ports, and so does a new kind.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from counterflow.golden.units.convolution import Convolution
+from counterflow.golden.units.fork import Fork
+from counterflow.golden.units.loss import Loss
+from counterflow.golden.units.pool import Pool
+from counterflow.golden.units.sum import Sum
+from counterflow.golden.units.tanh import Tanh
+
+UNITS: dict[str, Any] = {
+    "convolution": Convolution,
+    "pool": Pool,
+    "tanh": Tanh,
+    "fork": Fork,
+    "sum": Sum,
+    "loss": Loss,
+}

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterflow.design.parts.formats import Rounding
-from counterflow.design.schedule.stages import Stage
-from counterflow.design.units.convolution import COMPENSATION_FRAC, RANDOM_BITS
+from counterflow.design.units.arithmetic import COMPENSATION_FRAC, RANDOM_BITS
+from counterflow.design.units.slots import Stage
 from counterflow.golden.parts.generator import draws
 from counterflow.golden.parts.narrow import Integers, narrow, round_off, saturate
 
@@ -170,7 +170,7 @@ class Convolution:
     def _updated(
         self, weight: Integers, velocity: Integers, gradient: Integers, random: Integers
     ) -> tuple[Integers, Integers, NDArray[np.bool_]]:
-        """The update of `design.units.convolution`: (weight', velocity', where one saturated)."""
+        """The update of `design.units.arithmetic`: (weight', velocity', where one saturated)."""
         numbers = self.stage.arithmetic
         k, rounding = numbers.momentum_shift, numbers.round_update
         old = velocity << numbers.velocity_drop

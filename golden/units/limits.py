@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterflow.design.parts.formats import Format
-from counterflow.design.schedule.stages import Stage
+from counterflow.design.units.slots import Stage
 from counterflow.golden.units.convolution import UnitState
 
 

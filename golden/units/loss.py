@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from counterflow.design.parts.formats import Rounding
 from counterflow.design.units.loss import (
     EXP2,
     EXP_FRAC,
@@ -38,7 +37,6 @@ class Loss:
     """Softmax, cross-entropy and its gradient over `numbers.classes` logits."""
 
     numbers: LossArithmetic
-    rounding: Rounding
 
     def __call__(self, logits: Integers, label: int) -> tuple[Integers, int]:
         """(error of each class in the error format, loss in bits with LOG_FRAC fraction bits)."""
@@ -46,7 +44,7 @@ class Loss:
         shift = self.numbers.exponent_shift
         scaled = (difference * LOG2E_NUMERATOR + (1 << (shift - 1))) >> shift
         exponent = scaled + _log2(int(_power(scaled).sum()))
-        error, _ = narrow(_power(exponent), EXP_FRAC, self.numbers.error, self.rounding)
+        error, _ = narrow(_power(exponent), EXP_FRAC, self.numbers.error, self.numbers.round_error)
         error[label] = 0
         error[label] = -error.sum()
         return error, int(exponent[label])

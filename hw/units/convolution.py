@@ -21,9 +21,9 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from counterflow.design.parts.tokens import KIND_BITS, Kind
-from counterflow.design.schedule.stages import Stage
-from counterflow.design.units.convolution import RANDOM_BITS
+from counterflow.design.units.arithmetic import RANDOM_BITS
 from counterflow.design.units.latency import OPERANDS
+from counterflow.design.units.slots import Stage
 from counterflow.hw.parts.block_fifo import queue
 from counterflow.hw.parts.bus import Access
 from counterflow.hw.parts.modules import place

@@ -8,7 +8,7 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from counterflow.design.parts.tokens import KIND_BITS
-from counterflow.design.schedule.stages import Stage
+from counterflow.design.units.slots import Stage
 from counterflow.hw.parts.streams import Gather, activation_stream
 from counterflow.hw.weighted.visit import Visit
 from counterflow.hw.weighted.walk import Walk

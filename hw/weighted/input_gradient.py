@@ -6,8 +6,8 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from counterflow.design.schedule.stages import Stage
 from counterflow.design.units.latency import NARROW, OPERANDS, PRODUCT, SUM, TURN, tree_latency
+from counterflow.design.units.slots import Stage
 from counterflow.design.units.timing import counts_words
 from counterflow.hw.parts.narrow import narrow, shape_of
 from counterflow.hw.parts.pipeline import delayed, summed

@@ -14,7 +14,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from counterflow.design.parts.formats import Format
-from counterflow.design.units.convolution import RANDOM_BITS, UnitArithmetic
+from counterflow.design.units.arithmetic import RANDOM_BITS, UnitArithmetic
 from counterflow.design.units.latency import MEMORY, OPERANDS, PRODUCT
 from counterflow.hw.parts.modules import is_compact
 from counterflow.hw.parts.narrow import shape_of

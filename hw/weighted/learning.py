@@ -8,8 +8,8 @@ from amaranth.lib.wiring import In, Out
 
 from counterflow.design.bus.registers import WORD_BITS
 from counterflow.design.parts.formats import Rounding
-from counterflow.design.schedule.stages import Stage
 from counterflow.design.units.latency import UPDATE
+from counterflow.design.units.slots import Stage
 from counterflow.hw.parts.pipeline import delayed, delayed_beside
 from counterflow.hw.weighted.generator import Generator
 from counterflow.hw.weighted.gradient_sums import GradientSums

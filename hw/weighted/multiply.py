@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from counterflow.design.units.convolution import UnitArithmetic
+from counterflow.design.units.arithmetic import UnitArithmetic
 from counterflow.hw.parts.narrow import shape_of
 from counterflow.hw.parts.pipeline import own
 

@@ -7,8 +7,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from counterflow.design.bus.registers import WORD_BITS, UnitRegister
-from counterflow.design.schedule.stages import Stage
 from counterflow.design.units.latency import BUS_READ, OPERANDS, PRODUCT, UPDATE
+from counterflow.design.units.slots import Stage
 from counterflow.hw.parts.bus import Access, BusNode
 from counterflow.hw.parts.pipeline import delayed, own
 

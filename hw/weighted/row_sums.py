@@ -7,8 +7,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from counterflow.design.parts.tokens import KIND_BITS
-from counterflow.design.schedule.stages import Stage
 from counterflow.design.units.latency import NARROW, OPERANDS, PRODUCT, SUM, tree_latency
+from counterflow.design.units.slots import Stage
 from counterflow.hw.parts.narrow import narrow, shape_of
 from counterflow.hw.parts.pipeline import delayed, summed
 from counterflow.hw.parts.streams import Scatter, activation_stream

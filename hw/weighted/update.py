@@ -1,7 +1,7 @@
 """One lane's arithmetic around its multipliers: prediction before them, the update behind them.
 
 Twin of `golden.units.convolution.Convolution._predicted` and `_updated`; the equations stand in
-`design.units.convolution`.  Signals carry their pipeline stage as prefix.
+`design.units.arithmetic`.  Signals carry their pipeline stage as prefix.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from counterflow.design.parts.formats import Format, Rounding
-from counterflow.design.units.convolution import COMPENSATION_FRAC, RANDOM_BITS, UnitArithmetic
+from counterflow.design.units.arithmetic import COMPENSATION_FRAC, RANDOM_BITS, UnitArithmetic
 from counterflow.hw.parts.narrow import narrow, round_off, saturate, shape_of
 from counterflow.hw.parts.pipeline import delayed, own, summed, terms_of, times_constant
 

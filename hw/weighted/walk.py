@@ -6,7 +6,7 @@ from amaranth.hdl import C, Module, Mux, Shape, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from counterflow.design.schedule.stages import Stage
+from counterflow.design.units.slots import Stage
 from counterflow.design.units.timing import rest
 from counterflow.hw.weighted.place import Place, shapes_of
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from counterflow.design.schedule.stages import Schedule
-from counterflow.design.schedule.watch import Field
+from counterflow.design.schedule.schedule import Schedule
+from counterflow.design.units.watched import Field
 from counterflow.design.units.timing import Cycles
 
 

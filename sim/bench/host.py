@@ -21,8 +21,8 @@ from counterflow.design.bus.registers import (
 from counterflow.design.bus.transfers import Transfer, load_accesses, read_accesses
 from counterflow.design.parts.tokens import Kind, Token
 from counterflow.design.schedule.planner import Plan
-from counterflow.design.schedule.stages import Stage
 from counterflow.design.units.latency import BUS_SPACING
+from counterflow.design.units.slots import Stage
 from counterflow.golden.transfer import decode
 from counterflow.golden.units.convolution import Settings, UnitState
 from counterflow.sim.bench.top import FEED_ELEMENTS, FEED_TOKENS, feed_words

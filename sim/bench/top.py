@@ -13,7 +13,8 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from counterflow.design.parts.tokens import LABEL_BITS
 from counterflow.design.schedule.planner import Plan
-from counterflow.design.schedule.watch import Field, fields
+from counterflow.design.schedule.watch import fields
+from counterflow.design.units.watched import Field
 from counterflow.hw.chain import Chain, Request, Response
 from counterflow.hw.weighted.weights import WeightMemory
 

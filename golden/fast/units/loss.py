@@ -12,14 +12,14 @@ from counterflow.golden.fast.words import compiled
 @compiled
 def loss_of(memory: Memory, slot: int, label: int, learns: bool) -> int:
     """Loss of the logits at the end of the chain; if `learns`, the error for the last unit."""
-    count, loss = len(memory.units), memory.loss[0]
-    last, end = memory.units[count - 2], memory.units[count - 1]
+    loss = memory.loss[0]
+    count, x = loss.classes, loss.x
     part, most, exponents = (1 << loss.log_frac) - 1, loss.exp_frac + 2, memory.exponents
-    largest, total = np.int64(memory.stash[end.stash]), 0
-    for i in range(1, end.outputs):
-        largest = max(largest, np.int64(memory.stash[end.stash + i]))
-    for i in range(end.outputs):
-        scaled = (largest - memory.stash[end.stash + i]) * loss.numerator
+    largest, total = np.int64(memory.stash[x]), 0
+    for i in range(1, count):
+        largest = max(largest, np.int64(memory.stash[x + i]))
+    for i in range(count):
+        scaled = (largest - memory.stash[x + i]) * loss.numerator
         exponents[i] = (scaled + (1 << (loss.shift - 1))) >> loss.shift
         total += memory.exp2[exponents[i] & part] >> min(exponents[i] >> loss.log_frac, most)
     place = 0
@@ -28,9 +28,9 @@ def loss_of(memory: Memory, slot: int, label: int, learns: bool) -> int:
     mantissa = ((total << loss.log_frac) >> place) - (1 << loss.log_frac)
     log2 = ((place - loss.exp_frac) << loss.log_frac) + memory.log2[mantissa]
     if learns:
-        start = last.errors + slot % (last.delay + 1) * last.outputs
+        start = loss.errors + slot % loss.errors_depth * count
         others = 0
-        for i in range(end.outputs):
+        for i in range(count):
             t = exponents[i] + log2
             power = memory.exp2[t & part] >> min(t >> loss.log_frac, most)
             error = limit(round_off(power, loss.error), loss.error)

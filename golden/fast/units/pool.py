@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from counterflow.design.units.passing import PassingStage
+from counterflow.design.units.pool import Pooling
 from counterflow.golden.fast.lanes import (
     LANES,
     if_equal,
@@ -18,17 +22,55 @@ from counterflow.golden.fast.lanes import (
     spread,
     store_first,
 )
-from counterflow.golden.fast.records import Memory
+from counterflow.golden.fast.narrowings import NARROW, fields, largest_narrowed, narrowing
+from counterflow.golden.fast.places import Places
+from counterflow.golden.fast.records import PASSING, Memory, passing
 from counterflow.golden.fast.words import add, compiled, mul
 
-Record = Any  # an element of one of the types in `golden.fast.records`
+Record = Any  # an element of type RECORD
+
+RECORD = np.dtype(
+    [
+        *PASSING,
+        *fields("high", "wide", "down", "across", "channels", "average", "relu"),
+        *[(name, NARROW) for name in ("y_to", "dx")],
+    ]
+)
+"""Windows of `high` x `wide` elements of each channel, `down` x `across` of them."""
+
+
+def records(stage: PassingStage, where: Places) -> list[dict[str, Any]]:
+    """The fields of its record."""
+    numbers: Pooling = stage.numbers
+    shift = numbers.average_shift
+    size = numbers.inputs if numbers.average else numbers.outputs
+    own = {
+        "high": numbers.kernel[0],
+        "wide": numbers.kernel[1],
+        "down": numbers.height // numbers.kernel[0],
+        "across": numbers.columns,
+        "channels": numbers.channels,
+        "average": numbers.average,
+        "relu": numbers.relu,
+        "y_to": narrowing(numbers.x.frac + shift, numbers.x, numbers.round_activation),
+        "dx": narrowing(numbers.dy.frac + shift, numbers.dx, numbers.round_error),
+    }
+    return [passing(stage, where, entries=size) | own]
+
+
+def fits(numbers: Pooling, bits: int) -> bool:
+    """Whether words of `bits` bits hold every intermediate value."""
+    shift, elements = numbers.average_shift, numbers.elements if numbers.average else 1
+    error = numbers.dy.frac + shift - numbers.dx.frac
+    largest = largest_narrowed(elements * numbers.x.magnitude, shift)
+    return max(largest, largest_narrowed(numbers.dy.magnitude, error)) < 1 << (bits - 1)
 
 
 @compiled
-def pool_forward(memory: Memory, pool: Record, slot: int, y: int) -> None:
-    """y at stash[y] of the image at stash[pool.x]; keeps the token's entry (see
-    `golden.units.pool`)."""
+def forward(memory: Memory, pool: Record, slot: int) -> None:
+    """y of token `slot`, whose image is at stash[pool.x]; keeps its entry (`golden.units.pool`)."""
     stash, entries = memory.stash, memory.entries
+    y = pool.y + slot % pool.y_depth * pool.y_size
     line = pool.across * pool.wide * pool.channels
     entry = pool.entries + slot % pool.depth * pool.size
     if pool.average:
@@ -60,7 +102,7 @@ def _average(memory: Memory, pool: Record, x: int, line: int) -> Any:
     for i in range(pool.high):
         for j in range(pool.wide):
             total = add(total, load_lanes(stash, x + i * line + j * pool.channels))
-    return limited_lanes(stash, rounded_lanes(stash, total, pool.y), pool.y)
+    return limited_lanes(stash, rounded_lanes(stash, total, pool.y_to), pool.y_to)
 
 
 @compiled
@@ -78,9 +120,10 @@ def _largest(memory: Memory, pool: Record, x: int, line: int) -> Any:
 
 
 @compiled
-def pool_back(memory: Memory, pool: Record, slot: int, dx: int) -> None:
-    """dx at errors[dx] of token number `slot`, whose dy is at errors[pool.dy]."""
+def backward(memory: Memory, pool: Record, slot: int) -> None:
+    """dx of token number `slot`, whose dy is at errors[pool.dy]."""
     errors, entries = memory.errors, memory.entries
+    dx = pool.dx_start + slot % pool.dx_depth * pool.inputs
     line = pool.across * pool.wide * pool.channels
     entry = pool.entries + slot % pool.depth * pool.size
     zero = spread(errors, 0)

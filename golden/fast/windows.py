@@ -106,8 +106,8 @@ def _emit_outputs(memory: Memory, unit: Record, start: int, y: int, room: int) -
         if unit.relu:
             zero = spread(stash, 0)
             total = if_greater(total, zero, total, zero)
-        rounded = rounded_lanes(stash, total, unit.y)
-        value = limited_lanes(stash, rounded, unit.y)
+        rounded = rounded_lanes(stash, total, unit.y_to)
+        value = limited_lanes(stash, rounded, unit.y_to)
         store_first(stash, y + o, value, room - o)
         clipped = first(bit_xor(rounded, value), unit.outputs - o)
         store_lanes(flags, o, clipped)

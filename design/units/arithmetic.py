@@ -1,0 +1,193 @@
+"""The arithmetic contract of one unit: every format, shift and coefficient, none of the operations.
+
+Golden twin and hardware both read this value; each writes the operations for itself.
+
+The update, with u = eta * v (the stored velocity) and everything at `update_frac` fraction bits:
+
+    U  = u aligned          G = g * 2**-e aligned          A = U - U * 2**-k   (momentum 1 - 2**-k)
+    u' = saturate(round(A + G))
+    w' = saturate(w - u')                                 without compensation
+    w' = saturate(w - round(2**k G + c (U - 2**k G)))     with, c = (1 - 2**-k) ** (D + 1)
+
+The last line is w - (a u' + b eta g) with a = m**D and b = (1 - m**D) / (1 - m) (Kosson et al.,
+arXiv 2003.11666, spike compensation), rearranged so that one coefficient remains.  It is held as
+`compensation` / 2**COMPENSATION_FRAC; because 2**k (1 - c) stands for b whatever c is rounded to,
+the whole effect of one gradient stays exactly 1 / (1 - m).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from counterflow.design.parts.formats import Format, Rounding, signed_for
+
+COMPENSATION_FRAC = 8
+RANDOM_BITS = 32  # of the generator, shared by the two stochastic roundings of an update
+
+
+@dataclass(frozen=True)
+class UnitArithmetic:
+    """Formats and coefficients of one unit with weights [outputs, taps].
+
+    Each weight is used at `positions` places of a sample (one in a dense layer), and moves by the
+    sum of its gradients there, over `accumulate` samples.  ``x``/``y`` are the formats of
+    activations in and out, ``dy``/``dx`` of gradients in and out (``dx`` None where nobody wants
+    it); ``masks``: dx is zero where x is, since x comes from a ReLU; ``horizon`` is T of the
+    prediction w - T u in updates.  Hardware has no prediction or compensation unless the recipe
+    ``predicts`` or ``compensates``.
+    """
+
+    taps: int
+    outputs: int
+    positions: int
+    overlaps: int
+    accumulate: int
+    relu: bool
+    masks: bool
+    x: Format
+    y: Format
+    dy: Format
+    dx: Format | None
+    operand: Format
+    weight: Format
+    velocity: Format
+    rate_shift: int
+    rate_span: int
+    momentum_shift: int
+    horizon: int
+    predicts: bool
+    compensates: bool
+    compensation: int
+    round_activation: Rounding
+    round_operand: Rounding
+    round_error: Rounding
+    round_update: Rounding
+
+    @cached_property
+    def forward_sum(self) -> Format:
+        """Accumulator of y; holds the largest sum of products plus the largest bias."""
+        frac = self.operand.frac + self.x.frac
+        products = self.taps * self.operand.magnitude * self.x.magnitude
+        return signed_for(products + self.bias_operand.magnitude, frac)
+
+    @cached_property
+    def bias_operand(self) -> Format:
+        """The bias as it is added to the forward sum: the weight's range, the sum's fraction."""
+        frac = self.operand.frac + self.x.frac
+        return Format(True, max(2, self.weight.bits - self.weight.frac + frac), frac)
+
+    @cached_property
+    def backward_sum(self) -> Format:
+        """Accumulator of dx; holds the largest sum of products.
+
+        An input is under the kernel at `overlaps` positions at most, in each output.
+        """
+        frac = self.operand.frac + self.dy.frac
+        products = self.overlaps * self.outputs
+        return signed_for(products * self.operand.magnitude * self.dy.magnitude, frac)
+
+    @cached_property
+    def product(self) -> Format:
+        """One product dy * x; for a bias it is dy, aligned."""
+        return signed_for(self._largest_product, self.dy.frac + self.x.frac)
+
+    @cached_property
+    def gradient(self) -> Format:
+        """The gradient that an update sees: the sum of all products since the last one."""
+        most = self.positions * self.accumulate * self._largest_product
+        return signed_for(most, self.dy.frac + self.x.frac)
+
+    @property
+    def _largest_product(self) -> int:
+        return self.dy.magnitude * max(self.x.magnitude, 1 << self.x.frac)
+
+    @property
+    def sums_gradients(self) -> bool:
+        """Whether a gradient is the sum of several products."""
+        return self.positions * self.accumulate > 1
+
+    @cached_property
+    def update_frac(self) -> int:
+        """Fraction bits at which an update is exact before its one rounding."""
+        scaled = self.gradient.frac + self.rate_shift + self.rate_span
+        return max(self.velocity.frac + self.momentum_shift, scaled)
+
+    @property
+    def velocity_drop(self) -> int:
+        """Bits that the rounding of u' drops."""
+        return self.update_frac - self.velocity.frac
+
+    @property
+    def weight_drop(self) -> int:
+        """Bits that the rounding of a compensated weight step drops."""
+        return self.velocity_drop + COMPENSATION_FRAC
+
+    def gradient_shift(self, extra: int) -> int:
+        """Left shift that aligns a gradient to `update_frac` under `extra` rate drop."""
+        return self.update_frac - self.gradient.frac - self.rate_shift - extra
+
+    @property
+    def update_bits(self) -> int:
+        """Bits that hold every intermediate value of an update."""
+        gradient = self.gradient.bits + self.gradient_shift(0) + self.momentum_shift
+        velocity = self.velocity.bits + self.velocity_drop
+        return max(gradient, velocity) + 2 + COMPENSATION_FRAC
+
+    @property
+    def word_bits(self) -> int:
+        """Bits of one {weight, velocity} word."""
+        return self.weight.bits + self.velocity.bits
+
+    def check(self, where: str) -> None:
+        """ValueError, one sentence that begins with `where`, unless all of it can work together."""
+        for what in ("forward_sum", "bias_operand", "backward_sum", "gradient"):
+            try:
+                getattr(self, what)
+            except ValueError as error:
+                named = what.replace("_", " ")
+                raise ValueError(
+                    f"{where}: its {named} is too wide ({error}); use narrower formats"
+                ) from None
+        if self.velocity.frac != self.weight.frac:
+            raise ValueError(
+                f"{where}: velocity {self.velocity} and weight {self.weight} must have equally "
+                "many fraction bits"
+            )
+        if self.operand.frac > self.weight.frac:
+            raise ValueError(
+                f"{where}: operand {self.operand} has more fraction bits than weight {self.weight}"
+            )
+        for role, narrow in (
+            ("error", self.dy),
+            ("operand", self.operand),
+            ("weight", self.weight),
+        ):
+            if not narrow.signed:
+                raise ValueError(f"{where}: format of {role} is {narrow}, but must be signed")
+        if self.round_update is Rounding.STOCHASTIC:
+            needed = self.velocity_drop + (self.weight_drop if self.compensates else 0)
+            both = f"{self.velocity_drop} + {self.weight_drop}"
+            drops = both if self.compensates else f"{self.velocity_drop}"
+            if needed > RANDOM_BITS:
+                raise ValueError(
+                    f"{where}: the update drops {drops} bits, but "
+                    f"its random generator has {RANDOM_BITS}; raise the learning rate (now "
+                    f"2^-{self.rate_shift}), lower the momentum or give the velocity more "
+                    "fraction bits"
+                )
+        if self.update_bits > 62:
+            raise ValueError(
+                f"{where}: the update needs {self.update_bits} bits and the model has 62; use "
+                "fewer fraction bits, a higher learning rate or a lower momentum"
+            )
+
+
+def compensation_for(momentum_shift: int, delay: int) -> int:
+    """c = m**(delay + 1) as an integer over 2**COMPENSATION_FRAC.
+
+    It stays below one however heavy the momentum: at one a gradient would act an update late.
+    """
+    decay = float((1 - 2.0**-momentum_shift) ** (delay + 1))
+    one = 1 << COMPENSATION_FRAC
+    return min(round(decay * one), one - 1)

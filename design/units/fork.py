@@ -1,0 +1,116 @@
+"""The fork: where a network branches, every branch gets the same activations.
+
+    y_i = x          dx = narrow(dy_0 + dy_1 + ...)
+
+The gradients of an element meet in the fork: those that come early wait in a queue for their
+fellows, whose branch has the larger delay.  They are summed exactly and narrowed once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import ClassVar
+
+import numpy as np
+
+from counterflow.design.parts.formats import Format, Rounding, signed_for
+from counterflow.design.units.latency import NARROW, QUEUE
+from counterflow.design.units.passing import QUEUE_WORDS, Passing, PassingUnit
+from counterflow.design.units.timing import Cycles, occupancy
+
+JOIN = QUEUE + NARROW + QUEUE  # the last of an element's fellows taken to their sum offered
+
+
+def joined(arrivals: Sequence[Cycles]) -> Cycles:
+    """When each element's fellows leave their queues together, given when they are taken."""
+    return reduce(np.maximum, arrivals) + QUEUE
+
+
+def rooms(arrivals: Sequence[Cycles], interval: int, left_over: Sequence[int]) -> tuple[int, ...]:
+    """Words of the queues in which fellows wait for each other, each at least one.
+
+    ``left_over``: of how many tokens they wait when a run ends.
+    """
+    leave = joined(arrivals) + 1
+    return tuple(
+        max(occupancy(one, leave, interval), tokens * len(one))
+        for one, tokens in zip(arrivals, left_over, strict=True)
+    )
+
+
+@dataclass(frozen=True)
+class Fork(Passing):
+    """A fork of tokens of `elements` elements into `branches`, all of one format each way.
+
+    ``wanted``: gradients come back.  ``queues``: gradients of each branch that can wait.
+    Cost: no multiplier; latency 0 forward, JOIN back; one element a cycle each way.
+    """
+
+    elements: int
+    branches: int
+    x: Format
+    error: Format
+    round_error: Rounding
+    wanted: bool
+    queues: tuple[int, ...]
+
+    @property
+    def total(self) -> Format:
+        """The exact sum of an element's gradients."""
+        return signed_for(self.branches * self.error.magnitude, self.error.frac)
+
+    @property
+    def memories(self) -> list[tuple[str, int, int]]:
+        """See `Passing.memories`."""
+        if not self.wanted:
+            return []
+        bits = self.error.bits
+        waiting = [(f"dy{index}", words, bits) for index, words in enumerate(self.queues)]
+        return [*waiting, ("dx", QUEUE_WORDS, bits)]
+
+    def forward(self, arrivals: Sequence[Cycles]) -> Sequence[Cycles]:
+        """See `Passing.forward`."""
+        return [arrivals[0]] * self.branches
+
+    def backward(self, arrivals: Sequence[Cycles]) -> Sequence[Cycles]:
+        """See `Passing.backward`."""
+        return [joined(arrivals) + JOIN - QUEUE]
+
+    def fitted(
+        self,
+        arrivals: Sequence[Cycles],
+        errors: Sequence[Cycles],
+        interval: int,
+        left_over: Sequence[int],
+    ) -> Fork:
+        """See `Passing.fitted`."""
+        return replace(self, queues=rooms(errors, interval, left_over)) if self.wanted else self
+
+    @property
+    def returning(self) -> tuple[int, ...]:
+        return self.queues
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForkUnit(PassingUnit):
+    """A fork of the graph.  Ports: x; y0, y1, ..."""
+
+    kind: ClassVar[str] = "fork"
+    round_error: Rounding
+
+    @property
+    def numbers(self) -> Fork:
+        """See `PassingUnit.numbers`."""
+        edge, branches = self.inputs[0], len(self.outputs)
+        queues = (1,) * branches if edge.wanted else (0,) * branches
+        return Fork(
+            elements=edge.elements,
+            branches=branches,
+            x=edge.x,
+            error=edge.error,
+            round_error=self.round_error,
+            wanted=edge.wanted,
+            queues=queues,
+        )

@@ -1,0 +1,234 @@
+"""What a schedule says of a unit, whatever its kind: its borders, and when what passes them.
+
+A schedule is made in two sweeps (`design.schedule.build`).  Forward, a unit turns the cycles in
+which its inputs arrive into those in which its outputs leave; backward it does so for gradients.
+`Times` is a unit while that goes on, `Scheduled` what comes of it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+
+from counterflow.design.graph import Edge, Unit
+from counterflow.design.parts.formats import Format
+from counterflow.design.units.timing import Cycles, steady
+from counterflow.design.units.watched import KIND, Field, stream_fields
+
+
+class Came(IntEnum):
+    """How a token's gradient stands to a run of a chain that was empty before it."""
+
+    BEFORE = 0  # it passed in an earlier run
+    FIRST = 1  # it is the first one to pass
+    LATER = 2
+
+
+Pattern = tuple[Came, Any]
+"""How a token's gradient came, and how it did at the unit's sources, if it has several."""
+
+LONG_AGO = -(1 << 40)  # a cycle before all others
+
+
+class Gradients(ABC):
+    """Cycles in which the elements of a gradient pass a border.
+
+    ``delay``: in slot j of those units that have slots, that of token j - delay comes back.
+    """
+
+    delay: int
+
+    @abstractmethod
+    def pattern(self, token: int, before: int) -> Pattern:
+        """How the gradient of token `token` came, where the chain has made `before` slots."""
+
+    @abstractmethod
+    def times(self, pattern: Pattern) -> Cycles:
+        """Cycles of a token 0 that came so."""
+
+    @property
+    def later(self) -> Cycles:
+        """Those that token 0 would have if it followed others."""
+        return self.times(self.pattern(1, 0))
+
+    def of(self, token: int, interval: int, before: int = 0) -> Cycles:
+        """Those of token number `token`, counted from the first of the run."""
+        return self.times(self.pattern(token, before)) + token * interval
+
+
+@dataclass(frozen=True, eq=False)
+class SlotGradients(Gradients):
+    """Those of a unit with slots, or of a loss: ``first`` with nothing before it, ``later``."""
+
+    first: Cycles
+    late: Cycles
+    delay: int
+
+    def pattern(self, token: int, before: int) -> Pattern:
+        """See `Gradients.pattern`."""
+        oldest = -min(before, self.delay)
+        if token < oldest:
+            return Came.BEFORE, None
+        return (Came.LATER if token > oldest else Came.FIRST), None
+
+    def times(self, pattern: Pattern) -> Cycles:
+        """See `Gradients.times`."""
+        return self.late if pattern[0] is Came.LATER else self.first
+
+
+@dataclass(frozen=True, eq=False)
+class PassedGradients(Gradients):
+    """Those behind a unit that makes them from one gradient or several, as they come.
+
+    A source with a smaller delay has sent some of a run's first ones in the run before.
+    """
+
+    sources: tuple[Gradients, ...]
+    unit: Callable[[Sequence[Cycles]], Cycles]
+    interval: int
+    _known: dict[Pattern, Cycles] = field(default_factory=dict, repr=False)
+
+    @property
+    def delay(self) -> int:  # type: ignore[override]
+        return max(source.delay for source in self.sources)
+
+    def pattern(self, token: int, before: int) -> Pattern:
+        """See `Gradients.pattern`."""
+        found = tuple(source.pattern(token, before) for source in self.sources)
+        last = max(range(len(found)), key=lambda index: self.sources[index].delay)
+        return found[last][0], found
+
+    def times(self, pattern: Pattern) -> Cycles:
+        """See `Gradients.times`."""
+        if pattern not in self._known:
+            arrivals = [
+                source.times(part) if part[0] is not Came.BEFORE else source.later + LONG_AGO
+                for source, part in zip(self.sources, pattern[1], strict=True)
+            ]
+            times = self.unit(arrivals)
+            late = pattern[0] is Came.LATER
+            self._known[pattern] = steady(times, self.interval) if late else times
+        return self._known[pattern]
+
+
+@dataclass(frozen=True, eq=False)
+class Border:
+    """One stream that a unit sends: ``y`` to the next or ``dx`` to the one before, by port.
+
+    ``number`` is the format of its elements, ``made_by`` the golden operation behind them.
+    """
+
+    port: str
+    edge: Edge
+    number: Format
+    times: Cycles | Gradients
+    made_by: str
+
+    @property
+    def forward(self) -> bool:
+        """Whether it carries activations, each with the kind of its token, or gradients."""
+        return not isinstance(self.times, Gradients)
+
+    def cycles(self, token: int, interval: int, before: int) -> Cycles:
+        """When the elements of token `token` of a run pass; see `Gradients.of`."""
+        if isinstance(self.times, Gradients):
+            return self.times.of(token, interval, before)
+        return self.times + token * interval
+
+
+class Scheduled(ABC):
+    """A unit with its place in time.
+
+    ``borders``: what it sends; ``delay``: in slot j the gradient of token j - delay passes it.
+    """
+
+    unit: Unit
+    delay: int
+
+    @property
+    def name(self) -> str:
+        return self.unit.name
+
+    @property
+    @abstractmethod
+    def borders(self) -> tuple[Border, ...]: ...
+
+    @property
+    def watched(self) -> tuple[Field, ...]:
+        """What a bench watches of it: its borders, unless a kind has more."""
+        found: list[Field] = []
+        for border in self.borders:
+            members = {"data": (border.number.bits, border.number.signed)}
+            if border.forward:
+                members["kind"] = KIND
+            found += stream_fields(self.name, border.port, border.made_by, **members)
+        return tuple(found)
+
+    @property
+    @abstractmethod
+    def memory_bits(self) -> int:
+        """Bits of its memories, without tables."""
+
+    @property
+    @abstractmethod
+    def waiting(self) -> tuple[int, ...]:
+        """Activations of each input that wait in it at most, for what they meet there."""
+
+    @property
+    @abstractmethod
+    def returning(self) -> tuple[int, ...]:
+        """Gradients of each output that wait in it at most."""
+
+
+class Times(ABC):
+    """A unit while a schedule is made: `forward`, then `backward`, then `scheduled`."""
+
+    @abstractmethod
+    def forward(self, arrivals: Sequence[Cycles]) -> Sequence[Cycles]:
+        """Cycles in which token 0 leaves by each output, from those in which it arrives."""
+
+    @abstractmethod
+    def backward(self, errors: Sequence[Gradients], slot: int) -> Sequence[Gradients]:
+        """The gradients that leave by each input that wants some, from those that arrive."""
+
+    @abstractmethod
+    def scheduled(self, slot: int) -> Scheduled:
+        """The unit where slots are `slot` cycles long."""
+
+
+def port(name: str, index: int, count: int) -> str:
+    """The name of port number `index` of `count`: a number only where there are several."""
+    return name if count == 1 else f"{name}{index}"
+
+
+def forward_borders(unit: Unit, times: Sequence[Cycles], made_by: str) -> list[Border]:
+    """What `unit` sends forward."""
+    return [
+        Border(port("y", index, len(unit.outputs)), edge, edge.x, one, made_by)
+        for index, (edge, one) in enumerate(zip(unit.outputs, times, strict=True))
+    ]
+
+
+def backward_borders(unit: Unit, times: Sequence[Gradients], made_by: str) -> list[Border]:
+    """What `unit` sends back, by those inputs that want it."""
+    wanted = [index for index, edge in enumerate(unit.inputs) if edge.wanted]
+    return [
+        Border(
+            port("dx", index, len(unit.inputs)),
+            unit.inputs[index],
+            unit.inputs[index].error,
+            one,
+            made_by,
+        )
+        for index, one in zip(wanted, times, strict=True)
+    ]
+
+
+def nothing() -> Cycles:
+    """Times of no elements."""
+    return np.zeros(0, np.int64)

@@ -1,0 +1,261 @@
+"""Units with slots in time: when they start, how long a gradient takes, what waits in them.
+
+In slot j a unit makes the forward pass of token j and the backward pass of token j - delay.  A slot
+starts as soon as enough of its token has arrived never to wait in a stall-free run; the delay is
+the least at which all rows find their gradient.  Both follow from arrivals, and so do all depths.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from counterflow.design.graph import Unit
+from counterflow.design.parts.formats import Format
+from counterflow.design.units.arithmetic import UnitArithmetic
+from counterflow.design.units.latency import FREE, ISSUE, QUEUE
+from counterflow.design.units.scheduled import (
+    Border,
+    Gradients,
+    Scheduled,
+    SlotGradients,
+    Times,
+    backward_borders,
+    forward_borders,
+    nothing,
+)
+from counterflow.design.units.tiling import Tiling
+from counterflow.design.units.timing import (
+    Cycles,
+    first_of_words,
+    gradient_offsets,
+    last_of_words,
+    needed_words,
+    occupancy,
+    output_offsets,
+    row_queue,
+    row_starts,
+    rows_done,
+    steady,
+    weight_writes,
+)
+from counterflow.design.units.watched import Field, write_fields
+
+TWIN = "golden.units.convolution.Convolution"
+
+
+@dataclass(frozen=True)
+class Depths:
+    """What the buffers of a unit with weights hold at most.
+
+    ``window`` and ``stash``: words of its input, for the forward pass and for the gradient;
+    ``errors``: words of arriving gradient, one for each row of tiles; ``outputs``: words of output;
+    ``gradients``: rows of input gradient on their way out (0 for a first unit).
+    """
+
+    window: int
+    stash: int
+    errors: int
+    outputs: int
+    gradients: int
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """An array that a unit remembers between updates: its name, shape and format."""
+
+    name: str
+    shape: tuple[int, ...]
+    number: Format
+
+
+@dataclass(frozen=True)
+class Stage(Scheduled):
+    """A unit with slots in the schedule, number `index` of them, with weights in lanes.
+
+    ``delay`` is D in slots, ``start`` the cycle of slot 0, ``back`` that of the slot in which token
+    0 comes back; ``threshold`` the words of a token that must have arrived before its slot starts
+    (so that a slot, once started, never waits in a stall-free run); ``gradient_times`` those of the
+    input gradients (None in a first unit).
+    """
+
+    unit: Unit
+    index: int
+    tiling: Tiling
+    arithmetic: UnitArithmetic
+    delay: int
+    start: int
+    back: int
+    threshold: int
+    depths: Depths
+    gradient_times: Gradients | None = field(repr=False, compare=False)
+
+    @property
+    def cycles(self) -> int:
+        return self.tiling.cycles
+
+    @cached_property
+    def output_times(self) -> Cycles:
+        """Cycles in which the outputs of token 0 leave; shape [elements]."""
+        return self.start + output_offsets(self.tiling)
+
+    @cached_property
+    def weight_writes(self) -> Cycles:
+        """Cycle after a slot's start at which tile n's new words stand at the write port."""
+        return weight_writes(self.tiling)
+
+    @cached_property
+    def bias_writes(self) -> Cycles:
+        """As `weight_writes`, for the biases of each row (learnt with the row's first tile)."""
+        return self.weight_writes[:: self.tiling.columns]
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """What it remembers between updates, besides the state of its random generator."""
+        numbers = self.arithmetic
+        matrix, vector = (numbers.outputs, numbers.taps), (numbers.outputs,)
+        return (
+            Parameter("weight", matrix, numbers.weight),
+            Parameter("velocity", matrix, numbers.velocity),
+            Parameter("bias", vector, numbers.weight),
+            Parameter("bias_velocity", vector, numbers.velocity),
+        )
+
+    @property
+    def borders(self) -> tuple[Border, ...]:
+        """See `Scheduled`."""
+        back = [] if self.gradient_times is None else [self.gradient_times]
+        return (
+            *forward_borders(self.unit, [self.output_times], f"{TWIN}.forward"),
+            *backward_borders(self.unit, back, f"{TWIN}.backward"),
+        )
+
+    @property
+    def watched(self) -> tuple[Field, ...]:
+        """See `Scheduled`: its slots and the words that it writes, too."""
+        tiling, numbers, learn = self.tiling, self.arithmetic, f"{TWIN}.learn"
+        parts = [("weight", numbers.weight.bits), ("velocity", numbers.velocity.bits)]
+        lanes, high = tiling.lane_count, tiling.lanes.outputs
+        edges = (f"walk.{edge}" for edge in ("begin", "finish"))
+        return (
+            *(Field(self.name, edge, 1, made_by="design.schedule.build") for edge in edges),
+            *super().watched,
+            *write_fields(self.name, "weights", tiling.tiles, lanes, parts, learn),
+            *write_fields(self.name, "biases", tiling.rows, high, parts, learn),
+        )
+
+    @property
+    def memories(self) -> dict[str, int]:
+        """Bits of its memories by what they hold."""
+        tiling, numbers, depths = self.tiling, self.arithmetic, self.depths
+        high, wide = tiling.lanes.outputs, tiling.lanes.inputs
+        words = tiling.tiles * tiling.lane_count + tiling.rows * high
+        sums = words * numbers.gradient.bits if numbers.sums_gradients else 0
+        gradient = 0
+        if numbers.dx is not None:
+            row = tiling.row_words * wide
+            sums += tiling.sum_rows * row * numbers.backward_sum.bits
+            gradient = depths.gradients * row * numbers.dx.bits
+        return {
+            "weights": words * numbers.word_bits,
+            "stash": depths.stash * wide * numbers.x.bits,
+            "window": depths.window * wide * numbers.x.bits
+            + depths.errors * high * numbers.dy.bits,
+            "sums": sums,
+            "queues": depths.outputs * high * (numbers.y.bits + 2) + gradient,
+        }
+
+    @property
+    def memory_bits(self) -> int:
+        return sum(self.memories.values())
+
+    @property
+    def waiting(self) -> tuple[int, ...]:
+        return (self.depths.window * self.tiling.lanes.inputs,)
+
+    @property
+    def returning(self) -> tuple[int, ...]:
+        return (self.depths.errors * self.tiling.lanes.outputs,)
+
+
+class SlotTimes(Times):
+    """A unit with slots while a schedule is made; `arithmetic` gives its numbers for a delay."""
+
+    def __init__(
+        self, unit: Unit, tiling: Tiling, arithmetic: Callable[[int], UnitArithmetic]
+    ) -> None:
+        self.unit, self.tiling, self.arithmetic = unit, tiling, arithmetic
+        self.index = 0
+        self.arrivals = nothing()
+        self.start = self.threshold = self.delay = self.delay_above = 0
+        self.errors: Cycles = nothing()
+        self.gradients: SlotGradients | None = None
+
+    def forward(self, arrivals: Sequence[Cycles]) -> Sequence[Cycles]:
+        """Start with the arrival of a word: the first that comes late enough for all others."""
+        (self.arrivals,) = arrivals
+        tiling = self.tiling
+        ready = last_of_words(self.arrivals, tiling.geometry.image[0], tiling.lanes.inputs) + QUEUE
+        words, needs = needed_words(tiling)
+        trigger = int(np.searchsorted(ready, (ready[words] - needs).max()))
+        self.start, self.threshold = int(ready[trigger]), trigger + 1
+        return [self.start + output_offsets(tiling)]
+
+    def backward(self, errors: Sequence[Gradients], slot: int) -> Sequence[Gradients]:
+        """Set the delay: the earliest slot whose rows find their gradient there."""
+        tiling = self.tiling
+        self.errors, self.delay_above = errors[0].later, errors[0].delay
+        came = last_of_words(self.errors, tiling.geometry.positions, tiling.lanes.outputs)
+        needs = self.start + row_starts(tiling)
+        self.delay = max(1, math.ceil(int((came + QUEUE - needs).max()) / slot))
+        if tiling.first:
+            return []
+        own = self.start + self.delay * slot + gradient_offsets(tiling)
+        self.gradients = SlotGradients(own, steady(own, slot), self.delay)
+        return [self.gradients]
+
+    def scheduled(self, slot: int) -> Stage:
+        """See `Times.scheduled`."""
+        return Stage(
+            unit=self.unit,
+            index=self.index,
+            tiling=self.tiling,
+            arithmetic=self.arithmetic(self.delay),
+            delay=self.delay,
+            start=self.start,
+            back=self.start + self.delay * slot,
+            threshold=self.threshold,
+            depths=self._depths(slot),
+            gradient_times=self.gradients,
+        )
+
+    def _depths(self, slot: int) -> Depths:
+        """What a stall-free run holds at most, and what is left over when it ends.
+
+        In its last slot a unit has not yet got back as many tokens as its delay; those that came
+        back to where its gradient comes from, wait here.
+        """
+        tiling, back = self.tiling, self.start + self.delay * slot
+        geometry = tiling.geometry
+        left_over = (self.delay - self.delay_above) * len(row_starts(tiling))
+        taken = first_of_words(self.arrivals, geometry.image[0], tiling.lanes.inputs)
+        rows, ends = rows_done(tiling)
+        words = rows * tiling.row_words
+        came = last_of_words(self.errors, geometry.positions, tiling.lanes.outputs)
+        used = back + row_starts(tiling) + tiling.row_cycles + ISSUE
+        gradients = 0
+        if self.gradients is not None:
+            begins = back + np.repeat(np.append(0, ends[:-1] + 1), rows)
+            lines = self.gradients.later.reshape(geometry.image[0], -1)
+            gradients = occupancy(begins, lines[:, -1] + 1, slot)
+        return Depths(
+            window=occupancy(taken, self.start + ends + FREE, slot, words),
+            stash=occupancy(taken, back + ends + FREE, slot, words),
+            errors=max(occupancy(came, used, slot), left_over),
+            outputs=row_queue(tiling),
+            gradients=gradients,
+        )

@@ -1,0 +1,133 @@
+"""The sum: where branches of a network meet, their activations are added.
+
+    y = narrow(x_0 + x_1 + ...)          dx_i = narrow(dy), 0 where x_i comes from a ReLU and is 0
+
+Activations that come early wait in a queue for their fellows: what a skip path holds.  The sum is
+exact and narrowed once; a gradient is only brought to the format of its branch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from counterflow.design.parts.formats import Format, Rounding, signed_for
+from counterflow.design.parts.roles import Roundings
+from counterflow.design.parts.tokens import KIND_BITS
+from counterflow.design.units.fork import JOIN, joined, rooms
+from counterflow.design.units.latency import MEMORY, NARROW, QUEUE
+from counterflow.design.units.passing import QUEUE_WORDS, Passing, PassingUnit
+from counterflow.design.units.timing import Cycles, occupancy
+
+BACKWARD = MEMORY + NARROW + QUEUE  # dy taken to dx offered
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One of the branches that meet: formats of its activations and its gradients.
+
+    ``wanted``: gradients go back; ``masks``: they do so only where x is positive.
+    """
+
+    x: Format
+    dx: Format
+    wanted: bool
+    masks: bool
+
+
+@dataclass(frozen=True)
+class Sum(Passing):
+    """A sum of `branches` of tokens of `elements` elements.
+
+    ``queues``: activations of each branch that can wait; ``stash_words``: elements that can be
+    between their forward and their backward pass, of each of which a bit a masking branch is kept.
+    Cost: no multiplier; latency JOIN forward, BACKWARD back; one element a cycle each way.
+    """
+
+    elements: int
+    branches: tuple[Branch, ...]
+    y: Format
+    dy: Format
+    round_activation: Rounding
+    round_error: Rounding
+    queues: tuple[int, ...]
+    stash_words: int
+
+    @property
+    def total(self) -> Format:
+        """The exact sum of an element's activations."""
+        frac = max(branch.x.frac for branch in self.branches)
+        most = sum(branch.x.magnitude << frac - branch.x.frac for branch in self.branches)
+        return signed_for(most, frac)
+
+    @property
+    def masks(self) -> tuple[int, ...]:
+        """The branches of whose activations it is remembered where they are positive."""
+        found = enumerate(self.branches)
+        return tuple(index for index, branch in found if branch.masks and branch.wanted)
+
+    @property
+    def memories(self) -> list[tuple[str, int, int]]:
+        """See `Passing.memories`."""
+        parts = [
+            (f"x{index}", words, branch.x.bits + KIND_BITS)
+            for index, (words, branch) in enumerate(zip(self.queues, self.branches, strict=True))
+        ]
+        parts.append(("y", QUEUE_WORDS, self.y.bits + KIND_BITS))
+        if self.masks:
+            parts.append(("stash", max(2, self.stash_words), len(self.masks)))
+        return parts + [
+            (f"dx{index}", QUEUE_WORDS, branch.dx.bits)
+            for index, branch in enumerate(self.branches)
+            if branch.wanted
+        ]
+
+    def forward(self, arrivals: Sequence[Cycles]) -> Sequence[Cycles]:
+        """See `Passing.forward`."""
+        return [joined(arrivals) + JOIN - QUEUE]
+
+    def backward(self, arrivals: Sequence[Cycles]) -> Sequence[Cycles]:
+        """See `Passing.backward`."""
+        return [arrivals[0] + BACKWARD for branch in self.branches if branch.wanted]
+
+    def fitted(
+        self,
+        arrivals: Sequence[Cycles],
+        errors: Sequence[Cycles],
+        interval: int,
+        left_over: Sequence[int],
+    ) -> Sum:
+        """See `Passing.fitted`."""
+        queues = rooms(arrivals, interval, [0] * len(arrivals))
+        stash = occupancy(joined(arrivals), errors[0] + 1, interval) if self.masks else 0
+        return replace(self, queues=queues, stash_words=stash)
+
+    @property
+    def waiting(self) -> tuple[int, ...]:
+        return self.queues
+
+
+@dataclass(frozen=True, kw_only=True)
+class SumUnit(PassingUnit):
+    """A sum of the graph.  Ports: x0, x1, ...; y."""
+
+    kind: ClassVar[str] = "sum"
+    rounding: Roundings
+
+    @property
+    def numbers(self) -> Sum:
+        """See `PassingUnit.numbers`."""
+        y = self.outputs[0]
+        return Sum(
+            elements=y.elements,
+            branches=tuple(
+                Branch(edge.x, edge.error, edge.wanted, edge.rectified) for edge in self.inputs
+            ),
+            y=y.x,
+            dy=y.error,
+            round_activation=self.rounding.activation,
+            round_error=self.rounding.error,
+            queues=(1,) * len(self.inputs),
+            stash_words=y.elements,
+        )

@@ -1,0 +1,77 @@
+"""Where the tokens at each edge stand in the memory of `golden.fast.chain`.
+
+Activations stand as their reader wants them: a unit with weights keeps those of `delay` + 1 tokens,
+with the zeros around them; others use a token's at once.  Gradients wait for as long as their maker
+has a larger delay than whoever sent them back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from counterflow.design.schedule.schedule import Schedule
+from counterflow.design.units.scheduled import Scheduled
+from counterflow.design.units.slots import Stage
+
+
+@dataclass(frozen=True)
+class Place:
+    """A ring of `depth` tokens from `start` on, `size` words each.
+
+    The first element of a token stands `origin` words behind its start, and rows are `pitch` words
+    apart.
+    """
+
+    start: int
+    depth: int
+    size: int
+    origin: int
+    pitch: int
+
+
+@dataclass(frozen=True)
+class Places:
+    """Those of the activations and of the gradients at each edge, by its number.
+
+    ``activations`` and ``gradients`` count the words that all of them take.
+    """
+
+    forward: Mapping[int, Place]
+    back: Mapping[int, Place]
+    activations: int
+    gradients: int
+
+
+def places(schedule: Schedule) -> Places:
+    """Those of a schedule."""
+    forward: dict[int, Place] = {}
+    back: dict[int, Place] = {}
+    activations = gradients = 0
+    edges = {edge.number: edge for edge in schedule.graph.edges}
+    readers = {edge.number: unit for unit in schedule.units for edge in unit.unit.inputs}
+    makers = {edge.number: unit for unit in schedule.units for edge in unit.unit.outputs}
+    # Those of units with weights first, one behind the other: they are used most.
+    for number in sorted(edges, key=lambda one: not isinstance(readers[one], Stage)):
+        depth, size, origin, pitch = _as_read(edges[number].shape, readers[number])
+        forward[number] = Place(activations, depth, size, origin, pitch)
+        activations += depth * size
+    for number, edge in edges.items():
+        if edge.wanted:
+            depth = makers[number].delay - readers[number].delay + 1
+            back[number] = Place(gradients, depth, edge.elements, 0, 0)
+            gradients += depth * edge.elements
+    return Places(forward, back, activations, gradients)
+
+
+def _as_read(shape: tuple[int, int, int], reader: Scheduled) -> tuple[int, int, int, int]:
+    """(depth, size, origin, pitch) of images of this shape for a unit."""
+    row, size = shape[1] * shape[2], shape[0] * shape[1] * shape[2]
+    if not isinstance(reader, Stage):
+        return 1, size, 0, row
+    geometry = reader.tiling.geometry
+    margin = geometry.padding[1] * geometry.channels
+    line = geometry.row_inputs + 2 * margin
+    size = line * (geometry.image[0] + 2 * geometry.padding[0])
+    pitch = row + 2 * margin if geometry.image == shape else row  # perhaps it is flattened
+    return reader.delay + 1, size, geometry.padding[0] * line + margin, pitch

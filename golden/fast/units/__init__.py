@@ -1,0 +1,25 @@
+"""The kinds of units as compiled loops.
+
+A module of a kind without slots has the type of its `RECORD`, `records` that fill it for a unit,
+`fits`, and the loops `forward` and `backward` of one record and one token; perhaps `tables`.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from counterflow.golden.fast.units import convolution, fork, loss, pool, sum, tanh
+
+UNITS: dict[str, ModuleType] = {
+    "convolution": convolution,
+    "pool": pool,
+    "tanh": tanh,
+    "fork": fork,
+    "sum": sum,
+    "loss": loss,
+}
+
+
+def passing_kinds() -> list[str]:
+    """The kinds without slots, in the order in which `golden.fast.records.STEP` numbers them."""
+    return [kind for kind, module in UNITS.items() if hasattr(module, "RECORD")]

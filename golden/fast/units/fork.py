@@ -1,0 +1,77 @@
+"""Forks in `golden.fast.chain`: a record for each branch, LANES elements at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from counterflow.design.units.fork import Fork
+from counterflow.design.units.passing import PassingStage
+from counterflow.golden.fast.lanes import (
+    LANES,
+    limited_lanes,
+    load_lanes,
+    rounded_lanes,
+    store_first,
+    store_lanes,
+)
+from counterflow.golden.fast.narrowings import NARROW, fields, largest_narrowed, narrowing
+from counterflow.golden.fast.places import Places
+from counterflow.golden.fast.records import PASSING, Memory, passing
+from counterflow.golden.fast.words import add, compiled
+
+RECORD = np.dtype([*PASSING, *fields("rows", "row", "first", "last"), ("dx", NARROW)])
+"""One branch; the `first` one starts the sum of gradients, the `last` one sends it back."""
+
+
+def records(stage: PassingStage, where: Places) -> list[dict[str, Any]]:
+    """The fields of a record for each branch."""
+    numbers: Fork = stage.numbers
+    edge, found = stage.unit.inputs[0], []
+    for index in range(numbers.branches):
+        found.append(
+            passing(stage, where, y=index)
+            | {
+                "rows": edge.shape[0],
+                "row": edge.shape[1] * edge.shape[2],
+                "first": index == 0,
+                "last": index == numbers.branches - 1,
+                "dx": narrowing(edge.error.frac, edge.error, numbers.round_error),
+            }
+        )
+    return found
+
+
+def fits(numbers: Fork, bits: int) -> bool:
+    """Whether words of `bits` bits hold every intermediate value."""
+    most = numbers.branches * numbers.error.magnitude
+    return largest_narrowed(most, 0) < 1 << (bits - 1)
+
+
+@compiled
+def forward(memory: Memory, unit: Any, slot: int) -> None:
+    """Copy x of token `slot` to this branch."""
+    stash = memory.stash
+    y = unit.y + slot % unit.y_depth * unit.y_size
+    for row in range(unit.rows):
+        for i in range(0, unit.row, LANES):
+            value = load_lanes(stash, unit.x + row * unit.row + i)
+            store_first(stash, y + row * unit.y_pitch + i, value, unit.row - i)
+
+
+@compiled
+def backward(memory: Memory, unit: Any, token: int) -> None:
+    """Add dy of this branch; behind the last one, send their sum back."""
+    errors, meeting = memory.errors, memory.meeting
+    dy = unit.dy + token % unit.dy_depth * unit.inputs
+    dx = unit.dx_start + token % unit.dx_depth * unit.inputs
+    for i in range(0, unit.inputs, LANES):
+        total = load_lanes(errors, dy + i)
+        if not unit.first:
+            total = add(total, load_lanes(meeting, i))
+        if unit.last:
+            value = limited_lanes(errors, rounded_lanes(errors, total, unit.dx), unit.dx)
+            store_first(errors, dx + i, value, unit.inputs - i)
+        else:
+            store_lanes(meeting, i, total)
