@@ -90,7 +90,7 @@ def source(board: Board, design: Plan, *, frequency: float, baud: int) -> Source
 
 def units(text: str, design: Plan) -> dict[str, str]:
     """The units of the network by module of the Verilog `text`."""
-    names = {"intake", "loss", *(unit.name for unit in design.description.units)}
+    names = {"intake", *(unit.name for unit in design.schedule.units)}
     modules = re.findall(rf"^module \\({TOP}\.core\.[\w.]+) ", text, re.MULTILINE)
     found: dict[str, str] = {}
     for module in sorted(modules, key=lambda module: module.count(".")):

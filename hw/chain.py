@@ -1,6 +1,8 @@
-"""The chain: intake, units in series, loss unit, and the register bus through all of them."""
+"""The chain: intake, the units of the graph, and the register bus through those with weights."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
@@ -11,13 +13,11 @@ from counterflow.design.network.description import Description
 from counterflow.design.schedule.planner import Plan
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units.latency import BUS_SPACING
-from counterflow.design.units.pool import Pooling
+from counterflow.design.units.scheduled import port
 from counterflow.hw.intake import Intake, sample_stream
 from counterflow.hw.parts.streams import label_stream
-from counterflow.hw.units.convolution import Convolution
-from counterflow.hw.units.loss import Loss, prediction_stream
-from counterflow.hw.units.pool import Pool
-from counterflow.hw.units.tanh import Tanh
+from counterflow.hw.units import UNITS
+from counterflow.hw.units.loss import prediction_stream
 
 MITIGATIONS = ("none", "lwpv", "sc", "lwpv+sc")  # prediction is in velocity form, from one read
 
@@ -25,11 +25,6 @@ Request = data.StructLayout(
     {"write": 1, "node": NODE_BITS, "register": REGISTER_BITS, "data": WORD_BITS}
 )
 Response = data.StructLayout({"valid": 1, "done": 1, "data": WORD_BITS})
-
-
-def _streaming(unit: Streaming) -> Pool | Tanh:
-    """The hardware of a unit without weights."""
-    return Pool(pooling=unit) if isinstance(unit, Pooling) else Tanh(unit=unit)
 
 
 class Chain(wiring.Component):
@@ -76,48 +71,40 @@ class Chain(wiring.Component):
             identity=int(description.hash()[:8], 16),
         )
         self.schedule = schedule
-        self.streams = [_streaming(stage.unit) for stage in schedule.streams]
-        self.units = [Convolution(stage=s, interval=schedule.interval) for s in schedule.stages]
-        self.loss = Loss(
-            numbers=schedule.loss.arithmetic,
-            rounding=description.rounding.error,
-            labels=schedule.label_tokens,
-        )
+        self.parts: dict[str, Any] = {
+            unit.name: UNITS[unit.unit.kind].of(unit, schedule) for unit in schedule.units
+        }
+        self.units = [self.parts[stage.name] for stage in schedule.stages]
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.intake = intake = self.intake
-        m.submodules.loss = loss = self.loss
-        for unit in self.units:
-            m.submodules[unit.stage.name] = unit
-        for unit, stage in zip(self.streams, self.schedule.streams, strict=True):
-            m.submodules[stage.name] = unit
+        loss = self.parts[self.schedule.loss.name]
+        for name, part in self.parts.items():
+            m.submodules[name] = part
         connect(m, flipped(self.samples), intake.samples)
         connect(m, flipped(self.labels), intake.labels)
         connect(m, intake.admitted, loss.labels)
         connect(m, loss.predictions, flipped(self.predictions))
-        connect(m, intake.x, self.units[0].x)
-        lower: Convolution | Pool | Tanh = self.units[0]
-        for upper in self._behind():
-            connect(m, lower.y, upper.x)
-            connect(m, upper.dx, lower.dy)
-            lower = upper
-        connect(m, lower.y, loss.x)
-        connect(m, loss.dy, lower.dy)
+        self._edges(m)
         self._bus(m)
         return m
 
-    def _behind(self) -> list[Convolution | Pool | Tanh]:
-        """All units behind the first, in the order of the chain."""
-        found: list[Convolution | Pool | Tanh] = []
-        for index, unit in enumerate(self.units):
-            found.append(unit)
-            found += [
-                streaming
-                for streaming, stage in zip(self.streams, self.schedule.streams, strict=True)
-                if stage.below == index
-            ]
-        return found[1:]
+    def _edges(self, m: Module) -> None:
+        """Join the units: activations from maker to reader, gradients the other way."""
+        made: dict[int, tuple[Any, str]] = {self.schedule.graph.source.number: (self.intake, "x")}
+        back: dict[int, tuple[Any, str]] = {}
+        for unit in self.schedule.graph.units:
+            part, count = self.parts[unit.name], len(unit.inputs)
+            for index, edge in enumerate(unit.inputs):
+                maker, leaving = made[edge.number]
+                connect(m, getattr(maker, leaving), getattr(part, port("x", index, count)))
+                if edge.wanted:
+                    there, arriving = back[edge.number]
+                    connect(m, getattr(part, port("dx", index, count)), getattr(there, arriving))
+            for index, edge in enumerate(unit.outputs):
+                made[edge.number] = part, port("y", index, len(unit.outputs))
+                back[edge.number] = part, port("dy", index, len(unit.outputs))
 
     def _bus(self, m: Module) -> None:
         """Every node in turn; a response is the access as it leaves the last one."""

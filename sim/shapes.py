@@ -5,13 +5,9 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from pydantic import TypeAdapter
-
-from counterflow.design.graph import Layer
 from counterflow.design.network.description import Description
 from counterflow.design.parts.geometry import Geometry, Shape
 from counterflow.design.schedule.folding import choices
-from counterflow.design.units.convolution import ConvolutionUnit
 from counterflow.design.units.tiling import Lanes, Tiling
 from counterflow.design.units.timing import can_be
 
@@ -99,8 +95,7 @@ def random_network(seed: int, **fields: Any) -> Description:
     shape = image
     for _ in range(chance.randint(1, 5)):
         layers.append(_random_layer(chance, shape, first=not layers))
-        last = chained(image, TypeAdapter(tuple[Layer, ...]).validate_python(layers))[-1]
-        shape = last.geometry.result if isinstance(last, ConvolutionUnit) else last.result
+        shape = network(image, layers).graph.units[-3].outputs[0].shape
     found = network(image, layers, **fields)
     shapes = [unit.geometry for unit in found.weighted]
     lanes = [random_lanes(one, seed + index, index == 0) for index, one in enumerate(shapes)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from counterflow.design.network.description import Description
 from counterflow.design.network.files import load
-from counterflow.design.schedule import build
 from counterflow.design.schedule.build import build_schedule
 from counterflow.design.schedule.folding import fold
-from counterflow.design.units import tanh
+from counterflow.design.schedule.schedule import Schedule
+from counterflow.design.units import scheduled, tanh
 from counterflow.design.units.latency import FREE, INTAKE, ISSUE, QUEUE
 from counterflow.design.units.passing import PassingStage
 from counterflow.design.units.pool import BACKWARD, FORWARD, STEP
@@ -60,18 +60,24 @@ def grouped(times: Cycles, group: Cycles, *, last: bool) -> Cycles:
     return found
 
 
-def forward(unit: Streaming, times: Cycles) -> Cycles:
+def forward(unit: Any, times: Cycles) -> Cycles:
     """When what arrives at `times` has made its way through a unit without weights."""
     if isinstance(unit, Tanh):
         return times + tanh.FORWARD
     return grouped(times, unit.window_of, last=True) + FORWARD
 
 
-def backward(unit: Streaming, times: Cycles) -> Cycles:
+def backward(unit: Any, times: Cycles) -> Cycles:
     """As `forward`, for gradients."""
     if isinstance(unit, Tanh):
         return times + tanh.BACKWARD
     return times[:, unit.window_of] + BACKWARD
+
+
+def behind(schedule: Schedule, stage: Stage) -> list[PassingStage]:
+    """The units without slots between a unit of a chain and the next one with slots."""
+    units = schedule.units[schedule.units.index(stage) + 1 :]
+    return list(takewhile(lambda one: isinstance(one, PassingStage), units))  # type: ignore[arg-type]
 
 
 class Run:
@@ -88,15 +94,15 @@ class Run:
         for stage in self.schedule.stages:
             self.inputs.append(times)
             times = stage.output_times + self.slots
-            for stream in self.schedule.streams_behind(stage.index):
+            for stream in behind(self.schedule, stage):
                 self.stream_inputs[stream.name] = times
-                times = serialised(forward(stream.unit, times))
+                times = serialised(forward(stream.numbers, times))
         self.logits = times
         times = self.schedule.loss.start + self.schedule.loss.output_offsets + self.slots
         for stage in self.schedule.stages[::-1]:
-            for stream in self.schedule.streams_behind(stage.index)[::-1]:
+            for stream in behind(self.schedule, stage)[::-1]:
                 self.gradients[f"{stream.name} in"] = times
-                times = serialised(backward(stream.unit, times))
+                times = serialised(backward(stream.numbers, times))
                 self.gradients[stream.name] = times
             self.errors.insert(0, times)
             if not stage.tiling.first:
@@ -181,7 +187,7 @@ def test_delays_are_positive_and_grow_towards_the_input(run: Run) -> None:
 
 def test_gradients_pass_their_borders_when_the_schedule_says(run: Run) -> None:
     found = run.schedule
-    units: list[Stage | PassingStage] = [*found.stages[1:], *found.streams]
+    units: list[Stage | PassingStage] = [*found.stages[1:], *found.passing]
     for unit in units:
         times = unit.gradient_times
         assert times is not None
@@ -193,7 +199,7 @@ def test_gradients_pass_their_borders_when_the_schedule_says(run: Run) -> None:
 def test_a_queue_behind_the_token_before_is_missed_where_it_is_left_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(build, "steady", lambda times, interval: times)
+    monkeypatch.setattr(scheduled, "steady", lambda times, interval: times)
     with pytest.raises(AssertionError):
         test_gradients_pass_their_borders_when_the_schedule_says(Run(load("lenet5"), None))
 
@@ -248,16 +254,16 @@ def test_units_without_weights_have_room_for_every_token_and_every_gradient_and_
 ) -> None:
     """Gradients have room for whole rows of windows."""
     found = run.schedule
-    for pool in found.streams:
+    for pool in found.passing:
         inputs, gradients = run.stream_inputs[pool.name], run.gradients[pool.name]
         come = run.gradients[f"{pool.name} in"]
-        if isinstance(pool.unit, Tanh):
-            assert most_at_once(inputs, come + 1) == pool.unit.stash_words
+        if isinstance(pool.numbers, Tanh):
+            assert most_at_once(inputs, come + 1) == pool.numbers.stash_words
             continue
-        assert most_at_once(inputs[:, 0], gradients[:, -1] + 1) == pool.unit.tokens
-        go = gradients[:, pool.unit.last_of] - STEP + 1
-        rows = -(-most_at_once(come, go) // pool.unit.row_words)
-        assert rows == pool.unit.gradient_rows
+        assert most_at_once(inputs[:, 0], gradients[:, -1] + 1) == pool.numbers.tokens
+        go = gradients[:, pool.numbers.last_of] - STEP + 1
+        rows = -(-most_at_once(come, go) // pool.numbers.row_words)
+        assert rows == pool.numbers.gradient_rows
 
 
 def test_labels_wait_for_their_logits(run: Run) -> None:

@@ -93,7 +93,7 @@ def plan_json(design: Plan) -> dict[str, object]:
         "memory_bits": design.memory_bits,
         "utilisation": schedule.utilisation,
         "units": [_unit_json(unit) for unit in design.units],
-        "streams": [_stream_json(stream) for stream in schedule.streams],
+        "streams": [_passing_json(unit) for unit in schedule.passing],
     }
 
 
@@ -108,11 +108,11 @@ def _unit_json(unit: UnitCost) -> dict[str, object]:
     }
 
 
-def _stream_json(stream: PassingStage) -> dict[str, object]:
+def _passing_json(unit: PassingStage) -> dict[str, object]:
     return {
-        "name": stream.name,
-        "multipliers": stream.unit.multipliers,
-        "memory_bits": stream.memory_bits,
+        "name": unit.name,
+        "multipliers": unit.unit.multipliers,
+        "memory_bits": unit.memory_bits,
     }
 
 
@@ -127,19 +127,23 @@ def plan_table(design: Plan) -> Table:
         "unit", "lanes", "cycles", "busy", "delay", "multipliers", "memory bits", title=title
     )
     rows.show_footer = True
-    for stage, unit in zip(schedule.stages, design.units, strict=True):
+    costs = {unit.name: unit for unit in design.units}
+    useful = {stage.name: stage.tiling.useful for stage in schedule.stages}
+    for one in schedule.units[:-1]:
+        unit = costs.get(one.name)
+        if unit is None:
+            multipliers, bits = one.unit.multipliers, one.memory_bits
+            rows.add_row(one.name, "", "", "", "", f"{multipliers}", f"{bits:,}")
+            continue
         rows.add_row(
             unit.name,
             f"{unit.lanes.outputs}x{unit.lanes.inputs}" + (" shared" if unit.lanes.shared else ""),
             f"{unit.cycles:,}",
-            percent(stage.tiling.useful / (unit.multipliers * schedule.interval)),
+            percent(useful[unit.name] / (unit.multipliers * schedule.interval)),
             f"{unit.delay}",
             f"{unit.multipliers}",
             f"{unit.memory_bits:,}",
         )
-        for stream in schedule.streams_behind(stage.index):
-            multipliers, bits = stream.unit.multipliers, stream.memory_bits
-            rows.add_row(stream.name, "", "", "", "", f"{multipliers}", f"{bits:,}")
     footers = {
         0: "all",
         2: f"{schedule.interval:,}",

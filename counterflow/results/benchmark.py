@@ -25,14 +25,14 @@ import numpy as np
 
 from counterflow.design.data.sets import Dataset, load, synthetic
 from counterflow.design.data.sources import DataError
+from counterflow.design.graph import Unit
 from counterflow.design.network.description import Description
 from counterflow.design.network.files import load as network_of
 from counterflow.design.network.provenance import provenance
 from counterflow.design.parts.tokens import Kind
 from counterflow.design.schedule.planner import plan
-from counterflow.design.units.convolution import Convolution
+from counterflow.design.units.convolution import ConvolutionUnit
 from counterflow.design.units.pool import PoolUnit
-from counterflow.design.units.tanh import TanhUnit
 from counterflow.golden.training.models import IntegerModel, Part, codes
 from counterflow.golden.training.start import initial_states
 from counterflow.results import records
@@ -167,7 +167,7 @@ def _golden(description: Description, data: Dataset) -> Round:
 
 def ways(description: Description) -> list[Way]:
     """The ways that PyTorch offers to train a network."""
-    convolves = any(isinstance(layer, Convolution) for layer in description.layers)
+    convolves = any(unit.geometry.image[:2] != (1, 1) for unit in description.weighted)
     layouts = (False, True) if convolves else (False,)
     steps = [Way(*one) for one in product(("", "foreach", "fused"), layouts)]
     return [*steps, Way("fused", keeps_gradients=True)]
@@ -206,37 +206,47 @@ def _torch(description: Description, data: Dataset, way: Way) -> Round:
 
 
 def _layers(description: Description) -> list[Any]:
-    """PyTorch's modules for the layers."""
+    """PyTorch's modules for the units of a network without branches."""
+    found: list[Any] = []
+    for unit in description.graph.units[:-1]:
+        if unit.kind not in PEERS:
+            raise ValueError(
+                f"{description.name} has a unit of kind {unit.kind!r}; PyTorch is only measured on "
+                f"networks of the kinds {', '.join(PEERS)}"
+            )
+        found += PEERS[unit.kind](unit)
+    return found
+
+
+def _weighted(unit: ConvolutionUnit) -> list[Any]:
     from torch import nn
 
-    layers: list[Any] = []
-    images = description.image[:2] != (1, 1)
-    for unit in description.units:
-        if isinstance(unit, PoolUnit):
-            layers.append((nn.AvgPool2d if unit.average else nn.MaxPool2d)(unit.kernel))
-            continue
-        if isinstance(unit, TanhUnit):
-            layers.append(nn.Tanh())
-            continue
-        geometry, layer = unit.geometry, description.layers[unit.layer]
-        if isinstance(layer, Convolution):
-            layers.append(
-                nn.Conv2d(
-                    geometry.channels,
-                    geometry.outputs,
-                    geometry.kernel,
-                    geometry.stride,
-                    geometry.padding,
-                )
-            )
-        else:
-            if images:
-                layers.append(nn.Flatten())
-                images = False
-            layers.append(nn.Linear(geometry.inputs, geometry.outputs))
-        if description.rectified(unit.layer):
-            layers.append(nn.ReLU())
-    return layers
+    shape, activation = unit.geometry, [nn.ReLU()] if unit.outputs[0].rectified else []
+    if shape.image == unit.inputs[0].shape and shape.image[:2] != (1, 1):
+        passing = (shape.kernel, shape.stride, shape.padding)
+        return [nn.Conv2d(shape.channels, shape.outputs, *passing), *activation]
+    # A vector stays one when it is flattened.
+    return [nn.Flatten(), nn.Linear(shape.inputs, shape.outputs), *activation]
+
+
+def _pool(unit: PoolUnit) -> list[Any]:
+    from torch import nn
+
+    return [(nn.AvgPool2d if unit.average else nn.MaxPool2d)(unit.kernel)]
+
+
+def _tanh(unit: Unit) -> list[Any]:
+    from torch import nn
+
+    return [nn.Tanh()]
+
+
+PEERS: dict[str, Callable[[Any], list[Any]]] = {
+    "convolution": _weighted,
+    "pool": _pool,
+    "tanh": _tanh,
+}
+"""PyTorch's modules for a unit, by its kind."""
 
 
 def _keep(folder: Path, description: Description, result: Benchmark) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -48,9 +48,10 @@ class FormatOverrides(Frozen):
 class Weighted(Layer):
     """What dense layers and convolutions have in common."""
 
-    outputs: int = Field(ge=1, le=MAX_WIDTH)
-    activation: Activation = "relu"
-    formats: FormatOverrides = FormatOverrides()
+    if TYPE_CHECKING:  # each has them among its own fields, in the order in which they are written
+        outputs: int
+        activation: Activation
+        formats: FormatOverrides
 
     def geometry(self, image: Shape) -> Geometry:
         """How it passes over images of shape `image`; ValueError where it cannot."""
@@ -133,6 +134,9 @@ class Dense(Weighted):
     """
 
     kind: Literal["dense"] = "dense"
+    outputs: int = Field(ge=1, le=MAX_WIDTH)
+    activation: Activation = "relu"
+    formats: FormatOverrides = FormatOverrides()
 
     @property
     def stem(self) -> str:
@@ -151,9 +155,12 @@ class Convolution(Weighted):
     """
 
     kind: Literal["convolution"] = "convolution"
+    outputs: int = Field(ge=1, le=MAX_WIDTH)
     kernel: Kernel
     stride: Kernel = (1, 1)
     padding: Padding = (0, 0)
+    activation: Activation = "relu"
+    formats: FormatOverrides = FormatOverrides()
 
     @property
     def stem(self) -> str:

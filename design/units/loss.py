@@ -168,6 +168,10 @@ class LossStage(Scheduled):
             ),
         )
 
+    def events(self, owner: str, member: str) -> Cycles:
+        """See `Scheduled.events`: predictions leave beside errors."""
+        return self.start + self.output_offsets
+
     @property
     def memory_bits(self) -> int:
         return sum(words * bits for _, words, bits in self.arithmetic.memories)

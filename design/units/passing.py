@@ -170,6 +170,10 @@ class PassingStage(Scheduled):
     gradients: tuple[Gradients, ...]
 
     @property
+    def start(self) -> int:  # type: ignore[override]
+        return int(self.output_times[0][0])
+
+    @property
     def memory_bits(self) -> int:
         return sum(words * bits for _, words, bits in self.numbers.memories)
 

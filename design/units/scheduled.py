@@ -144,15 +144,18 @@ class Border:
 class Scheduled(ABC):
     """A unit with its place in time.
 
-    ``borders``: what it sends; ``delay``: in slot j the gradient of token j - delay passes it.
+    ``borders``: what it sends; ``start``: the cycle from which it is busy with token 0; ``delay``:
+    in slot j the gradient of token j - delay passes it.
     """
 
-    unit: Unit
+    unit: Any
     delay: int
+    start: int
 
     @property
     def name(self) -> str:
-        return self.unit.name
+        name: str = self.unit.name
+        return name
 
     @property
     @abstractmethod
@@ -168,6 +171,11 @@ class Scheduled(ABC):
                 members["kind"] = KIND
             found += stream_fields(self.name, border.port, border.made_by, **members)
         return tuple(found)
+
+    def events(self, owner: str, member: str) -> Cycles:
+        """Cycles in which the watched field ``owner.member`` has values of token or slot 0."""
+        (border,) = (border for border in self.borders if border.port == owner)
+        return border.times.later if isinstance(border.times, Gradients) else border.times
 
     @property
     @abstractmethod

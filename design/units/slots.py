@@ -148,6 +148,14 @@ class Stage(Scheduled):
             *write_fields(self.name, "biases", tiling.rows, high, parts, learn),
         )
 
+    def events(self, owner: str, member: str) -> Cycles:
+        """See `Scheduled.events`."""
+        if owner == "walk":
+            return np.array([self.start + (0 if member == "begin" else self.cycles - 1)])
+        if owner in ("weights", "biases"):
+            return self.start + (self.weight_writes if owner == "weights" else self.bias_writes)
+        return super().events(owner, member)
+
     @property
     def memories(self) -> dict[str, int]:
         """Bits of its memories by what they hold."""

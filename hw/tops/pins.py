@@ -62,15 +62,12 @@ def pinned_verilog(plan: Plan, unit: str | None = None) -> tuple[str, dict[str, 
     if unit is None:
         text = convert(Pins(inner=chain), TOP, compact=plan.compact)
         return text, {f"{TOP}.inner.{name}": name for name in _units(text)}
-    units = {"intake": chain.intake, "loss": chain.loss}
-    units |= {one.stage.name: one for one in chain.units}
-    named = zip(chain.schedule.streams, chain.streams, strict=True)
-    units |= {stage.name: one for stage, one in named}
+    units = {"intake": chain.intake, **chain.parts}
     inner, names = units.get(unit), ", ".join(sorted(units))
     with warnings.catch_warnings():
         # Amaranth takes a component that was made but not elaborated for a mistake.
         warnings.simplefilter("ignore", UnusedElaboratable)
-        del chain, units, named
+        del chain, units
         gc.collect()
     if inner is None:
         raise ValueError(f"{plan.description.name} has no unit {unit!r}; it has {names}")

@@ -1,0 +1,26 @@
+"""The kinds of units in hardware, each the twin of one in `golden.units`.
+
+A kind is made by its method `of` from a unit of a schedule.  Its members are streams named as the
+ports of the graph's unit: ``x`` and ``dx`` at inputs, ``y`` and ``dy`` at outputs, with a number
+where there are several.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from counterflow.hw.units.convolution import Convolution
+from counterflow.hw.units.fork import Fork
+from counterflow.hw.units.loss import Loss
+from counterflow.hw.units.pool import Pool
+from counterflow.hw.units.sum import Sum
+from counterflow.hw.units.tanh import Tanh
+
+UNITS: dict[str, Any] = {
+    "convolution": Convolution,
+    "pool": Pool,
+    "tanh": Tanh,
+    "fork": Fork,
+    "sum": Sum,
+    "loss": Loss,
+}

@@ -14,13 +14,14 @@ names and comments count from a tile's issue; `design.units.timing` predicts the
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from counterflow.design.parts.tokens import KIND_BITS, Kind
+from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units.arithmetic import RANDOM_BITS
 from counterflow.design.units.latency import OPERANDS
 from counterflow.design.units.slots import Stage
@@ -81,6 +82,11 @@ class Convolution(wiring.Component):
         # Whether this slot has a backward token, it has a gradient, and weights move by it.
         self.returning, self.learning, self.moving = Signal(), Signal(), Signal()
         self.random = Signal(RANDOM_BITS)
+
+    @classmethod
+    def of(cls, stage: Stage, schedule: Schedule) -> Self:
+        """That of a unit of a schedule."""
+        return cls(stage=stage, interval=schedule.interval)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

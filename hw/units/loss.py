@@ -11,13 +11,15 @@ over its n classes, one step a cycle:
 
 from __future__ import annotations
 
+from typing import Self
+
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from counterflow.design.parts.formats import Rounding
 from counterflow.design.parts.tokens import KIND_BITS, Kind
+from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units.latency import LOSS_TAIL
 from counterflow.design.units.loss import (
     EXP2,
@@ -26,6 +28,7 @@ from counterflow.design.units.loss import (
     LOG2E_NUMERATOR,
     LOG_FRAC,
     LossArithmetic,
+    LossStage,
 )
 from counterflow.hw.parts.block_fifo import BlockFIFO, queue
 from counterflow.hw.parts.block_memory import falling_memory
@@ -54,20 +57,20 @@ def prediction_stream(numbers: LossArithmetic) -> stream.Signature:
 class Loss(wiring.Component):
     """Scores and labels in, prediction and gradient out; only train tokens have a gradient.
 
-    Parameters: ``numbers``; ``rounding`` of the error; ``labels`` that can wait.
-    Members: ``x`` stream of logits; ``labels`` stream; ``dy`` stream of errors, one token for each
+    Parameters: ``numbers``; ``labels`` that can wait.
+    Members: ``x`` stream of logits; ``labels`` stream; ``dx`` stream of errors, one token for each
     of x (zeros unless it trains); ``predictions`` stream, nothing for bubbles.
     Cost: no multiplier; two tables of 64 entries, memories of a few tokens; latency
     2 n + LOSS_FIXED from the last logit to the first error, one token in 3 n + LOSS_TAIL cycles.
     """
 
-    def __init__(self, *, numbers: LossArithmetic, rounding: Rounding, labels: int) -> None:
-        self.numbers, self.rounding, self.label_depth = numbers, rounding, labels
+    def __init__(self, *, numbers: LossArithmetic, labels: int) -> None:
+        self.numbers, self.label_depth = numbers, labels
         super().__init__(
             {
                 "x": In(activation_stream(numbers.logit)),
                 "labels": In(label_stream()),
-                "dy": Out(error_stream(numbers.error)),
+                "dx": Out(error_stream(numbers.error)),
                 "predictions": Out(prediction_stream(numbers)),
             }
         )
@@ -78,6 +81,11 @@ class Loss(wiring.Component):
         self.next_index, self.next_bank = Signal.like(self.index), Signal()
         self.token_kind, self.token_max = Signal(KIND_BITS), Signal(shape_of(numbers.logit))
         self.logarithm = Signal(numbers.sum.bits)
+
+    @classmethod
+    def of(cls, stage: LossStage, schedule: Schedule) -> Self:
+        """That of a unit of a schedule."""
+        return cls(numbers=stage.arithmetic, labels=schedule.label_tokens)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -212,7 +220,7 @@ class Loss(wiring.Component):
             write, read = kept.write_port(), kept.read_port(domain="comb")
         others = Signal(signed(numbers.error.bits))
         loss = Signal(numbers.loss.bits)
-        value, _ = narrow(power, EXP_FRAC, numbers.error, self.rounding)
+        value, _ = narrow(power, EXP_FRAC, numbers.error, numbers.round_error)
         first = n + 5
         position = Signal(range(n))
         m.d.comb += [
@@ -253,9 +261,9 @@ class Loss(wiring.Component):
             errors.w_data.eq(error),
             results.w_en.eq(sending & (self.token_kind != Kind.BUBBLE)),
             results.w_data.eq(result),
-            self.dy.payload.eq(errors.r_data),
-            self.dy.valid.eq(errors.r_rdy),
-            errors.r_en.eq(self.dy.ready),
+            self.dx.payload.eq(errors.r_data),
+            self.dx.valid.eq(errors.r_rdy),
+            errors.r_en.eq(self.dx.ready),
             self.predictions.payload.eq(results.r_data),
             self.predictions.valid.eq(results.r_rdy),
             results.r_en.eq(self.predictions.ready),

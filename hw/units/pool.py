@@ -23,15 +23,17 @@ Backward, a row of windows of dy waits in a memory and is read once for each ele
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 from amaranth.hdl import C, Cat, Module, Mux, Shape, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from counterflow.design.parts.tokens import KIND_BITS
+from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units.latency import MEMORY, NARROW
-from counterflow.design.units.pool import JOIN, QUEUE_WORDS, Pooling
+from counterflow.design.units.passing import QUEUE_WORDS, PassingStage
+from counterflow.design.units.pool import JOIN, Pooling
 from counterflow.hw.parts.narrow import narrow
 from counterflow.hw.parts.pipeline import delayed
 from counterflow.hw.parts.streams import Scatter, activation_stream, error_stream
@@ -69,6 +71,11 @@ class Pool(wiring.Component):
                 "dx": Out(error_stream(pooling.dx)),
             }
         )
+
+    @classmethod
+    def of(cls, stage: PassingStage, schedule: Schedule) -> Self:
+        """That of a unit of a schedule."""
+        return cls(pooling=stage.numbers)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -21,14 +21,17 @@ Backward:
 
 from __future__ import annotations
 
+from typing import Self
+
 from amaranth.hdl import Module, Mux, Shape, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from counterflow.design.parts.tokens import KIND_BITS
+from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units import tanh
 from counterflow.design.units.latency import MEMORY, NARROW, PRODUCT
-from counterflow.design.units.pool import QUEUE_WORDS
+from counterflow.design.units.passing import QUEUE_WORDS, PassingStage
 from counterflow.design.units.tanh import ABSOLUTE, SIGN, TABLE
 from counterflow.hw.parts.narrow import narrow
 from counterflow.hw.parts.pipeline import delayed, looked_up
@@ -59,6 +62,11 @@ class Tanh(wiring.Component):
                 "dx": Out(error_stream(unit.dx)),
             }
         )
+
+    @classmethod
+    def of(cls, stage: PassingStage, schedule: Schedule) -> Self:
+        """That of a unit of a schedule."""
+        return cls(unit=stage.numbers)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

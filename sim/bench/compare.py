@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterflow.design.schedule.schedule import Schedule
-from counterflow.design.units.watched import Field
 from counterflow.design.units.timing import Cycles
+from counterflow.design.units.watched import Field
 
 
 @dataclass(frozen=True)
@@ -67,27 +67,14 @@ class Layout:
 
 
 def _events(schedule: Schedule, field: Field) -> tuple[int, Cycles]:
-    """Cycle of slot 0 of a field's unit, and the cycles after it at which the field has values."""
+    """Cycle of slot 0 of a field's unit, and those in which the field has values of it."""
     owner, member = field.path.split(".")
     if field.unit == "intake":
-        elements = np.arange(schedule.stages[0].tiling.geometry.inputs)
-        return schedule.intake_start, elements + 1 if owner == "x" else elements[:1]
-    if field.unit == "loss":
-        return schedule.loss.start, schedule.loss.output_offsets
-    for stream in schedule.streams:
-        if stream.name == field.unit:
-            times = stream.output_times if owner == "y" else stream.gradient_times.later
-            return schedule.intake_start, times - schedule.intake_start
-    stage = next(stage for stage in schedule.stages if stage.name == field.unit)
-    if owner == "walk":
-        return stage.start, np.array([0 if member == "begin" else stage.cycles - 1])
-    if owner == "weights":
-        return stage.start, stage.weight_writes
-    if owner == "biases":
-        return stage.start, stage.bias_writes
-    if owner == "y" or stage.gradient_times is None:
-        return stage.start, stage.output_times - stage.start
-    return stage.start, stage.gradient_times.later - stage.start
+        start = schedule.intake_start
+        elements = np.arange(schedule.graph.source.elements)
+        return start, start + (elements + 1 if owner == "x" else elements[:1])
+    unit = schedule.by_name[field.unit]
+    return unit.start, unit.events(owner, member)
 
 
 def locate(
@@ -104,11 +91,11 @@ def locate(
     in which the schedule has none belongs to the slot that is under way, and has no index.
     """
     field = layout.fields[column]
-    start, offsets = _events(schedule, field)
-    newest = (cycle - start) // schedule.interval
-    slot, index = newest, None
-    for candidate in range(newest, newest - 4, -1):
-        (place,) = np.nonzero(offsets == cycle - start - candidate * schedule.interval)
+    start, times = _events(schedule, field)
+    slot, index = (cycle - start) // schedule.interval, None
+    newest, oldest = ((cycle - int(end)) // schedule.interval for end in (times.min(), times.max()))
+    for candidate in range(newest, oldest - 1, -1):
+        (place,) = np.nonzero(times == cycle - candidate * schedule.interval)
         if len(place):
             slot, index = candidate, int(place[0])
             break

@@ -145,10 +145,7 @@ class BenchTop(wiring.Component):
 
     def _value(self, field: Field) -> Value:
         """The signal behind a watched field, zero without its strobe."""
-        units = {"intake": self.chain.intake, "loss": self.chain.loss}
-        units |= {unit.stage.name: unit for unit in self.chain.units}
-        streams = zip(self.plan.schedule.streams, self.chain.streams, strict=True)
-        units |= {stage.name: unit for stage, unit in streams}
+        units = {"intake": self.chain.intake, **self.chain.parts}
         owner, member = field.path.split(".")
         target = getattr(units[field.unit], owner)
         if owner == "walk":
