@@ -36,7 +36,7 @@ FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"(?<!`)(`{1,2})([^`]+)\1(?!`)")
 FULL = re.compile(rf"(?<![\w./-])(?:{'|'.join(FLOORS)})(?:\.[A-Za-z_]\w*)+")
 SHORT = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
-OUTPUTS = (".json", ".md", ".tcl", ".xdc", ".v", ".h", ".core")  # what commands leave behind
+NO_NAMES = (".json", ".md", ".toml", ".tcl", ".xdc", ".v", ".h", ".core")  # but files of no folder
 FOREIGN = ("wiring",)  # modules of other packages
 FILE = re.compile(rf"(?<![\w./-])(?:{'|'.join(FLOORS)}|docs|tests)/[\w./*-]*[\w*/]")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -100,7 +100,7 @@ def is_name(name: str) -> bool:
     first, rest = name.split(".", 1)
     if first in FLOORS:
         return resolves(name)
-    others = first in FOREIGN or name.endswith(OUTPUTS) or name in _watched()
+    others = first in FOREIGN or name.endswith(NO_NAMES) or name in _watched()
     return others or any(resolves(f"{home}.{rest}") for home in _homes()[first])
 
 

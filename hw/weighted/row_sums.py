@@ -22,10 +22,11 @@ class RowSums(wiring.Component):
     Parameters: ``stage``.
     Members, with the cycle after a tile's visit in which they are valid: ``turn``: a tile is
     visited for its forward product, with ``first``, ``last`` column of its row and the token's
-    ``kind`` 0; ``starts`` (the biases) 3; ``products``, lane by lane, 5; ``room``: a row can be
-    begun, ``begin``: it is; ``y`` stream out; ``clipped`` out: a value of a finished row saturated.
-    Cost: an adder tree and an accumulator a row of lanes; latency 8 + tree from a row's last tile
-    to its first output, one tile a cycle.
+    ``kind`` 0; ``starts`` (the biases) 3; ``products``, lane by lane, 5.  With the issue of a tile:
+    ``room``: a row can be begun, ``begin``: it is.  ``y`` stream out; ``clipped`` out: a value of a
+    finished row saturated.
+    Cost: an adder tree and an accumulator a row of lanes; latency 8 + tree from the visit of a
+    row's last tile to its first output, one tile a cycle.
     """
 
     def __init__(self, *, stage: Stage) -> None:

@@ -28,12 +28,13 @@ class Walk(wiring.Component):
     Out: ``issue`` high in each cycle in which a tile is issued, one before its visit
     (`hw.weighted.visit`), with ``phase``, ``row``, ``column``, ``tile``; ``kernel_row`` and
     ``part``, of which the column is made; ``offset`` and ``shift``: the word of the image's row,
-    and the granule in it, at which the tile's taps begin; ``inside``: that row is in the image; where the walk is (``first_row`` ...
-    ``last_down``); ``line_end``: the last tile of a row of the kernel, ``row_begin``,
-    ``row_end`` the first and last cycle of a row of tiles, ``place_down`` the last one of a row
-    of places, ``finish`` that of a slot; ``rows_done``, ``words_done``: rows of the image, and
-    their words, that end with this row of places; ``idle`` between slots; ``stalled``: a slot
-    is due or under way, and waits; ``arrived``: the words that its next tile needs are there.
+    and the granule in it, at which the tile's taps begin; ``inside``: that row is in the image;
+    where the walk is (``first_row`` ... ``last_down``); ``line_end``: the last tile of a row of
+    the kernel, ``row_begin``, ``row_end`` the first and last cycle of a row of tiles,
+    ``place_down`` the last one of a row of places, ``finish`` that of a slot; ``rows_done``,
+    ``words_done``: rows of the image, and their words, that end with this row of places; ``idle``
+    between slots; ``stalled``: a slot is due or under way, and waits; ``arrived``: the words that
+    its next tile needs are there.
     """
 
     def __init__(self, *, stage: Stage, interval: int) -> None:
