@@ -6,9 +6,9 @@ fails loudly.
 
 from __future__ import annotations
 
-ISSUE = 1  # a tile decided upon to its place being known all over the unit
+ISSUE = 1  # a tile's issue, which the walk decides on, to its visit, known all over the unit
 MEMORY = 2  # address at a memory to its word in the register behind it
-OPERANDS = 4  # a tile's place to its operands at the multipliers: memory, prediction, narrowing
+OPERANDS = 4  # a tile's visit to its operands at the multipliers: memory, prediction, narrowing
 PRODUCT = 1  # the multiplier's output register
 SUM = 1  # the accumulator
 NARROW = 1  # rounding and saturation

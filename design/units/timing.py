@@ -1,5 +1,6 @@
 """When a unit with weights does what, in cycles after the start of its slot.
 
+A slot starts with the issue of its first tile; each tile's visit is ISSUE cycles after its issue.
 All of it follows from the order in which the tiles are visited (`design.units.tiling`) and from the
 registers on the way (`design.units.latency`), as long as nothing stalls.
 """
@@ -102,7 +103,7 @@ def rows_done(tiling: Tiling) -> tuple[Cycles, Cycles]:
 
 
 def _finished_words(tiling: Tiling) -> Cycles:
-    """Issue of the visit that completes each word of dx, or is counted as doing so.
+    """Issue of the tile that completes each word of dx, or is counted as doing so.
 
     The first of the rows that end with a row of places is counted word by word, or position by
     position; the rest of them at the end.  Shape [image height, row words].

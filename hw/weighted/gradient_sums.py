@@ -17,7 +17,7 @@ class GradientSums(wiring.Component):
 
     Parameters: ``words`` of ``bits``; ``at``: cycles from ``address`` to that cycle (at least 2);
     ``soon``: a word may be visited again in the next cycle, however many there are.
-    Members: ``address`` in with the issue of a tile; ``earlier`` out and ``sum``, ``write`` in,
+    Members: ``address`` in with a tile's visit; ``earlier`` out and ``sum``, ``write`` in,
     ``at`` cycles later.
     Cost: one memory; a small one has its read beside its write, so that a word may be visited in
     each cycle; a block memory is read two cycles before and written one after, with registers

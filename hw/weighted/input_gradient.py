@@ -27,13 +27,13 @@ class InputGradient(wiring.Component):
     input starts its sum, the last one narrows it and hands it to the `Departure`.
 
     Parameters: ``stage``, of a unit that is not the first; ``walk``, whose position it follows.
-    Members, with the cycle after a tile's visit in which they are valid: ``turn``: a tile was
-    issued for its backward product, whether a token is ``returning``, and ``inside``, ``first`` and
-    ``last`` by granule (`hw.weighted.walk.granule_flags`) 0; ``active`` a lane: its derivative is
-    not zero 3; ``products``, lane by lane, 5; ``begin`` with ``begin_rows``: a row of places is
-    begun with which so many rows end, ``room``: they can be; ``dx`` stream out; ``clipped`` out: a
-    value that is done with saturated. Cost: an adder tree a column of lanes, a memory of sums of as
-    many rows as can be under it.
+    Members, with the cycle after a tile's visit in which they are valid: ``turn``: a tile is
+    visited for its backward product, whether a token is ``returning``, and ``inside``, ``first``
+    and ``last`` by granule (`hw.weighted.place.granule_flags`) 0; ``active`` a lane: its derivative
+    is not zero 3; ``products``, lane by lane, 5.  With the issue of a tile: ``begin`` with
+    ``begin_rows``: a row of places is begun with which so many rows end, ``room``: they can be.
+    ``dx`` stream out; ``clipped`` out: a value that is done with saturated.
+    Cost: an adder tree a column of lanes, a memory of sums of as many rows as can be under it.
     """
 
     def __init__(self, *, stage: Stage, walk: Visit) -> None:

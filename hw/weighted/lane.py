@@ -1,8 +1,8 @@
 """One lane: everything that one weight of a tile, or one bias of a row, passes through.
 
-Members carry the cycle, counted from the tile's issue, in which they are valid: word 2; enable,
+Members carry the cycle, counted from the tile's visit, in which they are valid: word 2; enable,
 phase, x, dy, stash 3; fresh 4; products, earlier and sum 5; random, one cycle after the gradient,
-6; new_word 9.
+6; new_word 13.
 """
 
 from __future__ import annotations

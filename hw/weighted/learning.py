@@ -29,7 +29,7 @@ class Learning(wiring.Component):
     Members: ``learning``, ``moving`` in: the slot's backward token has a gradient, and weights move
     by it; ``generator`` out with ``generator_write``, ``generator_data`` in, the random bits;
     ``clipped``, ``bias_clipped`` in with the new words, ``saturated`` out: a write of clipped ones;
-    where gradients are sums (`GradientSums`), GRADIENT cycles after a tile's issue: ``earlier``,
+    where gradients are sums (`GradientSums`), GRADIENT cycles after a tile's visit: ``earlier``,
     ``bias_earlier`` out, ``sums``, ``bias_sums`` in; ``fresh`` out a cycle before: nothing is
     earlier.
     Cost: the sums' memories and a generator.

@@ -1,4 +1,4 @@
-"""Where a walk goes next: the place of the tile after the one that is visited."""
+"""Where a walk goes next: the place of the tile after the one that is issued."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Place(wiring.Component):
     """Goes through the tiles of all positions in order; stands one tile ahead of the walk.
 
     What follows from a place (flags, addresses, what must have arrived) takes most of a cycle to
-    find.  It is found while the tile before is visited, so that it is there at a register's output
+    find.  It is found while the tile before is issued, so that it is there at a register's output
     when it is needed.
 
     Parameters: ``stage``. Members: ``step`` in: on to the following tile.  Out, of the tile at

@@ -1,4 +1,4 @@
-"""The forward sums of a dense unit: each row of lanes to one output, on top of its bias."""
+"""The forward sums of a unit with weights: each row of lanes to one output, on top of its bias."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ class RowSums(wiring.Component):
     Twin of `golden.units.convolution.Convolution._sums` and `_activate`.
 
     Parameters: ``stage``.
-    Members, with the cycle after a tile's issue in which they are valid: ``turn``: a tile was
-    issued for its forward product, with ``first``, ``last`` column of its row and the token's
-    ``kind`` 0; ``starts`` (the biases) 3; ``products``, lane by lane, 5; ``room``: a row can be
-    begun, ``begin``: it is; ``y`` stream out; ``clipped`` out: a value of a finished row saturated.
-    Cost: an adder tree and an accumulator a row of lanes; latency 8 + tree from a row's last tile
-    to its first output, one tile a cycle.
+    Members, with the cycle after a tile's visit in which they are valid: ``turn``: a tile is
+    visited for its forward product, with ``first``, ``last`` column of its row and the token's
+    ``kind`` 0; ``starts`` (the biases) 3; ``products``, lane by lane, 5.  With the issue of a tile:
+    ``room``: a row can be begun, ``begin``: it is.  ``y`` stream out; ``clipped`` out: a value of a
+    finished row saturated.
+    Cost: an adder tree and an accumulator a row of lanes; latency 8 + tree from the visit of a
+    row's last tile to its first output, one tile a cycle.
     """
 
     def __init__(self, *, stage: Stage) -> None:

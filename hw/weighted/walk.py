@@ -1,4 +1,4 @@
-"""The walk: which tile of which position a unit visits in each cycle, and when it has to wait."""
+"""The walk: which tile of which position a unit issues in each cycle, and when it has to wait."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ class Walk(wiring.Component):
     ``returning``: this slot has a backward token; ``error_ready``: the row's gradient is there;
     ``row_room``: a row of outputs can be reserved; ``line_room``: the rows of input gradient that
     end with this row of places can be; ``hold``: start no slot.
-    Out: ``issue`` high in each cycle in which a tile is visited, with ``phase``, ``row``,
-    ``column``, ``tile``; ``kernel_row`` and ``part``, of which the column is made; ``offset``
-    and ``shift``: the word of the image's row, and the granule in it, at which the tile's taps
-    begin; ``inside``: that row is in the image; where the walk is (``first_row`` ...
-    ``last_down``); ``line_end``: the last tile of a row of the kernel, ``row_begin``,
-    ``row_end`` the first and last cycle of a row of tiles, ``place_down`` the last one of a row
-    of places, ``finish`` that of a slot; ``rows_done``, ``words_done``: rows of the image, and
-    their words, that end with this row of places; ``idle`` between slots; ``stalled``: a slot
-    is due or under way, and waits; ``arrived``: the words that its next tile needs are there.
+    Out: ``issue`` high in each cycle in which a tile is issued, one before its visit
+    (`hw.weighted.visit`), with ``phase``, ``row``, ``column``, ``tile``; ``kernel_row`` and
+    ``part``, of which the column is made; ``offset`` and ``shift``: the word of the image's row,
+    and the granule in it, at which the tile's taps begin; ``inside``: that row is in the image;
+    where the walk is (``first_row`` ... ``last_down``); ``line_end``: the last tile of a row of
+    the kernel, ``row_begin``, ``row_end`` the first and last cycle of a row of tiles,
+    ``place_down`` the last one of a row of places, ``finish`` that of a slot; ``rows_done``,
+    ``words_done``: rows of the image, and their words, that end with this row of places; ``idle``
+    between slots; ``stalled``: a slot is due or under way, and waits; ``arrived``: the words that
+    its next tile needs are there.
     """
 
     def __init__(self, *, stage: Stage, interval: int) -> None:

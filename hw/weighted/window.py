@@ -13,7 +13,7 @@ from counterflow.hw.parts.pipeline import delayed
 from counterflow.hw.weighted.lines import Lines
 from counterflow.hw.weighted.visit import Visit
 
-READ = 3  # cycles from a tile's issue to its taps: address, memory, a register behind it
+READ = 3  # cycles from a tile's visit to its taps: address, memory, a register behind it
 
 
 def bank_word(lines: Lines, walk: Visit, bank: int) -> Value:
@@ -55,7 +55,7 @@ class Window(wiring.Component):
     Parameters: ``stage``; ``words`` that it holds; ``walk``, whose position it follows.
     Members: ``write`` in with ``word``, one of the image; ``room`` out: a further one can be taken;
     ``moves`` in: the walk's token is here (a slot without a backward token leaves the stash alone);
-    ``inside`` in, granules that are in the image, with the issue of a tile; ``taps`` out, READ
+    ``inside`` in, granules that are in the image, with a tile's visit; ``taps`` out, READ
     cycles later, zero where they are not.
     Cost: ``words`` words of ``lanes.inputs`` elements, in `tiling.banks` memories; latency READ.
     """
