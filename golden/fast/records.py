@@ -54,7 +54,7 @@ One keeps `depth` entries of `size` words, from `entries` on.
 """
 
 STEP = np.dtype(fields("kind", "record", "delay"))
-"""What a unit does in a slot: `kind` numbers `golden.fast.units.PASSING_UNITS`, or is SLOT."""
+"""What a unit does in a slot: `kind` numbers `golden.fast.units.passing_kinds`, or is SLOT."""
 
 SLOT = -1
 
