@@ -18,7 +18,7 @@ from counterflow.design.schedule.schedule import Schedule
 from counterflow.golden.fast import slots
 from counterflow.golden.fast.memory import build_memory
 from counterflow.golden.fast.narrowings import set_unit
-from counterflow.golden.fast.units import UNITS
+from counterflow.golden.fast.units import UNITS, passing_kinds
 from counterflow.golden.parts.narrow import Integers
 from counterflow.golden.units.convolution import Settings, UnitState
 from counterflow.golden.units.limits import check_format, check_range, check_state
@@ -28,7 +28,8 @@ MITIGATIONS = ("none", "lwpv", "sc", "lwpv+sc")
 
 def offered(description: Description) -> bool:
     """Whether the fast chain knows all that `description` asks for."""
-    known = all(unit.kind in UNITS for unit in description.graph.units)
+    known = tuple(passing_kinds()) == slots.KINDS
+    known = known and all(unit.kind in UNITS for unit in description.graph.units)
     return known and description.recipe.mitigation in MITIGATIONS
 
 

@@ -27,6 +27,9 @@ _, store_stash = access("stash")
 load_sample, _ = access("sample")
 
 
+KINDS = tuple(passing_kinds())  # those that were known when the loops were made
+
+
 def _by_kind(name: str) -> Any:
     """One function for the loops `name` of all kinds: (memory, kind, record, token)."""
 
@@ -34,7 +37,7 @@ def _by_kind(name: str) -> Any:
     def chosen(memory: Memory, kind: int, record: int, token: int) -> None:
         pass
 
-    for number, kind in enumerate(passing_kinds()):
+    for number, kind in enumerate(KINDS):
         chosen = _either(number, getattr(UNITS[kind], name), chosen)
     return chosen
 
@@ -137,4 +140,4 @@ def _compiled(version: int) -> Any:
     return run
 
 
-run = _compiled(sources())
+run = _compiled(sources(*(UNITS[kind] for kind in KINDS)))

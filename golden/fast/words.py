@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numba
@@ -35,14 +36,17 @@ def compiled_once(function: Any) -> Any:
         return _njit(nogil=True)(function)
 
 
-def sources() -> int:
+def sources(*modules: ModuleType) -> int:
     """A number that is another one whenever a source of the compiled loops has changed.
+
+    `modules` are sources, too, wherever they stand.
 
     Numba's cache looks only at the file of the function that it keeps, and at the values from
     outside that this uses: let this be one of them.
     """
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
+    own = sorted(Path(__file__).parent.rglob("*.py"))
+    for path in [*own, *(Path(str(module.__file__)) for module in modules)]:
         digest.update(path.read_bytes())
     return int.from_bytes(digest.digest()[:7], "big")
 
