@@ -26,7 +26,7 @@ FLUSH_BYTES = 4200  # more than the rest of any packet in which the device may b
 
 
 class Prediction(NamedTuple):
-    """The best class of a token, and its loss in bits (`softmax.LOG_FRAC` fraction bits)."""
+    """The best class of a token, and its loss in bits (to `design.units.loss.LOG_FRAC`)."""
 
     kind: int
     chosen: int

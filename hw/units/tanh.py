@@ -45,7 +45,7 @@ class Tanh(wiring.Component):
     Parameters: ``unit``.
     Members: ``x`` stream of sums, ``y`` of activations, each element with the kind of its token;
     ``dy``, ``dx`` streams of gradients.
-    Cost: one multiplier, the memories of `activation.Tanh.memories`, two tables; latency FORWARD
+    Cost: one multiplier, the memories of `design.units.tanh.Tanh.memories`, two tables; latency FORWARD
     from x to y, BACKWARD from dy to dx; one element a cycle each way.
     """
 

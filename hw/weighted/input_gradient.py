@@ -29,7 +29,7 @@ class InputGradient(wiring.Component):
     Parameters: ``stage``, of a unit that is not the first; ``walk``, whose position it follows.
     Members, with the cycle after a tile's visit in which they are valid: ``turn``: a tile was
     issued for its backward product, whether a token is ``returning``, and ``inside``, ``first`` and
-    ``last`` by granule (`hw.weighted.walk.granule_flags`) 0; ``active`` a lane: its derivative is
+    ``last`` by granule (`hw.weighted.place.granule_flags`) 0; ``active`` a lane: its derivative is
     not zero 3; ``products``, lane by lane, 5; ``begin`` with ``begin_rows``: a row of places is
     begun with which so many rows end, ``room``: they can be; ``dx`` stream out; ``clipped`` out: a
     value that is done with saturated. Cost: an adder tree a column of lanes, a memory of sums of as
