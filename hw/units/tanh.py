@@ -45,8 +45,8 @@ class Tanh(wiring.Component):
     Parameters: ``unit``.
     Members: ``x`` stream of sums, ``y`` of activations, each element with the kind of its token;
     ``dy``, ``dx`` streams of gradients.
-    Cost: one multiplier, the memories of `design.units.tanh.Tanh.memories`, two tables; latency FORWARD
-    from x to y, BACKWARD from dy to dx; one element a cycle each way.
+    Cost: one multiplier, the memories of `design.units.tanh.Tanh.memories`, two tables; latency
+    FORWARD from x to y, BACKWARD from dy to dx; one element a cycle each way.
     """
 
     def __init__(self, *, unit: tanh.Tanh) -> None:
