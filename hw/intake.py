@@ -39,7 +39,7 @@ class Intake(wiring.Component):
     ``identity`` (32 bits for the host to read).
     Members: ``samples``, ``labels`` streams in; ``x`` stream of activations and ``admitted`` stream
     of labels out; ``bus_i``, ``bus_o`` register bus, node 0.
-    Cost: a memory of two samples; latency `design.schedule.build.INTAKE` behind a sample's last
+    Cost: a memory of two samples; latency `design.units.latency.INTAKE` behind a sample's last
     element, one element a cycle.
     """
 
