@@ -104,6 +104,9 @@ class House:
                 yield f"{at} imports {taken} from {module}, which does not define it"
             else:
                 yield from (f"{at} {text}" for text in _upward(own, self._place(target)))
+        for line, module, taken in self._taken_through_modules(tree):
+            if taken not in self.defined[module]:
+                yield f"{where}:{line} takes {taken} from {module}, which does not define it"
         if where.name == "__init__.py":
             for handed in sorted(_unused(tree)):
                 yield f"{where} imports {handed} only to hand it on"
@@ -118,6 +121,21 @@ class House:
     def _target(self, module: str, taken: str) -> str:
         inner = f"{module}.{taken}"
         return inner if taken and inner in self.files else module
+
+    def _taken_through_modules(self, tree: ast.Module) -> Iterator[tuple[int, str, str]]:
+        """Line, module and name of each ``module.name``."""
+        modules = {
+            one.asname or one.name: self._target(node.module or "", one.name)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom)
+            for one in node.names
+            if f"{node.module}.{one.name}" in self.files
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                module = modules.get(node.value.id)
+                if module is not None:
+                    yield node.lineno, module, node.attr
 
     def _circles(self) -> Iterator[str]:
         """Files that import each other, in functions and for types, too."""
@@ -251,6 +269,11 @@ PLANTED = {
         "hw/chain.py",
         "from counterflow.design.data.sets import Path",
         "from counterflow.design.data.sets, which does not define it",
+    ),
+    "taken through a module": (
+        "hw/chain.py",
+        "from counterflow.design.data import sets\nsets.Path",
+        "takes Path from counterflow.design.data.sets, which does not define it",
     ),
     "a face": (
         "design/__init__.py",
