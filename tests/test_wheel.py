@@ -25,20 +25,24 @@ VENV = "import sys, venv; venv.create(sys.argv[1], with_pip=False, symlinks=True
 pytestmark = pytest.mark.xdist_group("wheel")  # built and installed once
 
 
-def succeed(*command: object, cwd: Path, **environment: str) -> str:
-    """Standard output of a command that must succeed, without a word about a traceback."""
+def environment(**extra: str) -> dict[str, str]:
     kept = {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}
+    return {**kept, "COLUMNS": "100", **extra}
+
+
+def ends(*command: object, cwd: Path, status: int = 0, **extra: str) -> str:
+    """Standard output of a command that must end with `status`, without a traceback."""
     done = subprocess.run(
         [str(part) for part in command],
         cwd=cwd,
-        env={**kept, "COLUMNS": "100", **environment},
+        env=environment(**extra),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
         timeout=900,
     )
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    assert done.returncode == status, f"{command}\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stdout + done.stderr
     return done.stdout
 
@@ -51,7 +55,7 @@ def build(what: str, source: Path, out: Path) -> Path:
     code = f"import setuptools.build_meta as b, sys; b.build_{what}(sys.argv[1])"
     out.mkdir()
     path = os.pathsep.join(path for path in sys.path if path)
-    succeed(sys.executable, "-c", code, out, cwd=source, PYTHONPATH=path)
+    ends(sys.executable, "-c", code, out, cwd=source, PYTHONPATH=path)
     (made,) = out.iterdir()
     return made
 
@@ -114,10 +118,10 @@ def test_a_wheel_of_the_sdist_is_the_same(wheel: Path, tree: Path, tmp_path: Pat
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The scripts of a fresh environment with the wheel, and what it depends on from this one."""
     folder = tmp_path_factory.mktemp("fresh")
-    succeed(sys.executable, "-c", VENV, folder, cwd=folder)
+    ends(sys.executable, "-c", VENV, folder, cwd=folder)
     scripts = folder / "bin"
     pip = (sys.executable, "-m", "pip", "--python", scripts / "python")
-    succeed(*pip, "install", "--no-deps", "--no-index", wheel, cwd=folder)
+    ends(*pip, "install", "--no-deps", "--no-index", wheel, cwd=folder)
     (packages,) = folder.glob("lib/python*/site-packages")
     # Files of this kind are not read in the folders that they name: an editable Counterflow stays
     # where it is.
@@ -138,7 +142,7 @@ def mined(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("name", FLOORS)
 def test_the_mines_are_armed(installed: Path, mined: Path, name: str) -> None:
     code = f"try:\n    import {name}\nexcept RuntimeError as error:\n    print(error)"
-    said = succeed(installed / "python", "-c", code, cwd=mined, PYTHONPATH=str(mined))
+    said = ends(installed / "python", "-c", code, cwd=mined, PYTHONPATH=str(mined))
     assert said == f"the user has a {name}\n"
 
 
@@ -151,7 +155,7 @@ def test_all_modules_can_be_imported(installed: Path, mined: Path) -> None:
         "        importlib.import_module(one.name)\n"
         "        print(one.name)\n"
     )
-    where, *modules = succeed(
+    where, *modules = ends(
         installed / "python", "-c", code, cwd=mined, PYTHONPATH=str(mined)
     ).splitlines()
     assert Path(where).is_relative_to(installed.parent)
@@ -175,7 +179,7 @@ def test_help(installed: Path, mined: Path) -> None:
         "    main([*line.split(), '--help'], prog_name='counterflow', standalone_mode=False)\n"
     )
     lines = [" ".join(command) for command in COMMANDS]
-    said = succeed(installed / "python", "-c", code, *lines, cwd=mined, PYTHONPATH=str(mined))
+    said = ends(installed / "python", "-c", code, *lines, cwd=mined, PYTHONPATH=str(mined))
     for command in COMMANDS:
         assert f"Usage: {' '.join(('counterflow', *command))} " in said
 
@@ -184,7 +188,7 @@ def test_help(installed: Path, mined: Path) -> None:
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_help_alone(installed: Path, mined: Path, command: tuple[str, ...]) -> None:
     program = installed / "counterflow"
-    said = succeed(program, *command, "--help", cwd=mined, PYTHONPATH=str(mined))
+    said = ends(program, *command, "--help", cwd=mined, PYTHONPATH=str(mined))
     assert said.startswith(f"Usage: {' '.join(('counterflow', *command))} ")
 
 
@@ -208,7 +212,7 @@ TIMED = (  # or with paths in what they say
     "build tiny --board arty-a7-100 -o out",
     "demo --net tiny --epochs 1 --samples 5 -o out",
 )
-ELSEWHERE = {"program", "host", "board-sim"}  # the last two together, below; the first has no board
+ELSEWHERE = {"program", "host", "board-sim"}  # see below
 
 
 def test_every_command_is_run() -> None:
@@ -232,7 +236,7 @@ def test_a_command_does_what_it_does_here(
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    said = succeed(installed / "counterflow", *line.split(), cwd=mined, PYTHONPATH=str(mined))
+    said = ends(installed / "counterflow", *line.split(), cwd=mined, PYTHONPATH=str(mined))
     monkeypatch.chdir(tmp_path_factory.mktemp("here"))
     monkeypatch.setenv("COLUMNS", "100")
     here = CliRunner().invoke(main, line.split())
@@ -243,9 +247,37 @@ def test_a_command_does_what_it_does_here(
 @pytest.mark.slow
 @pytest.mark.parametrize("line", TIMED)
 def test_a_command_succeeds(installed: Path, mined: Path, line: str) -> None:
-    succeed(installed / "counterflow", *line.split(), cwd=mined, PYTHONPATH=str(mined))
+    ends(installed / "counterflow", *line.split(), cwd=mined, PYTHONPATH=str(mined))
+
+
+@pytest.mark.slow
+def test_a_host_trains_a_simulated_board(installed: Path, mined: Path) -> None:
+    program = str(installed / "counterflow")
+    board = subprocess.Popen(
+        [program, "board-sim", "tiny", "--quiet"],
+        cwd=mined,
+        env=environment(PYTHONPATH=str(mined)),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert board.stdout is not None
+        port = ("--port", board.stdout.readline().strip(), "--timeout", "60")
+        train = ("train", "tiny", "--epochs", "1", "--samples", "20", "--verify", "10", "-o", "out")
+        for verb in (train, ("info", "tiny"), ("checkpoint", "tiny", "-o", "trained.npz")):
+            ends(program, "host", *verb, *port, cwd=mined, PYTHONPATH=str(mined))
+    finally:
+        board.kill()
+        board.communicate()
+    assert (mined / "trained.npz").exists()
+
+
+def test_a_bitstream_that_is_none_is_refused(installed: Path, mined: Path) -> None:
+    (mined / "none.bit").touch()
+    line = ("program", "none.bit", "--board", "ulx3s-85f", "--dry-run")
+    ends(installed / "counterflow", *line, cwd=mined, status=2, PYTHONPATH=str(mined))
 
 
 def test_as_a_module_it_is_the_command(installed: Path, mined: Path) -> None:
     program, module = (installed / "counterflow",), (installed / "python", "-m", "counterflow")
-    assert succeed(*module, "--help", cwd=mined) == succeed(*program, "--help", cwd=mined)
+    assert ends(*module, "--help", cwd=mined) == ends(*program, "--help", cwd=mined)
