@@ -212,14 +212,17 @@ def _upward(own: tuple[str, str], target: tuple[str, str]) -> Iterator[str]:
         yield f"({floor}.{room}) imports {floor}.{inner}"
 
 
-def test_the_house_stands() -> None:
-    house = House(ROOT)
+@pytest.fixture(scope="module")
+def house() -> House:
+    return House(ROOT)
+
+
+def test_the_house_stands(house: House) -> None:
     assert {"counterflow.cli", "counterflow.hw.chain", "counterflow.design"} <= set(house.files)
     assert house.faults() == []
 
 
-def test_every_room_is_in_the_table() -> None:
-    house = House(ROOT)
+def test_every_room_is_in_the_table(house: House) -> None:
     for floor, rooms in ROOMS.items():
         there = {room for place, room in map(house._place, house.files) if place == floor and room}
         assert there == set(rooms)
@@ -341,8 +344,7 @@ def _stale(house: House, text: str) -> Iterator[str]:
             yield name
 
 
-def test_prose_names_what_is_there() -> None:
-    house = House(ROOT)
+def test_prose_names_what_is_there(house: House) -> None:
     pages = [ROOT / "README.md", ROOT / "Makefile", *(ROOT / "docs").rglob("*.md")]
     sources = [*house.files.values(), *(ROOT / "tests").glob("*.py")]
     found = [
