@@ -138,18 +138,24 @@ class House:
                     yield node.lineno, module, node.attr
 
     def _circles(self) -> Iterator[str]:
-        """Files that import each other, in functions and for types, too."""
-        graph = {
-            name: sorted({self._target(module, taken) for _, module, taken in _imports(tree)})
-            for name, tree in self.trees.items()
-        }
+        """Files that import each other, in functions and for types, too.
+
+        To import a module is to import the packages that it is in.
+        """
+        graph: dict[str, set[str]] = {name: set() for name in self.trees}
+        for name, tree in self.trees.items():
+            for _, module, taken in _imports(tree):
+                target = self._target(module, taken)
+                while target:
+                    graph[name].add(target)
+                    target = target.rpartition(".")[0]
         done: set[str] = set()
 
         def follow(name: str, path: tuple[str, ...]) -> Iterator[str]:
             if name in path:
                 yield "a circle: " + " -> ".join((*path[path.index(name) :], name))
             elif name in graph and name not in done:
-                for target in graph[name]:
+                for target in sorted(graph[name]):
                     yield from follow(target, (*path, name))
                 done.add(name)
 
@@ -265,6 +271,11 @@ PLANTED = {
         "from counterflow.host import port",
         "a circle: counterflow.cli -> counterflow.host.port -> counterflow.cli",
     ),
+    "a circle through a package": (
+        "counterflow/host/__init__.py",
+        "from counterflow.host import port, other",
+        "a circle: counterflow.host -> counterflow.host.port -> counterflow.host",
+    ),
     "another name": ("hw/chain.py", "from design.data.sets import Set", "by another name"),
     "relative": ("hw/chain.py", "from . import units", "by another name"),
     "not there": ("hw/chain.py", "import counterflow.hw.gone", "which is not there"),
@@ -299,7 +310,8 @@ def small(tmp_path: Path) -> Path:
         "boards/table.py": "import counterflow.hw.chain\n",
         "counterflow/__init__.py": "",
         "counterflow/cli.py": "from counterflow.hw import chain\n",
-        "counterflow/host/port.py": "def f():\n    import counterflow.cli\n",
+        "counterflow/host/port.py": "import counterflow.host.other\nif 0:\n    import counterflow.cli",
+        "counterflow/host/other.py": "",
     }
     for name, text in files.items():
         path = tmp_path / name
