@@ -138,17 +138,11 @@ class House:
                     yield node.lineno, module, node.attr
 
     def _circles(self) -> Iterator[str]:
-        """Files that import each other, in functions and for types, too.
-
-        To import a module is to import the packages that it is in.
-        """
-        graph: dict[str, set[str]] = {name: set() for name in self.trees}
-        for name, tree in self.trees.items():
-            for _, module, taken in _imports(tree):
-                target = self._target(module, taken)
-                while target:
-                    graph[name].add(target)
-                    target = target.rpartition(".")[0]
+        """Files that import each other, in functions and for types, too."""
+        graph = {
+            name: {self._target(module, taken) for _, module, taken in _imports(tree)}
+            for name, tree in self.trees.items()
+        }
         done: set[str] = set()
 
         def follow(name: str, path: tuple[str, ...]) -> Iterator[str]:
@@ -273,8 +267,8 @@ PLANTED = {
     ),
     "a circle through a package": (
         "counterflow/host/__init__.py",
-        "from counterflow.host import port, other",
-        "a circle: counterflow.host -> counterflow.host.port -> counterflow.host",
+        "from counterflow.host import other\nPORTS = other",
+        "a circle: counterflow.host -> counterflow.host.other -> counterflow.host",
     ),
     "another name": ("hw/chain.py", "from design.data.sets import Set", "by another name"),
     "relative": ("hw/chain.py", "from . import units", "by another name"),
@@ -310,8 +304,9 @@ def small(tmp_path: Path) -> Path:
         "boards/table.py": "import counterflow.hw.chain\n",
         "counterflow/__init__.py": "",
         "counterflow/cli.py": "from counterflow.hw import chain\n",
-        "counterflow/host/port.py": "import counterflow.host.other, counterflow.cli\n",
-        "counterflow/host/other.py": "",
+        "counterflow/host/port.py": "def f():\n    import counterflow.cli\n",
+        "counterflow/host/other.py": "def f():\n    from counterflow.host import PORTS\n",
+        "counterflow/host/__init__.py": "PORTS = ()\n",
     }
     for name, text in files.items():
         path = tmp_path / name
