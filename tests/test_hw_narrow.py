@@ -133,11 +133,11 @@ def test_narrowing_equals_golden_for_every_value_and_many_formats(
     ]
 
     def build(value: Value) -> list[Value]:
-        return [part for t in targets for part in hw.parts.narrow(value, frac, t, rounding)]
+        return [part for t in targets for part in hw.narrow(value, frac, t, rounding)]
 
     found = evaluated([(shape, values)], build)
     for target, column, flag in zip(targets, found[::2], found[1::2], strict=True):
-        narrowed, hit = golden.parts.narrow(values, frac, target, rounding)
+        narrowed, hit = golden.narrow(values, frac, target, rounding)
         np.testing.assert_array_equal(column, narrowed, str(target))
         np.testing.assert_array_equal(flag, hit, str(target))
 
@@ -146,5 +146,5 @@ def test_narrowing_equals_golden_for_every_value_and_many_formats(
 def test_a_narrowed_value_has_the_width_and_sign_of_its_format(text: str) -> None:
     target = Format.parse(text)
     for shape in SHAPES:
-        result, _ = hw.parts.narrow(Signal(shape), 4, target, Rounding.NEAREST_EVEN)
+        result, _ = hw.narrow(Signal(shape), 4, target, Rounding.NEAREST_EVEN)
         assert result.shape() == hw.shape_of(target) == Shape(target.bits, target.signed)

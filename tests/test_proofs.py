@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from counterflow.hw.parts.streams import Gather
-from counterflow.sim.proofs import PROOFS
+from counterflow.sim.proofs.catalogue import PROOFS
 from counterflow.sim.proofs.proof import Mutant, Proof, ProofError, prove
 from counterflow.sim.proofs.streams import GatherSpec
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import signal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -133,7 +131,7 @@ def _rates(board: str, baud: int | None) -> tuple[float, int]:
     """Clock in Hz and bits a second of a board."""
     if board == SIMULATED:
         return FREQUENCY, baud or BAUD
-    if importlib.util.find_spec("counterflow.boards.table") is None:
-        raise ValueError(f"board {board!r} is unknown; the only one so far is {SIMULATED!r}")
-    known: Any = importlib.import_module("counterflow.boards.table").board(board)
+    from counterflow.boards import table
+
+    known = table.board(board)
     return known.frequency * 1e6, baud or known.baud

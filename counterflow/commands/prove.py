@@ -30,7 +30,7 @@ def prove(names: tuple[str, ...], no_mutants: bool, as_json: bool, quiet: bool) 
         counterflow prove scatter stash --no-mutants
     """
     from counterflow.design.tools.programs import MissingTool
-    from counterflow.sim.proofs import PROOFS
+    from counterflow.sim.proofs.catalogue import PROOFS
     from counterflow.sim.proofs.proof import ProofError
 
     known = {proof.name: proof for proof in PROOFS}

@@ -1,1 +1,1 @@
-"""The host's side of a board: `device.Device` trains it, checks it, saves it over a serial port."""
+"""The host's side of a board: `host.device.Device` trains, checks and saves it over a port."""

@@ -1,8 +1,8 @@
 """A driver for the hardware behind any bus that reads and writes 32-bit words by byte address.
 
-from counterflow.driver import Driver
-from counterflow.files import load
-from counterflow.planner import plan
+from counterflow.design.bus.driver import Driver
+from counterflow.design.network.files import load
+from counterflow.design.schedule.planner import plan
 
 driver = Driver(bus, plan(load("digits")))
 driver.check()                      # is it this network that is behind the bus?

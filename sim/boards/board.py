@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import importlib.resources
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from counterflow.hw.parts.modules import convert
 from counterflow.hw.tops.board_core import BoardCore
 from counterflow.sim.compiled.library import build_library
 
-DRIVER = "board.cpp"
+DRIVER = importlib.resources.files("counterflow.sim.boards") / "board.cpp"
 TOP = "board"
 FOUND_ROOM = 1 << 16
 FRAME_BITS = 10  # of a byte on the line

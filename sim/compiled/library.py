@@ -1,7 +1,7 @@
 """The product's own Verilog as a shared library: simulation without Python in the cycle.
 
-Verilator makes C++ of the chain, and `library.cpp` drives that with whole arrays; `board.cpp`
-drives a whole board by its serial line.
+Verilator makes C++ of the chain, and `library.cpp` drives that with whole arrays; that of
+`sim.boards` drives a whole board by its serial line.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ from counterflow.sim.simulator import SimulationError, cache_folder, environment
 
 TOP = "powered"  # the module that is simulated: the chain after power-on
 NAME = "libdesign.so"
-DRIVER, HEADER = "library.cpp", "library.h"  # beside this file
+_HERE = importlib.resources.files("counterflow.sim.compiled")
+DRIVER, HEADER = _HERE / "library.cpp", _HERE / "library.h"
 VERILATE = (
     *("verilator", "--cc", "--no-timing", "-O3", "--output-split", "0", "--Mdir", "model"),
     *("--prefix", "Vdesign", "--top-module", TOP, "--compiler-include", "../library.h"),
@@ -103,14 +105,13 @@ class Library:
         )
 
 
-def build_library(verilog: str, top: str, driver: str = DRIVER) -> Path:
+def build_library(verilog: str, top: str, driver: Traversable = DRIVER) -> Path:
     """Path of the shared library of a design's Verilog, whose module is `top`; built once.
 
-    ``driver`` is the C++ beside this file that drives it, by default that of a chain.  A folder
-    appears in the cache when it is whole; a second process waits for the first.
+    ``driver`` is the C++ file that drives it, by default that of a chain.  A folder appears in the
+    cache when it is whole; a second process waits for the first.
     """
-    folder = importlib.resources.files("counterflow.sim.compiled")
-    texts = {name: folder.joinpath(name).read_text(encoding="utf-8") for name in (driver, HEADER)}
+    texts = {file.name: file.read_text(encoding="utf-8") for file in (driver, HEADER)}
     design = _counted(verilog) + _powered(verilog, top)
     texts |= {"design.v": design, "design.vlt": _control(verilog)}
     everything = "\0".join([*VERILATE, *COMPILE, *texts.values()])
@@ -120,7 +121,7 @@ def build_library(verilog: str, top: str, driver: str = DRIVER) -> Path:
     with target.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (target / NAME).exists():
-            _build(target, texts, driver)
+            _build(target, texts, driver.name)
     return target / NAME
 
 

@@ -1,0 +1,32 @@
+"""The proofs, a file for each part of the hardware.
+
+To add one, write a `sim.proofs.spec.Spec` and a `sim.proofs.proof.Proof` with mutants that it must
+refuse, and name its file here.
+"""
+
+from __future__ import annotations
+
+from counterflow.sim.proofs import (
+    axi_lite,
+    axi_stream,
+    bus,
+    link_check,
+    link_receiver,
+    link_ring,
+    link_sender,
+    rings,
+    streams,
+)
+from counterflow.sim.proofs.proof import Proof
+
+PROOFS: tuple[Proof, ...] = (
+    *streams.PROOFS,
+    *rings.PROOFS,
+    *bus.PROOFS,
+    *axi_lite.PROOFS,
+    *axi_stream.PROOFS,
+    *link_check.PROOFS,
+    *link_ring.PROOFS,
+    *link_receiver.PROOFS,
+    *link_sender.PROOFS,
+)
