@@ -1,10 +1,13 @@
 """The golden trace: every watched value in every clock cycle of a stall-free run.
 
-Values come from the golden chain's records, cycles from the schedule.  The trace is made in blocks,
-so that runs of any length take little memory.
+Values come from the golden chain's records, cycles from the schedule.  What is still to come is
+kept as events, which grow with the length of the chain; rows are made of them in blocks, so that
+runs of any length take little memory.
 """
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +20,7 @@ from counterflow.design.units.timing import Cycles
 from counterflow.golden.chain import BorderRecord, LossRecord, Record, SlotRecord
 from counterflow.golden.parts.narrow import Integers
 
-GROWTH = 1 << 14  # cycles for which room is made at a time
+BLOCK = 1 << 10  # cycles whose events are kept together, until their rows are asked for
 
 
 class Trace:
@@ -46,7 +49,7 @@ class Trace:
         self._column: dict[str, int] = {}
         for index, field in enumerate(self.fields):
             self._column.setdefault(f"{field.unit}.{field.path}", index)
-        self._rows = np.zeros((0, len(self.fields)), np.int64)
+        self._events: dict[int, list[tuple[Cycles, int | slice, Integers]]] = {}
 
     def __call__(self, record: Record) -> None:
         """Enter one record of the golden chain."""
@@ -63,38 +66,42 @@ class Trace:
 
     def take(self, until: int) -> Integers:
         """Rows of the cycles from the last call's end to `until`; must be complete or the end."""
-        end = self.end
-        self._reach(until)
-        self.end = end
-        rows = self._rows[: until - self.base]
-        self._rows = self._rows[until - self.base :]
+        rows = np.zeros((until - self.base, len(self.fields)), np.int64)
+        for block in range(self.base // BLOCK, (until - 1) // BLOCK + 1):
+            later = []
+            for cycles, columns, values in self._events.pop(block, ()):
+                now = int(np.searchsorted(cycles, until))
+                rows[cycles[:now] - self.base, columns] = values[:now]
+                if now < len(cycles):
+                    later.append((cycles[now:], columns, values[now:]))
+            if later:
+                self._events[block] = later
         self.base = until
         return rows
 
-    def _reach(self, cycle: int) -> None:
-        """Make room for rows before `cycle`."""
-        self.end = max(self.end, cycle)
-        missing = cycle - self.base - len(self._rows)
-        if missing > 0:
-            grown = np.zeros((missing + GROWTH, len(self.fields)), np.int64)
-            self._rows = np.concatenate([self._rows, grown])
+    def _enter(self, cycles: Cycles, columns: int | slice, values: Integers) -> None:
+        """Values [n] of a column, or [n, columns] of several, in `cycles` [n] that increase."""
+        self.end = max(self.end, int(cycles[-1]) + 1)
+        first, last = int(cycles[0]) // BLOCK, int(cycles[-1]) // BLOCK
+        bounds = np.searchsorted(cycles, np.arange(first + 1, last + 1) * BLOCK).tolist()
+        for block, (start, stop) in enumerate(pairwise([0, *bounds, len(cycles)]), first):
+            if stop > start:
+                event = (cycles[start:stop], columns, values[start:stop])
+                self._events.setdefault(block, []).append(event)
 
     def _put(self, cycles: Cycles, stream: str, **members: NDArray[np.int64] | int) -> None:
         """One element of `stream` a cycle, with its strobe."""
-        self._reach(int(cycles[-1]) + 1)
-        rows = cycles - self.base
         strobe = "write" if "address" in members else "valid"
-        self._rows[rows, self._column[f"{stream}.{strobe}"]] = 1
-        for member, value in members.items():
-            self._rows[rows, self._column[f"{stream}.{member}"]] = value
+        for member, value in {strobe: 1, **members}.items():
+            values = np.broadcast_to(value, len(cycles))
+            self._enter(cycles, self._column[f"{stream}.{member}"], values)
 
     def _slot(self, record: SlotRecord) -> None:
         stage = self.schedule.stages[record.stage]
-        begin = stage.start + self._shift(record.slot)
-        self._reach(begin + stage.cycles)
-        self._rows[begin - self.base, self._column[f"{stage.name}.walk.begin"]] = 1
-        finish = begin + stage.cycles - 1
-        self._rows[finish - self.base, self._column[f"{stage.name}.walk.finish"]] = 1
+        begin, one = stage.start + self._shift(record.slot), np.ones(1, np.int64)
+        for edge in ("begin", "finish"):
+            cycles = stage.events("walk", edge) + self._shift(record.slot)
+            self._enter(cycles, self._column[f"{stage.name}.walk.{edge}"], one)
         if record.state is not None:
             state, tiling = record.state, stage.tiling
             weight, velocity = tiling.in_tiles(state.weight), tiling.in_tiles(state.velocity)
@@ -126,7 +133,7 @@ class Trace:
         self._put(cycles, name, address=np.arange(len(cycles)))
         first, lanes = self._column[f"{name}.weight"], weight.shape[1]
         pairs = np.stack([weight, velocity], axis=2).reshape(len(cycles), 2 * lanes)
-        self._rows[cycles - self.base, first : first + 2 * lanes] = pairs
+        self._enter(cycles, slice(first, first + 2 * lanes), pairs)
 
     def _loss(self, record: LossRecord) -> None:
         schedule, kind = self.schedule, int(record.kind)
