@@ -93,7 +93,7 @@ class Chain:
         recipe = description.recipe
         if recipe.float_only:
             raise ValueError(recipe.float_only)
-        self.schedule = schedule
+        self.schedule, self._rate_span = schedule, recipe.rate_span
         self.stashing = recipe.mitigation == "stash"
         weight_form = recipe.mitigation.startswith("lwpw")
         self.units: list[Convolution] = [
@@ -115,11 +115,12 @@ class Chain:
 
     def set(self, settings: Settings) -> None:
         """Change the run-time settings of every unit (of a drained chain: between epochs)."""
-        span = self.units[0].stage.arithmetic.rate_span
+        span = self._rate_span
         if not 0 <= settings.extra_shift <= span:
             raise ValueError(
                 f"extra_shift is {settings.extra_shift}; the recipe's rate drops allow 0 to {span}"
             )
+        self.settings = settings
         for unit in self.units:
             unit.settings = settings
 

@@ -24,7 +24,6 @@ from counterflow.host.session import Prediction
 from counterflow.host.transport import LinkError
 
 NATS = math.log(2) * 2.0**-LOG_FRAC  # of a loss as it is sent
-TENSORS = ("weight", "velocity", "bias", "bias_velocity", "generator")
 LINE_BITS = 10  # of a byte: start, eight bits, stop
 
 
@@ -249,7 +248,7 @@ class Training:
         assert self._golden is not None
         pairs = zip(self.device.read_back(), self._golden.states, strict=True)
         for stage, (found, wanted) in zip(self.device.plan.schedule.stages, pairs, strict=True):
-            for name in TENSORS:
+            for name in stage.remembered:
                 if not np.array_equal(getattr(found, name), getattr(wanted, name)):
                     self._differ(token, f"{stage.name}.{name}")
         self.outcome.verified += 1

@@ -126,6 +126,11 @@ class Stage(Scheduled):
         )
 
     @property
+    def remembered(self) -> tuple[str, ...]:
+        """The names of all that it remembers between updates: parameters and generator."""
+        return (*(parameter.name for parameter in self.parameters), "generator")
+
+    @property
     def borders(self) -> tuple[Border, ...]:
         """See `Scheduled`."""
         back = [] if self.gradient_times is None else [self.gradient_times]

@@ -23,7 +23,6 @@ from counterflow.golden.units.convolution import Settings, UnitState
 from counterflow.golden.units.limits import check_state
 
 FORMAT = 1  # of the file; to be raised when older programs would misread it
-ARRAYS = ("weight", "velocity", "bias", "bias_velocity")
 PACKAGES = ("counterflow", "numpy", "numba")
 
 
@@ -57,8 +56,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     }
     arrays: dict[str, Any] = {"about": np.array(json.dumps(about))}
     for index, state in enumerate(checkpoint.states):
-        for name in ARRAYS:
-            arrays[f"{name}{index}"] = getattr(state, name)
+        arrays |= {f"{name}{index}": value for name, value in state.arrays.items()}
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)
     write_atomically(path, content.getvalue())
@@ -96,7 +94,7 @@ def _read(about: dict[str, Any], arrays: Any, schedule: Schedule) -> Checkpoint:
         raise ValueError(f"it has {len(generators)} units, not {len(schedule.stages)}")
     states = []
     for index, (stage, generator) in enumerate(zip(schedule.stages, generators, strict=True)):
-        parts = {name: arrays[f"{name}{index}"] for name in ARRAYS}
+        parts = {one.name: arrays[f"{one.name}{index}"] for one in stage.parameters}
         for name, part in parts.items():
             if part.dtype != np.int64:
                 raise ValueError(f"{name}{index} has the type {part.dtype}, not int64")

@@ -8,7 +8,7 @@ A dense layer has one window, which is its input.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,14 +34,16 @@ class UnitState:
     bias_velocity: Integers
     generator: int
 
+    @property
+    def arrays(self) -> dict[str, Integers]:
+        """The parameters by name, as `design.units.slots.Stage.parameters` has them."""
+        found = {one.name: getattr(self, one.name) for one in fields(self)}
+        del found["generator"]
+        return found
+
     def copy(self) -> UnitState:
-        return UnitState(
-            self.weight.copy(),
-            self.velocity.copy(),
-            self.bias.copy(),
-            self.bias_velocity.copy(),
-            self.generator,
-        )
+        arrays = {name: value.copy() for name, value in self.arrays.items()}
+        return UnitState(**arrays, generator=self.generator)
 
 
 @dataclass(frozen=True)

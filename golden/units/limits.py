@@ -14,17 +14,12 @@ from counterflow.golden.units.convolution import UnitState
 
 def check_state(stage: Stage, state: UnitState) -> None:
     """`ValueError`, one sentence, unless `state` is one of the stage's."""
-    numbers, name = stage.arithmetic, stage.name
-    matrix, vector = (numbers.outputs, numbers.taps), (numbers.outputs,)
-    for what, values, shape, target in (
-        ("weight", state.weight, matrix, numbers.weight),
-        ("velocity", state.velocity, matrix, numbers.velocity),
-        ("bias", state.bias, vector, numbers.weight),
-        ("bias velocity", state.bias_velocity, vector, numbers.velocity),
-    ):
-        if values.shape != shape:
-            raise ValueError(f"the {what} of {name} has the shape {values.shape}, not {shape}")
-        check_format(f"a {what} of {name}", values, target)
+    name = stage.name
+    for one in stage.parameters:
+        values, what = getattr(state, one.name), one.name.replace("_", " ")
+        if values.shape != one.shape:
+            raise ValueError(f"the {what} of {name} has the shape {values.shape}, not {one.shape}")
+        check_format(f"a {what} of {name}", values, one.number)
     if not 0 < state.generator < 1 << 32:
         raise ValueError(f"the generator of {name} is {state.generator}, not in 1..2^32 - 1")
 

@@ -23,7 +23,6 @@ from counterflow.sim.bench.axi_host import AxiHost, BusError
 from counterflow.sim.bench.host import PERIOD
 from counterflow.sim.bench.job import Found, Job, job_of_environment, store
 
-STATE = ("weight", "velocity", "bias", "bias_velocity", "generator")
 SETTLE_SLOTS = 4  # slots without anything to do before a run counts as over
 
 
@@ -177,7 +176,7 @@ class AxiBench:
     async def _begun(self) -> Chain:
         """Golden at its initial state, and the hardware loaded with the same."""
         golden = initial_chain(self.job.description, self.plan.schedule, self.job.seed)
-        settings = golden.units[0].settings
+        settings = golden.settings
         driver = self.host.driver
         await self.host.blocking(driver.load, golden.states)
         await self.host.blocking(
@@ -212,7 +211,7 @@ class AxiBench:
         self._equal("predictions left over", self.host.sink.count(), 0)
         states = await self.host.read_back()
         for stage, got, state in zip(self.plan.schedule.stages, states, golden.states, strict=True):
-            for name in STATE:
+            for name in stage.remembered:
                 self._equal(f"{stage.name}.{name}", getattr(got, name), getattr(state, name))
 
     def _equal(self, what: str, found: Any, expected: Any) -> None:

@@ -53,7 +53,7 @@ class CycleBench:
         for settings, tokens in self.job.runs():
             if settings is not None:
                 self.golden.set(settings)
-            await self.host.set(self.golden.units[0].settings)
+            await self.host.set(self.golden.settings)
             await self._run(list(tokens), products)
         self.found.seconds = time.monotonic() - began
         self._utilisation(products, self.job.depth)
@@ -168,7 +168,7 @@ class CycleBench:
             self.golden.states,
             strict=True,
         ):
-            for name in ("weight", "velocity", "bias", "bias_velocity", "generator"):
+            for name in stage.remembered:
                 got, want = np.asarray(getattr(found, name)), np.asarray(getattr(expected, name))
                 self.found.compared += want.size
                 wrong = np.argwhere(got != want)

@@ -123,7 +123,7 @@ class OrderBench:
 
     async def _begin(self, states: Sequence[UnitState], golden: Chain) -> None:
         await self.host.load(states)
-        await self.host.set(golden.units[0].settings)
+        await self.host.set(golden.settings)
 
     def _feed(self, tokens: Sequence[Token], lengths: Sequence[int] | None = None) -> None:
         self.host.feed(tokens, self.job.samples, self.job.labels, lengths)
@@ -237,7 +237,7 @@ class OrderBench:
 
     def _states(self, found: Sequence[UnitState], expected: Sequence[UnitState]) -> None:
         for stage, got, want in zip(self.plan.schedule.stages, found, expected, strict=True):
-            for name in ("weight", "velocity", "bias", "bias_velocity", "generator"):
+            for name in stage.remembered:
                 self._equal(f"{stage.name}.{name}", getattr(got, name), getattr(want, name))
 
     def _equal(self, what: str, found: Any, expected: Any) -> None:
@@ -253,8 +253,8 @@ class OrderBench:
 
 def _blank(state: UnitState) -> UnitState:
     """A state of zeros of the same shapes: what a chip may hold after power-up."""
-    zeros = [np.zeros_like(getattr(state, n)) for n in ("weight", "velocity", "bias")]
-    return UnitState(zeros[0], zeros[1], zeros[2], zeros[2].copy(), 1)
+    zeros = {name: np.zeros_like(value) for name, value in state.arrays.items()}
+    return UnitState(**zeros, generator=1)
 
 
 async def compared(dut: Any) -> None:

@@ -15,8 +15,6 @@ from counterflow.golden.units.convolution import Settings, UnitState
 from counterflow.sim.compiled.hardware import Hardware, OnSlice
 from counterflow.sim.simulator import SimulationError
 
-TENSORS = ("weight", "velocity", "bias", "bias_velocity", "generator")
-
 
 @dataclass
 class Comparison:
@@ -92,7 +90,7 @@ class SideBySide:
             comparison.differ(f"{when}: {error}")
             return
         for index, stage in enumerate(self.plan.schedule.stages):
-            for name in TENSORS:
+            for name in stage.remembered:
                 got, want = (getattr(s[index], name) for s in (found, self.golden.states))
                 comparison.check(f"{when}: {stage.name}.{name}", got, want)
             expected = self.golden.saturations[index] % (1 << 32)
