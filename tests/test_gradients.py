@@ -153,19 +153,19 @@ def smooth(windows: Floats) -> bool:
 def forward(chain: Chain, x: Floats) -> tuple[Floats, bool]:
     """Scores of `x`, and whether no kink is near."""
     far = True
-    for unit in chain.units:
-        y = sums(unit.geometry, unit.weight.value, unit.bias.value, x)
-        if unit.relu:
-            far = far and bool((np.abs(y) > MARGIN).all())
-            y = np.maximum(y, 0)
-        for behind in unit.behind:
-            if isinstance(behind, Tanh):
-                y = np.tanh(y)
-                continue
-            one = behind.geometry
-            windows = pooled(one.image, one.kernel, y.ravel())
-            far = far and (behind.average or smooth(windows))
-            y = windows.mean(axis=-1) if behind.average else windows.max(axis=-1)
+    for unit in chain.parts:
+        if isinstance(unit, Convolution):
+            y = sums(unit.geometry, unit.weight.value, unit.bias.value, x)
+            if unit.relu:
+                far = far and bool((np.abs(y) > MARGIN).all())
+                y = np.maximum(y, 0)
+        elif isinstance(unit, Tanh):
+            y = np.tanh(x)
+        else:
+            one = unit.geometry
+            windows = pooled(one.image, one.kernel, x)
+            far = far and (unit.average or smooth(windows))
+            y = windows.mean(axis=-1) if unit.average else windows.max(axis=-1)
         x = y.ravel()
     return x, far
 
@@ -437,7 +437,7 @@ def test_where_no_bit_is_dropped_goldens_gradients_are_those_of_the_reference(na
     random = np.random.default_rng(7)
     errors = random.integers(-2, 3, (3, 3))
     golden = initial_chain(description, schedule)
-    golden.units.loss = lambda scores, label: (errors[label].copy(), 0)  # type: ignore[assignment]
+    golden.loss = lambda scores, label: (errors[label].copy(), 0)  # type: ignore[assignment]
     reference = reference_chain(
         description, schedule, loss=lambda scores, label: (errors[label] * 2.0**-ERROR, 0.0)
     )

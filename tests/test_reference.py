@@ -478,7 +478,7 @@ def sequential_integers(
     """
     formats, recipe = description.formats, description.recipe
     e, k, frac = recipe.rate_shift, recipe.momentum_shift, formats.weight.frac
-    loss = IntegerLoss(plan(description).schedule.loss.arithmetic, description.rounding.error)
+    loss = IntegerLoss(plan(description).schedule.loss.arithmetic)
     w = []
     for matrix in initial_floats(description, recipe.seed):
         rows = [[clipped(round(v * 2.0**frac), formats.weight) for v in row] for row in matrix]
@@ -698,7 +698,7 @@ def test_over_images_golden_in_fine_formats_is_the_reference(
         error, _ = cross_entropy(logits * 2.0**-16, label)
         return np.rint(error * 2.0**18).astype(np.int64), 0
 
-    golden.units.loss = exact  # type: ignore[assignment]
+    golden.loss = exact  # type: ignore[assignment]
     before = [unit.weight.value for unit in reference.units]
     data = synthetic(48, 3, 40, seed=7)
     samples = quantise(data.train_x, data.pixel_max, 8, 8)
