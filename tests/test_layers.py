@@ -154,6 +154,12 @@ SIZE = "an integer from 1 to 64 or [vertical, horizontal]"
 KINDS = "'dense', 'convolution', 'flatten', 'max-pool', 'average-pool' or 'residual'"
 WHOLE = "expected an integer from 1 to 4096 or [height, width, channels]"
 VECTOR = "needs an image; give inputs = [height, width, channels] and put it before any dense or"
+
+
+def around(*body: Any) -> dict[str, Any]:
+    return {"kind": "residual", "body": list(body)}
+
+
 WRONG: list[tuple[Any, list[Any], str]] = [
     # a kernel and its image
     (
@@ -246,6 +252,35 @@ WRONG: list[tuple[Any, list[Any], str]] = [
     (IMAGE, [{**CONV, "kind": "maxpool"}], f"did you mean 'max-pool'? Possible are {KINDS}"),
     (IMAGE, [{**CONV, "kind": "relu"}], f"layers[0].kind is the text 'relu', expected {KINDS}"),
     (IMAGE, [{**CONV, "kind": 3}], f"layers[0].kind is 3, expected {KINDS}"),
+    (IMAGE, [{**CONV, "kind": [3]}], f"layers[0].kind is [3], expected {KINDS}"),
+    (IMAGE, [{**CONV, "kernel": 0}], "or [vertical, horizontal]."),  # one finding, not two
+    # a chain of a layer
+    (IMAGE, [CONV, around(5)], "layers[1].body[0] is 5, expected a table with the keys kind, out"),
+    (
+        IMAGE,
+        [CONV, around({**CONV, "kind": "x"})],
+        f"layers[1].body[0].kind is the text 'x', expected {KINDS}",
+    ),
+    (
+        IMAGE,
+        [CONV, around({**CONV, "kernel": 0})],
+        f"layers[1].body[0].kernel is 0, expected {SIZE}.",
+    ),
+    (
+        IMAGE,
+        [CONV, around({**CONV, "kernal": 3})],
+        "unknown key 'kernal' in layers[1].body[0]; did",
+    ),
+    (
+        IMAGE,
+        [CONV, around({**CONV, "kernel": 7})],
+        "layers[1].body[0], a convolution layer: its kern",
+    ),
+    (
+        IMAGE,
+        [CONV, around({**CONV, "formats": {"eror": "s8.4"}})],
+        "unknown key 'eror' in layers[1].body[0].formats; did you mean 'error'?",
+    ),
     # inputs
     ([8, 8], [CONV], f"inputs is [8, 8], {WHOLE}"),
     ([8, 8, 0], [CONV], f"inputs is [8, 8, 0], {WHOLE}"),
