@@ -110,8 +110,8 @@ class FaultyTop(BenchTop):
     def __init__(self) -> None:
         super().__init__(plan=design(), depth=record_depth(design()))
         self.chain.units[1].__class__ = _Convolution
-        for pool in self.chain.streams:
-            pool.__class__ = _Pool
+        for name in (POOL, ABOVE):
+            self.chain.parts[name].__class__ = _Pool
 
     def elaborate(self, platform: object) -> Module:
         m = super().elaborate(platform)

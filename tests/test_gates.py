@@ -60,8 +60,8 @@ def test_the_netlist_equals_golden_in_every_cycle() -> None:
 
     planned = small()
     schedule = planned.schedule
-    names = [stage.name for stage in (*schedule.stages, *schedule.streams)]
-    units = [f"bench_top.chain.{name}" for name in ("intake", "loss", *names)]
+    names = [unit.name for unit in schedule.units]
+    units = [f"bench_top.chain.{name}" for name in ("intake", *names)]
     gates = gates_of(bench_verilog(planned), "bench_top.chain", units)
     assert gates.cells["MULT18X18D"] == schedule.multipliers
     assert gates.cells["DP16KD"] > 4 * len(schedule.stages)

@@ -31,7 +31,7 @@ from counterflow.design.units.arithmetic import (
     UnitArithmetic,
     compensation_for,
 )
-from counterflow.golden.chain import Chain, LossRecord, SlotRecord
+from counterflow.golden.chain import BorderRecord, Chain, LossRecord, Record
 from counterflow.golden.parts.generator import draws, step
 from counterflow.golden.parts.narrow import Integers, narrow
 from counterflow.golden.reference.chain import reference_chain
@@ -725,12 +725,15 @@ def test_observers_see_what_the_chain_holds() -> None:
     schedule, chain = built(description)
     samples, labels = clusters(6, 3, 12)
     last: dict[int, UnitState] = {}
+    sent: dict[tuple[str, str, int], list[int]] = {}
     losses = []
 
-    def observe(record: SlotRecord | LossRecord) -> None:
+    def observe(record: Record) -> None:
         if isinstance(record, LossRecord):
             losses.append((record.loss, record.logits.tolist()))
             assert record.kind is Kind.TRAIN or not record.error.any()
+        elif isinstance(record, BorderRecord):
+            sent[record.unit, record.port, record.token] = record.values.tolist()
         elif record.state is not None:
             last[record.stage] = record.state
             assert record.learnt
@@ -738,6 +741,9 @@ def test_observers_see_what_the_chain_holds() -> None:
     tokens = [Token(Kind.TRAIN if i % 3 else Kind.INFER, i) for i in range(12)]
     answers = chain.run(drained(tokens, schedule.delay), samples, labels, observe)
     assert losses[:12] == [(p.loss, p.scores.tolist()) for p in answers]
+    for number, answer in enumerate(answers):
+        assert sent["intake", "x", number] == samples[number].tolist()
+        assert sent["dense1", "y", number] == answer.scores.tolist()
     for index, unit in enumerate(chain.units):
         np.testing.assert_array_equal(last[index].weight, unit.state.weight)
         np.testing.assert_array_equal(last[index].bias, unit.state.bias)
@@ -779,7 +785,7 @@ def distance_to_reference(description: Description, *, exact_loss: bool) -> tupl
     """(largest difference of any weight after two epochs, largest change of any weight)."""
     schedule, chain = built(description)
     if exact_loss:
-        chain.loss = ExactLoss(chain.loss.numbers, chain.loss.rounding)
+        chain.loss = ExactLoss(chain.loss.numbers)
     reference = reference_chain(description, schedule)
     initial = [unit.weight.value for unit in reference.units]
     samples, labels = clusters(6, 3, 200)

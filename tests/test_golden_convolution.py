@@ -15,9 +15,7 @@ from counterflow.design.units.arithmetic import (
     COMPENSATION_FRAC,
     RANDOM_BITS,
     UnitArithmetic,
-    unit_arithmetic,
 )
-from counterflow.design.units.convolution import ConvolutionUnit
 from counterflow.design.units.slots import Depths, Stage
 from counterflow.design.units.tiling import Tiling
 from counterflow.golden.parts.generator import step
@@ -36,9 +34,11 @@ def arithmetic(geometry: Geometry, **changes: Any) -> UnitArithmetic:
     formats = {**FORMATS, "velocity": "s10.10", **changes.pop("formats", {})}
     recipe = {"learning_rate": 2.0**-4, "momentum": 0.75, **changes.pop("recipe", {})}
     description = network(3, [below, {"outputs": 4}], formats=formats, recipe=recipe)
-    unit = ConvolutionUnit("conv1", 1, geometry, masks=changes.pop("masks", True))
-    numbers = unit_arithmetic(description, unit, horizon=2, compensation=100)
-    return replace(numbers, **changes)
+    unit = description.weighted[1]
+    x = replace(unit.inputs[0], shape=geometry.image, rectified=changes.pop("masks", True))
+    y = replace(unit.outputs[0], shape=geometry.result)
+    unit = replace(unit, name="conv1", geometry=geometry, inputs=(x,), outputs=(y,))
+    return replace(unit.arithmetic(description.recipe, horizon=2, compensation=100), **changes)
 
 
 def unit_of(tiling: Tiling, seed: int, **changes: Any) -> Convolution:
@@ -58,7 +58,8 @@ def unit_of(tiling: Tiling, seed: int, **changes: Any) -> Convolution:
         generator=int(source.integers(1, 2**32)),
     )
     depths = Depths(0, 0, 0, 0, 0)  # of no meaning to a golden unit
-    stage = Stage("conv1", 1, tiling, numbers, 1, 0, 1, 1, depths, None)
+    unit = network(3, [{"outputs": 4}]).weighted[0]  # whose name and edges do not matter
+    stage = Stage(unit, 1, tiling, numbers, 1, 0, 1, 1, depths, None)
     return Convolution(stage, state, Settings(predict=bool(seed % 2), compensate=bool(seed % 3)))
 
 

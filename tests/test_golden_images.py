@@ -14,8 +14,10 @@ from counterflow.design.parts.geometry import Geometry
 from counterflow.design.parts.recipe import MITIGATIONS
 from counterflow.design.parts.tokens import BUBBLE, Kind, Token, drained, epoch
 from counterflow.design.schedule.planner import plan
+from counterflow.design.units.passing import PassingStage
+from counterflow.design.units.slots import Stage
 from counterflow.design.units.tiling import Lanes, Tiling
-from counterflow.golden.chain import Chain, Record, SlotRecord, StreamRecord
+from counterflow.golden.chain import BorderRecord, Chain, Record, SlotRecord
 from counterflow.golden.cycle_trace import Trace
 from counterflow.golden.parts.narrow import Integers
 from counterflow.golden.training.start import initial_chain, initial_states
@@ -146,12 +148,15 @@ def one_after_the_other(
     schedule = plan(description).schedule
     states = initial_states(description, schedule, 1)
     plain = Settings(predict=False, compensate=False)
-    pairs = zip(schedule.stages, states, strict=True)
-    units = [Convolution(stage, state, plain) for stage, state in pairs]
     chain: list[Convolution | Pool] = []
-    for unit in units:
-        chain += [unit, *(Pool(pool.unit) for pool in schedule.streams_behind(unit.stage.index))]
-    loss, scores = Loss(schedule.loss.arithmetic, description.rounding.error), []
+    for part in schedule.units[:-1]:
+        if isinstance(part, Stage):
+            chain.append(Convolution(part, states[part.index], plain))
+        else:
+            assert isinstance(part, PassingStage)
+            chain.append(Pool(part.numbers))
+    units = [unit for unit in chain if isinstance(unit, Convolution)]
+    loss, scores = Loss(schedule.loss.arithmetic), []
     for sample, label in zip(x, labels, strict=True):
         inputs = [sample]
         for step in chain:
@@ -241,27 +246,20 @@ def test_a_trace_holds_every_value_of_every_stream_once_and_in_order(seed: int |
     planned = plan(description)
     trace, expected = Trace(planned), dict[str, list[int]]()
 
-    def put(name: str, values: Integers | None) -> None:
-        if values is not None:
-            expected.setdefault(name, []).extend(values.tolist())
-
     def observe(record: Record) -> None:
         trace(record)
-        if isinstance(record, SlotRecord):
-            name = planned.schedule.stages[record.stage].name
-            put(f"{name}.y", record.y)
-            put(f"{name}.dx", record.dx)
-        elif isinstance(record, StreamRecord):
-            name = planned.schedule.streams[record.stream].name
-            put(f"{name}.y", record.y)
-            put(f"{name}.dx", record.dx)
-        else:
-            put("loss.dy", record.error)
+        if isinstance(record, BorderRecord):
+            name = f"{record.unit}.{record.port}"
+            expected.setdefault(name, []).extend(record.values.tolist())
 
     tokens = [Token(Kind.TRAIN, i) for i in range(15)]
     chain = initial_chain(description, planned.schedule)
     chain.run(drained(tokens, planned.schedule.delay), *samples(description, 15), observe)
     rows, columns = trace.take(trace.end), {str(f): i for i, f in enumerate(trace.fields)}
+    assert {f"{name}.data" for name in expected} == {c for c in columns if c.endswith(".data")}
+    units = planned.schedule.units
+    assert {f"{unit.name}.y" for unit in units[:-1]} <= expected.keys()
+    assert {f"{unit.name}.dx" for unit in units[1:]} <= expected.keys()
     for name, values in expected.items():
         valid = rows[:, columns[f"{name}.valid"]] == 1
         assert rows[valid, columns[f"{name}.data"]].tolist() == values, name

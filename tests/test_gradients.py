@@ -153,19 +153,19 @@ def smooth(windows: Floats) -> bool:
 def forward(chain: Chain, x: Floats) -> tuple[Floats, bool]:
     """Scores of `x`, and whether no kink is near."""
     far = True
-    for unit in chain.units:
-        y = sums(unit.geometry, unit.weight.value, unit.bias.value, x)
-        if unit.relu:
-            far = far and bool((np.abs(y) > MARGIN).all())
-            y = np.maximum(y, 0)
-        for behind in unit.behind:
-            if isinstance(behind, Tanh):
-                y = np.tanh(y)
-                continue
-            one = behind.geometry
-            windows = pooled(one.image, one.kernel, y.ravel())
-            far = far and (behind.average or smooth(windows))
-            y = windows.mean(axis=-1) if behind.average else windows.max(axis=-1)
+    for unit in chain.parts:
+        if isinstance(unit, Convolution):
+            y = sums(unit.geometry, unit.weight.value, unit.bias.value, x)
+            if unit.relu:
+                far = far and bool((np.abs(y) > MARGIN).all())
+                y = np.maximum(y, 0)
+        elif isinstance(unit, Tanh):
+            y = np.tanh(x)
+        else:
+            one = unit.geometry
+            windows = pooled(one.image, one.kernel, x)
+            far = far and (unit.average or smooth(windows))
+            y = windows.mean(axis=-1) if unit.average else windows.max(axis=-1)
         x = y.ravel()
     return x, far
 

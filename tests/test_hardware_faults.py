@@ -206,7 +206,7 @@ FAULTS = [
     Fault("learns from inference", "dense1", _becomes(LearnsAlways, middle)),
     Fault("valid stuck", "dense1", _becomes(StuckValid, middle)),
     Fault("bias address stuck", "dense1", _becomes(StuckAddress, lambda c: middle(c).biases)),
-    Fault("softmax without zero sum", "loss", _becomes(NaiveSoftmax, lambda c: c.loss)),
+    Fault("softmax without zero sum", "loss", _becomes(NaiveSoftmax, lambda c: c.parts["loss"])),
     Fault("kind lost", "intake", _becomes(WrongKind, lambda c: c.intake)),
 ]
 

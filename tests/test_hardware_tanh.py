@@ -123,13 +123,13 @@ class StuckSlope(OtherTable):
 
 def _becomes(kind: type[Tanh]) -> Callable[[Chain], None]:
     def apply(chain: Chain) -> None:
-        chain.streams[0].__class__ = kind
+        chain.parts["tanh0"].__class__ = kind
 
     return apply
 
 
 def _truncates(chain: Chain) -> None:
-    unit = chain.streams[0]
+    unit = chain.parts["tanh0"]
     assert isinstance(unit, Tanh)
     unit.unit = replace(unit.unit, round_error=Rounding.TRUNCATE)
 

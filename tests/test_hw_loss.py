@@ -43,9 +43,11 @@ class Given(NamedTuple):
     label: int
 
 
-def numbers_of(classes: int, formats: tuple[str, str]) -> LossArithmetic:
+def numbers_of(
+    classes: int, formats: tuple[str, str], rounding: Rounding = Rounding.NEAREST_EVEN
+) -> LossArithmetic:
     logit, error = map(Format.parse, formats)
-    return LossArithmetic(classes, logit, error)
+    return LossArithmetic(classes, logit, error, rounding)
 
 
 def corners(numbers: LossArithmetic) -> list[list[int]]:
@@ -73,11 +75,11 @@ def training(rows: list[list[int]]) -> list[Given]:
 
 
 def answered(
-    numbers: LossArithmetic, rounding: Rounding, tokens: list[Given], stalls: str = "none"
+    numbers: LossArithmetic, tokens: list[Given], stalls: str = "none"
 ) -> tuple[list[Taken], list[Taken]]:
     """(errors, predictions) of back-to-back tokens, which are compared with golden's."""
-    n, golden = numbers.classes, Golden(numbers, rounding)
-    unit = Loss(numbers=numbers, rounding=rounding, labels=LABELS)
+    n, golden = numbers.classes, Golden(numbers)
+    unit = Loss(numbers=numbers, labels=LABELS)
     wanted_errors: list[int] = []
     wanted: list[tuple[int, int, int, int]] = []
     for logits, kind, label in tokens:
@@ -98,8 +100,8 @@ def answered(
         await send(ctx, unit.labels, items, gates[1])
 
     async def errors_out(ctx: Any) -> None:
-        errors.extend(await receive(ctx, unit.dy, len(wanted_errors), gates[2]))
-        await quiet(ctx, unit.dy, 4 * n + LOSS_TAIL)
+        errors.extend(await receive(ctx, unit.dx, len(wanted_errors), gates[2]))
+        await quiet(ctx, unit.dx, 4 * n + LOSS_TAIL)
 
     async def predictions_out(ctx: Any) -> None:
         predictions.extend(await receive(ctx, unit.predictions, len(wanted), gates[3]))
@@ -122,8 +124,8 @@ def answered(
 def test_errors_scores_and_losses_equal_golden(
     classes: int, formats: tuple[str, str], rounding: Rounding
 ) -> None:
-    numbers = numbers_of(classes, formats)
-    answered(numbers, rounding, training([*corners(numbers), *noise(numbers, 120 // classes)]))
+    numbers = numbers_of(classes, formats, rounding)
+    answered(numbers, training([*corners(numbers), *noise(numbers, 120 // classes)]))
 
 
 def test_as_many_classes_as_are_possible_equal_golden() -> None:
@@ -132,13 +134,13 @@ def test_as_many_classes_as_are_possible_equal_golden() -> None:
     tokens = [
         Given(row, Kind.TRAIN, label) for row, label in zip(rows, (255, 0, 128, 77), strict=True)
     ]
-    answered(numbers, Rounding.NEAREST_EVEN, tokens)
+    answered(numbers, tokens)
 
 
 def test_the_error_sums_to_zero_whichever_class_is_the_label() -> None:
     numbers = numbers_of(10, FORMATS[0])
     tokens = training(noise(numbers, 20))
-    errors, _ = answered(numbers, Rounding.NEAREST_EVEN, tokens)
+    errors, _ = answered(numbers, tokens)
     for index, token in enumerate(tokens):
         values = [taken.payload for taken in errors[10 * index : 10 * index + 10]]
         assert sum(values) == 0
@@ -157,13 +159,13 @@ def test_tokens_that_are_learnt_from_have_errors_and_all_but_bubbles_a_predictio
         for row in noise(numbers, 20)
     ]
     assert {token.kind for token in tokens} == set(Kind)
-    answered(numbers, Rounding.NEAREST_EVEN, tokens, stalls)
+    answered(numbers, tokens, stalls)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 10])
 def test_latency_and_time_a_token_are_those_of_the_schedule(classes: int) -> None:
     numbers, count = numbers_of(classes, FORMATS[0]), 5
-    errors, predictions = answered(numbers, Rounding.NEAREST_EVEN, training(noise(numbers, count)))
+    errors, predictions = answered(numbers, training(noise(numbers, count)))
     last_logit = classes - 1  # one a cycle from cycle 0 on
     start = last_logit + 2 * classes + LOSS_FIXED
     period = 3 * classes + LOSS_TAIL

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import re
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from counterflow.design.graph import Edge, Unit
 from counterflow.design.network.complaints import complaint
 from counterflow.design.network.description import Description
 from counterflow.design.network.files import parse, to_toml
-from counterflow.design.network.layers import Unit
 from counterflow.design.parts.geometry import Geometry
+from counterflow.design.parts.recipe import Recipe
 from counterflow.design.schedule.planner import plan
 from counterflow.design.units.convolution import Convolution, ConvolutionUnit, Dense, Flatten
+from counterflow.design.units.loss import LossUnit
 from counterflow.design.units.pool import Pool, PoolUnit
 from counterflow.sim.shapes import network, random_network
 
@@ -26,28 +29,48 @@ MAX, MEAN = {"kind": "max-pool"}, {"kind": "average-pool"}
 
 
 def units(image: Any, *layers: dict[str, Any]) -> tuple[Unit, ...]:
-    return network(image, list(layers)).units
+    return network(image, list(layers)).graph.units
 
 
 # ---- units -------------------------------------------------------------------------------------
 
 
 def test_layers_become_units_of_the_shapes_that_reach_them() -> None:
-    found = units(
-        (9, 10, 2),
+    layers = [
         {**CONV, "kernel": [2, 3], "stride": [1, 2], "padding": [0, 1]},
         {**MAX, "kernel": [4, 5]},
         {"kind": "flatten"},
         {"outputs": 6},
-    )
+    ]
     first = Geometry((9, 10, 2), 4, (2, 3), (1, 2), (0, 1))
     assert first.result == (8, 5, 4)
-    assert found == (
-        ConvolutionUnit("conv0", 0, first, masks=False),
-        PoolUnit("pool1", 1, (8, 5, 4), (4, 5), average=False, below=0, masks=True),
-        ConvolutionUnit("dense3", 3, Geometry.dense(8, 6), masks=True),
-        ConvolutionUnit("dense4", 4, Geometry.dense(6, 3), masks=True),
-    )
+    description = network((9, 10, 2), layers)
+    found, formats = description.graph.units, description.formats
+    names = [(unit.name, unit.where, type(unit)) for unit in found]
+    assert names == [
+        ("conv0", "layers[0]", ConvolutionUnit),
+        ("pool1", "layers[1]", PoolUnit),
+        ("dense3", "layers[3]", ConvolutionUnit),
+        ("dense4", "layers[4]", ConvolutionUnit),
+        ("loss", "the loss", LossUnit),
+    ]
+    shapes = [unit.geometry for unit in found if isinstance(unit, ConvolutionUnit)]
+    assert shapes == [first, Geometry.dense(8, 6), Geometry.dense(6, 3)]
+    assert [(one.kernel, one.average) for one in found if isinstance(one, PoolUnit)] == [
+        ((4, 5), False)
+    ]
+    x, error = formats.activation, formats.error
+    edges = [
+        Edge(0, (9, 10, 2), formats.input, error, wanted=False, rectified=False),
+        Edge(1, (8, 5, 4), x, error, wanted=True, rectified=True),
+        Edge(2, (2, 1, 4), x, error, wanted=True, rectified=True),
+        Edge(3, (1, 1, 6), x, error, wanted=True, rectified=True),
+        Edge(4, (1, 1, 3), formats.logit, error, wanted=True, rectified=False),
+    ]
+    assert list(description.graph.edges) == edges
+    assert [unit.outputs for unit in found] == [*((edge,) for edge in edges[1:]), ()]
+    edges[2] = replace(edges[2], shape=(1, 1, 8))  # as it is flattened
+    assert [unit.inputs for unit in found] == [(edge,) for edge in edges]
 
 
 def test_flattening_may_be_left_out() -> None:
@@ -76,8 +99,12 @@ def test_the_derivative_of_a_relu_is_applied_once(
 ) -> None:
     """By the next unit with weights; by an average, behind which nobody could any more."""
     found = units((14, 14, 1), *between)
-    assert [unit.masks for unit in found if isinstance(unit, PoolUnit)] == pool_masks
-    assert found[-1].masks == next_masks
+    masks = [unit.inputs[0].rectified for unit in found if isinstance(unit, PoolUnit)]
+    assert masks == pool_masks
+    assert [unit.numbers.relu for unit in found if isinstance(unit, PoolUnit)] == pool_masks
+    last = found[-2]
+    assert isinstance(last, ConvolutionUnit)
+    assert last.arithmetic(Recipe(), 0, 0).masks == next_masks
 
 
 def test_one_number_stands_for_both_directions() -> None:
@@ -106,7 +133,7 @@ def test_toml_and_python_mean_the_same_network(seed: int) -> None:
         again = parse(to_toml(description))
         assert again == description
         assert again.hash() == description.hash()
-        assert again.units == description.units
+        assert again.graph == description.graph
 
 
 def test_python_values_and_plain_fields_mean_the_same() -> None:
@@ -124,9 +151,15 @@ def test_python_values_and_plain_fields_mean_the_same() -> None:
 
 IMAGE = [8, 8, 2]
 SIZE = "an integer from 1 to 64 or [vertical, horizontal]"
-KINDS = "'dense', 'convolution', 'max-pool', 'average-pool' or 'flatten'"
+KINDS = "'dense', 'convolution', 'flatten', 'max-pool', 'average-pool' or 'residual'"
 WHOLE = "expected an integer from 1 to 4096 or [height, width, channels]"
 VECTOR = "needs an image; give inputs = [height, width, channels] and put it before any dense or"
+
+
+def around(*body: Any) -> dict[str, Any]:
+    return {"kind": "residual", "body": list(body)}
+
+
 WRONG: list[tuple[Any, list[Any], str]] = [
     # a kernel and its image
     (
@@ -219,6 +252,35 @@ WRONG: list[tuple[Any, list[Any], str]] = [
     (IMAGE, [{**CONV, "kind": "maxpool"}], f"did you mean 'max-pool'? Possible are {KINDS}"),
     (IMAGE, [{**CONV, "kind": "relu"}], f"layers[0].kind is the text 'relu', expected {KINDS}"),
     (IMAGE, [{**CONV, "kind": 3}], f"layers[0].kind is 3, expected {KINDS}"),
+    (IMAGE, [{**CONV, "kind": [3]}], f"layers[0].kind is [3], expected {KINDS}"),
+    (IMAGE, [{**CONV, "kernel": 0}], "or [vertical, horizontal]."),  # one finding, not two
+    # a chain of a layer
+    (IMAGE, [CONV, around(5)], "layers[1].body[0] is 5, expected a table with the keys kind, out"),
+    (
+        IMAGE,
+        [CONV, around({**CONV, "kind": "x"})],
+        f"layers[1].body[0].kind is the text 'x', expected {KINDS}",
+    ),
+    (
+        IMAGE,
+        [CONV, around({**CONV, "kernel": 0})],
+        f"layers[1].body[0].kernel is 0, expected {SIZE}.",
+    ),
+    (
+        IMAGE,
+        [CONV, around({**CONV, "kernal": 3})],
+        "unknown key 'kernal' in layers[1].body[0]; did",
+    ),
+    (
+        IMAGE,
+        [CONV, around({**CONV, "kernel": 7})],
+        "layers[1].body[0], a convolution layer: its kern",
+    ),
+    (
+        IMAGE,
+        [CONV, around({**CONV, "formats": {"eror": "s8.4"}})],
+        "unknown key 'eror' in layers[1].body[0].formats; did you mean 'error'?",
+    ),
     # inputs
     ([8, 8], [CONV], f"inputs is [8, 8], {WHOLE}"),
     ([8, 8, 0], [CONV], f"inputs is [8, 8, 0], {WHOLE}"),

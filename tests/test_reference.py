@@ -478,7 +478,7 @@ def sequential_integers(
     """
     formats, recipe = description.formats, description.recipe
     e, k, frac = recipe.rate_shift, recipe.momentum_shift, formats.weight.frac
-    loss = IntegerLoss(plan(description).schedule.loss.arithmetic, description.rounding.error)
+    loss = IntegerLoss(plan(description).schedule.loss.arithmetic)
     w = []
     for matrix in initial_floats(description, recipe.seed):
         rows = [[clipped(round(v * 2.0**frac), formats.weight) for v in row] for row in matrix]

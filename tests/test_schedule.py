@@ -38,7 +38,7 @@ from counterflow.design.units.latency import (
 from counterflow.design.units.loss import loss_bound
 from counterflow.design.units.tiling import Lanes, Tiling
 from counterflow.design.units.timing import slot_bound
-from counterflow.golden.chain import LossRecord, SlotRecord
+from counterflow.golden.chain import Record, SlotRecord
 from counterflow.golden.training.start import initial_chain
 
 
@@ -335,7 +335,7 @@ def test_an_epoch_takes_exactly_the_slots_of_the_schedule(scheme: str) -> None:
     samples, labels = np.full((10, 5), 100), np.zeros(10, np.int64)
     learnt: list[list[int]] = [[] for _ in schedule.stages]
 
-    def observe(record: SlotRecord | LossRecord) -> None:
+    def observe(record: Record) -> None:
         if isinstance(record, SlotRecord) and record.learnt:
             learnt[record.stage].append(record.slot)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import pairwise, takewhile
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from counterflow.design.network.files import load
 from counterflow.design.schedule.build import build_schedule
 from counterflow.design.schedule.folding import fold
 from counterflow.design.schedule.schedule import Schedule
-from counterflow.design.units import scheduled, tanh
+from counterflow.design.units import scheduled, slots, tanh
 from counterflow.design.units.latency import FREE, INTAKE, ISSUE, QUEUE
 from counterflow.design.units.passing import PassingStage
 from counterflow.design.units.pool import BACKWARD, FORWARD, STEP
@@ -161,9 +162,10 @@ def test_the_loss_starts_with_the_last_logit(run: Run) -> None:
 
 
 def test_units_without_weights_send_on_what_came(run: Run) -> None:
-    for stream in run.schedule.streams:
-        times = forward(stream.unit, run.stream_inputs[stream.name])
-        assert (stream.output_times + run.slots == serialised(times)).all()
+    for unit in run.schedule.passing:
+        times = forward(unit.numbers, run.stream_inputs[unit.name])
+        (leaving,) = unit.output_times
+        assert (leaving + run.slots == serialised(times)).all()
 
 
 # ---- backward ----------------------------------------------------------------------------------
@@ -189,17 +191,21 @@ def test_gradients_pass_their_borders_when_the_schedule_says(run: Run) -> None:
     found = run.schedule
     units: list[Stage | PassingStage] = [*found.stages[1:], *found.passing]
     for unit in units:
-        times = unit.gradient_times
-        assert times is not None
+        if isinstance(unit, PassingStage):
+            (times,) = unit.gradients
+        else:
+            assert unit.gradient_times is not None
+            times = unit.gradient_times
         for token in range(TOKENS):
             expected = run.gradients[unit.name][token]
             assert times.of(token, found.interval).tolist() == expected.tolist(), token
 
 
+@pytest.mark.parametrize("module", [scheduled, slots], ids=["passed on", "made in slots"])
 def test_a_queue_behind_the_token_before_is_missed_where_it_is_left_out(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, module: ModuleType
 ) -> None:
-    monkeypatch.setattr(scheduled, "steady", lambda times, interval: times)
+    monkeypatch.setattr(module, "steady", lambda times, interval: times)
     with pytest.raises(AssertionError):
         test_gradients_pass_their_borders_when_the_schedule_says(Run(load("lenet5"), None))
 

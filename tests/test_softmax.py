@@ -27,7 +27,7 @@ CLASSES = [2, 3, 10, 40, 256]
 
 
 def loss_unit(classes: int, logit: Format = LOGIT, error: Format = ERROR) -> Loss:
-    return Loss(LossArithmetic(classes, logit, error), Rounding.NEAREST_EVEN)
+    return Loss(LossArithmetic(classes, logit, error, Rounding.NEAREST_EVEN))
 
 
 def random_logits(classes: int, logit: Format, count: int, seed: int) -> np.ndarray:
@@ -141,7 +141,7 @@ def test_no_logits_overflow_the_formats_of_the_loss_unit(logit: str, classes: in
     largest = ((format_.max - format_.min) * LOG2E_NUMERATOR + 2 ** (shift - 1)) >> shift
     assert numbers.exponent.max // 2 < largest <= numbers.exponent.max
     assert numbers.sum.max // 2 < classes << EXP_FRAC <= numbers.sum.max
-    loss_of = Loss(numbers, Rounding.NEAREST_EVEN)
+    loss_of = Loss(numbers)
     for equals in (1, classes - 1):  # one logit far ahead, or all but the label's
         logits = np.full(classes, format_.min)
         logits[:equals] = format_.max

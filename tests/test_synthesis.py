@@ -49,11 +49,7 @@ def verilog_of(unit: str) -> str:
     schedule, description = digits().schedule, digits().description
     component: Any
     if unit == "loss":
-        component = Loss(
-            numbers=schedule.loss.arithmetic,
-            rounding=description.rounding.error,
-            labels=schedule.label_tokens,
-        )
+        component = Loss(numbers=schedule.loss.arithmetic, labels=schedule.label_tokens)
     elif unit == "intake":
         component = Intake(
             inputs=description.elements,

@@ -13,6 +13,7 @@ from counterflow.design.network.description import Description
 from counterflow.design.parts.formats import Format, Rounding
 from counterflow.design.schedule.planner import plan
 from counterflow.design.units.convolution import ConvolutionUnit
+from counterflow.design.units.loss import LossUnit
 from counterflow.design.units.pool import PoolUnit
 from counterflow.design.units.tanh import BACKWARD, FORWARD, SLOPE_FRAC, Tanh, TanhUnit
 from counterflow.golden.units.tanh import Tanh as Golden
@@ -134,7 +135,8 @@ def test_a_tanh_is_a_unit_behind_its_layer_and_no_gradient_is_masked_behind_it()
     description = network(
         (8, 8, 1), [CONV, {"kind": "average-pool"}, {"outputs": 4, **TANH}], **SIGNED
     )
-    kinds = [type(unit) for unit in description.units]
+    units = description.graph.units
+    kinds = [type(unit) for unit in units]
     assert kinds == [
         ConvolutionUnit,
         TanhUnit,
@@ -142,19 +144,26 @@ def test_a_tanh_is_a_unit_behind_its_layer_and_no_gradient_is_masked_behind_it()
         ConvolutionUnit,
         TanhUnit,
         ConvolutionUnit,
+        LossUnit,
     ]
-    assert description.units[1] == TanhUnit("tanh0", (6, 6, 2), below=0)
-    assert description.units[4] == TanhUnit("tanh2", (1, 1, 4), below=2)
-    assert not any(getattr(unit, "masks", False) for unit in description.units)
+    for unit, name, shape in ((units[1], "tanh0", (6, 6, 2)), (units[4], "tanh2", (1, 1, 4))):
+        assert unit.name == name
+        assert unit.where == f"layers[{name[-1]}]"
+        assert [edge.shape for edge in (*unit.inputs, *unit.outputs)] == [shape, shape]
+    graph = description.graph
+    assert [graph.maker(units[index].inputs[0]) for index in (1, 4)] == [units[0], units[3]]
+    assert not any(edge.rectified for edge in graph.edges)
+    for stage in plan(description).schedule.stages:
+        assert not stage.arithmetic.masks
 
 
 def test_formats_of_sums_and_of_activations_are_the_networks_or_the_layers() -> None:
     own = {"formats": {"preactivation": "s9.5", "activation": "s9.7"}}
     description = network(6, [{"outputs": 5, **TANH}, {"outputs": 4, **TANH, **own}], **SIGNED)
-    stages, streams = plan(description).schedule.stages, plan(description).schedule.streams
+    stages, passing = plan(description).schedule.stages, plan(description).schedule.passing
     assert [str(stage.arithmetic.y) for stage in stages] == ["s10.6", "s9.5", "s12.6"]
     assert [str(stage.arithmetic.x) for stage in stages] == ["u8.8", "s8.7", "s9.7"]
-    assert [(str(one.unit.x), str(one.unit.y)) for one in streams] == [
+    assert [(str(one.numbers.x), str(one.numbers.y)) for one in passing] == [
         ("s10.6", "s8.7"),
         ("s9.5", "s9.7"),
     ]

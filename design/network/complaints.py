@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from counterflow.design.graph import Layer
-from counterflow.design.network.layers import layers
+from counterflow.design.network.layers import DEFAULT, layers
 from counterflow.design.parts.fields import Expected
 from counterflow.design.parts.formats import Format
 
@@ -33,12 +33,18 @@ _FIRST = ("extra_forbidden", "missing")
 
 def complaint(error: ValidationError, model: type[BaseModel]) -> str:
     """The gravest finding of `error` about a `model`, with a count of the others."""
-    found = error.errors(include_url=False)
+    found = _apart(error.errors(include_url=False))
     rank = {kind: place for place, kind in enumerate(_FIRST)}
     worst = min(found, key=lambda one: rank.get(one["type"], len(rank)))
     others = len(found) - 1
     more = f" (and {others} more)" if others else ""
     return f"{_sentence(worst, model)}{more}."
+
+
+def _apart(found: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Without what only follows from another: an array that is too short for wrong elements."""
+    inside = {one["loc"][:length] for one in found for length in range(len(one["loc"]))}
+    return [one for one in found if one["type"] != "too_short" or one["loc"] not in inside]
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -161,6 +167,8 @@ def _bare(annotation: Any) -> Any:
 
 
 def _keys(model: type[BaseModel]) -> list[str]:
+    """Keys of a table; of a layer that names no kind, those of the kind that it has then."""
+    model = layers()[DEFAULT] if model is Layer else model
     return list(model.model_fields)
 
 

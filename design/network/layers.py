@@ -33,7 +33,7 @@ def read(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return value
     known, kind = layers(), value.get("kind", DEFAULT)
-    if kind not in known:
+    if not isinstance(kind, str) or kind not in known:
         raise PydanticCustomError("unknown_kind", "there is no such kind of layer")
     try:
         return known[kind].model_validate(value, context={"layer": read})
