@@ -131,3 +131,111 @@ def _random_layer(chance: random.Random, image: Shape, *, first: bool) -> dict[s
         "stride": [chance.randint(1, high), chance.randint(1, wide)],
         "padding": list(padding),
     }
+
+
+def random_branches(seed: int, **fields: Any) -> Description:
+    """A small network with residual layers, one in the other, of everything that there is."""
+    chance = random.Random(seed)
+    image = (chance.randint(3, 7), chance.randint(3, 7), chance.randint(1, 2))
+    layers: list[dict[str, Any]] = []
+    shape, depth = image, chance.randint(1, 3)
+    if chance.random() < 0.7:
+        layers.append(_random_layer(chance, shape, first=True))
+        shape = _behind(image, layers)
+    for _ in range(chance.randint(1, 2)):
+        layers.append(_random_residual(chance, shape, depth, first=not layers))
+        shape = _behind(image, layers)
+        if chance.random() < 0.4:
+            layers.append({"outputs": chance.randint(2, 5)})
+            shape = _behind(image, layers)
+    fields.setdefault("formats", {"activation": "s9.4"})
+    found = network(image, layers, **fields)
+    if seed % 2:
+        return found
+    shapes = [unit.geometry for unit in found.weighted]
+    lanes = [random_lanes(one, seed + index, index == 0) for index, one in enumerate(shapes)]
+    return network(image, layers, **fields, fold={"lanes": [one.model_dump() for one in lanes]})
+
+
+def _behind(image: Shape, layers: list[dict[str, Any]]) -> Shape:
+    """The shape of what `layers` make of an image, wherever in a network they stand."""
+    formats = {"activation": "s9.4"}
+    before = {"kind": "convolution", "outputs": image[2], "kernel": 1}
+    return network(image, [before, *layers], formats=formats).graph.units[-2].inputs[0].shape
+
+
+def _random_residual(
+    chance: random.Random, image: Shape, depth: int, *, first: bool = False
+) -> dict[str, Any]:
+    """One that an image of this shape can pass: its shortcut leads to where its body does."""
+    body = _random_chain(chance, image, depth, first)
+    if not body or all("pool" in layer.get("kind", "dense") for layer in body):
+        body.append(_shaped(chance, _behind(image, body) if body else image))
+    target = _behind(image, body)
+    shortcut: list[dict[str, Any]] = []
+    if target != image or chance.random() < 0.3:
+        shortcut = _random_chain(chance, image, depth - 1, first) if chance.random() < 0.5 else []
+        shape = _behind(image, shortcut) if shortcut else image
+        shortcut.append(_leading(chance, shape, target))
+        if chance.random() < 0.3:
+            shortcut.append({"kind": "residual", "body": [_shaped(chance, target)]})
+    formats = {}
+    if chance.random() < 0.5:
+        formats = {"activation": chance.choice(["s8.3", "s10.6"]), "error": "s9.7"}
+    return {"kind": "residual", "body": body, "shortcut": shortcut, "formats": formats}
+
+
+def _random_chain(
+    chance: random.Random, image: Shape, depth: int, first: bool
+) -> list[dict[str, Any]]:
+    """Layers of a branch, some of them residual ones that nest at most `depth` deep."""
+    layers: list[dict[str, Any]] = []
+    shape = image
+    for _ in range(chance.randint(0, 2)):
+        if depth > 0 and chance.random() < 0.4:
+            layers.append(_random_residual(chance, shape, depth - 1, first=first and not layers))
+        else:
+            layer = _random_layer(chance, shape, first=first and not layers)
+            layers.append(_activated(chance, layer))
+        shape = _behind(image, layers)
+    return layers
+
+
+def _activated(chance: random.Random, layer: dict[str, Any]) -> dict[str, Any]:
+    """`layer` with a ReLU, a tanh, or nothing behind it."""
+    if "pool" in layer.get("kind", "dense"):
+        return layer
+    choices = (
+        {},
+        {"activation": "none"},
+        {"activation": "tanh", "formats": {"activation": "s8.7"}},
+        {"formats": {"activation": "u8.5", "error": "s10.6"}},
+    )
+    return {**layer, **chance.choice(choices)}
+
+
+def _shaped(chance: random.Random, image: Shape) -> dict[str, Any]:
+    """A convolution that keeps the shape."""
+    kernel = [chance.choice((1, 3)), chance.choice((1, 3))]
+    padding = [one // 2 for one in kernel]
+    layer = {"kind": "convolution", "outputs": image[2], "kernel": kernel, "padding": padding}
+    return _activated(chance, layer)
+
+
+def _leading(chance: random.Random, image: Shape, target: Shape) -> dict[str, Any]:
+    """A convolution from one shape to another, padded where that is larger."""
+    kernel, stride, padding = [], [], []
+    for size, wanted in zip(image[:2], target[:2], strict=True):
+        fits = [
+            (reach, step, edge)
+            for reach in range(1, size + 8)
+            for step in range(1, reach + 1)
+            for edge in range(reach)
+            if size + 2 * edge >= reach and (size + 2 * edge - reach) // step + 1 == wanted
+        ]
+        one = chance.choice(fits[:6])
+        kernel.append(one[0])
+        stride.append(one[1])
+        padding.append(one[2])
+    layer = {"kind": "convolution", "kernel": kernel, "stride": stride, "padding": padding}
+    return _activated(chance, {**layer, "outputs": target[2]})
