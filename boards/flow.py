@@ -15,7 +15,7 @@ from counterflow.boards.top import TOP, Source
 from counterflow.boards.vivado import script
 from counterflow.design.fpga.estimate import estimate
 from counterflow.design.schedule.planner import Plan
-from counterflow.design.tools import place_route, programs, synthesis
+from counterflow.design.tools import programs, routing, synthesis
 from counterflow.design.tools.follow import ToolError, follow
 from counterflow.design.tools.synthesis_report import SynthesisReport
 
@@ -107,18 +107,18 @@ def build(
 
 def _route(
     board: Board, folder: Path, where: str, on_stage: OnStage, *, frequency: float, seed: int
-) -> place_route.Routed:
+) -> routing.Routed:
     """Place and route the netlist in `folder` with the pins of the file `where`."""
     family = board.fpga.family
     kind = {"ecp5": ("--lpf", "--textcfg"), "ice40": ("--pcf", "--asc")}[family]
-    progress = place_route.Progress()
+    progress = routing.Progress()
 
     def on_line(line: str) -> None:
         progress.line(line)
         on_stage(progress.stage, progress.detail)
 
     try:
-        return place_route.place_and_route(
+        return routing.route(
             board.fpga,
             folder,
             on_line,
@@ -127,7 +127,7 @@ def _route(
             pinned=(kind[0], where, kind[1], ROUTED[family]),
         )
     except ToolError:
-        short = overfull((folder / place_route.LOG).read_text(encoding="utf-8"))
+        short = overfull((folder / routing.LOG).read_text(encoding="utf-8"))
         if short is None:
             raise
         raise OverfullError(*short) from None

@@ -23,7 +23,7 @@ from counterflow.design.fpga.targets import Resources
 from counterflow.design.network.files import load, shipped
 from counterflow.design.schedule.planner import plan
 from counterflow.design.tools import programs
-from counterflow.design.tools.place_route import CriticalPath, Routed
+from counterflow.design.tools.routing import CriticalPath, Routed
 from counterflow.design.tools.synthesis_report import SynthesisReport
 from tests.echo import top_of
 

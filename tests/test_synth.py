@@ -23,9 +23,9 @@ from counterflow.design.fpga.estimate import Estimate, estimate
 from counterflow.design.fpga.targets import TARGETS, Resources, target, total
 from counterflow.design.network.files import load
 from counterflow.design.schedule.planner import plan
-from counterflow.design.tools import place_route, programs, synthesis
+from counterflow.design.tools import programs, routing, synthesis
 from counterflow.design.tools.follow import ToolError, follow
-from counterflow.design.tools.place_route import Progress, read_report
+from counterflow.design.tools.routing import Progress, read_report
 from counterflow.design.tools.synthesis_report import FILE, SynthesisReport
 from counterflow.hw.parts.modules import convert
 from counterflow.hw.parts.pipeline import delayed, own
@@ -353,9 +353,7 @@ def test_progress_follows_the_log_of_nextpnr() -> None:
 
 def test_a_target_without_router_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no program here places and routes for xc7a35t"):
-        place_route.place_and_route(
-            target("xc7a35t"), tmp_path, lambda _line: None, frequency=100, seed=1
-        )
+        routing.route(target("xc7a35t"), tmp_path, lambda _line: None, frequency=100, seed=1)
 
 
 # Programs

@@ -123,7 +123,7 @@ def _run(
     from dataclasses import replace
 
     from counterflow.design.fpga.estimate import estimate
-    from counterflow.design.tools import place_route, synthesis
+    from counterflow.design.tools import routing, synthesis
     from counterflow.design.tools.synthesis_report import SynthesisReport
     from counterflow.hw.tops.pins import TOP, pinned_verilog
 
@@ -166,15 +166,13 @@ def _run(
         )
         if not route or report.unfit():
             return report
-        progress = place_route.Progress()
+        progress = routing.Progress()
 
         def follow(line: str) -> None:
             progress.line(line)
             enter(progress.stage, progress.detail)
 
-        routed = place_route.place_and_route(
-            target, scratch, follow, frequency=frequency, seed=seed
-        )
+        routed = routing.route(target, scratch, follow, frequency=frequency, seed=seed)
     return replace(report, routed=routed)
 
 

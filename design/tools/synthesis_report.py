@@ -11,7 +11,7 @@ from typing import Any
 
 from counterflow.design.fpga.estimate import Estimate
 from counterflow.design.fpga.targets import RESOURCE_NAMES, Resources, Target, total
-from counterflow.design.tools.place_route import Routed
+from counterflow.design.tools.routing import Routed
 
 FILE = "synth.json"
 

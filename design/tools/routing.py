@@ -72,7 +72,7 @@ def arguments(target: Target, frequency: float, seed: int, pinned: Sequence[str]
     ]
 
 
-def place_and_route(
+def route(
     target: Target,
     folder: Path,
     on_line: OnLine,
