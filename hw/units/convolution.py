@@ -26,7 +26,7 @@ from counterflow.design.units.convolution import RANDOM_BITS
 from counterflow.design.units.latency import OPERANDS
 from counterflow.hw.parts.block_fifo import queue
 from counterflow.hw.parts.bus import Access
-from counterflow.hw.parts.modules import place
+from counterflow.hw.parts.modules import instantiate
 from counterflow.hw.parts.narrow import shape_of
 from counterflow.hw.parts.pipeline import delayed
 from counterflow.hw.parts.streams import Gather, activation_stream, error_stream, signed_lanes
@@ -171,18 +171,18 @@ class Convolution(wiring.Component):
     def _lanes(
         self, m: Module, x: list[Value], stash: list[Value], dy: list[Value], platform: object
     ) -> tuple[list[Lane], list[BiasLane]]:
-        """Place all lanes and feed them; products leave at cycle 5, new words at cycle 9."""
+        """Instantiate all lanes and feed them; products leave at cycle 5, new words at cycle 9."""
         numbers, registers, tiling = self.stage.arithmetic, self.registers, self.stage.tiling
         shared, wide = tiling.lanes.shared, tiling.lanes.inputs
         training = registers.predict & (self.visit.kind >= Kind.TRAIN)
         predict = delayed(m, training, AT_LANES, "predict")
         phase = delayed(m, self.visit.phase, AT_LANES, "phase")
         lanes: list[Any] = [
-            place(m, f"lane_{index}", platform, Lane, numbers=numbers, shared=shared)
+            instantiate(m, f"lane_{index}", platform, Lane, numbers=numbers, shared=shared)
             for index in range(tiling.lane_count)
         ]
         biases = [
-            place(m, f"bias_{index}", platform, BiasLane, numbers=numbers)
+            instantiate(m, f"bias_{index}", platform, BiasLane, numbers=numbers)
             for index in range(tiling.lanes.outputs)
         ]
         for index, lane in enumerate(lanes):

@@ -46,7 +46,7 @@ def _members(numbers: UnitArithmetic) -> dict[str, In | Out]:
 
 
 def _around(m: Module, lane: Any, target: Format, product: Value, platform: object) -> Predict:
-    """Place a lane's prediction and its update, which take and make the lane's word."""
+    """Instantiate a lane's prediction and its update, which take and make the lane's word."""
     numbers: UnitArithmetic = lane.numbers
     gradient = product
     if numbers.sums_gradients:
