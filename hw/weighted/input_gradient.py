@@ -52,6 +52,7 @@ class InputGradient(wiring.Component):
         )
         self.totalled = OPERANDS + PRODUCT + tree_latency(tiling.lanes.outputs)
         self.summing = self.totalled + TURN
+        self.turn = Signal()  # a tile is visited for its backward product
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -63,14 +64,14 @@ class InputGradient(wiring.Component):
         done = self._lines(m, "done_lines", rows * tiling.row_words)
         lanes = self._lanes(m)
         shift = delayed(m, visit.shift, self.totalled, "shift")
-        turn = Signal()
-        m.d.comb += turn.eq(visit.issue & (visit.phase == (1 if tiling.phases > 1 else 0)))
-        ready = turn & visit.slot.returning
+        turn = visit.issue & (visit.phase == (1 if tiling.phases > 1 else 0))
+        m.d.comb += self.turn.eq(turn)
+        ready = self.turn & visit.slot.returning
         flags = []
         for bank, turned in enumerate(to_banks(lanes, shift)):
             granule = delayed(m, turned, TURN, f"turned_{bank}")
             at = bank_word(sums, visit, bank)
-            value, clipped = self._bank(m, bank, granule, (turn, at), words)
+            value, clipped = self._bank(m, bank, granule, at, words)
             out = bank_word(done, visit, bank)
             writes = granule[-2] & delayed(m, ready, self.summing, f"ready_{bank}")
             written = delayed(m, writes, SUM + NARROW, f"write_{bank}")
@@ -127,12 +128,9 @@ class InputGradient(wiring.Component):
         return found
 
     def _bank(
-        self, m: Module, bank: int, granule: Value, now: tuple[Value, Value], words: int
+        self, m: Module, bank: int, granule: Value, address: Value, words: int
     ) -> tuple[Value, Value]:
-        """Add a granule to its sums; (the sums narrowed, two cycles later; one clipped, one).
-
-        `now`: (a tile is visited for its backward product, the address of the granule's sums).
-        """
+        """Add a granule to its sums; (the sums narrowed, two cycles later; one clipped, one)."""
         numbers, count = self.stage.arithmetic, self.stage.tiling.granule
         width = numbers.backward_sum.bits
         memory = GradientSums(
@@ -157,11 +155,10 @@ class InputGradient(wiring.Component):
             seen = delayed(m, active[index], SUM, f"seen_{bank}_{index}")
             outputs.append(Mux(seen, dx, 0)[: self.dx_format.bits])
             flags.append(clipped & seen)
-        turn, address = now
-        late_turn = delayed(m, turn, self.summing, f"turn_{bank}")
+        turn = delayed(m, self.turn, self.summing, f"turn_{bank}")
         m.d.comb += [
             memory.address.eq(address),
-            memory.write.eq(late_turn & inside),
+            memory.write.eq(turn & inside),
             memory.lanes.sum.eq(Cat(new)),
         ]
         return delayed(m, Cat(outputs), NARROW, f"dx_{bank}"), Cat(flags).any()

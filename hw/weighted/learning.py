@@ -22,7 +22,7 @@ from counterflow.hw.weighted.lane import GRADIENT
 
 
 class Learning(wiring.Component):
-    """Says when both memories of a unit are read and written; what to write makes the lanes.
+    """Says when both memories of a unit are read and written; what to write comes from the lanes.
 
     Gradients add up over the positions of a sample, and over samples until a token moves the
     weights: the tile's visit at the last position then writes new ones.

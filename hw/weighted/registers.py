@@ -109,7 +109,7 @@ class UnitRegisters(wiring.Component):
     def _shift(self, m: Module, node: BusNode) -> None:
         """The shift register of {weight, velocity} pairs, lane 0 lowest."""
         r, numbers = UnitRegister, self.stage.arithmetic
-        bits, shifted = numbers.word_bits, self.stored.word
+        bits, shifted, issue = numbers.word_bits, self.stored.word, self.visit.issue
         weight = Signal(numbers.weight.bits)
         low = shifted[: numbers.weight.bits].as_signed()
         high = shifted[numbers.weight.bits : bits].as_signed()
@@ -123,12 +123,7 @@ class UnitRegisters(wiring.Component):
         m.d.sync += entering.eq(Mux(writing, pair, shifted[:bits]))
         # A slot that began in that cycle shows in the visit of the next, and has the memories then.
         fetched, fetched_bias = (
-            delayed(
-                m,
-                delayed(m, port.fetch, 1, f"{name}_asked") & ~self.visit.issue,
-                BUS_READ - 2,
-                name,
-            )
+            delayed(m, delayed(m, port.fetch, 1, f"{name}_asked") & ~issue, BUS_READ - 2, name)
             for name, port in (("fetched", self.weights), ("fetched_bias", self.biases))
         )
         following = Cat(shifted[bits:], entering)
