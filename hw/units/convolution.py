@@ -85,7 +85,8 @@ class Convolution(wiring.Component):
         m.submodules.registers = registers
 
         # When: the walk decides upon a tile's visit, and a cycle later all parts know.
-        connect(m, walk.now, visit.walk, arrivals.walk, errors.walk, rows.walk)
+        connect(m, walk.now, visit.walk)
+        connect(m, walk.claims, arrivals.claims, errors.claims, rows.claims)
         parts = (arrivals, errors, lanes, rows, learning, registers)
         connect(m, visit.now, *(part.visit for part in parts))
         connect(m, slots.slot, walk.slot)
@@ -93,7 +94,7 @@ class Convolution(wiring.Component):
         connect(m, walk.state, registers.walk)
         m.d.comb += [
             slots.kind.eq(arrivals.kind),
-            slots.finish.eq(walk.now.finish),
+            slots.finish.eq(walk.claims.image),
             walk.error_ready.eq(errors.ready),
             walk.row_room.eq(rows.room),
         ]
@@ -123,7 +124,7 @@ class Convolution(wiring.Component):
     def _backward(self, m: Module, visit: Visit, arrivals: Arrivals, lanes: Lanes) -> Signal:
         """The input gradient; returns its clip flag."""
         m.submodules.gradient = gradient = InputGradient(stage=self.stage)
-        connect(m, self.walk.now, gradient.walk)
+        connect(m, self.walk.claims, gradient.claims)
         connect(m, visit.now, gradient.visit)
         connect(m, lanes.backward, gradient.lanes)
         connect(m, gradient.dx, flipped(self.dx))

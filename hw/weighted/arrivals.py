@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.design.schedule.stages import Stage
 from counterflow.hw.parts.streams import Gather, activation_stream
-from counterflow.hw.weighted.bundles import input_words, visit_signals
+from counterflow.hw.weighted.bundles import input_words, visit_signals, walk_claims
 from counterflow.hw.weighted.window import Window
 
 
@@ -19,9 +19,9 @@ class Arrivals(wiring.Component):
 
     Parameters: ``stage``.
     Members: ``x`` stream of activations; ``words`` out for the walk, and ``kind`` of the current
-    image's token (once its first word is there); ``walk``, ``visit`` in; ``taps``, ``stashed`` out
-    `hw.weighted.window.READ` cycles after a tile's visit: x under the kernel, of this token and of
-    the one coming back.
+    image's token (once its first word is there); ``claims``, ``visit`` in; ``taps``, ``stashed``
+    out `hw.weighted.window.READ` cycles after a tile's visit: x under the kernel, of this token and
+    of the one coming back.
     Cost: two `Window`s; latency 1 from a word's last element to ``words``.
     """
 
@@ -34,7 +34,7 @@ class Arrivals(wiring.Component):
                 "x": In(activation_stream(number)),
                 "words": Out(input_words(stage)),
                 "kind": Out(KIND_BITS),
-                "walk": In(visit_signals(stage)),
+                "claims": In(walk_claims(stage)),
                 "visit": In(visit_signals(stage)),
                 "taps": Out(width),
                 "stashed": Out(width),
@@ -56,7 +56,7 @@ class Arrivals(wiring.Component):
         # That a slot ends is known late in a cycle: it chooses between two sums.
         arrived = self.words.arrived
         more, fewer = arrived + gather.o.valid, arrived - tiling.image_words
-        m.d.sync += arrived.eq(Mux(self.walk.finish, fewer + gather.o.valid, more))
+        m.d.sync += arrived.eq(Mux(self.claims.image, fewer + gather.o.valid, more))
         m.d.comb += [
             gather.i.payload.eq(self.x.payload.data),
             gather.i.valid.eq(self.x.valid & room),
@@ -87,6 +87,6 @@ class Arrivals(wiring.Component):
         m.d.comb += [
             kinds.w_en.eq(accepted & ~begun),
             kinds.w_data.eq(self.x.payload.kind),
-            kinds.r_en.eq(self.walk.finish),
+            kinds.r_en.eq(self.claims.image),
             self.kind.eq(kinds.r_data),
         ]

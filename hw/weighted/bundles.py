@@ -51,6 +51,17 @@ def visit_signals(stage: Stage) -> wiring.Signature:
     )
 
 
+def walk_claims(stage: Stage) -> wiring.Signature:
+    """What the walk takes of all that it waits for, in the very cycle of its decision.
+
+    ``image``: the words of one are done with; ``error``: the gradient of a row; ``output``: room
+    for a row of outputs; ``lines``: room for so many ``rows`` of input gradient.
+    """
+    rows = range(stage.tiling.geometry.image[0] + 1)
+    names = ("image", "error", "output", "lines")
+    return wiring.Signature({**{name: Out(1) for name in names}, "rows": Out(rows)})
+
+
 def input_words(stage: Stage) -> wiring.Signature:
     """``arrived`` words from the current image on, and ``more``: another one arrives."""
     most = 2 * stage.tiling.image_words + 2 * stage.depths.window

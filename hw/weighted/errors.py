@@ -10,7 +10,7 @@ from counterflow.design.schedule.stages import Stage
 from counterflow.hw.parts.block_fifo import queue
 from counterflow.hw.parts.pipeline import delayed
 from counterflow.hw.parts.streams import Gather, error_stream
-from counterflow.hw.weighted.bundles import visit_signals
+from counterflow.hw.weighted.bundles import visit_signals, walk_claims
 from counterflow.hw.weighted.lane import AT_LANES
 
 
@@ -18,9 +18,9 @@ class Errors(wiring.Component):
     """Packs elements into words of a row of tiles, queues them, gives them to their rows.
 
     Parameters: ``stage``.
-    Members: ``dy`` stream of gradients; ``walk``, ``visit`` in; ``ready`` out: there is one for the
-    row that the walk comes to; ``word`` out, AT_LANES cycles after the visit of a tile, zero if no
-    token comes back.
+    Members: ``dy`` stream of gradients; ``claims``, ``visit`` in; ``ready`` out: there is one for
+    the row that the walk comes to; ``word`` out, AT_LANES cycles after the visit of a tile, zero if
+    no token comes back.
     Cost: a queue of `stage.depths.errors` words.
     """
 
@@ -31,7 +31,7 @@ class Errors(wiring.Component):
         super().__init__(
             {
                 "dy": In(error_stream(number)),
-                "walk": In(visit_signals(stage)),
+                "claims": In(walk_claims(stage)),
                 "visit": In(visit_signals(stage)),
                 "ready": Out(1),
                 "word": Out(self.width),
@@ -57,10 +57,9 @@ class Errors(wiring.Component):
         # What the queue will hold once the walk has had its own, known a cycle before.
         unclaimed = Signal.like(waiting.level)
         more = unclaimed + (waiting.w_en & waiting.w_rdy)
-        claimed = self.walk.row_end & self.walk.slot.returning
         m.d.sync += [
-            unclaimed.eq(Mux(claimed, more - 1, more)),
-            self.ready.eq(Mux(claimed, more != 1, more != 0)),
+            unclaimed.eq(Mux(self.claims.error, more - 1, more)),
+            self.ready.eq(Mux(self.claims.error, more != 1, more != 0)),
         ]
         word = Signal(self.width)
         m.d.comb += [

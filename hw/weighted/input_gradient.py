@@ -12,7 +12,7 @@ from counterflow.design.units.timing import counts_words
 from counterflow.hw.parts.narrow import narrow, shape_of
 from counterflow.hw.parts.pipeline import delayed, summed
 from counterflow.hw.parts.streams import error_stream, signed_lanes
-from counterflow.hw.weighted.bundles import backward_products, visit_signals
+from counterflow.hw.weighted.bundles import backward_products, visit_signals, walk_claims
 from counterflow.hw.weighted.departure import Departure
 from counterflow.hw.weighted.gradient_sums import GradientSums
 from counterflow.hw.weighted.lines import Lines
@@ -29,8 +29,8 @@ class InputGradient(wiring.Component):
     Parameters: ``stage``, of a unit that is not the first.
     Members, with the cycle after a tile's visit in which they are valid: ``visit`` in 0;
     ``stash`` in, the inputs, which tell where the derivative is not zero, 3; ``lanes`` in, their
-    products, 5; ``room`` out: the rows can be begun that end with a row of places, which ``walk``
-    in does; ``dx`` stream out; ``clipped`` out: a value that is done with saturated.
+    products, 5; ``room`` out: the rows can be begun that end with a row of places, as
+    ``claims`` in says; ``dx`` stream out; ``clipped`` out: a value that is done with saturated.
     Cost: an adder tree a column of lanes, a memory of sums of as many rows as can be under it.
     """
 
@@ -41,7 +41,7 @@ class InputGradient(wiring.Component):
         self.dx_format = numbers.dx
         super().__init__(
             {
-                "walk": In(visit_signals(stage)),
+                "claims": In(walk_claims(stage)),
                 "visit": In(visit_signals(stage)),
                 "lanes": In(backward_products(stage)),
                 "stash": In(tiling.lanes.inputs * numbers.x.bits),
@@ -165,11 +165,10 @@ class InputGradient(wiring.Component):
 
     def _progress(self, m: Module, departure: Departure, ready: Value) -> None:
         """Tell the departure how far the first unfinished row is done, and when rows are."""
-        walk, visit, tiling = self.walk, self.visit, self.stage.tiling
+        visit, tiling = self.visit, self.stage.tiling
         late = self.summing + SUM + NARROW
         place_ends = ready & visit.last_row & visit.last_column
         line_ends = place_ends & visit.last_across
-        begins = walk.first_across & walk.row_begin & walk.first_row
         if counts_words(tiling):
             counted = ready & visit.last_row & (visit.kernel_row == 0)
             words = visit.part + 1
@@ -177,8 +176,8 @@ class InputGradient(wiring.Component):
             counted = place_ends & (visit.rows_done != 0)
             words = Mux(visit.next_start < 0, 0, visit.next_start)
         m.d.comb += [
-            departure.begin.eq(begins & walk.slot.returning),
-            departure.begin_rows.eq(walk.rows_done),
+            departure.begin.eq(self.claims.lines),
+            departure.begin_rows.eq(self.claims.rows),
             departure.counted.eq(delayed(m, counted & ~line_ends, late, "counted")),
             departure.words.eq(delayed(m, words, late, "words")),
             departure.ended.eq(delayed(m, line_ends, late, "ended")),

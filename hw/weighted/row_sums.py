@@ -12,7 +12,7 @@ from counterflow.design.units.latency import NARROW, OPERANDS, PRODUCT, SUM, tre
 from counterflow.hw.parts.narrow import narrow, shape_of
 from counterflow.hw.parts.pipeline import delayed, summed
 from counterflow.hw.parts.streams import Scatter, activation_stream
-from counterflow.hw.weighted.bundles import forward_products, visit_signals
+from counterflow.hw.weighted.bundles import forward_products, visit_signals, walk_claims
 
 
 class RowSums(wiring.Component):
@@ -22,7 +22,7 @@ class RowSums(wiring.Component):
 
     Parameters: ``stage``.
     Members, with the cycle after a tile's visit in which they are valid: ``visit`` in 0; ``lanes``
-    in: the biases 3, the products 5; ``room`` out: a row can be begun, which ``walk`` in does;
+    in: the biases 3, the products 5; ``room`` out: a row can be begun, as ``claims`` in says;
     ``y`` stream out; ``clipped`` out: a value of a finished row saturated.
     Cost: an adder tree and an accumulator a row of lanes; latency 8 + tree from the visit of a
     row's last tile to its first output, one tile a cycle.
@@ -32,7 +32,7 @@ class RowSums(wiring.Component):
         self.stage = stage
         super().__init__(
             {
-                "walk": In(visit_signals(stage)),
+                "claims": In(walk_claims(stage)),
                 "visit": In(visit_signals(stage)),
                 "lanes": In(forward_products(stage)),
                 "room": Out(1),
@@ -75,7 +75,7 @@ class RowSums(wiring.Component):
         ready = delayed(m, turn & self.visit.last_column, summing + SUM, "ready")
         m.d.comb += [
             self.room.eq(scatter.room),
-            scatter.reserve.eq(self.walk.row_begin),
+            scatter.reserve.eq(self.claims.output),
             scatter.push.eq(delayed(m, ready, NARROW, "push")),
             scatter.word.eq(Cat(outputs)),
             scatter.word_tag.eq(delayed(m, self.visit.slot.kind, summing + SUM + NARROW, "kind")),

@@ -8,7 +8,13 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from counterflow.design.schedule.stages import Stage
 from counterflow.design.units.timing import rest
-from counterflow.hw.weighted.bundles import Slot, WalkState, input_words, visit_signals
+from counterflow.hw.weighted.bundles import (
+    Slot,
+    WalkState,
+    input_words,
+    visit_signals,
+    walk_claims,
+)
 from counterflow.hw.weighted.place import Place, shapes_of
 
 
@@ -25,7 +31,7 @@ class Walk(wiring.Component):
     Members, in: ``slot``, what it is; ``words`` of its image; ``error_ready``: the row's gradient
     is there; ``row_room``: a row of outputs can be reserved; ``line_room``: the rows of input
     gradient that end with this row of places can be.
-    Out: ``now``, the visit that is decided in this cycle; ``state``.
+    Out: ``now``, the visit that is decided in this cycle; ``claims``, what it takes; ``state``.
     """
 
     def __init__(self, *, stage: Stage, interval: int) -> None:
@@ -36,6 +42,7 @@ class Walk(wiring.Component):
                 "words": In(input_words(stage)),
                 **{name: In(1) for name in ("error_ready", "row_room", "line_room")},
                 "now": Out(visit_signals(stage)),
+                "claims": Out(walk_claims(stage)),
                 "state": Out(WalkState),
             }
         )
@@ -72,7 +79,19 @@ class Walk(wiring.Component):
             now.place_down.eq(done & now.ends_line),
             now.finish.eq(done & now.ends_slot),
         ]
+        self._claim(m)
         return m
+
+    def _claim(self, m: Module) -> None:
+        """Say what the visit of this cycle takes."""
+        now, claims, returning = self.now, self.claims, self.slot.returning
+        m.d.comb += [
+            claims.image.eq(now.finish),
+            claims.error.eq(now.row_end & returning),
+            claims.output.eq(now.row_begin),
+            claims.lines.eq(now.first_across & now.row_begin & now.first_row & returning),
+            claims.rows.eq(now.rows_done),
+        ]
 
     def _arrived(self, m: Module, ahead: Place) -> None:
         """Whether the words that the tile needs are there, out of a register.
