@@ -16,7 +16,7 @@ from counterflow.hw.weighted.bundles import gradient_sums
 class GradientSums(wiring.Component):
     """A sum is read, added to by the lanes, and written, long before its word is visited again.
 
-    Parameters: ``words`` of ``bits``; ``at``: cycles from ``address`` to that cycle (at least 2);
+    Parameters: ``words`` of ``bits``; ``at``: cycles from ``address`` to its sum (at least 2);
     ``soon``: a word may be visited again in the next cycle, however many there are.
     Members: ``address`` in with the visit of a tile; ``at`` cycles later ``lanes`` out, the earlier
     sum, and the one with the present gradient back, with ``write`` in.
