@@ -7,6 +7,7 @@ that edge sees.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from amaranth.hdl import ClockDomain, Module, Value
@@ -46,11 +47,14 @@ def simulate(component: Any, *benches: Bench, limit: int = 20_000) -> None:
 def respond(
     component: Any, inputs: Mapping[str, Sequence[int]], outputs: Sequence[str]
 ) -> list[tuple[int, ...]]:
-    """Put value n of every list in `inputs` on its member in cycle n; `outputs` of each cycle."""
+    """Put value n of every list in `inputs` on its member in cycle n; `outputs` of each cycle.
+
+    A member of a member is named `member.of_it`.
+    """
     lengths = {len(values) for values in inputs.values()}
     assert len(lengths) == 1, f"inputs of unequal lengths {lengths}"
-    drivers = [getattr(component, name) for name in inputs]
-    signals = [Value.cast(getattr(component, name)) for name in outputs]
+    drivers = [attrgetter(name)(component) for name in inputs]
+    signals = [Value.cast(attrgetter(name)(component)) for name in outputs]
     seen: list[tuple[int, ...]] = []
 
     async def bench(ctx: Any) -> None:

@@ -182,7 +182,7 @@ class _Arrivals(Arrivals):
             return m
         window, stash = m.submodules.window, m.submodules.stash
         with m.If(on("padding")):
-            m.d.comb += [window.inside.eq(-1), stash.inside.eq(-1)]
+            m.d.comb += [ring.visit.granules_inside.eq(-1) for ring in (window, stash)]
         with m.If(on("stash moves")):
             m.d.comb += stash.moves.eq(1)
         with m.If(on("rows given up")):
@@ -231,19 +231,19 @@ class _GradientLines(_Lines):
 class _Learning(Learning):
     def elaborate(self, platform: object) -> Module:
         m = super().elaborate(platform)
-        walk = self.walk
+        visit, slot = self.visit, self.visit.slot
         if not _victim(self.stage.tiling):
             return m
-        early = walk.issue & self.moving & walk.last_down & walk.first_across
-        eager = walk.issue & self.learning & walk.last_down & walk.last_across
+        early = visit.issue & slot.moving & visit.last_down & visit.first_across
+        eager = visit.issue & slot.learning & visit.last_down & visit.last_across
         for start, moves in (("weights move at", early), ("weights move with", eager)):
             written = delayed(m, moves, GRADIENT + UPDATE, start.replace(" ", "_"))
             with m.If(on(start)):
                 m.d.comb += self.weights.learnt.eq(written)
         with m.If(on("gradient sums")):
-            m.d.comb += self.fresh.eq(0)
+            m.d.comb += self.lanes.fresh.eq(0)
         with m.If(on("bias gradient")):
-            m.d.comb += self.bias_earlier.eq(0)
+            m.d.comb += self.lanes.biases.earlier.eq(0)
         return m
 
 
@@ -266,11 +266,11 @@ class _Departure(Departure):
 
 
 class _Convolution(Convolution):
-    def _forward(self, m: Module, lanes: list[Any], biases: list[Any]) -> list[Value]:
-        flags = super()._forward(m, lanes, biases)
-        with m.If(on("forward sum") & ~self.walk.first_across):
-            m.d.comb += m.submodules.rows.first.eq(0)
-        return flags
+    def elaborate(self, platform: object) -> Module:
+        m = super().elaborate(platform)
+        with m.If(on("forward sum") & ~self.walk.now.first_across):
+            m.d.comb += m.submodules.rows.visit.first_column.eq(0)
+        return m
 
 
 class _Pool(Pool):

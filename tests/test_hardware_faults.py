@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from amaranth.hdl import C, Module, Signal, Value
+from amaranth.hdl import C, Cat, Module, Signal, Value
 
 from counterflow.design.data.sets import synthetic
 from counterflow.design.network.description import Description, Fold
@@ -60,33 +60,44 @@ def description() -> Description:
 class SwappedOperands(Convolution):
     """x and the stashed x exchanged."""
 
-    def _inputs(self, m: Module) -> tuple[list[Value], list[Value]]:
-        x, stash = super()._inputs(m)
-        return stash, x
+    def elaborate(self, platform: object) -> Module:
+        m = super().elaborate(platform)
+        parts = m.submodules
+        m.d.comb += [
+            parts.lanes.x.eq(parts.arrivals.stashed),
+            parts.lanes.stash.eq(parts.arrivals.taps),
+            parts.gradient.stash.eq(parts.arrivals.taps),
+        ]
+        return m
 
 
 class NoMask(Convolution):
     """Gradients pass where the ReLU below was shut."""
 
-    def _backward(self, m: Module, lanes: list[Any], stash: list[Value]) -> list[Value]:
-        return super()._backward(m, lanes, [C(1, 2) for _ in stash])
+    def elaborate(self, platform: object) -> Module:
+        m = super().elaborate(platform)
+        lanes, bits = self.stage.tiling.lanes.inputs, self.stage.arithmetic.x.bits
+        m.d.comb += m.submodules.gradient.stash.eq(Cat(C(1, bits) for _ in range(lanes)))
+        return m
 
 
 class StuckRandom(Convolution):
     """The generator's state does not reach the lanes."""
 
-    def _learn(self, m: Module, lanes: list[Any], biases: list[Any]) -> list[Value]:
-        flags = super()._learn(m, lanes, biases)
-        m.d.comb += self.random.eq(0)
-        return flags
+    def elaborate(self, platform: object) -> Module:
+        m = super().elaborate(platform)
+        m.d.comb += m.submodules.lanes.learning.random.eq(0)
+        return m
 
 
 class LearnsAlways(Convolution):
     """Every returning token is learnt from, also those that were only to be inferred."""
 
-    def _tokens(self, m: Module) -> None:
-        super()._tokens(m)
-        m.d.comb += [self.learning.eq(self.returning), self.moving.eq(self.returning)]
+    def elaborate(self, platform: object) -> Module:
+        m = super().elaborate(platform)
+        slot, returning = self.walk.slot, m.submodules.slots.slot.returning
+        m.d.comb += [slot.learning.eq(returning), slot.moving.eq(returning)]
+        return m
 
 
 class StuckValid(Convolution):
@@ -107,7 +118,7 @@ class StuckAddress(WeightMemory):
 
     def elaborate(self, platform: object) -> Module:
         m = super().elaborate(platform)
-        with m.If(self.learnt):
+        with m.If(self.visits.learnt):
             m.d.comb += self.write_address.eq(0)
         return m
 

@@ -181,7 +181,8 @@ def test_settings_and_the_number_of_tiles_are_registers() -> None:
             read = [Transfer(False, 2, r, 0) for r in (UnitRegister.CONTROL, UnitRegister.TILES)]
             words = await access_all(ctx, dut, [written, *read])
             assert words[1:] == [word, stage.tiling.tiles]
-            settings = (dut.registers.predict, dut.registers.compensate, dut.registers.extra_shift)
+            found = dut.registers.settings
+            settings = (found.predict, found.compensate, found.extra_shift)
             assert tuple(map(ctx.get, settings)) == (predict, compensate, shift)
 
     simulate(dut, bench)
@@ -226,11 +227,13 @@ def test_memory_access_is_refused_until_a_slot_has_settled_and_harms_no_slot(
         choice = random.Random(1)
         for cycle in range(500):
             tries = since >= BUS_SPACING - 1 and choice.random() < 0.6
-            rests = rest >= SETTLED and ctx.get(dut.walk.idle)
+            rests = rest >= SETTLED and ctx.get(dut.walk.state.idle)
             register = UnitRegister.FETCH if rests else UnitRegister.STORE
             put(ctx, dut.bus_i, Transfer(True, 2, register, not rests) if tries else None)
             walk = dut.walk
-            _, _, issue, idle, due = await ctx.tick().sample(walk.issue, walk.idle, walk.arrived)
+            _, _, issue, idle, due = await ctx.tick().sample(
+                walk.now.issue, walk.state.idle, walk.state.arrived
+            )
             waits |= rest >= SETTLED and not idle
             if tries:
                 done = bool(ctx.get(dut.bus_o).done)

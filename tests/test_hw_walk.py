@@ -9,9 +9,7 @@ import pytest
 
 from counterflow.design.units.slots import Stage
 from counterflow.design.units.timing import rest, slot_bound
-from counterflow.hw.weighted.walk import Walk
 from counterflow.sim.shapes import random_geometry, random_lanes
-from counterflow.sim.streams import respond
 from tests.visits import (
     CONDITIONS,
     IMAGES,
@@ -19,6 +17,7 @@ from tests.visits import (
     Columns,
     Visit,
     always_open,
+    driven,
     seen_by,
     stage_of,
     visits,
@@ -130,7 +129,7 @@ def walked(stage: Stage, interval: int, columns: Columns) -> list[tuple[int, ...
     arriving = [int(words > 0) for words in ahead]  # the last of them in this very cycle
     now = [words - new for words, new in zip(ahead, arriving, strict=True)]
     later |= {"words": [*now, 0], "word": [*arriving, 0]}
-    return respond(Walk(stage=stage, interval=interval), later, OUTPUTS)[1:]
+    return driven(stage, interval, later, OUTPUTS)[1:]
 
 
 @pytest.mark.parametrize("name", LAYERS)

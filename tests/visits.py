@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import product
@@ -11,9 +12,19 @@ from counterflow.design.parts.geometry import Geometry
 from counterflow.design.schedule.planner import plan
 from counterflow.design.units.slots import Stage
 from counterflow.design.units.tiling import Lanes
+from counterflow.hw.weighted.walk import Walk
 from counterflow.sim.shapes import ODD, network, random_lanes
+from counterflow.sim.streams import respond
 
 CONDITIONS = ("words", "returning", "error_ready", "row_room", "line_room", "hold")
+MEMBERS = {  # of the walk, by what they are called here; of others it is `now` that has them
+    "words": "words.arrived",
+    "word": "words.more",
+    "returning": "slot.returning",
+    "hold": "state.hold",
+    "idle": "state.idle",
+    "stalled": "state.stalled",
+}
 Columns = dict[str, list[int]]
 Layer = tuple[Geometry, Lanes]
 
@@ -82,6 +93,15 @@ def seen_by(stage: Stage, where: Visit) -> tuple[int, list[int]]:
     x = (where.across * geometry.stride[1] - geometry.padding[1]) * geometry.channels
     first = (x + where.part * tiling.lanes.inputs) // tiling.granule
     return y, list(range(first, first + tiling.banks))
+
+
+def driven(
+    stage: Stage, interval: int, columns: Columns, outputs: Sequence[str]
+) -> list[tuple[int, ...]]:
+    """`outputs` of the walk in each cycle, with these conditions."""
+    inputs = {MEMBERS.get(name, name): values for name, values in columns.items()}
+    members = [MEMBERS.get(name, f"now.{name}") for name in outputs]
+    return respond(Walk(stage=stage, interval=interval), inputs, members)
 
 
 def always_open(stage: Stage, cycles: int) -> Columns:

@@ -48,7 +48,7 @@ class Modules:
         return Instance(name, **ports), interface
 
 
-def place(
+def instantiate(
     m: Module, name: str, platform: object, kind: type[wiring.Component], **parameters: Any
 ) -> Any:
     """Add a `kind(**parameters)` to `m` and return what has its members.

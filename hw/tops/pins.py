@@ -1,4 +1,4 @@
-"""A top with four pins around a component of any number of ports, to place and route it alone."""
+"""A top with four pins around a component of any number of ports, for routing it alone."""
 
 from __future__ import annotations
 

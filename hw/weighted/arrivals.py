@@ -5,37 +5,37 @@ from __future__ import annotations
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.fifo import SyncFIFO
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect, flipped
 
 from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.design.units.slots import Stage
 from counterflow.hw.parts.streams import Gather, activation_stream
-from counterflow.hw.weighted.visit import Visit
-from counterflow.hw.weighted.walk import Walk
+from counterflow.hw.weighted.bundles import input_words, visit_signals, walk_claims
 from counterflow.hw.weighted.window import Window
 
 
 class Arrivals(wiring.Component):
     """Packs elements into words, gives them to window and stash, counts them for the walk.
 
-    Parameters: ``stage``, ``walk``, ``visit``. Members: ``x`` stream of activations; ``words`` out,
-    arrived words from the current image on, ``word``: one more arrives, and ``kind`` of its token
-    (once its first word is there); ``inside`` in, by granule, with a tile's visit; ``taps``,
-    ``stashed`` out `hw.weighted.window.READ` cycles later: x under the kernel, of this token and of
-    the one coming back. Cost: two `Window`s; latency 1 from a word's last element to ``words``.
+    Parameters: ``stage``.
+    Members: ``x`` stream of activations; ``words`` out for the walk, and ``kind`` of the current
+    image's token (once its first word is there); ``claims``, ``visit`` in; ``taps``, ``stashed``
+    out `hw.weighted.window.READ` cycles after a tile's visit: x under the kernel, of this token and
+    of the one coming back.
+    Cost: two `Window`s; latency 1 from a word's last element to ``words``.
     """
 
-    def __init__(self, *, stage: Stage, walk: Walk, visit: Visit) -> None:
-        self.stage, self.walk, self.visit = stage, walk, visit
+    def __init__(self, *, stage: Stage) -> None:
+        self.stage = stage
         tiling, number = stage.tiling, stage.arithmetic.x
         width = tiling.lanes.inputs * number.bits
         super().__init__(
             {
                 "x": In(activation_stream(number)),
-                "words": Out(walk.words.shape()),
-                "word": Out(1),
+                "words": Out(input_words(stage)),
                 "kind": Out(KIND_BITS),
-                "inside": In(tiling.banks),
+                "claims": In(walk_claims(stage)),
+                "visit": In(visit_signals(stage)),
                 "taps": Out(width),
                 "stashed": Out(width),
             }
@@ -43,37 +43,33 @@ class Arrivals(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        stage, walk, tiling = self.stage, self.walk, self.stage.tiling
+        stage, tiling = self.stage, self.stage.tiling
         m.submodules.gather = gather = Gather(
             bits=stage.arithmetic.x.bits,
             lanes=tiling.lanes.inputs,
             count=tiling.geometry.row_inputs,
         )
-        m.submodules.window = window = Window(
-            stage=stage, words=stage.depths.window, walk=self.visit
-        )
-        m.submodules.stash = stash = Window(stage=stage, words=stage.depths.stash, walk=self.visit)
+        m.submodules.window = window = Window(stage=stage, words=stage.depths.window)
+        m.submodules.stash = stash = Window(stage=stage, words=stage.depths.stash)
+        connect(m, flipped(self.visit), window.visit, stash.visit)
         room = window.room & stash.room
         # That a slot ends is known late in a cycle: it chooses between two sums.
-        more, fewer = self.words + gather.o.valid, self.words - tiling.image_words
-        m.d.sync += self.words.eq(Mux(walk.finish, fewer + gather.o.valid, more))
+        arrived = self.words.arrived
+        more, fewer = arrived + gather.o.valid, arrived - tiling.image_words
+        m.d.sync += arrived.eq(Mux(self.claims.image, fewer + gather.o.valid, more))
         m.d.comb += [
             gather.i.payload.eq(self.x.payload.data),
             gather.i.valid.eq(self.x.valid & room),
             self.x.ready.eq(room),
             gather.o.ready.eq(1),
-            self.word.eq(gather.o.valid),
+            self.words.more.eq(gather.o.valid),
             window.moves.eq(1),
-            stash.moves.eq(self.visit.returning),
+            stash.moves.eq(self.visit.slot.returning),
             self.taps.eq(window.taps),
             self.stashed.eq(stash.taps),
         ]
         for ring in (window, stash):
-            m.d.comb += [
-                ring.write.eq(gather.o.valid),
-                ring.word.eq(gather.o.payload),
-                ring.inside.eq(self.inside),
-            ]
+            m.d.comb += [ring.write.eq(gather.o.valid), ring.word.eq(gather.o.payload)]
         self._kinds(m, gather.o.valid)
         return m
 
@@ -91,6 +87,6 @@ class Arrivals(wiring.Component):
         m.d.comb += [
             kinds.w_en.eq(accepted & ~begun),
             kinds.w_data.eq(self.x.payload.kind),
-            kinds.r_en.eq(self.walk.finish),
+            kinds.r_en.eq(self.claims.image),
             self.kind.eq(kinds.r_data),
         ]

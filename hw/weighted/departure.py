@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect, flipped
 
 from counterflow.design.units.slots import Stage
 from counterflow.hw.parts.block_memory import BlockMemory
@@ -94,10 +94,8 @@ class Departure(wiring.Component):
                     for lane in range(tiling.lanes.inputs)
                 )
             ),
-            self.dx.payload.eq(scatter.o.payload),
-            self.dx.valid.eq(scatter.o.valid),
-            scatter.o.ready.eq(self.dx.ready),
         ]
+        connect(m, scatter.o, flipped(self.dx))
         return m
 
     def _fetch(self, m: Module, room: Value) -> tuple[Value, Value, Value]:

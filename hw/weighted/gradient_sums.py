@@ -10,15 +10,16 @@ from amaranth.lib.wiring import In, Out
 from counterflow.design.fpga.blocks import READ_AT_ONCE
 from counterflow.hw.parts.block_memory import BlockMemory
 from counterflow.hw.parts.pipeline import delayed
+from counterflow.hw.weighted.bundles import gradient_sums
 
 
 class GradientSums(wiring.Component):
     """A sum is read, added to by the lanes, and written, long before its word is visited again.
 
-    Parameters: ``words`` of ``bits``; ``at``: cycles from ``address`` to that cycle (at least 2);
+    Parameters: ``words`` of ``bits``; ``at``: cycles from ``address`` to its sum (at least 2);
     ``soon``: a word may be visited again in the next cycle, however many there are.
-    Members: ``address`` in with a tile's visit; ``earlier`` out and ``sum``, ``write`` in,
-    ``at`` cycles later.
+    Members: ``address`` in with the visit of a tile; ``at`` cycles later ``lanes`` out, the earlier
+    sum, and the one with the present gradient back, with ``write`` in.
     Cost: one memory; a small one has its read beside its write, so that a word may be visited in
     each cycle; a block memory is read two cycles before and written one after, with registers
     between, which its distance from the lanes needs.
@@ -29,9 +30,8 @@ class GradientSums(wiring.Component):
         super().__init__(
             {
                 "address": In(range(max(2, words))),
-                "earlier": Out(bits),
+                "lanes": Out(gradient_sums(bits)),
                 "write": In(1),
-                "sum": In(bits),
             }
         )
 
@@ -45,20 +45,20 @@ class GradientSums(wiring.Component):
             m.d.comb += [
                 now.eq(delayed(m, self.address, self.at, "address")),
                 read.addr.eq(now),
-                self.earlier.eq(read.data),
+                self.lanes.earlier.eq(read.data),
                 write.addr.eq(now),
                 write.en.eq(self.write),
-                write.data.eq(self.sum),
+                write.data.eq(self.lanes.sum),
             ]
             return m
         m.submodules.memory = memory = BlockMemory(words=words, bits=self.bits)
         early = delayed(m, self.address, self.at - 2, "early")
         m.d.comb += [
             memory.read_address.eq(early),
-            self.earlier.eq(delayed(m, memory.read_data, 1, "earlier")),
+            self.lanes.earlier.eq(delayed(m, memory.read_data, 1, "earlier")),
             now.eq(delayed(m, early, 3, "address")),
             memory.write_address.eq(now),
             memory.write_enable.eq(delayed(m, self.write, 1, "write")),
-            memory.write_data.eq(delayed(m, self.sum, 1, "sum")),
+            memory.write_data.eq(delayed(m, self.lanes.sum, 1, "sum")),
         ]
         return m

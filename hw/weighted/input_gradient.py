@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect, flipped
 
 from counterflow.design.units.latency import NARROW, OPERANDS, PRODUCT, SUM, TURN, tree_latency
 from counterflow.design.units.slots import Stage
@@ -12,10 +12,10 @@ from counterflow.design.units.timing import counts_words
 from counterflow.hw.parts.narrow import narrow, shape_of
 from counterflow.hw.parts.pipeline import delayed, summed
 from counterflow.hw.parts.streams import error_stream, signed_lanes
+from counterflow.hw.weighted.bundles import backward_products, visit_signals, walk_claims
 from counterflow.hw.weighted.departure import Departure
 from counterflow.hw.weighted.gradient_sums import GradientSums
 from counterflow.hw.weighted.lines import Lines
-from counterflow.hw.weighted.visit import Visit
 from counterflow.hw.weighted.window import READ, bank_word, to_banks
 
 
@@ -26,30 +26,25 @@ class InputGradient(wiring.Component):
     stand in a ring of memories that are read and written in one cycle; the first tile that meets an
     input starts its sum, the last one narrows it and hands it to the `Departure`.
 
-    Parameters: ``stage``, of a unit that is not the first; ``walk``, whose position it follows.
-    Members, with the cycle after a tile's visit in which they are valid: ``turn``: a tile is
-    visited for its backward product, whether a token is ``returning``, and ``inside``, ``first``
-    and ``last`` by granule (`hw.weighted.place.granule_flags`) 0; ``active`` a lane: its derivative
-    is not zero 3; ``products``, lane by lane, 5.  With the issue of a tile: ``begin`` with
-    ``begin_rows``: a row of places is begun with which so many rows end, ``room``: they can be.
-    ``dx`` stream out; ``clipped`` out: a value that is done with saturated.
+    Parameters: ``stage``, of a unit that is not the first.
+    Members, with the cycle after a tile's visit in which they are valid: ``visit`` in 0;
+    ``stash`` in, the inputs, which tell where the derivative is not zero, 3; ``lanes`` in, their
+    products, 5; ``room`` out: the rows can be begun that end with a row of places, as
+    ``claims`` in says; ``dx`` stream out; ``clipped`` out: a value that is done with saturated.
     Cost: an adder tree a column of lanes, a memory of sums of as many rows as can be under it.
     """
 
-    def __init__(self, *, stage: Stage, walk: Visit) -> None:
-        self.stage, self.walk = stage, walk
+    def __init__(self, *, stage: Stage) -> None:
+        self.stage = stage
         numbers, tiling = stage.arithmetic, stage.tiling
         assert numbers.dx is not None, "a first unit makes no input gradient"
         self.dx_format = numbers.dx
         super().__init__(
             {
-                "turn": In(1),
-                "begin": In(1),
-                "begin_rows": In(range(tiling.geometry.image[0] + 1)),
-                "returning": In(1),
-                **{name: In(tiling.banks) for name in ("inside", "first", "last")},
-                "active": In(1).array(tiling.lanes.inputs),
-                "products": In(shape_of(numbers.backward_sum)).array(tiling.lane_count),
+                "claims": In(walk_claims(stage)),
+                "visit": In(visit_signals(stage)),
+                "lanes": In(backward_products(stage)),
+                "stash": In(tiling.lanes.inputs * numbers.x.bits),
                 "room": Out(1),
                 "dx": Out(error_stream(numbers.dx)),
                 "clipped": Out(1),
@@ -57,24 +52,27 @@ class InputGradient(wiring.Component):
         )
         self.totalled = OPERANDS + PRODUCT + tree_latency(tiling.lanes.outputs)
         self.summing = self.totalled + TURN
+        self.turn = Signal()  # a tile is visited for its backward product
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        tiling, walk = self.stage.tiling, self.walk
+        tiling, visit = self.stage.tiling, self.visit
         rows = self.stage.depths.gradients
         words = tiling.sum_rows * tiling.row_words
         m.submodules.departure = departure = Departure(stage=self.stage)
         sums = self._lines(m, "sum_lines", words)
         done = self._lines(m, "done_lines", rows * tiling.row_words)
         lanes = self._lanes(m)
-        shift = delayed(m, walk.shift, self.totalled, "shift")
-        ready = self.turn & self.returning
+        shift = delayed(m, visit.shift, self.totalled, "shift")
+        turn = visit.issue & (visit.phase == (1 if tiling.phases > 1 else 0))
+        m.d.comb += self.turn.eq(turn)
+        ready = self.turn & visit.slot.returning
         flags = []
         for bank, turned in enumerate(to_banks(lanes, shift)):
             granule = delayed(m, turned, TURN, f"turned_{bank}")
-            at = bank_word(sums, walk, bank)
+            at = bank_word(sums, visit, bank)
             value, clipped = self._bank(m, bank, granule, at, words)
-            out = bank_word(done, walk, bank)
+            out = bank_word(done, visit, bank)
             writes = granule[-2] & delayed(m, ready, self.summing, f"ready_{bank}")
             written = delayed(m, writes, SUM + NARROW, f"write_{bank}")
             m.d.comb += [
@@ -88,21 +86,20 @@ class InputGradient(wiring.Component):
         m.d.comb += [
             self.clipped.eq(delayed(m, Cat(flags).any(), 1, "clipped")),
             self.room.eq(departure.room),
-            self.dx.payload.eq(departure.dx.payload),
-            self.dx.valid.eq(departure.dx.valid),
-            departure.dx.ready.eq(self.dx.ready),
         ]
+        connect(m, departure.dx, flipped(self.dx))
         self._progress(m, departure, ready)
         return m
 
     def _lines(self, m: Module, name: str, words: int) -> Lines:
         """The row of a ring under the kernel's row; it moves with the token that comes back."""
         m.submodules[name] = lines = Lines(tiling=self.stage.tiling, words=words)
+        returning = self.visit.slot.returning
         m.d.comb += [
-            lines.down.eq(self.walk.line_end),
-            lines.restart.eq(self.walk.row_end),
-            lines.place_down.eq(self.walk.place_down & self.returning),
-            lines.finish.eq(self.walk.finish & self.returning),
+            lines.down.eq(self.visit.line_end),
+            lines.restart.eq(self.visit.row_end),
+            lines.place_down.eq(self.visit.place_down & returning),
+            lines.finish.eq(self.visit.finish & returning),
         ]
         return lines
 
@@ -111,19 +108,23 @@ class InputGradient(wiring.Component):
         tiling, numbers = self.stage.tiling, self.stage.arithmetic
         wide, granule = tiling.lanes.inputs, tiling.granule
         width = numbers.backward_sum.bits
-        names = ("first", "last", "inside")
-        late = {name: delayed(m, getattr(self, name), self.totalled, name) for name in names}
+        late = {
+            name: delayed(m, getattr(self.visit, f"granules_{name}"), self.totalled, name)
+            for name in ("first", "last", "inside")
+        }
+        stash = signed_lanes(self.stash, shape_of(numbers.x), wide)
         found: list[Value] = []
         for index in range(tiling.banks):
             totals, active = [], []
             for lane in range(index * granule, (index + 1) * granule):
-                total = summed(m, self.products[lane::wide], f"tree_{lane}")
+                total = summed(m, self.lanes.products[lane::wide], f"tree_{lane}")
                 sized = Signal(signed(width), name=f"total_{lane}")
                 m.d.comb += sized.eq(total)
                 totals.append(sized)
-                active.append(delayed(m, self.active[lane], self.totalled - READ, f"active_{lane}"))
-            flags = [late[name][index] for name in ("first", "last", "inside")]
-            found.append(Cat(*totals, *active, flags[0], flags[1] & flags[2], flags[2]))
+                passes = stash[lane] > 0 if numbers.masks else C(1)
+                active.append(delayed(m, passes, self.totalled - READ, f"active_{lane}"))
+            first, last, inside = (flags[index] for flags in late.values())
+            found.append(Cat(*totals, *active, first, last & inside, inside))
         return found
 
     def _bank(
@@ -141,7 +142,7 @@ class InputGradient(wiring.Component):
         m.submodules[f"sums_{bank}"] = memory
         totals = signed_lanes(granule[: count * width], signed(width), count)
         active, first, inside = granule[count * width : -3], granule[-3], granule[-1]
-        old = signed_lanes(memory.earlier, signed(width), count)
+        old = signed_lanes(memory.lanes.earlier, signed(width), count)
         new, outputs, flags = [], [], []
         for index, total in enumerate(totals):
             value = Signal(signed(width), name=f"sum_{bank}_{index}")
@@ -158,27 +159,27 @@ class InputGradient(wiring.Component):
         m.d.comb += [
             memory.address.eq(address),
             memory.write.eq(turn & inside),
-            memory.sum.eq(Cat(new)),
+            memory.lanes.sum.eq(Cat(new)),
         ]
         return delayed(m, Cat(outputs), NARROW, f"dx_{bank}"), Cat(flags).any()
 
     def _progress(self, m: Module, departure: Departure, ready: Value) -> None:
         """Tell the departure how far the first unfinished row is done, and when rows are."""
-        walk, tiling = self.walk, self.stage.tiling
+        visit, tiling = self.visit, self.stage.tiling
         late = self.summing + SUM + NARROW
-        place_ends = ready & walk.last_row & walk.last_column
-        line_ends = place_ends & walk.last_across
+        place_ends = ready & visit.last_row & visit.last_column
+        line_ends = place_ends & visit.last_across
         if counts_words(tiling):
-            counted = ready & walk.last_row & (walk.kernel_row == 0)
-            words = walk.part + 1
+            counted = ready & visit.last_row & (visit.kernel_row == 0)
+            words = visit.part + 1
         else:
-            counted = place_ends & (walk.rows_done != 0)
-            words = Mux(walk.next_start < 0, 0, walk.next_start)
+            counted = place_ends & (visit.rows_done != 0)
+            words = Mux(visit.next_start < 0, 0, visit.next_start)
         m.d.comb += [
-            departure.begin.eq(self.begin),
-            departure.begin_rows.eq(self.begin_rows),
+            departure.begin.eq(self.claims.lines),
+            departure.begin_rows.eq(self.claims.rows),
             departure.counted.eq(delayed(m, counted & ~line_ends, late, "counted")),
             departure.words.eq(delayed(m, words, late, "words")),
             departure.ended.eq(delayed(m, line_ends, late, "ended")),
-            departure.ended_rows.eq(delayed(m, walk.rows_done, late, "ended_rows")),
+            departure.ended_rows.eq(delayed(m, visit.rows_done, late, "ended_rows")),
         ]

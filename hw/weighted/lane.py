@@ -1,6 +1,6 @@
 """One lane: everything that one weight of a tile, or one bias of a row, passes through.
 
-Members carry the cycle, counted from the tile's visit, in which they are valid: word 2; enable,
+Members carry the cycle, counted from the tile's visit, in which they are valid: word 2; predict,
 phase, x, dy, stash 3; fresh 4; products, earlier and sum 5; random, one cycle after the gradient,
 6; new_word 13.
 """
@@ -19,9 +19,11 @@ from counterflow.design.units.latency import MEMORY, OPERANDS, PRODUCT
 from counterflow.hw.parts.modules import is_compact
 from counterflow.hw.parts.narrow import shape_of
 from counterflow.hw.parts.pipeline import delayed, own
+from counterflow.hw.weighted.bundles import Settings
 from counterflow.hw.weighted.multiply import Multiply
 from counterflow.hw.weighted.update import Predict, Update
 
+AT_LANES = OPERANDS - 1  # cycle of a visit in which inputs and gradients stand at the lanes
 GRADIENT = OPERANDS + PRODUCT  # cycle of the gradient
 
 
@@ -29,9 +31,7 @@ def _members(numbers: UnitArithmetic) -> dict[str, In | Out]:
     """Members of both kinds of lanes."""
     found = {
         "word": In(numbers.word_bits),
-        "predict": In(1),
-        "compensate": In(1),
-        "extra_shift": In(3),
+        "settings": In(Settings),
         "random": In(RANDOM_BITS),
         "dy": In(shape_of(numbers.dy)),
         "store": In(1),
@@ -46,7 +46,7 @@ def _members(numbers: UnitArithmetic) -> dict[str, In | Out]:
 
 
 def _around(m: Module, lane: Any, target: Format, product: Value, platform: object) -> Predict:
-    """Place a lane's prediction and its update, which take and make the lane's word."""
+    """Instantiate a lane's prediction and its update, which take and make the lane's word."""
     numbers: UnitArithmetic = lane.numbers
     gradient = product
     if numbers.sums_gradients:
@@ -60,12 +60,12 @@ def _around(m: Module, lane: Any, target: Format, product: Value, platform: obje
     word = delayed(m, lane.word, GRADIENT - MEMORY - early, "word")
     m.d.comb += [
         Cat(ahead.weight, ahead.velocity).eq(lane.word),
-        ahead.enable.eq(lane.predict),
+        ahead.enable.eq(lane.settings.predict),
         Cat(update.weight, update.velocity).eq(word),
         update.gradient.eq(gradient),
         update.random.eq(lane.random),
-        update.extra_shift.eq(lane.extra_shift),
-        update.compensate.eq(lane.compensate),
+        update.extra_shift.eq(lane.settings.extra_shift),
+        update.compensate.eq(lane.settings.compensate),
         update.store.eq(lane.store),
         update.stored.eq(lane.stored),
         lane.new_word.eq(Cat(update.new_weight, update.new_velocity)),
@@ -79,9 +79,9 @@ class Lane(wiring.Component):
 
     Parameters: ``numbers``; ``shared``: one multiplier instead of one a product.
     Members: ``word`` {weight, velocity} in, ``new_word`` and ``clipped`` out; ``x``, ``dy``,
-    ``stash`` in; ``y``, ``dx`` products out; ``predict``, ``compensate``, ``extra_shift``,
-    ``phase``, ``random`` in.  Where a gradient is a sum: ``earlier`` in, the sum so far, ``fresh``
-    in: there is none yet; ``sum`` out.
+    ``stash`` in; ``y``, ``dx`` products out; ``settings``, ``phase``, ``random`` in; ``store`` in
+    with ``stored``, to stand in ``new_word`` two cycles later.  Where a gradient is a sum:
+    ``earlier`` in, the sum so far, ``fresh`` in: there is none yet; ``sum`` out.
     Cost: 3 multipliers, 2 without dx, 1 when shared; rate one tile a cycle (a phase when shared).
     """
 
@@ -131,7 +131,7 @@ class BiasLane(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         numbers = self.numbers
-        product = delayed(m, self.dy, GRADIENT - (OPERANDS - 1), "product") << numbers.x.frac
+        product = delayed(m, self.dy, GRADIENT - AT_LANES, "product") << numbers.x.frac
         ahead = _around(m, self, numbers.bias_operand, product, platform)
         m.d.comb += self.start.eq(ahead.forward)
         return m

@@ -53,13 +53,17 @@ class Place(wiring.Component):
     find.  It is found while the tile before is issued, so that it is there at a register's output
     when it is needed.
 
-    Parameters: ``stage``. Members: ``step`` in: on to the following tile.  Out, of the tile at
-    which it stands: those of `hw.weighted.walk.Walk` that say where it is; ``starts_line`` ...
-    ``ends_slot``: the first or last one of a row of places or a slot; ``uses``: it needs the
-    image's word ``needed``, the first of a slot that with which a slot may start; ``next_start``:
-    where the kernel begins one place further on; ``offsets`` of the granules, by bank;
-    ``granules_inside``, ``granules_first``, ``granules_last`` as `granule_flags`. Cost: a counter
-    each.
+    Parameters: ``stage``.
+    Members: ``step`` in: on to the following tile.  Out, of the tile at which it stands: ``row``,
+    ``column``, ``tile``; ``kernel_row`` and ``part``, of which the column is made; ``offset`` and
+    ``shift``: the word of the image's row, and the granule in it, at which the tile's taps begin;
+    ``inside``: that row is in the image; ``first_row`` ... ``last_down``; ``rows_done``,
+    ``words_done``: rows of the image, and their words, that end with this row of places;
+    ``starts_line`` ... ``ends_slot``: the first or last one of a row of places or a slot; ``uses``:
+    it needs the image's word ``needed``, the first of a slot that with which a slot may start;
+    ``next_start``: where the kernel begins one place further on; ``offsets`` of the granules, by
+    bank; ``granules_inside``, ``granules_first``, ``granules_last`` as `granule_flags`.
+    Cost: a counter each.
     """
 
     def __init__(self, *, stage: Stage) -> None:

@@ -1,4 +1,4 @@
-"""The forward sums of a unit with weights: each row of lanes to one output, on top of its bias."""
+"""The forward sums of a unit: each row of lanes to one output, on top of its bias."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from counterflow.design.units.slots import Stage
 from counterflow.hw.parts.narrow import narrow, shape_of
 from counterflow.hw.parts.pipeline import delayed, summed
 from counterflow.hw.parts.streams import Scatter, activation_stream
+from counterflow.hw.weighted.bundles import forward_products, visit_signals, walk_claims
 
 
 class RowSums(wiring.Component):
@@ -20,29 +21,22 @@ class RowSums(wiring.Component):
     Twin of `golden.units.convolution.Convolution._sums` and `_activate`.
 
     Parameters: ``stage``.
-    Members, with the cycle after a tile's visit in which they are valid: ``turn``: a tile is
-    visited for its forward product, with ``first``, ``last`` column of its row and the token's
-    ``kind`` 0; ``starts`` (the biases) 3; ``products``, lane by lane, 5.  With the issue of a tile:
-    ``room``: a row can be begun, ``begin``: it is.  ``y`` stream out; ``clipped`` out: a value of a
-    finished row saturated.
+    Members, with the cycle after a tile's visit in which they are valid: ``visit`` in 0; ``lanes``
+    in: the biases 3, the products 5; ``room`` out: a row can be begun, as ``claims`` in says;
+    ``y`` stream out; ``clipped`` out: a value of a finished row saturated.
     Cost: an adder tree and an accumulator a row of lanes; latency 8 + tree from the visit of a
     row's last tile to its first output, one tile a cycle.
     """
 
     def __init__(self, *, stage: Stage) -> None:
         self.stage = stage
-        numbers, tiling = stage.arithmetic, stage.tiling
         super().__init__(
             {
-                "turn": In(1),
-                "first": In(1),
-                "last": In(1),
-                "kind": In(KIND_BITS),
-                "starts": In(shape_of(numbers.bias_operand)).array(tiling.lanes.outputs),
-                "products": In(shape_of(numbers.forward_sum)).array(tiling.lane_count),
+                "claims": In(walk_claims(stage)),
+                "visit": In(visit_signals(stage)),
+                "lanes": In(forward_products(stage)),
                 "room": Out(1),
-                "begin": In(1),
-                "y": Out(activation_stream(numbers.y)),
+                "y": Out(activation_stream(stage.arithmetic.y)),
                 "clipped": Out(1),
             }
         )
@@ -60,12 +54,15 @@ class RowSums(wiring.Component):
             tag=KIND_BITS,
             block=True,
         )
-        valid = delayed(m, self.turn, summing, "valid")
-        first = delayed(m, self.first, summing, "first")
+        turn = Signal()
+        m.d.comb += turn.eq(self.visit.issue & (self.visit.phase == 0))
+        valid = delayed(m, turn, summing, "valid")
+        first = delayed(m, self.visit.first_column, summing, "first")
         outputs, flags = [], []
         for lane in range(high):
-            start = delayed(m, self.starts[lane], summing - (OPERANDS - 1), f"start_{lane}")
-            total = summed(m, self.products[lane * wide : (lane + 1) * wide], f"tree_{lane}")
+            start = delayed(m, self.lanes.starts[lane], summing - (OPERANDS - 1), f"start_{lane}")
+            products = self.lanes.products[lane * wide : (lane + 1) * wide]
+            total = summed(m, products, f"tree_{lane}")
             accumulator = Signal(shape_of(numbers.forward_sum), name=f"sum_{lane}", reset_less=True)
             with m.If(valid):
                 m.d.sync += accumulator.eq(Mux(first, start, accumulator) + total)
@@ -75,13 +72,13 @@ class RowSums(wiring.Component):
             )
             outputs.append(delayed(m, y, NARROW, f"y_{lane}"))
             flags.append(clipped)
-        ready = delayed(m, self.turn & self.last, summing + SUM, "ready")
+        ready = delayed(m, turn & self.visit.last_column, summing + SUM, "ready")
         m.d.comb += [
             self.room.eq(scatter.room),
-            scatter.reserve.eq(self.begin),
+            scatter.reserve.eq(self.claims.output),
             scatter.push.eq(delayed(m, ready, NARROW, "push")),
             scatter.word.eq(Cat(outputs)),
-            scatter.word_tag.eq(delayed(m, self.kind, summing + SUM + NARROW, "kind")),
+            scatter.word_tag.eq(delayed(m, self.visit.slot.kind, summing + SUM + NARROW, "kind")),
             self.y.payload.data.eq(scatter.o.payload),
             self.y.payload.kind.eq(scatter.o_tag),
             self.y.valid.eq(scatter.o.valid),

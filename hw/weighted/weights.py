@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from counterflow.design.units.latency import MEMORY
 from counterflow.hw.parts.block_memory import BlockMemory
 from counterflow.hw.parts.pipeline import delayed
+from counterflow.hw.weighted.bundles import lane_words, memory_access, memory_visits
 
 
 class WeightMemory(wiring.Component):
@@ -18,30 +19,23 @@ class WeightMemory(wiring.Component):
     a tile's read to its write, and the bus is refused while either happens.
 
     Parameters: ``words``; ``lanes`` of ``bits`` each.
-    Members: ``address`` in, with ``visited``: the walk needs it, ``data`` out two cycles later;
-    ``learnt``, ``learnt_address``, ``learnt_data`` in: the update's write; ``fetch``, ``store``,
-    ``fetch_address`` in: the bus' access, dropped if the walk visits in the next cycle;
-    ``fetched`` out three cycles later, what is stored comes as ``learnt_data`` two cycles later;
-    ``write_enable``, ``write_address``, ``write_data`` out: what stands at the write port.
+    Members: ``visits`` in: what the walk reads and the update writes; ``lanes`` out: the word two
+    cycles after its visit, and the new one in, with its write; ``bus`` in, whose access is dropped
+    if the walk visits in the next cycle: what it fetched is there three cycles later, what it
+    stores comes from the lanes two cycles later; ``write_enable``, ``write_address``,
+    ``write_data`` out: what stands at the write port.
     Cost: one memory of `words` x `lanes` x `bits`; latency 2, since a register stands
     behind the memory, whose output comes late in a cycle; one read and one write a cycle.
     """
 
     def __init__(self, *, words: int, lanes: int, bits: int) -> None:
-        self.words, self.lanes, self.bits = words, lanes, bits
-        address, width = range(max(2, words)), lanes * bits
+        self.words, self.width = words, lanes * bits
+        address, width = range(max(2, words)), self.width
         super().__init__(
             {
-                "visited": In(1),
-                "address": In(address),
-                "data": Out(width),
-                "learnt": In(1),
-                "learnt_address": In(address),
-                "learnt_data": In(width),
-                "fetched": Out(width),
-                "fetch": In(1),
-                "store": In(1),
-                "fetch_address": In(address),
+                "visits": In(memory_visits(words)),
+                "lanes": Out(lane_words(width)),
+                "bus": In(memory_access(width)),
                 "write_enable": Out(1),
                 "write_address": Out(address),
                 "write_data": Out(width),
@@ -50,22 +44,21 @@ class WeightMemory(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.memory = memory = BlockMemory(
-            words=max(2, self.words), bits=self.lanes * self.bits
-        )
+        m.submodules.memory = memory = BlockMemory(words=max(2, self.words), bits=self.width)
+        visits, bus = self.visits, self.bus
         # The bus is decided upon late in a cycle, so it waits for the next one.
-        fetch = delayed(m, self.fetch, 1, "fetch") & ~self.visited
-        store = delayed(m, delayed(m, self.store, 1, "store") & ~self.visited, 1, "stored")
-        address = delayed(m, self.fetch_address, 1, "bus_address")
+        fetch = delayed(m, bus.fetch, 1, "fetch") & ~visits.visited
+        store = delayed(m, delayed(m, bus.store, 1, "store") & ~visits.visited, 1, "stored")
+        address = delayed(m, bus.address[: len(visits.address)], 1, "bus_address")
         m.d.comb += [
-            memory.read_address.eq(Mux(fetch, address, self.address)),
-            self.data.eq(delayed(m, memory.read_data, MEMORY - 1, "data")),
-            self.write_enable.eq(self.learnt | store),
+            memory.read_address.eq(Mux(fetch, address, visits.address)),
+            self.lanes.word.eq(delayed(m, memory.read_data, MEMORY - 1, "data")),
+            self.write_enable.eq(visits.learnt | store),
             self.write_address.eq(
-                Mux(store, delayed(m, address, 1, "store_address"), self.learnt_address)
+                Mux(store, delayed(m, address, 1, "store_address"), visits.learnt_address)
             ),
-            self.write_data.eq(self.learnt_data),
-            self.fetched.eq(self.data),
+            self.write_data.eq(self.lanes.new),
+            bus.fetched.eq(self.lanes.word),
             memory.write_enable.eq(self.write_enable),
             memory.write_address.eq(self.write_address),
             memory.write_data.eq(self.write_data),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -10,15 +12,15 @@ from counterflow.design.units.latency import FREE, ISSUE
 from counterflow.design.units.slots import Stage
 from counterflow.hw.parts.block_memory import BlockMemory
 from counterflow.hw.parts.pipeline import delayed
+from counterflow.hw.weighted.bundles import visit_signals
 from counterflow.hw.weighted.lines import Lines
-from counterflow.hw.weighted.visit import Visit
 
 READ = 3  # cycles from a tile's visit to its taps: address, memory, a register behind it
 
 
-def bank_word(lines: Lines, walk: Visit, bank: int) -> Value:
+def bank_word(lines: Lines, visit: Any, bank: int) -> Value:
     """Address in the ring of `lines` at which `bank` has its granule of a word of the kernel."""
-    offset = walk.offsets.word_select(bank, len(walk.offset)).as_signed()
+    offset = visit.offsets.word_select(bank, len(visit.offset)).as_signed()
     past = lines.under + offset
     return Mux(past >= 0, past, lines.line + offset)[: len(lines.line)]
 
@@ -52,16 +54,15 @@ class Window(wiring.Component):
     kernel may begin within a word of the image: each granule of a word is a memory of its own, and
     what they give is turned into place.
 
-    Parameters: ``stage``; ``words`` that it holds; ``walk``, whose position it follows.
+    Parameters: ``stage``; ``words`` that it holds.
     Members: ``write`` in with ``word``, one of the image; ``room`` out: a further one can be taken;
-    ``moves`` in: the walk's token is here (a slot without a backward token leaves the stash alone);
-    ``inside`` in, granules that are in the image, with a tile's visit; ``taps`` out, READ
-    cycles later, zero where they are not.
+    ``visit`` in; ``moves`` in: its token is here (a slot without a backward token leaves the stash
+    alone); ``taps`` out, READ cycles later, zero where they are not in the image.
     Cost: ``words`` words of ``lanes.inputs`` elements, in `tiling.banks` memories; latency READ.
     """
 
-    def __init__(self, *, stage: Stage, words: int, walk: Visit) -> None:
-        self.stage, self.words, self.walk = stage, words, walk
+    def __init__(self, *, stage: Stage, words: int) -> None:
+        self.stage, self.words = stage, words
         tiling, number = stage.tiling, stage.arithmetic.x
         self.width = tiling.lanes.inputs * number.bits
         super().__init__(
@@ -69,21 +70,21 @@ class Window(wiring.Component):
                 "write": In(1),
                 "word": In(self.width),
                 "room": Out(1, init=1),
+                "visit": In(visit_signals(stage)),
                 "moves": In(1),
-                "inside": In(tiling.banks),
                 "taps": Out(self.width),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        walk, tiling, words = self.walk, self.stage.tiling, self.words
+        visit, tiling, words = self.visit, self.stage.tiling, self.words
         m.submodules.lines = lines = Lines(tiling=tiling, words=words)
         m.d.comb += [
-            lines.down.eq(walk.line_end),
-            lines.restart.eq(walk.row_end),
-            lines.place_down.eq(walk.place_down & self.moves),
-            lines.finish.eq(walk.finish & self.moves),
+            lines.down.eq(visit.line_end),
+            lines.restart.eq(visit.row_end),
+            lines.place_down.eq(visit.place_down & self.moves),
+            lines.finish.eq(visit.finish & self.moves),
         ]
         self._room(m)
         end = Signal(range(max(2, words)))
@@ -95,7 +96,7 @@ class Window(wiring.Component):
         for bank in range(tiling.banks):
             memory = BlockMemory(words=max(2, words), bits=width)
             m.submodules[f"bank_{bank}"] = memory
-            address = bank_word(lines, walk, bank)
+            address = bank_word(lines, visit, bank)
             m.d.sync += memory.read_address.eq(address)
             m.d.comb += [
                 memory.write_enable.eq(write),
@@ -103,8 +104,8 @@ class Window(wiring.Component):
                 memory.write_data.eq(word.word_select(bank, width)),
             ]
             granules.append(delayed(m, memory.read_data, READ - 2, f"granule_{bank}"))
-        inside = delayed(m, self.inside, READ, "inside")
-        found = to_lanes(granules, delayed(m, walk.shift, READ, "shift"))
+        inside = delayed(m, visit.granules_inside, READ, "inside")
+        found = to_lanes(granules, delayed(m, visit.shift, READ, "shift"))
         m.d.comb += self.taps.eq(
             Cat(Mux(inside[index], value, 0)[:width] for index, value in enumerate(found))
         )
@@ -115,9 +116,9 @@ class Window(wiring.Component):
 
         That is known a little before their last words have been read.
         """
-        left = self.walk.place_down & self.moves
+        left = self.visit.place_down & self.moves
         freed = Signal(range(self.words + self.stage.tiling.image_words + 1))
-        amount = Mux(left, self.walk.words_done, 0)
+        amount = Mux(left, self.visit.words_done, 0)
         m.d.comb += freed.eq(delayed(m, amount, FREE - ISSUE - 1, "freed"))
         room = Signal(range(self.words + 1), init=self.words)
         unwritten = room + freed

@@ -149,7 +149,8 @@ class BenchTop(wiring.Component):
         owner, member = field.path.split(".")
         target = getattr(units[field.unit], owner)
         if owner == "walk":
-            return target.issue & target.idle if member == "begin" else target.finish
+            now, idle = target.now, target.state.idle
+            return now.issue & idle if member == "begin" else now.finish
         if owner in ("weights", "biases"):
             return self._written(target, member, field)
         if member == "valid":

@@ -1,0 +1,138 @@
+"""The lanes of a unit: one for each weight of a tile, one for each bias of its rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out, connect
+
+from counterflow.design.parts.tokens import Kind
+from counterflow.design.units.slots import Stage
+from counterflow.hw.parts.modules import instantiate
+from counterflow.hw.parts.narrow import shape_of
+from counterflow.hw.parts.pipeline import delayed
+from counterflow.hw.parts.streams import signed_lanes
+from counterflow.hw.weighted.bundles import (
+    Settings,
+    backward_products,
+    forward_products,
+    lane_learning,
+    lane_words,
+    stored_word,
+    visit_signals,
+)
+from counterflow.hw.weighted.lane import AT_LANES, BiasLane, Lane
+
+
+class Lanes(wiring.Component):
+    """Spreads words over lanes, and joins what these make of them.
+
+    Parameters: ``stage``.
+    Members, with the cycle after a tile's visit in which they are valid: ``visit`` in 0;
+    ``weights``, ``biases``: words of the memories 2, new ones 13; ``x``, ``stash``, ``dy`` in 3:
+    inputs of the token that goes forward and of the one that comes back, its gradients;
+    ``forward`` out: biases 3, products 5; ``backward`` out: products 5, not of a first unit;
+    ``learning``: fresh 4, gradients 5, random 6, clipped 13; ``settings``, ``stored`` in.
+    Cost: `stage.tiling.multipliers` multipliers; rate one tile a cycle (a phase when shared).
+    """
+
+    def __init__(self, *, stage: Stage) -> None:
+        self.stage = stage
+        numbers, tiling = stage.arithmetic, stage.tiling
+        inputs = tiling.lanes.inputs * numbers.x.bits
+        members = {
+            "visit": In(visit_signals(stage)),
+            "weights": In(lane_words(tiling.lane_count * numbers.word_bits)),
+            "biases": In(lane_words(tiling.lanes.outputs * numbers.word_bits)),
+            "x": In(inputs),
+            "stash": In(inputs),
+            "dy": In(tiling.lanes.outputs * numbers.dy.bits),
+            "forward": Out(forward_products(stage)),
+            "learning": In(lane_learning(stage)),
+            "settings": In(Settings),
+            "stored": In(stored_word(stage)),
+        }
+        if numbers.dx is not None:
+            members["backward"] = Out(backward_products(stage))
+        super().__init__(members)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        numbers, tiling = self.stage.arithmetic, self.stage.tiling
+        lanes = [
+            instantiate(
+                m, f"lane_{index}", platform, Lane, numbers=numbers, shared=tiling.lanes.shared
+            )
+            for index in range(tiling.lane_count)
+        ]
+        biases = [
+            instantiate(m, f"bias_{index}", platform, BiasLane, numbers=numbers)
+            for index in range(tiling.lanes.outputs)
+        ]
+        self._set(m, [*lanes, *biases])
+        self._multiply(m, lanes, biases)
+        learning, stored = self.learning, self.stored
+        self._learn(m, lanes, self.weights, stored.weights)
+        self._learn(m, biases, self.biases, stored.biases)
+        m.d.comb += [
+            learning.clipped.eq(Cat(lane.clipped for lane in lanes).any()),
+            learning.bias_clipped.eq(Cat(bias.clipped for bias in biases).any()),
+        ]
+        if numbers.sums_gradients:
+            self._sum(m, lanes, learning.weights)
+            self._sum(m, biases, learning.biases)
+        return m
+
+    def _set(self, m: Module, every: list[Any]) -> None:
+        """The settings of all lanes; only tokens that train see predicted weights."""
+        settings = Settings.create(path=("late",))
+        training = self.settings.predict & (self.visit.slot.kind >= Kind.TRAIN)
+        m.d.comb += [
+            settings.predict.eq(delayed(m, training, AT_LANES, "predict")),
+            settings.compensate.eq(self.settings.compensate),
+            settings.extra_shift.eq(self.settings.extra_shift),
+        ]
+        connect(m, settings, *(lane.settings for lane in every))
+
+    def _multiply(self, m: Module, lanes: list[Any], biases: list[Any]) -> None:
+        """Inputs go to the lanes of their column, gradients to those of their row."""
+        numbers, wide = self.stage.arithmetic, self.stage.tiling.lanes.inputs
+        x, stash = (signed_lanes(word, shape_of(numbers.x), wide) for word in (self.x, self.stash))
+        dy = signed_lanes(self.dy, shape_of(numbers.dy), len(biases))
+        phase = delayed(m, self.visit.phase, AT_LANES, "phase")
+        for index, lane in enumerate(lanes):
+            m.d.comb += [
+                lane.phase.eq(phase),
+                lane.x.eq(x[index % wide]),
+                lane.stash.eq(stash[index % wide]),
+                lane.dy.eq(dy[index // wide]),
+                self.forward.products[index].eq(lane.y),
+            ]
+            if numbers.dx is not None:
+                m.d.comb += self.backward.products[index].eq(lane.dx)
+        for index, bias in enumerate(biases):
+            m.d.comb += [bias.dy.eq(dy[index]), self.forward.starts[index].eq(bias.start)]
+
+    def _learn(self, m: Module, lanes: list[Any], words: Any, store: Any) -> None:
+        """Words of a memory to their lanes, and the new or stored ones to the memory."""
+        bits = self.stage.arithmetic.word_bits
+        m.d.comb += words.new.eq(Cat(lane.new_word for lane in lanes))
+        for index, lane in enumerate(lanes):
+            m.d.comb += [
+                lane.word.eq(words.word.word_select(index, bits)),
+                lane.random.eq(self.learning.random),
+                lane.store.eq(store),
+                lane.stored.eq(self.stored.word.word_select(index, bits)),
+            ]
+
+    def _sum(self, m: Module, lanes: list[Any], sums: Any) -> None:
+        """Earlier sums of gradients to their lanes, and those with the present ones back."""
+        bits = self.stage.arithmetic.gradient.bits
+        m.d.comb += sums.sum.eq(Cat(lane.sum for lane in lanes))
+        for index, lane in enumerate(lanes):
+            m.d.comb += [
+                lane.fresh.eq(self.learning.fresh),
+                lane.earlier.eq(sums.earlier.word_select(index, bits)),
+            ]
