@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -38,10 +39,12 @@ LONG_AGO = -(1 << 40)  # a cycle before all others
 class Gradients(ABC):
     """Cycles in which the elements of a gradient pass a border.
 
-    ``delay``: in slot j of those units that have slots, that of token j - delay comes back.
+    ``delay``: in slot j of those units that have slots, that of token j - delay comes back;
+    ``later``: the cycles of a token 0 that follows others.
     """
 
     delay: int
+    later: Cycles
 
     @abstractmethod
     def pattern(self, token: int, before: int) -> Pattern:
@@ -51,14 +54,10 @@ class Gradients(ABC):
     def times(self, pattern: Pattern) -> Cycles:
         """Cycles of a token 0 that came so."""
 
-    @property
-    def later(self) -> Cycles:
-        """Those that token 0 would have if it followed others."""
-        return self.times(self.pattern(1, 0))
-
     def of(self, token: int, interval: int, before: int = 0) -> Cycles:
         """Those of token number `token`, counted from the first of the run."""
-        return self.times(self.pattern(token, before)) + token * interval
+        times = self.later if token > 0 else self.times(self.pattern(token, before))
+        return times + token * interval
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +65,7 @@ class SlotGradients(Gradients):
     """Those of a unit with slots, or of a loss: ``first`` with nothing before it, ``later``."""
 
     first: Cycles
-    late: Cycles
+    later: Cycles
     delay: int
 
     def pattern(self, token: int, before: int) -> Pattern:
@@ -78,7 +77,7 @@ class SlotGradients(Gradients):
 
     def times(self, pattern: Pattern) -> Cycles:
         """See `Gradients.times`."""
-        return self.late if pattern[0] is Came.LATER else self.first
+        return self.later if pattern[0] is Came.LATER else self.first
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,9 +92,13 @@ class PassedGradients(Gradients):
     interval: int
     _known: dict[Pattern, Cycles] = field(default_factory=dict, repr=False)
 
-    @property
+    @cached_property
     def delay(self) -> int:  # type: ignore[override]
         return max(source.delay for source in self.sources)
+
+    @cached_property
+    def later(self) -> Cycles:  # type: ignore[override]
+        return steady(self.unit([source.later for source in self.sources]), self.interval)
 
     def pattern(self, token: int, before: int) -> Pattern:
         """See `Gradients.pattern`."""
