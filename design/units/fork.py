@@ -17,7 +17,7 @@ import numpy as np
 
 from counterflow.design.parts.formats import Format, Rounding, signed_for
 from counterflow.design.units.latency import NARROW, QUEUE
-from counterflow.design.units.passing import QUEUE_WORDS, Passing, PassingUnit
+from counterflow.design.units.passing import QUEUE_WORDS, Passing, PassingUnit, Traffic
 from counterflow.design.units.timing import Cycles, occupancy
 
 JOIN = QUEUE + NARROW + QUEUE  # the last of an element's fellows taken to their sum offered
@@ -78,15 +78,11 @@ class Fork(Passing):
         """See `Passing.backward`."""
         return [joined(arrivals) + JOIN - QUEUE]
 
-    def fitted(
-        self,
-        arrivals: Sequence[Cycles],
-        errors: Sequence[Cycles],
-        interval: int,
-        left_over: Sequence[int],
-    ) -> Fork:
+    def fitted(self, traffic: Traffic) -> Fork:
         """See `Passing.fitted`."""
-        return replace(self, queues=rooms(errors, interval, left_over)) if self.wanted else self
+        if not self.wanted:
+            return self
+        return replace(self, queues=rooms(traffic.errors, traffic.interval, traffic.left_over))
 
     @property
     def returning(self) -> tuple[int, ...]:

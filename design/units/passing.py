@@ -31,6 +31,21 @@ QUEUE_WORDS = 8  # of y and of dx: as many as are under way at one a cycle, and 
 LUTS = {"ecp5": 640, "ice40": 600, "xc7": 220}  # of a pooling unit; others were not measured
 
 
+@dataclass(frozen=True, eq=False)
+class Traffic:
+    """What passes a unit in a stall-free run, by port.
+
+    ``arrivals`` and ``errors``: cycles in which x and dy of one token are taken; another token
+    follows every `interval` cycles.  When a run ends, the gradients of so many tokens are
+    ``left_over`` at each output, as their fellows have not come back yet.
+    """
+
+    arrivals: Sequence[Cycles]
+    errors: Sequence[Cycles]
+    interval: int
+    left_over: Sequence[int]
+
+
 class Passing(ABC):
     """What a passing unit does: formats, memories, latencies.
 
@@ -67,19 +82,8 @@ class Passing(ABC):
         """Cycles in which dx leaves by each input that wants it."""
 
     @abstractmethod
-    def fitted(
-        self,
-        arrivals: Sequence[Cycles],
-        errors: Sequence[Cycles],
-        interval: int,
-        left_over: Sequence[int],
-    ) -> Any:
-        """This with room for what a stall-free run holds.
-
-        ``arrivals`` and ``errors``: cycles in which x and dy of one token are taken by each port;
-        another token follows every `interval` cycles.  When a run ends, the gradients of so many
-        tokens are ``left_over`` at each port, as their fellows have not come back yet.
-        """
+    def fitted(self, traffic: Traffic) -> Any:
+        """This with room for what a stall-free run holds, and no more."""
 
     @property
     def waiting(self) -> tuple[int, ...]:
@@ -121,15 +125,9 @@ class OneToOne(Passing):
         """See `Passing.backward`."""
         return [self.gradient_times(*arrivals)]
 
-    def fitted(
-        self,
-        arrivals: Sequence[Cycles],
-        errors: Sequence[Cycles],
-        interval: int,
-        left_over: Sequence[int],
-    ) -> Any:
+    def fitted(self, traffic: Traffic) -> Any:
         """See `Passing.fitted`."""
-        return self.sized(arrivals[0], errors[0], interval)
+        return self.sized(traffic.arrivals[0], traffic.errors[0], traffic.interval)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,10 +224,7 @@ class PassingTimes(Times):
         """See `Times.scheduled`."""
         delays = [error.delay for error in self.errors]
         delay = max(delays, default=0)
-        numbers = self.numbers.fitted(
-            self.arrivals,
-            [error.later for error in self.errors] if self.gradients else [],
-            slot,
-            [delay - one for one in delays],
-        )
+        errors = [error.later for error in self.errors] if self.gradients else []
+        left_over = [delay - one for one in delays]
+        numbers = self.numbers.fitted(Traffic(self.arrivals, errors, slot, left_over))
         return PassingStage(self.unit, numbers, delay, tuple(self.outputs), tuple(self.gradients))

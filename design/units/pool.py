@@ -234,6 +234,10 @@ class Pooling(OneToOne):
             return 0
         return occupancy(x_arrivals, self.gradient_times(dy_arrivals) - STEP + 1, interval)
 
+    @property
+    def returning(self) -> tuple[int, ...]:
+        return (self.gradient_words,)
+
     def sized(self, arrivals: Cycles, errors: Cycles, interval: int) -> Pooling:
         """This unit with room for what a stall-free run ever holds and no more.
 

@@ -17,7 +17,7 @@ from counterflow.design.parts.roles import Roundings
 from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.design.units.fork import JOIN, joined, rooms
 from counterflow.design.units.latency import MEMORY, NARROW, QUEUE
-from counterflow.design.units.passing import QUEUE_WORDS, Passing, PassingUnit
+from counterflow.design.units.passing import QUEUE_WORDS, Passing, PassingUnit, Traffic
 from counterflow.design.units.timing import Cycles, occupancy
 
 BACKWARD = MEMORY + NARROW + QUEUE  # dy taken to dx offered
@@ -91,16 +91,12 @@ class Sum(Passing):
         """See `Passing.backward`."""
         return [arrivals[0] + BACKWARD for branch in self.branches if branch.wanted]
 
-    def fitted(
-        self,
-        arrivals: Sequence[Cycles],
-        errors: Sequence[Cycles],
-        interval: int,
-        left_over: Sequence[int],
-    ) -> Sum:
+    def fitted(self, traffic: Traffic) -> Sum:
         """See `Passing.fitted`."""
-        queues = rooms(arrivals, interval, [0] * len(arrivals))
-        stash = occupancy(joined(arrivals), errors[0] + 1, interval) if self.masks else 0
+        arrivals, interval = traffic.arrivals, traffic.interval
+        queues, stash = rooms(arrivals, interval, [0] * len(arrivals)), 0
+        if self.masks:
+            stash = occupancy(joined(arrivals), traffic.errors[0] + 1, interval)
         return replace(self, queues=queues, stash_words=stash)
 
     @property
