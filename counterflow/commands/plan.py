@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from counterflow.design.schedule.planner import Plan, UnitCost
+    from counterflow.design.schedule.schedule import Waiting
     from counterflow.design.units.passing import PassingStage
 
 
@@ -78,6 +79,9 @@ def plan(
         display.show(fit_table(fitted))
         for line in verdict(fitted, frequency):
             display.show(line)
+    met = meetings(design)
+    if met is not None:
+        display.show(met)
     if out is not None:
         display.files(_write(design, facts, out))
     display.result(facts)
@@ -94,6 +98,7 @@ def plan_json(design: Plan) -> dict[str, object]:
         "utilisation": schedule.utilisation,
         "units": [_unit_json(unit) for unit in design.units],
         "streams": [_passing_json(unit) for unit in schedule.passing],
+        "edges": [_edge_json(edge) for edge in schedule.edges],
     }
 
 
@@ -114,6 +119,31 @@ def _passing_json(unit: PassingStage) -> dict[str, object]:
         "multipliers": unit.unit.multipliers,
         "memory_bits": unit.memory_bits,
     }
+
+
+def _edge_json(waiting: Waiting) -> dict[str, object]:
+    return {
+        "from": waiting.maker,
+        "to": waiting.reader,
+        "elements": waiting.edge.elements,
+        "activations": waiting.activations,
+        "gradients": waiting.gradients,
+    }
+
+
+def meetings(design: Plan) -> Table | None:
+    """What waits for its fellows where branches meet; None where there are none."""
+    schedule = design.schedule
+    several = {u.name for u in schedule.units if len(u.unit.inputs) + len(u.unit.outputs) > 2}
+    title = "elements that wait where branches meet, at most"
+    rows = table("from", "to", "of a token", "activations", "gradients", title=title)
+    for one in schedule.edges:
+        forward = one.activations if one.reader in several else 0
+        back = one.gradients if one.maker in several else 0
+        if forward or back:
+            waiting = (f"{number:,}" if number else "" for number in (forward, back))
+            rows.add_row(one.maker, one.reader, f"{one.edge.elements:,}", *waiting)
+    return rows if several else None
 
 
 def plan_table(design: Plan) -> Table:

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from counterflow.design.fit.knapsack import Item, undominated
-from counterflow.design.fpga.estimate import cells, memories_of, multipliers_of
-from counterflow.design.fpga.logic import unit_luts
+from counterflow.design.fpga.estimate import memories_of
+from counterflow.design.fpga.needs import unit_needs
 from counterflow.design.schedule.folding import folds
 from counterflow.design.units.slots import Depths, Stage
 from counterflow.design.units.tiling import Tiling
@@ -36,9 +36,10 @@ def unit_options(stage: Stage, multipliers: int, family: str) -> list[Option]:
     numbers, first = stage.arithmetic, stage.tiling.first
     found = []
     for bound, tiling in folds(stage.tiling.geometry, first, max(1, multipliers)):
-        made = cells(memories_of(tiling, numbers, scaled(stage, tiling)), family)
-        luts = -(-unit_luts(tiling, numbers, made, family) // GRAIN) * GRAIN
-        item = Item(multipliers_of(tiling, numbers, family), made.blocks, luts)
+        parts = memories_of(tiling, numbers, scaled(stage, tiling))
+        taken = unit_needs(tiling, numbers, parts, family)
+        luts = -(-taken.luts // GRAIN) * GRAIN
+        item = Item(taken.multipliers, taken.block_rams, luts)
         found.append(Option(tiling, bound, item))
     return [found[index] for index in undominated([(o.bound, *o.item) for o in found])]
 

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from counterflow.design.fpga.estimate import cells, estimate, memories
+from counterflow.design.fpga.estimate import cells, estimate, memories, multipliers_of
 from counterflow.design.fpga.logic import FAMILIES, unit_luts
+from counterflow.design.fpga.memories import Memory
 from counterflow.design.fpga.targets import Resources, Target, total
 from counterflow.design.schedule.planner import Plan
+from counterflow.design.units.arithmetic import UnitArithmetic
+from counterflow.design.units.tiling import Tiling
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,15 +46,21 @@ def settled(design: Plan, target: Target, around: int = 0) -> Plan:
 
 def needs(design: Plan, family: str) -> Needs:
     """What `design` takes; ValueError for a family of which nothing is known."""
-    schedule, found = design.schedule, estimate(design, family)
-    of = FAMILIES[family]
+    found, of = estimate(design, family), FAMILIES[family]
     luts = {"intake": of.intake, "loss": of.loss}
-    luts |= {unit.name: unit.numbers.luts[family] for unit in schedule.passing}
-    for stage in schedule.stages:
-        made = cells(memories(stage, compact=design.compact), family)
-        luts[stage.name] = unit_luts(stage.tiling, stage.arithmetic, made, family)
-    units = {
-        name: Resources(found[name].multipliers, found[name].block_rams, luts=luts[name])
-        for name in ("intake", *(unit.name for unit in schedule.units))
-    }
-    return Needs(design, units)
+    luts |= {unit.name: unit.numbers.luts[family] for unit in design.schedule.passing}
+    units = {name: Resources(*found[name], luts=count) for name, count in luts.items()}
+    for stage in design.schedule.stages:
+        parts = memories(stage, compact=design.compact)
+        units[stage.name] = unit_needs(stage.tiling, stage.arithmetic, parts, family)
+    names = ("intake", *(unit.name for unit in design.schedule.units))
+    return Needs(design, {name: units[name] for name in names})
+
+
+def unit_needs(
+    tiling: Tiling, numbers: UnitArithmetic, parts: list[Memory], family: str
+) -> Resources:
+    """What a unit with weights takes whose memories are `parts`."""
+    made = cells(parts, family)
+    luts = unit_luts(tiling, numbers, made, family)
+    return Resources(multipliers_of(tiling, numbers, family), made.blocks, luts=luts)
