@@ -17,6 +17,7 @@ from amaranth.lib.memory import Memory
 
 import counterflow.hw.units.fork
 import counterflow.hw.units.sum
+from counterflow.design.parts.formats import Rounding
 from counterflow.design.schedule.planner import Plan, plan
 from counterflow.design.units.latency import NARROW
 from counterflow.hw.parts.join import Join
@@ -260,6 +261,6 @@ class _Sum(Sum):
         super()._backward(m, stash)
         late = delayed(m, self.dy.payload, 2, "fault_dy")
         numbers, last = self.numbers, self.numbers.branches[1]
-        cut = round_off(late, numbers.dy.frac - last.dx.frac, replace_rounding())
+        cut = round_off(late, numbers.dy.frac - last.dx.frac, Rounding.TRUNCATE)
         value = Mux(stash.oldest[1], cut, 0)[: last.dx.bits]
         _instead(m, m.submodules.inputs1, [("gradient of branch 1 truncated", value)])
