@@ -193,14 +193,9 @@ def test_fractions_of_branches_that_each_alone_is_rounded_away_make_a_sum() -> N
 
 def test_branches_of_other_formats_are_aligned_and_the_sum_is_limited() -> None:
     unit = GoldenSum(two(("u8.4", "s8.7"), "s6.4"))
-    for x, y in (
-        ((16, 64), 24),
-        ((255, 127), 31),
-        ((0, -128), -16),
-        ((0, -127), -16),
-        ((1, -4), 0),
-    ):
-        assert unit.forward(np.array([x[0]]), np.array([x[1]])).tolist() == [y]
+    cases = ((16, 64, 24), (255, 127, 31), (0, -128, -16), (0, -127, -16), (1, -4, 0))
+    for one, other, y in cases:
+        assert unit.forward(np.array([one]), np.array([other])).tolist() == [y]
 
 
 def test_gradients_belong_to_the_token_that_has_waited_longest() -> None:

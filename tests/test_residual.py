@@ -87,7 +87,7 @@ def described(name: str, **fields: Any) -> Description:
 
 
 def forward(description: Description, chain: Chain, x: Floats) -> tuple[Floats, bool]:
-    """Scores of `x` as the graph has it, and whether no kink is near and no ReLU shut altogether."""
+    """Scores of `x` as the graph has it, and whether no kink is near and no ReLU all shut."""
     weighted, far = iter(chain.units), True
     values = {description.graph.source.number: x}
     for unit in description.graph.units[:-1]:
