@@ -110,15 +110,16 @@ class Sum(wiring.Component):
         ]
 
     def _joined(self, m: Module) -> Join:
-        """The queues in which activations wait for their fellows, the kind above the number."""
+        """The queues in which activations wait for their fellows.
+
+        The kind of an element is kept once, above the number of the first branch.
+        """
         numbers = self.numbers
-        m.submodules.join = join = Join(
-            bits=[branch.x.bits + KIND_BITS for branch in numbers.branches], depths=numbers.queues
-        )
+        m.submodules.join = join = Join(bits=numbers.waiting_bits, depths=numbers.queues)
         for index in range(len(numbers.branches)):
             x, given = self._port("x", index), join.given(index)
             m.d.comb += [
-                given.payload.eq(Cat(x.payload.data, x.payload.kind)),
+                given.payload.eq(Cat(x.payload.data, x.payload.kind)),  # cut to what is kept
                 given.valid.eq(x.valid),
                 x.ready.eq(given.ready),
             ]
