@@ -205,13 +205,13 @@ def _activated(chance: random.Random, layer: dict[str, Any]) -> dict[str, Any]:
     """`layer` with a ReLU, a tanh, or nothing behind it."""
     if "pool" in layer.get("kind", "dense"):
         return layer
-    kinds: tuple[dict[str, Any], ...] = (
+    variants: tuple[dict[str, Any], ...] = (
         {},
         {"activation": "none"},
         {"activation": "tanh", "formats": {"activation": "s8.7"}},
         {"formats": {"activation": "u8.5", "error": "s10.6"}},
     )
-    return {**layer, **chance.choice(kinds)}
+    return {**layer, **chance.choice(variants)}
 
 
 def _shaped(chance: random.Random, image: Shape) -> dict[str, Any]:

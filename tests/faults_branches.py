@@ -41,7 +41,7 @@ FORK, SUM = "fork1", "sum1"
 class Fault:
     """``unit`` is where the first difference must be seen, of a ``field`` where that is given.
 
-    Some need ``stalls`` to show.
+    Some need ``stalls`` to show; after one that is nowhere the chain comes to rest too early.
     """
 
     name: str
@@ -61,7 +61,7 @@ FAULTS = (
     Fault("gradient of branch 1 is that of the element before", FORK, "dx.data"),
     Fault("gradients summed without saturation", FORK, "dx.data"),
     Fault("gradients halved before they are summed", FORK, "dx.data"),
-    Fault("branch 1 loses an element when it is stalled", FORK, "y1", stalls=True),
+    Fault("branch 1 loses an element when it is stalled", "", stalls=True),
     Fault("branch 0 gets an element again when 1 is stalled", FORK, "y0", stalls=True),
     Fault("branch 1 is that of the element before", SUM, "y.data"),
     Fault("branches exchanged before they are aligned", SUM, "y.data"),
@@ -72,11 +72,11 @@ FAULTS = (
     Fault("mask of the element before", SUM, "dx"),
     Fault("no mask", SUM, "dx"),
     Fault("gradient of branch 1 truncated", SUM, "dx1.data"),
-    Fault("a place less for gradients of branch 0", "dy0"),
-    Fault("a place less for gradients of branch 1", "dy1"),
-    Fault("a place less for activations of branch 0", "x0"),
-    Fault("a place less for activations of branch 1", "x1"),
-    Fault("a place less for masks", "stash"),
+    Fault("a place less for gradients of branch 0", "conv1b0", "dx.blocked"),
+    Fault("a place less for gradients of branch 1", SUM, "dx1.blocked"),
+    Fault("a place less for activations of branch 0", "conv1b0", "y.blocked"),
+    Fault("a place less for activations of branch 1", "conv0", "y.blocked"),  # through the fork
+    Fault("a place less for masks", SUM, "y.valid"),
 )
 _NUMBER = {fault.name: number for number, fault in enumerate(FAULTS)}
 _CHOSEN = Signal(range(len(FAULTS)), name="fault")
@@ -95,7 +95,7 @@ def design() -> Plan:
         {**convolution(3, (3, 3), padding=(1, 1)), "formats": {"error": "s6.8"}},
         residual(
             {**convolution(3, (3, 3), padding=(1, 1)), **fine},
-            activation="u6.4",
+            activation="u4.4",
             error="s10.10",
         ),
     ]

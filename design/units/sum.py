@@ -68,12 +68,16 @@ class Sum(Passing):
         return tuple(index for index, branch in found if branch.masks and branch.wanted)
 
     @property
+    def waiting_bits(self) -> tuple[int, ...]:
+        """Bits of what waits in each queue: an activation, of the first branch with its kind."""
+        first, *others = (branch.x.bits for branch in self.branches)
+        return (first + KIND_BITS, *others)
+
+    @property
     def memories(self) -> list[tuple[str, int, int]]:
         """See `Passing.memories`."""
-        parts = [
-            (f"x{index}", words, branch.x.bits + KIND_BITS)
-            for index, (words, branch) in enumerate(zip(self.queues, self.branches, strict=True))
-        ]
+        waiting = enumerate(zip(self.queues, self.waiting_bits, strict=True))
+        parts = [(f"x{index}", words, bits) for index, (words, bits) in waiting]
         parts.append(("y", QUEUE_WORDS, self.y.bits + KIND_BITS))
         if self.masks:
             parts.append(("stash", max(2, self.stash_words), len(self.masks)))

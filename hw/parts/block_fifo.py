@@ -50,7 +50,8 @@ class BlockFIFO(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        produce, consume = Signal(range(self.depth)), Signal(range(self.depth))
+        produce = Signal(range(self.depth))
+        consume = Signal(range(self.depth))
         taken, given = self.r_rdy & self.r_en, self.w_rdy & self.w_en
         following = Signal.like(consume)
         m.d.comb += [

@@ -115,6 +115,14 @@ class Scatter(wiring.Component):
             members |= {"word_tag": In(tag), "o_tag": Out(tag)}
         super().__init__(members)
 
+    def leaves_by(self, m: Module, to: stream.Interface) -> None:
+        """Let the elements leave by a unit's output `to`, their tags as the kinds of activations."""
+        payload = to.payload.data if self.tag else to.payload
+        m.d.comb += payload.eq(self.o.payload)
+        if self.tag:
+            m.d.comb += to.payload.kind.eq(self.o_tag)
+        m.d.comb += [to.valid.eq(self.o.valid), self.o.ready.eq(to.ready)]
+
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.queue = words_queue = queue(

@@ -91,10 +91,8 @@ class Fork(wiring.Component):
             queue.reserve.eq(taken),
             queue.push.eq(delayed(m, taken, NARROW, "push")),
             queue.word.eq(delayed(m, dx, NARROW, "dx")),
-            self.dx.payload.eq(queue.o.payload),
-            self.dx.valid.eq(queue.o.valid),
-            queue.o.ready.eq(self.dx.ready),
         ]
+        queue.leaves_by(m, self.dx)
 
     def _port(self, name: str, index: int) -> stream.Interface:
         return getattr(self, f"{name}{index}")

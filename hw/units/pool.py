@@ -125,11 +125,8 @@ class Pool(wiring.Component):
             queue.push.eq(push),
             queue.word.eq(delayed(m, y, NARROW, "y")),
             queue.word_tag.eq(delayed(m, self.x.payload.kind, latency, "kind")),
-            self.y.payload.data.eq(queue.o.payload),
-            self.y.payload.kind.eq(queue.o_tag),
-            self.y.valid.eq(queue.o.valid),
-            queue.o.ready.eq(self.y.ready),
         ]
+        queue.leaves_by(m, self.y)
 
     def _window(self, m: Module, raster: Raster, taken: Value) -> Any:
         """x joined with all of its window that came before it, MEMORY + 2 JOIN cycles after it."""
@@ -202,7 +199,5 @@ class Pool(wiring.Component):
             queue.reserve.eq(rows.step),
             queue.push.eq(delayed(m, rows.step, MEMORY, "step")),
             queue.word.eq(Mux(passes, rows.found[: numbers.dx.bits], 0)),
-            self.dx.payload.eq(queue.o.payload),
-            self.dx.valid.eq(queue.o.valid),
-            queue.o.ready.eq(self.dx.ready),
         ]
+        queue.leaves_by(m, self.dx)

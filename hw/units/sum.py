@@ -103,22 +103,20 @@ class Sum(wiring.Component):
             queue.push.eq(delayed(m, taken, NARROW, "push")),
             queue.word.eq(delayed(m, y, NARROW, "y")),
             queue.word_tag.eq(delayed(m, kind, NARROW, "kind")),
-            self.y.payload.data.eq(queue.o.payload),
-            self.y.payload.kind.eq(queue.o_tag),
-            self.y.valid.eq(queue.o.valid),
-            queue.o.ready.eq(self.y.ready),
         ]
+        queue.leaves_by(m, self.y)
 
     def _joined(self, m: Module) -> Join:
-        """The queues in which activations wait for their fellows, the kind above the number."""
+        """The queues in which activations wait for their fellows.
+
+        The kind of an element is kept once, above the number of the first branch.
+        """
         numbers = self.numbers
-        m.submodules.join = join = Join(
-            bits=[branch.x.bits + KIND_BITS for branch in numbers.branches], depths=numbers.queues
-        )
+        m.submodules.join = join = Join(bits=numbers.waiting_bits, depths=numbers.queues)
         for index in range(len(numbers.branches)):
             x, given = self._port("x", index), join.given(index)
             m.d.comb += [
-                given.payload.eq(Cat(x.payload.data, x.payload.kind)),
+                given.payload.eq(Cat(x.payload.data, x.payload.kind)),  # cut to what is kept
                 given.valid.eq(x.valid),
                 x.ready.eq(given.ready),
             ]
@@ -155,10 +153,8 @@ class Sum(wiring.Component):
                 queue.reserve.eq(taken),
                 queue.push.eq(push),
                 queue.word.eq(delayed(m, value, NARROW, f"dx{index}")),
-                dx.payload.eq(queue.o.payload),
-                dx.valid.eq(queue.o.valid),
-                queue.o.ready.eq(dx.ready),
             ]
+            queue.leaves_by(m, dx)
 
     def _port(self, name: str, index: int) -> stream.Interface:
         return getattr(self, f"{name}{index}")

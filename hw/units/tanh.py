@@ -99,11 +99,8 @@ class Tanh(wiring.Component):
             queue.word_tag.eq(
                 delayed(m, self.x.payload.kind, ABSOLUTE + TABLE + SIGN, "kind"),
             ),
-            self.y.payload.data.eq(queue.o.payload),
-            self.y.payload.kind.eq(queue.o_tag),
-            self.y.valid.eq(queue.o.valid),
-            queue.o.ready.eq(self.y.ready),
         ]
+        queue.leaves_by(m, self.y)
 
     def _magnitude(self, m: Module) -> Signal:
         """|x| a cycle later, at most the largest x."""
@@ -134,7 +131,5 @@ class Tanh(wiring.Component):
             queue.reserve.eq(taken),
             queue.push.eq(delayed(m, taken, latency, "dx_push")),
             queue.word.eq(delayed(m, dx, NARROW, "dx")),
-            self.dx.payload.eq(queue.o.payload),
-            self.dx.valid.eq(queue.o.valid),
-            queue.o.ready.eq(self.dx.ready),
         ]
+        queue.leaves_by(m, self.dx)

@@ -79,10 +79,7 @@ class RowSums(wiring.Component):
             scatter.push.eq(delayed(m, ready, NARROW, "push")),
             scatter.word.eq(Cat(outputs)),
             scatter.word_tag.eq(delayed(m, self.visit.slot.kind, summing + SUM + NARROW, "kind")),
-            self.y.payload.data.eq(scatter.o.payload),
-            self.y.payload.kind.eq(scatter.o_tag),
-            self.y.valid.eq(scatter.o.valid),
-            scatter.o.ready.eq(self.y.ready),
             self.clipped.eq(delayed(m, ready & Cat(flags).any(), 1, "clipped")),
         ]
+        scatter.leaves_by(m, self.y)
         return m

@@ -9,6 +9,7 @@ from __future__ import annotations
 from counterflow.sim.proofs import (
     axi_lite,
     axi_stream,
+    branches,
     bus,
     link_check,
     link_receiver,
@@ -22,6 +23,7 @@ from counterflow.sim.proofs.proof import Proof
 PROOFS: tuple[Proof, ...] = (
     *streams.PROOFS,
     *rings.PROOFS,
+    *branches.PROOFS,
     *bus.PROOFS,
     *axi_lite.PROOFS,
     *axi_stream.PROOFS,

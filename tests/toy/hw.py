@@ -41,15 +41,10 @@ class Halving(wiring.Component):
         frac = numbers.x.frac + numbers.bits
         y, _ = narrow(self.x.payload.data, frac, numbers.x, numbers.round_activation)
         queue = self._sent(m, "outputs", self.x, y, self.y, KIND_BITS)
-        m.d.comb += [
-            queue.word_tag.eq(delayed(m, self.x.payload.kind, NARROW, "kind")),
-            self.y.payload.data.eq(queue.o.payload),
-            self.y.payload.kind.eq(queue.o_tag),
-        ]
+        m.d.comb += queue.word_tag.eq(delayed(m, self.x.payload.kind, NARROW, "kind"))
         frac = numbers.error.frac + numbers.bits
         dx, _ = narrow(self.dy.payload, frac, numbers.error, numbers.round_error)
-        queue = self._sent(m, "inputs", self.dy, dx, self.dx, 0)
-        m.d.comb += self.dx.payload.eq(queue.o.payload)
+        self._sent(m, "inputs", self.dy, dx, self.dx, 0)
         return m
 
     def _sent(self, m: Module, name: str, came: Any, value: Value, to: Any, tag: int) -> Scatter:
@@ -63,7 +58,6 @@ class Halving(wiring.Component):
             queue.reserve.eq(taken),
             queue.push.eq(delayed(m, taken, NARROW, f"{name}_push")),
             queue.word.eq(delayed(m, value, NARROW, f"{name}_word")),
-            to.valid.eq(queue.o.valid),
-            queue.o.ready.eq(to.ready),
         ]
+        queue.leaves_by(m, to)
         return queue

@@ -1,0 +1,135 @@
+"""Faults planted in forks and sums are found and located, and so is a place too few in a queue.
+
+All are in one build, each switched on by itself; without any the design equals golden.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from counterflow.design.parts.tokens import Kind, Token, drained
+from counterflow.design.schedule.planner import Plan
+from counterflow.sim.bench.job import Found, Job
+from counterflow.sim.harsh import harsh
+from counterflow.sim.simulate import bench_verilog, quantised, record_depth, run_job
+from counterflow.sim.simulator import SimulationError
+from tests import branches
+from tests.bench_faults import BENCH, FAULT
+from tests.faults_branches import FAULTS, FORK, SUM, Fault, design, verilog
+from tests.images import data_of, mixed_tokens
+
+pytestmark = pytest.mark.xdist_group("branch faults")  # they share one build
+
+SAMPLES = 20
+
+
+def job_of(planned: Plan, **changes: Any) -> Job:
+    data = data_of(planned, seed=3)
+    kinds = [(Kind.ACCUMULATE, Kind.TRAIN, Kind.TRAIN, Kind.INFER)[i % 4] for i in range(SAMPLES)]
+    tokens = [Token(kind, index) for index, kind in enumerate(kinds)]
+    fields = {
+        "description": planned.description,
+        "tokens": tuple(drained(tokens, planned.schedule.delay)),
+        "samples": quantised(planned.description, data),
+        "labels": data.train_y,
+        "seed": 4,
+        "depth": record_depth(planned),
+    }
+    return Job(**{**fields, **changes})
+
+
+def run(fault: Fault, monkeypatch: pytest.MonkeyPatch, *, stalls: bool) -> Found:
+    """Simulate with the fault, against a golden model without."""
+    gates = ("none", "none", "long") if stalls else ("none", "none", "none")
+    monkeypatch.setenv(FAULT, str(FAULTS.index(fault)))
+    monkeypatch.setenv(BENCH, "order" if stalls else "cycles")
+    return run_job(verilog(), job_of(design(), stalls=gates), "tests.bench_faults", quick=True)
+
+
+def test_every_queue_that_is_deeper_than_one_can_have_a_place_less() -> None:
+    numbers = {name: design().schedule.by_name[name].numbers for name in (FORK, SUM)}
+    assert min(numbers[FORK].queues) > 1
+    assert min(numbers[SUM].queues) > 1
+    assert numbers[SUM].stash_words > 1
+    assert sum(fault.name.startswith("a place less") for fault in FAULTS) == 5
+
+
+@pytest.mark.parametrize("stalls", [False, True])
+def test_without_a_fault_nothing_differs(monkeypatch: pytest.MonkeyPatch, stalls: bool) -> None:
+    found = run(FAULTS[0], monkeypatch, stalls=stalls)
+    assert found.mismatches == 0, found.first_divergence
+    assert found.compared > 10_000
+
+
+@pytest.mark.parametrize("fault", [one for one in FAULTS if one.unit], ids=str)
+def test_a_fault_is_found_and_located_in_its_unit(
+    fault: Fault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = run(fault, monkeypatch, stalls=fault.stalls)
+    assert found.mismatches > 0
+    assert found.first_divergence is not None
+    place = found.first_divergence.removeprefix("cycle ").split(": ")[0 if fault.stalls else 1]
+    assert place.startswith(f"{fault.unit}.{fault.field}"), found.first_divergence
+
+
+def test_an_element_lost_on_a_branch_is_found_as_a_deadlock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (fault,) = (one for one in FAULTS[1:] if not one.unit)
+    with pytest.raises(SimulationError, match="did not finish"):
+        run(fault, monkeypatch, stalls=True)
+
+
+# ---- built with a place less -------------------------------------------------------------------
+
+
+def shortened(planned: Plan, name: str, **numbers: Any) -> Plan:
+    """The plan with other numbers for one unit, which the golden model knows nothing of."""
+    units = [
+        replace(unit, numbers=replace(unit.numbers, **numbers)) if unit.name == name else unit
+        for unit in planned.schedule.units
+    ]
+    return replace(planned, schedule=replace(planned.schedule, units=tuple(units)))
+
+
+def shortages() -> list[Any]:
+    """(network, unit, what is less, who is refused first) of every queue deeper than one."""
+    found = []
+    for name in branches.NETWORKS:
+        schedule = branches.design(name).schedule
+        for unit in (one for one in schedule.units if one.unit.kind in ("fork", "sum")):
+            queues = unit.numbers.queues
+            for index, depth in enumerate(queues):
+                if depth < 2:
+                    continue
+                less = {"queues": (*queues[:index], depth - 1, *queues[index + 1 :])}
+                edges = unit.unit.outputs if unit.unit.kind == "fork" else unit.unit.inputs
+                find = schedule.graph.reader if unit.unit.kind == "fork" else schedule.graph.maker
+                maker = find(edges[index])
+                while unit.unit.kind == "sum" and maker and maker.kind == "fork":
+                    maker = schedule.graph.maker(maker.inputs[0])  # a fork refuses at once
+                found.append((name, unit.name, less, f"{maker.name if maker else 'intake'}."))
+            if getattr(unit.numbers, "stash_words", 0) > 1:
+                less = {"stash_words": unit.numbers.stash_words - 1}
+                found.append((name, unit.name, less, f"{unit.name}.y.valid"))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "unit", "less", "refused"), shortages(), ids=str)
+def test_hardware_with_a_place_less_is_not_equal(
+    name: str, unit: str, less: dict[str, Any], refused: str
+) -> None:
+    planned = branches.design(name)
+    short = shortened(planned, unit, **less)
+    found = run_job(
+        harsh(bench_verilog(short)), job_of(planned, tokens=mixed_tokens(planned)), quick=True
+    )
+    assert found.mismatches > 0
+    assert found.first_divergence is not None
+    place = found.first_divergence.split(": ")[1]
+    assert place.startswith(refused), found.first_divergence
+    assert "blocked" in place or "valid" in place
