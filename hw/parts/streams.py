@@ -116,7 +116,7 @@ class Scatter(wiring.Component):
         super().__init__(members)
 
     def leaves_by(self, m: Module, to: stream.Interface) -> None:
-        """Let the elements leave by a unit's output `to`, their tags as the kinds of activations."""
+        """Let the elements leave by a unit's output `to`, their tags as kinds of activations."""
         payload = to.payload.data if self.tag else to.payload
         m.d.comb += payload.eq(self.o.payload)
         if self.tag:
