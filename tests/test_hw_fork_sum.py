@@ -14,8 +14,8 @@ from amaranth.hdl import Module
 from counterflow.design.parts.formats import Format, Rounding
 from counterflow.design.parts.tokens import Kind
 from counterflow.design.units import fork as fork_design
+from counterflow.design.units import passing
 from counterflow.design.units import sum as sum_design
-from counterflow.design.units.passing import Traffic
 from counterflow.design.units.sum import Branch
 from counterflow.golden.units.fork import Fork as GoldenFork
 from counterflow.golden.units.sum import Sum as GoldenSum
@@ -255,7 +255,7 @@ def timed(numbers: Any, gaps: str, count: int = 4) -> tuple[Any, dict[str, Any],
     times |= {port: times[port] + behind for port in given if port.startswith("dy")}
     interval += max(int(one.max() - one.min()) for one in times.values())
     dy = [times[port] for port in given if port.startswith("dy")]
-    exact = numbers.fitted(Traffic(x, dy, interval, [0] * max(1, len(dy))))
+    exact = numbers.fitted(passing.Traffic(x, dy, interval, [0] * max(1, len(dy))))
     starts = interval * np.arange(count)[:, None]
     return exact, {port: starts + one for port, one in times.items()}, interval
 
