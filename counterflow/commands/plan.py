@@ -97,7 +97,7 @@ def plan_json(design: Plan) -> dict[str, object]:
         "memory_bits": design.memory_bits,
         "utilisation": schedule.utilisation,
         "units": [_unit_json(unit) for unit in design.units],
-        "streams": [_passing_json(unit) for unit in schedule.passing],
+        "passing": [_passing_json(unit) for unit in schedule.passing],
         "edges": [_edge_json(edge) for edge in schedule.edges],
     }
 
