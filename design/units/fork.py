@@ -35,9 +35,9 @@ class Weights(NamedTuple):
 LUTS: Mapping[str, Weights] = {
     "ecp5": Weights(unit=7, bit=1.5, address=8.3, lut_ram=7.3, flip_flop=0),
     "ice40": Weights(unit=37, bit=1.1, address=7.2, lut_ram=0, flip_flop=0.8),
-    "xc7": Weights(unit=7, bit=1.5, address=8.3, lut_ram=7.3, flip_flop=0),
+    "xc7": Weights(unit=8, bit=1.8, address=4.2, lut_ram=2.9, flip_flop=0),
 }
-"""Fitted to what Yosys 0.70 made of 15 forks and sums, each of which they give within a sixth."""
+"""Fitted to what Yosys 0.70 made of 15 forks and sums, each of which they give within an eighth."""
 
 
 def queue_luts(bits: int, memories: Sequence[tuple[str, int, int]]) -> Mapping[str, int]:
