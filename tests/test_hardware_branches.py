@@ -129,7 +129,7 @@ def test_one_network_can_all_mitigations() -> None:
 
 
 SMALL = (4, 11, 21)
-LATER = (1, 2, 3, 5, 6, 7, 8, 9, 10, 12, 13, 15, 16, 17, 19, 20, 23, 24, 26, 28)
+LATER = (1, 2, 3, 5, 6, 7, 8, 9, 10, 12, 13, 15, 16, 17, 19, 20, 23, 24, 25, 26)
 RANDOM = [*SMALL, *(pytest.param(seed, marks=pytest.mark.slow) for seed in LATER)]
 
 

