@@ -6,12 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from counterflow.design.fpga.estimate import cells, estimate, memories, multipliers_of
+from counterflow.design.fpga.estimate import (
+    cells,
+    estimate,
+    memories,
+    multipliers_of,
+    passing_memories,
+)
 from counterflow.design.fpga.logic import FAMILIES, unit_luts
 from counterflow.design.fpga.memories import Memory
 from counterflow.design.fpga.targets import Resources, Target, total
 from counterflow.design.schedule.planner import Plan
 from counterflow.design.units.arithmetic import UnitArithmetic
+from counterflow.design.units.passing import Passing
 from counterflow.design.units.tiling import Tiling
 
 
@@ -48,13 +55,19 @@ def needs(design: Plan, family: str) -> Needs:
     """What `design` takes; ValueError for a family of which nothing is known."""
     found, of = estimate(design, family), FAMILIES[family]
     luts = {"intake": of.intake, "loss": of.loss}
-    luts |= {unit.name: unit.numbers.luts[family] for unit in design.schedule.passing}
+    luts |= {one.name: passing_luts(one.numbers, family) for one in design.schedule.passing}
     units = {name: Resources(*found[name], luts=count) for name, count in luts.items()}
     for stage in design.schedule.stages:
         parts = memories(stage, compact=design.compact)
         units[stage.name] = unit_needs(stage.tiling, stage.arithmetic, parts, family)
     names = ("intake", *(unit.name for unit in design.schedule.units))
     return Needs(design, {name: units[name] for name in names})
+
+
+def passing_luts(numbers: Passing, family: str) -> int:
+    """About the LUTs of a unit without slots."""
+    made = cells(passing_memories(numbers), family)
+    return numbers.luts(family, (made.lut_rams, made.flip_flops))
 
 
 def unit_needs(

@@ -15,7 +15,6 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from counterflow.design.fpga.blocks import READ_AT_ONCE, memory_cells
 from counterflow.design.parts.formats import Format, Rounding, signed_for
 from counterflow.design.units.latency import NARROW, QUEUE
 from counterflow.design.units.passing import QUEUE_WORDS, Passing, PassingUnit, Traffic
@@ -40,24 +39,16 @@ LUTS: Mapping[str, Weights] = {
 """Fitted to what Yosys 0.70 made of 15 forks and sums, each of which they give within an eighth."""
 
 
-def queue_luts(bits: int, memories: Sequence[tuple[str, int, int]]) -> Mapping[str, int]:
-    """About the LUTs of a unit through which streams of `bits` in all pass, by family.
+def queue_luts(
+    family: str, bits: int, memories: Sequence[tuple[str, int, int]], cells: tuple[int, int]
+) -> int:
+    """About the LUTs of a unit through which streams of `bits` in all pass.
 
-    Its `memories` cost address bits to count, and LUTs where they are no block RAM.
+    Its `memories` cost address bits to count; `cells` are the LUT RAMs and flip-flops among them.
     """
-    found = {}
     places = sum((words - 1).bit_length() for _, words, _ in memories)
-    for family, weights in LUTS.items():
-        cells = [
-            memory_cells(words, width, family, clocked=words > READ_AT_ONCE)
-            for _, words, width in memories
-        ]
-        lut_rams, flip_flops = (
-            sum(getattr(one, kind) for one in cells) for kind in ("lut_rams", "flip_flops")
-        )
-        counts = (1, bits, places, lut_rams, flip_flops)
-        found[family] = round(sum(w * n for w, n in zip(weights, counts, strict=True)))
-    return found
+    counts = (1, bits, places, *cells)
+    return round(sum(w * n for w, n in zip(LUTS[family], counts, strict=True)))
 
 
 JOIN = QUEUE + NARROW + QUEUE  # the last of an element's fellows taken to their sum offered
@@ -110,11 +101,10 @@ class Fork(Passing):
         waiting = [(f"dy{index}", words, bits) for index, words in enumerate(self.queues)]
         return [*waiting, ("dx", QUEUE_WORDS, bits)]
 
-    @property
-    def luts(self) -> Mapping[str, int]:
+    def luts(self, family: str, cells: tuple[int, int]) -> int:
         """See `Passing.luts`; without gradients it only copies."""
         bits = self.branches * self.error.bits if self.wanted else 0
-        return queue_luts(bits, self.memories)
+        return queue_luts(family, bits, self.memories, cells)
 
     def forward(self, arrivals: Sequence[Cycles]) -> Sequence[Cycles]:
         """See `Passing.forward`."""

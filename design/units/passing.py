@@ -7,7 +7,7 @@ frozen value, `Passing`; the schedule gives it room for what a stall-free run ho
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,10 +68,9 @@ class Passing(ABC):
         """(name, entries, bits) of every read-only memory."""
         return ()
 
-    @property
-    def luts(self) -> Mapping[str, int]:
-        """About how many LUTs it takes, by family."""
-        return LUTS
+    def luts(self, family: str, cells: tuple[int, int]) -> int:
+        """About how many LUTs it takes; `cells` are the LUT RAMs and flip-flops of its memories."""
+        return LUTS[family]
 
     @abstractmethod
     def forward(self, arrivals: Sequence[Cycles]) -> Sequence[Cycles]:

@@ -8,7 +8,7 @@ exact and narrowed once; a gradient is only brought to the format of its branch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -87,11 +87,10 @@ class Sum(Passing):
             if branch.wanted
         ]
 
-    @property
-    def luts(self) -> Mapping[str, int]:
+    def luts(self, family: str, cells: tuple[int, int]) -> int:
         """See `Passing.luts`."""
         bits = sum(one.x.bits + one.dx.bits * one.wanted for one in self.branches)
-        return queue_luts(bits, self.memories)
+        return queue_luts(family, bits, self.memories, cells)
 
     def forward(self, arrivals: Sequence[Cycles]) -> Sequence[Cycles]:
         """See `Passing.forward`."""
