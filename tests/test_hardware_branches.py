@@ -128,8 +128,8 @@ def test_one_network_can_all_mitigations() -> None:
     assert SEVERAL_RUNS in DEFAULT
 
 
-SMALL = (11, 21)
-LATER = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 15, 16, 17, 19, 20, 23, 24, 25, 26)
+SMALL = (11,)
+LATER = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 15, 16, 17, 19, 20, 21, 23, 24, 25, 26)
 RANDOM = [*SMALL, *(pytest.param(seed, marks=pytest.mark.slow) for seed in LATER)]
 
 

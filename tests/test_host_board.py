@@ -150,7 +150,7 @@ def assert_equal_to_golden(path: Path, epochs: int) -> float | None:
     states, accuracy = golden_states(epochs)
     assert kept.epoch == epochs
     for found, wanted in zip(kept.states, states, strict=True):
-        for name in (*checkpoints.ARRAYS, "generator"):
+        for name in (*wanted.arrays, "generator"):
             assert np.array_equal(getattr(found, name), getattr(wanted, name)), name
     return accuracy
 

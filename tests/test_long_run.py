@@ -216,10 +216,11 @@ def test_a_wrongly_loaded_weight_is_found(
 
 def faulty(design: Plan, unit: int, **changes: object) -> str:
     """Verilog in which one unit's arithmetic is another."""
-    stages = list(design.schedule.stages)
-    numbers = replace(stages[unit].arithmetic, **changes)  # type: ignore[arg-type]
-    stages[unit] = replace(stages[unit], arithmetic=numbers)
-    return to_verilog(replace(design, schedule=replace(design.schedule, stages=tuple(stages))))
+    stage = design.schedule.stages[unit]
+    numbers = replace(stage.arithmetic, **changes)  # type: ignore[arg-type]
+    other = replace(stage, arithmetic=numbers)
+    units = tuple(other if one is stage else one for one in design.schedule.units)
+    return to_verilog(replace(design, schedule=replace(design.schedule, units=units)))
 
 
 def test_a_wrong_update_is_found_in_its_unit(design: Plan, data: Dataset) -> None:

@@ -178,6 +178,7 @@ def pair() -> None:
     assert fast.saturations == [unit.saturations for unit in golden.units]
 
 
+@pytest.mark.slow  # the loops are compiled anew
 def test_compiled_with_it_the_fast_twin_is_equal() -> None:
     done = subprocess.run(
         [sys.executable, "-c", FAST_PAIR], cwd=ROOT, capture_output=True, text=True, check=False
