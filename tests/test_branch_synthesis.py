@@ -45,7 +45,7 @@ UNITS: dict[str, Any] = {
     "sum, narrow": added(5, 6, (1, 10), 40),
     "sum without masks": added(8, 10, (2, 27), 0),
 }
-QUICK = {("fork", "ecp5"), ("sum, deep", "ecp5"), ("sum", "ice40"), ("fork", "xc7")}
+QUICK = {("sum, deep", "ecp5"), ("fork", "xc7")}
 
 
 def taken(numbers: Any, family: str, folder: Path) -> Resources:

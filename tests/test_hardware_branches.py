@@ -75,7 +75,7 @@ def test_every_cycle_equals_golden(name: str) -> None:
     assert found.losses == found.golden_losses
 
 
-@pytest.mark.parametrize("name", named())
+@pytest.mark.parametrize("name", named([SEVERAL_RUNS]))
 def test_stalls_change_no_value_and_no_order(name: str) -> None:
     stalls = STALLS[list(NETWORKS).index(name)]
     assert_equal(run(design(name), ORDER, stalls=stalls), 10_000)
