@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from counterflow.design.fpga.estimate import cells, passing_memories
-from counterflow.design.fpga.needs import passing_luts
+from counterflow.design.fpga.estimate import cells, passing_luts, passing_memories
 from counterflow.design.fpga.targets import TARGETS, Resources
 from counterflow.design.parts.formats import Format, Rounding
 from counterflow.design.tools import synthesis

@@ -132,6 +132,19 @@ def passing_memories(numbers: Passing) -> list[Memory]:
     return parts + [Memory(*one, collides=False, table=True) for one in numbers.tables]
 
 
+def passing_luts(numbers: Passing, family: str) -> int:
+    """About the LUTs of a unit without slots."""
+    made = cells(passing_memories(numbers), family)
+    return numbers.luts(family, (made.lut_rams, made.flip_flops))
+
+
+def blocks_of(
+    tiling: Tiling, numbers: UnitArithmetic, parts: Iterable[Memory], family: str
+) -> tuple[int, MemoryCells]:
+    """Multiplier blocks of a unit with weights, and the cells of its memories `parts`."""
+    return multipliers_of(tiling, numbers, family), cells(parts, family)
+
+
 def _passing_multipliers(numbers: Passing, family: str) -> int:
     """Multiplier blocks of a unit without slots."""
     products = numbers.products

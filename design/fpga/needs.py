@@ -6,19 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from counterflow.design.fpga.estimate import (
-    cells,
-    estimate,
-    memories,
-    multipliers_of,
-    passing_memories,
-)
+from counterflow.design.fpga.estimate import blocks_of, estimate, memories, passing_luts
 from counterflow.design.fpga.logic import FAMILIES, unit_luts
 from counterflow.design.fpga.memories import Memory
 from counterflow.design.fpga.targets import Resources, Target, total
 from counterflow.design.schedule.planner import Plan
 from counterflow.design.units.arithmetic import UnitArithmetic
-from counterflow.design.units.passing import Passing
 from counterflow.design.units.tiling import Tiling
 
 
@@ -64,16 +57,9 @@ def needs(design: Plan, family: str) -> Needs:
     return Needs(design, {name: units[name] for name in names})
 
 
-def passing_luts(numbers: Passing, family: str) -> int:
-    """About the LUTs of a unit without slots."""
-    made = cells(passing_memories(numbers), family)
-    return numbers.luts(family, (made.lut_rams, made.flip_flops))
-
-
 def unit_needs(
     tiling: Tiling, numbers: UnitArithmetic, parts: list[Memory], family: str
 ) -> Resources:
     """What a unit with weights takes whose memories are `parts`."""
-    made = cells(parts, family)
-    luts = unit_luts(tiling, numbers, made, family)
-    return Resources(multipliers_of(tiling, numbers, family), made.blocks, luts=luts)
+    count, made = blocks_of(tiling, numbers, parts, family)
+    return Resources(count, made.blocks, luts=unit_luts(tiling, numbers, made, family))
