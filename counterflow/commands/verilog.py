@@ -72,9 +72,10 @@ def verilog(
             folder, description, seed=description.recipe.seed, command=options.command_line()
         ),
     ]
-    display.show(plan_table(design))
+    shown, facts = plan_table(design), plan_json(design)
+    display.show(shown)
     display.files(files)
-    display.result({**plan_json(design), "files": [str(file) for file in files]})
+    display.result({**facts, "files": [str(file) for file in files]})
 
 
 def stream_files(design: Plan) -> dict[str, str]:

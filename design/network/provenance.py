@@ -60,10 +60,15 @@ def record(
     facts = provenance(description, seed=seed, command=command, dataset_sha256=dataset_sha256)
     return [
         write_atomically(folder / "description.toml", to_toml(description)),
-        write_json(folder / "provenance.json", facts),
+        write_atomically(folder / "provenance.json", as_json(facts)),
     ]
 
 
 def write_json(path: Path, content: Mapping[str, object]) -> Path:
     """`content` as indented JSON at `path`, whole or not at all."""
-    return write_atomically(path, json.dumps(content, indent=2) + "\n")
+    return write_atomically(path, as_json(content))
+
+
+def as_json(content: Mapping[str, object]) -> str:
+    """`content` as indented JSON."""
+    return json.dumps(content, indent=2) + "\n"
