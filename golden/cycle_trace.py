@@ -49,7 +49,7 @@ class Trace:
         self._column: dict[str, int] = {}
         for index, field in enumerate(self.fields):
             self._column.setdefault(f"{field.unit}.{field.path}", index)
-        self._events: dict[int, list[tuple[Cycles, int | slice, Integers]]] = {}
+        self._events: dict[int, list[tuple[Cycles, Integers, Integers]]] = {}
 
     def __call__(self, record: Record) -> None:
         """Enter one record of the golden chain."""
@@ -71,7 +71,7 @@ class Trace:
             later = []
             for cycles, columns, values in self._events.pop(block, ()):
                 now = int(np.searchsorted(cycles, until))
-                rows[cycles[:now] - self.base, columns] = values[:now]
+                rows[(cycles[:now] - self.base)[:, None], columns] = values[:now]
                 if now < len(cycles):
                     later.append((cycles[now:], columns, values[now:]))
             if later:
@@ -79,10 +79,13 @@ class Trace:
         self.base = until
         return rows
 
-    def _enter(self, cycles: Cycles, columns: int | slice, values: Integers) -> None:
-        """Values [n] of a column, or [n, columns] of several, in `cycles` [n] that increase."""
+    def _enter(self, cycles: Cycles, columns: Integers, values: Integers) -> None:
+        """Values [n, columns] of these columns in `cycles` [n] that increase."""
         self.end = max(self.end, int(cycles[-1]) + 1)
         first, last = int(cycles[0]) // BLOCK, int(cycles[-1]) // BLOCK
+        if first == last:
+            self._events.setdefault(first, []).append((cycles, columns, values))
+            return
         bounds = np.searchsorted(cycles, np.arange(first + 1, last + 1) * BLOCK).tolist()
         for block, (start, stop) in enumerate(pairwise([0, *bounds, len(cycles)]), first):
             if stop > start:
@@ -91,17 +94,19 @@ class Trace:
 
     def _put(self, cycles: Cycles, stream: str, **members: NDArray[np.int64] | int) -> None:
         """One element of `stream` a cycle, with its strobe."""
-        strobe = "write" if "address" in members else "valid"
-        for member, value in {strobe: 1, **members}.items():
-            values = np.broadcast_to(value, len(cycles))
-            self._enter(cycles, self._column[f"{stream}.{member}"], values)
+        given = {"write" if "address" in members else "valid": 1, **members}
+        columns = np.array([self._column[f"{stream}.{member}"] for member in given])
+        values = np.empty((len(cycles), len(given)), np.int64)
+        for place, value in enumerate(given.values()):
+            values[:, place] = value
+        self._enter(cycles, columns, values)
 
     def _slot(self, record: SlotRecord) -> None:
         stage = self.schedule.stages[record.stage]
-        begin, one = stage.start + self._shift(record.slot), np.ones(1, np.int64)
+        begin, one = stage.start + self._shift(record.slot), np.ones((1, 1), np.int64)
         for edge in ("begin", "finish"):
             cycles = stage.events("walk", edge) + self._shift(record.slot)
-            self._enter(cycles, self._column[f"{stage.name}.walk.{edge}"], one)
+            self._enter(cycles, np.array([self._column[f"{stage.name}.walk.{edge}"]]), one)
         if record.state is not None:
             state, tiling = record.state, stage.tiling
             weight, velocity = tiling.in_tiles(state.weight), tiling.in_tiles(state.velocity)
@@ -133,7 +138,7 @@ class Trace:
         self._put(cycles, name, address=np.arange(len(cycles)))
         first, lanes = self._column[f"{name}.weight"], weight.shape[1]
         pairs = np.stack([weight, velocity], axis=2).reshape(len(cycles), 2 * lanes)
-        self._enter(cycles, slice(first, first + 2 * lanes), pairs)
+        self._enter(cycles, np.arange(first, first + 2 * lanes), pairs)
 
     def _loss(self, record: LossRecord) -> None:
         schedule, kind = self.schedule, int(record.kind)
