@@ -104,7 +104,11 @@ class Chain:
         self.set(Settings(recipe.predicts, recipe.compensates, recipe.extra_shift(0)))
         self.loss = UNITS[schedule.loss.unit.kind](schedule.loss.arithmetic)
         self.slot = 0
-        self._sends = {unit.name: unit.borders for unit in schedule.units}
+        self._sends = {
+            (unit.name, forward): [one for one in unit.borders if one.forward == forward]
+            for unit in schedule.units
+            for forward in (True, False)
+        }
         self._kinds: dict[int, Kind] = {}
         self._values: dict[int, Integers] = {}  # of this slot's token, by edge
         self._gradients: dict[int, dict[int, Integers]] = {  # by edge and token
@@ -218,14 +222,14 @@ class Chain:
 
     def _sent(self, unit: Scheduled, values: Values, kind: Kind, see: Observer) -> None:
         """Let what `unit` sends of this slot's token pass its edges."""
-        borders = [border for border in self._sends[unit.name] if border.forward]
+        borders = self._sends[unit.name, True]
         for border, one in zip(borders, _listed(values), strict=True):
             self._values[border.edge.number] = one
             see(BorderRecord(unit.name, border.port, self.slot, kind, one))
 
     def _sent_back(self, unit: Scheduled, token: int, gradients: Values, see: Observer) -> None:
         """Let the gradients that `unit` sends back of a token pass its edges."""
-        borders = [border for border in self._sends[unit.name] if not border.forward]
+        borders = self._sends[unit.name, False]
         for border, one in zip(borders, _listed(gradients), strict=True):
             self._gradients[border.edge.number][token] = one
             see(BorderRecord(unit.name, border.port, token, self._kinds[token], one))

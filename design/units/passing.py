@@ -49,8 +49,9 @@ class Traffic:
 class Passing(ABC):
     """What a passing unit does: formats, memories, latencies.
 
-    `output_times` and `gradient_times` turn cycles in which each element of a token is taken, by
-    port, into those in which each leaves; tokens may follow each other without a gap.
+    `forward` and `backward` turn cycles in which each element of a token is taken, by port, into
+    those in which each leaves; tokens may follow each other without a gap.  A unit of one input
+    and one output gives `output_times` and `gradient_times` in their place.
     """
 
     @property
