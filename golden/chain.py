@@ -20,7 +20,9 @@ from counterflow.design.units.scheduled import Scheduled
 from counterflow.design.units.slots import Stage
 from counterflow.golden.parts.narrow import Integers
 from counterflow.golden.units import UNITS
-from counterflow.golden.units.convolution import Convolution, Settings, UnitState
+from counterflow.golden.units.convolution import Convolution
+from counterflow.golden.units.state import State
+from counterflow.golden.units.update import Settings
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class SlotRecord:
     slot: int
     kind: Kind
     learnt: bool
-    state: UnitState | None
+    state: State | None
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class Chain:
     """
 
     def __init__(
-        self, description: Description, schedule: Schedule, states: Iterable[UnitState]
+        self, description: Description, schedule: Schedule, states: Iterable[State]
     ) -> None:
         recipe = description.recipe
         if recipe.float_only:
@@ -129,7 +131,7 @@ class Chain:
             unit.settings = settings
 
     @property
-    def states(self) -> list[UnitState]:
+    def states(self) -> list[State]:
         return [unit.state for unit in self.units]
 
     def run(

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from counterflow.design.parts.tokens import Kind
 from counterflow.design.schedule.planner import Plan
 from counterflow.design.schedule.watch import fields
-from counterflow.design.units.slots import Stage
 from counterflow.design.units.timing import Cycles
 from counterflow.golden.chain import BorderRecord, LossRecord, Record, SlotRecord
 from counterflow.golden.parts.narrow import Integers
@@ -102,17 +101,18 @@ class Trace:
         self._enter(cycles, columns, values)
 
     def _slot(self, record: SlotRecord) -> None:
-        stage = self.schedule.stages[record.stage]
-        begin, one = stage.start + self._shift(record.slot), np.ones((1, 1), np.int64)
-        for edge in ("begin", "finish"):
-            cycles = stage.events("walk", edge) + self._shift(record.slot)
-            self._enter(cycles, np.array([self._column[f"{stage.name}.walk.{edge}"]]), one)
-        if record.state is not None:
-            state, tiling = record.state, stage.tiling
-            weight, velocity = tiling.in_tiles(state.weight), tiling.in_tiles(state.velocity)
-            self._write(stage, "weights", begin + stage.weight_writes, weight, velocity)
-            weight, velocity = tiling.in_rows(state.bias), tiling.in_rows(state.bias_velocity)
-            self._write(stage, "biases", begin + stage.bias_writes, weight, velocity)
+        stage, one = self.schedule.stages[record.stage], np.ones((1, 1), np.int64)
+        for path in stage.strobes:
+            cycles = stage.events(*path.split(".")) + self._shift(record.slot)
+            self._enter(cycles, np.array([self._column[f"{stage.name}.{path}"]]), one)
+        if record.state is None:
+            return
+        slot = record.slot - self.before
+        for memory, cycles, values in stage.written(record.state, slot, self.before):
+            name = f"{stage.name}.{memory}"
+            self._put(cycles, name, address=np.arange(len(cycles)))
+            first = self._column[f"{name}.address"] + 1
+            self._enter(cycles, np.arange(first, first + values.shape[1]), values)
 
     def _border(self, record: BorderRecord) -> None:
         token, interval = record.token - self.before, self.schedule.interval
@@ -130,15 +130,6 @@ class Trace:
     def _shift(self, slot: int) -> int:
         """Cycles from the slots of token 0 in the schedule to those of this token."""
         return (slot - self.before) * self.schedule.interval
-
-    def _write(
-        self, stage: Stage, memory: str, cycles: Cycles, weight: Integers, velocity: Integers
-    ) -> None:
-        name = f"{stage.name}.{memory}"
-        self._put(cycles, name, address=np.arange(len(cycles)))
-        first, lanes = self._column[f"{name}.weight"], weight.shape[1]
-        pairs = np.stack([weight, velocity], axis=2).reshape(len(cycles), 2 * lanes)
-        self._enter(cycles, np.arange(first, first + 2 * lanes), pairs)
 
     def _loss(self, record: LossRecord) -> None:
         schedule, kind = self.schedule, int(record.kind)

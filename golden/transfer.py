@@ -6,20 +6,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from counterflow.design.bus.transfers import (
-    Integers,
     Transfer,
     load_table,
     parts,
     read_table,
 )
 from counterflow.design.schedule.planner import Plan
-from counterflow.design.units.slots import Stage
-from counterflow.golden.units.convolution import UnitState
+from counterflow.design.units.slotted import Integers, Slotted
+from counterflow.golden.units import state_of
+from counterflow.golden.units.state import State
 
 
-def decode(stage: Stage, words: Sequence[int] | Integers) -> UnitState:
+def decode(stage: Slotted, words: Sequence[int] | Integers) -> State:
     """The state in the responses to `read_accesses`."""
-    return UnitState(*parts(stage, words))
+    return state_of(stage, *parts(stage, words))
 
 
 class Loadable(ABC):
@@ -31,12 +31,12 @@ class Loadable(ABC):
     def access(self, table: Sequence[Transfer] | Integers) -> Integers:
         """Make register accesses in order; the words of the responses."""
 
-    def load(self, states: Sequence[UnitState]) -> None:
-        """Write all weights, velocities, biases and generator states of a resting chain."""
+    def load(self, states: Sequence[State]) -> None:
+        """Write all parameters and generator states of a resting chain."""
         for stage, state in zip(self.plan.schedule.stages, states, strict=True):
             self.access(load_table(stage, state))
 
-    def read_back(self) -> list[UnitState]:
+    def read_back(self) -> list[State]:
         """Read all that `load` writes."""
         stages = self.plan.schedule.stages
         return [decode(stage, self.access(read_table(stage))) for stage in stages]

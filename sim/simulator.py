@@ -109,7 +109,8 @@ def build(
         if simulator == "verilator"
         else []
     )
-    key = hashlib.sha256(f"{arguments} {waves} {quick} {top}\n{verilog}".encode()).hexdigest()[:16]
+    made = f"{arguments} {waves} {quick} {top} {_libraries()}\n{verilog}"
+    key = hashlib.sha256(made.encode()).hexdigest()[:16]
     folder = cache_folder() / f"{top}-{simulator}-{key}"
     with _alone(folder):
         if not (folder / "built").exists():
@@ -124,6 +125,13 @@ def _alone(folder: Path) -> Iterator[None]:
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def _libraries() -> Path:
+    """Where a model finds cocotb: it does not run without the environment that it was built in."""
+    from cocotb_tools import config
+
+    return Path(config.libs_dir)
 
 
 def _build(

@@ -14,7 +14,8 @@ from counterflow.design.schedule.schedule import Schedule
 from counterflow.golden.chain import Chain
 from counterflow.golden.fast.chain import MITIGATIONS, FastChain
 from counterflow.golden.training.start import initial_states
-from counterflow.golden.units.convolution import Settings, UnitState
+from counterflow.golden.units.convolution import UnitState
+from counterflow.golden.units.update import Settings
 
 FORMATS: dict[str, dict[str, str]] = {
     "default": {},

@@ -22,7 +22,7 @@ from counterflow.design.units.passing import PassingStage
 from counterflow.design.units.slots import Stage
 from counterflow.design.units.timing import gradient_offsets
 from counterflow.golden.fast.chain import MITIGATIONS
-from counterflow.golden.units.convolution import Settings
+from counterflow.golden.units.update import Settings
 from counterflow.sim.shapes import random_branches
 from tests.branches import NETWORKS, design
 from tests.fast_pair import Pair, mixed

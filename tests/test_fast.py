@@ -17,7 +17,7 @@ from counterflow.design.schedule.planner import plan
 from counterflow.golden.fast.chain import MITIGATIONS, FastChain, offered
 from counterflow.golden.fast.narrowings import Linear, error_magnitude
 from counterflow.golden.training.start import initial_states
-from counterflow.golden.units.convolution import Settings
+from counterflow.golden.units.update import Settings
 from tests.fast_pair import FORMATS, WORDS, Pair, mixed, network, trained
 
 

@@ -19,7 +19,7 @@ from counterflow.golden.fast.chain import MITIGATIONS, FastChain, offered
 from counterflow.golden.fast.words import folded
 from counterflow.golden.training.models import codes
 from counterflow.golden.training.start import initial_states
-from counterflow.golden.units.convolution import Settings
+from counterflow.golden.units.update import Settings
 from tests.fast_pair import (
     FORMATS,
     Pair,

@@ -37,8 +37,9 @@ from counterflow.golden.parts.narrow import Integers, narrow
 from counterflow.golden.reference.chain import reference_chain
 from counterflow.golden.reference.units.loss import cross_entropy
 from counterflow.golden.training.start import initial_chain, initial_states
-from counterflow.golden.units.convolution import Convolution, Settings, UnitState
+from counterflow.golden.units.convolution import Convolution, UnitState
 from counterflow.golden.units.loss import Loss
+from counterflow.golden.units.update import Settings
 
 WIDE = {
     "activation": "u18.15",

@@ -20,7 +20,8 @@ from counterflow.design.units.slots import Depths, Stage
 from counterflow.design.units.tiling import Tiling
 from counterflow.golden.parts.generator import step
 from counterflow.golden.parts.narrow import Integers
-from counterflow.golden.units.convolution import Convolution, Settings, UnitState
+from counterflow.golden.units.convolution import Convolution, UnitState
+from counterflow.golden.units.update import Settings
 from counterflow.sim.shapes import ODD, network, tilings
 
 TILINGS = tilings(100)

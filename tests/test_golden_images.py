@@ -21,9 +21,10 @@ from counterflow.golden.chain import BorderRecord, Chain, Record, SlotRecord
 from counterflow.golden.cycle_trace import Trace
 from counterflow.golden.parts.narrow import Integers
 from counterflow.golden.training.start import initial_chain, initial_states
-from counterflow.golden.units.convolution import Convolution, Settings
+from counterflow.golden.units.convolution import Convolution
 from counterflow.golden.units.loss import Loss
 from counterflow.golden.units.pool import Pool
+from counterflow.golden.units.update import Settings
 from counterflow.sim.shapes import network, random_network
 
 POOLED = [

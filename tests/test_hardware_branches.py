@@ -12,7 +12,7 @@ import pytest
 
 from counterflow.design.parts.tokens import BUBBLE, Kind, Token, drained
 from counterflow.design.schedule.planner import Plan, plan
-from counterflow.golden.units.convolution import Settings
+from counterflow.golden.units.update import Settings
 from counterflow.sim.bench.job import Found
 from counterflow.sim.shapes import random_branches
 from tests.branches import NETWORKS, design

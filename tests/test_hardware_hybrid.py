@@ -14,7 +14,7 @@ from counterflow.design.parts.tokens import Kind
 from counterflow.design.schedule.planner import Plan, plan
 from counterflow.golden.training.models import IntegerModel, Part, epoch_runs, tokens_of
 from counterflow.golden.training.start import initial_states
-from counterflow.golden.units.convolution import Settings
+from counterflow.golden.units.update import Settings
 from counterflow.hw.chain import Chain
 from counterflow.sim.bench.job import Job
 from counterflow.sim.compiled.hardware import Hardware

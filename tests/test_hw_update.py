@@ -16,7 +16,9 @@ from counterflow.design.units.arithmetic import RANDOM_BITS, UnitArithmetic
 from counterflow.design.units.latency import UPDATE
 from counterflow.design.units.slots import Stage
 from counterflow.golden.parts.narrow import Integers, narrow
-from counterflow.golden.units.convolution import Convolution, Settings, UnitState
+from counterflow.golden.units import update as golden
+from counterflow.golden.units.convolution import Convolution, UnitState
+from counterflow.golden.units.update import Settings
 from counterflow.hw.weighted.update import Predict, Update
 from counterflow.sim.streams import respond
 
@@ -129,10 +131,8 @@ def test_the_update_equals_golden_with_and_without_compensation_at_every_rate(
             continue
         columns = vectors(ranges, 60, seed=extra)
         columns.append(random_words(len(columns[0]), seed=extra))
-        golden = Convolution(
-            stage, idle_state(), Settings(compensate=compensate, extra_shift=extra)
-        )
-        expected = golden._updated(*columns)
+        settings = Settings(compensate=compensate, extra_shift=extra)
+        expected = golden.updated(numbers, settings, *columns)
         found = updated(stage, columns, compensate, extra)
         for what, wanted, column in zip(
             ("weight", "velocity", "clipped"), expected, found, strict=True
@@ -141,11 +141,6 @@ def test_the_update_equals_golden_with_and_without_compensation_at_every_rate(
             np.testing.assert_array_equal(column, wanted, message)
         seen_clipped |= set(found[2].tolist())
     assert seen_clipped == {0, 1}  # vectors reach both
-
-
-def idle_state() -> UnitState:
-    nothing = np.zeros((1, 1), np.int64)
-    return UnitState(nothing, nothing, nothing[0], nothing[0], 1)
 
 
 @pytest.mark.parametrize("case", ["no delay", "prediction alone"])
@@ -172,10 +167,10 @@ def test_an_update_takes_its_random_bits_one_cycle_behind_the_gradient(compensat
     stage = stage_of("20 bit", Rounding.STOCHASTIC)
     columns = vectors([(-9, 9), (-9, 9), (-9, 9)], 100, seed=5)
     columns.append(random_words(len(columns[0]), seed=5))
-    golden = Convolution(stage, idle_state(), Settings(compensate=compensate))._updated(*columns)
+    expected = golden.updated(stage.arithmetic, Settings(compensate=compensate), *columns)
     for delay in range(3):
         found = updated(stage, columns, compensate, 0, delay)
-        equal = all(np.array_equal(f, g) for f, g in zip(found, golden, strict=True))
+        equal = all(np.array_equal(f, g) for f, g in zip(found, expected, strict=True))
         assert equal == (delay == 1), f"{delay} cycles behind"
 
 

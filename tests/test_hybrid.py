@@ -44,7 +44,8 @@ from counterflow.golden.training.models import (
     settings_in,
 )
 from counterflow.golden.training.start import initial_states
-from counterflow.golden.units.convolution import Settings, UnitState
+from counterflow.golden.units.convolution import UnitState
+from counterflow.golden.units.update import Settings
 
 SEED = 5
 COUNT = 40  # samples of an epoch

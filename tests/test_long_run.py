@@ -22,7 +22,8 @@ from counterflow.design.units.tiling import Lanes
 from counterflow.golden.chain import Chain
 from counterflow.golden.training.models import codes
 from counterflow.golden.training.start import initial_states
-from counterflow.golden.units.convolution import Settings, UnitState
+from counterflow.golden.units.convolution import UnitState
+from counterflow.golden.units.update import Settings
 from counterflow.hw.tops.verilog import to_verilog
 from counterflow.sim.compiled.hardware import Hardware, Stalls, _field
 from counterflow.sim.compiled.long_run import long_run

@@ -38,8 +38,8 @@ from counterflow.golden.reference.rules import (
 from counterflow.golden.reference.units.convolution import Convolution
 from counterflow.golden.reference.units.loss import Loss, cross_entropy
 from counterflow.golden.training.start import initial_chain
-from counterflow.golden.units.convolution import Settings
 from counterflow.golden.units.loss import Loss as IntegerLoss
+from counterflow.golden.units.update import Settings
 
 Trajectory = list[float]
 

@@ -23,7 +23,7 @@ from counterflow.golden.training.checkpoint import Checkpoint
 from counterflow.golden.training.epochs import Epoch, TrainingResult, train
 from counterflow.golden.training.models import codes, token_arrays
 from counterflow.golden.training.start import initial_states
-from counterflow.golden.units.convolution import Settings
+from counterflow.golden.units.update import Settings
 
 CLUSTERS = synthetic(8, 4, 60, seed=3)
 

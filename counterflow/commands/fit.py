@@ -65,7 +65,7 @@ def fit_table(fitted: Fitted) -> Table:
         ),
     )
     rows.show_footer = True
-    stages = {stage.name: stage for stage in schedule.stages}
+    stages = {stage.name: stage for stage in schedule.weighted}
     for name, taken in needs.units.items():
         if name not in stages:
             rows.add_row(name, "", "", "", "", "", *_cells(taken))

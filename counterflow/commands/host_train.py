@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from counterflow.design.data.sets import Dataset
     from counterflow.design.schedule.planner import Plan
     from counterflow.golden.training.checkpoint import Checkpoint
-    from counterflow.golden.units.convolution import UnitState
+    from counterflow.golden.units.state import State
     from counterflow.host.course import Leg
     from counterflow.host.device import Device
     from counterflow.host.progress import Progress
@@ -188,7 +188,7 @@ def _run(
     """Train with a bar, the loss beside it, and checkpoints at the ends of epochs."""
     from counterflow.golden.training import checkpoint as checkpoints
 
-    def keep(leg: Leg, states: list[UnitState]) -> None:
+    def keep(leg: Leg, states: list[State]) -> None:
         state = checkpoints.Checkpoint(
             asked.network, leg.epoch + 1, asked.seed, leg.settings, states
         )

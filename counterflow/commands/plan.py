@@ -158,7 +158,7 @@ def plan_table(design: Plan) -> Table:
     )
     rows.show_footer = True
     costs = {unit.name: unit for unit in design.units}
-    useful = {stage.name: stage.tiling.useful for stage in schedule.stages}
+    useful = {stage.name: stage.tiling.useful for stage in schedule.weighted}
     for one in schedule.units[:-1]:
         unit = costs.get(one.name)
         if unit is None:

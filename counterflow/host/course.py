@@ -14,7 +14,7 @@ from counterflow.design.parts.tokens import Kind
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.golden.parts.narrow import Integers
 from counterflow.golden.training.models import Bytes, Part, codes, epoch_runs
-from counterflow.golden.units.convolution import Settings
+from counterflow.golden.units.update import Settings
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from counterflow.design.schedule.planner import Plan
 from counterflow.golden.parts.narrow import Integers
 from counterflow.golden.training.models import Bytes, Part
 from counterflow.golden.transfer import Loadable
-from counterflow.golden.units.convolution import Settings
+from counterflow.golden.units.update import Settings
 from counterflow.host.session import Prediction, Session
 from counterflow.host.transport import LinkError, SerialPort, Transport
 

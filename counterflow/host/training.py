@@ -16,7 +16,7 @@ from counterflow.design.bus.link import POSITIONS
 from counterflow.design.parts.tokens import Kind
 from counterflow.design.units.loss import LOG_FRAC
 from counterflow.golden.training.models import IntegerModel
-from counterflow.golden.units.convolution import UnitState
+from counterflow.golden.units.state import State
 from counterflow.host.course import Course, Leg
 from counterflow.host.device import WORD, Counters, Device
 from counterflow.host.progress import Progress
@@ -74,7 +74,7 @@ class Outcome:
     payload: int = 0
     cycles: int = 0
     counters: Counters | None = None
-    states: list[UnitState] = field(default_factory=list)
+    states: list[State] = field(default_factory=list)
 
     def share(self, frequency: int, baud: int) -> float | None:
         """Part of the line's bytes, from the first to the last, that were samples and labels."""
@@ -88,7 +88,7 @@ class DifferenceError(ValueError):
 
 
 Report = Callable[[int, Tally], None]
-OnEpoch = Callable[[Leg, list[UnitState]], None]
+OnEpoch = Callable[[Leg, list[State]], None]
 
 
 class Training:
@@ -99,7 +99,7 @@ class Training:
     """
 
     def __init__(
-        self, device: Device, way: Course, initial: Sequence[UnitState], *, verify: int = 0
+        self, device: Device, way: Course, initial: Sequence[State], *, verify: int = 0
     ) -> None:
         self.device, self.course, self.verify = device, way, verify
         self.initial = [state.copy() for state in initial]

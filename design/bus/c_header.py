@@ -8,7 +8,7 @@ from counterflow.design.bus.registers import NODE_BYTES, Node, UnitRegister, add
 from counterflow.design.parts.tokens import Kind
 from counterflow.design.schedule.planner import Plan
 from counterflow.design.units.loss import LOG_FRAC
-from counterflow.design.units.slots import Stage
+from counterflow.design.units.slotted import Block, Slotted
 
 KIND_BITS = 2  # of TUSER, lowest
 
@@ -65,12 +65,12 @@ def _node(name: str, node: Node) -> list[str]:
     ]
 
 
-def _shape(stem: str, stage: Stage) -> list[str]:
-    """What it takes to load weights: tiles, rows of tiles, lanes."""
-    tiling = stage.tiling
+def _shape(stem: str, stage: Slotted) -> list[str]:
+    """What it takes to load parameters: tiles, rows of tiles, lanes; no rows without biases."""
+    tiles, biases = (*stage.blocks, Block(0, 0))[:2]
     return [
-        f"#define {stem}_TILE_COUNT {tiling.tiles}",
-        f"#define {stem}_ROW_COUNT {tiling.rows}",
-        f"#define {stem}_LANES {tiling.lane_count}",
-        f"#define {stem}_BIAS_LANES {tiling.lanes.outputs}",
+        f"#define {stem}_TILE_COUNT {tiles.words}",
+        f"#define {stem}_ROW_COUNT {biases.words}",
+        f"#define {stem}_LANES {tiles.lanes}",
+        f"#define {stem}_BIAS_LANES {biases.lanes}",
     ]

@@ -61,11 +61,14 @@ def page(plan: Plan) -> str:
     for node, stage in zip(found, (None, *plan.schedule.stages), strict=True):
         parts.append(f"## {node.name} (0x{node.base:x})")
         if stage is not None:
-            tiling = stage.tiling
-            parts.append(
-                f"{tiling.tiles} tiles in {tiling.rows} rows; {tiling.lane_count} lanes, of which "
-                f"{tiling.lanes.outputs} take biases."
-            )
+            tiles, *biases = stage.blocks
+            text = f"{tiles.words} tiles; {tiles.lanes} lanes."
+            for rows in biases:
+                text = (
+                    f"{tiles.words} tiles in {rows.words} rows; {tiles.lanes} lanes, of which "
+                    f"{rows.lanes} take biases."
+                )
+            parts.append(text)
         parts.append(_table(node.registers, ("address", "name"), node.number))
     return "\n\n".join([*parts, _fields(UnitRegister)]) + "\n"
 

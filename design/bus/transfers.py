@@ -5,43 +5,34 @@ They come as lists of `Transfer` and as tables, one access a row, which whole ne
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from counterflow.design.bus.registers import NODE_BITS, REGISTER_BITS, WORD_BITS, UnitRegister
-from counterflow.design.units.slots import Stage
+from counterflow.design.units.slotted import Integers, Pairs, Slotted
 
-Integers = NDArray[np.int64]
 Words = NDArray[np.uint64]
 
 
 class State(Protocol):
-    """What a unit with weights remembers between two samples, as
-    `golden.units.convolution.UnitState`."""
+    """What a unit remembers between two samples: its parameters as attributes, and this."""
 
-    @property
-    def weight(self) -> Integers: ...
-    @property
-    def velocity(self) -> Integers: ...
-    @property
-    def bias(self) -> Integers: ...
-    @property
-    def bias_velocity(self) -> Integers: ...
     @property
     def generator(self) -> int: ...
 
 
 class Parts(NamedTuple):
-    """A `State`: weights and velocities [outputs, taps], biases and theirs [outputs], generator."""
+    """A state as it came over the bus: parameters by name, and the state of the generator."""
 
-    weight: Integers
-    velocity: Integers
-    bias: Integers
-    bias_velocity: Integers
+    arrays: Mapping[str, Integers]
     generator: int
+
+
+STORES = (UnitRegister.STORE, UnitRegister.STORE_BIAS)
+FETCHES = (UnitRegister.FETCH, UnitRegister.FETCH_BIAS)
 
 
 class Transfer(NamedTuple):
@@ -53,42 +44,36 @@ class Transfer(NamedTuple):
     data: int
 
 
-def load_accesses(stage: Stage, state: State) -> list[Transfer]:
-    """Write weights, biases and generator of one unit."""
+def load_accesses(stage: Slotted, state: State) -> list[Transfer]:
+    """Write parameters and generator of one unit."""
     return _listed(load_table(stage, state))
 
 
-def read_accesses(stage: Stage) -> list[Transfer]:
-    """Read weights, biases and generator of one unit."""
+def read_accesses(stage: Slotted) -> list[Transfer]:
+    """Read parameters and generator of one unit."""
     return _listed(read_table(stage))
 
 
-def load_table(stage: Stage, state: State) -> Integers:
+def load_table(stage: Slotted, state: State) -> Integers:
     """As `load_accesses`; shape [accesses, 4], columns as `Transfer`."""
-    tiling, node = stage.tiling, stage.index + 1
+    node, longest = stage.index + 1, max(block.lanes for block in stage.blocks)
     parts = [_row(True, node, UnitRegister.GENERATOR, state.generator)]
-    for store, weight, velocity in (
-        (UnitRegister.STORE, tiling.in_tiles(state.weight), tiling.in_tiles(state.velocity)),
-        (UnitRegister.STORE_BIAS, tiling.in_rows(state.bias), tiling.in_rows(state.bias_velocity)),
-    ):
-        words, lanes = weight.shape  # the rest of a shift register behind biases is filled up
-        table = _pair_table(True, node, words, tiling.lane_count, fetches=0)
-        table[:, 0 : 2 * lanes : 2, 3], table[:, 1 : 2 * lanes : 2, 3] = weight, velocity
+    for store, pairs in zip(STORES, stage.to_pairs(state), strict=False):
+        words, lanes = pairs.first.shape  # the rest of a longer shift register is filled up
+        table = _pair_table(True, node, words, longest, fetches=0)
+        table[:, 0 : 2 * lanes : 2, 3], table[:, 1 : 2 * lanes : 2, 3] = pairs
         table[:, -1, 2], table[:, -1, 3] = store, np.arange(words)
         parts.append(table.reshape(-1, 4))
     return np.concatenate(parts)
 
 
-def read_table(stage: Stage) -> Integers:
+def read_table(stage: Slotted) -> Integers:
     """As `read_accesses`; shape [accesses, 4], columns as `Transfer`."""
-    tiling, node = stage.tiling, stage.index + 1
+    node = stage.index + 1
     parts = [_row(False, node, UnitRegister.GENERATOR, 0)]
-    for fetch, words, lanes in (
-        (UnitRegister.FETCH, tiling.tiles, tiling.lane_count),
-        (UnitRegister.FETCH_BIAS, tiling.rows, tiling.lanes.outputs),
-    ):
-        table = _pair_table(False, node, words, lanes, fetches=1)
-        table[:, 0, 0], table[:, 0, 2], table[:, 0, 3] = True, fetch, np.arange(words)
+    for fetch, block in zip(FETCHES, stage.blocks, strict=False):
+        table = _pair_table(False, node, block.words, block.lanes, fetches=1)
+        table[:, 0, 0], table[:, 0, 2], table[:, 0, 3] = True, fetch, np.arange(block.words)
         parts.append(table.reshape(-1, 4))
     return np.concatenate(parts)
 
@@ -102,20 +87,14 @@ def packed(table: Integers) -> Words:
     return words
 
 
-def parts(stage: Stage, words: Sequence[int] | Integers) -> Parts:
+def parts(stage: Slotted, words: Sequence[int] | Integers) -> Parts:
     """The state in the responses to `read_accesses`."""
-    tiling, answers = stage.tiling, np.asarray(words, np.int64)
-    pairs = 1 + tiling.tiles * (1 + 2 * tiling.lane_count)
-    weight, velocity = _pairs(answers[1:pairs], tiling.tiles)
-    bias, bias_velocity = _pairs(answers[pairs:], tiling.rows)
-    outputs = tiling.outputs
-    return Parts(
-        tiling.from_tiles(weight),
-        tiling.from_tiles(velocity),
-        bias.reshape(-1)[:outputs],
-        bias_velocity.reshape(-1)[:outputs],
-        int(answers[0]),
-    )
+    answers, at, found = np.asarray(words, np.int64), 1, []
+    for block in stage.blocks:
+        end = at + block.words * (1 + 2 * block.lanes)
+        found.append(_pairs(answers[at:end], block.words))
+        at = end
+    return Parts(stage.from_pairs(found), int(answers[0]))
 
 
 def _row(write: bool, node: int, register: int, data: int) -> Integers:
@@ -135,11 +114,11 @@ def _pair_table(write: bool, node: int, words: int, lanes: int, fetches: int) ->
     return table
 
 
-def _pairs(answers: Integers, words: int) -> tuple[Integers, Integers]:
-    """(weights, velocities) [words, lanes]: behind each fetch's own response, signed."""
+def _pairs(answers: Integers, words: int) -> Pairs:
+    """The pairs of a block, signed: behind each fetch's own response."""
     half = 1 << (WORD_BITS - 1)
     found = (answers.reshape(words, -1)[:, 1:] + half) % (1 << WORD_BITS) - half
-    return found[:, 0::2], found[:, 1::2]
+    return Pairs(found[:, 0::2], found[:, 1::2])
 
 
 def _listed(table: Integers) -> list[Transfer]:

@@ -112,7 +112,7 @@ def fit(
 def bottleneck(design: Plan) -> tuple[str, ...]:
     """The units that set the interval of a plan, by name."""
     schedule = design.schedule
-    found = [s.name for s in schedule.stages if slot_bound(s.tiling) == schedule.interval]
+    found = [s.name for s in schedule.weighted if slot_bound(s.tiling) == schedule.interval]
     others = (unit for unit in schedule.graph.units if not unit.learns)
     return (*found, *(unit.name for unit in others if unit.bound == schedule.interval))
 

@@ -159,7 +159,7 @@ class Search:
 
     def _start_from(self, base: Needs) -> None:
         """Look at folds by the depths of this one."""
-        stages = base.plan.schedule.stages
+        stages = base.plan.schedule.weighted
         # For each unit with weights the folds that are no worse than another in every respect.
         self.options = [unit_options(one, self.has.multipliers, self.family) for one in stages]
         shortest = max(min(option.bound for option in options) for options in self.options)

@@ -40,7 +40,7 @@ def estimate(plan: Plan, family: str) -> Mapping[str, Estimate]:
             multipliers=multipliers(stage, family),
             block_rams=block_rams(memories(stage, compact=plan.compact), family),
         )
-        for stage in plan.schedule.stages
+        for stage in plan.schedule.weighted
     }
     passing = {
         unit.name: Estimate(

@@ -50,7 +50,7 @@ def needs(design: Plan, family: str) -> Needs:
     luts = {"intake": of.intake, "loss": of.loss}
     luts |= {one.name: passing_luts(one.numbers, family) for one in design.schedule.passing}
     units = {name: Resources(*found[name], luts=count) for name, count in luts.items()}
-    for stage in design.schedule.stages:
+    for stage in design.schedule.weighted:
         parts = memories(stage, compact=design.compact)
         units[stage.name] = unit_needs(stage.tiling, stage.arithmetic, parts, family)
     names = ("intake", *(unit.name for unit in design.schedule.units))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from counterflow.design.network.description import Description
 from counterflow.design.schedule.schedule import Schedule
+from counterflow.design.units.slotted import Slotted
 
 GENERATOR_SEED = 0x9E3779B9  # odd constant that spreads the units' generator states
 
@@ -39,12 +40,17 @@ def initial_floats(description: Description, seed: int) -> list[NDArray[np.float
 
 def initial_integers(
     description: Description, schedule: Schedule, seed: int
-) -> list[tuple[NDArray[np.int64], int]]:
-    """For each unit its weights in the weight format, rounded and clipped, and generator state."""
+) -> list[NDArray[np.int64]]:
+    """The weights of each unit that has some, in the weight format, rounded and clipped."""
     result = []
-    for stage, matrix in zip(schedule.stages, initial_floats(description, seed), strict=True):
+    for stage, matrix in zip(schedule.weighted, initial_floats(description, seed), strict=True):
         target = stage.arithmetic.weight
         integers = np.clip(np.rint(matrix * 2.0**target.frac), target.min, target.max)
-        state = (GENERATOR_SEED * (2 * (seed + 1) + 1) * (stage.index + 1)) & 0xFFFFFFFF
-        result.append((integers.astype(np.int64), state or GENERATOR_SEED))
+        result.append(integers.astype(np.int64))
     return result
+
+
+def generator_state(stage: Slotted, seed: int) -> int:
+    """The state of a unit's random generator before the first sample."""
+    state = (GENERATOR_SEED * (2 * (seed + 1) + 1) * (stage.index + 1)) & 0xFFFFFFFF
+    return state or GENERATOR_SEED

@@ -62,7 +62,7 @@ def plan(description: Description) -> Plan:
             f"fold.lanes give an interval of {schedule.interval} cycles, but fold.interval asks "
             f"for at most {target}; use more lanes or raise the interval"
         )
-    result = Plan(description, schedule, tuple(_cost(stage) for stage in schedule.stages))
+    result = Plan(description, schedule, tuple(_cost(stage) for stage in schedule.weighted))
     limit = description.fold.memory
     if limit is not None and result.memory_bits > limit:
         largest = max(result.units, key=lambda unit: unit.memory_bits)

@@ -11,6 +11,7 @@ from counterflow.design.units.loss import LossStage
 from counterflow.design.units.passing import PassingStage
 from counterflow.design.units.scheduled import Scheduled
 from counterflow.design.units.slots import Stage
+from counterflow.design.units.slotted import Slotted
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,13 @@ class Schedule:
     units: tuple[Scheduled, ...]
 
     @cached_property
-    def stages(self) -> tuple[Stage, ...]:
-        """The units with slots; all of them have weights."""
+    def stages(self) -> tuple[Slotted, ...]:
+        """The units that learn: they have slots and parameters."""
+        return tuple(unit for unit in self.units if isinstance(unit, Slotted))
+
+    @cached_property
+    def weighted(self) -> tuple[Stage, ...]:
+        """Those of them that have weights in lanes."""
         return tuple(unit for unit in self.units if isinstance(unit, Stage))
 
     @cached_property
@@ -92,12 +98,12 @@ class Schedule:
     @property
     def delay(self) -> int:
         """The longest delay: bubbles that empty the chain."""
-        return max(stage.delay for stage in self.stages)
+        return max(stage.empties for stage in self.stages)
 
     @property
     def lane_multipliers(self) -> int:
         """Those that make the products of weights."""
-        return sum(stage.tiling.multipliers for stage in self.stages)
+        return sum(stage.tiling.multipliers for stage in self.weighted)
 
     @property
     def multipliers(self) -> int:
@@ -107,7 +113,7 @@ class Schedule:
     @property
     def useful(self) -> int:
         """Useful products of one training sample."""
-        return sum(stage.tiling.useful for stage in self.stages)
+        return sum(stage.tiling.useful for stage in self.weighted)
 
     @property
     def utilisation(self) -> float:

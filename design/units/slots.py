@@ -8,26 +8,26 @@ the least at which all rows find their gradient.  Both follow from arrivals, and
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from counterflow.design.graph import Unit
-from counterflow.design.parts.formats import Format
 from counterflow.design.units.arithmetic import UnitArithmetic
 from counterflow.design.units.latency import FREE, ISSUE, QUEUE
 from counterflow.design.units.scheduled import (
     Border,
     Gradients,
-    Scheduled,
     SlotGradients,
     Times,
     backward_borders,
     forward_borders,
     nothing,
 )
+from counterflow.design.units.slotted import Block, Integers, Pairs, Parameter, Slotted, Written
 from counterflow.design.units.tiling import Tiling
 from counterflow.design.units.timing import (
     Cycles,
@@ -65,22 +65,13 @@ class Depths:
 
 
 @dataclass(frozen=True)
-class Parameter:
-    """An array that a unit remembers between updates: its name, shape and format."""
-
-    name: str
-    shape: tuple[int, ...]
-    number: Format
-
-
-@dataclass(frozen=True)
-class Stage(Scheduled):
+class Stage(Slotted):
     """A unit with slots in the schedule, number `index` of them, with weights in lanes.
 
-    ``delay`` is D in slots, ``start`` the cycle of slot 0, ``back`` that of the slot in which token
-    0 comes back; ``threshold`` the words of a token that must have arrived before its slot starts
-    (so that a slot, once started, never waits in a stall-free run); ``gradient_times`` those of the
-    input gradients (None in a first unit).
+    ``delay`` is D in slots of ``interval`` cycles, ``start`` the cycle of slot 0, ``back`` that of
+    the slot in which token 0 comes back; ``threshold`` the words of a token that must have arrived
+    before its slot starts (so that a slot, once started, never waits in a stall-free run);
+    ``gradient_times`` those of the input gradients (None in a first unit).
     """
 
     unit: Unit
@@ -88,6 +79,7 @@ class Stage(Scheduled):
     tiling: Tiling
     arithmetic: UnitArithmetic
     delay: int
+    interval: int
     start: int
     back: int
     threshold: int
@@ -126,9 +118,42 @@ class Stage(Scheduled):
         )
 
     @property
-    def remembered(self) -> tuple[str, ...]:
-        """The names of all that it remembers between updates: parameters and generator."""
-        return (*(parameter.name for parameter in self.parameters), "generator")
+    def strobes(self) -> tuple[str, ...]:
+        """See `Slotted.strobes`: a slot's first and last cycle."""
+        return "walk.begin", "walk.finish"
+
+    def written(self, state: Any, slot: int, before: int) -> Sequence[Written]:
+        """See `Slotted.written`: all weights and biases."""
+        begin = self.start + slot * self.interval
+        weights, biases = (np.stack(pair, axis=2) for pair in self.to_pairs(state))
+        return [
+            Written("weights", begin + self.weight_writes, weights.reshape(len(weights), -1)),
+            Written("biases", begin + self.bias_writes, biases.reshape(len(biases), -1)),
+        ]
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """See `Slotted.blocks`: tiles of weights, rows of biases."""
+        tiling = self.tiling
+        return Block(tiling.tiles, tiling.lane_count), Block(tiling.rows, tiling.lanes.outputs)
+
+    def to_pairs(self, state: Any) -> tuple[Pairs, ...]:
+        """See `Slotted.to_pairs`."""
+        tiling = self.tiling
+        return (
+            Pairs(tiling.in_tiles(state.weight), tiling.in_tiles(state.velocity)),
+            Pairs(tiling.in_rows(state.bias), tiling.in_rows(state.bias_velocity)),
+        )
+
+    def from_pairs(self, pairs: Sequence[Pairs]) -> Mapping[str, Integers]:
+        """See `Slotted.from_pairs`."""
+        tiling, (weights, biases) = self.tiling, pairs
+        return {
+            "weight": tiling.from_tiles(weights.first),
+            "velocity": tiling.from_tiles(weights.second),
+            "bias": biases.first.reshape(-1)[: tiling.outputs],
+            "bias_velocity": biases.second.reshape(-1)[: tiling.outputs],
+        }
 
     @property
     def borders(self) -> tuple[Border, ...]:
@@ -145,9 +170,8 @@ class Stage(Scheduled):
         tiling, numbers, learn = self.tiling, self.arithmetic, f"{TWIN}.learn"
         parts = [("weight", numbers.weight.bits), ("velocity", numbers.velocity.bits)]
         lanes, high = tiling.lane_count, tiling.lanes.outputs
-        edges = (f"walk.{edge}" for edge in ("begin", "finish"))
         return (
-            *(Field(self.name, edge, 1, made_by="design.schedule.build") for edge in edges),
+            *(Field(self.name, path, 1, made_by="design.schedule.build") for path in self.strobes),
             *super().watched,
             *write_fields(self.name, "weights", tiling.tiles, lanes, parts, learn),
             *write_fields(self.name, "biases", tiling.rows, high, parts, learn),
@@ -239,6 +263,7 @@ class SlotTimes(Times):
             tiling=self.tiling,
             arithmetic=self.arithmetic(self.delay),
             delay=self.delay,
+            interval=slot,
             start=self.start,
             back=self.start + self.delay * slot,
             threshold=self.threshold,

@@ -20,8 +20,10 @@ from counterflow.golden.fast.memory import build_memory
 from counterflow.golden.fast.narrowings import set_unit
 from counterflow.golden.fast.units import UNITS, passing_kinds
 from counterflow.golden.parts.narrow import Integers
-from counterflow.golden.units.convolution import Settings, UnitState
+from counterflow.golden.units.convolution import UnitState
 from counterflow.golden.units.limits import check_format, check_range, check_state
+from counterflow.golden.units.state import State
+from counterflow.golden.units.update import Settings
 
 MITIGATIONS = ("none", "lwpv", "sc", "lwpv+sc")
 
@@ -42,7 +44,7 @@ class FastChain:
     """
 
     def __init__(
-        self, description: Description, schedule: Schedule, states: Iterable[UnitState]
+        self, description: Description, schedule: Schedule, states: Iterable[State]
     ) -> None:
         recipe, held = description.recipe, list(states)
         if recipe.float_only:
@@ -62,7 +64,7 @@ class FastChain:
 
     def set(self, settings: Settings) -> None:
         """Change the run-time settings of every unit (of a drained chain: between epochs)."""
-        for stage, unit in zip(self.schedule.stages, self._memory.units, strict=True):
+        for stage, unit in zip(self.schedule.weighted, self._memory.units, strict=True):
             set_unit(unit, stage.arithmetic, settings)
 
     @property
@@ -71,9 +73,9 @@ class FastChain:
         return self._memory.weight.dtype.itemsize * 8
 
     @property
-    def states(self) -> list[UnitState]:
+    def states(self) -> list[State]:
         """The state of every unit, copied."""
-        memory, states = self._memory, []
+        memory, states = self._memory, list[State]()
         for index, unit in enumerate(memory.units):
             outputs, taps = int(unit["outputs"]), int(unit["taps"])
             weights = slice(unit["weights"], unit["weights"] + outputs * taps)

@@ -19,7 +19,6 @@ from counterflow.golden.fast.places import Places, places
 from counterflow.golden.fast.records import LOSS, PLACES, SLOT, STEP, UNIT, Memory
 from counterflow.golden.fast.units import UNITS, passing_kinds
 from counterflow.golden.fast.words import FILL
-from counterflow.golden.units.convolution import UnitState
 
 LINE = 64  # bytes of a cache line
 
@@ -33,9 +32,9 @@ def _units(schedule: Schedule, where: Places) -> tuple[NDArray[np.void], int]:
 
     Also the words of their sums of gradients.
     """
-    units = np.zeros(len(schedule.stages), UNIT)
+    units = np.zeros(len(schedule.weighted), UNIT)
     weights = biases = gradient = covers = 0
-    for stage, unit in zip(schedule.stages, units, strict=True):
+    for stage, unit in zip(schedule.weighted, units, strict=True):
         _describe(unit, stage)
         geometry = stage.tiling.geometry
         _joined_to_others(unit, stage, where)
@@ -170,9 +169,9 @@ def _joined(parts: list[NDArray[np.int64]], word: Any) -> Any:
     return joined
 
 
-def build_memory(schedule: Schedule, states: Iterable[UnitState]) -> Memory:
+def build_memory(schedule: Schedule, states: Iterable[Any]) -> Memory:
     """An empty chain with `states`.  Settings are still to be set."""
-    loss, held, stages = schedule.loss.arithmetic, list(states), schedule.stages
+    loss, held, stages = schedule.loss.arithmetic, list(states), schedule.weighted
     small = all(fits(stage, loss, 32) for stage in stages)
     small = small and all(UNITS[unit.unit.kind].fits(unit.numbers, 32) for unit in schedule.passing)
     word: Any = np.int32 if small else np.int64

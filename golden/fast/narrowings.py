@@ -18,7 +18,7 @@ from counterflow.design.parts.formats import Format, Rounding
 from counterflow.design.units.arithmetic import COMPENSATION_FRAC, RANDOM_BITS, UnitArithmetic
 from counterflow.design.units.loss import LossArithmetic
 from counterflow.design.units.slots import Stage
-from counterflow.golden.units.convolution import Settings
+from counterflow.golden.units.update import Settings
 
 WHOLE = 64  # more bits than any rounding drops
 

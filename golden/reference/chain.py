@@ -25,7 +25,7 @@ from counterflow.golden.reference.rules import Floats, Rule
 from counterflow.golden.reference.units import UNITS
 from counterflow.golden.reference.units.convolution import Convolution
 from counterflow.golden.reference.units.loss import Loss, cross_entropy
-from counterflow.golden.units.convolution import Settings
+from counterflow.golden.units.update import Settings
 
 
 @dataclass(frozen=True)

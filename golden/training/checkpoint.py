@@ -1,6 +1,6 @@
 """Checkpoints: the state of a training between two epochs, in one file of NumPy arrays.
 
-The chain is empty there, so that weights, velocities, biases and generators are all that the rest
+The chain is empty there, so that parameters and generators are all that the rest
 of the training depends on, besides the description and the seed.
 """
 
@@ -19,8 +19,10 @@ from counterflow.design.network.description import Description
 from counterflow.design.network.files import write_atomically
 from counterflow.design.network.provenance import version
 from counterflow.design.schedule.schedule import Schedule
-from counterflow.golden.units.convolution import Settings, UnitState
+from counterflow.golden.units import state_of
 from counterflow.golden.units.limits import check_state
+from counterflow.golden.units.state import State
+from counterflow.golden.units.update import Settings
 
 FORMAT = 1  # of the file; to be raised when older programs would misread it
 PACKAGES = ("counterflow", "numpy", "numba")
@@ -39,7 +41,7 @@ class Checkpoint:
     epoch: int
     seed: int
     settings: Settings
-    states: list[UnitState]
+    states: list[State]
     versions: dict[str, str] = field(default_factory=versions)
 
 
@@ -98,7 +100,7 @@ def _read(about: dict[str, Any], arrays: Any, schedule: Schedule) -> Checkpoint:
         for name, part in parts.items():
             if part.dtype != np.int64:
                 raise ValueError(f"{name}{index} has the type {part.dtype}, not int64")
-        state = UnitState(**parts, generator=int(generator))
+        state = state_of(stage, parts, int(generator))
         check_state(stage, state)
         states.append(state)
     return Checkpoint(

@@ -19,7 +19,8 @@ from counterflow.design.units.loss import LOG_FRAC
 from counterflow.golden.chain import Chain
 from counterflow.golden.fast.chain import FastChain, offered
 from counterflow.golden.parts.narrow import Integers
-from counterflow.golden.units.convolution import Settings, UnitState
+from counterflow.golden.units.state import State
+from counterflow.golden.units.update import Settings
 
 Bytes = NDArray[np.uint8]
 
@@ -52,9 +53,7 @@ class Model(Protocol):
 class IntegerModel:
     """The golden chain, the fast one where it knows the mitigation."""
 
-    def __init__(
-        self, description: Description, schedule: Schedule, states: list[UnitState]
-    ) -> None:
+    def __init__(self, description: Description, schedule: Schedule, states: list[State]) -> None:
         fast = offered(description)
         self.delay = schedule.delay
         self.chain: FastChain | Chain
@@ -77,7 +76,7 @@ class IntegerModel:
         return right, bits * 2.0**-LOG_FRAC * math.log(2)
 
     @property
-    def states(self) -> list[UnitState]:
+    def states(self) -> list[State]:
         """The state of every unit, copied."""
         return [state.copy() for state in self.chain.states]
 

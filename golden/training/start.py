@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from counterflow.design.network.description import Description
-from counterflow.design.schedule.initial import initial_integers
+from counterflow.design.schedule.initial import generator_state, initial_integers
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.golden.chain import Chain
-from counterflow.golden.units.convolution import UnitState
+from counterflow.golden.units import state_of
+from counterflow.golden.units.state import State
 
 
-def initial_states(description: Description, schedule: Schedule, seed: int) -> list[UnitState]:
-    """States before the first sample: initial weights, everything else zero."""
+def initial_states(description: Description, schedule: Schedule, seed: int) -> list[State]:
+    """States before the first sample: initial weights, all else as its kind begins with."""
+    weights = dict(
+        zip(
+            [stage.name for stage in schedule.weighted],
+            initial_integers(description, schedule, seed),
+            strict=True,
+        )
+    )
     states = []
-    for weight, generator in initial_integers(description, schedule, seed):
-        outputs = weight.shape[0]
-        zeros = np.zeros(outputs, np.int64)
-        states.append(UnitState(weight, np.zeros_like(weight), zeros, zeros.copy(), generator))
+    for stage in schedule.stages:
+        arrays = stage.initial()
+        if stage.name in weights:
+            arrays["weight"] = weights[stage.name]
+        states.append(state_of(stage, arrays, generator_state(stage, seed)))
     return states
 
 

@@ -6,12 +6,16 @@ an output; each returns an array, or a tuple where there are several ports, and 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from counterflow.design.units.slotted import Slotted
+from counterflow.golden.parts.narrow import Integers
 from counterflow.golden.units.convolution import Convolution
 from counterflow.golden.units.fork import Fork
 from counterflow.golden.units.loss import Loss
 from counterflow.golden.units.pool import Pool
+from counterflow.golden.units.state import State
 from counterflow.golden.units.sum import Sum
 from counterflow.golden.units.tanh import Tanh
 
@@ -23,3 +27,9 @@ UNITS: dict[str, Any] = {
     "sum": Sum,
     "loss": Loss,
 }
+
+
+def state_of(stage: Slotted, arrays: Mapping[str, Integers], generator: int) -> State:
+    """The state of a unit that learns, of its parameters by name."""
+    state: State = UNITS[stage.unit.kind].State(**arrays, generator=generator)
+    return state

@@ -8,20 +8,22 @@ A dense layer has one window, which is its input.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from counterflow.design.parts.formats import Rounding
-from counterflow.design.units.arithmetic import COMPENSATION_FRAC, RANDOM_BITS
 from counterflow.design.units.slots import Stage
 from counterflow.golden.parts.generator import draws
-from counterflow.golden.parts.narrow import Integers, narrow, round_off, saturate
+from counterflow.golden.parts.narrow import Integers, narrow
+from counterflow.golden.units.state import State
+from counterflow.golden.units.update import Settings, updated
 
 
 @dataclass
-class UnitState:
+class UnitState(State):
     """Everything that a unit remembers between updates, as integers of their formats.
 
     ``weight``, ``velocity``: [outputs, taps]; ``bias``, ``bias_velocity``: [outputs];
@@ -34,30 +36,12 @@ class UnitState:
     bias_velocity: Integers
     generator: int
 
-    @property
-    def arrays(self) -> dict[str, Integers]:
-        """The parameters by name, as `design.units.slots.Stage.parameters` has them."""
-        found = {one.name: getattr(self, one.name) for one in fields(self)}
-        del found["generator"]
-        return found
-
-    def copy(self) -> UnitState:
-        arrays = {name: value.copy() for name, value in self.arrays.items()}
-        return UnitState(**arrays, generator=self.generator)
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What can be switched at run time; the learning rate is divided by 2**extra_shift."""
-
-    predict: bool = True
-    compensate: bool = True
-    extra_shift: int = 0
-
 
 @dataclass
 class Convolution:
     """One unit; `saturations` counts as the hardware's counter does (see `_count_*`)."""
+
+    State: ClassVar = UnitState
 
     stage: Stage
     state: UnitState
@@ -151,41 +135,20 @@ class Convolution:
 
     def _update(self, gradient: Integers, bias_gradient: Integers) -> None:
         """One draw of random bits a tile, in the order of the tiles; biases share their row's."""
-        tiling, now = self.stage.tiling, self.state
+        tiling, numbers, now = self.stage.tiling, self.stage.arithmetic, self.state
         tile = tiling.tile_of
         random = np.zeros(tiling.tiles, np.int64)
-        if self.stage.arithmetic.round_update is Rounding.STOCHASTIC:
+        if numbers.round_update is Rounding.STOCHASTIC:
             random = draws(now.generator, tiling.tiles)
             now.generator = int(random[-1])
         self._previous = (now.weight, now.bias)
-        now.weight, now.velocity, clipped = self._updated(
-            now.weight, now.velocity, gradient, random[tile]
+        now.weight, now.velocity, clipped = updated(
+            numbers, self.settings, now.weight, now.velocity, gradient, random[tile]
         )
-        now.bias, now.bias_velocity, bias_clipped = self._updated(
-            now.bias, now.bias_velocity, bias_gradient, random[tile[:, 0]]
+        now.bias, now.bias_velocity, bias_clipped = updated(
+            numbers, self.settings, now.bias, now.bias_velocity, bias_gradient, random[tile[:, 0]]
         )
         hit = np.zeros(tiling.tiles, bool)
         hit[tile[clipped]] = True
         hit[tile[:, 0][bias_clipped]] = True
         self.saturations += int(hit.sum())
-
-    def _updated(
-        self, weight: Integers, velocity: Integers, gradient: Integers, random: Integers
-    ) -> tuple[Integers, Integers, NDArray[np.bool_]]:
-        """The update of `design.units.arithmetic`: (weight', velocity', where one saturated)."""
-        numbers = self.stage.arithmetic
-        k, rounding = numbers.momentum_shift, numbers.round_update
-        old = velocity << numbers.velocity_drop
-        scaled = gradient << numbers.gradient_shift(self.settings.extra_shift)
-        low = random & ((1 << numbers.velocity_drop) - 1)
-        kept = old - (velocity << (numbers.velocity_drop - k))
-        rounded = round_off(kept + scaled, numbers.velocity_drop, rounding, low)
-        new_velocity, velocity_clipped = saturate(rounded, numbers.velocity)
-        step = new_velocity
-        if self.settings.compensate:
-            high = random >> (RANDOM_BITS - numbers.weight_drop)
-            whole = (scaled << k) << COMPENSATION_FRAC
-            mixed = whole + numbers.compensation * (old - (scaled << k))
-            step = round_off(mixed, numbers.weight_drop, rounding, high)
-        new_weight, weight_clipped = saturate(weight - step, numbers.weight)
-        return new_weight, new_velocity, velocity_clipped | weight_clipped

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterflow.design.parts.formats import Format
-from counterflow.design.units.slots import Stage
-from counterflow.golden.units.convolution import UnitState
+from counterflow.design.units.slotted import Slotted
+from counterflow.golden.units.state import State
 
 
-def check_state(stage: Stage, state: UnitState) -> None:
+def check_state(stage: Slotted, state: State) -> None:
     """`ValueError`, one sentence, unless `state` is one of the stage's."""
     name = stage.name
     for one in stage.parameters:

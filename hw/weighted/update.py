@@ -1,7 +1,7 @@
 """One lane's arithmetic around its multipliers: prediction before them, the update behind them.
 
-Twin of `golden.units.convolution.Convolution._predicted` and `_updated`; the equations stand in
-`design.units.arithmetic`.  Signals carry their pipeline stage as prefix.
+Twin of `golden.units.convolution.Convolution._predicted` and `golden.units.update.updated`; the
+equations stand in `design.units.arithmetic`.  Signals carry their pipeline stage as prefix.
 """
 
 from __future__ import annotations

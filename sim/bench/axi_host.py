@@ -25,7 +25,8 @@ from counterflow.design.bus.driver import Driver
 from counterflow.design.bus.registers import WORD_BYTES
 from counterflow.design.parts.tokens import KIND_BITS, Kind, Token
 from counterflow.design.schedule.planner import Plan
-from counterflow.golden.units.convolution import UnitState
+from counterflow.golden.units import state_of
+from counterflow.golden.units.state import State
 from counterflow.sim.bench.axi_rules import Rules
 from counterflow.sim.bench.host import PERIOD
 from counterflow.sim.bench.stalls import pattern
@@ -90,9 +91,11 @@ class AxiHost:
     async def write32(self, address: int, word: int) -> None:
         _checked(await self.lite.write(address, word.to_bytes(WORD_BYTES, "little")))
 
-    async def read_back(self) -> list[UnitState]:
+    async def read_back(self) -> list[State]:
         """Read all weights, velocities and generator states of a resting chain."""
-        return [UnitState(*found) for found in await self.blocking(self.driver.read_back)]
+        found = await self.blocking(self.driver.read_back)
+        stages = self.plan.schedule.stages
+        return [state_of(stage, *one) for stage, one in zip(stages, found, strict=True)]
 
     def feed(
         self,

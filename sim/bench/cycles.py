@@ -121,9 +121,9 @@ class CycleBench:
         for row in np.nonzero(valid & last)[0]:
             self.found.losses.append(self.layout.value(bits[row], column) / 2**LOG_FRAC)
         first += self.earlier
-        if len(self.found.slots) > self.job.slots_shown * len(self.plan.schedule.stages):
+        if len(self.found.slots) > self.job.slots_shown * len(self.plan.schedule.weighted):
             return
-        for stage in self.plan.schedule.stages:
+        for stage in self.plan.schedule.weighted:
             begins = self._slots_open.setdefault(stage.name, [])
             for edge in ("begin", "finish"):
                 where = self.layout.start[names.index(f"{stage.name}.walk.{edge}")]

@@ -22,9 +22,10 @@ from counterflow.design.bus.transfers import Transfer, load_accesses, read_acces
 from counterflow.design.parts.tokens import Kind, Token
 from counterflow.design.schedule.planner import Plan
 from counterflow.design.units.latency import BUS_SPACING
-from counterflow.design.units.slots import Stage
+from counterflow.design.units.slotted import Slotted
 from counterflow.golden.transfer import decode
-from counterflow.golden.units.convolution import Settings, UnitState
+from counterflow.golden.units.state import State
+from counterflow.golden.units.update import Settings
 from counterflow.sim.bench.top import FEED_ELEMENTS, FEED_TOKENS, feed_words
 
 PERIOD = 10  # ns
@@ -93,12 +94,12 @@ class Host:
         await FallingEdge(self.dut.clk)
         return words
 
-    async def load(self, states: Sequence[UnitState]) -> None:
+    async def load(self, states: Sequence[State]) -> None:
         """Write all weights, velocities and generator states."""
         for stage, state in zip(self.plan.schedule.stages, states, strict=True):
             await self.access(load_accesses(stage, state))
 
-    async def read_back(self) -> list[UnitState]:
+    async def read_back(self) -> list[State]:
         """Read all weights, velocities and generator states of a resting chain."""
         states = []
         for stage in self.plan.schedule.stages:
@@ -111,7 +112,7 @@ class Host:
         for stage in self.plan.schedule.stages:
             await self.access([Transfer(True, stage.index + 1, UnitRegister.CONTROL, word)])
 
-    async def unit_counter(self, stage: Stage, register: UnitRegister) -> int:
+    async def unit_counter(self, stage: Slotted, register: UnitRegister) -> int:
         """One counter of a dense unit."""
         return (await self.access([Transfer(False, stage.index + 1, register, 0)]))[0]
 

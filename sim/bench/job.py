@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from counterflow.design.network.description import Description
 from counterflow.design.parts.tokens import Token
-from counterflow.golden.units.convolution import Settings
+from counterflow.golden.units.update import Settings
 from counterflow.sim.bench.reports import SlotTime
 
 JOB_VARIABLE = "COUNTERFLOW_JOB"

@@ -21,7 +21,7 @@ from counterflow.design.schedule.planner import plan
 from counterflow.golden.chain import Chain
 from counterflow.golden.cycle_trace import Trace
 from counterflow.golden.training.start import initial_chain
-from counterflow.golden.units.convolution import UnitState
+from counterflow.golden.units.state import State
 from counterflow.sim.bench.compare import Layout
 from counterflow.sim.bench.host import Host
 from counterflow.sim.bench.job import Found, Job, job_of_environment, store
@@ -121,7 +121,7 @@ class OrderBench:
         await self._compared(restored, second)
         self._states(await self.host.read_back(), undisturbed.states)
 
-    async def _begin(self, states: Sequence[UnitState], golden: Chain) -> None:
+    async def _begin(self, states: Sequence[State], golden: Chain) -> None:
         await self.host.load(states)
         await self.host.set(golden.settings)
 
@@ -235,7 +235,7 @@ class OrderBench:
         part: NDArray[np.uint8] = rows[happened, start[columns[0]] : start[last + 1]]
         return np.flatnonzero(happened), part
 
-    def _states(self, found: Sequence[UnitState], expected: Sequence[UnitState]) -> None:
+    def _states(self, found: Sequence[State], expected: Sequence[State]) -> None:
         for stage, got, want in zip(self.plan.schedule.stages, found, expected, strict=True):
             for name in stage.remembered:
                 self._equal(f"{stage.name}.{name}", getattr(got, name), getattr(want, name))
@@ -251,10 +251,11 @@ class OrderBench:
         self.found.first_divergence = self.found.first_divergence or text
 
 
-def _blank(state: UnitState) -> UnitState:
+def _blank(state: State) -> State:
     """A state of zeros of the same shapes: what a chip may hold after power-up."""
     zeros = {name: np.zeros_like(value) for name, value in state.arrays.items()}
-    return UnitState(**zeros, generator=1)
+    made: Any = type(state)
+    return made(**zeros, generator=1)
 
 
 async def compared(dut: Any) -> None:

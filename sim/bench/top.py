@@ -6,6 +6,8 @@ wide access is far cheaper than a visit in every cycle.  The chain is the produc
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
@@ -16,7 +18,6 @@ from counterflow.design.schedule.planner import Plan
 from counterflow.design.schedule.watch import fields
 from counterflow.design.units.watched import Field
 from counterflow.hw.chain import Chain, Request, Response
-from counterflow.hw.weighted.weights import WeightMemory
 
 FEED_TOKENS = 64  # tokens that the feeder's memories hold
 FEED_ELEMENTS = 64  # elements of a sample in one word of its memory
@@ -71,7 +72,9 @@ class BenchTop(wiring.Component):
         m.d.comb += [
             self.response.eq(chain.response),
             chain.predictions.ready.eq(self.prediction_gate),
-            self.products.eq(sum(unit.registers.products for unit in chain.units)),
+            self.products.eq(
+                sum(chain.parts[stage.name].registers.products for stage in chain.schedule.weighted)
+            ),
         ]
         self._feed_samples(m)
         self._feed_labels(m)
@@ -151,7 +154,7 @@ class BenchTop(wiring.Component):
         if owner == "walk":
             now, idle = target.now, target.state.idle
             return now.issue & idle if member == "begin" else now.finish
-        if owner in ("weights", "biases"):
+        if member in ("write", "address") or field.lane is not None:
             return self._written(target, member, field)
         if member == "valid":
             return target.valid
@@ -161,16 +164,17 @@ class BenchTop(wiring.Component):
         value = getattr(payload, member) if isinstance(payload, data.View) else payload
         return Mux(target.valid, Value.cast(value), 0)[: field.bits]
 
-    def _written(self, memory: WeightMemory, member: str, field: Field) -> Value:
+    def _written(self, memory: Any, member: str, field: Field) -> Value:
         if member == "write":
             return memory.write_enable
         if member == "address":
             return Mux(memory.write_enable, memory.write_address, 0)[: field.bits]
-        stage = next(s for s in self.plan.schedule.stages if s.name == field.unit)
-        numbers = stage.arithmetic
-        start = (field.lane or 0) * numbers.word_bits
-        if member == "velocity":
-            start += numbers.weight.bits
-        return Mux(memory.write_enable, memory.write_data[start : start + field.bits], 0)[
-            : field.bits
+        fellows = [
+            one
+            for one in self.watched
+            if one.lane is not None and one.unit == field.unit
+            if one.path.split(".")[0] == field.path.split(".")[0]
         ]
+        start = sum(one.bits for one in fellows[: fellows.index(field)])
+        value = Mux(memory.write_enable, memory.write_data[start : start + field.bits], 0)
+        return value[: field.bits]

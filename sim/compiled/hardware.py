@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterflow.design.bus.registers import WORD_BITS, IntakeRegister, UnitRegister, control_word
-from counterflow.design.bus.transfers import Integers, Transfer, Words, packed
+from counterflow.design.bus.transfers import Transfer, Words, packed
 from counterflow.design.parts.tokens import KIND_BITS, Kind
 from counterflow.design.schedule.planner import Plan
 from counterflow.design.units.latency import BUS_SPACING
 from counterflow.design.units.loss import LossArithmetic
+from counterflow.design.units.slotted import Integers
 from counterflow.golden.transfer import Loadable
-from counterflow.golden.units.convolution import Settings
+from counterflow.golden.units.update import Settings
 from counterflow.hw.tops.verilog import module_name, to_verilog
 from counterflow.sim.compiled.library import Gate, Library, Work, build_library
 from counterflow.sim.simulator import SimulationError

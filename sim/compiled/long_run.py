@@ -22,7 +22,7 @@ from counterflow.design.units.loss import LOG_FRAC
 from counterflow.golden.parts.narrow import Integers
 from counterflow.golden.training.models import Part, Run, codes, epoch_runs
 from counterflow.golden.training.start import initial_states
-from counterflow.golden.units.convolution import UnitState
+from counterflow.golden.units.state import State
 from counterflow.sim.bench.reports import LongRunReport
 from counterflow.sim.compiled.hardware import Counters, Hardware, OnSlice, Stalls
 from counterflow.sim.compiled.side_by_side import Comparison, SideBySide
@@ -184,7 +184,7 @@ class _LongRun:
         self.both.set(run.settings)
         return self.both.run(when, run.kinds, run.indices, self.train, comparison, on_slice)[1]
 
-    def _located(self, epoch: int, states: Sequence[UnitState], order: Integers) -> str | None:
+    def _located(self, epoch: int, states: Sequence[State], order: Integers) -> str | None:
         """The first difference where fewest samples of the epoch, learnt from `states`, show one.
 
         An update that went wrong then stands alone, before others follow from it.

@@ -11,7 +11,8 @@ from counterflow.design.schedule.planner import Plan
 from counterflow.golden.fast.chain import FastChain
 from counterflow.golden.parts.narrow import Integers
 from counterflow.golden.training.models import Bytes, Part
-from counterflow.golden.units.convolution import Settings, UnitState
+from counterflow.golden.units.state import State
+from counterflow.golden.units.update import Settings
 from counterflow.sim.compiled.hardware import Hardware, OnSlice
 from counterflow.sim.simulator import SimulationError
 
@@ -49,7 +50,7 @@ class SideBySide:
     def __init__(self, plan: Plan, hardware: Hardware) -> None:
         self.plan, self.hardware = plan, hardware
 
-    def start(self, states: Sequence[UnitState]) -> None:
+    def start(self, states: Sequence[State]) -> None:
         """Both anew with these weights."""
         own = [state.copy() for state in states]
         self.golden = FastChain(self.plan.description, self.plan.schedule, own)

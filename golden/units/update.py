@@ -1,0 +1,46 @@
+"""How parameters move: the update of `design.units.arithmetic`, in exact integers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from counterflow.design.units.arithmetic import COMPENSATION_FRAC, RANDOM_BITS, UnitArithmetic
+from counterflow.golden.parts.narrow import Integers, round_off, saturate
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What can be switched at run time; the learning rate is divided by 2**extra_shift."""
+
+    predict: bool = True
+    compensate: bool = True
+    extra_shift: int = 0
+
+
+def updated(
+    numbers: UnitArithmetic,
+    settings: Settings,
+    weight: Integers,
+    velocity: Integers,
+    gradient: Integers,
+    random: Integers,
+) -> tuple[Integers, Integers, NDArray[np.bool_]]:
+    """(weight', velocity', where one saturated), with the ``random`` bits of each weight."""
+    k, rounding = numbers.momentum_shift, numbers.round_update
+    old = velocity << numbers.velocity_drop
+    scaled = gradient << numbers.gradient_shift(settings.extra_shift)
+    low = random & ((1 << numbers.velocity_drop) - 1)
+    kept = old - (velocity << (numbers.velocity_drop - k))
+    rounded = round_off(kept + scaled, numbers.velocity_drop, rounding, low)
+    new_velocity, velocity_clipped = saturate(rounded, numbers.velocity)
+    step = new_velocity
+    if settings.compensate:
+        high = random >> (RANDOM_BITS - numbers.weight_drop)
+        whole = (scaled << k) << COMPENSATION_FRAC
+        mixed = whole + numbers.compensation * (old - (scaled << k))
+        step = round_off(mixed, numbers.weight_drop, rounding, high)
+    new_weight, weight_clipped = saturate(weight - step, numbers.weight)
+    return new_weight, new_velocity, velocity_clipped | weight_clipped

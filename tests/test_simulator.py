@@ -1,0 +1,39 @@
+"""Built models are kept, and used again only where they can run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from counterflow.sim import simulator
+
+
+@pytest.fixture
+def built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Path]:
+    """The folders that were built into, one after the other."""
+    folders: list[Path] = []
+
+    def build(folder: Path, *rest: object) -> None:
+        folder.mkdir(parents=True)
+        (folder / "built").touch()
+        folders.append(folder)
+
+    monkeypatch.setenv("COUNTERFLOW_CACHE", str(tmp_path))
+    monkeypatch.setattr(simulator, "_build", build)
+    return folders
+
+
+def test_equal_verilog_is_built_once(built: list[Path]) -> None:
+    assert simulator.build("module a;", "a") == simulator.build("module a;", "a")
+    assert len(built) == 1
+
+
+def test_a_model_of_another_environment_is_not_used(
+    built: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is linked to libraries there, which may be gone."""
+    simulator.build("module a;", "a")
+    monkeypatch.setattr(simulator, "_libraries", lambda: Path("elsewhere"))
+    simulator.build("module a;", "a")
+    assert len(set(built)) == 2
