@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -27,7 +27,9 @@ class Edge:
 
     ``x`` is the format of activations, ``error`` that of gradients; ``wanted``: gradients come back
     (before the first units with weights nobody wants them); ``rectified``: activations come from a
-    ReLU, whose derivative whoever reads them applies to the gradients that it sends back.
+    ReLU, whose derivative whoever reads them applies to the gradients that it sends back;
+    ``returned``: they come before that ReLU, if there is one, and whoever reads them applies it as
+    it loads them, and sends each back beside its gradient, so that their maker need not keep them.
     """
 
     number: int
@@ -36,6 +38,7 @@ class Edge:
     error: Format
     wanted: bool
     rectified: bool
+    returned: bool = False
 
     @property
     def elements(self) -> int:
@@ -53,6 +56,8 @@ class Unit:
     kind: ClassVar[str]
     learns: ClassVar[bool] = False
     """Whether it has parameters, and lanes that move them."""
+    returns: ClassVar[bool] = False
+    """Whether it can read an edge whose activations are `returned`."""
 
     name: str
     where: str
@@ -174,10 +179,39 @@ class Growth:
         self._edges = 0
 
     def edge(
-        self, shape: Shape, x: Format, error: Format, *, wanted: bool = True, rectified: bool
+        self,
+        shape: Shape,
+        x: Format,
+        error: Format,
+        *,
+        wanted: bool = True,
+        rectified: bool,
+        returned: bool = False,
     ) -> Edge:
-        """A new edge."""
-        return Edge(self.number(), shape, x, error, wanted, rectified)
+        """A new edge; it is `returned` only where its reader can do that."""
+        return Edge(self.number(), shape, x, error, wanted, rectified, returned)
+
+    def graph(self, source: Edge) -> Graph:
+        """All that has grown behind `source`."""
+        kept = {
+            edge.number
+            for unit in self.units
+            for edge in unit.inputs
+            if edge.returned and not unit.returns
+        }
+
+        def told(edges: tuple[Edge, ...]) -> tuple[Edge, ...]:
+            return tuple(
+                replace(edge, returned=False) if edge.number in kept else edge for edge in edges
+            )
+
+        return Graph(
+            source,
+            tuple(
+                replace(unit, inputs=told(unit.inputs), outputs=told(unit.outputs))
+                for unit in self.units
+            ),
+        )
 
     def number(self) -> int:
         """That of a new edge."""

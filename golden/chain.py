@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 from counterflow.design.network.description import Description
 from counterflow.design.parts.tokens import Kind, Token
 from counterflow.design.schedule.schedule import Schedule
+from counterflow.design.units.norm_times import NormStage
 from counterflow.design.units.passing import PassingStage
 from counterflow.design.units.scheduled import Scheduled
 from counterflow.design.units.slots import Stage
 from counterflow.golden.parts.narrow import Integers
 from counterflow.golden.units import UNITS
 from counterflow.golden.units.convolution import Convolution
+from counterflow.golden.units.norm import Norm
 from counterflow.golden.units.state import State
 from counterflow.golden.units.update import Settings
 
@@ -98,10 +100,20 @@ class Chain:
         self.schedule, self._rate_span = schedule, recipe.rate_span
         self.stashing = recipe.mitigation == "stash"
         weight_form = recipe.mitigation.startswith("lwpw")
-        self.units: list[Convolution] = [
+        self.units: list[Convolution | Norm] = [
             UNITS[stage.unit.kind](stage, state, weight_form=weight_form)
             for stage, state in zip(schedule.stages, states, strict=True)
         ]
+        self.norms = {
+            stage.name: unit
+            for stage, unit in zip(schedule.stages, self.units, strict=True)
+            if isinstance(unit, Norm)
+        }
+        self.weighted = {
+            stage.name: unit
+            for stage, unit in zip(schedule.stages, self.units, strict=True)
+            if isinstance(unit, Convolution)
+        }
         self.passing = {one.name: UNITS[one.unit.kind](one.numbers) for one in schedule.passing}
         self.set(Settings(recipe.predicts, recipe.compensates, recipe.extra_shift(0)))
         self.loss = UNITS[schedule.loss.unit.kind](schedule.loss.arithmetic)
@@ -166,6 +178,9 @@ class Chain:
         for unit in self.schedule.units:
             if isinstance(unit, Stage):
                 self._sent(unit, self._unit_forward(unit, kind), kind, see)
+            elif isinstance(unit, NormStage):
+                norm, x = self.norms[unit.name], self._values[unit.unit.inputs[0].number]
+                self._sent(unit, norm.forward(x, training=kind.learns), kind, see)
             elif isinstance(unit, PassingStage):
                 values = [self._values[edge.number] for edge in unit.unit.inputs]
                 self._sent(unit, self.passing[unit.name].forward(*values), kind, see)
@@ -173,6 +188,8 @@ class Chain:
         for unit in reversed(self.schedule.units):
             if isinstance(unit, Stage):
                 self._unit_backward(unit, kind, see)
+            elif isinstance(unit, NormStage):
+                self._norm_backward(unit, kind, see)
             elif isinstance(unit, PassingStage):
                 self._passed_back(unit, see)
         self.slot += 1
@@ -191,7 +208,7 @@ class Chain:
 
     def _unit_forward(self, stage: Stage, kind: Kind) -> Integers:
         index, x = stage.index, self._values[stage.unit.inputs[0].number]
-        unit = self.units[index]
+        unit = self.weighted[stage.name]
         self._inputs[index][self.slot] = x
         if self.stashing:
             self._stashed[index][self.slot] = unit.state.weight
@@ -200,7 +217,7 @@ class Chain:
     def _unit_backward(self, stage: Stage, kind: Kind, see: Observer) -> None:
         """Gradient, update and input gradient of the token that comes back in this slot."""
         index, back = stage.index, self.slot - stage.delay
-        unit, learns = self.units[index], False
+        unit, learns = self.weighted[stage.name], False
         if back >= 0:
             dy = self._gradients[stage.unit.outputs[0].number].pop(back)
             x, stashed = self._inputs[index].pop(back), self._stashed[index].pop(back, None)
@@ -212,6 +229,23 @@ class Chain:
                 unit.learn(dy, x, update=learns)
         state = unit.state.copy() if learns else None
         see(SlotRecord(index, self.slot, kind, learns, state))
+
+    def _norm_backward(self, stage: NormStage, kind: Kind, see: Observer) -> None:
+        """Send back what has come, and update all channels at the end of the slot."""
+        norm, back = self.norms[stage.name], self.slot - stage.delay
+        self._norm_returns(stage, see)
+        state = norm.update(moves=back >= 0 and self._kinds[back] is Kind.TRAIN)
+        see(SlotRecord(stage.index, self.slot, kind, state is not None, state))
+        self._norm_returns(stage, see)
+
+    def _norm_returns(self, stage: NormStage, see: Observer) -> None:
+        """Send back every token whose gradient has come and for which the norm is ready."""
+        norm, came = self.norms[stage.name], self._gradients[stage.unit.outputs[0].number]
+        for token in sorted(came):
+            if not norm.returns(token):
+                break
+            dx = norm.backward(came.pop(token), self._kinds[token].learns)
+            self._sent_back(stage, token, dx, see)
 
     def _passed_back(self, stage: PassingStage, see: Observer) -> None:
         """Send back every token whose gradients have come by all of a unit's outputs."""

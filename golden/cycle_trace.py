@@ -119,12 +119,15 @@ class Trace:
         members: dict[str, NDArray[np.int64] | int] = {"data": record.values}
         if record.unit == "intake":
             start = self.schedule.intake_start + token * interval
-            cycles, forward = start + 1 + np.arange(len(record.values)), True
+            cycles = start + 1 + np.arange(len(record.values))
+            members["kind"] = int(record.kind)
         else:
             border = self._borders[record.unit, record.port]
-            cycles, forward = border.cycles(token, interval, self.before), border.forward
-        if forward:
-            members["kind"] = int(record.kind)
+            cycles = border.cycles(token, interval, self.before)
+            if border.forward:
+                members["kind"] = int(record.kind)
+            elif border.edge.returned:
+                members = {"data": record.values[0], "x": record.values[1]}
         self._put(cycles, f"{record.unit}.{record.port}", **members)
 
     def _shift(self, slot: int) -> int:

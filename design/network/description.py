@@ -149,7 +149,7 @@ class Description(Frozen):
                 round_error=rounding,
             )
         )
-        return Graph(source, tuple(growth.units))
+        return growth.graph(source)
 
     @cached_property
     def weighted(self) -> tuple[ConvolutionUnit, ...]:

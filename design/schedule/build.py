@@ -16,7 +16,7 @@ from counterflow.design.network.description import Description
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units.latency import INTAKE, QUEUE
 from counterflow.design.units.scheduled import Gradients, Times
-from counterflow.design.units.slots import SlotTimes
+from counterflow.design.units.slotted import SlottedTimes
 from counterflow.design.units.tiling import Lanes, Tiling
 from counterflow.design.units.timing import Cycles, slot_bound
 
@@ -40,7 +40,7 @@ def build_schedule(
         unit.times(next(folded) if unit.learns else None, description.recipe)
         for unit in graph.units
     ]
-    for index, slotted in enumerate(one for one in times if isinstance(one, SlotTimes)):
+    for index, slotted in enumerate(one for one in times if isinstance(one, SlottedTimes)):
         slotted.index = index
     arrivals: dict[int, Cycles] = {graph.source.number: admitted}
     for unit, one in zip(graph.units, times, strict=True):

@@ -10,6 +10,7 @@ from counterflow.design.graph import Kind
 from counterflow.design.units.convolution import Convolution, ConvolutionUnit, Dense, Flatten
 from counterflow.design.units.fork import ForkUnit
 from counterflow.design.units.loss import LossUnit
+from counterflow.design.units.norm import Norm, NormUnit
 from counterflow.design.units.pool import Pool, PoolUnit
 from counterflow.design.units.residual import Residual
 from counterflow.design.units.sum import SumUnit
@@ -17,6 +18,7 @@ from counterflow.design.units.tanh import TanhUnit
 
 KINDS: dict[str, Kind] = {
     "convolution": Kind(ConvolutionUnit, Dense, Convolution, Flatten),
+    "norm": Kind(NormUnit, Norm),
     "pool": Kind(PoolUnit, Pool),
     "tanh": Kind(TanhUnit),
     "fork": Kind(ForkUnit),

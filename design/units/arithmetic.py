@@ -33,8 +33,9 @@ class UnitArithmetic:
     Each weight is used at `positions` places of a sample (one in a dense layer), and moves by the
     sum of its gradients there, over `accumulate` samples.  ``x``/``y`` are the formats of
     activations in and out, ``dy``/``dx`` of gradients in and out (``dx`` None where nobody wants
-    it); ``masks``: dx is zero where x is, since x comes from a ReLU; ``horizon`` is T of the
-    prediction w - T u in updates.  Hardware has no prediction or compensation unless the recipe
+    it); ``masks``: dx is zero where x is, since x comes from a ReLU; ``rectifies``: x comes before
+    that ReLU, which is applied as x is loaded; ``horizon`` is T, in updates, of the
+    prediction w - T u.  Hardware has no prediction or compensation unless the recipe
     ``predicts`` or ``compensates``.
     """
 
@@ -63,12 +64,18 @@ class UnitArithmetic:
     round_operand: Rounding
     round_error: Rounding
     round_update: Rounding
+    rectifies: bool = False
+
+    @property
+    def loaded(self) -> Format:
+        """Format of x as the multipliers see it."""
+        return Format(False, self.x.bits - 1, self.x.frac) if self.rectifies else self.x
 
     @cached_property
     def forward_sum(self) -> Format:
         """Accumulator of y; holds the largest sum of products plus the largest bias."""
         frac = self.operand.frac + self.x.frac
-        products = self.taps * self.operand.magnitude * self.x.magnitude
+        products = self.taps * self.operand.magnitude * self.loaded.magnitude
         return signed_for(products + self.bias_operand.magnitude, frac)
 
     @cached_property
@@ -100,7 +107,7 @@ class UnitArithmetic:
 
     @property
     def _largest_product(self) -> int:
-        return self.dy.magnitude * max(self.x.magnitude, 1 << self.x.frac)
+        return self.dy.magnitude * max(self.loaded.magnitude, 1 << self.x.frac)
 
     @property
     def sums_gradients(self) -> bool:

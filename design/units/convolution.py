@@ -7,7 +7,7 @@ A dense layer is the convolution whose kernel stops at one place.  The unit's ar
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
@@ -187,9 +187,7 @@ class Flatten(Layer):
 
     def grow(self, growth: Growth, edge: Edge, place: Place) -> Edge:
         """See `Layer.grow`: no unit, the same edge with another shape."""
-        return Edge(
-            edge.number, (1, 1, edge.elements), edge.x, edge.error, edge.wanted, edge.rectified
-        )
+        return replace(edge, shape=(1, 1, edge.elements))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,6 +199,7 @@ class ConvolutionUnit(Unit):
 
     kind: ClassVar[str] = "convolution"
     learns: ClassVar[bool] = True
+    returns: ClassVar[bool] = True
 
     geometry: Geometry
     operand: Format
@@ -259,6 +258,7 @@ class ConvolutionUnit(Unit):
             accumulate=recipe.accumulate,
             relu=y.rectified,
             masks=x.rectified,
+            rectifies=x.rectified and x.returned,
             x=x.x,
             y=y.x,
             dy=y.error,

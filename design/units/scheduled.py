@@ -172,6 +172,8 @@ class Scheduled(ABC):
             members = {"data": (border.number.bits, border.number.signed)}
             if border.forward:
                 members["kind"] = KIND
+            elif border.edge.returned:
+                members["x"] = (border.edge.x.bits, border.edge.x.signed)
             found += stream_fields(self.name, border.port, border.made_by, **members)
         return tuple(found)
 

@@ -22,12 +22,19 @@ from counterflow.design.units.scheduled import (
     Border,
     Gradients,
     SlotGradients,
-    Times,
     backward_borders,
     forward_borders,
     nothing,
 )
-from counterflow.design.units.slotted import Block, Integers, Pairs, Parameter, Slotted, Written
+from counterflow.design.units.slotted import (
+    Block,
+    Integers,
+    Pairs,
+    Parameter,
+    Slotted,
+    SlottedTimes,
+    Written,
+)
 from counterflow.design.units.tiling import Tiling
 from counterflow.design.units.timing import (
     Cycles,
@@ -219,14 +226,13 @@ class Stage(Slotted):
         return (self.depths.errors * self.tiling.lanes.outputs,)
 
 
-class SlotTimes(Times):
+class SlotTimes(SlottedTimes):
     """A unit with slots while a schedule is made; `arithmetic` gives its numbers for a delay."""
 
     def __init__(
         self, unit: Unit, tiling: Tiling, arithmetic: Callable[[int], UnitArithmetic]
     ) -> None:
         self.unit, self.tiling, self.arithmetic = unit, tiling, arithmetic
-        self.index = 0
         self.arrivals = nothing()
         self.start = self.threshold = self.delay = self.delay_above = 0
         self.errors: Cycles = nothing()

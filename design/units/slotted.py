@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterflow.design.parts.formats import Format
-from counterflow.design.units.scheduled import Scheduled
+from counterflow.design.units.scheduled import Scheduled, Times
 from counterflow.design.units.timing import Cycles
 
 Integers = NDArray[np.int64]
@@ -104,3 +104,9 @@ class Slotted(Scheduled):
     @abstractmethod
     def from_pairs(self, pairs: Sequence[Pairs]) -> Mapping[str, Integers]:
         """The inverse of `to_pairs`: parameters by name."""
+
+
+class SlottedTimes(Times):
+    """A unit with slots while a schedule is made, number `index` of them."""
+
+    index: int = 0

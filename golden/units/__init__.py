@@ -14,6 +14,7 @@ from counterflow.golden.parts.narrow import Integers
 from counterflow.golden.units.convolution import Convolution
 from counterflow.golden.units.fork import Fork
 from counterflow.golden.units.loss import Loss
+from counterflow.golden.units.norm import Norm
 from counterflow.golden.units.pool import Pool
 from counterflow.golden.units.state import State
 from counterflow.golden.units.sum import Sum
@@ -21,6 +22,7 @@ from counterflow.golden.units.tanh import Tanh
 
 UNITS: dict[str, Any] = {
     "convolution": Convolution,
+    "norm": Norm,
     "pool": Pool,
     "tanh": Tanh,
     "fork": Fork,

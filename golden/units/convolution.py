@@ -63,7 +63,12 @@ class Convolution:
         weight, bias = self.state.weight, self.state.bias
         if training and self.settings.predict:
             weight, bias = self._predicted()
-        return self._activate(self._sums(weight, bias, self.geometry.gathered(x))).ravel()
+        windows = self.geometry.gathered(self._loaded(x))
+        return self._activate(self._sums(weight, bias, windows)).ravel()
+
+    def _loaded(self, x: Integers) -> Integers:
+        """x behind its ReLU, which is applied here where x comes before it."""
+        return np.maximum(x, 0) if self.stage.arithmetic.rectifies else x
 
     def _predicted(self) -> tuple[Integers, Integers]:
         horizon, now = self.stage.arithmetic.horizon, self.state
@@ -96,7 +101,7 @@ class Convolution:
         """dx = narrow(w^T dy), summed over the windows that an input is in.
 
         It is 0 where x > 0 is not, if x comes from a ReLU, which lets nothing else through.
-        Shapes [elements] and [inputs] to [inputs].
+        Shapes [elements] and [inputs] to [inputs], or to [2, inputs] where x goes back beside dx.
         """
         numbers = self.stage.arithmetic
         if numbers.dx is None:
@@ -108,7 +113,8 @@ class Convolution:
         dx, clipped = narrow(sums, numbers.backward_sum.frac, numbers.dx, numbers.round_error)
         seen = x > 0 if numbers.masks else np.ones(len(x), bool)
         self._count_words(clipped & seen)
-        return np.where(seen, dx, 0)
+        found = np.where(seen, dx, 0)
+        return np.stack([found, x]) if self.stage.unit.inputs[0].returned else found
 
     def _count_words(self, clipped: NDArray[np.bool_]) -> None:
         """Words of a window that saw the last of an input gradient which saturated."""
@@ -123,7 +129,7 @@ class Convolution:
         """
         numbers = self.stage.arithmetic
         errors = dy.reshape(numbers.positions, numbers.outputs)
-        gradient = errors.T @ self.geometry.gathered(x)
+        gradient = errors.T @ self.geometry.gathered(self._loaded(x))
         bias_gradient = errors.sum(axis=0) << numbers.x.frac
         if self._gradient is not None:
             gradient += self._gradient[0]

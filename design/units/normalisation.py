@@ -1,0 +1,250 @@
+"""The arithmetic of a norm with running statistics: formats, shifts and the table of roots.
+
+Per channel, with x in its last places (Chiley et al., arXiv 1905.05894, Online Normalization):
+
+    e = 4 x - M                         M: the running mean with CENTRE_FRAC more fraction bits
+    xhat = e * t * 2^..                 t 2^(4-h-8): one over the running standard deviation
+    y = saturate(xhat + beta)           the ReLU, if there is one, belongs to whoever reads it
+
+    z = dy - b c xhat                   c: control of scale         b = 2^-DECAY
+    dx = narrow(z t 2^.. - b u)         u: control of shift
+
+At the end of a token, over its pixels: mean += b (mean of x - mean), variance += b (mean of
+(x - M/4)^2 - variance); c += mean of z xhat, u += mean of dx, beta by the sum of dy.  Nothing of
+this needs a division by anything but the number of pixels, a constant, nor a product.
+
+The square is taken around the mean that was in force, not around the image's own; what that adds to
+the variance is the square of how far the mean moves, a 128th of which the method adds anyway.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+from counterflow.design.parts.formats import Format, Rounding, signed_for
+from counterflow.design.units.arithmetic import UnitArithmetic
+
+DECAY = 7  # of all running values: they move by 2^-7 of the way
+CENTRE_FRAC = 2  # fraction bits of M beyond those of x
+MEAN_GUARD = 8  # fraction bits of the mean beyond those of x
+VARIANCE_FRAC = 8  # fraction bits of the variance, whose unit is a squared last place of x
+VARIANCE_BITS = 31  # at most: a register of the bus holds them
+ROOT_FRAC = 8  # fraction bits of t
+ROOT_STEPS = 4  # log2 of the entries of `ROOTS` an octave of the variance
+GRADIENT_GUARD = 2  # fraction bits of z beyond those of dy
+SUM_GUARD = 4  # fraction bits of dx before it is narrowed
+SCALE_CONTROL = Format(True, 18, 16)
+SHIFT_CONTROL = Format(True, 20, 18)
+SHARE_BITS = 11  # bits of the constant by which sums over pixels are divided
+
+ROOTS = tuple(
+    round(2**ROOT_FRAC / math.sqrt(1 + (i + 0.5) / 2**ROOT_STEPS)) for i in range(3 * 2**ROOT_STEPS)
+)
+"""t of a variance of (1 + i/16) 4^h to the next one: its xhat is within 1.6 % of the exact one."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """Division by a constant: (value * factor + half) >> shift, or << -shift."""
+
+    factor: int
+    shift: int
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Formats of a norm over images of `pixels` pixels of `channels` channels.
+
+    ``x``, ``y`` are those of activations in and out, y also that of xhat; ``dy``, ``dx`` of
+    gradients (dx None where nobody wants it); ``parameters``: how beta moves, as the bias of an
+    output that each pixel has.  Raises `ValueError`, one sentence, where they cannot work together.
+    """
+
+    channels: int
+    pixels: int
+    x: Format
+    y: Format
+    dy: Format
+    dx: Format | None
+    round_error: Rounding
+    parameters: UnitArithmetic
+
+    def check(self, where: str) -> None:
+        """ValueError, one sentence that begins with `where`, unless all of it can work together."""
+        if not self.y.signed or self.y.frac > 8:
+            raise ValueError(
+                f"{where}: its format of activations is {self.y}, but what is normalised is "
+                "signed, and at most 8 fraction bits of it can be made; use one such as s9.5"
+            )
+        widest = max(self.squares.bits, self.product_sum.bits, self.gradient_sum.bits)
+        if self.mean.bits > 32 or widest + MEAN_GUARD + SHARE_BITS > 62:
+            raise ValueError(
+                f"{where}: what it normalises has the format {self.x}, too wide for sums over "
+                f"{self.pixels} pixels; use one with fewer bits, such as s12.5"
+            )
+        if self.control_drop < 1 or self.shift_drop < 1 or self.dy.bits > 20:
+            raise ValueError(
+                f"{where}: its format of error, {self.dy}, leaves no room for the running "
+                "statistics of gradients; use one such as s12.12"
+            )
+
+    @property
+    def elements(self) -> int:
+        """Elements of an image."""
+        return self.pixels * self.channels
+
+    @property
+    def mean(self) -> Format:
+        """Format of the running mean."""
+        return Format(
+            True, self.x.bits + MEAN_GUARD + (not self.x.signed), self.x.frac + MEAN_GUARD
+        )
+
+    @property
+    def variance(self) -> Format:
+        """Format of the running variance, in squared last places of x."""
+        bits = 2 * (self.x.bits - self.x.signed) + VARIANCE_FRAC
+        return Format(False, min(VARIANCE_BITS, bits), VARIANCE_FRAC)
+
+    @property
+    def centre(self) -> Format:
+        """Format of M."""
+        mean = self.mean
+        drop = MEAN_GUARD - CENTRE_FRAC
+        return Format(True, mean.bits - drop + 1, mean.frac - drop)
+
+    @property
+    def difference(self) -> Format:
+        """Format of e."""
+        largest = (self.x.magnitude << CENTRE_FRAC) + self.centre.magnitude
+        return signed_for(largest, self.centre.frac)
+
+    @property
+    def root(self) -> Format:
+        """Format of t."""
+        return Format(False, ROOT_FRAC + 1, ROOT_FRAC)
+
+    @property
+    def halvings(self) -> tuple[int, int]:
+        """The least and the largest h: half the octaves of a variance, of 1 and of the largest."""
+        return VARIANCE_FRAC // 2, (self.variance.max + (1 << VARIANCE_FRAC)).bit_length() - 1 >> 1
+
+    @property
+    def halving_bits(self) -> int:
+        """Bits of h."""
+        return self.halvings[1].bit_length()
+
+    @property
+    def normal_shift(self) -> int:
+        """Right shift of e t to y, without h."""
+        return CENTRE_FRAC + VARIANCE_FRAC // 2 - self.y.frac
+
+    @property
+    def beta(self) -> Format:
+        """Format of beta as it is added: the range of the weights, the fraction of y."""
+        return self.parameters.bias_operand
+
+    @property
+    def sums(self) -> Format:
+        """The sum of e over the pixels of a channel."""
+        return signed_for(self.pixels * self.difference.magnitude, self.difference.frac)
+
+    @property
+    def squares(self) -> Format:
+        """The sum of e^2 over the pixels of a channel."""
+        return Format(False, (self.pixels * self.difference.magnitude**2).bit_length(), 0)
+
+    @property
+    def control_drop(self) -> int:
+        """Right shift of c xhat to z: it also multiplies by b."""
+        return SCALE_CONTROL.frac + self.y.frac + DECAY - self.z.frac
+
+    @property
+    def z(self) -> Format:
+        """Format of z."""
+        control = SCALE_CONTROL.magnitude * self.y.magnitude
+        frac = self.dy.frac + GRADIENT_GUARD
+        drop = SCALE_CONTROL.frac + self.y.frac + DECAY - frac
+        largest = (self.dy.magnitude << GRADIENT_GUARD) + (control >> max(drop, 0)) + 1
+        return signed_for(largest, frac)
+
+    @property
+    def wide_frac(self) -> int:
+        """Fraction bits of dx before it is narrowed."""
+        return (self.dx or self.dy).frac + SUM_GUARD
+
+    @property
+    def scaled_shift(self) -> int:
+        """Right shift of z t to dx before it is narrowed, without h; it may be negative."""
+        return self.z.frac + ROOT_FRAC - VARIANCE_FRAC // 2 - self.x.frac - self.wide_frac
+
+    @property
+    def lift(self) -> int:
+        """Left shift of z t beforehand, so that what follows is a right shift for every h."""
+        return max(0, 1 - self.halvings[0] - self.scaled_shift)
+
+    @property
+    def wide(self) -> Format:
+        """Format of dx before it is narrowed."""
+        scaled = self.z.magnitude * self.root.max << self.lift
+        scaled >>= self.scaled_shift + self.lift + self.halvings[0]
+        return signed_for(scaled + (SHIFT_CONTROL.magnitude >> self.shift_drop) + 2, self.wide_frac)
+
+    @property
+    def shift_drop(self) -> int:
+        """Right shift of u to b u beside dx."""
+        return SHIFT_CONTROL.frac + DECAY - self.wide_frac
+
+    @property
+    def product_sum(self) -> Format:
+        """The sum of z xhat over the pixels of a channel."""
+        largest = self.pixels * self.z.magnitude * self.y.magnitude
+        return signed_for(largest, self.z.frac + self.y.frac)
+
+    @property
+    def gradient_sum(self) -> Format:
+        """The sum of dx before it is narrowed over the pixels of a channel."""
+        return signed_for(self.pixels * self.wide.magnitude, self.wide_frac)
+
+    @property
+    def error_sum(self) -> Format:
+        """The sum of dy over the pixels of a channel."""
+        return signed_for(self.pixels * self.dy.magnitude, self.dy.frac)
+
+    def share(self, gained: int) -> Share:
+        """Division by the pixels, to so many more fraction bits."""
+        exponent = (self.pixels - 1).bit_length()
+        if self.pixels == 1 << exponent:
+            return Share(1, exponent - gained)
+        shift = exponent + SHARE_BITS - 1
+        return Share(round(2**shift / self.pixels), shift - gained)
+
+    @cached_property
+    def mean_share(self) -> Share:
+        """From the sum of e to the mean's fraction bits."""
+        return self.share(MEAN_GUARD - CENTRE_FRAC)
+
+    @cached_property
+    def variance_share(self) -> Share:
+        """From the sum of e^2 to the variance's fraction bits."""
+        return self.share(VARIANCE_FRAC - 2 * CENTRE_FRAC)
+
+    @cached_property
+    def scale_share(self) -> Share:
+        """From the sum of z xhat to the fraction bits of c."""
+        return self.share(SCALE_CONTROL.frac - self.product_sum.frac)
+
+    @cached_property
+    def shift_share(self) -> Share:
+        """From the sum of dx to the fraction bits of u."""
+        return self.share(SHIFT_CONTROL.frac - self.wide_frac)
+
+    @property
+    def products(self) -> list[tuple[Format, Format]]:
+        """Factors of each multiplier: e t, e e; and where dx is wanted c xhat, z t, z xhat."""
+        forward = [(self.difference, self.root), (self.difference, self.difference)]
+        if self.dx is None:
+            return forward
+        return [*forward, (SCALE_CONTROL, self.y), (self.z, self.root), (self.z, self.y)]
