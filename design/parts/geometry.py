@@ -132,6 +132,16 @@ class Geometry:
         found = np.where(inside, element, -1)
         return found.reshape(self.positions, self.taps)
 
+    @property
+    def covers_all(self) -> bool:
+        """Whether every element of the image is under the kernel at some place."""
+        return all(
+            self.stride[axis] <= self.kernel[axis]
+            and (self.places[axis] - 1) * self.stride[axis] + self.kernel[axis]
+            >= self.image[axis] + self.padding[axis]
+            for axis in (0, 1)
+        )
+
     @cached_property
     def last_cover(self) -> NDArray[np.bool_]:
         """Where `covered` names an element for the last time; [positions, taps]."""
