@@ -33,6 +33,12 @@ ODD = {
     "kernel as large as the padded image": Geometry((2, 3, 2), 3, (4, 5), (1, 1), (1, 1)),
     "one place, padded above": Geometry((3, 2, 2), 2, (5, 2), (1, 1), (1, 0)),
     "one place across, columns left out": Geometry((5, 5, 2), 2, (3, 3), (1, 3)),
+    "1x1 kernel, every second pixel": Geometry((6, 5, 3), 4, (1, 1), (2, 2)),
+    "2x2 kernel, stride 3": Geometry((8, 7, 2), 3, (2, 2), (3, 3)),
+    "rows between windows left out": Geometry((7, 4, 3), 2, (1, 2), (3, 1)),
+    "columns between windows left out": Geometry((4, 9, 2), 3, (2, 1), (1, 4)),
+    "padded, rows and columns left out": Geometry((7, 8, 2), 2, (2, 3), (3, 4), (1, 2)),
+    "one pixel of many": Geometry((4, 5, 3), 2, (1, 1), (5, 6)),
     "1x1 kernel": Geometry((3, 4, 5), 4, (1, 1)),
     "one channel": Geometry((6, 5, 1), 3, (3, 3)),
 }
@@ -44,7 +50,8 @@ def random_geometry(seed: int) -> Geometry:
     while True:
         image = (chance.randint(1, 7), chance.randint(1, 7), chance.randint(1, 5))
         kernel = (chance.randint(1, 4), chance.randint(1, 4))
-        stride = (chance.randint(1, kernel[0]), chance.randint(1, kernel[1]))
+        most = (max(kernel[0], seed % 4), max(kernel[1], seed % 5))  # larger than the kernel, too
+        stride = (chance.randint(1, most[0]), chance.randint(1, most[1]))
         padding = (chance.randint(0, kernel[0] - 1), chance.randint(0, kernel[1] - 1))
         try:
             return Geometry(image, chance.randint(1, 6), kernel, stride, padding)
@@ -124,11 +131,12 @@ def _random_layer(chance: random.Random, image: Shape, *, first: bool) -> dict[s
         chance.randint(more + 1, max(more + 1, min(3, size + 2 * more)))
         for size, more in zip(image, padding, strict=False)
     )
+    further = 2 * (chance.random() < 0.3)  # pixels between windows may be left out
     return {
         "kind": "convolution",
         "outputs": chance.randint(1, 5),
         "kernel": [high, wide],
-        "stride": [chance.randint(1, high), chance.randint(1, wide)],
+        "stride": [chance.randint(1, high + further), chance.randint(1, wide + further)],
         "padding": list(padding),
     }
 
@@ -229,7 +237,7 @@ def _leading(chance: random.Random, image: Shape, target: Shape) -> dict[str, An
         fits = [
             (reach, step, edge)
             for reach in range(1, size + 8)
-            for step in range(1, reach + 1)
+            for step in range(1, reach + 2)
             for edge in range(reach)
             if size + 2 * edge >= reach and (size + 2 * edge - reach) // step + 1 == wanted
         ]

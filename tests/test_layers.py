@@ -177,7 +177,6 @@ WRONG: list[tuple[Any, list[Any], str]] = [
         [CONV, {**CONV, "kernel": 7}],
         "layers[1], a convolution layer: its kernel has a height",
     ),
-    (IMAGE, [{**CONV, "stride": [1, 4]}], "its stride of 4 is larger than its kernel's width of 3"),
     (
         IMAGE,
         [{**CONV, "padding": 3}],
