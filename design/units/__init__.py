@@ -12,6 +12,7 @@ from counterflow.design.units.fork import ForkUnit
 from counterflow.design.units.loss import LossUnit
 from counterflow.design.units.pool import Pool, PoolUnit
 from counterflow.design.units.residual import Residual
+from counterflow.design.units.subsample import Subsample, SubsampleUnit
 from counterflow.design.units.sum import SumUnit
 from counterflow.design.units.tanh import TanhUnit
 
@@ -19,6 +20,7 @@ KINDS: dict[str, Kind] = {
     "convolution": Kind(ConvolutionUnit, Dense, Convolution, Flatten),
     "pool": Kind(PoolUnit, Pool),
     "tanh": Kind(TanhUnit),
+    "subsample": Kind(SubsampleUnit, Subsample),
     "fork": Kind(ForkUnit),
     "sum": Kind(SumUnit, Residual),
     "loss": Kind(LossUnit),

@@ -12,6 +12,7 @@ from counterflow.golden.units.convolution import Convolution
 from counterflow.golden.units.fork import Fork
 from counterflow.golden.units.loss import Loss
 from counterflow.golden.units.pool import Pool
+from counterflow.golden.units.subsample import Subsample
 from counterflow.golden.units.sum import Sum
 from counterflow.golden.units.tanh import Tanh
 
@@ -19,6 +20,7 @@ UNITS: dict[str, Any] = {
     "convolution": Convolution,
     "pool": Pool,
     "tanh": Tanh,
+    "subsample": Subsample,
     "fork": Fork,
     "sum": Sum,
     "loss": Loss,

@@ -13,6 +13,7 @@ from counterflow.hw.units.convolution import Convolution
 from counterflow.hw.units.fork import Fork
 from counterflow.hw.units.loss import Loss
 from counterflow.hw.units.pool import Pool
+from counterflow.hw.units.subsample import Subsample
 from counterflow.hw.units.sum import Sum
 from counterflow.hw.units.tanh import Tanh
 
@@ -20,6 +21,7 @@ UNITS: dict[str, Any] = {
     "convolution": Convolution,
     "pool": Pool,
     "tanh": Tanh,
+    "subsample": Subsample,
     "fork": Fork,
     "sum": Sum,
     "loss": Loss,
