@@ -124,6 +124,8 @@ def _random_layer(chance: random.Random, image: Shape, *, first: bool) -> dict[s
         kernel = chance.choice(pools)
         average = kernel[0] * kernel[1] in (2, 4) and chance.random() < 0.5
         return {"kind": "average-pool" if average else "max-pool", "kernel": list(kernel)}
+    if not first and chance.random() < 0.15:
+        return _random_subsample(chance, image)
     if chance.random() < 0.2:
         return {"outputs": chance.randint(1, 6)}
     padding = (chance.randint(0, 1), chance.randint(0, 1))
@@ -139,6 +141,14 @@ def _random_layer(chance: random.Random, image: Shape, *, first: bool) -> dict[s
         "stride": [chance.randint(1, high + further), chance.randint(1, wide + further)],
         "padding": list(padding),
     }
+
+
+def _random_subsample(chance: random.Random, image: Shape) -> dict[str, Any]:
+    """One that drops pixels, adds channels, or both."""
+    stride = [chance.randint(1, min(3, size)) for size in image[:2]]
+    if stride != [1, 1] and chance.random() < 0.3:
+        return {"kind": "subsample", "stride": stride}
+    return {"kind": "subsample", "stride": stride, "outputs": image[2] + chance.randint(1, 3)}
 
 
 def random_branches(seed: int, **fields: Any) -> Description:
@@ -177,7 +187,7 @@ def _random_residual(
 ) -> dict[str, Any]:
     """One that an image of this shape can pass: its shortcut leads to where its body does."""
     body = _random_chain(chance, image, depth, first)
-    if not body or all("pool" in layer.get("kind", "dense") for layer in body):
+    if all(_learns_nothing(layer) for layer in body):
         body.append(_shaped(chance, _behind(image, body) if body else image))
     target = _behind(image, body)
     shortcut: list[dict[str, Any]] = []
@@ -185,6 +195,10 @@ def _random_residual(
         shortcut = _random_chain(chance, image, depth - 1, first) if chance.random() < 0.5 else []
         shape = _behind(image, shortcut) if shortcut else image
         shortcut.append(_leading(chance, shape, target))
+        steps = [-(-size // wanted) for size, wanted in zip(shape, target, strict=True)]
+        thinned = all(-(-shape[axis] // steps[axis]) == target[axis] for axis in (0, 1))
+        if thinned and target[2] >= shape[2] and shape != target and chance.random() < 0.5:
+            shortcut[-1] = {"kind": "subsample", "stride": steps[:2], "outputs": target[2]}
         if chance.random() < 0.3:
             shortcut.append({"kind": "residual", "body": [_shaped(chance, target)]})
     formats = {}
@@ -209,9 +223,14 @@ def _random_chain(
     return layers
 
 
+def _learns_nothing(layer: dict[str, Any]) -> bool:
+    """Whether it is a layer without weights, and so without an activation."""
+    return "pool" in layer.get("kind", "dense") or layer.get("kind") == "subsample"
+
+
 def _activated(chance: random.Random, layer: dict[str, Any]) -> dict[str, Any]:
     """`layer` with a ReLU, a tanh, or nothing behind it."""
-    if "pool" in layer.get("kind", "dense"):
+    if _learns_nothing(layer):
         return layer
     variants: tuple[dict[str, Any], ...] = (
         {},
