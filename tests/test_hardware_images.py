@@ -36,6 +36,7 @@ STALLS = (
 LEFT_OUT = "pixels left out between windows, on both axes"
 EARLY = "images that are done with before they have come, lanes beside the kernel"
 LATER = {  # builds that are left to the slow tests
+    LEFT_OUT,
     EARLY,
     "unequal strides, convolution after convolution",
     "one row, wide formats, nearest",
@@ -113,9 +114,7 @@ def test_every_cycle_equals_golden(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "stalls"),
     [
-        pytest.param(
-            name, stalls, marks=[*marks_of(name), *[pytest.mark.slow] * (name == LEFT_OUT)]
-        )
+        pytest.param(name, stalls, marks=marks_of(name))
         for name, stalls in zip(NETWORKS, STALLS, strict=True)
     ],
 )
