@@ -17,6 +17,7 @@ from counterflow.design.schedule.planner import plan
 from counterflow.golden.reference.chain import Chain, reference_chain
 from counterflow.golden.reference.rules import Floats
 from counterflow.golden.reference.units.fork import Fork
+from counterflow.golden.reference.units.subsample import Subsample
 from counterflow.golden.reference.units.sum import Sum
 from counterflow.golden.training.start import initial_chain
 from counterflow.golden.units.loss import Loss
@@ -55,6 +56,38 @@ NETWORKS: dict[str, tuple[tuple[int, int, int], list[Layer]]] = {
                 linear(same(3)),
                 shortcut=(linear(convolution(3, (2, 2), stride=(2, 2), padding=(1, 0))),),
             ),
+        ],
+    ),
+    "projection of 1x1 with strides": (
+        (5, 4, 1),
+        [
+            ONE,
+            residual(
+                same(3, stride=[2, 2]),
+                linear(same(3)),
+                shortcut=(linear(convolution(3, (1, 1), stride=(2, 2))),),
+            ),
+        ],
+    ),
+    "shortcut without parameters": (
+        (5, 4, 1),
+        [
+            ONE,
+            residual(
+                same(3, stride=[2, 2]),
+                linear(same(5)),
+                shortcut=({"kind": "subsample", "stride": 2, "outputs": 5},),
+            ),
+        ],
+    ),
+    "shortcut without parameters, behind the input": (
+        (3, 4, 2),
+        [
+            residual(
+                same(3, stride=[2, 1]),
+                shortcut=({"kind": "subsample", "stride": [2, 1], "outputs": 3},),
+            ),
+            {"kind": "subsample", "stride": [1, 3], "outputs": 4},
         ],
     ),
     "pools on both ways": (
@@ -100,6 +133,11 @@ def forward(description: Description, chain: Chain, x: Floats) -> tuple[Floats, 
             y = given[0] + given[1]
         elif unit.kind == "tanh":
             y = np.tanh(given[0])
+        elif unit.kind == "subsample":
+            image = given[0].reshape(unit.inputs[0].shape)
+            down, across = unit.stride  # type: ignore[attr-defined]
+            y = np.zeros(edge.shape)
+            y[:, :, : image.shape[2]] = image[::down, ::across]
         elif unit.kind == "pool":
             windows = pooled(unit.inputs[0].shape, unit.kernel, given[0])  # type: ignore[attr-defined]
             mean = unit.average  # type: ignore[attr-defined]
@@ -162,6 +200,20 @@ def test_a_gradient_that_forgets_a_branch_is_found(monkeypatch: pytest.MonkeyPat
     for name in ("identity", "one in a body", "pools on both ways"):
         with pytest.raises(AssertionError):
             check(name)
+
+
+def test_a_shortcut_whose_gradient_goes_to_a_pixel_beside_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept = Subsample.backward
+
+    def beside(self: Subsample, token: int, dy: Floats) -> Floats:
+        return np.roll(kept(self, token, dy), self.channels)
+
+    check("shortcut without parameters")
+    monkeypatch.setattr(Subsample, "backward", beside)
+    with pytest.raises(AssertionError):
+        check("shortcut without parameters")
 
 
 def test_a_sum_that_forgets_a_mask_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,9 +21,11 @@ from counterflow.design.units.latency import FREE, INTAKE, ISSUE, QUEUE
 from counterflow.design.units.passing import PassingStage
 from counterflow.design.units.pool import BACKWARD, FORWARD, STEP
 from counterflow.design.units.slots import Stage
+from counterflow.design.units.subsample import Subsampling
 from counterflow.design.units.tanh import Tanh
 from counterflow.design.units.timing import gradient_offsets, needed_words, row_starts
 from counterflow.sim.shapes import random_network
+from tests.subsampled import pairs_of, subsampled
 
 SHIPPED = ("lenet5", "lenet5-classic")
 TOKENS = 16
@@ -61,15 +63,21 @@ def grouped(times: Cycles, group: Cycles, *, last: bool) -> Cycles:
     return found
 
 
-def forward(unit: Any, times: Cycles) -> Cycles:
+def forward(one: PassingStage, times: Cycles) -> Cycles:
     """When what arrives at `times` has made its way through a unit without weights."""
+    unit = one.numbers
+    if isinstance(unit, Subsampling):
+        return subsampled(one, times)
     if isinstance(unit, Tanh):
         return times + tanh.FORWARD
     return grouped(times, unit.window_of, last=True) + FORWARD
 
 
-def backward(unit: Any, times: Cycles) -> Cycles:
+def backward(one: PassingStage, times: Cycles) -> Cycles:
     """As `forward`, for gradients."""
+    unit = one.numbers
+    if isinstance(unit, Subsampling):
+        return times[:, pairs_of(one)[1]] + QUEUE
     if isinstance(unit, Tanh):
         return times + tanh.BACKWARD
     return times[:, unit.window_of] + BACKWARD
@@ -97,13 +105,13 @@ class Run:
             times = stage.output_times + self.slots
             for stream in behind(self.schedule, stage):
                 self.stream_inputs[stream.name] = times
-                times = serialised(forward(stream.numbers, times))
+                times = serialised(forward(stream, times))
         self.logits = times
         times = self.schedule.loss.start + self.schedule.loss.output_offsets + self.slots
         for stage in self.schedule.stages[::-1]:
             for stream in behind(self.schedule, stage)[::-1]:
                 self.gradients[f"{stream.name} in"] = times
-                times = serialised(backward(stream.numbers, times))
+                times = serialised(backward(stream, times))
                 self.gradients[stream.name] = times
             self.errors.insert(0, times)
             if not stage.tiling.first:
@@ -163,7 +171,7 @@ def test_the_loss_starts_with_the_last_logit(run: Run) -> None:
 
 def test_units_without_weights_send_on_what_came(run: Run) -> None:
     for unit in run.schedule.passing:
-        times = forward(unit.numbers, run.stream_inputs[unit.name])
+        times = forward(unit, run.stream_inputs[unit.name])
         (leaving,) = unit.output_times
         assert (leaving + run.slots == serialised(times)).all()
 
@@ -265,6 +273,12 @@ def test_units_without_weights_have_room_for_every_token_and_every_gradient_and_
         come = run.gradients[f"{pool.name} in"]
         if isinstance(pool.numbers, Tanh):
             assert most_at_once(inputs, come + 1) == pool.numbers.stash_words
+            continue
+        if isinstance(pool.numbers, Subsampling):
+            left = serialised(forward(pool, inputs))
+            x, dy = (np.unique(pairs, return_index=True) for pairs in pairs_of(pool))
+            assert most_at_once(inputs[:, x[0]], left[:, x[1]] + 1) == pool.numbers.x_words
+            assert most_at_once(come[:, dy[0]], gradients[:, dy[1]] + 1) == pool.numbers.dy_words
             continue
         assert most_at_once(inputs[:, 0], gradients[:, -1] + 1) == pool.numbers.tokens
         go = gradients[:, pool.numbers.last_of] - STEP + 1

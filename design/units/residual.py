@@ -91,8 +91,8 @@ class Residual(Layer):
             there = "its shortcut" if self.shortcut else "its shortcut, the identity,"
             raise ValueError(
                 f"its body gives {shown(body.shape)}, but {there} {shown(shortcut.shape)}; both "
-                "must have one shape: give it a shortcut with a convolution of as many outputs and "
-                "the strides of the body"
+                "must have one shape: give it a shortcut with a convolution, or a subsample layer, "
+                "of as many outputs and the strides of the body"
             )
 
 

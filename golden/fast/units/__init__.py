@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from counterflow.golden.fast.units import convolution, fork, loss, pool, sum, tanh
+from counterflow.golden.fast.units import convolution, fork, loss, pool, subsample, sum, tanh
 
 UNITS: dict[str, ModuleType] = {
     "convolution": convolution,
     "pool": pool,
     "tanh": tanh,
+    "subsample": subsample,
     "fork": fork,
     "sum": sum,
     "loss": loss,

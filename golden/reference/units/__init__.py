@@ -12,6 +12,7 @@ from counterflow.golden.reference.units.convolution import Convolution
 from counterflow.golden.reference.units.fork import Fork
 from counterflow.golden.reference.units.loss import cross_entropy
 from counterflow.golden.reference.units.pool import Pool
+from counterflow.golden.reference.units.subsample import Subsample
 from counterflow.golden.reference.units.sum import Sum
 from counterflow.golden.reference.units.tanh import Tanh
 
@@ -19,6 +20,7 @@ UNITS: dict[str, Any] = {
     "convolution": Convolution,
     "pool": Pool,
     "tanh": Tanh,
+    "subsample": Subsample,
     "fork": Fork,
     "sum": Sum,
     "loss": cross_entropy,
