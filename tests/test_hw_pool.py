@@ -13,7 +13,7 @@ import pytest
 from amaranth.hdl import Module, Mux, Value
 
 from counterflow.design.parts.formats import Format, Rounding
-from counterflow.design.units.pool import Pooling
+from counterflow.design.units.pooling import Pooling
 from counterflow.golden.units.pool import Pool as Golden
 from counterflow.hw.parts.modules import convert
 from counterflow.hw.pooling.gradient_rows import GradientRows

@@ -19,7 +19,7 @@ from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units import scheduled, slots, tanh
 from counterflow.design.units.latency import FREE, INTAKE, ISSUE, QUEUE
 from counterflow.design.units.passing import PassingStage
-from counterflow.design.units.pool import BACKWARD, FORWARD, STEP
+from counterflow.design.units.pooling import BACKWARD, FORWARD, STEP
 from counterflow.design.units.slots import Stage
 from counterflow.design.units.tanh import Tanh
 from counterflow.design.units.timing import gradient_offsets, needed_words, row_starts
