@@ -18,7 +18,7 @@ import numpy as np
 
 from counterflow.design.graph import Edge, Unit
 from counterflow.design.parts.formats import Format
-from counterflow.design.units.timing import Cycles, steady
+from counterflow.design.units.timing import Cycles
 from counterflow.design.units.watched import KIND, Field, stream_fields
 
 
@@ -91,7 +91,7 @@ class PassedGradients(Gradients):
     sources: tuple[Gradients, ...]
     unit: Callable[[Sequence[Cycles]], Cycles]
     interval: int
-    followed: Callable[[Cycles, int], Cycles] = steady
+    followed: Callable[[Cycles, int], Cycles]
     _known: dict[Pattern, Cycles] = field(default_factory=dict, repr=False)
 
     @cached_property
