@@ -94,14 +94,18 @@ def network(
     return Description.model_validate({**plain, **fields})
 
 
-def random_network(seed: int, **fields: Any) -> Description:
-    """A small chain of convolutions, pools and dense layers; every other one folded to be fast."""
+def random_network(seed: int, *, sliding: bool = False, **fields: Any) -> Description:
+    """A small chain of convolutions, pools and dense layers; every other one folded to be fast.
+
+    Windows of its pools lie side by side, or anyhow if they are `sliding`.
+    """
     chance = random.Random(seed)
     image = (chance.randint(2, 9), chance.randint(2, 9), chance.randint(1, 3))
     layers: list[dict[str, Any]] = []
     shape = image
     for _ in range(chance.randint(1, 5)):
-        layers.append(_random_layer(chance, shape, first=not layers))
+        pools = _sliding_pool(chance, shape) if sliding and layers else None
+        layers.append(pools or _random_layer(chance, shape, first=not layers))
         shape = network(image, layers).graph.units[-3].outputs[0].shape
     found = network(image, layers, **fields)
     shapes = [unit.geometry for unit in found.weighted]
@@ -149,6 +153,19 @@ def _random_subsample(chance: random.Random, image: Shape) -> dict[str, Any]:
     if stride != [1, 1] and chance.random() < 0.3:
         return {"kind": "subsample", "stride": stride}
     return {"kind": "subsample", "stride": stride, "outputs": image[2] + chance.randint(1, 3)}
+
+
+def _sliding_pool(chance: random.Random, image: Shape) -> dict[str, Any] | None:
+    """One that an image of this shape can pass; at times none."""
+    kind = {"kind": chance.choice(["max-pool", "average-pool"])}
+    if chance.random() < 0.1 and image[:2] != (1, 1):
+        return {**kind, "kernel": "all"}
+    kernel, stride = ([chance.randint(1, 3) for _ in range(2)] for _ in range(2))
+    padding = [chance.randint(0, one - 1) for one in kernel]
+    larger = zip(kernel, image, padding, strict=False)
+    if chance.random() < 0.3 or kernel == [1, 1] or any(k > n + 2 * p for k, n, p in larger):
+        return None
+    return {**kind, "kernel": kernel, "stride": stride, "padding": padding}
 
 
 def random_branches(seed: int, **fields: Any) -> Description:

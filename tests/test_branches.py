@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from counterflow.design.schedule.planner import plan
 from counterflow.design.schedule.schedule import Schedule
-from counterflow.design.units import fork, pool, sum, tanh
+from counterflow.design.units import fork, pooling, sum, tanh
 from counterflow.design.units.latency import INTAKE, QUEUE
 from counterflow.design.units.passing import PassingStage
 from counterflow.design.units.slots import Stage
@@ -133,8 +133,8 @@ class Run:
                 "fork": lambda: came[0],
                 "sum": lambda: np.maximum(*came) + fork.JOIN,
                 "tanh": lambda: came[0] + tanh.FORWARD,
-                "pool": lambda: latest(came[0], one.numbers.window_of) + pool.FORWARD,
                 "subsample": lambda: subsampled(one, came[0]),
+                "pool": lambda: latest(came[0], one.numbers.window_of) + pooling.FORWARD,
             }[one.unit.kind]()
         for edge in one.unit.outputs:
             self.forward[edge.number] = serialised(left)
@@ -154,8 +154,8 @@ class Run:
                 "fork": lambda: np.maximum(*came) + fork.JOIN,
                 "sum": lambda: came[0] + sum.BACKWARD,
                 "tanh": lambda: came[0] + tanh.BACKWARD,
-                "pool": lambda: came[0][:, one.numbers.window_of] + pool.BACKWARD,
                 "subsample": lambda: came[0][:, pairs_of(one)[1]] + QUEUE,
+                "pool": lambda: came[0][:, one.numbers.window_of] + pooling.BACKWARD,
             }[one.unit.kind]()
         for number in wanted:
             self.back[number], self.delays[number] = serialised(left), delay

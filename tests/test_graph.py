@@ -147,8 +147,8 @@ WRONG = {
     "0, expected an integer from 1 to 4096.",
     'body = [{ kind = "residual", body = [{ kind = "max-pool" }] }]': "layers[1].body[0], a "
     "residual layer: its body has no layer with weights, so that nothing in it learns.",
-    'body = [{ kind = "max-pool", kernel = 3 }]': "layers[1].body[0], a max-pool layer: it gets "
-    "images of 8x8x4, whose height of 8 is not a multiple of its kernel's 3.",
+    'body = [{ kind = "max-pool", kernel = 9 }]': "layers[1].body[0], a max-pool layer: its kernel "
+    "has a height of 9, but the padded image only 8; use a smaller kernel or more padding.",
     f"body = [{CONV}]\nshortcutt = []": "unknown key 'shortcutt' in layers[1]; did you mean "
     "'shortcut'? Possible are kind, body, shortcut, formats.",
 }
