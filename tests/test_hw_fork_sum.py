@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Mux
 
 from counterflow.design.parts.formats import Format, Rounding
 from counterflow.design.parts.tokens import Kind
@@ -82,6 +82,15 @@ SUMS = {
     ),
     "deep": added(queues=(40, 2)),
     "shallow": added(queues=(1, 1)),
+    "a ReLU": added(branch("s6.4", "s9.6", masks=False), branch("s7.5", "s6.4"), relu=True),
+    "a ReLU, unsigned and truncated": added(
+        branch("s6.4", "s9.6", masks=False),
+        branch("s7.5", "s6.4", masks=False),
+        y="u6.4",
+        relu=True,
+        round_activation=Rounding.TRUNCATE,
+    ),
+    "a ReLU that sees nothing negative": added(branch("u6.4", "s9.6"), y="u6.3", relu=True),
 }
 
 
@@ -322,11 +331,30 @@ class Unmasked(Sum):
         m.d.comb += stash.word.eq(-1)
 
 
+class Linear(Sum):
+    """No ReLU behind the sum."""
+
+    def _forward(self, m: Module, stash: Any) -> None:
+        kept, self.numbers = self.numbers, replace(self.numbers, relu=False)
+        super()._forward(m, stash)
+        self.numbers = kept
+
+
+class EachRectified(Sum):
+    """A ReLU before the sum, at each branch."""
+
+    def _oldest(self, m: Module, join: Join, index: int) -> Any:
+        value = super()._oldest(m, join, index)
+        return Mux(value < 0, 0, value)
+
+
 FAULTS = {
     "lost": (Lost, fork(), {"y1": "random"}),
     "twice": (Twice, fork(), {"y0": "slow"}),
     "old kind": (OldKind, added(), {}),
     "unmasked": (Unmasked, added(), {}),
+    "no ReLU": (Linear, SUMS["a ReLU"], {}),
+    "a ReLU too early": (EachRectified, SUMS["a ReLU"], {}),
 }
 
 

@@ -16,6 +16,7 @@ from counterflow.design.parts.tokens import BUBBLE, Kind, Token
 from counterflow.design.schedule.planner import plan
 from counterflow.golden.reference.chain import Chain, reference_chain
 from counterflow.golden.reference.rules import Floats
+from counterflow.golden.reference.units.convolution import Convolution
 from counterflow.golden.reference.units.fork import Fork
 from counterflow.golden.reference.units.subsample import Subsample
 from counterflow.golden.reference.units.sum import Sum
@@ -36,6 +37,11 @@ def same(outputs: int, **more: Any) -> Layer:
 
 def linear(layer: Layer) -> Layer:
     return {**layer, "activation": "none"}
+
+
+def rectified(*body: Layer) -> Layer:
+    """A residual layer whose sum ends in a ReLU."""
+    return {**residual(*body), "activation": "relu"}
 
 
 def hyperbolic(layer: Layer) -> Layer:
@@ -103,6 +109,15 @@ NETWORKS: dict[str, tuple[tuple[int, int, int], list[Layer]]] = {
     ),
     "nothing but one": ((3, 3, 2), [residual(residual(same(2)), shortcut=(residual(same(2)),))]),
     "tanh in the body": ((3, 3, 1), [ONE, residual(hyperbolic(same(2)), linear(same(2)))]),
+    "a ReLU": ((4, 3, 1), [ONE, rectified(linear(same(2)))]),
+    "a ReLU behind one in a body": (
+        (3, 4, 1),
+        [ONE, rectified(rectified(linear(same(2))), linear(same(2)))],
+    ),
+    "pools behind a ReLU": (
+        (4, 4, 1),
+        [linear(ONE), rectified(linear(same(2))), average(2, 1), maximum(1, 2)],
+    ),
     "dense": ((1, 1, 6), [{"outputs": 5}, residual({"outputs": 7}, linear({"outputs": 5}))]),
 }
 
@@ -131,6 +146,9 @@ def forward(description: Description, chain: Chain, x: Floats) -> tuple[Floats, 
             continue
         if unit.kind == "sum":
             y = given[0] + given[1]
+            if edge.rectified:
+                far = far and bool((np.abs(y) > MARGIN).all() and (y > 0).any() and (y < 0).any())
+                y = np.maximum(y, 0)
         elif unit.kind == "tanh":
             y = np.tanh(given[0])
         elif unit.kind == "subsample":
@@ -226,6 +244,20 @@ def test_a_sum_that_forgets_a_mask_is_found(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(Sum, "backward", unmasked)
     with pytest.raises(AssertionError):
         check("identity")
+
+
+def test_a_relu_behind_a_sum_that_lets_all_gradients_through_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept = Convolution.backward
+
+    def unmasked(self: Convolution, token: int) -> Floats:
+        self.masks = False
+        return kept(self, token)
+
+    monkeypatch.setattr(Convolution, "backward", unmasked)
+    with pytest.raises(AssertionError):
+        check("a ReLU")
 
 
 # ---- golden's integers -------------------------------------------------------------------------
