@@ -25,8 +25,8 @@ from counterflow.golden.training.start import initial_chain, initial_states
 from counterflow.golden.units.convolution import Convolution
 from counterflow.golden.units.loss import Loss
 from counterflow.golden.units.pool import Pool
-from counterflow.golden.units.update import Settings
 from counterflow.golden.units.subsample import Subsample
+from counterflow.golden.units.update import Settings
 from counterflow.sim.shapes import network, random_network
 
 POOLED = [

@@ -36,7 +36,7 @@ from counterflow.design.units.slotted import (
     SlottedTimes,
     Written,
 )
-from counterflow.design.units.timing import Cycles, occupancy
+from counterflow.design.units.timing import Cycles, occupancy, steady
 from counterflow.design.units.watched import Field, write_fields
 
 SHIFT = 1  # a right shift by h, rounded
@@ -259,7 +259,9 @@ class NormTimes(SlottedTimes):
         self.delay = max(1, self.errors.delay, math.ceil((known - slack) / slot))
         if not self.unit.inputs[0].wanted:
             return []
-        self.gradients = PassedGradients(tuple(errors), lambda came: came[0] + BACKWARD, slot)
+        self.gradients = PassedGradients(
+            tuple(errors), lambda came: came[0] + BACKWARD, slot, steady
+        )
         return [self.gradients]
 
     def scheduled(self, slot: int) -> NormStage:
