@@ -168,7 +168,7 @@ class Description(Frozen):
     @property
     def parameters(self) -> int:
         """Weights and biases."""
-        return sum(unit.parameters for unit in self.weighted)
+        return sum(unit.parameters for unit in self.graph.units)
 
     def hash(self) -> str:
         """Twelve hex digits that name this description; equal values have equal hashes."""

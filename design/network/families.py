@@ -98,7 +98,7 @@ def vgg(name: str, *, stages: Sequence[int], width: int, norm: Mapping[str, Any]
     layers: list[dict[str, Any]] = []
     for stage, convolutions in enumerate(stages):
         for _ in range(convolutions):
-            layers += [_convolution(width << min(stage, 3)), norm]
+            layers += [_convolution(width << min(stage, 3)), dict(norm)]
         layers.append({"kind": "max-pool", "kernel": 2})
     layers.append({"outputs": 10, "activation": "none", "formats": {"error": "s10.8"}})
     return _network(name, layers)
