@@ -194,12 +194,15 @@ def convolution(outputs: int, kernel: Any = 3, **others: Any) -> dict[str, Any]:
     return {"kind": "convolution", "outputs": outputs, "kernel": kernel, **others}
 
 
-def pool(kind: str, kernel: Any = 2) -> dict[str, Any]:
-    return {"kind": f"{kind}-pool", "kernel": kernel}
+def pool(kind: str, kernel: Any = 2, **more: Any) -> dict[str, Any]:
+    return {"kind": f"{kind}-pool", "kernel": kernel, **more}
 
 
-def some_network(random: np.random.Generator) -> Description:
-    """A random network; `ValueError` where its parts do not fit together."""
+def some_network(random: np.random.Generator, *, sliding: bool = False) -> Description:
+    """A random network; `ValueError` where its parts do not fit together.
+
+    Windows of its pools lie side by side, or anyhow if they are `sliding`.
+    """
 
     def pair(low: int, high: int) -> list[int]:
         return [int(one) for one in random.integers(low, high, 2)]
@@ -215,7 +218,9 @@ def some_network(random: np.random.Generator) -> Description:
             )
         )
         for _ in range(random.choice(3, p=[0.4, 0.4, 0.2])):
-            layers.append(pool(str(random.choice(["max", "average"])), pair(1, 3)))
+            kind, kernel = str(random.choice(["max", "average"])), pair(1, 3 + sliding)
+            more = {"stride": pair(1, 4), "padding": pair(0, 3)} if sliding else {}
+            layers.append(pool(kind, kernel, **more))
         if random.random() < 0.3:
             more = layers[-1].get("outputs", 0) + int(random.choice([0, 2, 16]))
             layers.append({"kind": "subsample", "stride": pair(1, 3), "outputs": max(1, more)})

@@ -88,12 +88,14 @@ class Sliding(Pooling):
         found = []
         if self.queued:
             found.append(("x", self.queue_words, self.x.bits + KIND_BITS))
-        if across.kept:
-            found.append(("pixel", pixels, across.kept * self.partial_bits))
-            found.append(("gradient pixel", pixels, across.kept * self.column_bits))
-        if down.kept:
-            found.append(("row", columns, down.kept * self.partial_bits))
-            found.append(("gradient row", columns, down.kept * self.gradient_bits))
+        for name, words, bits in (
+            ("pixel", pixels, across.kept * self.partial_bits),
+            ("row", columns, down.kept * self.partial_bits),
+            ("gradient pixel", pixels, across.kept_back * self.column_bits),
+            ("gradient row", columns, down.kept_back * self.gradient_bits),
+        ):
+            if bits:
+                found.append((name, words, bits))
         if self.stash_words:
             words = max(2, self.stash_words)
             found.append(("stash", words, self.stash_bits // self.stash_words))

@@ -4,6 +4,9 @@ The walk *forward* takes an image row by row; a window ends with its last pixel.
 gives an image row by row; a window begins with its first pixel.  In each direction a step ends, or
 begins, one window at most.  Where more of them end, or begin, at an edge of the image, a walk has
 steps beside it: forward behind its rows and below it, back before its rows and above it.
+
+Pixels that are in no window count to the one before them, which ends behind them: so no gradient of
+a pixel can leave before the pixel has come.
 """
 
 from __future__ import annotations
@@ -45,8 +48,18 @@ class Axis:
         return -(-self.kernel // self.stride)
 
     @property
+    def reach(self) -> int:
+        """Pixels from a window's first one to its end."""
+        return max(self.kernel, self.stride)
+
+    @property
     def kept(self) -> int:
-        """Windows that have begun and not ended between two pixels."""
+        """Windows that have begun and not ended between two steps forward."""
+        return -(-(self.reach - 1) // self.stride)
+
+    @property
+    def kept_back(self) -> int:
+        """Windows that are needed again behind a step back."""
         return -(-(self.kernel - 1) // self.stride)
 
     @property
@@ -56,20 +69,27 @@ class Axis:
 
     @property
     def first_end(self) -> int:
-        """Step forward with which the first window ends."""
-        return self.kernel - 1 - self.padding
+        """Step forward with which the first window ends, if it is not the last one."""
+        return self.reach - 1 - self.padding
 
     @property
     def last_end(self) -> int:
-        """Step forward with which the last window would end if it went on to its last pixel."""
+        """Step forward with which the last window would end if the walk were as long as it takes.
+
+        It ends with the walk's last step, be that sooner or later.
+        """
         return self.first_end + (self.count - 1) * self.stride
 
     @property
-    def steps(self) -> int:
-        """Steps forward: the pixels, and as many more as the windows behind the last but one need.
+    def last_pixel(self) -> int:
+        """The last pixel that is in a window."""
+        end = self.kernel - 1 - self.padding + (self.count - 1) * self.stride
+        return min(end, self.size - 1)
 
-        The last window may end with the last step, before its end beyond the image.
-        """
+    @property
+    def steps(self) -> int:
+        """Steps forward: the pixels, and one more at least than to the end of the last window but
+        one."""
         return max(self.size, self.last_end - self.stride + 2)
 
     @property
@@ -91,7 +111,8 @@ class Axis:
     def ends(self) -> Indices:
         """Step forward with which each window ends; shape [count]."""
         found: Indices = self.first_end + np.arange(self.count) * self.stride
-        return np.minimum(found, self.steps - 1)
+        found[-1] = self.steps - 1
+        return found
 
     @cached_property
     def begins(self) -> Indices:

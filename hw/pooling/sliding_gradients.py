@@ -88,12 +88,12 @@ class SlidingGradients(wiring.Component):
         numbers, axis = self.pooling, self.pooling.windows.down
         bits = numbers.gradient_bits
         slots: list[Value] = [new]
-        if axis.kept:
-            m.submodules.row_line = line = Line(words=numbers.row_words, bits=axis.kept * bits)
+        if axis.kept_back:
+            m.submodules.row_line = line = Line(words=numbers.row_words, bits=axis.kept_back * bits)
             m.d.comb += line.step.eq(step)
             turned = delayed(m, turns, MEMORY, "row_turns")
             slots = _shifted(turned, new, line.old, bits, axis)
-            m.d.comb += line.new.eq(Cat(slots[: axis.kept]))
+            m.d.comb += line.new.eq(Cat(slots[: axis.kept_back]))
         if not numbers.average:
             return [delayed(m, Cat(slots), numbers.column_latency, "column")]
         flags = delayed(m, valid, MEMORY, "row_valid")
@@ -105,15 +105,15 @@ class SlidingGradients(wiring.Component):
     def _row(self, m: Module, turns: Value, step: Value, column: list[Value]) -> list[Value]:
         """The columns of windows that an element may be in, youngest first."""
         numbers, axis = self.pooling, self.pooling.windows.across
-        if not axis.kept:
+        if not axis.kept_back:
             return column
         bits, late = numbers.column_bits, numbers.column_latency
-        m.submodules.pixel_line = line = Line(words=numbers.channels, bits=axis.kept * bits)
+        m.submodules.pixel_line = line = Line(words=numbers.channels, bits=axis.kept_back * bits)
         turned = delayed(m, turns, MEMORY + late, "column_turns")
         slots = _shifted(turned, column[0], line.old, bits, axis)
         m.d.comb += [
             line.step.eq(delayed(m, step, late, "pixel_step")),
-            line.new.eq(Cat(slots[: axis.kept])),
+            line.new.eq(Cat(slots[: axis.kept_back])),
         ]
         return slots
 
@@ -167,6 +167,6 @@ def _valid(axis: Axis, place: Value, phase: Value) -> Value:
 
 def _shifted(turned: Value, new: Value, old: Value, bits: int, axis: Axis) -> list[Value]:
     """Slots of windows, youngest first: those kept in `old`, `new` in front where it turned."""
-    kept = [old.word_select(slot, bits) for slot in range(axis.kept)]
+    kept = [old.word_select(slot, bits) for slot in range(axis.kept_back)]
     behind = [*kept, kept[-1]]  # what is beyond those kept counts for nothing
     return [Mux(turned, ([new, *kept])[slot], behind[slot])[:bits] for slot in range(axis.overlap)]

@@ -21,8 +21,8 @@ from counterflow.hw.pooling.sweep import Course, Sweep
 class Flags(NamedTuple):
     """What a step is in one direction.
 
-    ``edge``: the image's first; ``opens``: the first of the youngest window; ``beyond``: outside of
-    the image; ``turns``: the last of the oldest window, which gives its slot to the next.
+    ``edge``: the image's first; ``opens``: the first of the youngest window; ``beyond``: in no
+    window; ``turns``: the last of the oldest window, which gives its slot to the next.
     """
 
     edge: Value
@@ -74,7 +74,7 @@ class SlidingWindows(wiring.Component):
         m.d.comb += [
             sweep.step.eq(self.step),
             self.first.eq(sweep.first),
-            self.inside.eq(~columns.beyond & ~rows.beyond),
+            self.inside.eq((sweep.column < windows.across.size) & (sweep.row < windows.down.size)),
             self.ends.eq(column_ends & row_ends),
         ]
         new = Signal(self.partial, name="new")
@@ -109,7 +109,7 @@ class SlidingWindows(wiring.Component):
             m.d.comb += line.step.eq(step)
         slots: list[Value] = []
         for slot in range(of.overlap):
-            offset = (of.kernel - of.stride - slot * of.stride) * distance
+            offset = (of.reach - of.stride - slot * of.stride) * distance
             one = self._placed(m, data.View(self.partial, new), offset, f"{name}_{slot}")
             if line is not None and slot < of.kept:
                 old = data.View(self.partial, line.old.word_select(slot, bits))
@@ -146,14 +146,15 @@ def _course(axis: Axis) -> Course:
 
 def _flags(axis: Axis, place: Value, phase: Value) -> tuple[Flags, Value]:
     """What the step at `place` is, and whether it ends a window of the image."""
-    turns = phase == axis.stride - 1
+    goes_on = place < axis.last_end  # there are windows behind the oldest one
+    turns = (phase == axis.stride - 1) & goes_on
+    beyond = place > axis.last_pixel
+    if axis.stride > axis.kernel:
+        beyond = beyond | (phase >= axis.kernel)
     flags = Flags(
         edge=place == 0,
-        opens=phase == axis.overlap * axis.stride - axis.kernel,
-        beyond=place >= axis.size,
+        opens=(phase == axis.overlap * axis.stride - axis.reach) & goes_on,
+        beyond=beyond,
         turns=turns,
     )
-    ends = turns & (place >= axis.first_end)
-    if axis.last_end >= axis.steps:  # the last window goes on beyond the walk
-        ends = ends | (place == axis.steps - 1)
-    return flags, ends
+    return flags, (turns & (place >= axis.first_end)) | (place == axis.steps - 1)
