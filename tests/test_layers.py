@@ -151,7 +151,7 @@ def test_python_values_and_plain_fields_mean_the_same() -> None:
 
 IMAGE = [8, 8, 2]
 SIZE = "an integer from 1 to 64 or [vertical, horizontal]"
-KINDS = "'dense', 'convolution', 'flatten', 'max-pool', 'average-pool' or 'residual'"
+KINDS = "'dense', 'convolution', 'flatten', 'norm', 'max-pool', 'average-pool' or 'residual'"
 WHOLE = "expected an integer from 1 to 4096 or [height, width, channels]"
 VECTOR = "needs an image; give inputs = [height, width, channels] and put it before any dense or"
 
