@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from counterflow.design.network.description import Description
 from counterflow.design.schedule.planner import plan
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units import fork, pooling, sum, tanh
@@ -24,7 +25,7 @@ from counterflow.design.units.timing import gradient_offsets
 from counterflow.golden.fast.chain import MITIGATIONS
 from counterflow.golden.units.update import Settings
 from counterflow.sim.shapes import random_branches
-from tests.branches import NETWORKS, design
+from tests.branches import NETWORKS, design, rectified
 from tests.fast_pair import Pair, mixed
 from tests.subsampled import pairs_of, subsampled
 
@@ -75,6 +76,19 @@ def test_the_fast_chain_is_golden_bit_for_bit(seed: int) -> None:
     pair.run(mixed(12, seed, accumulate=recipe["accumulate"]))  # type: ignore[call-overload]
     pair.set(Settings(predict=False))
     pair.run(mixed(2 * pair.schedule.delay + 4, seed + 1))
+
+
+@pytest.mark.parametrize("seed", [2, 5, 11, 20])
+def test_it_is_so_where_sums_end_in_a_relu(seed: int) -> None:
+    """Activations pass forks, pools and sums on their way from one to whoever masks."""
+    plain = random_branches(seed, recipe={"learning_rate": 2.0**-5, "momentum": 0.75})
+    fields = plain.model_dump(mode="json", exclude_none=True)
+    layers = [rectified(layer) for layer in fields.pop("layers")]
+    description = Description.model_validate({**fields, "layers": layers})
+    sums = [unit for unit in description.graph.units if unit.kind == "sum"]
+    assert all(unit.numbers.relu for unit in sums)  # type: ignore[attr-defined]
+    pair = Pair(description, seed=seed, extreme=seed % 2 == 0)
+    pair.run(mixed(12, seed))
 
 
 # ---- times -------------------------------------------------------------------------------------

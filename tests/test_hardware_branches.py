@@ -53,6 +53,8 @@ def test_the_networks_have_all_ways_to_branch() -> None:
     sums = [unit for unit in units if unit.unit.kind == "sum"]
     assert {fork.numbers.wanted for fork in forks} == {False, True}
     assert {len(one.numbers.masks) for one in sums} == {0, 1, 2}
+    ends = {(one.numbers.relu, one.numbers.y.signed) for one in sums}
+    assert ends == {(False, False), (False, True), (True, False), (True, True)}
     assert any(len({branch.x for branch in one.numbers.branches}) == 2 for one in sums)
     assert any(len({branch.dx for branch in one.numbers.branches}) == 2 for one in sums)
     recipes = [one.description.recipe for one in plans]

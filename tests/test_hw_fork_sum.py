@@ -90,7 +90,7 @@ SUMS = {
         relu=True,
         round_activation=Rounding.TRUNCATE,
     ),
-    "a ReLU that sees nothing negative": added(branch("u6.4", "s9.6"), y="u6.3", relu=True),
+    "a ReLU that sees nothing negative": added(branch("u6.4", "s9.6"), y="s7.3", relu=True),
 }
 
 

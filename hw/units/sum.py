@@ -87,8 +87,8 @@ class Sum(wiring.Component):
         pairs = zip(inputs, numbers.branches, strict=True)
         first, *others = [x << frac - branch.x.frac for x, branch in pairs]
         total: Value = sum(others, start=first)
-        if numbers.relu and total.shape().signed:
-            total = Mux(total[-1], 0, total)
+        if numbers.relu and numbers.y.signed:  # an unsigned format is limited to zero anyway
+            total = Mux(total < 0, 0, total)
         y, _ = narrow(total, frac, numbers.y, numbers.round_activation)
         kind = join.oldest(0)[numbers.branches[0].x.bits :]
         room: Value = queue.room

@@ -67,10 +67,8 @@ class Norm:
         self.channels, self.epsilon, self.limits = channels, epsilon, limits
         self.relu, self.wanted, self.delay, self.rule = relu, wanted, delay, rule
         zeros = np.zeros(channels)
-        self.beta, self.running = Parameter(zeros), Running(zeros, zeros + 1, zeros, zeros)
-        self.updates = 0
-        first = self._now()
-        self._views = {-2: first, -1: first}  # by the update that they follow
+        self.beta, self.updates = Parameter(zeros), 0
+        self.begin(Running(zeros, zeros + 1, zeros, zeros))
         self._kept: dict[int, tuple[Floats, Floats]] = {}  # root and xhat of tokens under way
         self._forward: tuple[Floats, Floats] | None = None  # means of x and of d^2 of this slot's
         self._backward: dict[int, Sums] = {}  # by the slot whose update they belong to
@@ -98,6 +96,12 @@ class Norm:
     def parameters(self) -> tuple[Parameter, ...]:
         """What learns by the rule."""
         return (self.beta,)
+
+    def begin(self, running: Running) -> None:
+        """Let `running` be what the first slots see, before any has been made."""
+        self.running = running
+        first = self._now()
+        self._views = {-2: first, -1: first}  # by the update that they follow
 
     def forward(self, slot: int, x: Floats, kind: Kind) -> Floats:
         """y of token `slot`, any shape; one that trains sees a predicted beta, moves statistics."""
