@@ -20,7 +20,14 @@ FASTER = 0.8  # of an interval, at most, is a step that is worth a larger device
 
 
 class UnfitError(ValueError):
-    """No fold fits; one sentence without a full stop says why."""
+    """No fold fits; one sentence without a full stop says why.
+
+    ``search``: the one that found none, if there was one.
+    """
+
+    def __init__(self, why: str, search: Search | None = None) -> None:
+        super().__init__(why)
+        self.search = search
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,13 +76,15 @@ def fit(
     interval: int | None = None,
     luts: float = 1.0,
     rough: float = ROUGH,
+    outside: bool = False,
 ) -> Fitted:
     """The fold of `description` for `target`; `UnfitError` where there is none.
 
     `multipliers`, where fewer than the target's, are the budget, for the fastest fold; with an
     `interval` (cycles) alone the fold has the fewest multipliers that keep up with it.  `luts` is
     the part of the target's that is planned with, and `rough` times that where nothing fits
-    otherwise.  ValueError where the limit of memory bits
+    otherwise; with ``outside`` each stash that frees memory by it is beside the chip.  ValueError
+    where the limit of memory bits
     that a description's fold may have is passed.
     """
     count, least = target.has.multipliers, len(description.weighted)
@@ -85,7 +94,8 @@ def fit(
             f"{description.name} does not fit {target.name}: it needs at least {least} multipliers "
             f"(one a unit), and {'the budget is' if multipliers == count else 'there are'} {count}"
         )
-    search = Search(description, target.has._replace(multipliers=count), target.family)
+    has = target.has._replace(multipliers=count)
+    search = Search(description, has, target.family, outside=outside)
     found: Needs | None = None
     for share in (luts, luts * rough):
         search.luts = share * target.has.luts
@@ -96,11 +106,12 @@ def fit(
         if found is not None:
             break
     if found is None:
-        raise UnfitError(_why(search, target, interval))
+        raise UnfitError(_why(search, target, interval), search)
     if interval is not None and found.interval > interval:
         raise UnfitError(
             f"{description.name} on {target.name} with {count} multipliers needs an interval of "
-            f"{found.interval:,} cycles, but {interval:,} are asked for"
+            f"{found.interval:,} cycles, but {interval:,} are asked for",
+            search,
         )
     if description.fold.memory is not None:
         lanes = found.plan.description.fold.lanes
@@ -127,9 +138,11 @@ def _why(search: Search, target: Target, interval: int | None) -> str:
         if needed > there:
             unit = least.largest(resource)
             about = "about " if resource == "luts" else ""
+            ultra = least.total.ultra_rams if resource == "block_rams" else 0
+            beside = f" beside {ultra:,} UltraRAMs" if ultra else ""
             return (
                 f"{name} does not fit {target.name}: it needs at least {about}{needed:,} "
-                f"{RESOURCE_NAMES[resource]}, most of them "
+                f"{RESOURCE_NAMES[resource]}{beside}, most of them "
                 f"({getattr(least.units[unit], resource):,}) in {unit}, and there are "
                 f"{getattr(search.has, resource):,}"
             )
@@ -148,7 +161,8 @@ def _why(search: Search, target: Target, interval: int | None) -> str:
 def takes(needed: Needs) -> str:
     """Multipliers, block RAMs and LUTs of a plan in words."""
     taken = needed.total
+    ultra = f", {taken.ultra_rams:,} UltraRAMs" if taken.ultra_rams else ""
     return (
-        f"{taken.multipliers:,} multipliers, {taken.block_rams:,} block RAMs and about "
+        f"{taken.multipliers:,} multipliers, {taken.block_rams:,} block RAMs{ultra} and about "
         f"{round(taken.luts, -2):,} LUTs"
     )

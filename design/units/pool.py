@@ -15,6 +15,7 @@ positive exactly where its element was; after an average it is done here (`relu`
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar, Literal
@@ -52,6 +53,12 @@ class Pooling(OneToOne):
 
     Raises `ValueError`, one sentence, where the numbers cannot work together.
     """
+
+    holds: ClassVar[Mapping[str, str]] = {
+        **OneToOne.holds,
+        **dict.fromkeys(("pixel", "row"), "windows"),
+        "gradients": "errors",
+    }
 
     height: int
     width: int

@@ -8,7 +8,7 @@ exact and narrowed once; a gradient is only brought to the format of its branch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -44,6 +44,8 @@ class Sum(Passing):
     between their forward and their backward pass, of each of which a bit a masking branch is kept.
     Cost: no multiplier; latency JOIN forward, BACKWARD back; one element a cycle each way.
     """
+
+    holds: ClassVar[Mapping[str, str]] = {**Passing.holds, "x": "skip paths"}
 
     elements: int
     branches: tuple[Branch, ...]
