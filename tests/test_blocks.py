@@ -207,21 +207,41 @@ CORNERS = (
 )
 
 
+# Where UltraRAM begins to be cheaper, by depth and by width; and what it is too narrow for.
+ULTRA = [
+    Memory(words, bits, True, collides)
+    for words, bits in ((2048, 72), (3000, 54), (4096, 100), (16384, 9), (12288, 8), (1024, 288))
+    for collides in (False, True)
+]
+SOME = [pytest.param(one, marks=[pytest.mark.slow] * (one == "xcup")) for one in FAMILIES]
+
+
 TABLES = [Table(*size) for size in ((65, 9), (128, 9), (256, 8), (512, 7), (1024, 9), (2048, 11))]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", SOME)
 def test_tables_are_in_block_ram_where_it_is_predicted(family: str, tmp_path: Path) -> None:
     cells = synthesised(TABLES, family, tmp_path)
     found = {one: in_yosys(made) for one, made in zip(TABLES, cells, strict=True)}
     assert found == {one: memory_cells(*one, family, table=True) for one in TABLES}
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", SOME)
 def test_memories_at_the_corners_of_cells_take_the_cells_predicted(
     family: str, tmp_path: Path
 ) -> None:
     compare(CORNERS, family, tmp_path)
+
+
+def test_large_memories_take_the_ultra_rams_predicted(tmp_path: Path) -> None:
+    compare(ULTRA, "xcup", tmp_path)
+
+
+def test_a_memory_can_be_kept_out_of_ultra_ram_or_put_there() -> None:
+    assert memory_cells(4096, 72, "xcup") == MemoryCells(ultra_rams=1)
+    assert memory_cells(4096, 72, "xcup", ultra=False) == memory_cells(4096, 72, "xc7")
+    assert memory_cells(512, 72, "xcup") == MemoryCells(blocks=2)
+    assert memory_cells(512, 72, "xcup", ultra=True) == MemoryCells(ultra_rams=1)
 
 
 @pytest.mark.slow
@@ -248,7 +268,7 @@ def compare_products(widths: Iterable[int], family: str, folder: Path) -> None:
     assert found == [multiplier_blocks(a, b, family) for a, b in products]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", SOME)
 def test_products_take_the_multiplier_blocks_predicted(family: str, tmp_path: Path) -> None:
     compare_products((1, 2, 8, 9, 17, 19), family, tmp_path)
 

@@ -14,11 +14,7 @@ if TYPE_CHECKING:
     from counterflow.design.schedule.holdings import Holding
     from counterflow.design.schedule.planner import Plan
 
-SHORT = {  # of what memories hold, as the head of a column
-    "gradient sums": "sums",
-    "input gradients": "dx sums",
-    "skip paths": "skips",
-}
+LARGE = 1e7  # bits, from which they are said in Mbit
 
 
 def stages(design: Plan) -> tuple[Holding, ...]:
@@ -44,24 +40,24 @@ def stages_json(parts: Iterable[Holding]) -> list[dict[str, object]]:
 
 
 def stages_table(parts: Sequence[Holding]) -> Table:
-    """`stages` in kbit."""
+    """`stages` in kbit or Mbit, a column for each size of images."""
     from counterflow.design.schedule.holdings import everything
 
     whole = everything(tuple(parts))
-    names = [SHORT.get(name, name) for name in whole]
-    rows = table("images", "units", *names, "all", title="kbit by the size of images")
+    unit, size = ("kbit", 1e3) if sum(whole.values()) < LARGE else ("Mbit", 1e6)
+
+    def shown(bits: int) -> str:
+        return f"{bits / size:,.1f}" if bits else ""
+
+    rows = table(unit, *(one.name for one in parts), "all", title="what memories hold, by images")
     rows.show_footer = True
-    for one in parts:
-        cells = [_kbit(one.held.get(name, 0)) for name in whole]
-        rows.add_row(one.name, f"{len(one.units)}", *cells, _kbit(one.bits))
-    footers = ("all", "", *map(_kbit, whole.values()), _kbit(sum(whole.values())))
-    for column, text in zip(rows.columns, footers, strict=True):
-        column.footer = text
+    for name, bits in whole.items():
+        rows.add_row(name, *(shown(one.held.get(name, 0)) for one in parts), shown(bits))
+    rows.columns[0].footer = "all"
+    for column, one in zip(rows.columns[1:-1], parts, strict=True):
+        column.footer = shown(one.bits)
+    rows.columns[-1].footer = shown(sum(whole.values()))
     return rows
-
-
-def _kbit(bits: int) -> str:
-    return f"{bits / 1000:,.0f}" if bits else ""
 
 
 def shortage_json(short: Iterable[Short]) -> list[dict[str, object]]:
@@ -144,9 +140,10 @@ def outside_lines(design: Plan, frequency: float) -> list[str]:
         f"{every.most(name):,.0f} samples a second)"
         for name in BANDWIDTH
     )
+    units = len(design.schedule.stages)
     return [
-        f"{len(stashes)} of {len(design.schedule.stages)} stashes are outside the chip, which frees "
-        f"{freed / 1e6:,.1f} Mbit: {_bytes(every.sample_bytes)} pass for a sample, and at most "
+        f"{len(stashes)} of {units} stashes are outside the chip, which frees {freed / 1e6:,.1f} "
+        f"Mbit: {_bytes(every.sample_bytes)} pass for a sample, and at most "
         f"{_bytes(every.capacity)} are there at once.",
         f"At {frequency:g} MHz and {speed:,.0f} samples a second {_bytes(every.bandwidth(speed))} "
         f"pass a second, {shares}, with an assumed efficiency of {percent(EFFICIENCY, 0)}.",

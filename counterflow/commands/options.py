@@ -114,7 +114,7 @@ def stash(command: Command) -> Command:
         type=click.Choice(STASHES),
         default="inside",
         show_default=True,
-        help="Where what backward passes need waits: on the chip; outside where it must; all outside.",
+        help="Where inputs wait for their gradient: inside, outside where they must, all outside.",
     )(command)
 
 

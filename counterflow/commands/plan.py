@@ -84,7 +84,8 @@ def plan(
     try:
         design, fitted = folded(description, multipliers, memory, interval, target_name, stash)
     except UnfitError as error:
-        unfit(display, description.name, str(target_name), error, out)
+        limits = {"multipliers": multipliers, "interval": interval}
+        unfit(display, description, str(target_name), error, limits, out)
         raise
     facts = plan_json(design)
     if fitted is None:
@@ -116,28 +117,34 @@ def plan(
 
 
 def unfit(
-    display: Display, network: str, target_name: str, error: UnfitError, out: Path | None
+    display: Display,
+    description: Description,
+    name: str,
+    error: UnfitError,
+    limits: dict[str, int | None],
+    out: Path | None,
 ) -> None:
-    """What is short of on a target, and where the bits are of the fold with fewest block RAMs."""
-    facts = {"network": network, "target": target_name, "fits": False, "advice": [str(error)]}
-    search = error.search
-    if search is None:
-        display.result({**facts, "short": [], "stages": []})
-        return
-    from counterflow.design.fit.shortage import shortages
+    """What is short of on target `name`, and where the bits are of the fold with fewest
+    memories."""
+    from counterflow.design.fit.shortage import short_of
+    from counterflow.design.fpga.targets import target as named
 
-    short, parts = shortages(search), where.stages(search.least(1).plan)
+    short = short_of(description, named(name), error, **limits)
     if short:
-        display.note(where.shortage_table(target_name, short))
-    display.note(where.stages_table(parts))
-    facts |= {"short": where.shortage_json(short), "stages": where.stages_json(parts)}
-    if out is not None:
-        from counterflow import figures
-        from counterflow.design.network import provenance
+        display.note(where.shortage_table(name, short))
+    facts = {
+        **{"network": description.name, "target": name, "fits": False, "advice": [str(error)]},
+        "short": where.shortage_json(short),
+    }
+    if error.search is not None:
+        parts = where.stages(error.search.least(1).plan)
+        facts["stages"] = where.stages_json(parts)
+        display.note(where.stages_table(parts))
+        if out is not None:
+            from counterflow import figures
 
-        title = f"{network} does not fit {target_name}"
-        provenance.write_json(out / "plan.json", facts)
-        figures.memory(out / "memory.png", parts, where.needed_shares(short), title=title)
+            title = f"{description.name} does not fit {name}"
+            figures.memory(out / "memory.png", parts, where.needed_shares(short), title=title)
     display.result(facts)
 
 
@@ -145,13 +152,10 @@ def on_targets(display: Display, description: Description, *, outside: bool) -> 
     """One line for each target: whether it holds a network, or what it is short of."""
     from counterflow.design.fit.shortage import outcomes
 
-    beside = ", stashes outside" if outside else ""
-    rows = table("target", "", title=f"{description.name} on every target{beside}")
-    rows.columns[1].justify = "left"
-    found = list(outcomes(description, outside=outside))
-    for one in found:
-        rows.add_row(one.target.name, one.words)
-    display.show(rows)
+    found = []
+    for one in outcomes(description, outside=outside):
+        found.append(one)
+        display.show(f"{one.target.name:10} {one.words}")
     facts = [where.outcome_json(one) for one in found]
     display.result({"network": description.name, "targets": facts})
 

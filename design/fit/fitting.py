@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from counterflow.design.fit.nearest import next_step
 from counterflow.design.fit.search import Search
 from counterflow.design.fpga.needs import Needs
 from counterflow.design.fpga.targets import RESOURCE_NAMES, Target
@@ -55,9 +56,9 @@ class Fitted:
 
     @cached_property
     def next_step(self) -> Needs | None:
-        """What `next_interval` takes; None where it needs `search.STEP` times what there is."""
+        """What `next_interval` takes; None where it needs `nearest.STEP` times what there is."""
         interval = self.next_interval
-        return None if interval is None else self.search.next_step(interval)
+        return None if interval is None else next_step(self.search, interval)
 
     @cached_property
     def lacking(self) -> tuple[str, ...]:
@@ -151,7 +152,7 @@ def _why(search: Search, target: Target, interval: int | None) -> str:
             f"an interval of {interval:,} cycles is asked for, but {name} needs at least "
             f"{search.intervals[0]:,}, whatever there is"
         )
-    closest = search.next_step(search.intervals[-1] if interval is None else interval)
+    closest = next_step(search, search.intervals[-1] if interval is None else interval)
     within = "" if interval is None else f" within {interval:,} cycles"
     if closest is None:
         return f"{name} does not fit {target.name}{within}"

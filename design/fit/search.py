@@ -32,8 +32,7 @@ LOOKS = 6, 64  # folds that are counted exactly in a round of a search: of large
 WORK = 2**18  # products of a sample that are many for one such count
 SPARE = 2, 0.03  # block RAMs, and part of those there are, by which a search may be off
 HOPELESS = 1.5  # of the block RAMs there are: folds that all take more need no second look
-TABLE = 2**28  # steps of filling a table of combinations, up to which there is one
-STEP = 2  # times what there is, up to which a next step is looked for
+TABLE = 2**26  # steps of filling a table of combinations, up to which there is one
 
 
 class Found(NamedTuple):
@@ -116,42 +115,6 @@ class Search:
         index = bisect.bisect_right(self.intervals, limit) - 1
         return None if index < 0 else self._idlest([self.intervals[index]])
 
-    def next_step(self, below: int) -> Needs | None:
-        """The fold that overruns what there is by the least, with an interval of at most `below`.
-
-        None where that takes more than `STEP` times what there is.
-        """
-        index = bisect.bisect_right(self.intervals, below) - 1
-        if index < 0:
-            return None
-        lists = self._able(self.intervals[index])
-        has = self.has.multipliers, self.rams, self.luts
-        most = STEP * has[0], STEP * has[1]
-        if _is_large(lists, most):
-            return self._closest(lists)
-        knapsack = Knapsack([[option.item for option in options] for options in lists], most)
-        rows, columns = (np.arange(size, dtype=np.float64) for size in knapsack.prices.shape)
-        blocks = columns + rams(self.around)
-        worst = (knapsack.prices + self.around.luts) / max(1.0, has[2])
-        worst = np.maximum(worst, (rows / max(1, has[0]))[:, None])
-        worst = np.maximum(worst, (blocks / max(1, has[1]))[None, :])
-        if not np.isfinite(worst).any():
-            return None
-        at = np.unravel_index(int(np.argmin(worst)), worst.shape)
-        return self.counted(_lanes(lists, knapsack.chosen(int(at[0]), int(at[1]))))
-
-    def _closest(self, lists: list[list[Option]]) -> Needs | None:
-        """As `next_step`, where tables would be too large."""
-        relaxed = Relaxed([[option.item for option in options] for options in lists])
-        limits = self.has.multipliers, self.rams - rams(self.around), self.luts - self.around.luts
-        if min(limits[1:]) <= 0:
-            return None
-        picked = relaxed.closest(limits)
-        taken = relaxed.amounts(picked)
-        if any(n > STEP * there for n, there in zip(taken, limits, strict=True)):
-            return None
-        return self.counted(_lanes(lists, picked))
-
     def least(self, resource: int) -> Needs:
         """The fold that takes least of a resource: of multipliers (0), block RAMs (1), LUTs (2)."""
         cheapest = [
@@ -232,14 +195,15 @@ class Search:
     def _combinations(self, interval: int) -> tuple[list[list[Option]], Knapsack | Relaxed]:
         """The options of every unit that keep up with an interval, and their combinations."""
         if interval not in self._combined:
-            lists = self._able(interval)
+            lists = self.able(interval)
             most = self.has.multipliers, max(0, self._room + self._margin)
             items = [[option.item for option in options] for options in lists]
-            combined = Relaxed(items) if _is_large(lists, most) else Knapsack(items, most)
+            combined = Relaxed(items) if is_large(lists, most) else Knapsack(items, most)
             self._combined[interval] = lists, combined
         return self._combined[interval]
 
-    def _able(self, interval: int) -> list[list[Option]]:
+    def able(self, interval: int) -> list[list[Option]]:
+        """The options of every unit that keep up with an interval."""
         lists = []
         for options in self.options:
             able = [option for option in options if option.bound <= interval]
@@ -280,8 +244,8 @@ class Search:
         lists, combined = self._combinations(found.interval)
         amounts = found.multipliers, found.block_rams
         if isinstance(combined, Relaxed):
-            return self.counted(_lanes(lists, self._picked[found.interval, *amounts]))
-        return self.counted(_lanes(lists, combined.chosen(*amounts)))
+            return self.counted(lanes_of(lists, self._picked[found.interval, *amounts]))
+        return self.counted(lanes_of(lists, combined.chosen(*amounts)))
 
     def _quickest(self) -> Needs | None:
         """About the fastest fold that fits: at each interval the one with the fewest block RAMs."""
@@ -346,12 +310,13 @@ def rams(of: Resources) -> int:
     return of.block_rams + WORTH * of.ultra_rams
 
 
-def _is_large(lists: list[list[Option]], most: tuple[int, int]) -> bool:
+def is_large(lists: list[list[Option]], most: tuple[int, int]) -> bool:
     """Whether a table of all combinations would take long to fill."""
     return (most[0] + 1) * (most[1] + 1) * sum(map(len, lists)) > TABLE
 
 
-def _lanes(lists: list[list[Option]], chosen: list[int]) -> tuple[Lanes, ...]:
+def lanes_of(lists: list[list[Option]], chosen: list[int]) -> tuple[Lanes, ...]:
+    """The lanes of every unit's chosen option."""
     pairs = zip(lists, chosen, strict=True)
     return tuple(options[index].tiling.lanes for options, index in pairs)
 

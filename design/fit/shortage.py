@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from counterflow.design.fit.fitting import PLANNED, Fitted, UnfitError, fit
+from counterflow.design.fit.nearest import nearest
 from counterflow.design.fit.search import Search, rams
 from counterflow.design.fpga.needs import Needs
 from counterflow.design.fpga.targets import ALL_NAMES, TARGETS, Resources, Target
@@ -49,20 +50,18 @@ class Short:
         return f"{about}{self.lacking:,} {self.name} ({self.needed:,} of {self.there:,}{times})"
 
 
-def shortages(search: Search) -> list[Short]:
+def shortages(search: Search, interval: int | None = None) -> list[Short]:
     """What is short whatever the fold: of each resource, for the fold that takes least of it.
 
     Where nothing is and no fold fits all the same, what spares one resource takes another: then
-    what the closest fold is short of, if there is one.
+    what the nearest fold is short of, within `interval` cycles if that is given.
     """
     least = _least(search)
     found = [_short(resource, search.has, needed) for resource, needed in least.items()]
     short = [one for one in found if one is not None]
     if short:
         return short
-    closest = search.next_step(search.intervals[-1])
-    if closest is None:
-        return []
+    closest = nearest(search, interval)
     over = (_short(resource, search.has, closest) for resource in PLANNED)
     return [one for one in over if one is not None]
 
@@ -125,9 +124,7 @@ def outcomes(
             least = _least(Search(description, able[-1].has, family, outside=outside))
         for target in members:
             if target not in able:
-                first = description.weighted[0].name
-                few = Short("multipliers", units, target.has.multipliers, first)
-                yield Outcome(target, None, (few,))
+                yield Outcome(target, None, (too_few(description, target),))
                 continue
             found = (_short(resource, target.has, needed) for resource, needed in least.items())
             short = tuple(one for one in found if one is not None)
@@ -138,5 +135,25 @@ def _outcome(description: Description, target: Target, outside: bool) -> Outcome
     try:
         return Outcome(target, fit(description, target, outside=outside))
     except UnfitError as error:
-        short = () if error.search is None else tuple(shortages(error.search))
-        return Outcome(target, None, short, str(error))
+        return Outcome(target, None, tuple(short_of(description, target, error)), str(error))
+
+
+def short_of(
+    description: Description,
+    target: Target,
+    error: UnfitError,
+    *,
+    multipliers: int | None = None,
+    interval: int | None = None,
+) -> list[Short]:
+    """What `error` says in words, of a `fit` with the same limits."""
+    if error.search is None:
+        return [too_few(description, target, multipliers)]
+    return shortages(error.search, interval)
+
+
+def too_few(description: Description, target: Target, multipliers: int | None = None) -> Short:
+    """Fewer multipliers than units with weights, on `target` or in a smaller budget."""
+    units, unit = len(description.weighted), description.weighted[0].name
+    there = target.has.multipliers if multipliers is None else multipliers
+    return Short("multipliers", units, min(there, target.has.multipliers), unit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -89,8 +90,11 @@ def block_rams(parts: Iterable[Memory], family: str) -> int:
 
 def cells(parts: Iterable[Memory], family: str) -> MemoryCells:
     """All cells of several memories."""
-    made = [
-        memory_cells(
+    every = list(parts)
+    times = Counter(map(id, every))  # banks are one value, many times
+    blocks = lut_rams = flip_flops = ultra_rams = 0
+    for number, p in {id(p): p for p in every}.items():
+        made = memory_cells(
             p.words,
             p.bits,
             family,
@@ -101,9 +105,12 @@ def cells(parts: Iterable[Memory], family: str) -> MemoryCells:
             logic=p.logic,
             ultra=p.ultra,
         )
-        for p in parts
-    ]
-    return MemoryCells(*(sum(column) for column in zip(MemoryCells(), *made, strict=True)))
+        count = times[number]
+        blocks += count * made.blocks
+        lut_rams += count * made.lut_rams
+        flip_flops += count * made.flip_flops
+        ultra_rams += count * made.ultra_rams
+    return MemoryCells(blocks, lut_rams, flip_flops, ultra_rams)
 
 
 def memories(stage: Stage, *, compact: bool = False, outside: bool = False) -> list[Memory]:
