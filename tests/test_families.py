@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from counterflow.design.network.families import DEPTHS
@@ -44,7 +46,7 @@ def test_vgg11_ends_in_one_pixel() -> None:
 def test_delays_grow_by_one_slot_a_convolution() -> None:
     """Forward passes overlap within a slot; gradients take a slot a convolution."""
     delays = [stage.delay for stage in plan(load("resnet20-w4")).schedule.weighted]
-    steps = [above - below for above, below in zip(delays, delays[1:], strict=False)]
+    steps = [above - below for above, below in pairwise(delays)]
     assert set(steps) <= {1, 2}
     assert sum(steps) < 1.3 * len(steps)
 

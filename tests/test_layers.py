@@ -218,7 +218,11 @@ WRONG: list[tuple[Any, list[Any], str]] = [
         [{**CONV, "padding": 3}],
         "its padding of 3 is not smaller than its kernel's height of 3",
     ),
-    ([64, 64, 1], [{**CONV, "kernel": 1, "outputs": 32}], "64x64x32 has 131,072 elements; at most"),
+    (
+        [64, 64, 1],
+        [{**CONV, "kernel": 1, "outputs": 512}],
+        "64x64x512 has 2,097,152 elements; at most 1,048,576",
+    ),
     # a chain
     (
         128,
@@ -363,7 +367,11 @@ WRONG: list[tuple[Any, list[Any], str]] = [
     ([8, 8, 2.0], [CONV], f"inputs is [8, 8, 2.0], {WHOLE}"),
     ([8] * 9, [CONV], f"inputs is an array of 9, {WHOLE}"),
     ("8x8", [CONV], f"inputs is the text '8x8', {WHOLE}"),
-    ([64, 65, 1], [CONV], "inputs name 4160 elements a sample; at most 4096 are possible"),
+    (
+        [1024, 1025, 1],
+        [CONV],
+        "inputs name 1,049,600 elements a sample; at most 1,048,576 are possible",
+    ),
 ]
 
 

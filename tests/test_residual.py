@@ -18,8 +18,8 @@ from counterflow.golden.reference.chain import Chain, reference_chain
 from counterflow.golden.reference.rules import Floats
 from counterflow.golden.reference.units.convolution import Convolution
 from counterflow.golden.reference.units.fork import Fork
-from counterflow.golden.reference.units.subsample import Subsample
 from counterflow.golden.reference.units.norm import Norm, Running
+from counterflow.golden.reference.units.subsample import Subsample
 from counterflow.golden.reference.units.sum import Sum
 from counterflow.golden.training.start import initial_chain
 from counterflow.golden.units.loss import Loss

@@ -14,7 +14,7 @@ FormatField = Annotated[Format, BeforeValidator(Format.parse), PlainSerializer(s
 
 MAX_WIDTH = 4096
 MAX_KERNEL = 64
-MAX_ELEMENTS = 2**16  # of an image between two layers
+MAX_ELEMENTS = 2**20  # of an image; what can be built is in `design.bus.buildable`
 MAX_TANH_BITS = 12  # of what a tanh gets and gives: its tables have up to 2048 entries
 
 Activation = Literal["relu", "tanh", "none"]

@@ -68,8 +68,8 @@ class NormStage(Slotted):
 
     ``start`` is the cycle in which the first element of token 0 is taken, ``ends`` that of its
     last; ``errors`` when gradients arrive, ``gradient_times`` when they leave (None where nobody
-    wants them); ``tokens`` may be between their forward and their backward pass, ``held`` elements
-    of xhat if those above do not give them back (else 0).
+    wants them); ``tokens`` may be between their forward and their backward pass, and so may
+    ``stash_words`` elements of y if those above do not give them back (else 0).
     """
 
     unit: Any
@@ -80,7 +80,7 @@ class NormStage(Slotted):
     start: int
     ends: int
     tokens: int
-    held: int
+    stash_words: int
     output_times: Cycles = field(repr=False, compare=False)
     errors: Gradients = field(repr=False, compare=False)
     gradient_times: Gradients | None = field(repr=False, compare=False)
@@ -209,8 +209,8 @@ class NormStage(Slotted):
                 ("controls", 2 * channels, controls),
                 ("dx", DX_QUEUE, numbers.dx.bits),
             ]
-            if self.held:
-                found.append(("stash", max(2, self.held), numbers.y.bits))
+            if self.stash_words:
+                found.append(("stash", max(2, self.stash_words), numbers.y.bits))
         found += [
             ("gradient sums", max(2, channels), backward),
             ("gradient totals", 2 * channels, backward),
@@ -222,6 +222,15 @@ class NormStage(Slotted):
     @property
     def memory_bits(self) -> int:
         return sum(words * bits for _, words, bits in self.memories)
+
+    @property
+    def held(self) -> Mapping[str, int]:
+        """See `Scheduled.held`."""
+        found: dict[str, int] = {}
+        for name, words, bits in self.memories:
+            what = {"stash": "stash", "y": "queues", "dx": "queues"}.get(name, "norms")
+            found[what] = found.get(what, 0) + words * bits
+        return found
 
     @property
     def waiting(self) -> tuple[int, ...]:
@@ -270,9 +279,9 @@ class NormTimes(SlottedTimes):
         begins, ends = int(self.arrivals[0]), int(self.arrivals[-1])
         returns = int(self.errors.later[-1])
         self._check(slot)
-        held, stashes = 0, not self.unit.outputs[0].returned
+        kept, stashes = 0, not self.unit.outputs[0].returned
         if stashes and self.gradients is not None:
-            held = occupancy(self.arrivals, self.errors.later + 1, slot)
+            kept = occupancy(self.arrivals, self.errors.later + 1, slot)
         return NormStage(
             unit=self.unit,
             index=self.index,
@@ -282,7 +291,7 @@ class NormTimes(SlottedTimes):
             start=begins,
             ends=ends,
             tokens=math.ceil((returns + MEMORY - begins) / slot) + 1,
-            held=held,
+            stash_words=kept,
             output_times=self.arrivals + FORWARD,
             errors=self.errors,
             gradient_times=self.gradients,

@@ -7,9 +7,10 @@ frozen value, `Passing`; the schedule gives it room for what a stall-free run ho
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from string import digits
+from typing import Any, ClassVar
 
 from counterflow.design.graph import Unit
 from counterflow.design.parts.formats import Format
@@ -53,6 +54,9 @@ class Passing(ABC):
     those in which each leaves; tokens may follow each other without a gap.  A unit of one input
     and one output gives `output_times` and `gradient_times` in their place.
     """
+
+    holds: ClassVar[Mapping[str, str]] = {"stash": "stash", "y": "queues", "dx": "queues"}
+    """What its memories hold, by their names without numbers; others are listed by its kind."""
 
     @property
     def products(self) -> Sequence[tuple[Format, Format]]:
@@ -178,6 +182,15 @@ class PassingStage(Scheduled):
     @property
     def memory_bits(self) -> int:
         return sum(words * bits for _, words, bits in self.numbers.memories)
+
+    @property
+    def held(self) -> dict[str, int]:
+        """See `Scheduled.held`."""
+        found = {"tables": sum(words * bits for _, words, bits in self.numbers.tables)}
+        for name, words, bits in self.numbers.memories:
+            what = self.numbers.holds.get(name.rstrip(digits), self.unit.kind)
+            found[what] = found.get(what, 0) + words * bits
+        return found
 
     @property
     def borders(self) -> tuple[Border, ...]:

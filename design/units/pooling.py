@@ -16,8 +16,10 @@ positive exactly where its element was; after an average it is done here (`relu`
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 
@@ -53,6 +55,13 @@ class Pooling(OneToOne):
 
     Raises `ValueError`, one sentence, where the numbers cannot work together.
     """
+
+    holds: ClassVar[Mapping[str, str]] = {
+        **OneToOne.holds,
+        **dict.fromkeys(("pixel", "row"), "windows"),
+        **dict.fromkeys(("gradients", "gradient pixel", "gradient row"), "errors"),
+        "x": "queues",
+    }
 
     height: int
     width: int

@@ -8,7 +8,7 @@ which its inputs arrive into those in which its outputs leave; backward it does 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
@@ -188,6 +188,14 @@ class Scheduled(ABC):
     @abstractmethod
     def memory_bits(self) -> int:
         """Bits of its memories, without tables."""
+
+    @property
+    def held(self) -> Mapping[str, int]:
+        """Bits of its memories and tables by what they hold, as plans list it.
+
+        A kind that does not say is listed under its own name.
+        """
+        return {self.unit.kind: self.memory_bits}
 
     @property
     @abstractmethod

@@ -9,7 +9,7 @@ once; a gradient is only brought to the format of its branch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -46,6 +46,8 @@ class Sum(Passing):
     ``relu``: the sum ends in one.
     Cost: no multiplier; latency JOIN forward, BACKWARD back; one element a cycle each way.
     """
+
+    holds: ClassVar[Mapping[str, str]] = {**Passing.holds, "x": "skip paths"}
 
     elements: int
     branches: tuple[Branch, ...]

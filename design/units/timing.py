@@ -207,7 +207,8 @@ def occupancy(fills: Cycles, drains: Cycles, interval: int, amounts: Cycles | No
         raise ValueError(f"{len(fills)} places are taken, but {each.sum()} are given back")
     filled, phases = np.divmod(fills, interval)
     drained, ends = np.divmod(drains, interval)
-    phases, order = np.sort(phases), np.argsort(ends, kind="stable")
+    # Both rise but for a few steps back, which a stable sort makes use of.
+    phases, order = np.sort(phases, kind="stable"), np.argsort(ends, kind="stable")
     behind = np.append(0, np.cumsum(each[order]))
     taken = np.searchsorted(phases, phases, side="right")  # in this interval, up to each phase
     freed = behind[np.searchsorted(ends[order], phases, side="right")]
