@@ -161,7 +161,7 @@ def test_every_unit_and_every_tile_has_an_address(monkeypatch: pytest.MonkeyPatc
     check_buildable(made)
     monkeypatch.setattr(buildable, "NODE_BITS", bits - 1)
     with pytest.raises(
-        ValueError, match="has 17 units with weights, but the register bus has addr"
+        ValueError, match="has 17 units that learn, but the register bus has addr"
     ):
         check_buildable(made)
     one = Lanes(outputs=1, inputs=1)
