@@ -56,13 +56,16 @@ class Unit:
     kind: ClassVar[str]
     learns: ClassVar[bool] = False
     """Whether it has parameters, and lanes that move them."""
-    returns: ClassVar[bool] = False
-    """Whether it can read an edge whose activations are `returned`."""
 
     name: str
     where: str
     inputs: tuple[Edge, ...]
     outputs: tuple[Edge, ...]
+
+    @property
+    def returns(self) -> bool:
+        """Whether it can read an edge whose activations are `returned`."""
+        return False
 
     @property
     def multipliers(self) -> int:

@@ -25,6 +25,7 @@ def hyperbolic(layer: Layer) -> Layer:
 
 
 SAME = {"padding": (1, 1)}
+SHORTCUT = "a shortcut without parameters, three samples an update"
 SIGNED = {"formats": {"activation": "s9.4"}}
 NETWORKS: dict[str, tuple[tuple[int, int, int], list[Layer], dict[str, Any]]] = {
     "a convolution and the identity": (
@@ -62,6 +63,19 @@ NETWORKS: dict[str, tuple[tuple[int, int, int], list[Layer], dict[str, Any]]] = 
             {"outputs": 4},
         ],
         {**SIGNED, "recipe": {**RECIPE, "mitigation": "sc"}},
+    ),
+    SHORTCUT: (
+        (6, 5, 1),
+        [
+            convolution(2, (3, 3), **SAME),
+            residual(
+                convolution(5, (3, 3), stride=(2, 2), **SAME),
+                convolution(5, (3, 3), **SAME),
+                shortcut=({"kind": "subsample", "stride": 2, "outputs": 5},),
+            ),
+            {"kind": "subsample", "stride": [1, 2], "outputs": 7},
+        ],
+        {"recipe": {**RECIPE, "mitigation": "lwpv", "accumulate": 3}},
     ),
     "behind the input, two in a row": (
         (3, 4, 2),

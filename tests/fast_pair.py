@@ -209,12 +209,15 @@ def some_network(random: np.random.Generator) -> Description:
             convolution(
                 int(random.choice([1, 2, 3, 5, 17])),
                 pair(1, 4),
-                stride=pair(1, 3),
+                stride=pair(1, 4),
                 padding=pair(0, 3),
             )
         )
         for _ in range(random.choice(3, p=[0.4, 0.4, 0.2])):
             layers.append(pool(str(random.choice(["max", "average"])), pair(1, 3)))
+        if random.random() < 0.3:
+            more = layers[-1].get("outputs", 0) + int(random.choice([0, 2, 16]))
+            layers.append({"kind": "subsample", "stride": pair(1, 3), "outputs": max(1, more)})
     for outputs in random.integers(2, 9, random.integers(1, 3)):
         layers.append({"outputs": int(outputs)})
     signed = random.random() < 0.3

@@ -94,6 +94,25 @@ NETWORKS: dict[str, tuple[tuple[int, int, int], list[Layer], dict[str, Any]]] = 
             "recipe": {**RECIPE, "mitigation": "sc"},
         },
     ),
+    "pixels left out between windows, on both axes": (
+        (7, 8, 2),
+        [
+            convolution(3, (1, 2), stride=(2, 3)),
+            convolution(4, (1, 1), stride=(3, 2)),
+        ],
+        {"fold": folded((1, 4, False), (2, 2, False), (1, 2, False))},
+    ),
+    "images that are done with before they have come, lanes beside the kernel": (
+        (5, 6, 1),
+        [
+            convolution(2, (1, 1)),
+            convolution(2, (2, 3), stride=(4, 4)),
+        ],
+        {
+            "fold": folded((1, 1, True), (2, 4, False), (1, 1, False)),
+            "recipe": {**RECIPE, "mitigation": "lwpv+sc", "accumulate": 3},
+        },
+    ),
     "one row, wide formats, nearest": (
         (1, 9, 2),
         [

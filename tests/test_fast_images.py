@@ -44,6 +44,21 @@ NETWORKS: dict[str, tuple[list[int], list[dict[str, Any]]]] = {
         [9, 8, 2],
         [convolution(3, 2, stride=2), convolution(4, [3, 3], stride=[2, 3]), DENSE],
     ),
+    "pixels between windows": (
+        [9, 8, 2],
+        [convolution(3, 1, stride=[2, 3]), convolution(4, [1, 2], stride=[4, 1]), DENSE],
+    ),
+    "subsampled": (
+        [9, 8, 2],
+        [
+            {"kind": "subsample", "stride": [1, 2], "outputs": 5},
+            convolution(3, padding=1),
+            {"kind": "subsample", "stride": 2, "outputs": 19},
+            convolution(18, [1, 2]),
+            {"kind": "subsample", "stride": [3, 1]},
+            DENSE,
+        ],
+    ),
     "more outputs than lanes": ([5, 5, 3], [convolution(19), convolution(33, 2), DENSE]),
     "more taps than lanes": ([5, 6, 20], [convolution(20, 2, padding=1), convolution(3), DENSE]),
     "a kernel as large as the image": (

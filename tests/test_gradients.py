@@ -39,6 +39,8 @@ SHAPES = [
     Geometry((2, 3, 2), 3, (4, 5), padding=(1, 1)),
     Geometry((3, 4, 2), 2, (3, 3), (2, 2), (2, 2)),  # windows that hold one pixel
     Geometry.dense(7, 5),
+    Geometry((5, 7, 2), 3, (1, 1), (2, 3)),  # pixels between the places are never covered
+    Geometry((8, 6, 1), 2, (2, 2), (3, 4), (0, 1)),
 ]
 
 POOLS = [
@@ -83,6 +85,7 @@ NETWORKS = {
         [conv(3, [1, 3], padding=[0, 1]), pool("max", [1, 2]), pool("average", [2, 2]), conv(5, 1)],
     ),
     "uncovered": ([6, 7, 1], [conv(5, 1), conv(3, 3, [2, 3]), pool("max", [2, 1])]),
+    "pixels left out": ([7, 8, 2], [conv(5, [1, 2], [2, 3]), conv(4, 1, [3, 2])]),
     "kernel of the padded image": ([3, 2, 2], [conv(5, 1), conv(7, [5, 4], 1, 1)]),
     "hidden dense": ([4, 4, 1], [conv(2, 3), pool("max", 2), {"outputs": 7}]),
     "tanh": (
@@ -251,6 +254,16 @@ def test_the_uncovered_part_of_an_image_has_no_gradient() -> None:
     assert not dx[5].any()
     assert not dx[:, 6].any()
     assert dx[:5, :6].all()
+
+
+def test_pixels_between_windows_have_no_gradient() -> None:
+    geometry = SHAPES[-2]
+    unit = layer(geometry, masks=False)
+    unit.forward(0, np.ones(geometry.inputs), Kind.TRAIN)
+    unit.receive(0, np.ones(geometry.elements))
+    dx = unit.backward(0).reshape(geometry.image)
+    assert dx[::2, ::3].all()
+    assert np.count_nonzero(dx) == dx[::2, ::3].size
 
 
 @pytest.mark.parametrize(("image", "kernel"), POOLS)

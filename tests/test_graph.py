@@ -131,24 +131,24 @@ WRONG = {
     "weights, so that nothing in it learns.",
     f'body = [{CONV}]\nshortcut = [{{ kind = "max-pool" }}]': "layers[1], a residual layer: its "
     "body gives 8x8x4, but its shortcut 4x4x4; both must have one shape: give it a shortcut with "
-    "a convolution of as many outputs and the strides of the body.",
+    "a convolution, or a subsample layer, of as many outputs and the strides of the body.",
     'body = [{ kind = "convolution", outputs = 5, kernel = 3, padding = 1 }]': "layers[1], a "
     "residual layer: its body gives 8x8x5, but its shortcut, the identity, 8x8x4; both must have "
-    "one shape: give it a shortcut with a convolution of as many outputs and the strides of the "
-    "body.",
+    "one shape: give it a shortcut with a convolution, or a subsample layer, of as many outputs "
+    "and the strides of the body.",
     f'body = [{CONV}]\nshortcut = [{{ kind = "convolution", outputs = 4, kernel = 1, activation = '
     '"none", formats = { activation = "s9.4" } }]': "layers[1], a residual layer: its shortcut "
     "gives activations in s9.4, which can be negative, but their sum has the format u8.4; give "
     "formats.activation a signed format such as s9.4.",
     'body = [{ kind = "convolutoin", outputs = 4 }]': "layers[1].body[0].kind is the text "
     "'convolutoin'; did you mean 'convolution'? Possible are 'dense', 'convolution', 'flatten', "
-    "'max-pool', 'average-pool' or 'residual'.",
+    "'max-pool', 'average-pool', 'subsample' or 'residual'.",
     'body = [{ kind = "convolution", outputs = 0, kernel = 3 }]': "layers[1].body[0].outputs is "
     "0, expected an integer from 1 to 4096.",
     'body = [{ kind = "residual", body = [{ kind = "max-pool" }] }]': "layers[1].body[0], a "
     "residual layer: its body has no layer with weights, so that nothing in it learns.",
-    'body = [{ kind = "max-pool", kernel = 3 }]': "layers[1].body[0], a max-pool layer: it gets "
-    "images of 8x8x4, whose height of 8 is not a multiple of its kernel's 3.",
+    'body = [{ kind = "max-pool", kernel = 9 }]': "layers[1].body[0], a max-pool layer: its kernel "
+    "has a height of 9, but the padded image only 8; use a smaller kernel or more padding.",
     f"body = [{CONV}]\nshortcutt = []": "unknown key 'shortcutt' in layers[1]; did you mean "
     "'shortcut'? Possible are kind, body, shortcut, formats.",
 }

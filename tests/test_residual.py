@@ -16,7 +16,9 @@ from counterflow.design.parts.tokens import BUBBLE, Kind, Token
 from counterflow.design.schedule.planner import plan
 from counterflow.golden.reference.chain import Chain, reference_chain
 from counterflow.golden.reference.rules import Floats
+from counterflow.golden.reference.units.convolution import Convolution
 from counterflow.golden.reference.units.fork import Fork
+from counterflow.golden.reference.units.subsample import Subsample
 from counterflow.golden.reference.units.sum import Sum
 from counterflow.golden.training.start import initial_chain
 from counterflow.golden.units.loss import Loss
@@ -35,6 +37,11 @@ def same(outputs: int, **more: Any) -> Layer:
 
 def linear(layer: Layer) -> Layer:
     return {**layer, "activation": "none"}
+
+
+def rectified(*body: Layer) -> Layer:
+    """A residual layer whose sum ends in a ReLU."""
+    return {**residual(*body), "activation": "relu"}
 
 
 def hyperbolic(layer: Layer) -> Layer:
@@ -57,6 +64,38 @@ NETWORKS: dict[str, tuple[tuple[int, int, int], list[Layer]]] = {
             ),
         ],
     ),
+    "projection of 1x1 with strides": (
+        (5, 4, 1),
+        [
+            ONE,
+            residual(
+                same(3, stride=[2, 2]),
+                linear(same(3)),
+                shortcut=(linear(convolution(3, (1, 1), stride=(2, 2))),),
+            ),
+        ],
+    ),
+    "shortcut without parameters": (
+        (5, 4, 1),
+        [
+            ONE,
+            residual(
+                same(3, stride=[2, 2]),
+                linear(same(5)),
+                shortcut=({"kind": "subsample", "stride": 2, "outputs": 5},),
+            ),
+        ],
+    ),
+    "shortcut without parameters, behind the input": (
+        (3, 4, 2),
+        [
+            residual(
+                same(3, stride=[2, 1]),
+                shortcut=({"kind": "subsample", "stride": [2, 1], "outputs": 3},),
+            ),
+            {"kind": "subsample", "stride": [1, 3], "outputs": 4},
+        ],
+    ),
     "pools on both ways": (
         (4, 4, 1),
         [ONE, residual(same(2), maximum(2, 2), shortcut=(average(2, 2),))],
@@ -70,6 +109,15 @@ NETWORKS: dict[str, tuple[tuple[int, int, int], list[Layer]]] = {
     ),
     "nothing but one": ((3, 3, 2), [residual(residual(same(2)), shortcut=(residual(same(2)),))]),
     "tanh in the body": ((3, 3, 1), [ONE, residual(hyperbolic(same(2)), linear(same(2)))]),
+    "a ReLU": ((4, 3, 1), [ONE, rectified(linear(same(2)))]),
+    "a ReLU behind one in a body": (
+        (3, 4, 1),
+        [ONE, rectified(rectified(linear(same(2))), linear(same(2)))],
+    ),
+    "pools behind a ReLU": (
+        (4, 4, 1),
+        [linear(ONE), rectified(linear(same(2))), average(2, 1), maximum(1, 2)],
+    ),
     "dense": ((1, 1, 6), [{"outputs": 5}, residual({"outputs": 7}, linear({"outputs": 5}))]),
 }
 
@@ -98,8 +146,16 @@ def forward(description: Description, chain: Chain, x: Floats) -> tuple[Floats, 
             continue
         if unit.kind == "sum":
             y = given[0] + given[1]
+            if edge.rectified:
+                far = far and bool((np.abs(y) > MARGIN).all() and (y > 0).any() and (y < 0).any())
+                y = np.maximum(y, 0)
         elif unit.kind == "tanh":
             y = np.tanh(given[0])
+        elif unit.kind == "subsample":
+            image = given[0].reshape(unit.inputs[0].shape)
+            down, across = unit.stride  # type: ignore[attr-defined]
+            y = np.zeros(edge.shape)
+            y[:, :, : image.shape[2]] = image[::down, ::across]
         elif unit.kind == "pool":
             windows = pooled(unit.inputs[0].shape, unit.kernel, given[0])  # type: ignore[attr-defined]
             mean = unit.average  # type: ignore[attr-defined]
@@ -164,6 +220,20 @@ def test_a_gradient_that_forgets_a_branch_is_found(monkeypatch: pytest.MonkeyPat
             check(name)
 
 
+def test_a_shortcut_whose_gradient_goes_to_a_pixel_beside_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept = Subsample.backward
+
+    def beside(self: Subsample, token: int, dy: Floats) -> Floats:
+        return np.roll(kept(self, token, dy), self.channels)
+
+    check("shortcut without parameters")
+    monkeypatch.setattr(Subsample, "backward", beside)
+    with pytest.raises(AssertionError):
+        check("shortcut without parameters")
+
+
 def test_a_sum_that_forgets_a_mask_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     kept = Sum.backward
 
@@ -174,6 +244,20 @@ def test_a_sum_that_forgets_a_mask_is_found(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(Sum, "backward", unmasked)
     with pytest.raises(AssertionError):
         check("identity")
+
+
+def test_a_relu_behind_a_sum_that_lets_all_gradients_through_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept = Convolution.backward
+
+    def unmasked(self: Convolution, token: int) -> Floats:
+        self.masks = False
+        return kept(self, token)
+
+    monkeypatch.setattr(Convolution, "backward", unmasked)
+    with pytest.raises(AssertionError):
+        check("a ReLU")
 
 
 # ---- golden's integers -------------------------------------------------------------------------

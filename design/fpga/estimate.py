@@ -113,7 +113,7 @@ def memories_of(tiling: Tiling, numbers: UnitArithmetic, depths: Depths) -> list
         words = max(2, rows * tiling.row_words)
         clocked = words > READ_AT_ONCE and tiling.geometry.positions == 1
         sums = Memory("sums", words, width, clocked=clocked, collides=False)
-        left = max(2, depths.gradients * tiling.row_words), tiling.granule * numbers.dx.bits
+        left = max(2, depths.gradients * tiling.row_words), tiling.granule * numbers.back_bits
         parts += [sums, Memory("dx", *left, collides=False)] * banks
     return parts
 
@@ -158,14 +158,14 @@ def multipliers(stage: Stage, family: str) -> int:
 
 def multipliers_of(tiling: Tiling, numbers: UnitArithmetic, family: str) -> int:
     """As `multipliers`, of a unit that has no place in a schedule yet."""
-    products = [(numbers.operand, numbers.x), (numbers.dy, numbers.x)]
+    products = [(numbers.operand, numbers.loaded), (numbers.dy, numbers.loaded)]
     if numbers.dx is not None:
         products.append((numbers.operand, numbers.dy))
     widths = [(_signed(a), _signed(b)) for a, b in products]
     if tiling.lanes.shared:
         # One product whose operands are as wide as the widest: a weight or dy by x or dy.
         left = max(_signed(numbers.operand), _signed(numbers.dy))
-        right = max(_signed(numbers.x), 0 if numbers.dx is None else _signed(numbers.dy))
+        right = max(_signed(numbers.loaded), 0 if numbers.dx is None else _signed(numbers.dy))
         widths = [(left, right)]
     return tiling.lane_count * sum(multiplier_blocks(a, b, family) for a, b in widths)
 

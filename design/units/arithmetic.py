@@ -34,9 +34,9 @@ class UnitArithmetic:
     sum of its gradients there, over `accumulate` samples.  ``x``/``y`` are the formats of
     activations in and out, ``dy``/``dx`` of gradients in and out (``dx`` None where nobody wants
     it); ``masks``: dx is zero where x is, since x comes from a ReLU; ``rectifies``: x comes before
-    that ReLU, which is applied as x is loaded; ``horizon`` is T, in updates, of the
-    prediction w - T u.  Hardware has no prediction or compensation unless the recipe
-    ``predicts`` or ``compensates``.
+    that ReLU, which is applied as x is loaded; ``returns``: x goes back beside dx; ``horizon`` is
+    T, in updates, of the prediction w - T u.  Hardware has no prediction or compensation unless the
+    recipe ``predicts`` or ``compensates``.
     """
 
     taps: int
@@ -65,6 +65,13 @@ class UnitArithmetic:
     round_error: Rounding
     round_update: Rounding
     rectifies: bool = False
+    returns: bool = False
+
+    @property
+    def back_bits(self) -> int:
+        """Bits of what goes back for each element of x."""
+        x = self.x.bits if self.returns else 0
+        return 0 if self.dx is None else self.dx.bits + x
 
     @property
     def loaded(self) -> Format:

@@ -199,13 +199,17 @@ class ConvolutionUnit(Unit):
 
     kind: ClassVar[str] = "convolution"
     learns: ClassVar[bool] = True
-    returns: ClassVar[bool] = True
 
     geometry: Geometry
     operand: Format
     weight: Format
     velocity: Format
     rounding: Roundings
+
+    @property
+    def returns(self) -> bool:
+        """See `Unit.returns`; what no place of the kernel covers could not go back."""
+        return self.geometry.covers_all
 
     @property
     def first(self) -> bool:
@@ -259,6 +263,7 @@ class ConvolutionUnit(Unit):
             relu=y.rectified,
             masks=x.rectified,
             rectifies=x.rectified and x.returned,
+            returns=x.returned,
             x=x.x,
             y=y.x,
             dy=y.error,

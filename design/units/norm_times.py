@@ -19,7 +19,6 @@ import numpy as np
 from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.design.units.latency import MEMORY, NARROW, PRODUCT, QUEUE, SUM, UPDATE
 from counterflow.design.units.normalisation import SCALE_CONTROL, SHIFT_CONTROL, Normalisation
-from counterflow.design.units.passing import QUEUE_WORDS
 from counterflow.design.units.scheduled import (
     Border,
     Came,
@@ -37,7 +36,7 @@ from counterflow.design.units.slotted import (
     SlottedTimes,
     Written,
 )
-from counterflow.design.units.timing import Cycles, occupancy
+from counterflow.design.units.timing import Cycles, occupancy, steady
 from counterflow.design.units.watched import Field, write_fields
 
 SHIFT = 1  # a right shift by h, rounded
@@ -45,6 +44,8 @@ ROOT = 4  # a new variance to t and h: the leading one, the octave, the table, a
 
 FORWARD = MEMORY + SUM + PRODUCT + SHIFT + NARROW + SUM + QUEUE  # x taken to y offered
 BACKWARD = MEMORY + SUM + PRODUCT + SUM + PRODUCT + SHIFT + SUM + NARROW + QUEUE  # dy to dx
+
+Y_QUEUE, DX_QUEUE = FORWARD + 1, BACKWARD + 1  # words: as many as are under way, and one
 
 TOTALLED = MEMORY + SUM + PRODUCT + SUM  # the last x taken to all sums over its token known
 RETURNED = MEMORY + SUM + PRODUCT + SUM + PRODUCT + SHIFT + SUM + SUM  # as TOTALLED, of the last dy
@@ -112,27 +113,22 @@ class NormStage(Slotted):
 
     @property
     def blocks(self) -> tuple[Block, ...]:
-        """See `Slotted.blocks`: three pairs a channel."""
+        """See `Slotted.blocks`: the parameters in twos, of all channels each."""
         return (Block(3 * self.numbers.channels, 1),)
 
     def to_pairs(self, state: Any) -> tuple[Pairs, ...]:
         """See `Slotted.to_pairs`."""
-        names = [parameter.name for parameter in self.parameters]
+        values = [getattr(state, parameter.name) for parameter in self.parameters]
         first, second = (
-            np.stack([getattr(state, name) for name in half], axis=1).reshape(-1, 1)
-            for half in (names[0::2], names[1::2])
+            np.concatenate(half).reshape(-1, 1) for half in (values[::2], values[1::2])
         )
         return (Pairs(first, second),)
 
     def from_pairs(self, pairs: Sequence[Pairs]) -> Mapping[str, Integers]:
         """See `Slotted.from_pairs`."""
         names = [parameter.name for parameter in self.parameters]
-        halves = (one.reshape(-1, 3).T for one in pairs[0])
-        return {
-            name: values
-            for half, columns in zip((names[0::2], names[1::2]), halves, strict=True)
-            for name, values in zip(half, columns, strict=True)
-        }
+        first, second = (half.reshape(3, -1) for half in pairs[0])
+        return dict(zip(names[::2] + names[1::2], [*first, *second], strict=True))
 
     def updates(self, slot: int, before: int) -> int:
         """The cycle in which the update of slot number `slot` of a run addresses channel 0."""
@@ -188,9 +184,9 @@ class NormStage(Slotted):
 
     @property
     def kept_bits(self) -> int:
-        """Bits of what the backward pass of a token needs of a channel: root and beta."""
+        """Bits of what the backward pass of a token needs of a channel: root, beta, its kind."""
         numbers = self.numbers
-        return numbers.root.bits + numbers.halving_bits + numbers.beta.bits
+        return numbers.root.bits + numbers.halving_bits + numbers.beta.bits + KIND_BITS
 
     @cached_property
     def memories(self) -> list[tuple[str, int, int]]:
@@ -202,16 +198,16 @@ class NormStage(Slotted):
             ("states", max(2, channels), self.state_bits),
             ("tables", 2 * channels, self.table_bits),
             ("sums", max(2, channels), forward),
-            ("totals", 2 * channels, forward),
-            ("y", QUEUE_WORDS, numbers.y.bits + KIND_BITS),
+            ("totals", 2 * channels, forward + numbers.centre.bits),
+            ("kept", self.tokens * channels, self.kept_bits),
+            ("y", Y_QUEUE, numbers.y.bits + KIND_BITS),
         ]
         if numbers.dx is not None:
             backward += numbers.product_sum.bits + numbers.gradient_sum.bits
             controls = SCALE_CONTROL.bits + SHIFT_CONTROL.bits
             found += [
                 ("controls", 2 * channels, controls),
-                ("kept", self.tokens * channels, self.kept_bits),
-                ("dx", QUEUE_WORDS, numbers.dx.bits),
+                ("dx", DX_QUEUE, numbers.dx.bits),
             ]
             if self.held:
                 found.append(("stash", max(2, self.held), numbers.y.bits))
@@ -263,7 +259,9 @@ class NormTimes(SlottedTimes):
         self.delay = max(1, self.errors.delay, math.ceil((known - slack) / slot))
         if not self.unit.inputs[0].wanted:
             return []
-        self.gradients = PassedGradients(tuple(errors), lambda came: came[0] + BACKWARD, slot)
+        self.gradients = PassedGradients(
+            tuple(errors), lambda came: came[0] + BACKWARD, slot, steady
+        )
         return [self.gradients]
 
     def scheduled(self, slot: int) -> NormStage:
@@ -274,7 +272,7 @@ class NormTimes(SlottedTimes):
         self._check(slot)
         held, stashes = 0, not self.unit.outputs[0].returned
         if stashes and self.gradients is not None:
-            held = occupancy(self.arrivals + FORWARD, self.errors.later + 1, slot)
+            held = occupancy(self.arrivals, self.errors.later + 1, slot)
         return NormStage(
             unit=self.unit,
             index=self.index,

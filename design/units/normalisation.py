@@ -133,8 +133,8 @@ class Normalisation:
 
     @property
     def halving_bits(self) -> int:
-        """Bits of h."""
-        return self.halvings[1].bit_length()
+        """Bits of h, counted from the least one."""
+        return (self.halvings[1] - self.halvings[0]).bit_length()
 
     @property
     def normal_shift(self) -> int:

@@ -24,7 +24,7 @@ from counterflow.design.units.scheduled import (
     forward_borders,
 )
 from counterflow.design.units.tiling import Tiling
-from counterflow.design.units.timing import Cycles
+from counterflow.design.units.timing import Cycles, steady
 
 QUEUE_WORDS = 8  # of y and of dx: as many as are under way at one a cycle, and one or more
 
@@ -80,6 +80,10 @@ class Passing(ABC):
     @abstractmethod
     def backward(self, arrivals: Sequence[Cycles]) -> Sequence[Cycles]:
         """Cycles in which dx leaves by each input that wants it."""
+
+    def followed(self, times: Cycles, interval: int) -> Cycles:
+        """`times` of the dx of a token that comes behind another, `interval` cycles later."""
+        return steady(times, interval)
 
     @abstractmethod
     def fitted(self, traffic: Traffic) -> Any:
@@ -213,7 +217,8 @@ class PassingTimes(Times):
         self.errors = errors
         wanted = sum(edge.wanted for edge in self.unit.inputs)
         self.gradients = [
-            PassedGradients(tuple(errors), self._through(index), slot) for index in range(wanted)
+            PassedGradients(tuple(errors), self._through(index), slot, self.numbers.followed)
+            for index in range(wanted)
         ]
         return self.gradients
 

@@ -203,7 +203,7 @@ class Stage(Slotted):
         if numbers.dx is not None:
             row = tiling.row_words * wide
             sums += tiling.sum_rows * row * numbers.backward_sum.bits
-            gradient = depths.gradients * row * numbers.dx.bits
+            gradient = depths.gradients * row * numbers.back_bits
         return {
             "weights": words * numbers.word_bits,
             "stash": depths.stash * wide * numbers.x.bits,

@@ -114,7 +114,7 @@ class Convolution:
         seen = x > 0 if numbers.masks else np.ones(len(x), bool)
         self._count_words(clipped & seen)
         found = np.where(seen, dx, 0)
-        return np.stack([found, x]) if self.stage.unit.inputs[0].returned else found
+        return np.stack([found, x]) if numbers.returns else found
 
     def _count_words(self, clipped: NDArray[np.bool_]) -> None:
         """Words of a window that saw the last of an input gradient which saturated."""

@@ -22,9 +22,11 @@ def label_stream() -> stream.Signature:
     return stream.Signature(data.StructLayout({"kind": KIND_BITS, "label": LABEL_BITS}))
 
 
-def error_stream(number: Format) -> stream.Signature:
-    """Gradients in `number`, one a cycle."""
-    return stream.Signature(shape_of(number))
+def error_stream(number: Format, x: Format | None = None) -> stream.Signature:
+    """Gradients in `number`, one a cycle; beside each its activation, in `x`, if that goes back."""
+    if x is None:
+        return stream.Signature(shape_of(number))
+    return stream.Signature(data.StructLayout({"data": shape_of(number), "x": shape_of(x)}))
 
 
 class Gather(wiring.Component):

@@ -64,7 +64,7 @@ class Convolution(wiring.Component):
             "bus_o": Out(Access),
         }
         if numbers.dx is not None:
-            members["dx"] = Out(error_stream(numbers.dx))
+            members["dx"] = Out(error_stream(numbers.dx, numbers.x if numbers.returns else None))
         super().__init__(members)
         bits = numbers.word_bits
         self.walk = Walk(stage=stage, interval=interval)

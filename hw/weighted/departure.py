@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.lib.wiring import In, Out
 
 from counterflow.design.units.slots import Stage
 from counterflow.hw.parts.block_memory import BlockMemory
@@ -24,7 +24,7 @@ class Departure(wiring.Component):
     Members: ``write``, ``address``, ``word`` by granule: finished values; ``begin`` with
     ``begin_rows``: these rows will be written, ``room``: they may (``begin_rows`` counts before
     ``begin``, too); ``counted``: the first unfinished row is done up to ``words``; ``ended``: the
-    next ``ended_rows`` rows are done; ``dx`` stream out.
+    next ``ended_rows`` rows are done; ``dx`` stream out, with x beside each where that goes back.
     Cost: a memory of `stage.depths.gradients` rows; latency `design.units.latency.FETCH` + QUEUE
     from a count to the first element, one element a cycle.
     """
@@ -33,7 +33,9 @@ class Departure(wiring.Component):
         self.stage = stage
         tiling, number = stage.tiling, stage.arithmetic.dx
         assert number is not None
+        self.bits = stage.arithmetic.back_bits
         self.number = number
+        returned = stage.arithmetic.x if stage.arithmetic.returns else None
         self.rows = stage.depths.gradients
         self.words_in_all = self.rows * tiling.row_words
         address = range(max(2, self.words_in_all))
@@ -42,7 +44,7 @@ class Departure(wiring.Component):
             {
                 "write": In(1).array(tiling.banks),
                 "address": In(address).array(tiling.banks),
-                "word": In(tiling.granule * number.bits).array(tiling.banks),
+                "word": In(tiling.granule * self.bits).array(tiling.banks),
                 "begin": In(1),
                 "begin_rows": In(rows),
                 "room": Out(1),
@@ -50,13 +52,13 @@ class Departure(wiring.Component):
                 "words": In(range(tiling.row_words + 1)),
                 "ended": In(1),
                 "ended_rows": In(rows),
-                "dx": Out(error_stream(number)),
+                "dx": Out(error_stream(number, returned)),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        tiling, bits = self.stage.tiling, self.number.bits
+        tiling, bits = self.stage.tiling, self.bits
         m.submodules.scatter = scatter = Scatter(
             bits=bits,
             lanes=tiling.lanes.inputs,
@@ -95,7 +97,11 @@ class Departure(wiring.Component):
                 )
             ),
         ]
-        connect(m, scatter.o, flipped(self.dx))
+        m.d.comb += [
+            Value.cast(self.dx.payload).eq(scatter.o.payload),
+            self.dx.valid.eq(scatter.o.valid),
+            scatter.o.ready.eq(self.dx.ready),
+        ]
         return m
 
     def _fetch(self, m: Module, room: Value) -> tuple[Value, Value, Value]:
@@ -129,9 +135,21 @@ class Departure(wiring.Component):
         row = Signal(range(max(2, geometry.image[0])))
         with m.If(row_left):
             m.d.sync += row.eq(Mux(row == geometry.image[0] - 1, 0, row + 1))
-        flags = []
-        for lane in range(tiling.lanes.inputs):
-            words = -(-(across * geometry.channels - lane) // tiling.lanes.inputs)
+        flags, wide = [], tiling.lanes.inputs
+        columns = [one for one in geometry.reached(1) for _ in range(geometry.channels)]
+        for lane in range(wide):
+            words = -(-(across * geometry.channels - lane) // wide)
             inside = word < words if words < tiling.row_words else 1
-            flags.append(inside & (row < down) if down < geometry.image[0] else inside)
+            if geometry.stride[1] > geometry.kernel[1]:
+                inside = _one_of(columns[lane::wide], word)
+            if geometry.stride[0] > geometry.kernel[0]:
+                inside &= _one_of(geometry.reached(0), row)
+            elif down < geometry.image[0]:
+                inside &= row < down
+            flags.append(inside)
         return Cat(flags)
+
+
+def _one_of(flags: list[bool], number: Value) -> Value:
+    """The flag of that number, no flag beyond the last one."""
+    return C(sum(one << index for index, one in enumerate(flags)), len(flags)).bit_select(number, 1)

@@ -46,7 +46,7 @@ class InputGradient(wiring.Component):
                 "lanes": In(backward_products(stage)),
                 "stash": In(tiling.lanes.inputs * numbers.x.bits),
                 "room": Out(1),
-                "dx": Out(error_stream(numbers.dx)),
+                "dx": Out(error_stream(numbers.dx, numbers.x if numbers.returns else None)),
                 "clipped": Out(1),
             }
         )
@@ -104,7 +104,10 @@ class InputGradient(wiring.Component):
         return lines
 
     def _lanes(self, m: Module) -> list[Value]:
-        """By granule: totals, then activity of each tap, then the flags first, last, inside."""
+        """By granule: totals, then each tap's input, then the flags first, last, inside.
+
+        Of an input it is enough whether its gradient passes, unless it goes back, too.
+        """
         tiling, numbers = self.stage.tiling, self.stage.arithmetic
         wide, granule = tiling.lanes.inputs, tiling.granule
         width = numbers.backward_sum.bits
@@ -115,16 +118,17 @@ class InputGradient(wiring.Component):
         stash = signed_lanes(self.stash, shape_of(numbers.x), wide)
         found: list[Value] = []
         for index in range(tiling.banks):
-            totals, active = [], []
+            totals, inputs = [], []
             for lane in range(index * granule, (index + 1) * granule):
                 total = summed(m, self.lanes.products[lane::wide], f"tree_{lane}")
                 sized = Signal(signed(width), name=f"total_{lane}")
                 m.d.comb += sized.eq(total)
                 totals.append(sized)
                 passes = stash[lane] > 0 if numbers.masks else C(1)
-                active.append(delayed(m, passes, self.totalled - READ, f"active_{lane}"))
+                kept = stash[lane] if numbers.returns else passes
+                inputs.append(delayed(m, kept, self.totalled - READ, f"input_{lane}"))
             first, last, inside = (flags[index] for flags in late.values())
-            found.append(Cat(*totals, *active, first, last & inside, inside))
+            found.append(Cat(*totals, *inputs, first, last & inside, inside))
         return found
 
     def _bank(
@@ -141,7 +145,7 @@ class InputGradient(wiring.Component):
         )
         m.submodules[f"sums_{bank}"] = memory
         totals = signed_lanes(granule[: count * width], signed(width), count)
-        active, first, inside = granule[count * width : -3], granule[-3], granule[-1]
+        inputs, first, inside = granule[count * width : -3], granule[-3], granule[-1]
         old = signed_lanes(memory.lanes.earlier, signed(width), count)
         new, outputs, flags = [], [], []
         for index, total in enumerate(totals):
@@ -152,8 +156,14 @@ class InputGradient(wiring.Component):
             dx, clipped = narrow(
                 done, numbers.backward_sum.frac, self.dx_format, numbers.round_error
             )
-            seen = delayed(m, active[index], SUM, f"seen_{bank}_{index}")
+            kept = inputs.word_select(index, len(inputs) // count)
+            x = delayed(m, kept, SUM, f"seen_{bank}_{index}")
+            seen = x.as_signed() > 0 if numbers.returns and numbers.masks else x
+            if numbers.returns and not numbers.masks:
+                seen = C(1)
             outputs.append(Mux(seen, dx, 0)[: self.dx_format.bits])
+            if numbers.returns:
+                outputs.append(x)
             flags.append(clipped & seen)
         turn = delayed(m, self.turn, self.summing, f"turn_{bank}")
         m.d.comb += [

@@ -87,7 +87,7 @@ class Lane(wiring.Component):
 
     def __init__(self, *, numbers: UnitArithmetic, shared: bool) -> None:
         self.numbers, self.shared = numbers, shared
-        x = shape_of(numbers.x)
+        x = shape_of(numbers.loaded)
         members = _members(numbers) | {
             "phase": In(2),
             "x": In(x),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module
+from amaranth.hdl import Cat, Module, Mux, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect
 
@@ -99,7 +99,7 @@ class Lanes(wiring.Component):
     def _multiply(self, m: Module, lanes: list[Any], biases: list[Any]) -> None:
         """Inputs go to the lanes of their column, gradients to those of their row."""
         numbers, wide = self.stage.arithmetic, self.stage.tiling.lanes.inputs
-        x, stash = (signed_lanes(word, shape_of(numbers.x), wide) for word in (self.x, self.stash))
+        x, stash = (self._loaded(word) for word in (self.x, self.stash))
         dy = signed_lanes(self.dy, shape_of(numbers.dy), len(biases))
         phase = delayed(m, self.visit.phase, AT_LANES, "phase")
         for index, lane in enumerate(lanes):
@@ -114,6 +114,14 @@ class Lanes(wiring.Component):
                 m.d.comb += self.backward.products[index].eq(lane.dx)
         for index, bias in enumerate(biases):
             m.d.comb += [bias.dy.eq(dy[index]), self.forward.starts[index].eq(bias.start)]
+
+    def _loaded(self, word: Value) -> list[Value]:
+        """The inputs of a word, behind their ReLU where they come before it."""
+        numbers = self.stage.arithmetic
+        found = signed_lanes(word, shape_of(numbers.x), self.stage.tiling.lanes.inputs)
+        if not numbers.rectifies:
+            return found
+        return [Mux(one < 0, 0, one)[: numbers.loaded.bits] for one in found]
 
     def _learn(self, m: Module, lanes: list[Any], words: Any, store: Any) -> None:
         """Words of a memory to their lanes, and the new or stored ones to the memory."""

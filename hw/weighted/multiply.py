@@ -24,7 +24,7 @@ class Multiply(wiring.Component):
 
     def __init__(self, *, numbers: UnitArithmetic, shared: bool) -> None:
         self.numbers, self.shared = numbers, shared
-        operand, x, dy = (shape_of(f) for f in (numbers.operand, numbers.x, numbers.dy))
+        operand, x, dy = (shape_of(f) for f in (numbers.operand, numbers.loaded, numbers.dy))
         members = {
             "forward": In(operand),
             "backward": In(operand),

@@ -1,0 +1,180 @@
+"""The way forward through a norm: an element a cycle, and its channel's sums.
+
+cycle after x was taken   0   its channel is addressed
+                          2   what the token sees of the channel
+                          3   e = 4 x - M
+                          4   e t, e e
+                          5   e t shifted; at the last pixel, the channel's sums are totals
+                          6   xhat
+                          7   y enters its queue
+                          8   y can leave
+"""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.data import View
+from amaranth.lib.wiring import In, Out
+
+from counterflow.design.parts.tokens import KIND_BITS, Kind
+from counterflow.design.units.latency import MEMORY, NARROW, PRODUCT, SUM
+from counterflow.design.units.norm_times import FORWARD, SHIFT, TOTALLED, Y_QUEUE, NormStage
+from counterflow.design.units.normalisation import CENTRE_FRAC
+from counterflow.hw.norms.layouts import forward_totals, kept, seen
+from counterflow.hw.norms.place import Place
+from counterflow.hw.norms.rounding import half_up_by, register
+from counterflow.hw.parts.narrow import saturate, shape_of
+from counterflow.hw.parts.pipeline import delayed
+from counterflow.hw.parts.streams import Scatter, activation_stream
+from counterflow.hw.pooling.rings import Line, advanced
+
+PRODUCTS = MEMORY + SUM + PRODUCT  # cycle of e t and e e
+
+
+class Forward(wiring.Component):
+    """Twin of `golden.units.norm.Norm.forward`.
+
+    Parameters: ``stage``.
+    Members: ``x``, ``y`` streams; ``may`` in: a token may begin, in ``bank``; ``predict`` in;
+    ``channel`` and ``in_bank`` out, ``view`` in MEMORY cycles later; ``begins`` out: a token does;
+    ``known`` out: its totals are, of kind ``kind`` in ``known_bank``; ``total_write`` with
+    ``total_channel`` and ``total`` out; ``keep`` with ``keep_address`` and ``word`` out: for the
+    way back; ``y_taken`` with ``y_word`` and ``room``, those of a stash of y, if there is one;
+    ``clipped`` out.
+    Cost: two multipliers, a line of sums; latency `FORWARD`, an element a cycle.
+    """
+
+    def __init__(self, *, stage: NormStage) -> None:
+        self.stage = stage
+        numbers = stage.numbers
+        channel = range(max(2, numbers.channels))
+        super().__init__(
+            {
+                "x": In(activation_stream(numbers.x)),
+                "y": Out(activation_stream(numbers.y)),
+                "may": In(1),
+                "bank": In(1),
+                "predict": In(1),
+                "channel": Out(channel),
+                "in_bank": Out(1),
+                "view": In(seen(stage)),
+                "begins": Out(1),
+                "known": Out(1),
+                "known_bank": Out(1),
+                "kind": Out(KIND_BITS),
+                "total_write": Out(1),
+                "total_channel": Out(channel),
+                "total": Out(forward_totals(stage)),
+                "keep": Out(1),
+                "keep_address": Out(range(stage.tokens * numbers.channels)),
+                "word": Out(kept(stage)),
+                "room": In(1),
+                "taken": Out(1),
+                "y_taken": Out(1),
+                "y_word": Out(shape_of(numbers.y)),
+                "clipped": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        numbers = self.stage.numbers
+        m.submodules.place = place = Place(channels=numbers.channels, pixels=numbers.pixels)
+        m.submodules.outputs = queue = Scatter(
+            bits=numbers.y.bits, lanes=1, count=1, depth=Y_QUEUE, tag=KIND_BITS
+        )
+        taken, bank = self.taken, Signal()
+        with m.If(self.begins):
+            m.d.sync += bank.eq(self.bank)
+        m.d.comb += [
+            self.x.ready.eq(queue.room & self.room & (~place.begins | self.may)),
+            taken.eq(self.x.valid & self.x.ready),
+            place.step.eq(taken),
+            self.channel.eq(place.channel),
+            self.in_bank.eq(Mux(place.begins, self.bank, bank)),
+            self.begins.eq(taken & place.begins),
+            queue.reserve.eq(taken),
+        ]
+        kind = delayed(m, self.x.payload.kind, MEMORY, "kind")
+        e = self._difference(m)
+        self._total(m, place, e, kind)
+        self._normalise(m, queue, e, kind)
+        self._keep(m, taken & place.first, kind)
+        queue.leaves_by(m, self.y)
+        return m
+
+    def _difference(self, m: Module) -> Signal:
+        """How far x is from the centre of its channel."""
+        x = delayed(m, self.x.payload.data, MEMORY, "x")
+        e = Signal(shape_of(self.stage.numbers.difference), name="e", reset_less=True)
+        m.d.sync += e.eq((x << CENTRE_FRAC) - self.view.centre)
+        return e
+
+    def _beta(self, kind: Value) -> Value:
+        """Beta as the token sees it, with the view."""
+        if not self.stage.numbers.parameters.predicts:
+            return self.view.beta
+        return Mux(self.predict & (kind >= Kind.TRAIN), self.view.ahead, self.view.beta)
+
+    def _normalise(self, m: Module, queue: Scatter, e: Signal, kind: Value) -> None:
+        """xhat, and y behind beta."""
+        numbers = self.stage.numbers
+        root = delayed(m, self.view.root, SUM, "root")
+        product = register(m, e * root, "product")
+        halvings = delayed(m, self.view.halvings, SUM + PRODUCT, "halvings")
+        least = numbers.normal_shift + numbers.halvings[0]
+        scaled = register(m, half_up_by(product, least, halvings), "scaled")
+        xhat, clipped = saturate(scaled, numbers.y)
+        xhat = register(m, xhat, "xhat")
+        beta = delayed(m, self._beta(kind), SUM + PRODUCT + SHIFT + NARROW, "beta")
+        y, beyond = saturate(xhat + beta, numbers.y)
+        late = delayed(m, clipped, NARROW, "clipped")
+        edge = self.stage.unit.outputs[0]
+        positive = Mux(y < 0, 0, y) if edge.rectified and not edge.returned else y
+        push = delayed(m, self.taken, FORWARD - 1, "push")
+        m.d.comb += [
+            queue.push.eq(push),
+            queue.word.eq(delayed(m, positive, SUM, "positive")),
+            queue.word_tag.eq(delayed(m, kind, FORWARD - 1 - MEMORY, "kind_sent")),
+            self.y_taken.eq(push),
+            self.y_word.eq(delayed(m, y, SUM, "y")),
+            self.clipped.eq(push & delayed(m, late | beyond, SUM, "beyond")),
+        ]
+
+    def _total(self, m: Module, place: Place, e: Signal, kind: Value) -> None:
+        """The channel's sums, which are totals at the last pixel."""
+        layout = forward_totals(self.stage)
+        m.submodules.sums = line = Line(words=place.channels, bits=layout.size)
+        first = delayed(m, place.first, PRODUCTS, "first")
+        old, new = View(layout, line.old), View(layout, line.new)
+        square, late = register(m, e * e, "square"), register(m, e, "e_late")
+        last = delayed(m, self.taken & place.last, TOTALLED, "last")
+        m.d.comb += [
+            line.step.eq(delayed(m, self.taken, PRODUCTS - MEMORY, "summing")),
+            new.differences.eq(Mux(first, 0, old.differences) + late),
+            new.squares.eq(Mux(first, 0, old.squares) + square),
+            new.centre.eq(delayed(m, self.view.centre, SUM + PRODUCT, "centre")),
+            self.total_write.eq(last),
+            self.total_channel.eq(delayed(m, self.channel, TOTALLED, "channel")),
+            self.total.eq(delayed(m, line.new, SUM, "total")),
+            self.known.eq(delayed(m, self.taken & place.ends, TOTALLED, "ends")),
+            self.known_bank.eq(delayed(m, self.in_bank, TOTALLED, "bank")),
+            self.kind.eq(delayed(m, kind, TOTALLED - MEMORY, "kind_known")),
+        ]
+
+    def _keep(self, m: Module, first: Value, kind: Value) -> None:
+        """What the way back of the token needs, at its first pixel."""
+        keep = delayed(m, first, MEMORY + 1, "keep")
+        word = Signal(kept(self.stage), name="kept")
+        m.d.comb += [
+            word.root.eq(self.view.root),
+            word.halvings.eq(self.view.halvings),
+            word.beta.eq(self._beta(kind)),
+            word.kind.eq(kind),
+            self.keep.eq(keep),
+            self.keep_address.eq(
+                advanced(m, keep, self.stage.tokens * self.stage.numbers.channels, "kept_at")
+            ),
+            self.word.eq(delayed(m, word.as_value(), 1, "word")),
+        ]

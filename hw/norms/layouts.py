@@ -1,0 +1,69 @@
+"""Words that the parts of a norm hand to each other."""
+
+from __future__ import annotations
+
+from amaranth.lib import data
+
+from counterflow.design.parts.tokens import KIND_BITS
+from counterflow.design.units.norm_times import NormStage
+from counterflow.design.units.normalisation import SCALE_CONTROL, SHIFT_CONTROL
+from counterflow.hw.parts.narrow import shape_of
+
+
+def seen(stage: NormStage) -> data.StructLayout:
+    """What a token that goes forward sees of a channel."""
+    numbers = stage.numbers
+    fields = {
+        "centre": shape_of(numbers.centre),
+        "root": numbers.root.bits,
+        "halvings": numbers.halving_bits,
+        "beta": shape_of(numbers.beta),
+    }
+    if numbers.parameters.predicts:
+        fields["ahead"] = shape_of(numbers.beta)
+    return data.StructLayout(fields)
+
+
+def kept(stage: NormStage) -> data.StructLayout:
+    """What the backward pass of a token needs of a channel: as its forward pass saw it."""
+    numbers = stage.numbers
+    return data.StructLayout(
+        {
+            "root": numbers.root.bits,
+            "halvings": numbers.halving_bits,
+            "beta": shape_of(numbers.beta),
+            "kind": KIND_BITS,
+        }
+    )
+
+
+def controls(stage: NormStage) -> data.StructLayout:
+    """What a token that comes back sees of a channel."""
+    return data.StructLayout({"scale": shape_of(SCALE_CONTROL), "shift": shape_of(SHIFT_CONTROL)})
+
+
+def forward_totals(stage: NormStage) -> data.StructLayout:
+    """Sums over a token's pixels of e and its square, and the centre that they are around."""
+    numbers = stage.numbers
+    return data.StructLayout(
+        {
+            "differences": shape_of(numbers.sums),
+            "squares": numbers.squares.bits,
+            "centre": shape_of(numbers.centre),
+        }
+    )
+
+
+def backward_totals(stage: NormStage) -> data.StructLayout:
+    """Sums over a token's pixels of dy, of z xhat, and of dx before it is narrowed."""
+    numbers = stage.numbers
+    fields = {"errors": shape_of(numbers.error_sum)}
+    if numbers.dx is not None:
+        fields["products"] = shape_of(numbers.product_sum)
+        fields["gradients"] = shape_of(numbers.gradient_sum)
+    return data.StructLayout(fields)
+
+
+def state(stage: NormStage) -> data.StructLayout:
+    """All that a channel remembers, by the names of `NormStage.parameters`."""
+    return data.StructLayout({one.name: shape_of(one.number) for one in stage.parameters})

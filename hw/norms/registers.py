@@ -1,0 +1,118 @@
+"""A norm's registers: settings, counters, and the path of its parameters to and from the bus."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from counterflow.design.bus.registers import WORD_BITS, UnitRegister
+from counterflow.design.units.latency import BUS_READ
+from counterflow.design.units.norm_times import NormStage
+from counterflow.hw.parts.bus import Access, BusNode
+from counterflow.hw.parts.pipeline import delayed
+from counterflow.hw.weighted.bundles import GeneratorAccess, Settings
+
+
+class NormRegisters(wiring.Component):
+    """The bus node of a norm (`design.bus.registers.UnitRegister`).
+
+    Its tiles are pairs of parameters: pair number t // channels of channel t % channels.
+
+    Parameters: ``stage``.
+    Members: ``bus_i``, ``bus_o``; ``settings`` out; ``generator`` out, access to its state;
+    ``resting`` in: the bus may reach the parameters; ``fetch``, ``store``, ``at``, ``pair`` out,
+    ``first``, ``second`` in BUS_READ - 1 cycles after a fetch, ``new_first``, ``new_second`` out;
+    ``updated``, ``stalled`` in, to be counted, and ``clipped``, an event of saturation a bit.
+    Cost: a register of two words, three counters.
+    """
+
+    def __init__(self, *, stage: NormStage) -> None:
+        self.stage = stage
+        channel = range(max(2, stage.numbers.channels))
+        super().__init__(
+            {
+                "bus_i": In(Access),
+                "bus_o": Out(Access),
+                "settings": Out(Settings),
+                "generator": Out(GeneratorAccess),
+                "resting": In(1),
+                "fetch": Out(1),
+                "store": Out(1),
+                "at": Out(channel),
+                "pair": Out(2),
+                "first": In(WORD_BITS),
+                "second": In(WORD_BITS),
+                "new_first": Out(WORD_BITS),
+                "new_second": Out(WORD_BITS),
+                "updated": In(1),
+                "stalled": In(1),
+                "clipped": In(3),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        r = UnitRegister
+        m.submodules.node = node = BusNode.of(node=self.stage.index + 1, registers=r)
+        settings = Cat(self.settings.predict, self.settings.compensate, self.settings.extra_shift)
+        (block,) = self.stage.blocks
+        m.d.comb += [
+            node.i.eq(self.bus_i),
+            self.bus_o.eq(node.o),
+            node.value(r.TILES).eq(block.words),
+            node.value(r.CONTROL).eq(settings),
+            node.value(r.GENERATOR).eq(self.generator.state),
+            self.generator.load.eq(node.strobe(r.GENERATOR)),
+            self.generator.initial.eq(node.data),
+        ]
+        with m.If(node.strobe(r.CONTROL)):
+            m.d.sync += settings.eq(node.data)
+        self._access(m, node)
+        self._shift(m, node)
+        self._count(m, node)
+        return m
+
+    def _access(self, m: Module, node: BusNode) -> None:
+        """Let the bus at the parameters while nothing else can reach them, a cycle later."""
+        r, channels = UnitRegister, self.stage.numbers.channels
+        wanted = node.strobe(r.FETCH) | node.strobe(r.STORE)
+        nothing = node.strobe(r.FETCH_BIAS) | node.strobe(r.STORE_BIAS)
+        tile = node.data[: (3 * channels - 1).bit_length()]
+        pair = Mux(tile >= 2 * channels, 2, Mux(tile >= channels, 1, 0))
+        m.d.comb += node.refuse.eq(nothing | (wanted & ~self.resting))
+        m.d.sync += [
+            self.fetch.eq(node.strobe(r.FETCH) & self.resting),
+            self.store.eq(node.strobe(r.STORE) & self.resting),
+            self.pair.eq(pair),
+            self.at.eq(tile - Mux(pair == 2, 2 * channels, Mux(pair == 1, channels, 0))),
+        ]
+
+    def _shift(self, m: Module, node: BusNode) -> None:
+        """The pair that is to be stored, or that was fetched."""
+        r = UnitRegister
+        arrived = delayed(m, self.fetch, BUS_READ - 1, "arrived")
+        m.d.comb += [
+            node.value(r.WEIGHT).eq(self.new_first),
+            node.value(r.VELOCITY).eq(self.new_second),
+        ]
+        for register, word, found in (
+            (r.WEIGHT, self.new_first, self.first),
+            (r.VELOCITY, self.new_second, self.second),
+        ):
+            with m.If(node.strobe(register)):
+                m.d.sync += word.eq(node.data)
+            with m.Elif(arrived):
+                m.d.sync += word.eq(found)
+
+    def _count(self, m: Module, node: BusNode) -> None:
+        """Slots, stalls and saturations since reset."""
+        r = UnitRegister
+        for register, more in (
+            (r.SLOTS, self.updated),
+            (r.STALLS, self.stalled),
+            (r.SATURATIONS, sum(self.clipped[1:], start=self.clipped[0])),
+        ):
+            count = Signal(WORD_BITS, name=register.name.lower())
+            m.d.sync += count.eq(count + more)
+            m.d.comb += node.value(register).eq(count)
