@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from counterflow.golden.fast.units import convolution, fork, loss, pool, subsample, sum, tanh
+from counterflow.golden.fast.units import convolution, fork, loss, norm, pool, subsample, sum, tanh
 
 UNITS: dict[str, ModuleType] = {
     "convolution": convolution,
+    "norm": norm,
     "pool": pool,
     "tanh": tanh,
     "subsample": subsample,
