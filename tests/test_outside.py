@@ -160,9 +160,7 @@ def test_every_unit_and_every_tile_has_an_address(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(buildable, "NODE_BITS", bits)
     check_buildable(made)
     monkeypatch.setattr(buildable, "NODE_BITS", bits - 1)
-    with pytest.raises(
-        ValueError, match="has 17 units that learn, but the register bus has addr"
-    ):
+    with pytest.raises(ValueError, match="has 17 units that learn, but the register bus has addr"):
         check_buildable(made)
     one = Lanes(outputs=1, inputs=1)
     last = Dense(outputs=4, activation="none")

@@ -8,6 +8,9 @@ zeros.  ``resnet20-w4`` is a thin one that begins with 4 channels.
 
 ``vgg11`` and ``vgg16`` are those of Simonyan & Zisserman (arXiv 1409.1556) with a norm behind each
 convolution, for 32x32 images and one dense layer at the end; ``vgg11-w8`` begins with 8 channels.
+
+``resnet50-imagenet`` is the residual network of bottlenecks for images of 224x224 pixels, to be
+planned: no device holds it.  Its last layer has 256 of the 1,000 classes, the most of a softmax.
 """
 
 from __future__ import annotations
@@ -28,11 +31,15 @@ VGG: Mapping[int, tuple[int, ...]] = {
 }
 """Convolutions of each stage, by the layers with weights that the original has."""
 
+IMAGENET = "resnet50-imagenet"
+BOTTLENECKS = (3, 4, 6, 3)
+"""Blocks of its stages."""
+
 _NAME = re.compile(r"^(resnet|vgg)(\d+)(?:-w(\d+))?(-group)?$")
 
 SHOWN = (
     f"resnet{DEPTHS[0]} to resnet{DEPTHS[-1]}, vgg{min(VGG)} to vgg{max(VGG)} "
-    "(-w4: 4 channels at first; -group: GroupNorm)"
+    f"(-w4: 4 channels at first; -group: GroupNorm), {IMAGENET}"
 )
 
 
@@ -41,6 +48,8 @@ def family(name: str) -> dict[str, Any] | None:
 
     Raises ValueError, one sentence, where a family has none of that depth or width.
     """
+    if name == IMAGENET:
+        return bottlenecks(name, norm={"kind": "norm"})
     match = _NAME.match(name)
     if match is None:
         return None
@@ -104,11 +113,46 @@ def vgg(name: str, *, stages: Sequence[int], width: int, norm: Mapping[str, Any]
     return _network(name, layers)
 
 
-def _network(name: str, layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def bottlenecks(name: str, *, norm: Mapping[str, Any]) -> dict[str, Any]:
+    """Blocks of 1x1, 3x3 and 1x1 convolutions, with projections where a stage begins."""
+    layers: list[dict[str, Any]] = [
+        _convolution(64, kernel=7, stride=2, padding=3),
+        {"kind": "norm"},
+        {"kind": "max-pool", "kernel": 3, "stride": 2, "padding": 1},
+    ]
+    point = {"kernel": 1, "padding": 0}
+    for stage, blocks in enumerate(BOTTLENECKS):
+        width = 64 << stage
+        for block in range(blocks):
+            stride = {"stride": 2} if stage and not block else {}
+            body = [
+                *(_convolution(width, **point), dict(norm)),
+                *(_convolution(width, **stride), dict(norm)),
+                _convolution(4 * width, **point),
+            ]
+            # What comes behind the first pool has been normalised.
+            layers.append(
+                {
+                    "kind": "residual",
+                    "body": [dict(norm), *body] if stage or block else body,
+                    "shortcut": [] if block else [_convolution(4 * width, **point, **stride)],
+                }
+            )
+    layers[-1] |= {"activation": "relu", "formats": {"activation": "u11.5"}}
+    layers += [
+        {"kind": "average-pool", "kernel": "all"},
+        {"outputs": 256, "activation": "none", "formats": {"error": "s10.8"}},
+    ]
+    return _network(name, layers, image=(224, 224, 3))
+
+
+def _network(
+    name: str, layers: Sequence[Mapping[str, Any]], image: tuple[int, int, int] = (32, 32, 3)
+) -> dict[str, Any]:
     return {
         "name": name,
-        "dataset": "cifar10",
-        "inputs": [32, 32, 3],
+        "dataset": "cifar10" if image == (32, 32, 3) else "imagenet",
+        "inputs": list(image),
         "layers": layers,
         # Nothing bounds what a norm gets, and means over many pixels make gradients small.
         "formats": {"activation": "s12.5", "error": "s14.12"},
@@ -126,8 +170,6 @@ def _convolution(outputs: int, **more: Any) -> dict[str, Any]:
     return {
         "kind": "convolution",
         "outputs": outputs,
-        "kernel": 3,
-        "padding": 1,
+        **{"kernel": 3, "padding": 1, **more},
         "activation": "none",
-        **more,
     }

@@ -71,22 +71,22 @@ class Normalisation:
     round_error: Rounding
     parameters: UnitArithmetic
 
-    def check(self, where: str) -> None:
-        """ValueError, one sentence that begins with `where`, unless all of it can work together."""
+    def check(self) -> None:
+        """ValueError, a sentence without the layer's place, unless all of it can work together."""
         if not self.y.signed or self.y.frac > 8:
             raise ValueError(
-                f"{where}: its format of activations is {self.y}, but what is normalised is "
-                "signed, and at most 8 fraction bits of it can be made; use one such as s9.5"
+                f"its format of activations is {self.y}, but what is normalised is signed, and at "
+                "most 8 fraction bits of it can be made; use one such as s9.5"
             )
         widest = max(self.squares.bits, self.product_sum.bits, self.gradient_sum.bits)
-        if self.mean.bits > 32 or widest + MEAN_GUARD + SHARE_BITS > 62:
+        if self.mean.bits > 32 or widest + SHARE_BITS + 1 > 62:
             raise ValueError(
-                f"{where}: what it normalises has the format {self.x}, too wide for sums over "
-                f"{self.pixels} pixels; use one with fewer bits, such as s12.5"
+                f"what it normalises has the format {self.x}, too wide for sums over "
+                f"{self.pixels:,} pixels; a format of fewer bits would do, or a smaller image"
             )
         if self.control_drop < 1 or self.shift_drop < 1 or self.dy.bits > 20:
             raise ValueError(
-                f"{where}: its format of error, {self.dy}, leaves no room for the running "
+                f"its format of error is {self.dy}, which leaves no room for the running "
                 "statistics of gradients; use one such as s12.12"
             )
 
