@@ -71,7 +71,8 @@ def test_equal_in_all_formats(x: str, y: str, error: str, words: int, update: st
 
 
 def _all(x: str, y: str, error: str) -> dict[str, Any]:
-    return {}
+    """Fields of the network whose norms have these formats, the x of each that of the network."""
+    return {"formats": {"activation": x, "error": error}, "norms": y}
 
 
 @pytest.mark.parametrize("mitigation", MITIGATIONS)
@@ -116,7 +117,7 @@ def _leads(schedule: Schedule) -> set[int]:
 
 
 # Among these are gradients that come in the slot of their update, one before, and two before.
-SEEDS = [2, 5, 6, 8, 9, 11, 14, 17]
+SEEDS = [3, 5, 9, 14, 16, 19, 22, 29]
 
 
 def test_gradients_come_as_long_before_their_update_as_they_can() -> None:
@@ -150,7 +151,7 @@ def _compare(seed: int) -> None:
     pair.run(mixed(2 * pair.schedule.delay + 4, seed + 1))
 
 
-@pytest.mark.parametrize("name", ["statistics", "bias", "views", "entries", "norm_sums"])
+@pytest.mark.parametrize("name", ["statistics", "bias", "views", "entries", "roots"])
 def test_what_a_norm_remembers_is_compared(name: str) -> None:
     """A last place more anywhere in its memory, and the chains part."""
     pair = Pair(normalised("before convolutions"))

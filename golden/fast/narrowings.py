@@ -103,8 +103,7 @@ def fits(stage: Stage, loss: LossArithmetic, bits: int) -> bool:
     bias = numbers.bias_operand.magnitude
     largest.append(largest_narrowed(products + bias, numbers.forward_sum.frac - numbers.y.frac))
     if numbers.dx is not None:
-        terms = min(numbers.taps, numbers.positions) * numbers.outputs
-        sums = terms * numbers.operand.magnitude * dy
+        sums = numbers.overlaps * numbers.outputs * numbers.operand.magnitude * dy
         largest.append(largest_narrowed(sums, numbers.backward_sum.frac - numbers.dx.frac))
     product, shifts = dy * max(numbers.loaded.magnitude, 1), [drop]
     if numbers.sums_gradients:
