@@ -114,7 +114,10 @@ def bottleneck(design: Plan) -> tuple[str, ...]:
     schedule = design.schedule
     found = [s.name for s in schedule.weighted if slot_bound(s.tiling) == schedule.interval]
     others = (unit for unit in schedule.graph.units if not unit.learns)
-    return (*found, *(unit.name for unit in others if unit.bound == schedule.interval))
+    found += [unit.name for unit in others if unit.bound == schedule.interval]
+    # Otherwise slots are as long as the updates of some norm take.
+    norms = (one.name for one in schedule.stages if one not in schedule.weighted)
+    return tuple(found or norms)
 
 
 def _why(search: Search, target: Target, interval: int | None) -> str:
