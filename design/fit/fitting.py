@@ -116,8 +116,7 @@ def bottleneck(design: Plan) -> tuple[str, ...]:
     others = (unit for unit in schedule.graph.units if not unit.learns)
     found += [unit.name for unit in others if unit.bound == schedule.interval]
     # Otherwise slots are as long as the updates of some norm take.
-    norms = (one.name for one in schedule.stages if one not in schedule.weighted)
-    return tuple(found or norms)
+    return tuple(found or (norm.name for norm in schedule.norms))
 
 
 def _why(search: Search, target: Target, interval: int | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from counterflow.design.fpga.blocks import (
@@ -11,11 +11,13 @@ from counterflow.design.fpga.blocks import (
     memory_cells,
     multiplier_blocks,
 )
-from counterflow.design.fpga.memories import Memory, lines, loss_logic, moved
+from counterflow.design.fpga.memories import Memory, lines, loss_logic, moved, norm_lines
 from counterflow.design.parts.formats import Format
 from counterflow.design.schedule.planner import Plan
 from counterflow.design.units.arithmetic import UnitArithmetic
 from counterflow.design.units.loss import LossArithmetic
+from counterflow.design.units.norm_times import NormStage
+from counterflow.design.units.normalisation import ROOTS
 from counterflow.design.units.passing import Passing
 from counterflow.design.units.slots import Depths, Stage
 from counterflow.design.units.tiling import Tiling
@@ -44,14 +46,22 @@ def estimate(plan: Plan, family: str) -> Mapping[str, Estimate]:
     }
     passing = {
         unit.name: Estimate(
-            multipliers=_passing_multipliers(unit.numbers, family),
+            multipliers=products_blocks(unit.numbers.products, family),
             block_rams=block_rams(passing_memories(unit.numbers), family),
         )
         for unit in plan.schedule.passing
     }
+    norms = {
+        stage.name: Estimate(
+            multipliers=products_blocks(stage.numbers.products, family),
+            block_rams=block_rams(norm_memories(stage, compact=plan.compact), family),
+        )
+        for stage in plan.schedule.norms
+    }
     return {
         "intake": Estimate(0, block_rams(intake, family)),
         **units,
+        **norms,
         **passing,
         "loss": Estimate(0, block_rams(loss, family)),
     }
@@ -145,9 +155,19 @@ def blocks_of(
     return multipliers_of(tiling, numbers, family), cells(parts, family)
 
 
-def _passing_multipliers(numbers: Passing, family: str) -> int:
-    """Multiplier blocks of a unit without slots."""
-    products = numbers.products
+def norm_memories(stage: NormStage, *, compact: bool = False) -> list[Memory]:
+    """The memories of a norm, as `hw.units.norm` makes them."""
+    at_once = ("y", "dx", *(("sums", "gradient sums") * (stage.numbers.channels <= READ_AT_ONCE)))
+    parts = [
+        Memory(name, words, bits, clocked=name not in at_once, collides=False)
+        for name, words, bits in stage.memories
+    ]
+    roots = Memory("roots", len(ROOTS), stage.numbers.root.bits, table=True, logic=not compact)
+    return [*parts, roots, *(norm_lines(stage) if compact else ())]
+
+
+def products_blocks(products: Sequence[tuple[Format, Format]], family: str) -> int:
+    """Multiplier blocks of products that are no lane's, by the formats of their factors."""
     return sum(multiplier_blocks(_signed(a), _signed(b), family) for a, b in products)
 
 

@@ -185,8 +185,10 @@ class NormStage(Slotted):
 
     @property
     def kept_bits(self) -> int:
-        """Bits of what the backward pass of a token needs of a channel: root, beta, its kind."""
+        """Bits of what the backward pass of a token needs: its kind; root and beta for dx."""
         numbers = self.numbers
+        if numbers.dx is None:
+            return KIND_BITS
         return numbers.root.bits + numbers.halving_bits + numbers.beta.bits + KIND_BITS
 
     @cached_property
@@ -200,7 +202,7 @@ class NormStage(Slotted):
             ("tables", 2 * channels, self.table_bits),
             ("sums", max(2, channels), forward),
             ("totals", 2 * channels, forward + numbers.centre.bits),
-            ("kept", self.tokens * channels, self.kept_bits),
+            ("kept", max(2, self.tokens * channels), self.kept_bits),
             ("y", Y_QUEUE, numbers.y.bits + KIND_BITS),
         ]
         if numbers.dx is not None:

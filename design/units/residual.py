@@ -47,7 +47,7 @@ class Residual(Layer):
         if place.scores is not None:
             raise ValueError("the softmax behind the last layer needs the scores of a dense layer")
         before = len(growth.units)
-        branches = [replace(edge, number=growth.number()) for _ in range(2)]
+        branches = [replace(edge, number=growth.number(), returned=False) for _ in range(2)]
         growth.add(
             ForkUnit(
                 name=f"fork{place.tag}",
