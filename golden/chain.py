@@ -245,7 +245,7 @@ class Chain:
             if not norm.returns(token):
                 break
             dx = norm.backward(came.pop(token), self._kinds[token].learns)
-            if norm.numbers.dx is not None:
+            if stage.numbers.dx is not None:
                 self._sent_back(stage, token, dx, see)
 
     def _passed_back(self, stage: PassingStage, see: Observer) -> None:

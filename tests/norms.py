@@ -1,132 +1,110 @@
-"""Networks with norms: together they have one in every place where it can stand."""
+"""Small networks with norms: together they have every reader of one, and every odd shape."""
 
 from __future__ import annotations
 
-import random
+from functools import cache
 from typing import Any
 
-from pydantic import ValidationError
+from counterflow.design.schedule.planner import Plan, plan
+from counterflow.sim.shapes import network
+from tests.branches import residual
+from tests.images import Layer, average, convolution, folded, maximum
 
-from counterflow.design.network.description import Description
-from tests.fast_pair import convolution, network, pool
-
-Layer = dict[str, Any]
-FORMATS = {"activation": "s12.5", "error": "s12.10"}
-DENSE: Layer = {"outputs": 5}
-SAME = {"padding": 1}
+RECIPE = {"learning_rate": 2.0**-6, "momentum": 0.75}
 
 
-def linear(outputs: int, kernel: Any = 3, number: str = "s12.5", **others: Any) -> Layer:
-    """A convolution whose outputs a norm can have."""
-    return convolution(outputs, kernel, activation="none", formats={"activation": number}, **others)
+def norm(*, relu: bool = True, **formats: str) -> Layer:
+    """A norm, perhaps with formats of its own."""
+    own = {"formats": formats} if formats else {}
+    return {"kind": "norm", "activation": "relu" if relu else "none", **own}
 
 
-def norm(activation: str = "relu", number: str = "s9.5", **formats: str) -> Layer:
-    return {
-        "kind": "norm",
-        "activation": activation,
-        "formats": {"activation": number, **formats},
-    }
+def linear(layer: Layer, activation: str = "s12.5", **formats: str) -> Layer:
+    """`layer` without a ReLU, as a norm wants what it reads."""
+    return {**layer, "activation": "none", "formats": {"activation": activation, **formats}}
 
 
-def residual(body: list[Layer], shortcut: list[Layer], number: str = "s12.5") -> Layer:
-    formats = {"activation": number, "error": "s14.12"}
-    return {"kind": "residual", "body": body, "shortcut": shortcut, "formats": formats}
-
-
-NETWORKS: dict[str, tuple[list[int], list[Layer]]] = {
-    "before convolutions": (
-        [8, 8, 1],
-        [linear(4, **SAME), norm(), linear(3, **SAME), norm("none"), convolution(4, 2), DENSE],
-    ),
-    "before pools and a dense layer": (
-        [8, 8, 2],
+SAME = {"padding": (1, 1)}
+FORMATS = {"activation": "s12.5", "error": "s14.12"}
+NETWORKS: dict[str, tuple[tuple[int, int, int], list[Layer], dict[str, Any]]] = {
+    "two in a residual body": (
+        (4, 4, 1),
         [
-            linear(5, **SAME),
-            norm(),
-            pool("max"),
-            linear(4, **SAME),
-            norm("none"),
-            pool("average"),
-            linear(3, 2, padding=1),
-            norm(),
-            {"outputs": 6},
-            DENSE,
-        ],
-    ),
-    "behind the input, and behind one another": (
-        [5, 6, 3],
-        [norm("none"), norm("none", "s10.4"), norm(), linear(2, 2), norm("none"), DENSE],
-    ),
-    "channels that fill no vector, or several": (
-        [5, 5, 1],
-        [linear(17, **SAME), norm(), linear(32, 1), norm(), linear(3, 4, **SAME), norm(), DENSE],
-    ),
-    "residual bodies": (
-        [6, 6, 1],
-        [
-            linear(4, **SAME),
-            residual([norm(), linear(4, **SAME), norm(), linear(4, **SAME)], []),
+            linear(convolution(2, (3, 3), **SAME)),
             residual(
-                [norm(), linear(6, stride=2, **SAME), norm(), linear(6, **SAME)],
-                [linear(6, 2, stride=2)],
+                norm(),
+                linear(convolution(2, (3, 3), **SAME)),
+                norm(activation="s8.4"),
+                linear(convolution(2, (3, 3), **SAME)),
+                **FORMATS,
             ),
-            norm(),
-            pool("max", 3),
-            DENSE,
         ],
+        {"formats": FORMATS, "recipe": {**RECIPE, "mitigation": "lwpv+sc"}},
     ),
-    "before a sum, in a shortcut, before a fork": (
-        [6, 5, 2],
+    "behind the input, strides, one multiplier a lane, three samples an update": (
+        (3, 5, 1),
         [
-            linear(3, **SAME),
-            norm(),
-            residual([linear(4, **SAME), norm("none")], [linear(4, 1), norm("none"), norm("none")]),
-            residual([norm("none"), linear(4, **SAME)], [norm("none")]),
-            norm(),
-            DENSE,
+            norm(relu=False, activation="s10.6"),
+            linear(convolution(3, (3, 3), **SAME), "s10.4"),
+            norm(activation="s10.6", error="s10.8"),
+            linear(convolution(2, (3, 3), stride=(2, 1), padding=(1, 1)), "s16.8"),
+            norm(relu=False, activation="s8.4", error="s14.12"),
         ],
+        {
+            "formats": {**FORMATS, "input": "s8.4"},
+            "fold": folded((2, 2, True), (1, 4, True), (1, 5, False)),
+            "rounding": {"update": "nearest-even", "activation": "truncate", "error": "truncate"},
+            "recipe": {**RECIPE, "mitigation": "none", "accumulate": 3},
+        },
+    ),
+    "before a pool, a fork, a sum and a dense layer": (
+        (4, 4, 2),
+        [
+            linear(convolution(2, (1, 1))),
+            norm(activation="s10.6"),
+            maximum(2, 1),
+            residual(
+                linear(convolution(2, (3, 3), **SAME), error="s10.8"),
+                norm(relu=False, activation="s10.5"),
+                shortcut=(linear(convolution(2, (1, 1))), norm(activation="s9.4")),
+                **FORMATS,
+            ),
+            norm(relu=False),
+            residual(linear(convolution(2, (1, 1))), **FORMATS),
+            norm(activation="s8.4"),
+            {"outputs": 4},
+        ],
+        {"formats": FORMATS, "recipe": {**RECIPE, "mitigation": "lwpv"}},
+    ),
+    "more channels than are read at once": (
+        (2, 2, 3),
+        [
+            linear(convolution(35, (1, 1)), "s10.4"),
+            norm(activation="s10.6"),
+            linear(convolution(33, (1, 1))),
+            norm(relu=False),
+            average(2, 1),
+        ],
+        {
+            "formats": FORMATS,
+            "fold": folded((1, 3, False), (3, 5, False), (1, 6, False)),
+            "recipe": {**RECIPE, "mitigation": "sc", "accumulate": 2},
+        },
+    ),
+    "one channel, deep": (
+        (3, 3, 1),
+        [
+            linear(convolution(1, (3, 3), **SAME)),
+            *[norm(), linear(convolution(1, (3, 3), **SAME))] * 3,
+            norm(relu=False),
+            {**convolution(2, (2, 2)), "activation": "tanh", "formats": {"activation": "s8.7"}},
+        ],
+        {"formats": FORMATS, "recipe": {**RECIPE, "mitigation": "lwpv+sc", "horizon": 2}},
     ),
 }
 
 
-def normalised(name: str, **fields: Any) -> Description:
-    """One of `NETWORKS`."""
-    inputs, layers = NETWORKS[name]
-    fields["formats"] = FORMATS | fields.get("formats", {})
-    return network(inputs=inputs, layers=layers, **{"fold": {"multipliers": 90}, **fields})
-
-
-def with_norms(description: Description, seed: int) -> Description:
-    """`description` with norms in random places among those where they can stand."""
-    chance = random.Random(seed)
-    whole = description.model_dump(mode="json", exclude_unset=True)
-    whole.pop("fold", None)
-    for chain in _chains(whole["layers"]):
-        for place in range(len(chain), -1, -1):
-            if chance.random() < 0.3:
-                continue
-            before = list(chain)
-            if place and chain[place - 1].get("kind") == "convolution":
-                number = chance.choice(["s12.5", "s10.4", "s14.7"])
-                own = {**chain[place - 1].get("formats", {}), "activation": number}
-                own.pop("preactivation", None)
-                chain[place - 1] = {**chain[place - 1], "activation": "none", "formats": own}
-            chain.insert(place, norm(chance.choice(["relu", "none"]), chance.choice(NUMBERS)))
-            try:
-                Description.model_validate(whole)
-            except ValidationError:
-                chain[:] = before
-    return Description.model_validate(whole)
-
-
-NUMBERS = ("s9.5", "s8.4", "s11.6")
-
-
-def _chains(layers: list[Layer]) -> list[list[Layer]]:
-    """`layers` and all chains of layers in them."""
-    found = [layers]
-    for layer in layers:
-        for name in ("body", "shortcut"):
-            found += _chains(layer[name]) if layer.get(name) else []
-    return found
+@cache
+def design(name: str) -> Plan:
+    image, layers, fields = NETWORKS[name]
+    return plan(network(image, layers, **{"recipe": RECIPE, **fields}))

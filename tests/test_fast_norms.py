@@ -15,8 +15,8 @@ from counterflow.golden.fast.places import places
 from counterflow.golden.fast.units import norm as fast
 from counterflow.golden.units.update import Settings
 from counterflow.sim.shapes import random_branches
+from tests.fast_norms import NETWORKS, normalised, with_norms
 from tests.fast_pair import Pair, mixed, trained
-from tests.norms import NETWORKS, normalised, with_norms
 
 RESIDUAL = "residual bodies"
 

@@ -126,7 +126,9 @@ def bottleneck(design: Plan) -> tuple[str, ...]:
     schedule = design.schedule
     found = [s.name for s in schedule.weighted if slot_bound(s.tiling) == schedule.interval]
     others = (unit for unit in schedule.graph.units if not unit.learns)
-    return (*found, *(unit.name for unit in others if unit.bound == schedule.interval))
+    found += [unit.name for unit in others if unit.bound == schedule.interval]
+    # Otherwise slots are as long as the updates of some norm take.
+    return tuple(found or (norm.name for norm in schedule.norms))
 
 
 def _why(search: Search, target: Target, interval: int | None) -> str:

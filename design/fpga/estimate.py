@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from counterflow.design.fpga.blocks import (
@@ -19,12 +19,15 @@ from counterflow.design.fpga.memories import (
     lines,
     loss_logic,
     moved,
+    norm_lines,
     sent_words,
 )
 from counterflow.design.parts.formats import Format
 from counterflow.design.schedule.planner import Plan
 from counterflow.design.units.arithmetic import UnitArithmetic
 from counterflow.design.units.loss import LossArithmetic
+from counterflow.design.units.norm_times import NormStage
+from counterflow.design.units.normalisation import ROOTS
 from counterflow.design.units.passing import Passing
 from counterflow.design.units.slots import Depths, Stage
 from counterflow.design.units.tiling import Tiling
@@ -60,10 +63,15 @@ def unit_memories(plan: Plan) -> dict[str, list[Memory]]:
     loss = loss_memories(plan.schedule.loss.arithmetic)
     if plan.compact:
         intake, loss = moved(intake), [*moved(loss), *loss_logic(plan)]
-    stages, passing = plan.schedule.weighted, plan.schedule.passing
+    stages, passing, norms = (
+        plan.schedule.weighted,
+        plan.schedule.passing,
+        plan.schedule.norms,
+    )
     return {
         "intake": intake,
         **{one.name: stage_memories(plan, one) for one in stages},
+        **{one.name: norm_memories(one, compact=plan.compact) for one in norms},
         **{one.name: passing_memories(one.numbers) for one in passing},
         "loss": loss,
     }
@@ -76,10 +84,10 @@ def stage_memories(plan: Plan, stage: Stage) -> list[Memory]:
 
 def unit_multipliers(plan: Plan, family: str) -> dict[str, int]:
     """Multiplier blocks of all units that have some, and of those that could."""
-    stages, passing = plan.schedule.weighted, plan.schedule.passing
+    others = (*plan.schedule.passing, *plan.schedule.norms)
     return {
-        **{one.name: multipliers(one, family) for one in stages},
-        **{one.name: _passing_multipliers(one.numbers, family) for one in passing},
+        **{one.name: multipliers(one, family) for one in plan.schedule.weighted},
+        **{one.name: products_blocks(one.numbers.products, family) for one in others},
     }
 
 
@@ -188,9 +196,19 @@ def blocks_of(
     return multipliers_of(tiling, numbers, family), cells(parts, family)
 
 
-def _passing_multipliers(numbers: Passing, family: str) -> int:
-    """Multiplier blocks of a unit without slots."""
-    products = numbers.products
+def norm_memories(stage: NormStage, *, compact: bool = False) -> list[Memory]:
+    """The memories of a norm, as `hw.units.norm` makes them."""
+    at_once = ("y", "dx", *(("sums", "gradient sums") * (stage.numbers.channels <= READ_AT_ONCE)))
+    parts = [
+        Memory(name, words, bits, clocked=name not in at_once, collides=False)
+        for name, words, bits in stage.memories
+    ]
+    roots = Memory("roots", len(ROOTS), stage.numbers.root.bits, table=True, logic=not compact)
+    return [*parts, roots, *(norm_lines(stage) if compact else ())]
+
+
+def products_blocks(products: Sequence[tuple[Format, Format]], family: str) -> int:
+    """Multiplier blocks of products that are no lane's, by the formats of their factors."""
     return sum(multiplier_blocks(_signed(a), _signed(b), family) for a, b in products)
 
 

@@ -10,6 +10,7 @@ from counterflow.design.parts.tokens import KIND_BITS, LABEL_BITS
 from counterflow.design.schedule.planner import Plan
 from counterflow.design.units.latency import MEMORY, OPERANDS, PRODUCT, UPDATE
 from counterflow.design.units.loss import EXP2, EXP_FRAC, LOG2, LOG_FRAC
+from counterflow.design.units.norm_times import NormStage
 from counterflow.design.units.slots import Depths, Stage
 from counterflow.design.units.tiling import Tiling
 
@@ -72,6 +73,11 @@ def lines(stage: Stage) -> list[Memory]:
     address = sum((max(2, words) - 1).bit_length() for words in (tiling.tiles, tiling.rows))
     place = Memory("place line", gradient + UPDATE, 1 + address, logic=False)
     return [*[weight, velocity] * (tiling.lane_count + tiling.lanes.outputs), place]
+
+
+def norm_lines(stage: NormStage) -> list[Memory]:
+    """The delay of a norm that can be block RAM: of its beta, as `hw.weighted.update` has it."""
+    return [Memory("weight line", 6, stage.numbers.parameters.weight.bits, logic=False)]
 
 
 def loss_logic(plan: Plan) -> list[Memory]:

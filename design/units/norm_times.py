@@ -32,6 +32,7 @@ from counterflow.design.units.slotted import (
     Integers,
     Pairs,
     Parameter,
+    ShortSlotError,
     Slotted,
     SlottedTimes,
     Written,
@@ -184,8 +185,10 @@ class NormStage(Slotted):
 
     @property
     def kept_bits(self) -> int:
-        """Bits of what the backward pass of a token needs of a channel: root, beta, its kind."""
+        """Bits of what the backward pass of a token needs: its kind; root and beta for dx."""
         numbers = self.numbers
+        if numbers.dx is None:
+            return KIND_BITS
         return numbers.root.bits + numbers.halving_bits + numbers.beta.bits + KIND_BITS
 
     @cached_property
@@ -199,7 +202,7 @@ class NormStage(Slotted):
             ("tables", 2 * channels, self.table_bits),
             ("sums", max(2, channels), forward),
             ("totals", 2 * channels, forward + numbers.centre.bits),
-            ("kept", self.tokens * channels, self.kept_bits),
+            ("kept", max(2, self.tokens * channels), self.kept_bits),
             ("y", Y_QUEUE, numbers.y.bits + KIND_BITS),
         ]
         if numbers.dx is not None:
@@ -290,7 +293,8 @@ class NormTimes(SlottedTimes):
             interval=slot,
             start=begins,
             ends=ends,
-            tokens=math.ceil((returns + MEMORY - begins) / slot) + 1,
+            tokens=(returns - begins) // slot
+            + 1,  # begun in a later cycle than another one is back
             stash_words=kept,
             output_times=self.arrivals + FORWARD,
             errors=self.errors,
@@ -298,15 +302,19 @@ class NormTimes(SlottedTimes):
         )
 
     def _check(self, slot: int) -> None:
-        """ValueError where a token would have to wait for the update two slots before it."""
-        assert self.errors is not None
-        over = update_cycles(self.unit.inputs[0].shape[2])
-        ends, delay = int(self.arrivals[-1]) + TOTALLED, self.delay
-        for came in (self.errors.later, self.errors.of(0, slot)):
-            known = max(ends, int(came[-1]) + RETURNED - delay * slot)
-            begins = min(int(self.arrivals[0]), int(came[0]) - delay * slot) + 2 * slot
-            if known + over > begins:
-                raise ValueError(
-                    f"{self.unit.where}: slots of {slot} cycles leave no time for the update of "
-                    f"a norm; at least {slot + known + over - begins} are needed"
-                )
+        """ShortSlotError where a token would have to wait for the update two slots before it.
+
+        However a gradient may come: as the first of a run, beside what an earlier run left behind.
+        One that no slot of its run is late enough for would have to wait for the next run.
+        """
+        errors = self.errors
+        assert errors is not None
+        over, shift = update_cycles(self.unit.inputs[0].shape[2]), self.delay * slot
+        begins, ends = int(self.arrivals[0]), int(self.arrivals[-1]) + TOTALLED
+        patterns = {errors.pattern(token, errors.delay) for token in range(-errors.delay, 1)}
+        short = self.delay - errors.delay - 2
+        for came in map(errors.times, patterns | {errors.pattern(0, 0)}):
+            known = max(ends, int(came[-1]) + RETURNED - shift)
+            short = max(short, known + over - 2 * slot - min(begins, int(came[0]) - shift))
+        if short > 0:
+            raise ShortSlotError(self.unit.where, slot + short)

@@ -27,14 +27,12 @@ def seen(stage: NormStage) -> data.StructLayout:
 def kept(stage: NormStage) -> data.StructLayout:
     """What the backward pass of a token needs of a channel: as its forward pass saw it."""
     numbers = stage.numbers
-    return data.StructLayout(
-        {
-            "root": numbers.root.bits,
-            "halvings": numbers.halving_bits,
-            "beta": shape_of(numbers.beta),
-            "kind": KIND_BITS,
-        }
-    )
+    factors = {
+        "root": numbers.root.bits,
+        "halvings": numbers.halving_bits,
+        "beta": shape_of(numbers.beta),
+    }
+    return data.StructLayout({**(factors if numbers.dx is not None else {}), "kind": KIND_BITS})
 
 
 def controls(stage: NormStage) -> data.StructLayout:
