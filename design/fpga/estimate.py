@@ -84,10 +84,12 @@ def stage_memories(plan: Plan, stage: Stage) -> list[Memory]:
 
 def unit_multipliers(plan: Plan, family: str) -> dict[str, int]:
     """Multiplier blocks of all units that have some, and of those that could."""
-    others = (*plan.schedule.passing, *plan.schedule.norms)
+    schedule = plan.schedule
+    products = {one.name: one.numbers.products for one in schedule.norms}
+    products |= {one.name: one.numbers.products for one in schedule.passing}
     return {
-        **{one.name: multipliers(one, family) for one in plan.schedule.weighted},
-        **{one.name: products_blocks(one.numbers.products, family) for one in others},
+        **{one.name: multipliers(one, family) for one in schedule.weighted},
+        **{name: products_blocks(some, family) for name, some in products.items()},
     }
 
 
