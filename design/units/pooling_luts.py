@@ -1,4 +1,4 @@
-"""A rough count of the LUTs of a pooling unit, from the widths of what it joins, divides and keeps."""
+"""A rough count of a pooling unit's LUTs, from the widths of what it joins, divides and keeps."""
 
 from __future__ import annotations
 
