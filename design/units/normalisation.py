@@ -14,7 +14,7 @@ At the end of a token, over its pixels: mean += b (mean of x - mean), variance +
 this needs a division by anything but the number of pixels, a constant, nor a product.
 
 The square is taken around the mean that was in force, not around the image's own; what that adds to
-the variance is the square of how far the mean moves, a 128th of which the method adds anyway.
+the variance is the square of how far the mean moves; the method adds 127 times as much anyway.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
+from counterflow.design.graph import MisfitError
 from counterflow.design.parts.formats import Format, Rounding, signed_for
 from counterflow.design.units.arithmetic import UnitArithmetic
 
@@ -59,7 +60,7 @@ class Normalisation:
 
     ``x``, ``y`` are those of activations in and out, y also that of xhat; ``dy``, ``dx`` of
     gradients (dx None where nobody wants it); ``parameters``: how beta moves, as the bias of an
-    output that each pixel has.  Raises `ValueError`, one sentence, where they cannot work together.
+    output that each pixel has.
     """
 
     channels: int
@@ -72,22 +73,27 @@ class Normalisation:
     parameters: UnitArithmetic
 
     def check(self, where: str) -> None:
-        """ValueError, one sentence that begins with `where`, unless all of it can work together."""
+        """`MisfitError`, a sentence that begins with `where`, unless it all can work together."""
         if not self.y.signed or self.y.frac > 8:
-            raise ValueError(
+            raise MisfitError(
                 f"{where}: its format of activations is {self.y}, but what is normalised is "
                 "signed, and at most 8 fraction bits of it can be made; use one such as s9.5"
             )
         widest = max(self.squares.bits, self.product_sum.bits, self.gradient_sum.bits)
         if self.mean.bits > 32 or widest + MEAN_GUARD + SHARE_BITS > 62:
-            raise ValueError(
+            raise MisfitError(
                 f"{where}: what it normalises has the format {self.x}, too wide for sums over "
                 f"{self.pixels} pixels; use one with fewer bits, such as s12.5"
             )
-        if self.control_drop < 1 or self.shift_drop < 1 or self.dy.bits > 20:
-            raise ValueError(
+        if self.control_drop < 1 or self.dy.bits > 20:
+            raise MisfitError(
                 f"{where}: its format of error, {self.dy}, leaves no room for the running "
                 "statistics of gradients; use one such as s12.12"
+            )
+        if self.shift_drop < 1:
+            raise MisfitError(
+                f"{where}: the format of gradients that leave it, {self.dx or self.dy}, leaves no "
+                "room for their running mean; give the layer below one of error such as s12.12"
             )
 
     @property
