@@ -35,6 +35,25 @@ class Numbers(NamedTuple):
 PLAIN = Numbers()
 
 
+FORMATS = {
+    "plain": PLAIN,
+    "coarse": Numbers("s6.2", "s5.2", "s6.4", "s6.3", "s8.6", "s7.6"),
+    "fine": Numbers("s16.10", "s13.8", "s18.14", "s16.12", "s28.24", "s24.24"),
+    "unsigned": Numbers("u8.8", "s8.4", "s9.9", "s12.10", "s20.18", "s18.18"),
+    "no fraction": Numbers("s8.0", "s4.0", "s6.0", "s7.4", "s12.10", "s12.10"),
+}
+STREAMS: dict[str, tuple[Numbers, dict[str, Any]]] = {
+    **{name: (numbers, {}) for name, numbers in FORMATS.items() if name != "unsigned"},
+    "unsigned, at the input": (FORMATS["unsigned"], {"first": True}),
+    "predicted": (PLAIN, {"mitigation": "lwpv", "horizon": 2}),
+    "compensated, stochastic": (PLAIN, {"mitigation": "lwpv+sc", "update": "stochastic"}),
+    "three samples an update": (FORMATS["coarse"], {"mitigation": "lwpv+sc", "accumulate": 3}),
+    "pixels of a power of two": (PLAIN, {"image": (4, 4, 3), "update": "stochastic"}),
+    "before a pool, no ReLU": (PLAIN, {"returned": False, "activation": "none"}),
+    "before a pool": (FORMATS["fine"], {"returned": False}),
+}
+
+
 def around(
     numbers: Numbers = PLAIN,
     image: tuple[int, int, int] = (4, 3, 2),

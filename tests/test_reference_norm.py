@@ -6,28 +6,17 @@ them is held to the paper's algorithm written out; and golden's integers follow.
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from counterflow.design.data.sets import quantise, synthetic
-from counterflow.design.network.description import Description
-from counterflow.design.parts.tokens import Kind, Token, epoch
-from counterflow.design.schedule.planner import plan
-from counterflow.golden.reference.chain import Chain, reference_chain, rule_of
-from counterflow.golden.reference.rules import Floats, Parameter, Rule
-from counterflow.golden.reference.units.convolution import Convolution
-from counterflow.golden.reference.units.norm import MOVE, Norm, Running
-from counterflow.golden.training.start import initial_chain
-from counterflow.golden.units.norm import Norm as GoldenNorm
-from counterflow.golden.units.update import Settings
+from counterflow.design.parts.tokens import Kind
+from counterflow.golden.reference.chain import rule_of
+from counterflow.golden.reference.rules import Floats, Rule
+from counterflow.golden.reference.units.norm import Norm, Running
 from counterflow.sim.shapes import network
-from tests.branches import Layer, linear, residual
-from tests.images import average, convolution
 from tests.test_gradients import assert_close, differences
 
 PIXELS, CHANNELS = 6, 3
@@ -146,7 +135,7 @@ class Written:
     """
 
     def __init__(self, kinds: list[Kind], x: Floats, dy: Floats, delay: int, rule: Rule) -> None:
-        count, a = len(kinds), 1 - 2.0**-7
+        a = 1 - 2.0**-7
         mu, nu, ey, e1, beta, u = ([start] * 2 for start in (0.0, 1.0, 0.0, 0.0, 0.0, 0.0))
         waiting = 0.0
         self.y: list[Floats] = []
