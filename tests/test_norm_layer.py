@@ -13,8 +13,9 @@ from counterflow.design.network.description import Description
 from counterflow.design.schedule.planner import plan
 from counterflow.design.units.norm_times import update_cycles
 from counterflow.sim.shapes import network
-from tests.norm_streams import STREAMS, (
+from tests.norm_streams import (
     PLAIN,
+    STREAMS,
     Numbers,
     around,
     golden,
