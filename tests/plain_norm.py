@@ -10,10 +10,7 @@ from counterflow.design.network.description import Description
 from counterflow.design.parts.formats import Format
 from counterflow.design.parts.tokens import Kind, updates_in_flight
 from counterflow.golden.parts.generator import step
-from tests.norm_streams import (
-    GENERATOR,
-    Numbers,
-)
+from tests.norm_streams import GENERATOR, Numbers
 
 Value = Fraction | int
 
