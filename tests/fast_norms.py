@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from typing import Any
 
@@ -16,22 +17,17 @@ DENSE: Layer = {"outputs": 5}
 SAME = {"padding": 1}
 
 
-def linear(outputs: int, kernel: Any = 3, number: str = "s12.5", **others: Any) -> Layer:
+def linear(outputs: int, kernel: Any = 3, **others: Any) -> Layer:
     """A convolution whose outputs a norm can have."""
-    return convolution(outputs, kernel, activation="none", formats={"activation": number}, **others)
+    return convolution(outputs, kernel, activation="none", **others)
 
 
-def norm(activation: str = "relu", number: str = "s9.5", **formats: str) -> Layer:
-    return {
-        "kind": "norm",
-        "activation": activation,
-        "formats": {"activation": number, **formats},
-    }
+def norm(activation: str = "relu", number: str = "s9.5") -> Layer:
+    return {"kind": "norm", "activation": activation, "formats": {"activation": number}}
 
 
-def residual(body: list[Layer], shortcut: list[Layer], number: str = "s12.5") -> Layer:
-    formats = {"activation": number, "error": "s14.12"}
-    return {"kind": "residual", "body": body, "shortcut": shortcut, "formats": formats}
+def residual(body: list[Layer], shortcut: list[Layer]) -> Layer:
+    return {"kind": "residual", "body": body, "shortcut": shortcut}
 
 
 NETWORKS: dict[str, tuple[list[int], list[Layer]]] = {
@@ -90,9 +86,13 @@ NETWORKS: dict[str, tuple[list[int], list[Layer]]] = {
 }
 
 
-def normalised(name: str, **fields: Any) -> Description:
-    """One of `NETWORKS`."""
-    inputs, layers = NETWORKS[name]
+def normalised(name: str, *, norms: str = "", **fields: Any) -> Description:
+    """One of `NETWORKS`; `norms`: the format of what all of its norms put out."""
+    inputs, layers = copy.deepcopy(NETWORKS[name])
+    for chain in _chains(layers):
+        for layer in chain:
+            if norms and layer.get("kind") == "norm":
+                layer["formats"] = {"activation": norms}
     fields["formats"] = FORMATS | fields.get("formats", {})
     return network(inputs=inputs, layers=layers, **{"fold": {"multipliers": 90}, **fields})
 
