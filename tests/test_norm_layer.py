@@ -43,7 +43,7 @@ def test_what_the_bus_carries_is_the_state_again(name: str) -> None:
     names = [one.name for one in stage.parameters]
     for channel in range(stage.numbers.channels):
         for pair in range(3):
-            word = 3 * channel + pair
+            word = pair * stage.numbers.channels + channel
             first, second = (state.arrays[names[2 * pair + half]][channel] for half in (0, 1))
             assert (pairs.first[word, 0], pairs.second[word, 0]) == (first, second)
     assert all(one.number.bits <= 32 for one in stage.parameters)
