@@ -24,12 +24,12 @@ def convolution(outputs: int, kernel: tuple[int, int], **more: tuple[int, int]) 
     return {"kind": "convolution", "outputs": outputs, **pairs}
 
 
-def maximum(*kernel: int) -> Layer:
-    return {"kind": "max-pool", "kernel": list(kernel)}
+def maximum(*kernel: int, **more: Any) -> Layer:
+    return {"kind": "max-pool", "kernel": list(kernel), **more}
 
 
-def average(*kernel: int) -> Layer:
-    return {"kind": "average-pool", "kernel": list(kernel)}
+def average(*kernel: int, **more: Any) -> Layer:
+    return {"kind": "average-pool", "kernel": list(kernel), **more}
 
 
 def folded(*lanes: tuple[int, int, bool]) -> dict[str, Any]:
@@ -80,6 +80,20 @@ NETWORKS: dict[str, tuple[tuple[int, int, int], list[Layer], dict[str, Any]]] = 
         {
             "fold": folded((1, 1, False), (2, 3, False), (1, 2, True)),
             "recipe": {**RECIPE, "mitigation": "lwpv+sc", "accumulate": 3},
+        },
+    ),
+    "windows that overlap, leave the image and are all of it": (
+        (6, 5, 1),
+        [
+            convolution(3, (1, 2)),
+            maximum(3, 3, stride=1, padding=1),
+            average(3, 2, stride=[2, 1], padding=[1, 0]),
+            convolution(4, (1, 1)),
+            {"kind": "average-pool", "kernel": "all"},
+        ],
+        {
+            "fold": folded((1, 2, False), (1, 3, False), (1, 2, True)),
+            "recipe": {**RECIPE, "mitigation": "none"},
         },
     ),
     "unequal strides, convolution after convolution": (

@@ -55,7 +55,7 @@ def pooling(
 UNITS: dict[str, Pooling] = {
     "mean of 3x3": pooling((12, 12, 8), (3, 3), average=True),
     "mean of 7x7": pooling((7, 7, 32), (7, 7), average=True),
-    "mean of 5x5, wide": pooling((10, 10, 4), (5, 5), average=True, x="u12.8", error="s14.10"),
+    "mean of 5x5, wide": pooling((10, 10, 12), (5, 5), average=True, x="u12.8", error="s14.10"),
     "3x3 every 2": pooling((15, 15, 8), (3, 3), 2),
     "3x3 every 2, padded": pooling((16, 16, 40), (3, 3), 2, 1),
     "3x3 every 1": pooling((12, 12, 6), (3, 3), 1),

@@ -171,7 +171,7 @@ def forward(description: Description, chain: Chain, x: Floats) -> tuple[Floats, 
             y = np.zeros(edge.shape)
             y[:, :, : image.shape[2]] = image[::down, ::across]
         elif unit.kind == "pool":
-            windows = pooled(unit.inputs[0].shape, unit.kernel, given[0])  # type: ignore[attr-defined]
+            windows = pooled(unit.windows, given[0])  # type: ignore[attr-defined]
             mean = unit.average  # type: ignore[attr-defined]
             far = far and (mean or smooth(windows))
             y = windows.mean(axis=-1) if mean else windows.max(axis=-1)

@@ -102,7 +102,14 @@ class Outcome:
     def words(self) -> str:
         """One line about it."""
         if self.fitted is not None:
-            return f"fits: {self.fitted.needs.interval:,} cycles a sample"
+            needs, there = self.fitted.needs, self.target.has.luts
+            outside = len(self.fitted.plan.outside)
+            said = f"{needs.interval:,} cycles a sample" + f", {outside} stashes outside" * (
+                outside > 0
+            )
+            if needs.total.luts > there:
+                return f"may fit: {said}, about {needs.total.luts:,} LUTs of {there:,}"
+            return f"fits: {said}"
         return f"short of {'; '.join(map(str, self.short))}" if self.short else self.why
 
 

@@ -116,7 +116,6 @@ def _xcup(size: str, has: Resources) -> Target:
         family="xcup",
         synthesis="synth_xilinx -family xcup -uram -flatten -noiopad",
         has=has,
-        frequency=200.0,
     )
 
 

@@ -14,7 +14,7 @@ At the end of a token, over its pixels: mean += b (mean of x - mean), variance +
 this needs a division by anything but the number of pixels, a constant, nor a product.
 
 The square is taken around the mean that was in force, not around the image's own; what that adds to
-the variance is the square of how far the mean moves, a 128th of which the method adds anyway.
+the variance is the square of how far the mean moves; the method adds 127 times as much anyway.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Normalisation:
 
     ``x``, ``y`` are those of activations in and out, y also that of xhat; ``dy``, ``dx`` of
     gradients (dx None where nobody wants it); ``parameters``: how beta moves, as the bias of an
-    output that each pixel has.  Raises `ValueError`, one sentence, where they cannot work together.
+    output that each pixel has.
     """
 
     channels: int
@@ -84,10 +84,15 @@ class Normalisation:
                 f"what it normalises has the format {self.x}, too wide for sums over "
                 f"{self.pixels:,} pixels; a format of fewer bits would do, or a smaller image"
             )
-        if self.control_drop < 1 or self.shift_drop < 1 or self.dy.bits > 20:
+        if self.control_drop < 1 or self.dy.bits > 20:
             raise ValueError(
                 f"its format of error is {self.dy}, which leaves no room for the running "
                 "statistics of gradients; use one such as s12.12"
+            )
+        if self.shift_drop < 1:
+            raise ValueError(
+                f"the format of gradients that leave it is {self.dx or self.dy}, which leaves no "
+                "room for their running mean; give the layer below one of error such as s12.12"
             )
 
     @property

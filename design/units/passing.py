@@ -29,7 +29,7 @@ from counterflow.design.units.timing import Cycles, steady
 
 QUEUE_WORDS = 8  # of y and of dx: as many as are under way at one a cycle, and one or more
 
-LUTS = {"ecp5": 640, "ice40": 600, "xc7": 220}  # of a pooling unit; others were not measured
+LUTS = {"ecp5": 640, "ice40": 600, "xc7": 220}  # of a pooling unit whose windows are side by side
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,6 +28,7 @@ from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.design.units.division import Division
 from counterflow.design.units.latency import MEMORY, NARROW, QUEUE
 from counterflow.design.units.passing import QUEUE_WORDS, OneToOne
+from counterflow.design.units.pooling_luts import pooling_luts
 from counterflow.design.units.timing import Cycles, occupancy, steady
 from counterflow.design.units.windows import Windows
 
@@ -206,6 +207,22 @@ class Pooling(OneToOne):
     def stash_bits(self) -> int:
         """Bits of the stash."""
         return self.stash_words * (1 if self.average else self.place_bits)
+
+    @property
+    def divisions(self) -> tuple[Division, ...]:
+        """What its hardware divides by."""
+        return (self.mean, self.share) if self.average else ()
+
+    @property
+    def joined_bits(self) -> int:
+        """Bits of what is joined with others, forward and back."""
+        return 2 * self.partial_bits + self.dx.bits
+
+    def luts(self, family: str, cells: tuple[int, int]) -> int:
+        """See `Passing.luts`."""
+        if all(by.exact for by in self.divisions):
+            return super().luts(family, cells)
+        return pooling_luts(family, self.joined_bits, self.divisions, self.memories, cells)
 
     @property
     def memories(self) -> list[tuple[str, int, int]]:

@@ -26,6 +26,7 @@ from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.design.units.latency import MEMORY, NARROW, QUEUE, tree_latency
 from counterflow.design.units.passing import QUEUE_WORDS
 from counterflow.design.units.pooling import JOIN, LEAST_GRADIENTS, QUEUE_SPARE, WRITE, Pooling
+from counterflow.design.units.pooling_luts import pooling_luts
 from counterflow.design.units.timing import Cycles, occupancy, paced
 from counterflow.design.units.windows import Windows
 
@@ -103,6 +104,17 @@ class Sliding(Pooling):
         found.append(("y", self.y_words, self.x.bits + KIND_BITS))
         found.append(("dx", self.dx_words, self.dx.bits))
         return found
+
+    @property
+    def joined_bits(self) -> int:
+        """See `Pooling.joined_bits`."""
+        windows = self.windows.down.overlap + self.windows.across.overlap
+        forward = windows * self.partial_bits
+        return forward + windows * self.dy.bits + self.candidates * self.gradient_bits
+
+    def luts(self, family: str, cells: tuple[int, int]) -> int:
+        """See `Passing.luts`."""
+        return pooling_luts(family, self.joined_bits, self.divisions, self.memories, cells)
 
     @property
     def waiting(self) -> tuple[int, ...]:
