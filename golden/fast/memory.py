@@ -235,7 +235,7 @@ def build_memory(schedule: Schedule, states: Iterable[Any]) -> Memory:
         marks=np.zeros(words, np.int64),
         exponents=np.zeros(loss.classes, np.int64),
         meeting=room(elements),
-        lane_sums=np.zeros(LANES, np.int64),
+        lane_sums=np.zeros(norm.BACKWARD_SUMS * LANES, np.int64),
     )
 
 

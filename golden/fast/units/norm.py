@@ -173,8 +173,9 @@ def _normalise(
         count += count_set(first(bit_or(bit_xor(scaled, xhat), bit_xor(total, y)), left))
         store_lanes(memory.meeting, i, y)
         store_lanes(memory.entries, entry + i, sub(y, beta))
-    _fold(memory, unit, unit.sums, phase, differences)
-    _fold(memory, unit, unit.sums + unit.channels, phase, squares)
+    store_lanes(memory.lane_sums, 0, differences)
+    store_lanes(memory.lane_sums, LANES, squares)
+    _fold(memory, unit, unit.sums, phase, FORWARD_SUMS)
     return count
 
 
@@ -210,7 +211,8 @@ def backward(memory: Memory, unit: Record, token: int) -> None:
         total = spread(memory.norm_sums, 0)
         for i in range(phase, unit.inputs, unit.period):
             total = add(total, widened(first(load_lanes(errors, dy + i), unit.inputs - i)))
-        _fold(memory, unit, sums, phase, total)
+        store_lanes(memory.lane_sums, 0, total)
+        _fold(memory, unit, sums, phase, 1)
 
 
 @compiled
@@ -229,7 +231,7 @@ def _differentiate(
 
     `seen` is the view of the token's forward pass, `now` that of its backward pass.
     """
-    errors, views, period, channels = memory.errors, memory.views, unit.period, unit.channels
+    errors, views, period = memory.errors, memory.views, unit.period
     one, lift = spread(errors, 1), spread(errors, unit.lift)
     root = load_lanes(views, seen + phase + ROOT * period)
     halvings = load_lanes(views, seen + phase + HALVINGS * period)
@@ -256,9 +258,10 @@ def _differentiate(
         value = limited_lanes(errors, rounded, unit.dx)
         count += count_set(bit_xor(rounded, value))
         store_first(errors, dx + i, value, left)
-    _fold(memory, unit, sums, phase, total)
-    _fold(memory, unit, sums + channels, phase, products)
-    _fold(memory, unit, sums + 2 * channels, phase, gradients)
+    store_lanes(memory.lane_sums, 0, total)
+    store_lanes(memory.lane_sums, LANES, products)
+    store_lanes(memory.lane_sums, 2 * LANES, gradients)
+    _fold(memory, unit, sums, phase, BACKWARD_SUMS)
     return count
 
 
@@ -276,10 +279,11 @@ def _clear(memory: Memory, start: int, count: int) -> None:
 
 
 @compiled
-def _fold(memory: Memory, unit: Record, start: int, phase: int, total: Any) -> None:
-    """Add the lanes of a sum to those of their channels, which stand from `start` on."""
-    store_lanes(memory.lane_sums, 0, total)
-    channel = phase % unit.channels
-    for lane in range(LANES):
-        memory.norm_sums[start + channel] += memory.lane_sums[lane]
-        channel = channel + 1 if channel + 1 < unit.channels else 0
+def _fold(memory: Memory, unit: Record, start: int, phase: int, count: int) -> None:
+    """Add the lanes of `count` sums to those of their channels, which stand from `start` on."""
+    for number in range(count):
+        channel = phase % unit.channels
+        for lane in range(number * LANES, (number + 1) * LANES):
+            memory.norm_sums[start + channel] += memory.lane_sums[lane]
+            channel = channel + 1 if channel + 1 < unit.channels else 0
+        start += unit.channels
