@@ -11,8 +11,7 @@ import numpy as np
 
 from counterflow.golden.fast.dense import bias_operand
 from counterflow.golden.fast.draws import draw, fill_row
-from counterflow.golden.fast.records import STATISTICS, TRAIN, Memory
-from counterflow.golden.fast.units.norm import (
+from counterflow.golden.fast.normalise import (
     AHEAD,
     BETA,
     CENTRE,
@@ -24,6 +23,7 @@ from counterflow.golden.fast.units.norm import (
     backward_sums,
     view_of,
 )
+from counterflow.golden.fast.records import STATISTICS, TRAIN, Memory
 from counterflow.golden.fast.update import same_random, update_bias
 from counterflow.golden.fast.words import compiled
 

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from counterflow.golden.fast import normalise
 from counterflow.golden.fast.records import BUBBLE, NORM, SLOT, TRAIN, Memory
 from counterflow.golden.fast.running import norm_back, show
-from counterflow.golden.fast.units import UNITS, norm, passing_kinds
+from counterflow.golden.fast.units import UNITS, passing_kinds
 from counterflow.golden.fast.units.convolution import unit_slot
 from counterflow.golden.fast.units.loss import loss_of
 from counterflow.golden.fast.words import access, compiled, compiled_once, sources, word
@@ -73,7 +74,7 @@ def _step(memory: Memory, slot: int, kind: int) -> None:
         if step.kind == SLOT:
             unit_slot(memory, step.record, slot, kind, _came(memory, slot - step.delay))
         elif step.kind == NORM:
-            norm.forward(memory, memory.norms[step.record], slot, kind)
+            normalise.forward(memory, memory.norms[step.record], slot, kind)
         else:
             _forward(memory, step.kind, step.record, slot)
 
