@@ -121,6 +121,7 @@ class Search:
         knapsack = Knapsack([[option.item for option in options] for options in lists], most)
         rows, columns = (np.arange(size, dtype=np.float64) for size in knapsack.prices.shape)
         blocks = columns + self.around.block_rams
+        rows = rows + self.around.multipliers
         worst = (knapsack.prices + self.around.luts) / max(1.0, has[2])
         worst = np.maximum(worst, (rows / max(1, has[0]))[:, None])
         worst = np.maximum(worst, (blocks / max(1, has[1]))[None, :])
@@ -191,7 +192,8 @@ class Search:
         """The options of every unit that keep up with an interval, and their combinations."""
         if interval not in self._knapsacks:
             lists = self._able(interval)
-            most = self.has.multipliers, max(0, self._room + self._margin)
+            products = self.has.multipliers - self.around.multipliers
+            most = max(0, products), max(0, self._room + self._margin)
             items = [[option.item for option in options] for options in lists]
             self._knapsacks[interval] = lists, Knapsack(items, most)
         return self._knapsacks[interval]

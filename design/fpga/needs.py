@@ -6,9 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from counterflow.design.fpga.estimate import blocks_of, estimate, memories, passing_luts
+from counterflow.design.fpga.estimate import (
+    blocks_of,
+    cells,
+    estimate,
+    memories,
+    norm_memories,
+    passing_luts,
+)
 from counterflow.design.fpga.logic import FAMILIES, unit_luts
 from counterflow.design.fpga.memories import Memory
+from counterflow.design.fpga.norm_logic import norm_luts
 from counterflow.design.fpga.targets import Resources, Target, total
 from counterflow.design.schedule.planner import Plan
 from counterflow.design.units.arithmetic import UnitArithmetic
@@ -49,6 +57,9 @@ def needs(design: Plan, family: str) -> Needs:
     found, of = estimate(design, family), FAMILIES[family]
     luts = {"intake": of.intake, "loss": of.loss}
     luts |= {one.name: passing_luts(one.numbers, family) for one in design.schedule.passing}
+    for norm in design.schedule.norms:
+        made = cells(norm_memories(norm, compact=design.compact), family)
+        luts[norm.name] = norm_luts(norm, made, family)
     units = {name: Resources(*found[name], luts=count) for name, count in luts.items()}
     for stage in design.schedule.weighted:
         parts = memories(stage, compact=design.compact)

@@ -49,8 +49,8 @@ class Plan:
     @property
     def memory_bits(self) -> int:
         """Those of all units, with and without weights."""
-        passing = sum(unit.memory_bits for unit in self.schedule.passing)
-        return passing + sum(unit.memory_bits for unit in self.units)
+        others = (*self.schedule.norms, *self.schedule.passing)
+        return sum(unit.memory_bits for unit in (*others, *self.units))
 
 
 def plan(description: Description) -> Plan:
