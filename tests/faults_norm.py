@@ -81,7 +81,7 @@ FAULTS = (
     Fault("a token does not wait for the update two before it", NORM, "y", stalls=True),
     Fault("room for a token less", "conv0", "y.blocked"),
     Fault("room for an element of y less", READER, "y.blocked"),
-    Fault("y kept here is that of the element before", KEEPER, "dx.data"),
+    Fault("y kept here is that of the element before", KEEPER, "states"),
     # the convolution that gives back what it read
     Fault("x comes back behind its ReLU", READER, "dx.x"),
     Fault("x of the element before comes back", READER, "dx.x"),
