@@ -6,6 +6,7 @@ Their memories give noise wherever a word is read in the cycle in which it is wr
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -95,6 +96,11 @@ def test_a_reset_in_mid_training_and_a_power_cycle_leave_nothing_behind(name: st
         assert_equal(run(planned, ORDER, scenario="reset", interrupt=cycle), 10_000)
     half = mixed_tokens(planned, 14)
     assert_equal(run(planned, ORDER, scenario="power_cycle", tokens=half + half), 10_000)
+
+
+@pytest.mark.slow
+def test_every_cycle_equals_golden_where_delays_and_tables_are_block_ram() -> None:
+    assert_equal(run(replace(design(RESIDUAL), compact=True)), 100_000)
 
 
 @pytest.mark.slow

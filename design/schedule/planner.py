@@ -49,8 +49,9 @@ class Plan:
     @property
     def memory_bits(self) -> int:
         """Those of all units, with and without weights."""
-        others = (*self.schedule.norms, *self.schedule.passing)
-        return sum(unit.memory_bits for unit in (*others, *self.units))
+        weighted = sum(unit.memory_bits for unit in self.units)
+        norms = sum(unit.memory_bits for unit in self.schedule.norms)
+        return weighted + norms + sum(unit.memory_bits for unit in self.schedule.passing)
 
 
 def plan(description: Description) -> Plan:

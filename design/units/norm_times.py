@@ -282,7 +282,8 @@ class NormTimes(SlottedTimes):
             interval=slot,
             start=begins,
             ends=ends,
-            tokens=(returns - begins) // slot + 1,  # begun in a later cycle than another one is back
+            tokens=(returns - begins) // slot
+            + 1,  # begun in a later cycle than another one is back
             held=held,
             output_times=self.arrivals + FORWARD,
             errors=self.errors,
