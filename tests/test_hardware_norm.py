@@ -48,7 +48,7 @@ def test_the_networks_have_norms_of_all_kinds() -> None:
     assert {norm.unit.outputs[0].returned for norm in norms} == {False, True}
     assert {norm.unit.outputs[0].rectified for norm in norms} == {False, True}
     assert {norm.numbers.dx is None for norm in norms} == {False, True}
-    assert {norm.held > 1 for norm in norms} == {False, True}
+    assert {norm.stash_words > 1 for norm in norms} == {False, True}
     assert {norm.delay - norm.errors.delay for norm in norms} >= {0, 1}
     assert max(norm.numbers.channels for norm in norms) > 32
     assert min(norm.numbers.channels for norm in norms) == 1

@@ -44,7 +44,7 @@ def test_the_design_has_both_kinds_of_norms() -> None:
     assert units[NORM].unit.outputs[0].returned
     assert units[READER].arithmetic.returns
     assert units[READER].arithmetic.rectifies
-    assert units[KEEPER].held > 1
+    assert units[KEEPER].stash_words > 1
     assert units[NORM].tokens > 1
     assert len({fault.name for fault in FAULTS}) == len(FAULTS) > 15
 

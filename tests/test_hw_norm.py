@@ -381,7 +381,7 @@ def test_every_element_leaves_and_every_word_is_written_in_the_cycle_foretold(
 
 LESS = {
     "a token": lambda made: replace(made, tokens=made.tokens - 1),
-    "an element of y": lambda made: replace(made, held=made.held - 1),
+    "an element of y": lambda made: replace(made, stash_words=made.stash_words - 1),
 }
 
 
@@ -389,7 +389,7 @@ LESS = {
 @pytest.mark.parametrize("less", LESS)
 def test_room_for_one_less_and_somebody_waits(less: str, gaps: str) -> None:
     made = TIMED[f"{gaps}, kept here"]
-    assert made.held > 1
+    assert made.stash_words > 1
     found = timed(made, 14)
     assert timed(made, 14, LESS[less](made)) != found
 

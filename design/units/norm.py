@@ -106,7 +106,7 @@ class NormUnit(Unit):
 
     def check(self) -> None:
         """ValueError where its formats cannot work together, whatever the recipe."""
-        self.numbers(Recipe(), 0).check(self.where)
+        self.numbers(Recipe(), 0).check()
 
     def numbers(self, recipe: Recipe, delay: int) -> Normalisation:
         """What it computes where the gradient of a token comes `delay` slots behind it."""

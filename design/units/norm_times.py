@@ -37,7 +37,7 @@ from counterflow.design.units.slotted import (
     SlottedTimes,
     Written,
 )
-from counterflow.design.units.timing import Cycles, occupancy
+from counterflow.design.units.timing import Cycles, occupancy, steady
 from counterflow.design.units.watched import Field, write_fields
 
 SHIFT = 1  # a right shift by h, rounded
@@ -69,8 +69,8 @@ class NormStage(Slotted):
 
     ``start`` is the cycle in which the first element of token 0 is taken, ``ends`` that of its
     last; ``errors`` when gradients arrive, ``gradient_times`` when they leave (None where nobody
-    wants them); ``tokens`` may be between their forward and their backward pass, ``held`` elements
-    of xhat if those above do not give them back (else 0).
+    wants them); ``tokens`` may be between their forward and their backward pass, and so may
+    ``stash_words`` elements of y if those above do not give them back (else 0).
     """
 
     unit: Any
@@ -81,7 +81,7 @@ class NormStage(Slotted):
     start: int
     ends: int
     tokens: int
-    held: int
+    stash_words: int
     output_times: Cycles = field(repr=False, compare=False)
     errors: Gradients = field(repr=False, compare=False)
     gradient_times: Gradients | None = field(repr=False, compare=False)
@@ -212,8 +212,8 @@ class NormStage(Slotted):
                 ("controls", 2 * channels, controls),
                 ("dx", DX_QUEUE, numbers.dx.bits),
             ]
-            if self.held:
-                found.append(("stash", max(2, self.held), numbers.y.bits))
+            if self.stash_words:
+                found.append(("stash", max(2, self.stash_words), numbers.y.bits))
         found += [
             ("gradient sums", max(2, channels), backward),
             ("gradient totals", 2 * channels, backward),
@@ -225,6 +225,15 @@ class NormStage(Slotted):
     @property
     def memory_bits(self) -> int:
         return sum(words * bits for _, words, bits in self.memories)
+
+    @property
+    def held(self) -> Mapping[str, int]:
+        """See `Scheduled.held`."""
+        found: dict[str, int] = {}
+        for name, words, bits in self.memories:
+            what = {"stash": "stash", "y": "queues", "dx": "queues"}.get(name, "norms")
+            found[what] = found.get(what, 0) + words * bits
+        return found
 
     @property
     def waiting(self) -> tuple[int, ...]:
@@ -262,7 +271,9 @@ class NormTimes(SlottedTimes):
         self.delay = max(1, self.errors.delay, math.ceil((known - slack) / slot))
         if not self.unit.inputs[0].wanted:
             return []
-        self.gradients = PassedGradients(tuple(errors), lambda came: came[0] + BACKWARD, slot)
+        self.gradients = PassedGradients(
+            tuple(errors), lambda came: came[0] + BACKWARD, slot, steady
+        )
         return [self.gradients]
 
     def scheduled(self, slot: int) -> NormStage:
@@ -271,9 +282,9 @@ class NormTimes(SlottedTimes):
         begins, ends = int(self.arrivals[0]), int(self.arrivals[-1])
         returns = int(self.errors.later[-1])
         self._check(slot)
-        held, stashes = 0, not self.unit.outputs[0].returned
+        kept, stashes = 0, not self.unit.outputs[0].returned
         if stashes and self.gradients is not None:
-            held = occupancy(self.arrivals, self.errors.later + 1, slot)
+            kept = occupancy(self.arrivals, self.errors.later + 1, slot)
         return NormStage(
             unit=self.unit,
             index=self.index,
@@ -282,9 +293,9 @@ class NormTimes(SlottedTimes):
             interval=slot,
             start=begins,
             ends=ends,
-            tokens=(returns - begins) // slot
-            + 1,  # begun in a later cycle than another one is back
-            held=held,
+            # A token begins in a later cycle than another one is back.
+            tokens=(returns - begins) // slot + 1,
+            stash_words=kept,
             output_times=self.arrivals + FORWARD,
             errors=self.errors,
             gradient_times=self.gradients,

@@ -14,7 +14,7 @@ At the end of a token, over its pixels: mean += b (mean of x - mean), variance +
 this needs a division by anything but the number of pixels, a constant, nor a product.
 
 The square is taken around the mean that was in force, not around the image's own; what that adds to
-the variance is the square of how far the mean moves, a 128th of which the method adds anyway.
+the variance is the square of how far the mean moves; the method adds 127 times as much anyway.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Normalisation:
 
     ``x``, ``y`` are those of activations in and out, y also that of xhat; ``dy``, ``dx`` of
     gradients (dx None where nobody wants it); ``parameters``: how beta moves, as the bias of an
-    output that each pixel has.  Raises `ValueError`, one sentence, where they cannot work together.
+    output that each pixel has.
     """
 
     channels: int
@@ -71,23 +71,28 @@ class Normalisation:
     round_error: Rounding
     parameters: UnitArithmetic
 
-    def check(self, where: str) -> None:
-        """ValueError, one sentence that begins with `where`, unless all of it can work together."""
+    def check(self) -> None:
+        """ValueError, a sentence without the layer's place, unless all of it can work together."""
         if not self.y.signed or self.y.frac > 8:
             raise ValueError(
-                f"{where}: its format of activations is {self.y}, but what is normalised is "
-                "signed, and at most 8 fraction bits of it can be made; use one such as s9.5"
+                f"its format of activations is {self.y}, but what is normalised is signed, and at "
+                "most 8 fraction bits of it can be made; use one such as s9.5"
             )
         widest = max(self.squares.bits, self.product_sum.bits, self.gradient_sum.bits)
-        if self.mean.bits > 32 or widest + MEAN_GUARD + SHARE_BITS > 62:
+        if self.mean.bits > 32 or widest + SHARE_BITS + 1 > 62:
             raise ValueError(
-                f"{where}: what it normalises has the format {self.x}, too wide for sums over "
-                f"{self.pixels} pixels; use one with fewer bits, such as s12.5"
+                f"what it normalises has the format {self.x}, too wide for sums over "
+                f"{self.pixels:,} pixels; a format of fewer bits would do, or a smaller image"
             )
-        if self.control_drop < 1 or self.shift_drop < 1 or self.dy.bits > 20:
+        if self.control_drop < 1 or self.dy.bits > 20:
             raise ValueError(
-                f"{where}: its format of error, {self.dy}, leaves no room for the running "
+                f"its format of error is {self.dy}, which leaves no room for the running "
                 "statistics of gradients; use one such as s12.12"
+            )
+        if self.shift_drop < 1:
+            raise ValueError(
+                f"the format of gradients that leave it is {self.dx or self.dy}, which leaves no "
+                "room for their running mean; give the layer below one of error such as s12.12"
             )
 
     @property

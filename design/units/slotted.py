@@ -57,7 +57,7 @@ class Written(NamedTuple):
 
 
 class ShortSlotError(ValueError):
-    """Slots are too short for what a unit does between two tokens; `needed` cycles may do."""
+    """Slots are too short for what a unit does between tokens; `needed` cycles may do."""
 
     def __init__(self, where: str, needed: int) -> None:
         super().__init__(f"{where}: its slots must have at least {needed} cycles")

@@ -162,7 +162,6 @@ class Norm:
         ``moves``: beta moves, if a token came back.
         """
         forward, backward = self._forward, self._backward.pop(self.updates, None)
-        self._previous = self.state.beta
         if forward is not None:
             self._move_statistics(forward)
         if backward is not None:
@@ -232,6 +231,7 @@ class Norm:
         if numbers.round_update is Rounding.STOCHASTIC:
             random = draws(now.generator, len(gradient))
             now.generator = int(random[-1])
+        self._previous = now.beta
         now.beta, now.beta_velocity, clipped = updated(
             numbers, self.settings, now.beta, now.beta_velocity, gradient, random
         )

@@ -14,6 +14,7 @@ from counterflow.hw.units.fork import Fork
 from counterflow.hw.units.loss import Loss
 from counterflow.hw.units.norm import Norm
 from counterflow.hw.units.pool import Pool
+from counterflow.hw.units.subsample import Subsample
 from counterflow.hw.units.sum import Sum
 from counterflow.hw.units.tanh import Tanh
 
@@ -22,6 +23,7 @@ UNITS: dict[str, Any] = {
     "norm": Norm,
     "pool": Pool,
     "tanh": Tanh,
+    "subsample": Subsample,
     "fork": Fork,
     "sum": Sum,
     "loss": Loss,
