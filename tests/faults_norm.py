@@ -61,10 +61,10 @@ FAULTS = (
     Fault("xhat cut, not rounded", NORM, "y.data"),
     Fault("beta not predicted", NORM, "y.data"),
     Fault("beta predicted for tokens that do not train", NORM, "y.data"),
-    Fault("controls of the other bank", NORM, "dx.data"),
+    Fault("controls of the other bank", NORM, "states"),
     Fault("control of scale with the wrong sign", NORM, "dx.data"),
     Fault("control of shift with the wrong sign", NORM, "dx.data"),
-    Fault("dx cut before it is narrowed", NORM, "dx.data"),
+    Fault("dx cut before it is narrowed", NORM, "states"),
     Fault("root and beta of the token before", NORM, "dx.data"),
     Fault("gradient sent of tokens that do not train", NORM, "dx.data"),
     # what a channel learns
@@ -280,7 +280,9 @@ class _Forward(Forward):
         e = super()._difference(m)
         if self.stage.name == NORM:
             x = delayed(m, self.x.payload.data, MEMORY, "fault_x")
-            before = delayed(m, self.view.centre, 1, "fault_centre")
+            before = Signal.like(self.view.centre)
+            with m.If(delayed(m, self.taken, MEMORY, "fault_taken")):
+                m.d.sync += before.eq(self.view.centre)
             with m.If(on("centre of the element before")):
                 m.d.sync += e.eq((x << CENTRE_FRAC) - before)
         return e
