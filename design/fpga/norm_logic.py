@@ -1,7 +1,7 @@
 """A rough count of a norm's LUTs, from the widths of what it adds, shifts and selects.
 
-Fitted to what Yosys 0.70 made of eleven norms, each of which it gives within a tenth.  On Xilinx the
-many words that wait a few cycles are shift registers in LUTs.
+Fitted to what Yosys 0.70 made of eleven norms, each of which it gives within a tenth.  On Xilinx
+the many words that wait a few cycles are shift registers in LUTs.
 """
 
 from __future__ import annotations
