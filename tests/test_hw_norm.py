@@ -10,6 +10,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from amaranth.hdl import Module
 
 from counterflow.design.bus.registers import UnitRegister, control_word
 from counterflow.design.bus.transfers import Transfer, load_accesses
@@ -381,7 +382,7 @@ def test_every_element_leaves_and_every_word_is_written_in_the_cycle_foretold(
 
 LESS = {
     "a token": lambda made: replace(made, tokens=made.tokens - 1),
-    "an element of y": lambda made: replace(made, held=made.held - 1),
+    "an element of y": lambda made: replace(made, stash_words=made.stash_words - 1),
 }
 
 
@@ -389,7 +390,7 @@ LESS = {
 @pytest.mark.parametrize("less", LESS)
 def test_room_for_one_less_and_somebody_waits(less: str, gaps: str) -> None:
     made = TIMED[f"{gaps}, kept here"]
-    assert made.held > 1
+    assert made.stash_words > 1
     found = timed(made, 14)
     assert timed(made, 14, LESS[less](made)) != found
 
@@ -400,3 +401,40 @@ def test_a_queue_with_a_place_less_keeps_somebody_waiting(module: Any, name: str
     found = timed(made)
     with mock.patch.object(module, name, getattr(module, name) - 1):
         assert timed(made) != found
+
+
+# ---- faults ------------------------------------------------------------------------------------
+
+
+class OtherBank(Norm):
+    """Tokens see what the update before the right one left."""
+
+    def _seen(self, m: Module, forward: Any, backward: Any) -> None:
+        super()._seen(m, forward, backward)
+        address = self._banked(~forward.in_bank, forward.channel)
+        m.d.comb += m.submodules.tables.read_address.eq(address)
+
+
+class AllTrain(Norm):
+    """Whatever comes back is learnt from."""
+
+    def _totals(self, m: Module, name: str, way: Any, update: Any) -> None:
+        super()._totals(m, name, way, update)
+        if name == "backward":
+            m.d.comb += update.backward_kind.eq(Kind.TRAIN)
+
+
+class OneToken(Norm):
+    """What is kept of a token is overwritten by the next one."""
+
+    def _kept(self, m: Module, forward: Any, backward: Any) -> None:
+        super()._kept(m, forward, backward)
+        m.d.comb += m.submodules.kept.write_address.eq(forward.keep_address[0])
+
+
+@pytest.mark.parametrize(
+    "fault", [OtherBank, pytest.param(AllTrain, marks=SLOW), pytest.param(OneToken, marks=SLOW)]
+)
+def test_a_planted_fault_is_found(fault: type[Norm]) -> None:
+    with pytest.raises(AssertionError):
+        check(TIMED["none"], kind=fault)

@@ -293,8 +293,8 @@ class NormTimes(SlottedTimes):
             interval=slot,
             start=begins,
             ends=ends,
-            tokens=(returns - begins) // slot
-            + 1,  # begun in a later cycle than another one is back
+            # A token begins in a later cycle than another one is back.
+            tokens=(returns - begins) // slot + 1,
             stash_words=kept,
             output_times=self.arrivals + FORWARD,
             errors=self.errors,
