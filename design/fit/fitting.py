@@ -89,8 +89,7 @@ def fit(
     where the limit of memory bits
     that a description's fold may have is passed.
     """
-    spent = sum(unit.multipliers for unit in description.graph.units)
-    count, least = target.has.multipliers, len(description.weighted) + spent
+    count, least = target.has.multipliers, description.least_multipliers
     count = count if multipliers is None else min(count, multipliers)
     if count < least:
         raise UnfitError(

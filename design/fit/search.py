@@ -67,7 +67,7 @@ class Search:
         self._needs: dict[tuple[Lanes, ...], Needs] = {}
         self._combined: dict[int, tuple[list[list[Option]], Knapsack | Relaxed]] = {}
         self._picked: dict[tuple[int, int, int], list[int]] = {}
-        most = max(self.has.multipliers, len(description.weighted))
+        most = max(self.has.multipliers, description.least_multipliers)
         asked = description.model_copy(update={"fold": Fold(multipliers=most)})
         self._start_from(self.counted(fold(asked)))
 

@@ -124,8 +124,8 @@ def outcomes(
     every = sorted(targets or TARGETS.values(), key=lambda one: (one.family, one.has.luts))
     for family in dict.fromkeys(target.family for target in every):
         members = [target for target in every if target.family == family]
-        units = len(description.weighted)
-        able = [target for target in members if target.has.multipliers >= units]
+        least_of_all = description.least_multipliers
+        able = [target for target in members if target.has.multipliers >= least_of_all]
         least: dict[str, Needs] = {}
         if able:
             least = _least(Search(description, able[-1].has, family, outside=outside))
@@ -160,7 +160,7 @@ def short_of(
 
 
 def too_few(description: Description, target: Target, multipliers: int | None = None) -> Short:
-    """Fewer multipliers than units with weights, on `target` or in a smaller budget."""
-    units, unit = len(description.weighted), description.weighted[0].name
+    """Fewer multipliers than any fold has, on `target` or in a smaller budget."""
+    least, unit = description.least_multipliers, description.weighted[0].name
     there = target.has.multipliers if multipliers is None else multipliers
-    return Short("multipliers", units, min(there, target.has.multipliers), unit)
+    return Short("multipliers", least, min(there, target.has.multipliers), unit)

@@ -163,6 +163,16 @@ class Description(Frozen):
         return (self.elements, *(unit.geometry.elements for unit in self.weighted))
 
     @property
+    def other_multipliers(self) -> int:
+        """Those of units without lanes, whatever the fold."""
+        return sum(unit.multipliers for unit in self.graph.units)
+
+    @property
+    def least_multipliers(self) -> int:
+        """Of any fold: one for each unit with weights, and those of others."""
+        return len(self.weighted) + self.other_multipliers
+
+    @property
     def classes(self) -> int:
         return self.weighted[-1].geometry.outputs
 

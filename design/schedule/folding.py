@@ -77,7 +77,7 @@ def fold(description: Description) -> tuple[Lanes, ...]:
 
 def one_a_unit(description: Description) -> str:
     """What the least number of multipliers is made of."""
-    spent = sum(unit.multipliers for unit in description.graph.units)
+    spent = description.other_multipliers
     return f"one a unit with weights, {spent} in others" if spent else "one a unit"
 
 
@@ -99,7 +99,7 @@ def _fastest(
     """The fold with the least idle multipliers among those close to the fastest in the budget."""
     candidates = sorted({max(bound, floor) for layer in layers for bound, _ in layer})
     useful = sum(layer[0][1].useful for layer in layers)
-    spent = sum(unit.multipliers for unit in description.graph.units)  # none of which is a lane
+    spent = description.other_multipliers  # none of which is a lane
     feasible: list[tuple[int, int, list[Tiling]]] = []
     fastest: int | None = None
     for interval in candidates:
