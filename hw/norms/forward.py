@@ -12,7 +12,7 @@ cycle after x was taken   0   its channel is addressed
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.data import View
 from amaranth.lib.wiring import In, Out
@@ -21,7 +21,7 @@ from counterflow.design.parts.tokens import KIND_BITS, Kind
 from counterflow.design.units.latency import MEMORY, NARROW, PRODUCT, SUM
 from counterflow.design.units.norm_times import FORWARD, SHIFT, TOTALLED, Y_QUEUE, NormStage
 from counterflow.design.units.normalisation import CENTRE_FRAC
-from counterflow.hw.norms.layouts import forward_totals, kept, seen
+from counterflow.hw.norms.layouts import forward_sums, forward_totals, kept, seen
 from counterflow.hw.norms.place import Place
 from counterflow.hw.norms.rounding import half_up_by, register
 from counterflow.hw.parts.narrow import saturate, shape_of
@@ -144,20 +144,20 @@ class Forward(wiring.Component):
 
     def _total(self, m: Module, place: Place, e: Signal, kind: Value) -> None:
         """The channel's sums, which are totals at the last pixel."""
-        layout = forward_totals(self.stage)
+        layout = forward_sums(self.stage)
         m.submodules.sums = line = Line(words=place.channels, bits=layout.size)
         first = delayed(m, place.first, PRODUCTS, "first")
         old, new = View(layout, line.old), View(layout, line.new)
         square, late = register(m, e * e, "square"), register(m, e, "e_late")
         last = delayed(m, self.taken & place.last, TOTALLED, "last")
+        centre = delayed(m, self.view.centre, SUM + PRODUCT, "centre")
         m.d.comb += [
             line.step.eq(delayed(m, self.taken, PRODUCTS - MEMORY, "summing")),
             new.differences.eq(Mux(first, 0, old.differences) + late),
             new.squares.eq(Mux(first, 0, old.squares) + square),
-            new.centre.eq(delayed(m, self.view.centre, SUM + PRODUCT, "centre")),
             self.total_write.eq(last),
             self.total_channel.eq(delayed(m, self.channel, TOTALLED, "channel")),
-            self.total.eq(delayed(m, line.new, SUM, "total")),
+            self.total.eq(delayed(m, Cat(line.new, centre), SUM, "total")),
             self.known.eq(delayed(m, self.taken & place.ends, TOTALLED, "ends")),
             self.known_bank.eq(delayed(m, self.in_bank, TOTALLED, "bank")),
             self.kind.eq(delayed(m, kind, TOTALLED - MEMORY, "kind_known")),

@@ -40,16 +40,18 @@ def controls(stage: NormStage) -> data.StructLayout:
     return data.StructLayout({"scale": shape_of(SCALE_CONTROL), "shift": shape_of(SHIFT_CONTROL)})
 
 
-def forward_totals(stage: NormStage) -> data.StructLayout:
-    """Sums over a token's pixels of e and its square, and the centre that they are around."""
+def forward_sums(stage: NormStage) -> data.StructLayout:
+    """Sums over a token's pixels of e and its square."""
     numbers = stage.numbers
     return data.StructLayout(
-        {
-            "differences": shape_of(numbers.sums),
-            "squares": numbers.squares.bits,
-            "centre": shape_of(numbers.centre),
-        }
+        {"differences": shape_of(numbers.sums), "squares": numbers.squares.bits}
     )
+
+
+def forward_totals(stage: NormStage) -> data.StructLayout:
+    """The same at the last pixel, and behind them the centre that they are around."""
+    centre = shape_of(stage.numbers.centre)
+    return data.StructLayout({**forward_sums(stage).members, "centre": centre})
 
 
 def backward_totals(stage: NormStage) -> data.StructLayout:
