@@ -135,11 +135,23 @@ class GroupNormalisation(Normal):
         """From the sum of dy xhat to c2."""
         return share_of(self.count, MEAN_GUARD - self.y.frac)
 
+    def _most(self, mean: int) -> int:
+        """The largest mean, with what a division by a constant can add."""
+        return mean + (mean >> SHARE_BITS) + 1
+
+    @property
+    def _most_error(self) -> int:
+        return self._most(self.dy.magnitude << MEAN_GUARD)
+
+    @property
+    def _most_product(self) -> int:
+        half_root = 33 * (1 << self.y.frac) + 16  # in 2^-(frac + 5)
+        return self._most(self.dy.magnitude * half_root << MEAN_GUARD >> self.y.frac + 5)
+
     @property
     def error_mean(self) -> Format:
         """Format of c1."""
-        largest = self.dy.magnitude << MEAN_GUARD
-        return signed_for(largest + (largest >> SHARE_BITS) + 1, self.dy.frac + MEAN_GUARD)
+        return signed_for(self._most_error, self.dy.frac + MEAN_GUARD)
 
     @property
     def product_mean(self) -> Format:
@@ -148,15 +160,16 @@ class GroupNormalisation(Normal):
         By Cauchy and Schwarz it is below the largest dy times the root of the mean of xhat^2, and
         that below 33/32 (the table of roots, the division by N) and half a last place.
         """
-        half_root = 33 * (1 << self.y.frac) + 16  # in 2^-(frac + 5)
-        largest = self.dy.magnitude * half_root << MEAN_GUARD >> self.y.frac + 5
-        return signed_for(largest + (largest >> SHARE_BITS) + 1, self.dy.frac + MEAN_GUARD)
+        return signed_for(self._most_product, self.dy.frac + MEAN_GUARD)
+
+    @property
+    def _most_corrected(self) -> int:
+        return (self.dy.magnitude << MEAN_GUARD) + self._most_error
 
     @property
     def corrected(self) -> Format:
         """dy - c1, exact."""
-        largest = (self.dy.magnitude << MEAN_GUARD) + self.error_mean.magnitude
-        return signed_for(largest, self.dy.frac + MEAN_GUARD)
+        return signed_for(self._most_corrected, self.dy.frac + MEAN_GUARD)
 
     @property
     def correction_drop(self) -> int:
@@ -166,8 +179,8 @@ class GroupNormalisation(Normal):
     @property
     def z(self) -> Format:
         """Format of z."""
-        largest = self.corrected.magnitude << self.y.frac
-        largest += self.product_mean.magnitude * self.y.magnitude
+        largest = self._most_corrected << self.y.frac
+        largest += self._most_product * self.y.magnitude
         return signed_for((largest >> self.correction_drop) + 1, self.dy.frac + GRADIENT_GUARD)
 
     @property

@@ -30,10 +30,8 @@ import numpy as np
 from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.design.units.group_normalisation import GroupNormalisation
 from counterflow.design.units.latency import MEMORY, NARROW, PRODUCT, QUEUE, SUM
-from counterflow.design.units.normal_times import ROOT, SHIFT, NormalStage, NormalTimes
+from counterflow.design.units.normal_times import ROOT, SHARED, SHIFT, NormalStage, NormalTimes
 from counterflow.design.units.timing import Cycles, occupancy
-
-SHARED = 3  # a division by a constant
 
 TOTAL = MEMORY + SUM  # x taken to the sums of its channel
 SQUARES = SUM + PRODUCT  # S and Q of a group to N Q and S S
@@ -111,11 +109,13 @@ class GroupNormTimes(NormalTimes):
     def through(self, arrivals: Cycles) -> Cycles:
         """See `NormalTimes.through`: one after the other when all of them are known."""
         self.arrivals = arrivals
-        return arrivals[-1] + KNOWN + AGAIN + np.arange(len(arrivals))
+        read: Cycles = arrivals[-1] + KNOWN + AGAIN + np.arange(len(arrivals))
+        return read
 
     def read_back(self, arrivals: Cycles) -> Cycles:
         """When dy and xhat are read back, given when dy arrives."""
-        return arrivals[-1] + KNOWN_BACK + AGAIN + np.arange(len(arrivals))
+        read: Cycles = arrivals[-1] + KNOWN_BACK + AGAIN + np.arange(len(arrivals))
+        return read
 
     def back(self, arrivals: Cycles) -> Cycles:
         """See `NormalTimes.back`."""

@@ -39,6 +39,7 @@ from counterflow.design.units.timing import Cycles, occupancy
 from counterflow.design.units.watched import Field, write_fields
 
 SHIFT = 1  # a right shift by h, rounded
+SHARED = 3  # a division by a constant
 ROOT = 4  # a new variance to t and h: the leading one, the octave, the table, a register
 
 FORWARD = MEMORY + SUM + PRODUCT + SHIFT + NARROW + SUM + QUEUE  # an element read to y offered

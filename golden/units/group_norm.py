@@ -53,10 +53,10 @@ class GroupNorm(Normal):
         numbers = self.numbers
         slot, kept, errors, xhat = self._came_back(dy)
         if not training:
-            return np.zeros_like(dy)
+            return np.zeros_like(errors).ravel()
         self._backward[slot] = errors.sum(axis=0)
         if numbers.dx is None:
-            return np.zeros_like(dy)
+            return np.zeros_like(errors).ravel()
         of_errors = shared(self._summed(errors), numbers.error_share)
         of_products = shared(self._summed(errors * xhat), numbers.product_share)
         corrected = (errors << MEAN_GUARD) - self._by_channel(of_errors)

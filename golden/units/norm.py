@@ -90,11 +90,11 @@ class Norm(Normal):
         z = (errors << GRADIENT_GUARD) - control
         wide = self._scaled(z, kept.root) - half_up(view.shift_control, numbers.shift_drop)
         if not training:
-            return np.zeros_like(dy)
+            return np.zeros_like(errors).ravel()
         self._backward[slot] = BackwardSums(
             errors.sum(axis=0), (z * xhat).sum(axis=0), wide.sum(axis=0)
         )
-        return np.zeros_like(dy) if numbers.dx is None else self._narrowed(wide)
+        return np.zeros_like(errors).ravel() if numbers.dx is None else self._narrowed(wide)
 
     def update(self, moves: bool) -> NormState | None:
         """See `Normal.update`."""
