@@ -99,8 +99,7 @@ class Forward(wiring.Component):
             queue.reserve.eq(taken),
         ]
         kind = delayed(m, self.x.payload.kind, MEMORY, "kind")
-        x = delayed(m, self.x.payload.data, MEMORY, "x")
-        e = difference(m, numbers, x, self.view.centre)
+        e = self._difference(m)
         self._total(m, place, e, kind)
         beta = self._beta(kind)
         push, y, clipped = normalise(m, self.stage, queue, e, self.view, beta, taken, kind)
@@ -108,6 +107,11 @@ class Forward(wiring.Component):
         self._keep(m, taken & place.first, kind)
         queue.leaves_by(m, self.y)
         return m
+
+    def _difference(self, m: Module) -> Signal:
+        """How far x is from the centre of its channel."""
+        x = delayed(m, self.x.payload.data, MEMORY, "x")
+        return difference(m, self.stage.numbers, x, self.view.centre)
 
     def _beta(self, kind: Value) -> Value:
         """Beta as the token sees it, with the view."""

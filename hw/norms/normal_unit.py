@@ -104,9 +104,8 @@ class NormalUnit(wiring.Component):
         m.submodules[name] = memory = BlockMemory(words=max(2, words), bits=bits)
         return memory, delayed(m, memory.read_data, MEMORY - 1, f"{name}_word")
 
-    def _totals(self, m: Module, name: str, way: Any) -> None:
+    def _totals(self, m: Module, name: str, way: Any, update: Any) -> None:
         """Totals and kinds of two tokens, from where they are made to where they are used."""
-        update: Any = self.states
         target = getattr(update, name)
         channels, bits = self.stage.numbers.channels, len(target.as_value())
         memory, word = self._memory(m, f"{name}_totals", 2 * channels, bits)
@@ -128,7 +127,7 @@ class NormalUnit(wiring.Component):
             getattr(update, f"{name}_kind").eq(Mux(update.bank, kinds[1], kinds[0])),
         ]
 
-    def _seen(self, m: Module, name: str, way: Any, source: Any) -> None:
+    def _seen_of(self, m: Module, name: str, way: Any, source: Any) -> None:
         """What tokens see of a channel where they go this way; the update writes it."""
         update, channels = self.states, self.stage.numbers.channels
         memory, word = self._memory(m, name, 2 * channels, len(source.as_value()))

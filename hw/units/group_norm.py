@@ -44,8 +44,8 @@ class GroupNorm(NormalUnit):
 
     def _join(self, m: Module, forward: GroupForward, backward: GroupBackward) -> None:
         """See `NormalUnit._join`."""
-        self._totals(m, "backward", backward)
-        self._seen(m, "tables", forward, self.states.table)
+        self._totals(m, "backward", backward, self.states)
+        self._seen_of(m, "tables", forward, self.states.table)
         self._kept(m, forward, backward)
         if self.stage.numbers.dx is None:
             return

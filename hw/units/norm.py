@@ -43,8 +43,12 @@ class Norm(NormalUnit):
 
     def _join(self, m: Module, forward: Forward, backward: Backward) -> None:
         """See `NormalUnit._join`."""
-        self._totals(m, "forward", forward)
-        self._totals(m, "backward", backward)
-        self._seen(m, "tables", forward, self.states.table)
-        self._seen(m, "controls", backward, self.states.controls)
+        self._totals(m, "forward", forward, self.states)
+        self._totals(m, "backward", backward, self.states)
+        self._seen(m, forward, backward)
         self._kept(m, forward, backward)
+
+    def _seen(self, m: Module, forward: Forward, backward: Backward) -> None:
+        """What tokens see of a channel, each way."""
+        self._seen_of(m, "tables", forward, self.states.table)
+        self._seen_of(m, "controls", backward, self.states.controls)
