@@ -245,7 +245,8 @@ class Chain:
             if not norm.returns(token):
                 break
             dx = norm.backward(came.pop(token), self._kinds[token].learns)
-            self._sent_back(stage, token, dx, see)
+            if stage.numbers.dx is not None:
+                self._sent_back(stage, token, dx, see)
 
     def _passed_back(self, stage: PassingStage, see: Observer) -> None:
         """Send back every token whose gradients have come by all of a unit's outputs."""
