@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterflow.design.network.files import write_atomically
+from counterflow.design.schedule.holdings import Holding, everything
 from counterflow.design.schedule.planner import Plan
 from counterflow.sim.bench.reports import SimulationReport, SlotTime
 
@@ -27,6 +28,17 @@ PARTS = {  # of a unit's memory, as `design.schedule.planner.UnitCost` names the
     "sums": ("sums", "#8fb996"),
     "queues": ("queues", "#b5b5b5"),
 }
+HELD = {  # as `design.schedule.holdings` names it
+    "weights": "#1f4e79",
+    "gradient sums": "#8fb996",
+    "stash": "#e8a317",
+    "windows": "#9cc4e4",
+    "errors": "#f2b68c",
+    "input gradients": "#5e8f66",
+    "skip paths": "#b5524a",
+    "queues": "#b5b5b5",
+}
+OTHERS = ("#6b5b95", "#333333", "#88b04b")
 MOST_SLOTS, STEADY_SLOTS = 44, 14  # in one row of the slot diagram: more are not readable
 
 
@@ -158,6 +170,35 @@ def delays(path: Path, plan: Plan) -> Path:
     return save(figure, path)
 
 
+def memory(
+    path: Path, parts: Sequence[Holding], needed: Mapping[str, float] = {}, *, title: str
+) -> Path:
+    """What memories hold by the size of images; with what is `needed` over what a target has."""
+    whole = everything(tuple(parts))
+    height = 1.6 + 0.3 * max(len(parts), len(whole) // 2)
+    figure, axes = panels(2 if needed else 1, height=height, width=6.2)
+    names, left = [one.name for one in parts], np.zeros(len(parts))
+    for index, what in enumerate(whole):
+        bits = np.array([one.held.get(what, 0) for one in parts]) / 1e6
+        colour = HELD.get(what, OTHERS[index % len(OTHERS)])
+        axes[0].barh(names, bits, left=left, color=colour, label=what)
+        left += bits
+    axes[0].set(xlabel="Mbit", ylabel="images")
+    axes[0].set_title(f"Memory, {sum(whole.values()) / 1e6:,.1f} Mbit", loc="left", fontsize=10)
+    axes[0].legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    if needed:
+        bars = axes[1].barh(list(needed), list(needed.values()), color=HARDWARE, height=0.5)
+        axes[1].bar_label(bars, fmt="%.2f", padding=3, fontsize=9)
+        axes[1].axvline(1.0, color=GOLDEN, lw=2)
+        axes[1].set(xlabel="needed, times what there is")
+        axes[1].set_title("Short of", loc="left", fontsize=10)
+    for axis in axes:
+        axis.invert_yaxis()
+        axis.margins(x=0.12)
+    figure.suptitle(title, x=0.01, ha="left", weight="bold")
+    return save(figure, path)
+
+
 def _epochs(axis: Axes, epochs: Sequence[Any], title: str, hardware: Sequence[float] = ()) -> None:
     """Accuracy by epoch; hardware's, where it is given, over golden's."""
     numbers = [one.epoch + 1 for one in epochs]
@@ -232,9 +273,9 @@ def whole_numbers(axis: Axes) -> None:
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def panels(count: int, height: float = 3.6) -> tuple[Figure, list[Axes]]:
+def panels(count: int, height: float = 3.6, width: float = 4.6) -> tuple[Figure, list[Axes]]:
     """A figure of so many axes side by side."""
-    return _grid(1, count, (4.6 * count, height))
+    return _grid(1, count, (width * count, height))
 
 
 def _stacked(count: int, width: float, height: float) -> tuple[Figure, list[Axes]]:

@@ -68,6 +68,11 @@ class Unit:
         return False
 
     @property
+    def parameters(self) -> int:
+        """Weights and biases."""
+        return 0
+
+    @property
     def multipliers(self) -> int:
         """Multipliers besides those of lanes."""
         return 0

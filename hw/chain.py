@@ -8,6 +8,7 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from counterflow.design.bus.buildable import check_buildable
 from counterflow.design.bus.registers import NODE_BITS, REGISTER_BITS, WORD_BITS
 from counterflow.design.network.description import Description
 from counterflow.design.schedule.planner import Plan
@@ -44,6 +45,7 @@ class Chain(wiring.Component):
         number = description.formats.input
         if description.recipe.float_only is not None:
             raise ValueError(description.recipe.float_only)
+        check_buildable(plan)
         if description.recipe.mitigation not in MITIGATIONS:
             raise ValueError(
                 f"the hardware has no mitigation {description.recipe.mitigation!r}, only the "

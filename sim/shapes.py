@@ -33,6 +33,12 @@ ODD = {
     "kernel as large as the padded image": Geometry((2, 3, 2), 3, (4, 5), (1, 1), (1, 1)),
     "one place, padded above": Geometry((3, 2, 2), 2, (5, 2), (1, 1), (1, 0)),
     "one place across, columns left out": Geometry((5, 5, 2), 2, (3, 3), (1, 3)),
+    "1x1 kernel, every second pixel": Geometry((6, 5, 3), 4, (1, 1), (2, 2)),
+    "2x2 kernel, stride 3": Geometry((8, 7, 2), 3, (2, 2), (3, 3)),
+    "rows between windows left out": Geometry((7, 4, 3), 2, (1, 2), (3, 1)),
+    "columns between windows left out": Geometry((4, 9, 2), 3, (2, 1), (1, 4)),
+    "padded, rows and columns left out": Geometry((7, 8, 2), 2, (2, 3), (3, 4), (1, 2)),
+    "one pixel of many": Geometry((4, 5, 3), 2, (1, 1), (5, 6)),
     "1x1 kernel": Geometry((3, 4, 5), 4, (1, 1)),
     "one channel": Geometry((6, 5, 1), 3, (3, 3)),
 }
@@ -44,7 +50,8 @@ def random_geometry(seed: int) -> Geometry:
     while True:
         image = (chance.randint(1, 7), chance.randint(1, 7), chance.randint(1, 5))
         kernel = (chance.randint(1, 4), chance.randint(1, 4))
-        stride = (chance.randint(1, kernel[0]), chance.randint(1, kernel[1]))
+        most = (max(kernel[0], seed % 4), max(kernel[1], seed % 5))  # larger than the kernel, too
+        stride = (chance.randint(1, most[0]), chance.randint(1, most[1]))
         padding = (chance.randint(0, kernel[0] - 1), chance.randint(0, kernel[1] - 1))
         try:
             return Geometry(image, chance.randint(1, 6), kernel, stride, padding)
@@ -87,14 +94,18 @@ def network(
     return Description.model_validate({**plain, **fields})
 
 
-def random_network(seed: int, **fields: Any) -> Description:
-    """A small chain of convolutions, pools and dense layers; every other one folded to be fast."""
+def random_network(seed: int, *, sliding: bool = False, **fields: Any) -> Description:
+    """A small chain of convolutions, pools and dense layers; every other one folded to be fast.
+
+    Windows of its pools lie side by side, or anyhow if they are `sliding`.
+    """
     chance = random.Random(seed)
     image = (chance.randint(2, 9), chance.randint(2, 9), chance.randint(1, 3))
     layers: list[dict[str, Any]] = []
     shape = image
     for _ in range(chance.randint(1, 5)):
-        layers.append(_random_layer(chance, shape, first=not layers))
+        pools = _sliding_pool(chance, shape) if sliding and layers else None
+        layers.append(pools or _random_layer(chance, shape, first=not layers))
         shape = network(image, layers).graph.units[-3].outputs[0].shape
     found = network(image, layers, **fields)
     shapes = [unit.geometry for unit in found.weighted]
@@ -117,6 +128,8 @@ def _random_layer(chance: random.Random, image: Shape, *, first: bool) -> dict[s
         kernel = chance.choice(pools)
         average = kernel[0] * kernel[1] in (2, 4) and chance.random() < 0.5
         return {"kind": "average-pool" if average else "max-pool", "kernel": list(kernel)}
+    if not first and chance.random() < 0.15:
+        return _random_subsample(chance, image)
     if chance.random() < 0.2:
         return {"outputs": chance.randint(1, 6)}
     padding = (chance.randint(0, 1), chance.randint(0, 1))
@@ -124,13 +137,35 @@ def _random_layer(chance: random.Random, image: Shape, *, first: bool) -> dict[s
         chance.randint(more + 1, max(more + 1, min(3, size + 2 * more)))
         for size, more in zip(image, padding, strict=False)
     )
+    further = 2 * (chance.random() < 0.3)  # pixels between windows may be left out
     return {
         "kind": "convolution",
         "outputs": chance.randint(1, 5),
         "kernel": [high, wide],
-        "stride": [chance.randint(1, high), chance.randint(1, wide)],
+        "stride": [chance.randint(1, high + further), chance.randint(1, wide + further)],
         "padding": list(padding),
     }
+
+
+def _random_subsample(chance: random.Random, image: Shape) -> dict[str, Any]:
+    """One that drops pixels, adds channels, or both."""
+    stride = [chance.randint(1, min(3, size)) for size in image[:2]]
+    if stride != [1, 1] and chance.random() < 0.3:
+        return {"kind": "subsample", "stride": stride}
+    return {"kind": "subsample", "stride": stride, "outputs": image[2] + chance.randint(1, 3)}
+
+
+def _sliding_pool(chance: random.Random, image: Shape) -> dict[str, Any] | None:
+    """One that an image of this shape can pass; at times none."""
+    kind = {"kind": chance.choice(["max-pool", "average-pool"])}
+    if chance.random() < 0.1 and image[:2] != (1, 1):
+        return {**kind, "kernel": "all"}
+    kernel, stride = ([chance.randint(1, 3) for _ in range(2)] for _ in range(2))
+    padding = [chance.randint(0, one - 1) for one in kernel]
+    larger = zip(kernel, image, padding, strict=False)
+    if chance.random() < 0.3 or kernel == [1, 1] or any(k > n + 2 * p for k, n, p in larger):
+        return None
+    return {**kind, "kernel": kernel, "stride": stride, "padding": padding}
 
 
 def random_branches(seed: int, **fields: Any) -> Description:
@@ -169,7 +204,7 @@ def _random_residual(
 ) -> dict[str, Any]:
     """One that an image of this shape can pass: its shortcut leads to where its body does."""
     body = _random_chain(chance, image, depth, first)
-    if not body or all("pool" in layer.get("kind", "dense") for layer in body):
+    if all(_learns_nothing(layer) for layer in body):
         body.append(_shaped(chance, _behind(image, body) if body else image))
     target = _behind(image, body)
     shortcut: list[dict[str, Any]] = []
@@ -177,6 +212,10 @@ def _random_residual(
         shortcut = _random_chain(chance, image, depth - 1, first) if chance.random() < 0.5 else []
         shape = _behind(image, shortcut) if shortcut else image
         shortcut.append(_leading(chance, shape, target))
+        steps = [-(-size // wanted) for size, wanted in zip(shape, target, strict=True)]
+        thinned = all(-(-shape[axis] // steps[axis]) == target[axis] for axis in (0, 1))
+        if thinned and target[2] >= shape[2] and shape != target and chance.random() < 0.5:
+            shortcut[-1] = {"kind": "subsample", "stride": steps[:2], "outputs": target[2]}
         if chance.random() < 0.3:
             shortcut.append({"kind": "residual", "body": [_shaped(chance, target)]})
     formats = {}
@@ -201,9 +240,14 @@ def _random_chain(
     return layers
 
 
+def _learns_nothing(layer: dict[str, Any]) -> bool:
+    """Whether it is a layer without weights, and so without an activation."""
+    return "pool" in layer.get("kind", "dense") or layer.get("kind") == "subsample"
+
+
 def _activated(chance: random.Random, layer: dict[str, Any]) -> dict[str, Any]:
     """`layer` with a ReLU, a tanh, or nothing behind it."""
-    if "pool" in layer.get("kind", "dense"):
+    if _learns_nothing(layer):
         return layer
     variants: tuple[dict[str, Any], ...] = (
         {},
@@ -229,7 +273,7 @@ def _leading(chance: random.Random, image: Shape, target: Shape) -> dict[str, An
         fits = [
             (reach, step, edge)
             for reach in range(1, size + 8)
-            for step in range(1, reach + 1)
+            for step in range(1, reach + 2)
             for edge in range(reach)
             if size + 2 * edge >= reach and (size + 2 * edge - reach) // step + 1 == wanted
         ]

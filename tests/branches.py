@@ -16,6 +16,14 @@ def residual(*body: Layer, shortcut: tuple[Layer, ...] = (), **formats: str) -> 
     return {"kind": "residual", "body": list(body), "shortcut": list(shortcut), **own}
 
 
+def rectified(layer: Layer) -> Layer:
+    """A residual layer whose sum ends in a ReLU, and so do those in its branches."""
+    if layer.get("kind") != "residual":
+        return layer
+    inside = {name: [rectified(one) for one in layer[name]] for name in ("body", "shortcut")}
+    return {**layer, **inside, "activation": "relu"}
+
+
 def linear(layer: Layer) -> Layer:
     return {**layer, "activation": "none", "formats": {"activation": "s10.5"}}
 
@@ -25,6 +33,8 @@ def hyperbolic(layer: Layer) -> Layer:
 
 
 SAME = {"padding": (1, 1)}
+SHORTCUT = "a shortcut without parameters, three samples an update"
+LINEAR = linear(convolution(2, (1, 1)))
 SIGNED = {"formats": {"activation": "s9.4"}}
 NETWORKS: dict[str, tuple[tuple[int, int, int], list[Layer], dict[str, Any]]] = {
     "a convolution and the identity": (
@@ -63,13 +73,35 @@ NETWORKS: dict[str, tuple[tuple[int, int, int], list[Layer], dict[str, Any]]] = 
         ],
         {**SIGNED, "recipe": {**RECIPE, "mitigation": "sc"}},
     ),
+    SHORTCUT: (
+        (6, 5, 1),
+        [
+            convolution(2, (3, 3), **SAME),
+            residual(
+                convolution(5, (3, 3), stride=(2, 2), **SAME),
+                convolution(5, (3, 3), **SAME),
+                shortcut=({"kind": "subsample", "stride": 2, "outputs": 5},),
+            ),
+            {"kind": "subsample", "stride": [1, 2], "outputs": 7},
+        ],
+        {"recipe": {**RECIPE, "mitigation": "lwpv", "accumulate": 3}},
+    ),
     "behind the input, two in a row": (
         (3, 4, 2),
         [
             residual(convolution(2, (3, 3), **SAME)),
-            residual(convolution(2, (1, 1)), {**convolution(2, (3, 3), **SAME)}),
+            rectified(residual(convolution(2, (1, 1)), linear(convolution(2, (3, 3), **SAME)))),
         ],
         {"recipe": {**RECIPE, "mitigation": "none"}},
+    ),
+    "ReLUs behind sums": (
+        (4, 3, 1),
+        [
+            rectified(residual(linear(convolution(2, (3, 3), **SAME)), shortcut=(LINEAR,))),
+            rectified(residual(linear(convolution(2, (1, 3), padding=(0, 1))), activation="s9.4")),
+            average(2, 1),
+        ],
+        {"recipe": {**RECIPE, "mitigation": "lwpv+sc"}},
     ),
 }
 

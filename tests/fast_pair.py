@@ -14,7 +14,8 @@ from counterflow.design.schedule.schedule import Schedule
 from counterflow.golden.chain import Chain
 from counterflow.golden.fast.chain import MITIGATIONS, FastChain
 from counterflow.golden.training.start import initial_states
-from counterflow.golden.units.convolution import UnitState
+from counterflow.golden.units import state_of
+from counterflow.golden.units.state import State
 from counterflow.golden.units.update import Settings
 
 FORMATS: dict[str, dict[str, str]] = {
@@ -113,7 +114,7 @@ def network(
     )
 
 
-def random_states(schedule: Schedule, seed: int) -> list[UnitState]:
+def random_states(schedule: Schedule, seed: int) -> list[State]:
     """Any values that the formats hold, the extreme ones often."""
     random = np.random.default_rng(seed)
 
@@ -123,11 +124,9 @@ def random_states(schedule: Schedule, seed: int) -> list[UnitState]:
         return np.where(random.random(shape) < 0.2, extreme, inner)
 
     return [
-        UnitState(
-            values(stage.arithmetic.weight, stage.arithmetic.outputs, stage.arithmetic.taps),
-            values(stage.arithmetic.velocity, stage.arithmetic.outputs, stage.arithmetic.taps),
-            values(stage.arithmetic.weight, stage.tiling.outputs),
-            values(stage.arithmetic.velocity, stage.tiling.outputs),
+        state_of(
+            stage,
+            {one.name: values(one.number, *one.shape) for one in stage.parameters},
             int(random.integers(1, 2**32)),
         )
         for stage in schedule.stages
@@ -144,7 +143,7 @@ class Pair:
         self.golden = Chain(description, self.schedule, [state.copy() for state in states])
         self.fast = FastChain(description, self.schedule, states)
         random = np.random.default_rng(seed)
-        x = self.schedule.stages[0].arithmetic.x
+        x = self.schedule.graph.source.x
         shape = (16, description.elements)
         self.samples = random.integers(x.min, x.max, shape, endpoint=True)
         self.samples[random.random(shape) < 0.3] = x.max
@@ -164,7 +163,7 @@ class Pair:
         for stage, found, state in zip(
             self.schedule.stages, self.fast.states, self.golden.states, strict=True
         ):
-            for name in ("weight", "velocity", "bias", "bias_velocity", "generator"):
+            for name in stage.remembered:
                 one, other = getattr(found, name), getattr(state, name)
                 np.testing.assert_array_equal(one, other, err_msg=f"{stage.name} {name}")
         assert self.fast.saturations == [unit.saturations for unit in self.golden.units]
@@ -194,12 +193,15 @@ def convolution(outputs: int, kernel: Any = 3, **others: Any) -> dict[str, Any]:
     return {"kind": "convolution", "outputs": outputs, "kernel": kernel, **others}
 
 
-def pool(kind: str, kernel: Any = 2) -> dict[str, Any]:
-    return {"kind": f"{kind}-pool", "kernel": kernel}
+def pool(kind: str, kernel: Any = 2, **more: Any) -> dict[str, Any]:
+    return {"kind": f"{kind}-pool", "kernel": kernel, **more}
 
 
-def some_network(random: np.random.Generator) -> Description:
-    """A random network; `ValueError` where its parts do not fit together."""
+def some_network(random: np.random.Generator, *, sliding: bool = False) -> Description:
+    """A random network; `ValueError` where its parts do not fit together.
+
+    Windows of its pools lie side by side, or anyhow if they are `sliding`.
+    """
 
     def pair(low: int, high: int) -> list[int]:
         return [int(one) for one in random.integers(low, high, 2)]
@@ -210,12 +212,17 @@ def some_network(random: np.random.Generator) -> Description:
             convolution(
                 int(random.choice([1, 2, 3, 5, 17])),
                 pair(1, 4),
-                stride=pair(1, 3),
+                stride=pair(1, 4),
                 padding=pair(0, 3),
             )
         )
         for _ in range(random.choice(3, p=[0.4, 0.4, 0.2])):
-            layers.append(pool(str(random.choice(["max", "average"])), pair(1, 3)))
+            kind, kernel = str(random.choice(["max", "average"])), pair(1, 3 + sliding)
+            more = {"stride": pair(1, 4), "padding": pair(0, 3)} if sliding else {}
+            layers.append(pool(kind, kernel, **more))
+        if random.random() < 0.3:
+            more = layers[-1].get("outputs", 0) + int(random.choice([0, 2, 16]))
+            layers.append({"kind": "subsample", "stride": pair(1, 3), "outputs": max(1, more)})
     for outputs in random.integers(2, 9, random.integers(1, 3)):
         layers.append({"outputs": int(outputs)})
     signed = random.random() < 0.3

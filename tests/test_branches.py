@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from counterflow.design.network.description import Description
 from counterflow.design.schedule.planner import plan
 from counterflow.design.schedule.schedule import Schedule
-from counterflow.design.units import fork, pool, sum, tanh
+from counterflow.design.units import fork, pooling, sum, tanh
 from counterflow.design.units.latency import INTAKE, QUEUE
 from counterflow.design.units.passing import PassingStage
 from counterflow.design.units.slots import Stage
@@ -24,8 +25,9 @@ from counterflow.design.units.timing import gradient_offsets
 from counterflow.golden.fast.chain import MITIGATIONS
 from counterflow.golden.units.update import Settings
 from counterflow.sim.shapes import random_branches
-from tests.branches import NETWORKS, design
+from tests.branches import NETWORKS, design, rectified
 from tests.fast_pair import Pair, mixed
+from tests.subsampled import pairs_of, subsampled
 
 SEEDS = range(1, 25)
 TOKENS = 24
@@ -36,7 +38,16 @@ def test_random_networks_nest_and_have_everything_in_their_branches() -> None:
     descriptions = [random_branches(seed) for seed in SEEDS]
     kinds = Counter(unit.kind for one in descriptions for unit in one.graph.units)
     assert kinds["fork"] == kinds["sum"] > 50
-    assert min(kinds["pool"], kinds["tanh"]) > 10
+    assert min(kinds["pool"], kinds["tanh"]) >= 10
+    subsamples = [u for one in descriptions for u in one.graph.units if u.kind == "subsample"]
+    assert len(subsamples) > 10
+    assert {u.inputs[0].wanted for u in subsamples} == {False, True}
+    assert {
+        plan(one).schedule.by_name[u.name].numbers.begin > 1
+        for one in descriptions
+        for u in one.graph.units
+        if u.kind == "subsample"
+    } == {False, True}
     units = [unit for one in descriptions for unit in one.graph.units]
     assert any(unit.name.count("b") > 1 for unit in units if unit.kind == "sum")
     assert any("s" in unit.name.removeprefix("sum") for unit in units if unit.kind == "sum")
@@ -65,6 +76,19 @@ def test_the_fast_chain_is_golden_bit_for_bit(seed: int) -> None:
     pair.run(mixed(12, seed, accumulate=recipe["accumulate"]))  # type: ignore[call-overload]
     pair.set(Settings(predict=False))
     pair.run(mixed(2 * pair.schedule.delay + 4, seed + 1))
+
+
+@pytest.mark.parametrize("seed", [2, 5, 11, 20])
+def test_it_is_so_where_sums_end_in_a_relu(seed: int) -> None:
+    """Activations pass forks, pools and sums on their way from one to whoever masks."""
+    plain = random_branches(seed, recipe={"learning_rate": 2.0**-5, "momentum": 0.75})
+    fields = plain.model_dump(mode="json", exclude_none=True)
+    layers = [rectified(layer) for layer in fields.pop("layers")]
+    description = Description.model_validate({**fields, "layers": layers})
+    sums = [unit for unit in description.graph.units if unit.kind == "sum"]
+    assert all(unit.numbers.relu for unit in sums)  # type: ignore[attr-defined]
+    pair = Pair(description, seed=seed, extreme=seed % 2 == 0)
+    pair.run(mixed(12, seed))
 
 
 # ---- times -------------------------------------------------------------------------------------
@@ -123,7 +147,8 @@ class Run:
                 "fork": lambda: came[0],
                 "sum": lambda: np.maximum(*came) + fork.JOIN,
                 "tanh": lambda: came[0] + tanh.FORWARD,
-                "pool": lambda: latest(came[0], one.numbers.window_of) + pool.FORWARD,
+                "subsample": lambda: subsampled(one, came[0]),
+                "pool": lambda: latest(came[0], one.numbers.window_of) + pooling.FORWARD,
             }[one.unit.kind]()
         for edge in one.unit.outputs:
             self.forward[edge.number] = serialised(left)
@@ -143,7 +168,8 @@ class Run:
                 "fork": lambda: np.maximum(*came) + fork.JOIN,
                 "sum": lambda: came[0] + sum.BACKWARD,
                 "tanh": lambda: came[0] + tanh.BACKWARD,
-                "pool": lambda: came[0][:, one.numbers.window_of] + pool.BACKWARD,
+                "subsample": lambda: came[0][:, pairs_of(one)[1]] + QUEUE,
+                "pool": lambda: came[0][:, one.numbers.window_of] + pooling.BACKWARD,
             }[one.unit.kind]()
         for number in wanted:
             self.back[number], self.delays[number] = serialised(left), delay
@@ -196,6 +222,24 @@ def test_gradients_wait_in_a_fork_as_long_as_their_fellows_take_and_have_just_th
             times, delay = run.back[edge], run.delays[edge]
             ended = most_at_once(times[: TOKENS - delay], together[: TOKENS - one.delay] + 1)
             assert words == max(ended, most_at_once(times, together + 1))
+
+
+def test_a_subsampling_unit_has_just_the_room_for_what_waits_in_it(run: Run) -> None:
+    for one in run.units("subsample"):
+        x, y = one.unit.inputs[0], one.unit.outputs[0]
+        of_y, of_x = pairs_of(one)
+        kept, sent = np.unique(of_y, return_index=True)
+        came, left = run.forward[x.number], run.forward[y.number]
+        assert one.numbers.x_words == most_at_once(came[:, kept], left[:, sent] + 1)
+        if x.wanted:
+            kept, sent = np.unique(of_x, return_index=True)
+            came, left = run.back[y.number], run.back[x.number]
+            assert one.numbers.dy_words == most_at_once(came[:, kept], left[:, sent] + 1)
+            assert one.returning == (one.numbers.dy_words,)
+        else:
+            assert [name for name, _, _ in one.numbers.memories] == ["x"]
+            assert one.returning == (0,)
+        assert one.waiting == (one.numbers.x_words,)
 
 
 def test_what_waits_at_an_edge_is_told(run: Run) -> None:

@@ -158,9 +158,55 @@ def test_what_does_not_fit_a_target_is_refused_with_what_would() -> None:
     result = run("plan", "digits", "--target", "up5k", "--json")
     assert result.exit_code == 2
     answer = json.loads(result.stdout)
+    short, stages = answer.pop("short"), answer.pop("stages")
     assert answer == {"network": "digits", "target": "up5k", "fits": False, "advice": [said]}
+    assert short[0]["resource"] == "block_rams"
+    assert short[0]["needed"] - short[0]["available"] == short[0]["short"] > 0
+    assert f"at least {short[0]['needed']} block RAMs" in said
+    assert [stage["image"] for stage in stages] == [[1, 1]]
+    assert sum(stages[0]["held"].values()) == stages[0]["memory_bits"]
+    assert re.search(rf"block RAMs +{short[0]['needed']} +30 +{short[0]['short']} ", result.stderr)
     for command in ("verilog", "simulate", "train"):
         assert refuse(command, "digits", "--target", "up5k") == said
+
+
+def test_plan_on_every_target_says_what_is_short() -> None:
+    answer = read("plan", "digits", "--targets")
+    found = {one["target"]: one for one in answer["targets"]}
+    assert found["ecp5-25f"]["fits"] is True
+    assert (
+        found["ecp5-25f"]["interval"] == read("plan", "digits", "--target", "ecp5-25f")["interval"]
+    )
+    assert found["up5k"]["fits"] is False
+    assert found["up5k"]["short"][0]["resource"] == "block_rams"
+    shown = succeed("plan", "digits", "--targets").stdout
+    assert len(shown.splitlines()) == len(found)
+    assert re.search(r"^hx8k +short of 3 multipliers \(3 of 0\)$", shown, re.MULTILINE)
+    assert refuse("plan", "digits", "--targets", "--target", "up5k").endswith("leave out --target.")
+
+
+def test_plan_with_stashes_outside_says_what_passes_and_is_a_plan_only() -> None:
+    plain = read("plan", "digits-conv")
+    assert "outside" not in plain
+    answer = read("plan", "digits-conv", "--stash", "all", "--freq", "50")
+    outside = answer["outside"]
+    assert answer["interval"] == plain["interval"]
+    bytes_ = sum(2 * unit["image_bytes"] for unit in outside["units"])
+    assert outside["sample_bytes"] == bytes_ > 0
+    assert answer["samples_per_second"] == 50e6 / answer["interval"]
+    assert outside["bandwidth"] == bytes_ * answer["samples_per_second"]
+    held = [
+        sum(stage["held"].get("stash", 0) for stage in one["stages"]) for one in (plain, answer)
+    ]
+    assert held[0] - held[1] == sum(unit["freed_bits"] for unit in outside["units"])
+    assert "This is a plan only" in succeed("plan", "digits-conv", "--stash", "all").stdout
+    said = refuse("verilog", "digits-conv", "--stash", "all")
+    assert said == "--stash all can be planned, but no hardware is made for it yet; leave it out."
+
+
+def test_what_does_not_fit_is_drawn_where_it_was_asked_for() -> None:
+    assert run("plan", "digits", "--target", "up5k", "-o", "out").exit_code == 2
+    assert [path.name for path in Path("out").iterdir()] == ["memory.png"]
 
 
 def test_a_fold_for_a_target_is_generated_as_it_was_planned() -> None:
@@ -180,7 +226,9 @@ def test_plan_of_a_file_is_that_of_its_network() -> None:
 def test_output_folder_says_where_it_comes_from() -> None:
     succeed("plan", "tiny", "--multipliers", "9", "-o", "out")
     names = {path.name for path in Path("out").iterdir()}
-    assert names == {"plan.json", "stages.png", "description.toml", "provenance.json"}
+    assert names == {
+        *("plan.json", "stages.png", "memory.png", "description.toml", "provenance.json")
+    }
     facts = json.loads(Path("out/provenance.json").read_text())
     description = parse(Path("out/description.toml").read_text())
     assert description.fold.multipliers == 9

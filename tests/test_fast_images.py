@@ -44,6 +44,21 @@ NETWORKS: dict[str, tuple[list[int], list[dict[str, Any]]]] = {
         [9, 8, 2],
         [convolution(3, 2, stride=2), convolution(4, [3, 3], stride=[2, 3]), DENSE],
     ),
+    "pixels between windows": (
+        [9, 8, 2],
+        [convolution(3, 1, stride=[2, 3]), convolution(4, [1, 2], stride=[4, 1]), DENSE],
+    ),
+    "subsampled": (
+        [9, 8, 2],
+        [
+            {"kind": "subsample", "stride": [1, 2], "outputs": 5},
+            convolution(3, padding=1),
+            {"kind": "subsample", "stride": 2, "outputs": 19},
+            convolution(18, [1, 2]),
+            {"kind": "subsample", "stride": [3, 1]},
+            DENSE,
+        ],
+    ),
     "more outputs than lanes": ([5, 5, 3], [convolution(19), convolution(33, 2), DENSE]),
     "more taps than lanes": ([5, 6, 20], [convolution(20, 2, padding=1), convolution(3), DENSE]),
     "a kernel as large as the image": (
@@ -64,6 +79,20 @@ NETWORKS: dict[str, tuple[list[int], list[dict[str, Any]]]] = {
             pool("max", [2, 2]),
             convolution(4, 2, padding=1),
             pool("max", [3, 3]),
+            DENSE,
+        ],
+    ),
+    "windows that overlap, leave pixels out and leave the image": (
+        [9, 8, 1],
+        [
+            convolution(5, padding=1),
+            pool("max", 3, stride=1, padding=1),
+            pool("average", 3, stride=2),
+            convolution(18, 2, padding=1),
+            pool("max", [2, 3], stride=[3, 1]),
+            pool("average", [1, 3], stride=1, padding=[0, 2]),
+            convolution(17, 1),
+            pool("average", "all"),
             DENSE,
         ],
     ),
@@ -187,23 +216,32 @@ def test_equal_under_changes_of_settings() -> None:
                 pair.run(mixed(9, seed=extra_shift))
 
 
-@pytest.mark.parametrize("part", range(4))
-def test_equal_on_random_networks(part: int) -> None:
-    random = np.random.default_rng(part)
+def equal_on_random_networks(seed: int, count: int, **fields: Any) -> set[int]:
+    """`count` networks that a generator makes; the bits of their machine words."""
+    random = np.random.default_rng(seed)
     tried, words = 0, set()
     for seed in range(4000):
         try:
-            description = some_network(random)
+            description = some_network(random, **fields)
             pair = Pair(description, seed=seed, extreme=seed % 2 == 0)
         except ValueError:
             continue  # sizes or formats that do not fit together
         tried += 1
         words.add(pair.fast.word_bits)
         pair.run(mixed(25, seed, description.recipe.accumulate))
-        if tried == 40:
+        if tried == count:
             break
-    assert tried == 40
-    assert words == {32, 64}
+    assert tried == count
+    return words
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_equal_on_random_networks(part: int) -> None:
+    assert equal_on_random_networks(part, 40) == {32, 64}
+
+
+def test_equal_on_random_networks_whose_windows_lie_anyhow() -> None:
+    assert equal_on_random_networks(9, 40, sliding=True) == {32, 64}
 
 
 @pytest.mark.parametrize("value", [1, -1, 1 << 31, 1 << 32, -1 << 63])

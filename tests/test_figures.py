@@ -11,6 +11,7 @@ import pytest
 
 from counterflow import figures
 from counterflow.design.network.files import load
+from counterflow.design.schedule.holdings import holdings
 from counterflow.design.schedule.planner import Plan, plan
 from counterflow.sim.bench.reports import SimulationReport, SlotTime
 
@@ -78,6 +79,16 @@ def test_pictures_of_a_simulation(name: str, samples: int, tmp_path: Path) -> No
     assert_picture(figures.training_curves(tmp_path / "e.png", report, EPOCHS, [0.9, 0.9, 0.9]))
     assert_picture(figures.slot_diagram(tmp_path / "c.png", report.slots))
     assert_picture(figures.delays(tmp_path / "d.png", design))
+
+
+def test_picture_of_what_memories_hold(tmp_path: Path) -> None:
+    parts = holdings(plan(load("digits-conv")))
+    plain = figures.memory(tmp_path / "a.png", parts, title="digits-conv")
+    needed = {"block RAMs": 2.5, "LUTs": 1.1}
+    short = figures.memory(tmp_path / "b.png", parts, needed, title="too large")
+    assert_picture(plain)
+    assert_picture(short)
+    assert plain.read_bytes() != short.read_bytes()
 
 
 def test_picture_of_a_training(tmp_path: Path) -> None:

@@ -137,14 +137,18 @@ def test_shipped_networks_have_the_shapes_that_are_promised() -> None:
     assert shipped() == (
         "tiny",
         "tiny-conv",
+        "tiny-res",
         "digits-8bit",
         "digits-conv",
         "digits",
+        "digits-resnet",
         "deep-digits",
+        "cifar-resnet",
         "vgg-small",
         "mnist",
         "lenet5",
         "lenet5-classic",
+        "alexnet",
     )
 
 

@@ -221,7 +221,7 @@ def test_a_fit_is_counted_as_its_plan_is(name: str) -> None:
     assert again.schedule.interval >= max(stage.cycles for stage in again.schedule.stages)
     counted = estimate(again, "ecp5")
     for unit, taken in fitted.needs.units.items():
-        assert (taken.multipliers, taken.block_rams) == counted[unit]
+        assert (taken.multipliers, taken.block_rams, 0) == counted[unit]
     assert fitted.needs.total.multipliers == sum(c.multipliers for c in counted.values())
 
 
@@ -262,9 +262,15 @@ def test_a_network_that_is_far_too_large_is_refused_at_once() -> None:
     begun = time.process_time()
     with pytest.raises(UnfitError, match=r"vgg does not fit ecp5-25f: .* and there are 56$"):
         fit(parse(VGG), TARGETS["ecp5-25f"])
-    said = remedy(parse(VGG), TARGETS["ecp5-25f"])
-    assert said.startswith("It fits no target that is known, nor with narrower weights; ")
     assert time.process_time() - begun < 10
+    larger = VGG.replace("outputs = 64", "outputs = 2048").replace("outputs = 32", "outputs = 2048")
+    said = remedy(parse(larger), TARGETS["ecp5-25f"])
+    assert said.startswith("It fits no target that is known, nor with narrower weights; ")
+    assert time.process_time() - begun < 20
+
+
+def test_what_is_too_large_for_one_family_is_advised_a_larger_device() -> None:
+    assert remedy(parse(VGG), TARGETS["xc7a100t"]) == "It fits xc7a200t (every 61,440 cycles)."
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,7 @@ def sums(draw: Any) -> Sum:
         round_error=draw(ROUNDINGS),
         queues=(1,) * 4,
         stash_words=ELEMENTS,
+        relu=draw(some.booleans()),
     )
 
 
@@ -140,7 +141,8 @@ def test_a_sum_is_exact_and_narrowed_once(numbers: Sum, seed: int) -> None:
     for element, found in enumerate(GoldenSum(numbers).forward(*x).tolist()):
         pairs = zip(x, numbers.branches, strict=True)
         total = sum(Fraction(int(one[element]), 2**branch.x.frac) for one, branch in pairs)
-        assert found == plain(Fraction(total), numbers.y, numbers.round_activation)
+        active = max(total, 0) if numbers.relu else total
+        assert found == plain(Fraction(active), numbers.y, numbers.round_activation)
         assert numbers.total.min <= total * 2**numbers.total.frac <= numbers.total.max
 
 
@@ -198,6 +200,17 @@ def test_branches_of_other_formats_are_aligned_and_the_sum_is_limited() -> None:
         assert unit.forward(np.array([one]), np.array([other])).tolist() == [y]
 
 
+def test_a_relu_comes_before_the_one_rounding_and_may_end_in_an_unsigned_format() -> None:
+    """-3/4 is 0 behind it; truncated first, -1/4 were -1 and stays 0; 7/4 + 3/4 is limited."""
+    cases = ((-3, 0, 0), (-1, 0, 0), (-3, 5, 0), (-3, 7, 1), (7, 3, 2), (127, 127, 63))
+    for y in ("u6.0", "s7.0"):
+        unit = GoldenSum(two(("s8.2", "s8.2"), y, relu=True, round_activation=TRUNCATE))
+        for one, other, found in cases:
+            assert unit.forward(np.array([one]), np.array([other])).tolist() == [found]
+        bare = GoldenSum(two(("s8.2", "s8.2"), "s7.0", round_activation=TRUNCATE))
+        assert bare.forward(np.array([-3]), np.array([0])).tolist() == [-1]
+
+
 def test_gradients_belong_to_the_token_that_has_waited_longest() -> None:
     unit, alone = GoldenSum(two(("s8.4", "s8.4"), "s9.4")), GoldenSum(two(("s8.4", "s8.4"), "s9.4"))
     tokens = [(np.array([a]), np.array([b])) for a, b in ((1, 0), (0, 1), (-1, 5), (2, 2))]
@@ -229,5 +242,7 @@ def test_the_float_units_do_the_same_without_rounding(branches: int, seed: int) 
     np.testing.assert_allclose(fork.backward(0, *dy), dy.sum(axis=0), rtol=0, atol=1e-14)
     unit = FloatSum(masks, (True,) * branches)
     np.testing.assert_allclose(unit.forward(3, *x), x.sum(axis=0), rtol=0, atol=1e-14)
+    active = FloatSum(masks, (True,) * branches, relu=True)
+    np.testing.assert_array_equal(active.forward(3, *x), np.maximum(unit.forward(3, *x), 0))
     for one, values, masked in zip(unit.backward(3, dy[0]), x, masks, strict=True):
         np.testing.assert_array_equal(one, np.where((values > 0) | (not masked), dy[0], 0))

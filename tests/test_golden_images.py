@@ -16,6 +16,7 @@ from counterflow.design.parts.tokens import BUBBLE, Kind, Token, drained, epoch
 from counterflow.design.schedule.planner import plan
 from counterflow.design.units.passing import PassingStage
 from counterflow.design.units.slots import Stage
+from counterflow.design.units.subsample import Subsampling
 from counterflow.design.units.tiling import Lanes, Tiling
 from counterflow.golden.chain import BorderRecord, Chain, Record, SlotRecord
 from counterflow.golden.cycle_trace import Trace
@@ -24,6 +25,7 @@ from counterflow.golden.training.start import initial_chain, initial_states
 from counterflow.golden.units.convolution import Convolution
 from counterflow.golden.units.loss import Loss
 from counterflow.golden.units.pool import Pool
+from counterflow.golden.units.subsample import Subsample
 from counterflow.golden.units.update import Settings
 from counterflow.sim.shapes import network, random_network
 
@@ -149,13 +151,14 @@ def one_after_the_other(
     schedule = plan(description).schedule
     states = initial_states(description, schedule, 1)
     plain = Settings(predict=False, compensate=False)
-    chain: list[Convolution | Pool] = []
+    chain: list[Convolution | Pool | Subsample] = []
     for part in schedule.units[:-1]:
         if isinstance(part, Stage):
             chain.append(Convolution(part, states[part.index], plain))
         else:
             assert isinstance(part, PassingStage)
-            chain.append(Pool(part.numbers))
+            kind = Subsample if isinstance(part.numbers, Subsampling) else Pool
+            chain.append(kind(part.numbers))
     units = [unit for unit in chain if isinstance(unit, Convolution)]
     loss, scores = Loss(schedule.loss.arithmetic), []
     for sample, label in zip(x, labels, strict=True):
@@ -163,14 +166,14 @@ def one_after_the_other(
         for step in chain:
             way = (
                 step.forward(inputs[-1])
-                if isinstance(step, Pool)
+                if not isinstance(step, Convolution)
                 else step.forward(inputs[-1], True)
             )
             inputs.append(way)
         scores.append(inputs.pop().tolist())
         error, _ = loss(np.array(scores[-1]), int(label))
         for step, sees in zip(chain[::-1], inputs[::-1], strict=True):
-            if isinstance(step, Pool):
+            if not isinstance(step, Convolution):
                 error = step.backward(error)
                 continue
             arriving = error

@@ -8,6 +8,7 @@ what is left of their error is rounding.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -15,9 +16,10 @@ import numpy as np
 import pytest
 
 from counterflow.design.network.description import Description
-from counterflow.design.parts.geometry import Geometry, Shape
+from counterflow.design.parts.geometry import Geometry
 from counterflow.design.parts.tokens import BUBBLE, Kind, Token
 from counterflow.design.schedule.planner import plan
+from counterflow.design.units.windows import Windows
 from counterflow.golden.reference.chain import Chain, reference_chain
 from counterflow.golden.reference.rules import Floats, Rule
 from counterflow.golden.reference.units.convolution import Convolution
@@ -39,13 +41,21 @@ SHAPES = [
     Geometry((2, 3, 2), 3, (4, 5), padding=(1, 1)),
     Geometry((3, 4, 2), 2, (3, 3), (2, 2), (2, 2)),  # windows that hold one pixel
     Geometry.dense(7, 5),
+    Geometry((5, 7, 2), 3, (1, 1), (2, 3)),  # pixels between the places are never covered
+    Geometry((8, 6, 1), 2, (2, 2), (3, 4), (0, 1)),
 ]
 
 POOLS = [
-    ((4, 6, 5), (2, 2)),
-    ((3, 4, 7), (1, 2)),
-    ((4, 3, 2), (2, 1)),
-    ((2, 2, 1), (2, 2)),
+    Windows.of((4, 6, 5), (2, 2), (2, 2)),
+    Windows.of((3, 4, 7), (1, 2), (1, 2)),
+    Windows.of((4, 3, 2), (2, 1), (2, 1)),
+    Windows.of((2, 2, 1), (2, 2), (2, 2)),
+    Windows.of((3, 5, 2), (3, 5), (3, 5)),  # the whole image
+    Windows.of((5, 7, 2), (3, 3), (2, 2)),
+    Windows.of((4, 5, 2), (3, 3), (1, 1), (1, 1)),
+    Windows.of((5, 4, 1), (2, 2), (1, 1), (1, 0)),
+    Windows.of((7, 6, 2), (2, 1), (3, 2)),  # pixels in no window
+    Windows.of((5, 5, 1), (3, 2), (2, 3), (2, 1)),
 ]
 
 
@@ -59,8 +69,8 @@ def conv(outputs: int, kernel: Any, stride: Any = 1, padding: Any = 0) -> dict[s
     }
 
 
-def pool(kind: str, kernel: Any) -> dict[str, Any]:
-    return {"kind": f"{kind}-pool", "kernel": kernel}
+def pool(kind: str, kernel: Any, **more: Any) -> dict[str, Any]:
+    return {"kind": f"{kind}-pool", "kernel": kernel, **more}
 
 
 def hyperbolic(layer: dict[str, Any]) -> dict[str, Any]:
@@ -83,6 +93,7 @@ NETWORKS = {
         [conv(3, [1, 3], padding=[0, 1]), pool("max", [1, 2]), pool("average", [2, 2]), conv(5, 1)],
     ),
     "uncovered": ([6, 7, 1], [conv(5, 1), conv(3, 3, [2, 3]), pool("max", [2, 1])]),
+    "pixels left out": ([7, 8, 2], [conv(5, [1, 2], [2, 3]), conv(4, 1, [3, 2])]),
     "kernel of the padded image": ([3, 2, 2], [conv(5, 1), conv(7, [5, 4], 1, 1)]),
     "hidden dense": ([4, 4, 1], [conv(2, 3), pool("max", 2), {"outputs": 7}]),
     "tanh": (
@@ -93,6 +104,20 @@ NETWORKS = {
         [4, 4, 1],
         [hyperbolic(conv(3, 3, padding=1)), pool("max", 2), hyperbolic({"outputs": 5})],
     ),
+    "maximum of overlapping windows": (
+        [6, 7, 1],
+        [conv(3, 3, padding=1), pool("max", 3, stride=2, padding=1), conv(4, 2)],
+    ),
+    "average of overlapping windows, and of all": (
+        [5, 6, 1],
+        [
+            conv(3, 2),
+            pool("average", 2, stride=1, padding=1),
+            conv(4, [4, 5]),
+            pool("average", "all"),
+        ],
+    ),
+    "pixels in no window": ([7, 6, 1], [conv(3, [1, 2]), pool("max", 2, stride=3), conv(2, 1)]),
     "linear": ([3, 4, 1], [{**conv(5, 2), "activation": "none"}, pool("max", [2, 1]), conv(2, 1)]),
 }
 
@@ -133,21 +158,32 @@ def sums(geometry: Geometry, weight: Floats, bias: Floats, x: Floats) -> Floats:
     return found
 
 
-def pooled(image: Shape, kernel: tuple[int, int], x: Floats) -> Floats:
-    """The elements of each window; [height, width, channels, elements]."""
-    height, width, channels = image[0] // kernel[0], image[1] // kernel[1], image[2]
-    found = np.zeros((height, width, channels, kernel[0] * kernel[1]))
-    for down, across, channel in np.ndindex(height, width, channels):
+def pooled(windows: Windows, x: Floats, beyond: float = np.nan) -> Floats:
+    """The elements of each window, `beyond` outside; [height, width, channels, elements]."""
+    down, across, (height, width, channels) = windows.down, windows.across, windows.result
+    image = x.reshape(down.size, across.size, channels)
+    kernel = down.kernel, across.kernel
+    found = np.full((height, width, channels, kernel[0] * kernel[1]), beyond)
+    for above, before, channel in np.ndindex(height, width, channels):
         for number, (i, j) in enumerate(np.ndindex(kernel)):
-            place = down * kernel[0] + i, across * kernel[1] + j, channel
-            found[down, across, channel, number] = x.reshape(image)[place]
+            row = above * down.stride + i - down.padding
+            column = before * across.stride + j - across.padding
+            if 0 <= row < down.size and 0 <= column < across.size:
+                found[above, before, channel, number] = image[row, column, channel]
     return found
+
+
+def result(windows: Floats, *, average: bool) -> Floats:
+    """The mean of each window, with zeros beyond the image, or its largest element in it."""
+    return np.nan_to_num(windows).mean(axis=-1) if average else np.nanmax(windows, axis=-1)
 
 
 def smooth(windows: Floats) -> bool:
     """Whether the largest of each window stays the largest, or all are zero behind a ReLU."""
-    two = np.sort(windows, axis=-1)[..., -2:]
-    return bool(((two[..., 1] - two[..., 0] > MARGIN) | (two == 0).all(axis=-1)).all())
+    inside = np.where(np.isnan(windows), -np.inf, windows)
+    two = np.sort(inside, axis=-1)[..., -2:]
+    zero = (two[..., 0] <= 0) & (two[..., 1] == 0)
+    return bool(((two[..., 1] - two[..., 0] > MARGIN) | zero).all())
 
 
 def forward(chain: Chain, x: Floats) -> tuple[Floats, bool]:
@@ -162,10 +198,9 @@ def forward(chain: Chain, x: Floats) -> tuple[Floats, bool]:
         elif isinstance(unit, Tanh):
             y = np.tanh(x)
         else:
-            one = unit.geometry
-            windows = pooled(one.image, one.kernel, x)
+            windows = pooled(unit.windows, x)
             far = far and (unit.average or smooth(windows))
-            y = windows.mean(axis=-1) if unit.average else windows.max(axis=-1)
+            y = result(windows, average=unit.average)
         x = y.ravel()
     return x, far
 
@@ -253,27 +288,37 @@ def test_the_uncovered_part_of_an_image_has_no_gradient() -> None:
     assert dx[:5, :6].all()
 
 
-@pytest.mark.parametrize(("image", "kernel"), POOLS)
+def test_pixels_between_windows_have_no_gradient() -> None:
+    geometry = SHAPES[-2]
+    unit = layer(geometry, masks=False)
+    unit.forward(0, np.ones(geometry.inputs), Kind.TRAIN)
+    unit.receive(0, np.ones(geometry.elements))
+    dx = unit.backward(0).reshape(geometry.image)
+    assert dx[::2, ::3].all()
+    assert np.count_nonzero(dx) == dx[::2, ::3].size
+
+
+@pytest.mark.parametrize("shape", POOLS, ids=str)
 @pytest.mark.parametrize("average", [False, True])
 @pytest.mark.parametrize("masks", [False, True])
 def test_gradients_of_pooling_are_those_of_finite_differences(
-    image: Shape, kernel: tuple[int, int], average: bool, masks: bool
+    shape: Windows, average: bool, masks: bool
 ) -> None:
     """Behind a maximum the next layer masks; here, that is whatever its output lets through."""
-    unit = Pool(image, kernel, average=average, masks=masks)
-    random = np.random.default_rng(sum(image))
-    size = unit.geometry.inputs
+    unit = Pool(shape, average=average, masks=masks)
+    size = shape.down.size * shape.across.size * shape.channels
+    random = np.random.default_rng(size)
     x = random.permutation(np.linspace(-1, 1, 2 * size)[::2])  # no two are near each other, or zero
-    dy = random.normal(size=size // (kernel[0] * kernel[1]))
+    dy = random.normal(size=math.prod(shape.result))
     slots = itertools.count()
 
     def output() -> float:
         return float(dy @ unit.forward(next(slots), np.maximum(x, 0) if masks else x))
 
-    windows = pooled(image, kernel, np.maximum(x, 0) if masks else x)
+    windows = pooled(shape, np.maximum(x, 0) if masks else x)
     assert smooth(windows)
     assert np.abs(x).min() > MARGIN
-    expected = windows.mean(axis=-1) if average else windows.max(axis=-1)
+    expected = result(windows, average=average)
     np.testing.assert_allclose(
         unit.forward(next(slots), np.maximum(x, 0) if masks else x), expected.ravel(), rtol=1e-15
     )
@@ -292,7 +337,7 @@ def test_gradients_of_pooling_are_those_of_finite_differences(
 def test_the_gradient_of_a_maximum_goes_to_the_first_of_equals(
     window: list[int], place: int
 ) -> None:
-    unit = Pool((2, 2, 1), (2, 2), average=False, masks=False)
+    unit = Pool(Windows.of((2, 2, 1), (2, 2), (2, 2)), average=False, masks=False)
     unit.forward(0, np.array(window, float))
     assert unit.backward(0, np.array([5.0])).tolist() == [5.0 * (i == place) for i in range(4)]
 

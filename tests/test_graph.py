@@ -9,6 +9,7 @@ import pytest
 from counterflow.design.graph import Graph
 from counterflow.design.network.description import Description
 from counterflow.design.network.files import DescriptionError, load, parse, to_toml
+from counterflow.design.parts.recipe import Recipe
 from counterflow.design.schedule.planner import plan
 from counterflow.sim.shapes import network
 
@@ -118,6 +119,31 @@ def test_a_residual_layer_is_written_as_it_is_read() -> None:
     assert again.hash() == description.hash()
 
 
+def test_a_relu_behind_a_sum_is_written_and_hashed_where_there_is_one() -> None:
+    """Without one a description is what it was before there were any."""
+    plain = residual(conv(4), shortcut=[signed(conv(4, 1))], **SIGNED)
+    bare, named, active = (
+        network((6, 6, 2), [conv(4), {**plain, **more}])
+        for more in ({}, {"activation": "none"}, {"activation": "relu"})
+    )
+    assert (bare, bare.hash(), to_toml(bare)) == (named, named.hash(), to_toml(named))
+    assert "activation" not in bare.model_dump(mode="json")["layers"][1]
+    assert bare.hash() == "ea37691d1dd9"
+    assert active.hash() != bare.hash()
+    again = parse(to_toml(active), "net.toml")
+    assert (again, again.hash()) == (active, active.hash())
+    sums = [one.graph.units[-3].outputs[0] for one in (bare, active)]
+    assert [edge.rectified for edge in sums] == [False, True]
+
+
+def test_a_sum_with_a_relu_may_be_unsigned_whatever_its_branches_are() -> None:
+    layer = residual(signed(conv(4)), activation="relu")
+    units = {unit.name: unit for unit in network((6, 6, 2), [conv(4), layer, conv(3)]).graph.units}
+    assert str(units["sum1"].outputs[0].x) == "u8.4"
+    assert units["sum1"].numbers.relu  # type: ignore[attr-defined]
+    assert units["conv2"].arithmetic(Recipe(), 0, 0).masks  # type: ignore[attr-defined]
+
+
 # ---- what cannot be -----------------------------------------------------------------------------
 
 BEGIN = (
@@ -131,26 +157,28 @@ WRONG = {
     "weights, so that nothing in it learns.",
     f'body = [{CONV}]\nshortcut = [{{ kind = "max-pool" }}]': "layers[1], a residual layer: its "
     "body gives 8x8x4, but its shortcut 4x4x4; both must have one shape: give it a shortcut with "
-    "a convolution of as many outputs and the strides of the body.",
+    "a convolution, or a subsample layer, of as many outputs and the strides of the body.",
     'body = [{ kind = "convolution", outputs = 5, kernel = 3, padding = 1 }]': "layers[1], a "
     "residual layer: its body gives 8x8x5, but its shortcut, the identity, 8x8x4; both must have "
-    "one shape: give it a shortcut with a convolution of as many outputs and the strides of the "
-    "body.",
+    "one shape: give it a shortcut with a convolution, or a subsample layer, of as many outputs "
+    "and the strides of the body.",
     f'body = [{CONV}]\nshortcut = [{{ kind = "convolution", outputs = 4, kernel = 1, activation = '
     '"none", formats = { activation = "s9.4" } }]': "layers[1], a residual layer: its shortcut "
     "gives activations in s9.4, which can be negative, but their sum has the format u8.4; give "
-    "formats.activation a signed format such as s9.4.",
+    "formats.activation a signed format such as s9.4, or the layer the activation 'relu'.",
     'body = [{ kind = "convolutoin", outputs = 4 }]': "layers[1].body[0].kind is the text "
     "'convolutoin'; did you mean 'convolution'? Possible are 'dense', 'convolution', 'flatten', "
-    "'max-pool', 'average-pool' or 'residual'.",
+    "'norm', 'max-pool', 'average-pool', 'subsample' or 'residual'.",
     'body = [{ kind = "convolution", outputs = 0, kernel = 3 }]': "layers[1].body[0].outputs is "
     "0, expected an integer from 1 to 4096.",
     'body = [{ kind = "residual", body = [{ kind = "max-pool" }] }]': "layers[1].body[0], a "
     "residual layer: its body has no layer with weights, so that nothing in it learns.",
-    'body = [{ kind = "max-pool", kernel = 3 }]': "layers[1].body[0], a max-pool layer: it gets "
-    "images of 8x8x4, whose height of 8 is not a multiple of its kernel's 3.",
+    'body = [{ kind = "max-pool", kernel = 9 }]': "layers[1].body[0], a max-pool layer: its kernel "
+    "has a height of 9, but the padded image only 8; use a smaller kernel or more padding.",
     f"body = [{CONV}]\nshortcutt = []": "unknown key 'shortcutt' in layers[1]; did you mean "
-    "'shortcut'? Possible are kind, body, shortcut, formats.",
+    "'shortcut'? Possible are kind, body, shortcut, activation, formats.",
+    f'body = [{CONV}]\nactivation = "tanh"': "layers[1].activation is the text 'tanh', expected "
+    "'relu' or 'none'.",
 }
 
 

@@ -143,3 +143,15 @@ def test_hardware_with_a_place_less_is_not_equal(
     place = found.first_divergence.split(": ")[1]
     assert place.startswith(refused), found.first_divergence
     assert "blocked" in place or "valid" in place
+
+
+@pytest.mark.slow
+def test_hardware_that_forgets_the_relu_of_a_sum_is_found() -> None:
+    planned, name = branches.design("ReLUs behind sums"), "sum1"
+    changed = shortened(planned, name, relu=False)
+    found = run_job(
+        harsh(bench_verilog(changed)), job_of(planned, tokens=mixed_tokens(planned)), quick=True
+    )
+    assert found.first_divergence is not None
+    place = found.first_divergence.split(": ")[1]
+    assert place.startswith(f"{name}.y.data"), found.first_divergence

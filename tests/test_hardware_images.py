@@ -5,14 +5,18 @@ Their memories give noise wherever a word is read in the cycle in which it is wr
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from amaranth.hdl import C
 
 from counterflow.design.parts.geometry import Geometry
 from counterflow.design.parts.tokens import Kind, Token, drained
 from counterflow.design.schedule.planner import plan
 from counterflow.design.units.pool import PoolUnit
+from counterflow.design.units.timing import unawaited_words
+from counterflow.hw.weighted import arrivals, bundles, departure
 from counterflow.sim.bench.job import Found
 from counterflow.sim.shapes import random_network
 from tests.images import CLASSES, NETWORKS, RECIPE, SAMPLES, data_of, design, mixed_tokens, run
@@ -22,12 +26,19 @@ STALLS = (
     ("none", "none", "long"),
     ("long", "burst", "random"),
     ("burst", "long", "long"),
+    ("random", "burst", "long"),
+    ("slow", "random", "none"),
+    ("random", "none", "random"),
     ("late", "random", "long"),
     ("slow", "late", "long"),
 )
 
 
+LEFT_OUT = "pixels left out between windows, on both axes"
+EARLY = "images that are done with before they have come, lanes beside the kernel"
 LATER = {  # builds that are left to the slow tests
+    LEFT_OUT,
+    EARLY,
     "unequal strides, convolution after convolution",
     "one row, wide formats, nearest",
 }
@@ -80,6 +91,9 @@ def test_the_networks_have_all_odd_shapes() -> None:
     assert any(shape.places == (1, 1) and shape.kernel[0] > 1 for shape in shapes)
     assert any(covered(shape, 0) < shape.image[0] for shape in later)
     assert any(covered(shape, 1) < shape.image[1] for shape in later)
+    assert any(not all(shape.reached(0)[: covered(shape, 0)]) for shape in later)
+    assert any(not all(shape.reached(1)[: covered(shape, 1)]) for shape in later)
+    assert any(unawaited_words(one.tiling, one.threshold)[1] > 0 for one in stages)
     assert {pool.average for _, pool in pools} == {False, True}
     above = [unit for graph, pool in pools for unit in graph.above(pool)]
     assert any(isinstance(unit, PoolUnit) for unit in above)  # one behind another
@@ -144,11 +158,43 @@ def test_spoilt_images_are_counted_and_dropped_whole(name: str) -> None:
     )
 
 
+def _unmasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(departure, "_one_of", lambda flags, number: C(1))
+
+
+def _too_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (arrivals, bundles):
+        monkeypatch.setattr(module, "unawaited_words", lambda tiling, threshold: (0, 0))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize(
+    ("name", "planted", "place"),
+    [
+        (LEFT_OUT, _unmasked, "conv1.dx.data"),
+        (EARLY, _too_small, "conv0.y.blocked"),
+    ],
+)
+def test_pixels_that_no_window_covers_are_seen_to(
+    name: str,
+    planted: Callable[[pytest.MonkeyPatch], None],
+    place: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Were old gradients sent for them, or were they waited for, a bench would say so."""
+    planted(monkeypatch)
+    found = run(design(name))
+    assert found.mismatches > 0
+    assert found.first_divergence is not None
+    assert place in found.first_divergence
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [*range(24), *range(100, 124)])  # from 100 on windows lie anyhow
 def test_random_chains_equal_golden_in_every_cycle_and_under_stalls(seed: int) -> None:
     recipe = {**RECIPE, "mitigation": ("none", "lwpv", "lwpv+sc")[seed % 3]}
-    planned = plan(random_network(seed, recipe={**recipe, "accumulate": 1 + 2 * (seed % 2)}))
+    fields = {**recipe, "accumulate": 1 + 2 * (seed % 2)}
+    planned = plan(random_network(seed, sliding=seed >= 100, recipe=fields))
     assert_equal(run(planned), 10_000)
     assert_equal(
         run(planned, "counterflow.sim.bench.order", stalls=STALLS[seed % len(STALLS)]), 1_000

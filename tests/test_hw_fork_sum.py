@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Mux
 
 from counterflow.design.parts.formats import Format, Rounding
 from counterflow.design.parts.tokens import Kind
@@ -23,7 +23,8 @@ from counterflow.hw.parts.join import Join
 from counterflow.hw.units.fork import Fork
 from counterflow.hw.units.sum import Sum
 from counterflow.sim.bench.stalls import pattern
-from counterflow.sim.streams import quiet, receive, send, simulate
+from counterflow.sim.streams import send, simulate
+from tests.ports import Traffic, at, run
 
 ELEMENTS = 5
 STALLS = ("none", "random", "burst", "slow")
@@ -81,15 +82,16 @@ SUMS = {
     ),
     "deep": added(queues=(40, 2)),
     "shallow": added(queues=(1, 1)),
+    "a ReLU": added(branch("s6.4", "s9.6", masks=False), branch("s7.5", "s6.4"), relu=True),
+    "a ReLU, unsigned and truncated": added(
+        branch("s6.4", "s9.6", masks=False),
+        branch("s7.5", "s6.4", masks=False),
+        y="u6.4",
+        relu=True,
+        round_activation=Rounding.TRUNCATE,
+    ),
+    "a ReLU that sees nothing negative": added(branch("u6.4", "s9.6"), y="s7.3", relu=True),
 }
-
-
-class Traffic(NamedTuple):
-    """What each port of a unit is given, and what it must give, in order; [tokens, elements]."""
-
-    given: dict[str, list[Any]]
-    wanted: dict[str, list[Any]]
-    first: dict[str, str]  # no element of a port is offered before one has left by that other
 
 
 def _noise(source: Any, number: Format, count: int) -> Any:
@@ -139,51 +141,6 @@ def traffic(numbers: Any, count: int = 4) -> Traffic:
     )
 
 
-def run(
-    unit: Any, tokens: Traffic, gates: dict[str, Iterator[bool]], limit: int = 20_000
-) -> tuple[dict[str, list[int]], dict[str, list[Any]]]:
-    """Cycles in which each port took what it was given, and what left by each."""
-    taken: dict[str, list[int]] = {port: [] for port in tokens.given}
-    left: dict[str, list[Any]] = {}
-    sent = dict.fromkeys(tokens.wanted, 0)
-
-    def gate(port: str) -> Iterator[bool]:
-        offered, behind = 0, tokens.first.get(port)
-        for is_open in gates[port]:
-            may = is_open and (behind is None or sent[behind] > offered)
-            offered += may
-            yield may
-
-    def benches(port: str) -> list[Any]:
-        stream = getattr(unit, port)
-
-        async def give(ctx: Any) -> None:
-            await send(ctx, stream, tokens.given[port], gate(port))
-
-        async def count(ctx: Any) -> None:
-            cycle, found, most = 0, taken.get(port), len({**tokens.given, **tokens.wanted}[port])
-            done = 0
-            while done < most:
-                _, _, valid, ready = await ctx.tick().sample(stream.valid, stream.ready)
-                if valid and ready:
-                    done += 1
-                    if found is None:
-                        sent[port] += 1
-                    else:
-                        found.append(cycle)
-                cycle += 1
-
-        async def take(ctx: Any) -> None:
-            left[port] = await receive(ctx, stream, len(tokens.wanted[port]), gates[port])
-            await quiet(ctx, stream, 12)
-
-        return [count, give if port in tokens.given else take]
-
-    ports = [*tokens.given, *tokens.wanted]
-    simulate(unit, *itertools.chain(*(benches(port) for port in ports)), limit=limit)
-    return taken, left
-
-
 def built(numbers: Any, kind: type | None = None) -> Any:
     plain = Fork if isinstance(numbers, fork_design.Fork) else Sum
     return (kind or plain)(numbers=numbers)
@@ -231,12 +188,6 @@ def test_a_stall_free_run_moves_one_element_a_cycle_each_way(numbers: Any) -> No
 
 
 # ---- times -------------------------------------------------------------------------------------
-
-
-def at(cycles: Any) -> Iterator[bool]:
-    """A gate that is open in these cycles, of a border where nobody waits, and behind the last."""
-    wanted, last = set(cycles.ravel().tolist()), int(cycles.max())
-    return (cycle in wanted or cycle > last for cycle in itertools.count())
 
 
 def timed(numbers: Any, gaps: str, count: int = 4) -> tuple[Any, dict[str, Any], int]:
@@ -380,11 +331,30 @@ class Unmasked(Sum):
         m.d.comb += stash.word.eq(-1)
 
 
+class Linear(Sum):
+    """No ReLU behind the sum."""
+
+    def _forward(self, m: Module, stash: Any) -> None:
+        kept, self.numbers = self.numbers, replace(self.numbers, relu=False)
+        super()._forward(m, stash)
+        self.numbers = kept
+
+
+class EachRectified(Sum):
+    """A ReLU before the sum, at each branch."""
+
+    def _oldest(self, m: Module, join: Join, index: int) -> Any:
+        value = super()._oldest(m, join, index)
+        return Mux(value < 0, 0, value)
+
+
 FAULTS = {
     "lost": (Lost, fork(), {"y1": "random"}),
     "twice": (Twice, fork(), {"y0": "slow"}),
     "old kind": (OldKind, added(), {}),
     "unmasked": (Unmasked, added(), {}),
+    "no ReLU": (Linear, SUMS["a ReLU"], {}),
+    "a ReLU too early": (EachRectified, SUMS["a ReLU"], {}),
 }
 
 

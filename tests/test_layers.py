@@ -115,6 +115,38 @@ def test_one_number_stands_for_both_directions() -> None:
     assert one.hash() == two.hash()
 
 
+@pytest.mark.parametrize("given", [MAX, {**MAX, "kernel": 2, "padding": 0}], ids=str)
+def test_what_windows_do_not_say_stays_out_of_a_description(given: dict[str, Any]) -> None:
+    """So that those from before there were strides keep their hash and their file."""
+    description = network((6, 6, 2), [CONV, given])
+    assert description.model_dump()["layers"][1] == {"kind": "max-pool", "kernel": (2, 2)}
+    assert description.hash() == "cab01a01159b"
+
+
+@pytest.mark.parametrize(
+    ("fields", "result"),
+    [
+        ({"kernel": 3, "stride": 2}, (4, 3, 4)),
+        ({"kernel": 3, "stride": 1, "padding": 1}, (9, 8, 4)),
+        ({"kernel": [2, 3], "stride": [3, 2], "padding": [0, 1]}, (3, 4, 4)),
+        ({"kernel": 4}, (2, 2, 4)),
+        ({"kernel": "all"}, (1, 1, 4)),
+    ],
+    ids=str,
+)
+def test_windows_lie_as_those_of_convolutions(fields: dict[str, Any], result: Any) -> None:
+    for kind in (MAX, MEAN):
+        description = network((11, 10, 2), [CONV, {**kind, **fields}])
+        pool = description.graph.units[1]
+        assert isinstance(pool, PoolUnit)
+        assert pool.outputs[0].shape == result
+        image = pool.inputs[0].shape
+        if fields["kernel"] != "all" and max(pool.stride) <= min(pool.kernel):
+            shape = Geometry(image, 4, pool.kernel, pool.stride, pool.padding)
+            assert shape.result == result
+        assert parse(to_toml(description)) == description
+
+
 def test_parameters_are_weights_and_biases_of_every_output() -> None:
     description = network((6, 6, 2), [CONV, MAX])
     assert description.parameters == 4 * (3 * 3 * 2 + 1) + 3 * (2 * 2 * 4 + 1)
@@ -151,7 +183,11 @@ def test_python_values_and_plain_fields_mean_the_same() -> None:
 
 IMAGE = [8, 8, 2]
 SIZE = "an integer from 1 to 64 or [vertical, horizontal]"
-KINDS = "'dense', 'convolution', 'flatten', 'max-pool', 'average-pool' or 'residual'"
+KINDS = (
+    "'dense', 'convolution', 'flatten', 'norm', 'max-pool', 'average-pool', 'subsample' or "
+    "'residual'"
+)
+WINDOW = "an integer from 1 to 64, [vertical, horizontal] or 'all'"
 WHOLE = "expected an integer from 1 to 4096 or [height, width, channels]"
 VECTOR = "needs an image; give inputs = [height, width, channels] and put it before any dense or"
 
@@ -177,13 +213,16 @@ WRONG: list[tuple[Any, list[Any], str]] = [
         [CONV, {**CONV, "kernel": 7}],
         "layers[1], a convolution layer: its kernel has a height",
     ),
-    (IMAGE, [{**CONV, "stride": [1, 4]}], "its stride of 4 is larger than its kernel's width of 3"),
     (
         IMAGE,
         [{**CONV, "padding": 3}],
         "its padding of 3 is not smaller than its kernel's height of 3",
     ),
-    ([64, 64, 1], [{**CONV, "kernel": 1, "outputs": 32}], "64x64x32 has 131,072 elements; at most"),
+    (
+        [64, 64, 1],
+        [{**CONV, "kernel": 1, "outputs": 512}],
+        "64x64x512 has 2,097,152 elements; at most 1,048,576",
+    ),
     # a chain
     (
         128,
@@ -192,15 +231,52 @@ WRONG: list[tuple[Any, list[Any], str]] = [
     ),
     (IMAGE, [{"outputs": 5}, CONV], f"a vector of 5 elements, but a kernel of 3x3 {VECTOR}"),
     (IMAGE, [{"kind": "flatten"}, CONV], f"a vector of 128 elements, but a kernel of 3x3 {VECTOR}"),
+    # windows
     (
         IMAGE,
-        [CONV, {**MAX, "kernel": [2, 4]}],
-        "layers[1], a max-pool layer: it gets images of 6x6x4",
+        [CONV, {**MAX, "kernel": [2, 7]}],
+        "layers[1], a max-pool layer: its kernel has a width of 7, but the padded image only 6",
     ),
-    (IMAGE, [CONV, {**MAX, "kernel": 4}], "height of 6 is not a multiple of its kernel's 4"),
+    (
+        IMAGE,
+        [CONV, {**MEAN, "kernel": 9, "padding": 1}],
+        "layers[1], an average-pool layer: its kernel has a height of 9, but the padded image only",
+    ),
     (IMAGE, [CONV, {**MAX, "kernel": 1}], "its kernel of 1x1 does nothing; leave the layer out"),
-    (IMAGE, [CONV, {**MEAN, "kernel": 3}], "layers[1], an average-pool layer: the mean of 3x3 = 9"),
-    (IMAGE, [CONV, {**MEAN, "kernel": 3}], "averages are taken over 2, 4, 8, ... elements"),
+    (
+        IMAGE,
+        [CONV, {**MAX, "kernel": 1, "stride": 2}],
+        "its kernel of 1x1 pools nothing; give the layer before it the stride",
+    ),
+    (
+        IMAGE,
+        [CONV, {**MAX, "padding": [1, 2]}],
+        "its padding of 2 is not smaller than its kernel's width of 2, so that whole windows would "
+        "be outside; use at most 1",
+    ),
+    (
+        [12, 12, 2],
+        [CONV, {**MAX, "kernel": [2, 9], "stride": 1}],
+        "with its stride of 1 a pixel is in 9 windows of a width of 9, but at most 8 are possible; "
+        "use a stride of at least 2",
+    ),
+    (
+        IMAGE,
+        [CONV, {**MAX, "kernel": "all", "stride": 1}],
+        "its kernel is all of the image, which leaves nothing to a stride or padding; leave them",
+    ),
+    (IMAGE, [CONV, {**MAX, "kernel": "all", "padding": 1}], "its kernel is all of the image"),
+    (
+        [2, 70, 2],
+        [{**CONV, "kernel": 1}, {**MEAN, "kernel": "all"}],
+        "it gets images of 2x70x4, but a kernel has at most 64 pixels in each direction; pool in",
+    ),
+    (
+        IMAGE,
+        [{**CONV, "formats": {"activation": "u28.8"}}, {**MEAN, "kernel": 3}],
+        "average-pool layer: the mean of 9 elements, which divides sums in u28.8, takes products "
+        "of 64 bits, but at most 62 are possible; use a smaller kernel or fewer bits",
+    ),
     (
         IMAGE,
         [MAX, CONV],
@@ -225,7 +301,11 @@ WRONG: list[tuple[Any, list[Any], str]] = [
     (IMAGE, [{**CONV, "kernel": 3.0}], f"layers[0].kernel is 3.0, expected {SIZE}"),
     (IMAGE, [{**CONV, "kernel": True}], f"layers[0].kernel is true, expected {SIZE}"),
     (IMAGE, [{**CONV, "kernel": "3"}], f"layers[0].kernel is the text '3', expected {SIZE}"),
-    (IMAGE, [CONV, {**MAX, "kernel": 0}], f"layers[1].kernel is 0, expected {SIZE}"),
+    (IMAGE, [CONV, {**MAX, "kernel": 0}], f"layers[1].kernel is 0, expected {WINDOW}"),
+    (IMAGE, [CONV, {**MAX, "kernel": "any"}], f"kernel is the text 'any', expected {WINDOW}"),
+    (IMAGE, [CONV, {**MAX, "stride": 0}], f"layers[1].stride is 0, expected {SIZE}."),
+    (IMAGE, [CONV, {**MAX, "stride": [2]}], f"layers[1].stride is [2], expected {SIZE}."),
+    (IMAGE, [CONV, {**MAX, "padding": -1}], "layers[1].padding is -1, expected an integer from 0"),
     (
         IMAGE,
         [{"kind": "convolution", "outputs": 4}],
@@ -287,7 +367,11 @@ WRONG: list[tuple[Any, list[Any], str]] = [
     ([8, 8, 2.0], [CONV], f"inputs is [8, 8, 2.0], {WHOLE}"),
     ([8] * 9, [CONV], f"inputs is an array of 9, {WHOLE}"),
     ("8x8", [CONV], f"inputs is the text '8x8', {WHOLE}"),
-    ([64, 65, 1], [CONV], "inputs name 4160 elements a sample; at most 4096 are possible"),
+    (
+        [1024, 1025, 1],
+        [CONV],
+        "inputs name 1,049,600 elements a sample; at most 1,048,576 are possible",
+    ),
 ]
 
 

@@ -43,6 +43,25 @@ mitigation = "none"
 learning_rate = 0.00390625
 """
 
+RESIDUAL = """
+name = "residual"
+dataset = "synthetic"
+inputs = [12, 12, 2]
+layers = [
+    { kind = "convolution", outputs = 4, kernel = 3, padding = 1 },
+    { kind = "residual", body = [
+        { kind = "convolution", outputs = 8, kernel = 3, stride = 2, padding = 1 },
+    ], shortcut = [{ kind = "subsample", stride = 2, outputs = 8 }] },
+    { kind = "residual", body = [
+        { kind = "convolution", outputs = 12, kernel = 3, stride = 2, padding = 1 },
+    ], shortcut = [{ kind = "convolution", outputs = 12, kernel = 1, stride = 2 }] },
+    { outputs = 6, activation = "none" },
+]
+[recipe]
+mitigation = "none"
+learning_rate = 0.00390625
+"""
+
 
 def mapped(fitted: Fitted, target: Target, folder: Path) -> dict[str, Resources]:
     """What Yosys takes by unit, once multipliers and block RAMs are in place."""
@@ -97,6 +116,7 @@ def test_a_convolutional_network_takes_the_blocks_planned(tmp_path: Path) -> Non
         (IMAGES.replace("ACCUMULATE", "1"), "ecp5-45f", 40),
         (IMAGES.replace("ACCUMULATE", "4"), "ecp5-45f", 25),
         (IMAGES.replace("ACCUMULATE", "1"), "xc7a100t", 30),
+        (RESIDUAL, "ecp5-45f", 30),
     ],
 )
 def test_whole_networks_take_the_blocks_planned(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from counterflow.design.parts.formats import Format, Rounding
-from counterflow.design.units.pool import BACKWARD, FORWARD, Pooling
+from counterflow.design.units.pooling import BACKWARD, FORWARD, Pooling
 from counterflow.golden.units.pool import Pool
 
 NEAREST, TRUNCATE = Rounding.NEAREST_EVEN, Rounding.TRUNCATE
@@ -145,7 +145,14 @@ WRONG = [
     ({"shape": (4, 6, 0, (2, 2))}, "channels is 0, but must be positive"),
     ({"tokens": 0}, "tokens is 0, but must be positive"),
     ({"gradient_rows": 0}, "gradient_rows is 0, but must be positive"),
-    ({"shape": SHAPES[4], "average": True}, "an average over 2x3 = 6 elements is no shift"),
+    (
+        {"shape": SHAPES[4], "average": True, "x": Format.parse("s32.4")},
+        "the mean of 6 elements, which divides sums in s32.4, takes products of 69 bits",
+    ),
+    (
+        {"shape": SHAPES[4], "average": True, "dy": Format.parse("s32.4")},
+        "which divides gradients in s32.4, takes products of",
+    ),
     ({"round_error": Rounding.STOCHASTIC}, "no random bits"),
 ]
 

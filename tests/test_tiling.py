@@ -101,6 +101,17 @@ def test_a_granule_always_stands_in_one_word_wherever_the_kernel_is(shape: Geome
 
 
 @all_folds
+def test_a_granule_of_the_kernel_has_no_element_of_the_image_beside_it(shape: Geometry) -> None:
+    """Lanes beyond the end of the kernel's row see zeros: they would learn otherwise."""
+    for tiling in folds(shape):
+        within = -(-shape.row_taps // tiling.granule) * tiling.granule
+        for position in range(shape.places[1]):
+            left = (position * shape.stride[1] - shape.padding[1]) * shape.channels
+            beside = range(left + shape.row_taps, left + within)
+            assert not any(0 <= element < shape.row_inputs for element in beside)
+
+
+@all_folds
 def test_a_word_of_the_kernel_lies_in_two_words_of_the_image_at_most(shape: Geometry) -> None:
     """In one where it is a single granule; no bank is read twice."""
     for tiling in folds(shape):

@@ -36,6 +36,7 @@ from counterflow.design.units.timing import (
     rows_done,
     slot_bound,
     steady,
+    unawaited_words,
     weight_writes,
 )
 from counterflow.sim.shapes import tilings
@@ -156,17 +157,43 @@ def test_no_visit_sees_an_element_whose_word_it_does_not_need(tiling: Tiling) ->
 def test_rows_of_the_image_are_done_with_at_the_end_of_the_last_places_that_see_them(
     tiling: Tiling,
 ) -> None:
-    """Rows that none sees, at the bottom, are done with at the very end."""
+    """Rows that none sees are done with those above them, at the bottom at the very end."""
     geometry = tiling.geometry
     line = tiling.cycles // geometry.places[0]
-    expected = [0] * geometry.places[0]
+    expected, last = [0] * geometry.places[0], 0
     for y in range(geometry.image[0]):
         inside = (geometry.covered // geometry.row_inputs == y) & (geometry.covered >= 0)
         seen = np.flatnonzero(inside.any(axis=1)) // geometry.places[1]
-        expected[int(seen.max()) if len(seen) else -1] += 1
+        below = geometry.covered // geometry.row_inputs > y
+        last = int(seen.max()) if len(seen) else last if below.any() else -1
+        expected[last] += 1
     rows, ends = rows_done(tiling)
     assert ends.tolist() == [line * (place + 1) - 1 for place in range(geometry.places[0])]
     assert np.cumsum(rows).tolist() == np.cumsum(expected).tolist()
+
+
+@every
+def test_words_that_are_done_with_before_they_are_needed_are_counted(tiling: Tiling) -> None:
+    """Whatever has arrived when a row of places ends, is what its tiles or the start waited for."""
+    geometry, done = tiling.geometry, 0
+    words, times = needed_words(tiling)
+    for threshold in (1, tiling.image_words // 2 + 1, tiling.image_words):
+        most, missing = 0, 0
+        for place in range(geometry.places[0]):
+            end = (place + 1) * tiling.cycles // geometry.places[0]
+            known = max([threshold, *(words[times < end] + 1).tolist()])
+            done = geometry.rows_done(place) * tiling.row_words
+            missing = max(0, done - known)
+            most = max(most, missing)
+        assert unawaited_words(tiling, threshold) == (most, missing)
+    assert unawaited_words(tiling, tiling.image_words) == (0, 0)
+
+
+def test_some_shapes_are_done_with_words_that_have_not_come() -> None:
+    found = {unawaited_words(tiling, 1) for tiling in TILINGS}
+    assert {(most > 0, last > 0) for most, last in found} == {(False, False), (True, True)} | {
+        (True, False)
+    }
 
 
 @every

@@ -33,9 +33,9 @@ class Display:
         """Tables and text of the result."""
         self._console(stderr=self.as_json).print(*what, highlight=False, soft_wrap=True)
 
-    def note(self, text: str) -> None:
-        """What happens now; never part of the result."""
-        self._console(stderr=True).print(text, highlight=False, soft_wrap=True)
+    def note(self, what: RenderableType) -> None:
+        """What happens now, or why there is no result; never part of one."""
+        self._console(stderr=True).print(what, highlight=False, soft_wrap=True)
 
     def result(self, content: Mapping[str, object]) -> None:
         """The result for scripts."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from counterflow.design.schedule.planner import Plan
 
 COLUMNS = {"multipliers": "mult.", "block_rams": "RAMs", "luts": "~LUTs"}  # in 80 characters
+ULTRA = {"ultra_rams": "URAMs"}
 
 
 def folded(
@@ -24,33 +25,39 @@ def folded(
     memory: int | None,
     interval: int | None,
     target_name: str | None,
+    stash: str = "inside",
 ) -> tuple[Plan, Fitted | None]:
     """`description` planned as asked, for a target if there is one.
 
-    ValueError, one or two sentences, where no fold fits; the second says what would.
+    `stash` is one of `options.STASHES`.  ValueError, one or two sentences, where no fold fits; the
+    second says what would.
     """
+    from counterflow.design.fpga.outside import all_outside
     from counterflow.design.schedule.planner import plan
 
     if target_name is None:
-        return plan(options.with_fold(description, multipliers, memory, interval)), None
+        design = plan(options.with_fold(description, multipliers, memory, interval))
+        return (design if stash == "inside" else all_outside(design)), None
     from counterflow.design.fit.advice import remedy
-    from counterflow.design.fit.fitting import UnfitError, fit
+    from counterflow.design.fit.beside import fit_beside
+    from counterflow.design.fit.fitting import UnfitError
     from counterflow.design.fpga.targets import target as named
 
     target = named(target_name)
     if memory is not None:
         description = options.with_fold(description, None, memory, None)
     try:
-        fitted = fit(description, target, multipliers=multipliers, interval=interval)
+        fitted = fit_beside(description, target, stash, multipliers=multipliers, interval=interval)
     except UnfitError as error:
         way = remedy(description, target, multipliers=multipliers, interval=interval)
-        raise UnfitError(f"{error}. {way}") from None
+        raise UnfitError(f"{error}. {way}", error.search) from None
     return fitted.plan, fitted
 
 
 def fit_table(fitted: Fitted) -> Table:
     """Costs by unit and in all, and what part of the target that is."""
     schedule, needs, has = fitted.plan.schedule, fitted.needs, fitted.target.has
+    columns = _columns(has)
     rows = table(
         "unit",
         "lanes",
@@ -58,7 +65,7 @@ def fit_table(fitted: Fitted) -> Table:
         "cycles",
         "busy",
         "delay",
-        *COLUMNS.values(),
+        *columns.values(),
         title=(
             f"{fitted.plan.description.name} on {fitted.target.name}: a sample every "
             f"{schedule.interval:,} cycles, {fitted.plan.memory_bits / 1000:,.0f} kbit in memories"
@@ -68,7 +75,7 @@ def fit_table(fitted: Fitted) -> Table:
     stages = {stage.name: stage for stage in schedule.weighted}
     for name, taken in needs.units.items():
         if name not in stages:
-            rows.add_row(name, "", "", "", "", "", *_cells(taken))
+            rows.add_row(name, "", "", "", "", "", *_cells(taken, columns))
             continue
         stage = stages[name]
         tiling, lanes = stage.tiling, stage.tiling.lanes
@@ -79,20 +86,24 @@ def fit_table(fitted: Fitted) -> Table:
             f"{tiling.cycles:,}",
             percent(tiling.useful / (tiling.multipliers * schedule.interval), 0),
             f"{stage.delay}",
-            *_cells(taken),
+            *_cells(taken, columns),
         )
     rows.add_section()
     total = (f"{schedule.interval:,}", percent(schedule.utilisation, 0), "")
-    rows.add_row("all", "", "", *total, *_cells(needs.total))
+    rows.add_row("all", "", "", *total, *_cells(needs.total, columns))
     rows.columns[0].footer = "of it"
-    for column, field in enumerate(COLUMNS, start=6):
+    for column, field in enumerate(columns, start=6):
         there = getattr(has, field)
         rows.columns[column].footer = percent(getattr(needs.total, field) / there, 0)
     return rows
 
 
-def _cells(taken: Resources) -> list[str]:
-    return [f"{getattr(taken, field):,}" for field in COLUMNS]
+def _columns(has: Resources) -> dict[str, str]:
+    return {**COLUMNS, **ULTRA} if has.ultra_rams else COLUMNS
+
+
+def _cells(taken: Resources, columns: dict[str, str]) -> list[str]:
+    return [f"{getattr(taken, field):,}" for field in columns]
 
 
 def fit_json(fitted: Fitted, frequency: float) -> dict[str, object]:
@@ -117,4 +128,4 @@ def fit_json(fitted: Fitted, frequency: float) -> dict[str, object]:
 
 
 def _json(taken: Resources) -> dict[str, int]:
-    return {field: getattr(taken, field) for field in COLUMNS}
+    return {field: n for field, n in taken.amounts.items() if field in COLUMNS or field in ULTRA}

@@ -20,6 +20,7 @@ def networks(as_json: bool, quiet: bool) -> None:
         counterflow networks
     """
     from counterflow.design.fit.advice import smallest
+    from counterflow.design.network.families import SHOWN
     from counterflow.design.network.files import load, shipped
     from counterflow.design.schedule.planner import plan
 
@@ -53,7 +54,7 @@ def networks(as_json: bool, quiet: bool) -> None:
     display.show(
         rows,
         "With the fold that the network names: its multipliers, the cycles between two samples and "
-        "the smallest ECP5 that it fits.",
+        "the smallest ECP5 that it fits. Others are generated from their name: " + SHOWN + ".",
     )
     display.result({"networks": found})
 

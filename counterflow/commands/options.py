@@ -48,6 +48,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 NEW_FOLDER = Writable(file_okay=False, path_type=Path)
 NEW_FILE = Writable(dir_okay=False, path_type=Path)
 COUNT = click.IntRange(min=1)
+STASHES = ("inside", "outside", "all")
 ARGUMENTS = "counterflow.arguments"  # where the group leaves the command line for provenance
 
 network = click.argument("net")
@@ -104,6 +105,17 @@ def target(command: Command) -> Command:
     """--target, as `target_name`."""
     text = "Fold for this FPGA, for example ecp5-85f: its multipliers, block RAMs and LUTs."
     return click.option("--target", "target_name", help=text)(command)
+
+
+def stash(command: Command) -> Command:
+    """--stash."""
+    return click.option(
+        "--stash",
+        type=click.Choice(STASHES),
+        default="inside",
+        show_default=True,
+        help="Where inputs wait for their gradient: inside, outside where they must, all outside.",
+    )(command)
 
 
 def command_line() -> list[str]:

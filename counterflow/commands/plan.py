@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from counterflow.commands import memory as where
 from counterflow.commands import options
 from counterflow.commands.display import Display, percent, table
 from counterflow.commands.fit import fit_json, fit_table, folded
@@ -14,24 +15,32 @@ from counterflow.commands.fit import fit_json, fit_table, folded
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from counterflow.design.fit.fitting import UnfitError
+    from counterflow.design.network.description import Description
     from counterflow.design.schedule.planner import Plan, UnitCost
     from counterflow.design.schedule.schedule import Waiting
     from counterflow.design.units.passing import PassingStage
+
+FREQUENCY = 100.0  # MHz, where neither user nor target say
 
 
 @click.command()
 @options.network
 @options.target
+@click.option("--targets", "every", is_flag=True, help="Say of every FPGA whether it holds NET.")
+@options.stash
 @options.fold
 @click.option(
     "--freq",
     type=click.FloatRange(min=1),
     help="MHz to say samples a second for [default: the target's].",
 )
-@options.output(folder="Folder for plan.json, stages.png and the description.")
+@options.output(folder="Folder for plan.json, two figures and the description.")
 def plan(
     net: str,
     target_name: str | None,
+    every: bool,
+    stash: str,
     multipliers: int | None,
     memory: int | None,
     interval: int | None,
@@ -44,27 +53,39 @@ def plan(
 
     With a target, its multipliers are the budget and its block RAMs the limit, both counted as
     Yosys makes them; LUTs are estimated, roughly. The fold is the one that idles least among those
-    within a tenth of the fastest that fits. The exit status is 2 where none fits, with a sentence
-    about what would.
+    within a tenth of the fastest that fits. The exit status is 2 where none fits, with what is
+    short, where the bits are, and a sentence about what would fit.
 
     Without a target, a budget or an interval, NET is folded as its description says.
+
+    With --stash outside, inputs that wait for their gradient are in a memory beside the chip, as
+    many as must; with --stash all, every one that frees memory. That can be planned and no more.
 
     \b
     Examples:
         counterflow plan lenet5 --target ecp5-85f
         counterflow plan digits --multipliers 28 --memory 1000000
         counterflow plan mnist --interval 4096
+        counterflow plan vgg-small --targets
+        counterflow plan vgg-small --target ecp5-85f --stash outside
     """
     from counterflow.design.fit.advice import samples_per_second, verdict
     from counterflow.design.fit.fitting import UnfitError
     from counterflow.design.network.files import load
 
     display, description = Display(as_json=as_json, quiet=quiet), load(net)
+    if every:
+        alone = {"--target": target_name, "--multipliers": multipliers, "--interval": interval}
+        for name, value in {**alone, "--memory": memory, "--freq": freq, "--out": out}.items():
+            if value is not None:
+                raise click.UsageError(f"--targets asks of every FPGA; leave out {name}.")
+        on_targets(display, description, outside=stash != "inside")
+        return
     try:
-        design, fitted = folded(description, multipliers, memory, interval, target_name)
+        design, fitted = folded(description, multipliers, memory, interval, target_name, stash)
     except UnfitError as error:
-        unfit = {"network": description.name, "target": target_name, "fits": False}
-        display.result({**unfit, "advice": [str(error)]})
+        limits = {"multipliers": multipliers, "interval": interval}
+        unfit(display, description, str(target_name), error, limits, out)
         raise
     facts = plan_json(design)
     if fitted is None:
@@ -82,9 +103,61 @@ def plan(
     met = meetings(design)
     if met is not None:
         display.show(met)
+    parts = where.stages(design)
+    if len(parts) > 1:
+        display.show(where.stages_table(parts))
+    if stash != "inside":
+        frequency = freq or (fitted.target.frequency if fitted else FREQUENCY)
+        facts["outside"] = where.outside_json(design, frequency)
+        for line in where.outside_lines(design, frequency):
+            display.show(line)
     if out is not None:
         display.files(_write(design, facts, out))
     display.result(facts)
+
+
+def unfit(
+    display: Display,
+    description: Description,
+    name: str,
+    error: UnfitError,
+    limits: dict[str, int | None],
+    out: Path | None,
+) -> None:
+    """What is short of on target `name`, and where the bits are of the fold with fewest
+    memories."""
+    from counterflow.design.fit.shortage import short_of
+    from counterflow.design.fpga.targets import target as named
+
+    short = short_of(description, named(name), error, **limits)
+    if short:
+        display.note(where.shortage_table(name, short))
+    facts = {
+        **{"network": description.name, "target": name, "fits": False, "advice": [str(error)]},
+        "short": where.shortage_json(short),
+    }
+    if error.search is not None:
+        parts = where.stages(error.search.least(1).plan)
+        facts["stages"] = where.stages_json(parts)
+        display.note(where.stages_table(parts))
+        if out is not None:
+            from counterflow import figures
+
+            title = f"{description.name} does not fit {name}"
+            figures.memory(out / "memory.png", parts, where.needed_shares(short), title=title)
+    display.result(facts)
+
+
+def on_targets(display: Display, description: Description, *, outside: bool) -> None:
+    """One line for each target: whether it holds a network, or what it is short of."""
+    from counterflow.design.fit.shortage import outcomes
+
+    found = []
+    for one in outcomes(description, outside=outside):
+        found.append(one)
+        display.show(f"{one.target.name:10} {one.words}")
+    facts = [where.outcome_json(one) for one in found]
+    display.result({"network": description.name, "targets": facts})
 
 
 def plan_json(design: Plan) -> dict[str, object]:
@@ -99,6 +172,7 @@ def plan_json(design: Plan) -> dict[str, object]:
         "units": [_unit_json(unit) for unit in design.units],
         "passing": [_passing_json(unit) for unit in schedule.passing],
         "edges": [_edge_json(edge) for edge in schedule.edges],
+        "stages": where.stages_json(where.stages(design)),
     }
 
 
@@ -193,6 +267,7 @@ def _write(design: Plan, facts: dict[str, object], out: Path) -> list[Path]:
     return [
         provenance.write_json(out / "plan.json", facts),
         figures.delays(out / "stages.png", design),
+        figures.memory(out / "memory.png", where.stages(design), title=design.description.name),
         *provenance.record(
             out,
             design.description,

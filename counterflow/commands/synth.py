@@ -178,27 +178,29 @@ def _run(
 
 def report_table(report: SynthesisReport) -> Table:
     """What each unit takes, with what was planned behind it, and what the target has."""
-    from counterflow.design.fpga.targets import RESOURCE_NAMES, Resources
+    from counterflow.design.fpga.targets import names_on
 
+    names = names_on(report.target.has)
     unit = "" if report.unit is None else f", {report.unit} alone"
     rows = table(
         "unit",
-        *RESOURCE_NAMES.values(),
+        *names.values(),
         title=f"{report.network}{unit} on {report.target.name} ({report.target.part})",
     )
     rows.show_footer = True
     for name, taken in report.taken.items():
         planned = report.planned.get(name)
         cells = []
-        for field, amount in taken._asdict().items():
+        for field in names:
+            amount = getattr(taken, field)
             meant = getattr(planned, field, None)
             text = f"{amount:,}"
             cells.append(text if meant in (None, amount) else f"[red]{text}, planned {meant:,}[/]")
         rows.add_row(name, *cells)
     rows.add_section()
-    rows.add_row("all", *(f"{amount:,}" for amount in report.total))
+    rows.add_row("all", *(f"{getattr(report.total, field):,}" for field in names))
     rows.columns[0].footer = "of the target's"
-    for index, field in enumerate(Resources._fields, start=1):
+    for index, field in enumerate(names, start=1):
         there = getattr(report.target.has, field)
         share = getattr(report.total, field) / there if there else None
         rows.columns[index].footer = percent(share)

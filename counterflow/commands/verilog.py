@@ -29,6 +29,7 @@ BUSES = ("streams", "axi")
 )
 @click.option("--vlnv", help="Name of the FuseSoC core, vendor:library:name:version.")
 @options.target
+@options.stash
 @options.fold
 @options.output(folder="Folder for the files [default: build/NET].")
 def verilog(
@@ -36,6 +37,7 @@ def verilog(
     bus: str,
     vlnv: str | None,
     target_name: str | None,
+    stash: str,
     multipliers: int | None,
     memory: int | None,
     interval: int | None,
@@ -60,6 +62,10 @@ def verilog(
 
     if vlnv is not None and bus != "axi":
         raise click.UsageError("--vlnv needs --bus axi: only there a core file is written.")
+    if stash != "inside":
+        raise ValueError(
+            f"--stash {stash} can be planned, but no hardware is made for it yet; leave it out"
+        )
     display = Display(as_json=as_json, quiet=quiet)
     # Planned before what takes long to import.
     design, _ = folded(load(net), multipliers, memory, interval, target_name)

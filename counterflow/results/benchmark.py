@@ -232,7 +232,8 @@ def _weighted(unit: ConvolutionUnit) -> list[Any]:
 def _pool(unit: PoolUnit) -> list[Any]:
     from torch import nn
 
-    return [(nn.AvgPool2d if unit.average else nn.MaxPool2d)(unit.kernel)]
+    kind = nn.AvgPool2d if unit.average else nn.MaxPool2d
+    return [kind(unit.kernel, unit.stride, unit.padding)]
 
 
 def _tanh(unit: Unit) -> list[Any]:

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from counterflow.design.fit.fitting import Fitted, fit, takes
 from counterflow.design.fpga.needs import Needs, needs
 from counterflow.design.fpga.targets import RESOURCE_NAMES, TARGETS, Resources, Target
-from counterflow.design.network.description import Description
+from counterflow.design.network.description import Description, Fold
 from counterflow.design.parts.formats import Format
-from counterflow.design.schedule.planner import Plan
+from counterflow.design.schedule.holdings import everything, holdings
+from counterflow.design.schedule.planner import Plan, plan
 
 NARROWER = (("s18.16", "s12.16"), ("s16.14", "s10.14"), ("s14.12", "s10.12"))
 """Formats of weight and velocity that are tried where memories do not fit."""
 
 SOME = 3  # names of units that a sentence bears
 
-RAM_BITS = {"ecp5": 18_432, "ice40": 4096, "xc7": 18_432}
+RAM_BITS = {"ecp5": 18_432, "ice40": 4096, "xc7": 18_432, "xcup": 18_432}
 """Bits of a block RAM."""
 
+ULTRA_BITS = 4096 * 72
+"""Bits of an UltraRAM."""
+
 RAM_BITS_OF_LUT = 16  # at most, if it can be one at all
+SURE = 0.5  # of the bits of stashes in some fold, that every fold has: delays depend on the fold
 
 
 def verdict(fitted: Fitted, frequency: float) -> list[str]:
@@ -28,6 +34,7 @@ def verdict(fitted: Fitted, frequency: float) -> list[str]:
     shares = (
         f"{taken.multipliers:,} of {has.multipliers:,} multipliers",
         f"{taken.block_rams:,} of {has.block_rams:,} block RAMs",
+        *([f"{taken.ultra_rams:,} of {has.ultra_rams:,} UltraRAMs"] if has.ultra_rams else []),
         f"roughly {round(taken.luts, -2):,} of {has.luts:,} LUTs",
     )
     fits = "fits" if taken.luts <= has.luts else "may fit"
@@ -90,9 +97,11 @@ def remedy(
             found = _fitted(narrow, other)
             if found is not None:
                 return f"It fits {other.name} with {formats} (every {found.interval:,} cycles)."
-    return (
-        "It fits no target that is known, nor with narrower weights; use fewer or smaller layers."
-    )
+    none = "It fits no target that is known, nor with narrower weights"
+    for other in (target, *larger(target)):
+        if other.has.block_rams and _fitted(description, other, outside=True) is not None:
+            return f"{none}; with its stashes outside the chip it would fit {other.name}."
+    return f"{none}; use fewer or smaller layers."
 
 
 def narrowed(description: Description) -> Iterator[tuple[str, Description]]:
@@ -132,29 +141,38 @@ def smallest(design: Plan, family: str = "ecp5") -> str | None:
     return None
 
 
-def _fitted(description: Description, target: Target) -> Needs | None:
+def _fitted(description: Description, target: Target, *, outside: bool = False) -> Needs | None:
     """The fold that fits, or None."""
     try:
-        if _least_bits(description) > _ram_bits(target):
+        if least_bits(description, outside=outside) > _ram_bits(target):
             return None  # cheap to see
-        return fit(description, target).needs
+        return fit(description, target, outside=outside).needs
     except ValueError:
         return None
 
 
-def _least_bits(description: Description) -> int:
-    """Bits of weights and of sums of gradients, which every fold has."""
+@lru_cache(maxsize=16)  # descriptions are asked for on one target after the other
+def least_bits(description: Description, *, outside: bool = False) -> int:
+    """Bits of weights, of sums of gradients and, unless they are outside, of stashes.
+
+    Every fold has the first two, and of stashes at least about half as many as another one.
+    """
     found = 0
     for unit in description.weighted:
         numbers = unit.arithmetic(description.recipe, horizon=1, compensation=0)
         bits = numbers.word_bits + (numbers.gradient.bits if numbers.sums_gradients else 0)
         found += unit.geometry.taps * unit.geometry.outputs * bits
-    return found
+    if outside:
+        return found
+    some = plan(description.model_copy(update={"fold": Fold()}))
+    return found + round(SURE * everything(holdings(some)).get("stash", 0))
 
 
 def _ram_bits(target: Target) -> int:
     """Bits that the memories of a target hold, the LUTs' included."""
-    return RAM_BITS[target.family] * target.has.block_rams + RAM_BITS_OF_LUT * target.has.luts
+    has = target.has
+    bits = RAM_BITS[target.family] * has.block_rams + ULTRA_BITS * has.ultra_rams
+    return bits + RAM_BITS_OF_LUT * has.luts
 
 
 def of_synthesis(design: Plan, target: Target, short: Resources, *, alone: bool = False) -> str:

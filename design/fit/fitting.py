@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from counterflow.design.fit.nearest import next_step
 from counterflow.design.fit.search import Search
 from counterflow.design.fpga.needs import Needs
 from counterflow.design.fpga.targets import RESOURCE_NAMES, Target
@@ -20,7 +21,14 @@ FASTER = 0.8  # of an interval, at most, is a step that is worth a larger device
 
 
 class UnfitError(ValueError):
-    """No fold fits; one sentence without a full stop says why."""
+    """No fold fits; one sentence without a full stop says why.
+
+    ``search``: the one that found none, if there was one.
+    """
+
+    def __init__(self, why: str, search: Search | None = None) -> None:
+        super().__init__(why)
+        self.search = search
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,9 +56,9 @@ class Fitted:
 
     @cached_property
     def next_step(self) -> Needs | None:
-        """What `next_interval` takes; None where it needs `search.STEP` times what there is."""
+        """What `next_interval` takes; None where it needs `nearest.STEP` times what there is."""
         interval = self.next_interval
-        return None if interval is None else self.search.next_step(interval)
+        return None if interval is None else next_step(self.search, interval)
 
     @cached_property
     def lacking(self) -> tuple[str, ...]:
@@ -69,13 +77,15 @@ def fit(
     interval: int | None = None,
     luts: float = 1.0,
     rough: float = ROUGH,
+    outside: bool = False,
 ) -> Fitted:
     """The fold of `description` for `target`; `UnfitError` where there is none.
 
     `multipliers`, where fewer than the target's, are the budget, for the fastest fold; with an
     `interval` (cycles) alone the fold has the fewest multipliers that keep up with it.  `luts` is
     the part of the target's that is planned with, and `rough` times that where nothing fits
-    otherwise.  ValueError where the limit of memory bits
+    otherwise; with ``outside`` each stash that frees memory by it is beside the chip.  ValueError
+    where the limit of memory bits
     that a description's fold may have is passed.
     """
     count, least = target.has.multipliers, len(description.weighted)
@@ -85,7 +95,8 @@ def fit(
             f"{description.name} does not fit {target.name}: it needs at least {least} multipliers "
             f"(one a unit), and {'the budget is' if multipliers == count else 'there are'} {count}"
         )
-    search = Search(description, target.has._replace(multipliers=count), target.family)
+    has = target.has._replace(multipliers=count)
+    search = Search(description, has, target.family, outside=outside)
     found: Needs | None = None
     for share in (luts, luts * rough):
         search.luts = share * target.has.luts
@@ -96,11 +107,12 @@ def fit(
         if found is not None:
             break
     if found is None:
-        raise UnfitError(_why(search, target, interval))
+        raise UnfitError(_why(search, target, interval), search)
     if interval is not None and found.interval > interval:
         raise UnfitError(
             f"{description.name} on {target.name} with {count} multipliers needs an interval of "
-            f"{found.interval:,} cycles, but {interval:,} are asked for"
+            f"{found.interval:,} cycles, but {interval:,} are asked for",
+            search,
         )
     if description.fold.memory is not None:
         lanes = found.plan.description.fold.lanes
@@ -114,7 +126,9 @@ def bottleneck(design: Plan) -> tuple[str, ...]:
     schedule = design.schedule
     found = [s.name for s in schedule.weighted if slot_bound(s.tiling) == schedule.interval]
     others = (unit for unit in schedule.graph.units if not unit.learns)
-    return (*found, *(unit.name for unit in others if unit.bound == schedule.interval))
+    found += [unit.name for unit in others if unit.bound == schedule.interval]
+    # Otherwise slots are as long as the updates of some norm take.
+    return tuple(found or (norm.name for norm in schedule.norms))
 
 
 def _why(search: Search, target: Target, interval: int | None) -> str:
@@ -127,9 +141,11 @@ def _why(search: Search, target: Target, interval: int | None) -> str:
         if needed > there:
             unit = least.largest(resource)
             about = "about " if resource == "luts" else ""
+            ultra = least.total.ultra_rams if resource == "block_rams" else 0
+            beside = f" beside {ultra:,} UltraRAMs" if ultra else ""
             return (
                 f"{name} does not fit {target.name}: it needs at least {about}{needed:,} "
-                f"{RESOURCE_NAMES[resource]}, most of them "
+                f"{RESOURCE_NAMES[resource]}{beside}, most of them "
                 f"({getattr(least.units[unit], resource):,}) in {unit}, and there are "
                 f"{getattr(search.has, resource):,}"
             )
@@ -138,7 +154,7 @@ def _why(search: Search, target: Target, interval: int | None) -> str:
             f"an interval of {interval:,} cycles is asked for, but {name} needs at least "
             f"{search.intervals[0]:,}, whatever there is"
         )
-    closest = search.next_step(search.intervals[-1] if interval is None else interval)
+    closest = next_step(search, search.intervals[-1] if interval is None else interval)
     within = "" if interval is None else f" within {interval:,} cycles"
     if closest is None:
         return f"{name} does not fit {target.name}{within}"
@@ -148,7 +164,8 @@ def _why(search: Search, target: Target, interval: int | None) -> str:
 def takes(needed: Needs) -> str:
     """Multipliers, block RAMs and LUTs of a plan in words."""
     taken = needed.total
+    ultra = f", {taken.ultra_rams:,} UltraRAMs" if taken.ultra_rams else ""
     return (
-        f"{taken.multipliers:,} multipliers, {taken.block_rams:,} block RAMs and about "
+        f"{taken.multipliers:,} multipliers, {taken.block_rams:,} block RAMs{ultra} and about "
         f"{round(taken.luts, -2):,} LUTs"
     )

@@ -17,9 +17,12 @@ from typing import NamedTuple
 import numpy as np
 
 from counterflow.design.fit.knapsack import Knapsack, undominated
+from counterflow.design.fit.relaxed import Relaxed
 from counterflow.design.fit.unit_folds import Option, unit_options
 from counterflow.design.fpga.needs import Needs, needs
+from counterflow.design.fpga.outside import all_outside
 from counterflow.design.fpga.targets import Resources, total
+from counterflow.design.fpga.ultra import WORTH
 from counterflow.design.network.description import Description, Fold
 from counterflow.design.schedule.folding import SLACK, fold
 from counterflow.design.schedule.planner import plan
@@ -29,7 +32,7 @@ LOOKS = 6, 64  # folds that are counted exactly in a round of a search: of large
 WORK = 2**18  # products of a sample that are many for one such count
 SPARE = 2, 0.03  # block RAMs, and part of those there are, by which a search may be off
 HOPELESS = 1.5  # of the block RAMs there are: folds that all take more need no second look
-STEP = 2  # times what there is, up to which a next step is looked for
+TABLE = 2**26  # steps of filling a table of combinations, up to which there is one
 
 
 class Found(NamedTuple):
@@ -50,15 +53,20 @@ class Search:
     """The folds of `description` within `has`, in blocks of `family`.
 
     ``luts``: those that may be planned with, at first all there are; ``intervals``: every one that
-    a fold can have, in cycles, rising.  ValueError for a family of which nothing is known, and
-    where a description has no schedule.
+    a fold can have, in cycles, rising; ``outside``: every stash is in a memory beside the chip that
+    frees memory by it.  An UltraRAM counts as the block RAMs that hold as many bits.  ValueError
+    for a family of which nothing is known, and where a description has no schedule.
     """
 
-    def __init__(self, description: Description, has: Resources, family: str) -> None:
-        self.description, self.has, self.family = description, has, family
+    def __init__(
+        self, description: Description, has: Resources, family: str, *, outside: bool = False
+    ) -> None:
+        self.description, self.has, self.family, self.outside = description, has, family, outside
         self.luts = float(has.luts)
+        self.rams = rams(has)
         self._needs: dict[tuple[Lanes, ...], Needs] = {}
-        self._knapsacks: dict[int, tuple[list[list[Option]], Knapsack]] = {}
+        self._combined: dict[int, tuple[list[list[Option]], Knapsack | Relaxed]] = {}
+        self._picked: dict[tuple[int, int, int], list[int]] = {}
         most = max(self.has.multipliers, len(description.weighted))
         asked = description.model_copy(update={"fold": Fold(multipliers=most)})
         self._start_from(self.counted(fold(asked)))
@@ -82,7 +90,7 @@ class Search:
         """The better result of two looks, the second by the depths of what the first found."""
         first = look()
         base = self.least(1) if first is None else first
-        if base.total.block_rams > HOPELESS * self.has.block_rams:
+        if self.taken_rams(base) > HOPELESS * self.rams:
             return first
         self._start_from(base)
         second = look()
@@ -107,28 +115,6 @@ class Search:
         index = bisect.bisect_right(self.intervals, limit) - 1
         return None if index < 0 else self._idlest([self.intervals[index]])
 
-    def next_step(self, below: int) -> Needs | None:
-        """The fold that overruns what there is by the least, with an interval of at most `below`.
-
-        None where that takes more than `STEP` times what there is.
-        """
-        index = bisect.bisect_right(self.intervals, below) - 1
-        if index < 0:
-            return None
-        lists = self._able(self.intervals[index])
-        has = self.has.multipliers, self.has.block_rams, self.luts
-        most = STEP * has[0], STEP * has[1]
-        knapsack = Knapsack([[option.item for option in options] for options in lists], most)
-        rows, columns = (np.arange(size, dtype=np.float64) for size in knapsack.prices.shape)
-        blocks = columns + self.around.block_rams
-        worst = (knapsack.prices + self.around.luts) / max(1.0, has[2])
-        worst = np.maximum(worst, (rows / max(1, has[0]))[:, None])
-        worst = np.maximum(worst, (blocks / max(1, has[1]))[None, :])
-        if not np.isfinite(worst).any():
-            return None
-        at = np.unravel_index(int(np.argmin(worst)), worst.shape)
-        return self.counted(_lanes(lists, knapsack.chosen(int(at[0]), int(at[1]))))
-
     def least(self, resource: int) -> Needs:
         """The fold that takes least of a resource: of multipliers (0), block RAMs (1), LUTs (2)."""
         cheapest = [
@@ -140,7 +126,19 @@ class Search:
     def fits(self, needed: Needs) -> bool:
         """Whether there are the blocks; LUTs are too rough to refuse a fold by the last of them."""
         there, taken = self.has, needed.total
-        return taken.multipliers <= there.multipliers and taken.block_rams <= there.block_rams
+        blocks = taken.block_rams <= there.block_rams and taken.ultra_rams <= there.ultra_rams
+        return blocks and taken.multipliers <= there.multipliers
+
+    def taken_rams(self, needed: Needs) -> int:
+        """Block RAMs that a fold takes, UltraRAMs as so many; all there are and more if one
+        overruns.
+
+        Either kind can be short while there is some of the other.
+        """
+        there, taken = self.has, needed.total
+        over = max(0, taken.block_rams - there.block_rams)
+        over += WORTH * max(0, taken.ultra_rams - there.ultra_rams)
+        return self.rams + over if over and there.ultra_rams else rams(taken)
 
     @cached_property
     def slowest(self) -> str:
@@ -154,14 +152,20 @@ class Search:
         """What a fold really takes."""
         if lanes not in self._needs:
             asked = self.description.model_copy(update={"fold": Fold(lanes=lanes)})
-            self._needs[lanes] = needs(plan(asked), self.family)
+            design = plan(asked)
+            if self.outside:
+                design = all_outside(design)
+            self._needs[lanes] = needs(design, self.family, self.has)
         return self._needs[lanes]
 
     def _start_from(self, base: Needs) -> None:
         """Look at folds by the depths of this one."""
         stages = base.plan.schedule.weighted
         # For each unit with weights the folds that are no worse than another in every respect.
-        self.options = [unit_options(one, self.has.multipliers, self.family) for one in stages]
+        self.options = [
+            unit_options(one, self.has.multipliers, self.family, outside=self.outside)
+            for one in stages
+        ]
         shortest = max(min(option.bound for option in options) for options in self.options)
         floor = max(shortest, self.description.graph.slowest.bound)
         bounds = {option.bound for options in self.options for option in options}
@@ -169,17 +173,18 @@ class Search:
         # What the units without weights take.
         weighted = {stage.name for stage in stages}
         self.around = total(taken for unit, taken in base.units.items() if unit not in weighted)
-        self._knapsacks.clear()
+        self._combined.clear()
+        self._picked.clear()
 
     @property
     def _room(self) -> int:
         """Block RAMs for units with weights."""
-        return self.has.block_rams - self.around.block_rams
+        return self.rams - rams(self.around)
 
     @property
     def _margin(self) -> int:
         """Block RAMs by which the search may be off."""
-        return max(SPARE[0], math.ceil(SPARE[1] * self.has.block_rams))
+        return max(SPARE[0], math.ceil(SPARE[1] * self.rams))
 
     @cached_property
     def _looks(self) -> int:
@@ -187,16 +192,18 @@ class Search:
         work = sum(u.geometry.elements * u.geometry.taps for u in self.description.weighted)
         return min(max(LOOKS[0], WORK // work), LOOKS[1])
 
-    def _knapsack(self, interval: int) -> tuple[list[list[Option]], Knapsack]:
+    def _combinations(self, interval: int) -> tuple[list[list[Option]], Knapsack | Relaxed]:
         """The options of every unit that keep up with an interval, and their combinations."""
-        if interval not in self._knapsacks:
-            lists = self._able(interval)
+        if interval not in self._combined:
+            lists = self.able(interval)
             most = self.has.multipliers, max(0, self._room + self._margin)
             items = [[option.item for option in options] for options in lists]
-            self._knapsacks[interval] = lists, Knapsack(items, most)
-        return self._knapsacks[interval]
+            combined = Relaxed(items) if is_large(lists, most) else Knapsack(items, most)
+            self._combined[interval] = lists, combined
+        return self._combined[interval]
 
-    def _able(self, interval: int) -> list[list[Option]]:
+    def able(self, interval: int) -> list[list[Option]]:
+        """The options of every unit that keep up with an interval."""
         lists = []
         for options in self.options:
             able = [option for option in options if option.bound <= interval]
@@ -205,8 +212,10 @@ class Search:
 
     def _best(self, interval: int, room: int, *, frugal: bool = False) -> Found | None:
         """The fold with the fewest multipliers (if `frugal`, block RAMs) for an interval."""
-        _, knapsack = self._knapsack(interval)
-        prices = knapsack.prices[:, : max(0, room + 1)]
+        _, combined = self._combinations(interval)
+        if isinstance(combined, Relaxed):
+            return self._near(combined, interval, room, frugal=frugal)
+        prices = combined.prices[:, : max(0, room + 1)]
         allowed = prices <= self.luts - self.around.luts
         if not allowed.any():
             return None
@@ -219,10 +228,24 @@ class Search:
         luts = float(prices[multipliers, blocks])
         return Found(multipliers * interval, blocks, luts, multipliers, interval)
 
+    def _near(self, relaxed: Relaxed, interval: int, room: int, *, frugal: bool) -> Found | None:
+        """As `_best`, nearly."""
+        limits = self.has.multipliers, room, self.luts - self.around.luts
+        if min(limits) < 0:
+            return None
+        picked = relaxed.within(limits, aim=1 if frugal else 0)
+        if picked is None:
+            return None
+        multipliers, blocks, luts = relaxed.amounts(picked)
+        self._picked[interval, int(multipliers), int(blocks)] = picked
+        return Found(int(multipliers) * interval, int(blocks), luts, int(multipliers), interval)
+
     def _count(self, found: Found) -> Needs:
-        lists, knapsack = self._knapsack(found.interval)
-        chosen = knapsack.chosen(found.multipliers, found.block_rams)
-        return self.counted(_lanes(lists, chosen))
+        lists, combined = self._combinations(found.interval)
+        amounts = found.multipliers, found.block_rams
+        if isinstance(combined, Relaxed):
+            return self.counted(lanes_of(lists, self._picked[found.interval, *amounts]))
+        return self.counted(lanes_of(lists, combined.chosen(*amounts)))
 
     def _quickest(self) -> Needs | None:
         """About the fastest fold that fits: at each interval the one with the fewest block RAMs."""
@@ -236,11 +259,14 @@ class Search:
             off = 0
             for interval in self.intervals[start : start + self._looks]:
                 found = self._best(interval, room, frugal=True)
-                assert found is not None, "longer intervals allow all that shorter ones do"
+                if (
+                    found is None
+                ):  # longer intervals allow all that shorter ones do, but for `Relaxed`
+                    continue
                 needed = self._count(found)
                 if self.fits(needed):
                     return needed
-                off = needed.total.block_rams - self.around.block_rams - found.block_rams
+                off = self.taken_rams(needed) - rams(self.around) - found.block_rams
             room = self._room - off
         return None
 
@@ -279,11 +305,22 @@ class Search:
         return Found(least * interval, -1, 0.0, least, interval)
 
 
-def _lanes(lists: list[list[Option]], chosen: list[int]) -> tuple[Lanes, ...]:
+def rams(of: Resources) -> int:
+    """Block RAMs, and UltraRAMs as the block RAMs that hold as many bits."""
+    return of.block_rams + WORTH * of.ultra_rams
+
+
+def is_large(lists: list[list[Option]], most: tuple[int, int]) -> bool:
+    """Whether a table of all combinations would take long to fill."""
+    return (most[0] + 1) * (most[1] + 1) * sum(map(len, lists)) > TABLE
+
+
+def lanes_of(lists: list[list[Option]], chosen: list[int]) -> tuple[Lanes, ...]:
+    """The lanes of every unit's chosen option."""
     pairs = zip(lists, chosen, strict=True)
     return tuple(options[index].tiling.lanes for options, index in pairs)
 
 
 def _rank(needed: Needs) -> tuple[int, int, int]:
     taken = needed.total
-    return taken.multipliers * needed.interval, taken.block_rams, taken.luts
+    return taken.multipliers * needed.interval, rams(taken), taken.luts

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
+
 from counterflow.design.fit.knapsack import Item, undominated
 from counterflow.design.fpga.estimate import memories_of
+from counterflow.design.fpga.memories import freed_words
 from counterflow.design.fpga.needs import unit_needs
+from counterflow.design.fpga.ultra import WORTH
 from counterflow.design.schedule.folding import folds
 from counterflow.design.units.slots import Depths, Stage
 from counterflow.design.units.tiling import Tiling
 from counterflow.design.units.timing import row_queue
 
 GRAIN = 50  # LUTs that make no difference between two folds of a unit
+MANY = 2000  # folds of a unit of which only those with few multipliers for their pace are looked at
+WASTE = 1.2  # times the fewest multipliers for a pace, up to which one of so many is
 
 
 class Option(NamedTuple):
@@ -28,20 +35,38 @@ class Option(NamedTuple):
     item: Item
 
 
-def unit_options(stage: Stage, multipliers: int, family: str) -> list[Option]:
+def unit_options(
+    stage: Stage, multipliers: int, family: str, *, outside: bool = False
+) -> list[Option]:
     """Folds of a unit onto so many multipliers at most, of which none is better in all respects.
 
-    `stage` is the unit in some schedule.
+    `stage` is the unit in some schedule; with its stash `outside` where that frees memory.  An
+    UltraRAM counts as the block RAMs that hold as many bits.
     """
     numbers, first = stage.arithmetic, stage.tiling.first
     found = []
-    for bound, tiling in folds(stage.tiling.geometry, first, max(1, multipliers)):
-        parts = memories_of(tiling, numbers, scaled(stage, tiling))
+    for bound, tiling in _few(folds(stage.tiling.geometry, first, max(1, multipliers))):
+        depths = scaled(stage, tiling)
+        beside = outside and freed_words(tiling, depths) > 0
+        parts = memories_of(tiling, numbers, depths, outside=beside)
         taken = unit_needs(tiling, numbers, parts, family)
         luts = -(-taken.luts // GRAIN) * GRAIN
-        item = Item(taken.multipliers, taken.block_rams, luts)
+        item = Item(taken.multipliers, taken.block_rams + WORTH * taken.ultra_rams, luts)
         found.append(Option(tiling, bound, item))
     return [found[index] for index in undominated([(o.bound, *o.item) for o in found])]
+
+
+def _few(found: Sequence[tuple[int, Tiling]]) -> Sequence[tuple[int, Tiling]]:
+    """Those of very many folds that waste few multipliers."""
+    if len(found) <= MANY:
+        return found
+    bounds = np.array([bound for bound, _ in found])
+    taken = np.array([tiling.multipliers for _, tiling in found])
+    order = np.argsort(bounds, kind="stable")
+    fewest = np.minimum.accumulate(taken[order])
+    # The fewest of all folds that are no slower.
+    least = fewest[np.searchsorted(bounds[order], bounds, side="right") - 1]
+    return [one for one, few in zip(found, taken <= WASTE * least, strict=True) if few]
 
 
 def scaled(stage: Stage, tiling: Tiling) -> Depths:

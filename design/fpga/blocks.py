@@ -2,7 +2,9 @@
 
 A memory here has one write port, one read port and no initial values other than zero.  The rules
 are those of `memory_libmap` and `mul2dsp` in Yosys 0.70 with its libraries; a test sweeps them
-against Yosys itself.  Single-port RAMs, such as iCE40's SPRAM, are out of the question for them.
+against Yosys itself.  Single-port RAMs, such as iCE40's SPRAM, are out of the question for
+them.  UltraRAM (UltraScale+ only: 4096 words of 72 bits) holds zeros at first, which is all that
+they need.
 """
 
 from __future__ import annotations
@@ -25,14 +27,15 @@ READ_AT_ONCE = 32  # words up to which `hw` makes memories that are read without
 
 
 class MemoryCells(NamedTuple):
-    """Cells of one memory: block RAMs, LUT RAM cells, or flip-flops for its bits.
+    """Cells of one memory: block RAMs, LUT RAM cells, flip-flops for its bits, or UltraRAMs.
 
-    A block RAM is the family's smallest one that can be had (RAMB18 on xc7).
+    A block RAM is the family's smallest one that can be had (RAMB18 on xc7 and xcup).
     """
 
     blocks: int = 0
     lut_rams: int = 0
     flip_flops: int = 0
+    ultra_rams: int = 0
 
 
 class Multiplier(NamedTuple):
@@ -109,16 +112,28 @@ RAMS: Mapping[str, tuple[Ram, ...]] = {
         _block(16384, (*PARITY, 36), cost=129, least=5),
         _block(32768, (*PARITY, 36, 72), cost=257, least=6, size=2),
     ),
+    "xcup": (
+        _lut_ram(32, 14, cost=16, scaled=16),
+        _lut_ram(64, 7, cost=16, scaled=16),
+        _lut_ram(128, 2, cost=16, scaled=16),
+        _lut_ram(256, 1, cost=16, scaled=16),
+        _block(16384, PARITY, cost=129),
+        _block(32768, (*PARITY, 36), cost=257, size=2),
+        _block(16384, (*PARITY, 36), cost=129, least=5),
+        _block(32768, (*PARITY, 36, 72), cost=257, least=6, size=2),
+        Ram("ultra_rams", 4096, (72,), 1024, clocked=True, byte=9, keeps=True),
+    ),
 }
 """Memory cells by family, in the order in which Yosys' libraries list them."""
 
-TABLE_COST: Mapping[str, float] = {"ecp5": 1 / 16, "ice40": 1 / 16, "xc7": 1 / 64}
+TABLE_COST: Mapping[str, float] = {"ecp5": 1 / 16, "ice40": 1 / 16, "xc7": 1 / 64, "xcup": 1 / 64}
 """Cost of a bit of a memory that is never written, as logic, by family."""
 
 MULTIPLIERS: Mapping[str, Multiplier] = {
     "ecp5": Multiplier(18, 18, a_piece=18, sign=0, least=2, least_product=0),
     "ice40": Multiplier(16, 16, a_piece=16, sign=0, least=2, least_product=11),
     "xc7": Multiplier(25, 18, a_piece=18, sign=1, least=2, least_product=9),
+    "xcup": Multiplier(27, 18, a_piece=18, sign=1, least=2, least_product=9),
 }
 """Multiplier blocks by family."""
 
@@ -136,24 +151,28 @@ def memory_cells(
     cleared: bool = False,
     table: bool = False,
     logic: bool = True,
+    ultra: bool | None = None,
 ) -> MemoryCells:
     """Cells of a memory of `words` of `bits` each.
 
     `clocked`: its read port has a register; without one it cannot be in block RAM.  `collides`: it
     may be read where it is written in the same cycle, and gives the old word then.  `cleared`: that
     register is zero after some cycles, whatever the word.  `table`: it is never written, and has
-    its values from the start; no cells are logic.  Without `logic` it has to be cells of RAM.
-    ValueError for a family that is not in `FAMILIES`.
+    its values from the start; no cells are logic.  Without `logic` it has to be cells of
+    RAM.  `ultra`: whether UltraRAM, where the family has some, is the only choice or none; unless
+    said, it is whatever costs least.  ValueError for a family that is not in `FAMILIES`.
     """
     best: float = int(words * bits * REGISTER_COST)
     cells = MemoryCells(flip_flops=words * bits)
     if table:
         best, cells = int(words * bits * _of(TABLE_COST, family)), MemoryCells()
-    if not logic:
+    if not logic or ultra:
         best = math.inf
     found: dict[str, tuple[float, MemoryCells]] = {}
     for ram in _of(RAMS, family):
-        if (ram.clocked and not clocked) or (table and ram.kind == "lut_rams"):
+        if (ram.clocked and not clocked) or (table and ram.kind != "blocks"):
+            continue
+        if ultra is not None and (ultra if ram.kind != "ultra_rams" else not ultra):
             continue
         cost, count = _fit(ram, words, bits)
         cost += BYPASS_COST if clocked and collides and not ram.keeps else 0.0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from counterflow.design.fpga.blocks import (
@@ -11,11 +12,22 @@ from counterflow.design.fpga.blocks import (
     memory_cells,
     multiplier_blocks,
 )
-from counterflow.design.fpga.memories import Memory, lines, loss_logic, moved
+from counterflow.design.fpga.logic import PASSING
+from counterflow.design.fpga.memories import (
+    Memory,
+    fetched_words,
+    lines,
+    loss_logic,
+    moved,
+    norm_lines,
+    sent_words,
+)
 from counterflow.design.parts.formats import Format
 from counterflow.design.schedule.planner import Plan
 from counterflow.design.units.arithmetic import UnitArithmetic
 from counterflow.design.units.loss import LossArithmetic
+from counterflow.design.units.normal import ROOTS
+from counterflow.design.units.normal_times import NormalStage
 from counterflow.design.units.passing import Passing
 from counterflow.design.units.slots import Depths, Stage
 from counterflow.design.units.tiling import Tiling
@@ -26,34 +38,58 @@ class Estimate(NamedTuple):
 
     multipliers: int
     block_rams: int
+    ultra_rams: int = 0
+
+    @property
+    def amounts(self) -> dict[str, int]:
+        """All of them by name; UltraRAMs only where there are some."""
+        return {name: n for name, n in self._asdict().items() if n or name != "ultra_rams"}
 
 
 def estimate(plan: Plan, family: str) -> Mapping[str, Estimate]:
     """Blocks by unit; ValueError for a family of which nothing is known."""
+    made = {name: cells(parts, family) for name, parts in unit_memories(plan).items()}
+    products = unit_multipliers(plan, family)
+    return {
+        name: Estimate(products.get(name, 0), one.blocks, one.ultra_rams)
+        for name, one in made.items()
+    }
+
+
+def unit_memories(plan: Plan) -> dict[str, list[Memory]]:
+    """The memories of intake, units with weights, passing units and loss."""
     source = plan.schedule.graph.source
     intake = [Memory("samples", 2 * source.elements, source.x.bits)]
     loss = loss_memories(plan.schedule.loss.arithmetic)
     if plan.compact:
         intake, loss = moved(intake), [*moved(loss), *loss_logic(plan)]
-    units = {
-        stage.name: Estimate(
-            multipliers=multipliers(stage, family),
-            block_rams=block_rams(memories(stage, compact=plan.compact), family),
-        )
-        for stage in plan.schedule.weighted
-    }
-    passing = {
-        unit.name: Estimate(
-            multipliers=_passing_multipliers(unit.numbers, family),
-            block_rams=block_rams(passing_memories(unit.numbers), family),
-        )
-        for unit in plan.schedule.passing
-    }
+    stages, passing, norms = (
+        plan.schedule.weighted,
+        plan.schedule.passing,
+        plan.schedule.norms,
+    )
     return {
-        "intake": Estimate(0, block_rams(intake, family)),
-        **units,
-        **passing,
-        "loss": Estimate(0, block_rams(loss, family)),
+        "intake": intake,
+        **{one.name: stage_memories(plan, one) for one in stages},
+        **{one.name: norm_memories(one, compact=plan.compact) for one in norms},
+        **{one.name: passing_memories(one.numbers) for one in passing},
+        "loss": loss,
+    }
+
+
+def stage_memories(plan: Plan, stage: Stage) -> list[Memory]:
+    """The memories of a unit with weights of `plan`."""
+    return memories(stage, compact=plan.compact, outside=stage.name in plan.outside)
+
+
+def unit_multipliers(plan: Plan, family: str) -> dict[str, int]:
+    """Multiplier blocks of all units that have some, and of those that could."""
+    schedule = plan.schedule
+    products = {one.name: one.numbers.products for one in schedule.norms}
+    products |= {one.name: one.numbers.products for one in schedule.passing}
+    return {
+        **{one.name: multipliers(one, family) for one in schedule.weighted},
+        **{name: products_blocks(some, family) for name, some in products.items()},
     }
 
 
@@ -64,8 +100,11 @@ def block_rams(parts: Iterable[Memory], family: str) -> int:
 
 def cells(parts: Iterable[Memory], family: str) -> MemoryCells:
     """All cells of several memories."""
-    made = [
-        memory_cells(
+    every = list(parts)
+    times = Counter(map(id, every))  # banks are one value, many times
+    blocks = lut_rams = flip_flops = ultra_rams = 0
+    for number, p in {id(p): p for p in every}.items():
+        made = memory_cells(
             p.words,
             p.bits,
             family,
@@ -74,19 +113,29 @@ def cells(parts: Iterable[Memory], family: str) -> MemoryCells:
             cleared=p.cleared,
             table=p.table,
             logic=p.logic,
+            ultra=p.ultra,
         )
-        for p in parts
-    ]
-    return MemoryCells(*(sum(column) for column in zip(MemoryCells(), *made, strict=True)))
+        count = times[number]
+        blocks += count * made.blocks
+        lut_rams += count * made.lut_rams
+        flip_flops += count * made.flip_flops
+        ultra_rams += count * made.ultra_rams
+    return MemoryCells(blocks, lut_rams, flip_flops, ultra_rams)
 
 
-def memories(stage: Stage, *, compact: bool = False) -> list[Memory]:
-    """The memories of a unit with weights, as `hw.units.convolution` makes them."""
-    parts = memories_of(stage.tiling, stage.arithmetic, stage.depths)
+def memories(stage: Stage, *, compact: bool = False, outside: bool = False) -> list[Memory]:
+    """The memories of a unit with weights, as `hw.units.convolution` makes them.
+
+    With its stash ``outside`` the chip it has rows on their way there and back instead
+    (`design.fpga.outside`), which no hardware makes yet.
+    """
+    parts = memories_of(stage.tiling, stage.arithmetic, stage.depths, outside=outside)
     return [*moved(parts), *lines(stage)] if compact else parts
 
 
-def memories_of(tiling: Tiling, numbers: UnitArithmetic, depths: Depths) -> list[Memory]:
+def memories_of(
+    tiling: Tiling, numbers: UnitArithmetic, depths: Depths, *, outside: bool = False
+) -> list[Memory]:
     """As `memories`, of a unit that has no place in a schedule yet."""
     high, lanes, banks = tiling.lanes.outputs, tiling.lane_count, tiling.banks
     word, gradient = numbers.word_bits, numbers.gradient.bits
@@ -98,7 +147,10 @@ def memories_of(tiling: Tiling, numbers: UnitArithmetic, depths: Depths) -> list
         Memory("errors", depths.errors, high * numbers.dy.bits, cleared=True),
         Memory("outputs", depths.outputs, high * numbers.y.bits + 2, clocked=False),
     ]
-    for name, words in (("window", depths.window), ("stash", depths.stash)):
+    stash = [("stash", depths.stash)]
+    if outside:
+        stash = [("stash, sent", sent_words(tiling)), ("stash, fetched", fetched_words(tiling))]
+    for name, words in (("window", depths.window), *stash):
         width = tiling.granule * numbers.x.bits
         parts += [Memory(name, max(2, words), width, collides=False)] * banks
     if numbers.sums_gradients:
@@ -134,6 +186,7 @@ def passing_memories(numbers: Passing) -> list[Memory]:
 
 def passing_luts(numbers: Passing, family: str) -> int:
     """About the LUTs of a unit without slots."""
+    family = PASSING.get(family, family)
     made = cells(passing_memories(numbers), family)
     return numbers.luts(family, (made.lut_rams, made.flip_flops))
 
@@ -145,9 +198,19 @@ def blocks_of(
     return multipliers_of(tiling, numbers, family), cells(parts, family)
 
 
-def _passing_multipliers(numbers: Passing, family: str) -> int:
-    """Multiplier blocks of a unit without slots."""
-    products = numbers.products
+def norm_memories(stage: NormalStage, *, compact: bool = False) -> list[Memory]:
+    """The memories of a norm, as `hw.units.norm` or `group_norm` makes them."""
+    at_once = ("y", "dx", *(("sums", "gradient sums") * (stage.numbers.channels <= READ_AT_ONCE)))
+    parts = [
+        Memory(name, words, bits, clocked=name not in at_once, collides=False)
+        for name, words, bits in stage.memories
+    ]
+    roots = Memory("roots", len(ROOTS), stage.numbers.root.bits, table=True, logic=not compact)
+    return [*parts, roots, *(norm_lines(stage) if compact else ())]
+
+
+def products_blocks(products: Sequence[tuple[Format, Format]], family: str) -> int:
+    """Multiplier blocks of products that are no lane's, by the formats of their factors."""
     return sum(multiplier_blocks(_signed(a), _signed(b), family) for a, b in products)
 
 

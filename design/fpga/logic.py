@@ -38,7 +38,10 @@ FAMILIES: Mapping[str, Family] = {
     "ecp5": Family(intake=710, loss=1000, lut_ram=6, logic=1.0),
     "ice40": Family(intake=380, loss=870, lut_ram=0, logic=0.9),
     "xc7": Family(intake=180, loss=430, lut_ram=4, logic=0.57),
+    "xcup": Family(intake=180, loss=430, lut_ram=8, logic=0.57),
 }
+PASSING: Mapping[str, str] = {"xcup": "xc7"}
+"""Families whose LUTs are those of another, as the kinds of passing units know them."""
 
 
 def unit_luts(tiling: Tiling, numbers: UnitArithmetic, cells: MemoryCells, family: str) -> int:

@@ -10,7 +10,9 @@ from counterflow.design.parts.tokens import KIND_BITS, LABEL_BITS
 from counterflow.design.schedule.planner import Plan
 from counterflow.design.units.latency import MEMORY, OPERANDS, PRODUCT, UPDATE
 from counterflow.design.units.loss import EXP2, EXP_FRAC, LOG2, LOG_FRAC
-from counterflow.design.units.slots import Stage
+from counterflow.design.units.normal_times import NormalStage
+from counterflow.design.units.slots import Depths, Stage
+from counterflow.design.units.tiling import Tiling
 
 MOVED = ("samples", "errors", "outputs", "labels", "results", "logits")
 
@@ -26,6 +28,7 @@ class Memory(NamedTuple):
     cleared: bool = False
     table: bool = False
     logic: bool = True
+    ultra: bool | None = None
 
 
 def moved(parts: Iterable[Memory]) -> list[Memory]:
@@ -40,6 +43,25 @@ def moved(parts: Iterable[Memory]) -> list[Memory]:
     return [one._replace(clocked=True, logic=False) if worth(one) else one for one in parts]
 
 
+def sent_words(tiling: Tiling) -> int:
+    """Words in which a unit gathers its input for a memory outside: a row, and one that leaves."""
+    return 2 * tiling.row_words
+
+
+def fetched_words(tiling: Tiling) -> int:
+    """Words that a unit holds of a stash outside: rows under the kernel, and the next to come.
+
+    The kernel moves down by its stride; as many rows are fetched while it works on those before.
+    """
+    rows = tiling.sum_rows + tiling.geometry.stride[0]
+    return min(rows, 2 * tiling.geometry.image[0]) * tiling.row_words
+
+
+def freed_words(tiling: Tiling, depths: Depths) -> int:
+    """Words that a stash outside frees inside; none are where that is negative."""
+    return depths.stash - sent_words(tiling) - fetched_words(tiling)
+
+
 def lines(stage: Stage) -> list[Memory]:
     """The delays of a unit with weights that can be block RAM, as `hw.weighted.update` has them."""
     numbers, tiling = stage.arithmetic, stage.tiling
@@ -51,6 +73,11 @@ def lines(stage: Stage) -> list[Memory]:
     address = sum((max(2, words) - 1).bit_length() for words in (tiling.tiles, tiling.rows))
     place = Memory("place line", gradient + UPDATE, 1 + address, logic=False)
     return [*[weight, velocity] * (tiling.lane_count + tiling.lanes.outputs), place]
+
+
+def norm_lines(stage: NormalStage) -> list[Memory]:
+    """The delay of a norm that can be block RAM: of its beta, as `hw.weighted.update` has it."""
+    return [Memory("weight line", 6, stage.numbers.parameters.weight.bits, logic=False)]
 
 
 def loss_logic(plan: Plan) -> list[Memory]:

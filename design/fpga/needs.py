@@ -6,10 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from counterflow.design.fpga.estimate import blocks_of, estimate, memories, passing_luts
+from counterflow.design.fpga.estimate import (
+    blocks_of,
+    cells,
+    estimate,
+    passing_luts,
+    unit_memories,
+    unit_multipliers,
+)
 from counterflow.design.fpga.logic import FAMILIES, unit_luts
 from counterflow.design.fpga.memories import Memory
 from counterflow.design.fpga.targets import Resources, Target, total
+from counterflow.design.fpga.ultra import placed
 from counterflow.design.schedule.planner import Plan
 from counterflow.design.units.arithmetic import UnitArithmetic
 from counterflow.design.units.tiling import Tiling
@@ -44,17 +52,33 @@ def settled(design: Plan, target: Target, around: int = 0) -> Plan:
     return compact if taken + around <= target.has.block_rams else plain
 
 
-def needs(design: Plan, family: str) -> Needs:
-    """What `design` takes; ValueError for a family of which nothing is known."""
-    found, of = estimate(design, family), FAMILIES[family]
+def needs(design: Plan, family: str, has: Resources | None = None) -> Needs:
+    """What `design` takes; ValueError for a family of which nothing is known.
+
+    Where it `has` so much, memories are in UltraRAM as `design.fpga.ultra.placed` says.
+    """
+    products, parts = unit_multipliers(design, family), unit_memories(design)
+    if has is not None and has.ultra_rams:
+        parts = placed(parts, family, has)
+    made = {name: cells(some, family) for name, some in parts.items()}
+    of = FAMILIES[family]
     luts = {"intake": of.intake, "loss": of.loss}
     luts |= {one.name: passing_luts(one.numbers, family) for one in design.schedule.passing}
-    units = {name: Resources(*found[name], luts=count) for name, count in luts.items()}
-    for stage in design.schedule.weighted:
-        parts = memories(stage, compact=design.compact)
-        units[stage.name] = unit_needs(stage.tiling, stage.arithmetic, parts, family)
+    luts |= {
+        one.name: unit_luts(one.tiling, one.arithmetic, made[one.name], family)
+        for one in design.schedule.weighted
+    }
     names = ("intake", *(unit.name for unit in design.schedule.units))
-    return Needs(design, {name: units[name] for name in names})
+    units = {
+        name: Resources(
+            products.get(name, 0),
+            made[name].blocks,
+            luts=luts[name],
+            ultra_rams=made[name].ultra_rams,
+        )
+        for name in names
+    }
+    return Needs(design, units)
 
 
 def unit_needs(
@@ -62,4 +86,5 @@ def unit_needs(
 ) -> Resources:
     """What a unit with weights takes whose memories are `parts`."""
     count, made = blocks_of(tiling, numbers, parts, family)
-    return Resources(count, made.blocks, luts=unit_luts(tiling, numbers, made, family))
+    luts = unit_luts(tiling, numbers, made, family)
+    return Resources(count, made.blocks, luts=luts, ultra_rams=made.ultra_rams)

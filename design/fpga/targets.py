@@ -14,7 +14,8 @@ class Resources(NamedTuple):
 
     ``block_rams`` counts the family's smallest one that can be had alone: DP16KD of 18 kbit, EBR of
     4 kbit, RAMB18.  ``lut_rams`` are cells of LUT RAM, which take LUTs.  ``luts`` have four inputs
-    (six on xc7), those in carry chains and LUT RAM included.
+    (six on xc7 and xcup), those in carry chains and LUT RAM included.  ``ultra_rams`` are those of
+    xcup, of 4096 words of 72 bits.
     """
 
     multipliers: int = 0
@@ -22,6 +23,12 @@ class Resources(NamedTuple):
     lut_rams: int = 0
     luts: int = 0
     flip_flops: int = 0
+    ultra_rams: int = 0
+
+    @property
+    def amounts(self) -> dict[str, int]:
+        """All of them by name; UltraRAMs only where there are some."""
+        return {name: n for name, n in self._asdict().items() if n or name != "ultra_rams"}
 
 
 def total(parts: Iterable[Resources]) -> Resources:
@@ -36,7 +43,14 @@ RESOURCE_NAMES: Mapping[str, str] = {
     "luts": "LUTs",
     "flip_flops": "flip-flops",
 }
-"""How a table or a sentence calls each resource."""
+"""How a table or a sentence calls each resource that every family has."""
+
+ALL_NAMES: Mapping[str, str] = {**RESOURCE_NAMES, "ultra_rams": "UltraRAMs"}
+
+
+def names_on(has: Resources) -> Mapping[str, str]:
+    """`ALL_NAMES` without UltraRAM on a device that has none."""
+    return ALL_NAMES if has.ultra_rams else RESOURCE_NAMES
 
 
 @dataclass(frozen=True)
@@ -84,10 +98,10 @@ def _ice40(name: str, part: str, device: str, package: str, options: str, has: R
     )
 
 
-def _xc7(size: str, has: Resources) -> Target:
+def _xc7(size: str, has: Resources, series: str = "a") -> Target:
     return Target(
-        name=f"xc7a{size}t",
-        part=f"XC7A{size}T",
+        name=f"xc7{series}{size}t",
+        part=f"XC7{series.upper()}{size}T",
         family="xc7",
         # Ports of a unit alone are no pins; without -flatten nothing is known across modules.
         synthesis="synth_xilinx -family xc7 -flatten -noiopad",
@@ -95,6 +109,20 @@ def _xc7(size: str, has: Resources) -> Target:
     )
 
 
+def _xcup(size: str, has: Resources) -> Target:
+    return Target(
+        name=f"xc{size}",
+        part=f"XC{size.upper()}",
+        family="xcup",
+        synthesis="synth_xilinx -family xcup -uram -flatten -noiopad",
+        has=has,
+    )
+
+
+# Xilinx: DS180 (7 series), DS890 (UltraScale+).  LUTs, LUTs that can be RAM, flip-flops, DSP
+# slices, RAMB36 and UltraRAM were compared with what Vivado reports as available; docs/planning.md
+# says which were found so, and which are recalled.  A RAMB36 counts as two; a cell of LUT RAM is
+# four LUTs on xc7 and eight on xcup.
 _ALL = (
     _ecp5("25", Resources(28, 56, 3036, 24_288, 24_288)),
     _ecp5("45", Resources(72, 108, 5481, 43_848, 43_848)),
@@ -107,6 +135,12 @@ _ALL = (
     ),
     _xc7("35", Resources(90, 100, 2400, 20_800, 41_600)),
     _xc7("100", Resources(240, 270, 4750, 63_400, 126_800)),
+    _xc7("200", Resources(740, 730, 11_550, 134_600, 269_200)),
+    _xc7("325", Resources(840, 890, 16_000, 203_800, 407_600), "k"),
+    _xc7("480", Resources(1920, 1910, 27_150, 298_600, 597_200), "k"),
+    _xcup("ku5p", Resources(1824, 960, 12_480, 216_960, 433_920, 64)),
+    _xcup("ku15p", Resources(1968, 1968, 20_160, 522_720, 1_045_440, 128)),
+    _xcup("vu9p", Resources(6840, 4320, 73_980, 1_182_240, 2_364_480, 960)),
 )
 TARGETS: Mapping[str, Target] = {target.name: target for target in _ALL}
 """Every target by name.

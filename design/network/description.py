@@ -17,7 +17,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from counterflow.design.graph import Graph, Growth, Place
 from counterflow.design.network.layers import AnyLayer
-from counterflow.design.parts.fields import MAX_WIDTH, Expected, Frozen, integers
+from counterflow.design.parts.fields import MAX_ELEMENTS, MAX_WIDTH, Expected, Frozen, integers
 from counterflow.design.parts.geometry import Shape
 from counterflow.design.parts.recipe import Recipe
 from counterflow.design.parts.roles import Formats, Roundings
@@ -78,9 +78,10 @@ class Description(Frozen):
                 f"the last layer is {last.named}, but the softmax behind it needs the scores of "
                 "a dense layer"
             )
-        if self.elements > MAX_WIDTH:
+        if self.elements > MAX_ELEMENTS:
             raise ValueError(
-                f"inputs name {self.elements} elements a sample; at most {MAX_WIDTH} are possible"
+                f"inputs name {self.elements:,} elements a sample; at most {MAX_ELEMENTS:,} are "
+                "possible"
             )
         logit = self.formats.logit
         if logit.value(logit.max + 1) < MIN_LOGIT:
@@ -168,7 +169,7 @@ class Description(Frozen):
     @property
     def parameters(self) -> int:
         """Weights and biases."""
-        return sum(unit.parameters for unit in self.weighted)
+        return sum(unit.parameters for unit in self.graph.units)
 
     def hash(self) -> str:
         """Twelve hex digits that name this description; equal values have equal hashes."""

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from counterflow.design.network.complaints import Location, complaint, nearest, path_of
 from counterflow.design.network.description import Description
+from counterflow.design.network.families import SHOWN, family
 
 
 class DescriptionError(ValueError):
@@ -38,8 +39,19 @@ def load(network: str) -> Description:
     path = Path(network)
     named = path.suffix != ".toml" and os.sep not in network
     if named and (network in _names() or not path.exists()):
-        return description_of(network)
+        return generated(network) or description_of(network)
     return load_file(path)
+
+
+def generated(name: str) -> Description | None:
+    """The network of a family (`design.network.families`) with that name, if it is one's."""
+    try:
+        fields = family(name)
+        return None if fields is None else Description.model_validate(fields)
+    except ValidationError as error:
+        raise DescriptionError(f"{name}: {complaint(error, Description)}") from error
+    except ValueError as error:
+        raise DescriptionError(f"{name}: {error}.") from error
 
 
 def description_of(name: str) -> Description:
@@ -48,7 +60,8 @@ def description_of(name: str) -> Description:
     if name not in known:
         raise DescriptionError(
             f"there is no network {name!r}{nearest(name, known) or '.'} Shipped are "
-            f"{', '.join(known)}; for one of your own give the path of its TOML file."
+            f"{', '.join(known)}; generated are {SHOWN}; for one of your own give the path of its "
+            "TOML file."
         )
     text = _shelf().joinpath(f"{name}.toml").read_text(encoding="utf-8")
     return parse(text, f"{name}.toml")

@@ -14,7 +14,7 @@ FormatField = Annotated[Format, BeforeValidator(Format.parse), PlainSerializer(s
 
 MAX_WIDTH = 4096
 MAX_KERNEL = 64
-MAX_ELEMENTS = 2**16  # of an image between two layers
+MAX_ELEMENTS = 2**20  # of an image; what can be built is in `design.bus.buildable`
 MAX_TANH_BITS = 12  # of what a tanh gets and gives: its tables have up to 2048 entries
 
 Activation = Literal["relu", "tanh", "none"]
@@ -47,13 +47,16 @@ class Expected:
 
 
 SIZE = Expected(f"an integer from 1 to {MAX_KERNEL} or [vertical, horizontal]")
+WINDOW = Expected(f"an integer from 1 to {MAX_KERNEL}, [vertical, horizontal] or 'all'")
 MARGIN = Expected(f"an integer from 0 to {MAX_KERNEL} or [vertical, horizontal]")
 
 
-def _pair(least: int, expected: Expected) -> Any:
-    """One number stands for both directions; TOML has arrays for pairs."""
+def _pair(least: int, expected: Expected, *words: str) -> Any:
+    """One number stands for both directions; TOML has arrays for pairs.  `words` are themselves."""
 
-    def read(value: object) -> tuple[int, ...]:
+    def read(value: object) -> tuple[int, ...] | str:
+        if isinstance(value, str) and value in words:
+            return value
         found = integers([value, value] if type(value) is int else value, 2, least, MAX_KERNEL)
         if found is None:
             raise expected.error()
@@ -63,4 +66,5 @@ def _pair(least: int, expected: Expected) -> Any:
 
 
 Kernel = Annotated[tuple[int, int], _pair(1, SIZE), SIZE]
+Window = Annotated[tuple[int, int] | Literal["all"], _pair(1, WINDOW, "all"), WINDOW]
 Padding = Annotated[tuple[int, int], _pair(0, MARGIN), MARGIN]

@@ -2,8 +2,9 @@
 
 Images are [height, width, channels] and streamed in that order, channels last.  A kernel of
 [height, width] taps in each channel stops at every `stride`-th place of the image with `padding`
-zeros around it.  A dense layer is the special case of one place: an image of 1x1 pixels whose
-channels are the inputs, under a kernel of 1x1.
+zeros around it; where the stride is larger than the kernel, no window covers the pixels between.
+A dense layer is the special case of one place: an image of 1x1 pixels whose channels are the
+inputs, under a kernel of 1x1.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Geometry:
     def __post_init__(self) -> None:
         for axis, size in enumerate(self.image[:2]):
             name, padded = ("height", "width")[axis], size + 2 * self.padding[axis]
-            kernel, stride = self.kernel[axis], self.stride[axis]
+            kernel = self.kernel[axis]
             if kernel > padded:
                 raise ValueError(
                     f"its kernel has a {name} of {kernel}, but the padded image only {padded}; "
@@ -48,11 +49,6 @@ class Geometry:
                 raise ValueError(
                     f"its padding of {self.padding[axis]} is not smaller than its kernel's {name} "
                     f"of {kernel}, so that whole windows would be zeros; use at most {kernel - 1}"
-                )
-            if stride > kernel:
-                raise ValueError(
-                    f"its stride of {stride} is larger than its kernel's {name} of {kernel} and "
-                    f"would leave pixels out; use at most {kernel}"
                 )
 
     @classmethod
@@ -116,6 +112,12 @@ class Geometry:
         )
         return down * across
 
+    def reached(self, axis: int) -> list[bool]:
+        """Whether any place covers each row of the image (axis 0) or each of its columns (1)."""
+        places = np.arange(self.places[axis])[:, None] * self.stride[axis]
+        under = places + np.arange(self.kernel[axis]) - self.padding[axis]
+        return [bool(line in under) for line in range(self.image[axis])]
+
     @cached_property
     def covered(self) -> Indices:
         """Element of the image under each tap at each position, -1 outside; [positions, taps]."""
@@ -152,7 +154,7 @@ class Geometry:
         return found.reshape(self.positions, self.taps)
 
     def rows_done(self, down: int) -> int:
-        """Rows of the image that no place below the `down`-th row of places covers."""
+        """Rows of the image above all that a place below the `down`-th row of places covers."""
         if down == self.places[0] - 1:
             return self.image[0]
         return min(max((down + 1) * self.stride[0] - self.padding[0], 0), self.image[0])

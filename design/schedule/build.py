@@ -16,7 +16,7 @@ from counterflow.design.network.description import Description
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units.latency import INTAKE, QUEUE
 from counterflow.design.units.scheduled import Gradients, Times
-from counterflow.design.units.slotted import SlottedTimes
+from counterflow.design.units.slotted import ShortSlotError, SlottedTimes
 from counterflow.design.units.tiling import Lanes, Tiling
 from counterflow.design.units.timing import Cycles, slot_bound
 
@@ -30,9 +30,23 @@ def tilings(description: Description, lanes: tuple[Lanes, ...]) -> tuple[Tiling,
 def build_schedule(
     description: Description, lanes: tuple[Lanes, ...], interval: int | None = None
 ) -> Schedule:
-    """The schedule of `description` folded to `lanes`, with slots of at least `interval` cycles."""
-    graph, tiled = description.graph, tilings(description, lanes)
-    slot = max(graph.slowest.bound, *(slot_bound(tiling) for tiling in tiled), interval or 0)
+    """The schedule of `description` folded to `lanes`, with slots of at least `interval` cycles.
+
+    They are a little longer where a norm would otherwise have no time for its updates.
+    """
+    tiled = tilings(description, lanes)
+    shortest = description.graph.slowest.bound
+    slot = max(shortest, *(slot_bound(tiling) for tiling in tiled), interval or 0)
+    while True:
+        try:
+            return _built(description, tiled, slot)
+        except ShortSlotError as short:
+            slot = short.needed
+
+
+def _built(description: Description, tiled: tuple[Tiling, ...], slot: int) -> Schedule:
+    """The schedule with slots of `slot` cycles."""
+    graph = description.graph
     intake_start = description.elements - 1 + QUEUE
     admitted = intake_start + INTAKE - QUEUE + np.arange(description.elements)
     folded = iter(tiled)

@@ -9,6 +9,7 @@ import bisect
 from functools import lru_cache
 
 from counterflow.design.network.description import Description
+from counterflow.design.parts.fields import MAX_WIDTH
 from counterflow.design.parts.geometry import Geometry
 from counterflow.design.units.tiling import Lanes, Tiling
 from counterflow.design.units.timing import can_be, slot_bound
@@ -25,7 +26,7 @@ def folds(geometry: Geometry, first: bool, lanes: int) -> tuple[tuple[int, Tilin
     found = []
     for high in _divisions(geometry.outputs):
         for wide in _divisions(geometry.row_taps):
-            if high * wide > lanes:
+            if high * wide > lanes or wide > MAX_WIDTH:
                 break
             for shared in (False, True):
                 tiling = Tiling(geometry, Lanes(outputs=high, inputs=wide, shared=shared), first)

@@ -39,12 +39,15 @@ class Plan:
     ``compact``: long delays, tables and small memories are block RAM, and some sums follow each
     other within a cycle.  That is for a device without LUT RAM but with block RAM to spare
     (`design.fpga.needs.settled`), where a delay takes a logic cell a bit; no cycle changes.
+    ``outside``: the units whose stash is in a memory beside the chip (`design.fpga.outside`), which
+    can be planned and no more.
     """
 
     description: Description
     schedule: Schedule
     units: tuple[UnitCost, ...]
     compact: bool = False
+    outside: tuple[str, ...] = ()
 
     @property
     def memory_bits(self) -> int:

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from counterflow.design.graph import Edge, Graph
 from counterflow.design.units.loss import LossStage
+from counterflow.design.units.normal_times import NormalStage
 from counterflow.design.units.passing import PassingStage
 from counterflow.design.units.scheduled import Scheduled
 from counterflow.design.units.slots import Stage
@@ -51,6 +52,11 @@ class Schedule:
     def weighted(self) -> tuple[Stage, ...]:
         """Those of them that have weights in lanes."""
         return tuple(unit for unit in self.units if isinstance(unit, Stage))
+
+    @cached_property
+    def norms(self) -> tuple[NormalStage, ...]:
+        """Those of them that normalise."""
+        return tuple(unit for unit in self.units if isinstance(unit, NormalStage))
 
     @cached_property
     def passing(self) -> tuple[PassingStage, ...]:

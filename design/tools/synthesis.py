@@ -16,12 +16,17 @@ LOG = "yosys.log"
 TOP = "pins"  # where cells count that are in no unit
 _CELLS = "cells.json"
 
-_STEP = {"ecp5": "map_ram", "ice40": "map_ram", "xc7": "map_memory"}  # that maps memories
+_STEP = {
+    "ecp5": "map_ram",
+    "ice40": "map_ram",
+    "xc7": "map_memory",
+    "xcup": "map_memory",
+}  # for memories
 
 _LIBRARY = {  # of the family's own cells, where a board's PLL is
     "ecp5": "+/ecp5/cells_bb.v",
     "ice40": "+/ice40/cells_sim.v",
-    "xc7": "+/xilinx/cells_sim.v +/xilinx/cells_xtra.v",
+    **dict.fromkeys(("xc7", "xcup"), "+/xilinx/cells_sim.v +/xilinx/cells_xtra.v"),
 }
 
 _WORTH: Mapping[str, Resources] = {
@@ -45,9 +50,15 @@ _WORTH: Mapping[str, Resources] = {
     "DSP48E1": Resources(multipliers=1),
     "RAMB18E1": Resources(block_rams=1),
     "RAMB36E1": Resources(block_rams=2),
+    # UltraScale+
+    **dict.fromkeys(("RAM32M16", "RAM64M8", "RAM256X1D"), Resources(lut_rams=1, luts=8)),
+    "DSP48E2": Resources(multipliers=1),
+    "RAMB18E2": Resources(block_rams=1),
+    "RAMB36E2": Resources(block_rams=2),
+    "URAM288": Resources(ultra_rams=1),
 }
 _FREE = re.compile(  # multiplexers and carry chains beside LUTs, buffers, notes of Yosys
-    r"\$scopeinfo|PFUMX|L6MUX21|SB_CARRY|MUXF[789]|CARRY4|INV|BUFG|[IO]BUF|SB_GB"
+    r"\$scopeinfo|PFUMX|L6MUX21|SB_CARRY|MUXF[789]|CARRY[48]|INV|BUFG|[IO]BUF|SB_GB"
     r"|EHXPLLL|SB_PLL40_PAD|PLLE2_BASE"  # one a board
 )
 

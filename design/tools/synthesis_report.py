@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from counterflow.design.fpga.estimate import Estimate
-from counterflow.design.fpga.targets import RESOURCE_NAMES, Resources, Target, total
+from counterflow.design.fpga.targets import ALL_NAMES, Resources, Target, total
 from counterflow.design.tools.routing import Routed
 
 FILE = "synth.json"
@@ -47,7 +47,7 @@ class SynthesisReport:
     def unfit(self) -> str | None:
         """One sentence of what is short, or None where nothing is."""
         missing = [
-            f"{needed:,} {RESOURCE_NAMES[name]} of {there:,} ({lack:,} too many)"
+            f"{needed:,} {ALL_NAMES[name]} of {there:,} ({lack:,} too many)"
             for name, needed, there, lack in zip(
                 Resources._fields, self.total, self.target.has, self.short, strict=True
             )
@@ -68,7 +68,7 @@ class SynthesisReport:
             for name in filter(partial(getattr, self.target.has), planned._fields):
                 made, meant = getattr(self.taken[unit], name), getattr(planned, name)
                 if made != meant:
-                    found.append(f"{unit} takes {made} {RESOURCE_NAMES[name]}, planned {meant}")
+                    found.append(f"{unit} takes {made} {ALL_NAMES[name]}, planned {meant}")
         return found
 
     def to_json(self) -> dict[str, Any]:
@@ -81,11 +81,11 @@ class SynthesisReport:
             "part": self.target.part,
             "seed": self.seed,
             "frequency": self.frequency,
-            "units": {name: taken._asdict() for name, taken in self.taken.items()},
-            "planned": {name: planned._asdict() for name, planned in self.planned.items()},
-            "total": self.total._asdict(),
-            "available": self.target.has._asdict(),
-            "short": self.short._asdict(),
+            "units": {name: taken.amounts for name, taken in self.taken.items()},
+            "planned": {name: planned.amounts for name, planned in self.planned.items()},
+            "total": self.total.amounts,
+            "available": self.target.has.amounts,
+            "short": self.short.amounts,
             "fmax": None if routed is None else routed.fmax,
             "critical_paths": [] if routed is None else [p._asdict() for p in routed.paths],
             "arrivals": {} if routed is None else dict(routed.arrivals),
@@ -105,7 +105,7 @@ class SynthesisReport:
         if not same:
             return []
         found = [
-            f"{now - then:+,} {RESOURCE_NAMES[name]}"
+            f"{now - then:+,} {ALL_NAMES[name]}"
             for name, now, then in zip(Resources._fields, self.total, before, strict=True)
             if now != then
         ]

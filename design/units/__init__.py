@@ -14,6 +14,7 @@ from counterflow.design.units.loss import LossUnit
 from counterflow.design.units.norm import Norm, NormUnit
 from counterflow.design.units.pool import Pool, PoolUnit
 from counterflow.design.units.residual import Residual
+from counterflow.design.units.subsample import Subsample, SubsampleUnit
 from counterflow.design.units.sum import SumUnit
 from counterflow.design.units.tanh import TanhUnit
 
@@ -23,6 +24,7 @@ KINDS: dict[str, Kind] = {
     "group_norm": Kind(GroupNormUnit),
     "pool": Kind(PoolUnit, Pool),
     "tanh": Kind(TanhUnit),
+    "subsample": Kind(SubsampleUnit, Subsample),
     "fork": Kind(ForkUnit),
     "sum": Kind(SumUnit, Residual),
     "loss": Kind(LossUnit),

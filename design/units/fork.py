@@ -79,6 +79,8 @@ class Fork(Passing):
     Cost: no multiplier; latency 0 forward, JOIN back; one element a cycle each way.
     """
 
+    holds: ClassVar[Mapping[str, str]] = {"dy": "skip paths", "dx": "queues"}
+
     elements: int
     branches: int
     x: Format

@@ -43,24 +43,21 @@ MEAN_GUARD = 4  # fraction bits of c1 and c2 beyond those of dy
 
 @dataclass(frozen=True)
 class GroupNormalisation(Normal):
-    """Formats of a norm that takes the statistics of `group` channels of each image together.
-
-    Raises `ValueError`, one sentence, where they cannot work together.
-    """
+    """Formats of a norm that takes the statistics of `group` channels of each image together."""
 
     group: int
 
-    def check(self, where: str) -> None:
+    def check(self) -> None:
         """See `Normal.check`."""
-        self._check_output(where)
-        if self.x.bits > 20 or self._spread_bits + SHARE_BITS > SUM_BITS:
+        self._check_output()
+        if self.x.bits > 20 or self._spread_bits + SHARE_BITS + 1 > SUM_BITS:
             raise ValueError(
-                f"{where}: what it normalises has the format {self.x}, too wide for sums of "
-                f"squares over {self.count} numbers; use one with fewer bits, such as s12.5"
+                f"what it normalises has the format {self.x}, too wide for sums of squares over "
+                f"{self.count:,} numbers; a format of fewer bits would do, or a smaller group"
             )
         if self.correction_drop < 1 or self.dy.bits > 20:
             raise ValueError(
-                f"{where}: its format of error, {self.dy}, leaves no room for the means of "
+                f"its format of error is {self.dy}, which leaves no room for the means of "
                 "gradients; use one such as s12.12"
             )
 

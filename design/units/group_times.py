@@ -75,6 +75,11 @@ class GroupNormStage(NormalStage):
         """Bits of what a token that comes back sees of a group: c1, c2, and its kind."""
         return self.numbers.error_mean.bits + self.numbers.product_mean.bits + KIND_BITS
 
+    @property
+    def kept_bits(self) -> int:
+        """Bits of what the backward pass of a token needs of a channel: its kind; beta for dx."""
+        return KIND_BITS + (0 if self.numbers.dx is None else self.numbers.beta.bits)
+
     @cached_property
     def memories(self) -> list[tuple[str, int, int]]:
         """See `NormalStage.memories`."""
@@ -85,14 +90,14 @@ class GroupNormStage(NormalStage):
             ("image", max(2, self.image), numbers.x.bits),
             ("sums", max(2, channels), numbers.sums.bits + numbers.squares.bits),
             ("statistics", max(2, self.images * numbers.groups), self.statistics_bits),
-            ("kept", max(2, self.tokens * channels), numbers.beta.bits + KIND_BITS),
+            ("kept", max(2, self.tokens * channels), self.kept_bits),
         ]
         backward = numbers.error_sum.bits
         found.append(("gradient totals", 2 * channels, backward))
         if numbers.dx is not None:
             backward += numbers.product_sum.bits
             found += [
-                ("roots", max(2, self.tokens * numbers.groups), self.root_bits),
+                ("kept roots", max(2, self.tokens * numbers.groups), self.root_bits),
                 ("gradients", max(2, self.image_back), numbers.dy.bits + numbers.y.bits),
                 ("means", max(2, self.images_back * numbers.groups), self.means_bits),
                 ("dx", DX_QUEUE, numbers.dx.bits),
@@ -121,9 +126,9 @@ class GroupNormTimes(NormalTimes):
         """See `NormalTimes.back`."""
         return self.read_back(arrivals) + BACKWARD
 
-    def leaves(self, later: Cycles) -> int:
-        """See `NormalTimes.leaves`: with the last dx, where somebody wants it."""
-        return int(later[-1] if self.gradients is None else self.read_back(later)[-1]) + MEMORY
+    def over(self, later: Cycles) -> int:
+        """See `NormalTimes.over`: as the last dy is read back, if dx is wanted."""
+        return int(later[-1] if self.gradients is None else self.read_back(later)[-1])
 
     def depths(self, slot: int) -> Mapping[str, int]:
         """See `NormalTimes.depths`: both images, and the tokens that they are of."""

@@ -60,7 +60,9 @@ class NormStage(NormalStage):
 
     @property
     def kept_bits(self) -> int:
-        """Bits of what the backward pass of a token needs of a channel: root, beta, its kind."""
+        """Bits of what the backward pass of a token needs: its kind; root and beta for dx."""
+        if self.numbers.dx is None:
+            return KIND_BITS
         return self.root_bits + self.numbers.beta.bits + KIND_BITS
 
     @cached_property
@@ -74,7 +76,7 @@ class NormStage(NormalStage):
             ("tables", 2 * channels, self.table_bits),
             ("sums", max(2, channels), forward),
             ("totals", 2 * channels, forward + numbers.centre.bits),
-            ("kept", self.tokens * channels, self.kept_bits),
+            ("kept", max(2, self.tokens * channels), self.kept_bits),
         ]
         if numbers.dx is not None:
             backward += numbers.product_sum.bits + numbers.gradient_sum.bits
@@ -103,6 +105,6 @@ class NormTimes(NormalTimes):
         """See `NormalTimes.back`."""
         return arrivals + BACKWARD
 
-    def leaves(self, later: Cycles) -> int:
-        """See `NormalTimes.leaves`."""
-        return int(later[-1]) + MEMORY
+    def over(self, later: Cycles) -> int:
+        """See `NormalTimes.over`."""
+        return int(later[-1])

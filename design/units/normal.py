@@ -68,14 +68,14 @@ class Normal(ABC):
     parameters: UnitArithmetic
 
     @abstractmethod
-    def check(self, where: str) -> None:
-        """ValueError, one sentence that begins with `where`, unless all of it can work together."""
+    def check(self) -> None:
+        """ValueError, a sentence without the layer's place, unless all of it can work together."""
 
-    def _check_output(self, where: str) -> None:
+    def _check_output(self) -> None:
         if not self.y.signed or self.y.frac > 8:
             raise ValueError(
-                f"{where}: its format of activations is {self.y}, but what is normalised is "
-                "signed, and at most 8 fraction bits of it can be made; use one such as s9.5"
+                f"its format of activations is {self.y}, but what is normalised is signed, and at "
+                "most 8 fraction bits of it can be made; use one such as s9.5"
             )
 
     @property

@@ -31,11 +31,12 @@ from counterflow.design.units.slotted import (
     Integers,
     Pairs,
     Parameter,
+    ShortSlotError,
     Slotted,
     SlottedTimes,
     Written,
 )
-from counterflow.design.units.timing import Cycles, occupancy
+from counterflow.design.units.timing import Cycles, occupancy, steady
 from counterflow.design.units.watched import Field, write_fields
 
 SHIFT = 1  # a right shift by h, rounded
@@ -62,8 +63,8 @@ class NormalStage(Slotted):
 
     ``start`` is the cycle in which the first element of token 0 goes forward, ``ends`` that of its
     last; ``errors`` when gradients arrive, ``gradient_times`` when they leave (None where nobody
-    wants them); ``tokens`` may be between their forward and their backward pass, ``held`` elements
-    of y if those above do not give them back (else 0).
+    wants them); ``tokens`` may be between their forward and their backward pass, and so may
+    ``stash_words`` elements of y if those above do not give them back (else 0).
     """
 
     twin: ClassVar[str]
@@ -78,7 +79,7 @@ class NormalStage(Slotted):
     start: int
     ends: int
     tokens: int
-    held: int
+    stash_words: int
     output_times: Cycles = field(repr=False, compare=False)
     errors: Gradients = field(repr=False, compare=False)
     gradient_times: Gradients | None = field(repr=False, compare=False)
@@ -188,8 +189,8 @@ class NormalStage(Slotted):
             ("states", max(2, numbers.channels), self.state_bits),
             ("y", Y_QUEUE, numbers.y.bits + KIND_BITS),
         ]
-        if self.held:
-            found.append(("stash", max(2, self.held), numbers.y.bits))
+        if self.stash_words:
+            found.append(("stash", max(2, self.stash_words), numbers.y.bits))
         if numbers.parameters.accumulate > 1:
             gradient = numbers.parameters.gradient.bits
             found.append(("waiting", max(2, numbers.channels), gradient))
@@ -203,6 +204,15 @@ class NormalStage(Slotted):
     @property
     def memory_bits(self) -> int:
         return sum(words * bits for _, words, bits in self.memories)
+
+    @property
+    def held(self) -> Mapping[str, int]:
+        """See `Scheduled.held`."""
+        found: dict[str, int] = {}
+        for name, words, bits in self.memories:
+            what = {"stash": "stash", "y": "queues", "dx": "queues"}.get(name, "norms")
+            found[what] = found.get(what, 0) + words * bits
+        return found
 
     @property
     def waiting(self) -> tuple[int, ...]:
@@ -234,8 +244,8 @@ class NormalTimes(SlottedTimes):
         """When dx leaves, given when dy arrives; shapes [elements]."""
 
     @abstractmethod
-    def leaves(self, later: Cycles) -> int:
-        """When nothing is needed any more of what was kept of a token, given its dy's arrivals."""
+    def over(self, later: Cycles) -> int:
+        """The last cycle in which what was kept of a token is needed, given its dy's arrivals."""
 
     def forward(self, arrivals: Sequence[Cycles]) -> Sequence[Cycles]:
         """See `Times.forward`."""
@@ -254,7 +264,9 @@ class NormalTimes(SlottedTimes):
         self.delay = max(1, self.errors.delay, math.ceil((known - slack) / slot))
         if not self.unit.inputs[0].wanted:
             return []
-        self.gradients = PassedGradients(tuple(errors), lambda came: self.back(came[0]), slot)
+        self.gradients = PassedGradients(
+            tuple(errors), lambda came: self.back(came[0]), slot, steady
+        )
         return [self.gradients]
 
     def scheduled(self, slot: int) -> NormalStage:
@@ -262,9 +274,11 @@ class NormalTimes(SlottedTimes):
         assert self.errors is not None  # somebody wants the gradient of what a norm puts out
         begins, ends = int(self.passes[0]), int(self.passes[-1])
         self._check(slot)
-        held, stashes = 0, not self.unit.outputs[0].returned
+        # One begins in a later cycle than another one is over.
+        tokens = (self.over(self.errors.later) - begins) // slot + 1
+        kept, stashes = 0, not self.unit.outputs[0].returned
         if stashes and self.gradients is not None:
-            held = occupancy(self.passes, self.errors.later + 1, slot)
+            kept = occupancy(self.passes, self.errors.later + 1, slot)
         return self.stage(
             unit=self.unit,
             index=self.index,
@@ -273,8 +287,8 @@ class NormalTimes(SlottedTimes):
             interval=slot,
             start=begins,
             ends=ends,
-            tokens=math.ceil((self.leaves(self.errors.later) - begins) / slot) + 1,
-            held=held,
+            tokens=tokens,
+            stash_words=kept,
             output_times=self.passes + FORWARD,
             errors=self.errors,
             gradient_times=self.gradients,
@@ -286,15 +300,19 @@ class NormalTimes(SlottedTimes):
         return {}
 
     def _check(self, slot: int) -> None:
-        """ValueError where a token would have to wait for the update two slots before it."""
-        assert self.errors is not None
-        over = update_cycles(self.unit.inputs[0].shape[2])
-        ends, delay = int(self.passes[-1]) + self.stage.totalled, self.delay
-        for came in (self.errors.later, self.errors.of(0, slot)):
-            known = max(ends, int(came[-1]) + self.stage.returned - delay * slot)
-            begins = min(int(self.passes[0]), int(came[0]) - delay * slot) + 2 * slot
-            if known + over > begins:
-                raise ValueError(
-                    f"{self.unit.where}: slots of {slot} cycles leave no time for the update of "
-                    f"a norm; at least {slot + known + over - begins} are needed"
-                )
+        """ShortSlotError where a token would have to wait for the update two slots before it.
+
+        However a gradient may come: as the first of a run, beside what an earlier run left behind.
+        One that no slot of its run is late enough for would have to wait for the next run.
+        """
+        errors, stage = self.errors, self.stage
+        assert errors is not None
+        over, shift = update_cycles(self.unit.inputs[0].shape[2]), self.delay * slot
+        begins, ends = int(self.passes[0]), int(self.passes[-1]) + stage.totalled
+        patterns = {errors.pattern(token, errors.delay) for token in range(-errors.delay, 1)}
+        short = self.delay - errors.delay - 2
+        for came in map(errors.times, patterns | {errors.pattern(0, 0)}):
+            known = max(ends, int(came[-1]) + stage.returned - shift)
+            short = max(short, known + over - 2 * slot - min(begins, int(came[0]) - shift))
+        if short > 0:
+            raise ShortSlotError(self.unit.where, slot + short)

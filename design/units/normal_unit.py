@@ -36,7 +36,7 @@ class NormalUnit(Unit):
 
     def check(self) -> None:
         """ValueError where its formats cannot work together, whatever the recipe."""
-        self.numbers(Recipe(), 0).check(self.where)
+        self.numbers(Recipe(), 0).check()
 
     @abstractmethod
     def numbers(self, recipe: Recipe, delay: int) -> Normal:

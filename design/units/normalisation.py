@@ -14,7 +14,7 @@ At the end of a token, over its pixels: mean += b (mean of x - mean), variance +
 this needs a division by anything but the number of pixels, a constant, nor a product.
 
 The square is taken around the mean that was in force, not around the image's own; what that adds to
-the variance is the square of how far the mean moves, a 128th of which the method adds anyway.
+the variance is the square of how far the mean moves; the method adds 127 times as much anyway.
 """
 
 from __future__ import annotations
@@ -42,24 +42,26 @@ SHIFT_CONTROL = Format(True, 20, 18)
 
 @dataclass(frozen=True)
 class Normalisation(Normal):
-    """Formats of a norm with running statistics.
+    """Formats of a norm with running statistics."""
 
-    Raises `ValueError`, one sentence, where they cannot work together.
-    """
-
-    def check(self, where: str) -> None:
+    def check(self) -> None:
         """See `Normal.check`."""
-        self._check_output(where)
+        self._check_output()
         widest = max(self.squares.bits, self.product_sum.bits, self.gradient_sum.bits)
-        if self.mean.bits > 32 or widest + MEAN_GUARD + SHARE_BITS > 62:
+        if self.mean.bits > 32 or widest + SHARE_BITS + 1 > 62:
             raise ValueError(
-                f"{where}: what it normalises has the format {self.x}, too wide for sums over "
-                f"{self.pixels} pixels; use one with fewer bits, such as s12.5"
+                f"what it normalises has the format {self.x}, too wide for sums over "
+                f"{self.pixels:,} pixels; a format of fewer bits would do, or a smaller image"
             )
-        if self.control_drop < 1 or self.shift_drop < 1 or self.dy.bits > 20:
+        if self.control_drop < 1 or self.dy.bits > 20:
             raise ValueError(
-                f"{where}: its format of error, {self.dy}, leaves no room for the running "
+                f"its format of error is {self.dy}, which leaves no room for the running "
                 "statistics of gradients; use one such as s12.12"
+            )
+        if self.shift_drop < 1:
+            raise ValueError(
+                f"the format of gradients that leave it is {self.dx or self.dy}, which leaves no "
+                "room for their running mean; give the layer below one of error such as s12.12"
             )
 
     @property

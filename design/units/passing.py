@@ -7,9 +7,10 @@ frozen value, `Passing`; the schedule gives it room for what a stall-free run ho
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from string import digits
+from typing import Any, ClassVar
 
 from counterflow.design.graph import Unit
 from counterflow.design.parts.formats import Format
@@ -24,11 +25,11 @@ from counterflow.design.units.scheduled import (
     forward_borders,
 )
 from counterflow.design.units.tiling import Tiling
-from counterflow.design.units.timing import Cycles
+from counterflow.design.units.timing import Cycles, steady
 
 QUEUE_WORDS = 8  # of y and of dx: as many as are under way at one a cycle, and one or more
 
-LUTS = {"ecp5": 640, "ice40": 600, "xc7": 220}  # of a pooling unit; others were not measured
+LUTS = {"ecp5": 640, "ice40": 600, "xc7": 220}  # of a pooling unit whose windows are side by side
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +54,9 @@ class Passing(ABC):
     those in which each leaves; tokens may follow each other without a gap.  A unit of one input
     and one output gives `output_times` and `gradient_times` in their place.
     """
+
+    holds: ClassVar[Mapping[str, str]] = {"stash": "stash", "y": "queues", "dx": "queues"}
+    """What its memories hold, by their names without numbers; others are listed by its kind."""
 
     @property
     def products(self) -> Sequence[tuple[Format, Format]]:
@@ -80,6 +84,10 @@ class Passing(ABC):
     @abstractmethod
     def backward(self, arrivals: Sequence[Cycles]) -> Sequence[Cycles]:
         """Cycles in which dx leaves by each input that wants it."""
+
+    def followed(self, times: Cycles, interval: int) -> Cycles:
+        """`times` of the dx of a token that comes behind another, `interval` cycles later."""
+        return steady(times, interval)
 
     @abstractmethod
     def fitted(self, traffic: Traffic) -> Any:
@@ -176,6 +184,15 @@ class PassingStage(Scheduled):
         return sum(words * bits for _, words, bits in self.numbers.memories)
 
     @property
+    def held(self) -> dict[str, int]:
+        """See `Scheduled.held`."""
+        found = {"tables": sum(words * bits for _, words, bits in self.numbers.tables)}
+        for name, words, bits in self.numbers.memories:
+            what = self.numbers.holds.get(name.rstrip(digits), self.unit.kind)
+            found[what] = found.get(what, 0) + words * bits
+        return found
+
+    @property
     def borders(self) -> tuple[Border, ...]:
         """See `Scheduled`."""
         twin = self.unit.twin
@@ -213,7 +230,8 @@ class PassingTimes(Times):
         self.errors = errors
         wanted = sum(edge.wanted for edge in self.unit.inputs)
         self.gradients = [
-            PassedGradients(tuple(errors), self._through(index), slot) for index in range(wanted)
+            PassedGradients(tuple(errors), self._through(index), slot, self.numbers.followed)
+            for index in range(wanted)
         ]
         return self.gradients
 

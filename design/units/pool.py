@@ -1,295 +1,94 @@
-"""Pooling over windows that do not overlap: shapes, formats, depths and the cycle of every event.
+"""Pooling layers, and the pooling unit of the graph that each becomes.
 
-The unit stands between two weighted units of the chain.  It has no weights and no slots; it takes
-what comes and sends on what results.  Images travel pixel by pixel, row by row, channels last:
-element (row * width + column) * channels + channel.
+    kernel    size of the windows, or "all": one window, the whole image
+    stride    from window to window; the kernel unless it is given
+    padding   pixels around the image, which a maximum ignores and an average counts as zeros
 
-    max       y = largest element of the window      dx = dy at the first place of it, else 0
-    average   y = round(sum / elements)              dx = round(dy / elements) at every place
-
-Gradients are only rounded once more to the format of `dx`; the derivative of a ReLU below is
-applied by whoever takes its output.  After a maximum the unit above has done so already, since y is
-positive exactly where its element was; after an average it is done here (`relu`).
+A window that would end beyond the image and its padding is left out, as in convolutions.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import ClassVar, Literal
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
-import numpy as np
+from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from counterflow.design.graph import Edge, Growth, Layer, Place, shown
-from counterflow.design.parts.fields import Kernel
-from counterflow.design.parts.formats import Format, Rounding
+from counterflow.design.parts.fields import MAX_KERNEL, Kernel, Padding, Window
 from counterflow.design.parts.roles import Roundings
-from counterflow.design.parts.tokens import KIND_BITS
-from counterflow.design.units.latency import MEMORY, NARROW, QUEUE
-from counterflow.design.units.passing import QUEUE_WORDS, OneToOne, PassingUnit
-from counterflow.design.units.timing import Cycles, occupancy, steady
-
-JOIN = 1  # an element joined with what was kept of its window
-WRITE = 1  # a word at a memory's write port to its address at the read port
-
-FORWARD = MEMORY + 2 * JOIN + NARROW + QUEUE  # last element of a window taken to y offered
-STEP = MEMORY + QUEUE  # a word of gradient addressed to dx offered
-BACKWARD = MEMORY + WRITE + STEP  # dy taken to dx offered
-
-LEAST_GRADIENTS = 4  # words of dy below which the way from freed to refilled shows
-
-
-@dataclass(frozen=True)
-class Pooling(OneToOne):
-    """One pooling unit: `height` x `width` pixels of `channels`, windows of `kernel` (rows, cols).
-
-    ``average`` or maximum; ``relu``: a ReLU stands below (see above).  ``x`` is the format of both
-    activations, ``dy``/``dx`` those of the gradients in and out.  ``tokens`` may be in the unit
-    between their forward and their backward pass, ``gradient_rows`` rows of windows of dy can wait
-    (two keep dx at one element a cycle as long as dy comes as soon as there is room; see
-    `gradients_held` for what a given pattern of arrivals needs).
-
-    Raises `ValueError`, one sentence, where the numbers cannot work together.
-    """
-
-    height: int
-    width: int
-    channels: int
-    kernel: tuple[int, int]
-    average: bool
-    relu: bool
-    x: Format
-    dy: Format
-    dx: Format
-    round_activation: Rounding
-    round_error: Rounding
-    tokens: int
-    gradient_rows: int = 2
-
-    def __post_init__(self) -> None:
-        for name in ("height", "width", "channels", "tokens", "gradient_rows"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"pooling: {name} is {getattr(self, name)}, but must be positive")
-        high, wide = self.kernel
-        if high < 1 or wide < 1 or high * wide == 1:
-            raise ValueError(f"pooling: a window of {high}x{wide} elements pools nothing")
-        if self.height % high or self.width % wide:
-            raise ValueError(
-                f"pooling: windows of {high}x{wide} do not tile an image of "
-                f"{self.height}x{self.width}; height and width must be multiples of the window's"
-            )
-        if self.average and self.elements & (self.elements - 1):
-            raise ValueError(
-                f"pooling: an average over {high}x{wide} = {self.elements} elements is no shift; "
-                "choose a window of a power of two"
-            )
-        if Rounding.STOCHASTIC in (self.round_activation, self.round_error):
-            raise ValueError("pooling: it has no random bits, so it cannot round stochastically")
-
-    @property
-    def elements(self) -> int:
-        """Elements of a window."""
-        return self.kernel[0] * self.kernel[1]
-
-    @property
-    def inputs(self) -> int:
-        """Elements of x, and of dx."""
-        return self.height * self.width * self.channels
-
-    @property
-    def outputs(self) -> int:
-        """Elements of y, and of dy."""
-        return self.inputs // self.elements
-
-    @property
-    def y(self) -> Format:
-        """Format of y, which is that of x."""
-        return self.x
-
-    @property
-    def columns(self) -> int:
-        """Windows beside each other."""
-        return self.width // self.kernel[1]
-
-    @property
-    def row_words(self) -> int:
-        """Elements of y in one row of windows."""
-        return self.columns * self.channels
-
-    @property
-    def average_shift(self) -> int:
-        """Right shift that divides by the elements of a window; 0 of a maximum."""
-        return (self.elements - 1).bit_length() if self.average else 0
-
-    @property
-    def place_bits(self) -> int:
-        """Bits that name an element of a window; 0 of an average, which needs no such name."""
-        return 0 if self.average else (self.elements - 1).bit_length()
-
-    @property
-    def partial_bits(self) -> int:
-        """Bits of what is kept of an unfinished window: the largest yet and its place, or a sum."""
-        return self.x.bits + self.average_shift + self.place_bits
-
-    @property
-    def gradient_words(self) -> int:
-        """Words of dy that can wait."""
-        return max(self.gradient_rows * self.row_words, LEAST_GRADIENTS)
-
-    @property
-    def stash_words(self) -> int:
-        """Words between forward and backward pass: a place a window, or a bit an element of x."""
-        if self.average:
-            return self.tokens * self.inputs if self.relu else 0
-        return self.tokens * self.outputs
-
-    @property
-    def stash_bits(self) -> int:
-        """Bits of the stash."""
-        return self.stash_words * (1 if self.average else self.place_bits)
-
-    @property
-    def memories(self) -> list[tuple[str, int, int]]:
-        """(name, words, bits) of every memory of the unit."""
-        high, wide = self.kernel
-        found = []
-        if wide > 1:
-            found.append(("pixel", max(2, self.channels), self.partial_bits))
-        if high > 1:
-            found.append(("row", max(2, self.row_words), self.partial_bits))
-        if self.stash_words:
-            words = max(2, self.stash_words)
-            found.append(("stash", words, self.stash_bits // self.stash_words))
-        found.append(("gradients", self.gradient_words, self.dx.bits + self.place_bits))
-        found.append(("y", QUEUE_WORDS, self.x.bits + KIND_BITS))
-        found.append(("dx", QUEUE_WORDS, self.dx.bits))
-        return found
-
-    @cached_property
-    def window_of(self) -> Cycles:
-        """Element of y to which each element of x belongs; shape [inputs]."""
-        shape = (self.height, self.width, self.channels)
-        row, column, channel = np.indices(shape).reshape(3, -1)
-        high, wide = self.kernel
-        window: Cycles = (row // high * self.columns + column // wide) * self.channels + channel
-        return window
-
-    @cached_property
-    def last_of(self) -> Cycles:
-        """Last element of x of each window; shape [outputs]."""
-        last = np.zeros(self.outputs, np.int64)
-        last[self.window_of] = np.arange(self.inputs)  # the last one that is written stays
-        return last
-
-    @property
-    def interval(self) -> int:
-        """Shortest spacing of tokens in cycles: x and dx carry one element a cycle."""
-        return self.inputs
-
-    def output_times(self, arrivals: Cycles) -> Cycles:
-        """Cycle in which each y leaves, given that in which each x of the token was taken.
-
-        Shapes [inputs] to [outputs]; tokens may follow each other without a gap.
-        """
-        times: Cycles = arrivals[self.last_of] + FORWARD
-        return times
-
-    def gradient_times(self, arrivals: Cycles) -> Cycles:
-        """Cycle in which each dx leaves, given that in which each dy of the token was taken.
-
-        Shapes [outputs] to [inputs].  It holds if the token before has left by then, which is so
-        if tokens are at least `gradient_interval` apart.
-        """
-        steps = np.arange(self.inputs)
-        earliest = arrivals[self.window_of] + BACKWARD - steps
-        times: Cycles = np.maximum.accumulate(earliest) + steps
-        return times
-
-    def gradient_interval(self, arrivals: Cycles) -> int:
-        """Shortest spacing of tokens whose dy all arrive like this one: the time that dx takes.
-
-        It is `interval` unless dx has to wait for dy within a token.
-        """
-        times = self.gradient_times(arrivals)
-        return int(times[-1] - times[0]) + 1
-
-    def gradients_held(self, arrivals: Cycles, interval: int) -> int:
-        """Words of dy that wait at once if every token's dy arrives like this one's.
-
-        Tokens are `interval` cycles apart, at least `gradient_interval`.  With that many
-        `gradient_words` no dy is ever refused.
-        """
-        return occupancy(arrivals, self.gradient_times(arrivals)[self.last_of] - STEP + 1, interval)
-
-    def stash_held(self, x_arrivals: Cycles, dy_arrivals: Cycles, interval: int) -> int:
-        """Words of the stash in use at once if every token's x and dy arrive like this one's.
-
-        As `gradients_held`, with both arrivals of one token.  With `tokens` of so many words no x
-        is ever refused.
-        """
-        if not self.average:
-            return occupancy(x_arrivals[self.last_of], dy_arrivals + 1, interval)
-        if not self.relu:
-            return 0
-        return occupancy(x_arrivals, self.gradient_times(dy_arrivals) - STEP + 1, interval)
-
-    @property
-    def returning(self) -> tuple[int, ...]:
-        return (self.gradient_words,)
-
-    def sized(self, arrivals: Cycles, errors: Cycles, interval: int) -> Pooling:
-        """This unit with room for what a stall-free run ever holds and no more.
-
-        ``arrivals`` and ``errors``: cycles in which x and dy of one token are taken; another one
-        follows every `interval` cycles.
-        """
-        leave = steady(self.gradient_times(errors), interval)
-        tokens = math.ceil((int(leave[-1]) + 1 - int(arrivals[0])) / interval)
-        held = occupancy(errors, leave[self.last_of] - STEP + 1, interval)
-        rows = max(1, math.ceil(held / self.row_words))
-        return replace(self, tokens=tokens, gradient_rows=rows)
+from counterflow.design.units.passing import PassingUnit
+from counterflow.design.units.pooling import Pooling
+from counterflow.design.units.sliding import Sliding
+from counterflow.design.units.windows import Windows
 
 
 class Pool(Layer):
-    """The largest element, or the mean, of windows that lie side by side."""
+    """The largest element, or the mean, of each window of each channel."""
 
     kind: Literal["max-pool", "average-pool"]
-    kernel: Kernel = (2, 2)
+    kernel: Window = (2, 2)
+    stride: Kernel | None = None
+    padding: Padding = (0, 0)
+
+    @model_serializer(mode="wrap")
+    def _written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without keys at their default, so that descriptions without them keep their hash."""
+        fields: dict[str, Any] = handler(self)
+        if self.stride is None:
+            fields.pop("stride", None)
+        if self.padding == (0, 0):
+            fields.pop("padding", None)
+        return fields
 
     def grow(self, growth: Growth, edge: Edge, place: Place) -> Edge:
         """See `Layer.grow`."""
         if not edge.wanted:
             raise ValueError("pooling before the first layer with weights is not offered")
-        if self.kernel == (1, 1):
-            raise ValueError("its kernel of 1x1 does nothing; leave the layer out")
-        for axis, name in enumerate(("height", "width")):
-            if edge.shape[axis] % self.kernel[axis]:
-                raise ValueError(
-                    f"it gets images of {shown(edge.shape)}, whose {name} of {edge.shape[axis]} is "
-                    f"not a multiple of its kernel's {self.kernel[axis]}"
-                )
-        average, area = self.kind == "average-pool", math.prod(self.kernel)
-        if average and area & (area - 1):
-            raise ValueError(
-                f"the mean of {self.kernel[0]}x{self.kernel[1]} = {area} elements needs a "
-                "division; averages are taken over 2, 4, 8, ... elements"
-            )
-        height, width, channels = edge.shape
-        shape = height // self.kernel[0], width // self.kernel[1], channels
+        average = self.kind == "average-pool"
+        windows = self._windows(edge)
         # An average applies the derivative of a ReLU before it, after a maximum the reader does.
-        y = growth.edge(shape, edge.x, edge.error, rectified=edge.rectified and not average)
+        y = growth.edge(
+            windows.result, edge.x, edge.error, rectified=edge.rectified and not average
+        )
         unit = PoolUnit(
             name=f"pool{place.tag}",
             where=place.where,
             inputs=(edge,),
             outputs=(y,),
-            kernel=self.kernel,
+            kernel=(windows.down.kernel, windows.across.kernel),
+            stride=(windows.down.stride, windows.across.stride),
+            padding=self.padding,
             average=average,
             rounding=growth.rounding,
         )
+        _ = unit.numbers  # what they cannot be, they say
         growth.add(unit)
         return y
+
+    def _windows(self, edge: Edge) -> Windows:
+        """Those over the images of an edge; ValueError where they cannot lie so."""
+        kernel = self.kernel
+        if kernel == "all":
+            if self.stride is not None or self.padding != (0, 0):
+                raise ValueError(
+                    "its kernel is all of the image, which leaves nothing to a stride or padding; "
+                    "leave them out"
+                )
+            kernel = edge.shape[:2]
+            if max(kernel) > MAX_KERNEL:
+                raise ValueError(
+                    f"it gets images of {shown(edge.shape)}, but a kernel has at most {MAX_KERNEL} "
+                    "pixels in each direction; pool in two steps"
+                )
+        if kernel == (1, 1) and self.stride not in (None, kernel):
+            raise ValueError(
+                "its kernel of 1x1 pools nothing; give the layer before it the stride, and leave "
+                "this one out"
+            )
+        if kernel == (1, 1):
+            raise ValueError("its kernel of 1x1 does nothing; leave the layer out")
+        return Windows.of(edge.shape, kernel, self.stride or kernel, self.padding)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -299,25 +98,40 @@ class PoolUnit(PassingUnit):
     kind: ClassVar[str] = "pool"
 
     kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
     average: bool
     rounding: Roundings
+
+    @property
+    def windows(self) -> Windows:
+        """Where its windows lie."""
+        return Windows.of(self.inputs[0].shape, self.kernel, self.stride, self.padding)
+
+    @property
+    def bound(self) -> int:
+        """See `Unit.bound`; it may have more steps than elements."""
+        return self.numbers.interval
 
     @property
     def numbers(self) -> Pooling:
         """See `PassingUnit.numbers`."""
         edge = self.inputs[0]
         height, width, channels = edge.shape
-        return Pooling(
-            height=height,
-            width=width,
-            channels=channels,
-            kernel=self.kernel,
-            average=self.average,
-            relu=edge.rectified,
-            x=edge.x,
-            dy=self.outputs[0].error,
-            dx=edge.error,
-            round_activation=self.rounding.activation,
-            round_error=self.rounding.error,
-            tokens=1,
-        )
+        fields: dict[str, Any] = {
+            "height": height,
+            "width": width,
+            "channels": channels,
+            "kernel": self.kernel,
+            "average": self.average,
+            "relu": edge.rectified,
+            "x": edge.x,
+            "dy": self.outputs[0].error,
+            "dx": edge.error,
+            "round_activation": self.rounding.activation,
+            "round_error": self.rounding.error,
+            "tokens": 1,
+        }
+        if self.windows.tiled:
+            return Pooling(**fields)
+        return Sliding(**fields, stride=self.stride, padding=self.padding)

@@ -31,7 +31,7 @@ class SumFormats(Frozen):
 
 
 class Residual(Layer):
-    """`body` and `shortcut` get the same input, and their outputs are added.
+    """`body` and `shortcut` get the same input, and `activation` is applied to their sum.
 
     An empty `shortcut` is the identity.  ``error`` among its formats is that of the gradient
     arriving at the sum.
@@ -40,6 +40,10 @@ class Residual(Layer):
     kind: Literal["residual"]
     body: Chain = Field(min_length=1, strict=False)
     shortcut: Chain = Field(default=(), strict=False)
+    activation: Literal["relu", "none"] = Field(
+        default="none",
+        exclude_if=lambda value: value == "none",  # a description says it where there is one
+    )
     formats: SumFormats = SumFormats()
 
     def grow(self, growth: Growth, edge: Edge, place: Place) -> Edge:
@@ -47,7 +51,7 @@ class Residual(Layer):
         if place.scores is not None:
             raise ValueError("the softmax behind the last layer needs the scores of a dense layer")
         before = len(growth.units)
-        branches = [replace(edge, number=growth.number()) for _ in range(2)]
+        branches = [replace(edge, number=growth.number(), returned=False) for _ in range(2)]
         growth.add(
             ForkUnit(
                 name=f"fork{place.tag}",
@@ -65,15 +69,16 @@ class Residual(Layer):
         )
         self._meet(body, shortcut)
         activation = self.formats.activation or growth.formats.activation
+        rectified = self.activation == "relu"
         for name, end in (("body", body), ("shortcut", shortcut)):
-            if end.x.signed and not activation.signed:
+            if end.x.signed and not activation.signed and not rectified:
                 raise ValueError(
                     f"its {name} gives activations in {end.x}, which can be negative, but their "
                     f"sum has the format {activation}; give formats.activation a signed format "
-                    "such as s9.4"
+                    "such as s9.4, or the layer the activation 'relu'"
                 )
         error = self.formats.error or growth.formats.error
-        y = growth.edge(body.shape, activation, error, rectified=False)
+        y = growth.edge(body.shape, activation, error, rectified=rectified)
         growth.add(
             SumUnit(
                 name=f"sum{place.tag}",
@@ -91,8 +96,8 @@ class Residual(Layer):
             there = "its shortcut" if self.shortcut else "its shortcut, the identity,"
             raise ValueError(
                 f"its body gives {shown(body.shape)}, but {there} {shown(shortcut.shape)}; both "
-                "must have one shape: give it a shortcut with a convolution of as many outputs and "
-                "the strides of the body"
+                "must have one shape: give it a shortcut with a convolution, or a subsample layer, "
+                "of as many outputs and the strides of the body"
             )
 
 

@@ -8,7 +8,7 @@ which its inputs arrive into those in which its outputs leave; backward it does 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
@@ -18,7 +18,7 @@ import numpy as np
 
 from counterflow.design.graph import Edge, Unit
 from counterflow.design.parts.formats import Format
-from counterflow.design.units.timing import Cycles, steady
+from counterflow.design.units.timing import Cycles
 from counterflow.design.units.watched import KIND, Field, stream_fields
 
 
@@ -85,11 +85,13 @@ class PassedGradients(Gradients):
     """Those behind a unit that makes them from one gradient or several, as they come.
 
     A source with a smaller delay has sent some of a run's first ones in the run before.
+    ``followed``: how a token waits for the one before it, see `Passing.followed`.
     """
 
     sources: tuple[Gradients, ...]
     unit: Callable[[Sequence[Cycles]], Cycles]
     interval: int
+    followed: Callable[[Cycles, int], Cycles]
     _known: dict[Pattern, Cycles] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -98,7 +100,7 @@ class PassedGradients(Gradients):
 
     @cached_property
     def later(self) -> Cycles:  # type: ignore[override]
-        return steady(self.unit([source.later for source in self.sources]), self.interval)
+        return self.followed(self.unit([source.later for source in self.sources]), self.interval)
 
     def pattern(self, token: int, before: int) -> Pattern:
         """See `Gradients.pattern`."""
@@ -115,7 +117,7 @@ class PassedGradients(Gradients):
             ]
             times = self.unit(arrivals)
             late = pattern[0] is Came.LATER
-            self._known[pattern] = steady(times, self.interval) if late else times
+            self._known[pattern] = self.followed(times, self.interval) if late else times
         return self._known[pattern]
 
 
@@ -186,6 +188,14 @@ class Scheduled(ABC):
     @abstractmethod
     def memory_bits(self) -> int:
         """Bits of its memories, without tables."""
+
+    @property
+    def held(self) -> Mapping[str, int]:
+        """Bits of its memories and tables by what they hold, as plans list it.
+
+        A kind that does not say is listed under its own name.
+        """
+        return {self.unit.kind: self.memory_bits}
 
     @property
     @abstractmethod

@@ -193,24 +193,36 @@ class Stage(Slotted):
         return super().events(owner, member)
 
     @property
-    def memories(self) -> dict[str, int]:
-        """Bits of its memories by what they hold."""
+    def held(self) -> dict[str, int]:
+        """See `Scheduled.held`."""
         tiling, numbers, depths = self.tiling, self.arithmetic, self.depths
         high, wide = tiling.lanes.outputs, tiling.lanes.inputs
         words = tiling.tiles * tiling.lane_count + tiling.rows * high
-        sums = words * numbers.gradient.bits if numbers.sums_gradients else 0
-        gradient = 0
+        row = tiling.row_words * wide
+        rows = leaving = 0
         if numbers.dx is not None:
-            row = tiling.row_words * wide
-            sums += tiling.sum_rows * row * numbers.backward_sum.bits
-            gradient = depths.gradients * row * numbers.back_bits
+            rows = tiling.sum_rows * row * numbers.backward_sum.bits
+            leaving = depths.gradients * row * numbers.back_bits
         return {
             "weights": words * numbers.word_bits,
+            "gradient sums": words * numbers.gradient.bits if numbers.sums_gradients else 0,
             "stash": depths.stash * wide * numbers.x.bits,
-            "window": depths.window * wide * numbers.x.bits
-            + depths.errors * high * numbers.dy.bits,
-            "sums": sums,
-            "queues": depths.outputs * high * (numbers.y.bits + 2) + gradient,
+            "windows": depths.window * wide * numbers.x.bits,
+            "errors": depths.errors * high * numbers.dy.bits,
+            "input gradients": rows,
+            "queues": depths.outputs * high * (numbers.y.bits + 2) + leaving,
+        }
+
+    @property
+    def memories(self) -> dict[str, int]:
+        """Bits of its memories by what they hold, in fewer parts than `held`."""
+        held = self.held
+        return {
+            "weights": held["weights"],
+            "stash": held["stash"],
+            "window": held["windows"] + held["errors"],
+            "sums": held["gradient sums"] + held["input gradients"],
+            "queues": held["queues"],
         }
 
     @property

@@ -56,6 +56,14 @@ class Written(NamedTuple):
     values: Integers
 
 
+class ShortSlotError(ValueError):
+    """Slots are too short for what a unit does between tokens; `needed` cycles may do."""
+
+    def __init__(self, where: str, needed: int) -> None:
+        super().__init__(f"{where}: its slots must have at least {needed} cycles")
+        self.needed = needed
+
+
 class Slotted(Scheduled):
     """A unit with slots and parameters in the schedule, number `index` of them."""
 

@@ -1,14 +1,15 @@
 """The sum: where branches of a network meet, their activations are added.
 
-    y = narrow(x_0 + x_1 + ...)          dx_i = narrow(dy), 0 where x_i comes from a ReLU and is 0
+    y = narrow(f(x_0 + x_1 + ...))       dx_i = narrow(dy), 0 where x_i comes from a ReLU and is 0
 
 Activations that come early wait in a queue for their fellows: what a skip path holds.  The sum is
-exact and narrowed once; a gradient is only brought to the format of its branch.
+exact, passes a ReLU f if it has one (whose derivative whoever reads y applies), and is narrowed
+once; a gradient is only brought to the format of its branch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -41,9 +42,12 @@ class Sum(Passing):
     """A sum of `branches` of tokens of `elements` elements.
 
     ``queues``: activations of each branch that can wait; ``stash_words``: elements that can be
-    between their forward and their backward pass, of each of which a bit a masking branch is kept.
+    between their forward and their backward pass, of each of which a bit a masking branch is kept;
+    ``relu``: the sum ends in one.
     Cost: no multiplier; latency JOIN forward, BACKWARD back; one element a cycle each way.
     """
+
+    holds: ClassVar[Mapping[str, str]] = {**Passing.holds, "x": "skip paths"}
 
     elements: int
     branches: tuple[Branch, ...]
@@ -53,6 +57,7 @@ class Sum(Passing):
     round_error: Rounding
     queues: tuple[int, ...]
     stash_words: int
+    relu: bool = False
 
     @property
     def total(self) -> Format:
@@ -135,4 +140,5 @@ class SumUnit(PassingUnit):
             round_error=self.rounding.error,
             queues=(1,) * len(self.inputs),
             stash_words=y.elements,
+            relu=y.rectified,
         )

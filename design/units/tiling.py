@@ -86,10 +86,13 @@ class Tiling:
     def granule(self) -> int:
         """Elements that always stand together in a word, wherever the kernel is.
 
-        A word of the kernel that begins within a word of the image takes granules from two words.
+        A word of the kernel that begins within a word of the image takes granules from two words;
+        one that ends within a word takes only those that belong to it.
         """
-        aligned = self.geometry.places[1] == 1 and self.geometry.padding[1] == 0
-        return self.lanes.inputs if aligned else math.gcd(self.lanes.inputs, self.geometry.channels)
+        geometry, wide = self.geometry, self.lanes.inputs
+        begins = geometry.places[1] == 1 and geometry.padding[1] == 0
+        ends = geometry.row_taps == geometry.row_inputs or geometry.row_taps % wide == 0
+        return wide if begins and ends else math.gcd(wide, geometry.channels)
 
     @property
     def banks(self) -> int:

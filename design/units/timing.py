@@ -94,7 +94,10 @@ def needed_words(tiling: Tiling) -> tuple[Cycles, Cycles]:
 
 
 def rows_done(tiling: Tiling) -> tuple[Cycles, Cycles]:
-    """(rows of the image done with, cycle of the last read) for each row of places."""
+    """(rows of the image done with, cycle of the last read) for each row of places.
+
+    Rows that no place covers are done with together with those above them.
+    """
     geometry = tiling.geometry
     down, across = geometry.places
     rows = np.array([geometry.rows_done(place) for place in range(down)])
@@ -102,11 +105,26 @@ def rows_done(tiling: Tiling) -> tuple[Cycles, Cycles]:
     return np.diff(rows, prepend=0), ends
 
 
+def unawaited_words(tiling: Tiling, threshold: int) -> tuple[int, int]:
+    """How many words can still be to come when they are done with: (at any time, of an image).
+
+    No tile waits for what no window covers, right of the last place or below it.  The rows of such
+    words are done with at the end of a row of places, and images at that of a slot, whether they
+    have arrived or not; a slot starts with `threshold` words.
+    """
+    words, times = needed_words(tiling)
+    rows, ends = rows_done(tiling)
+    known = np.maximum.accumulate(words)[np.searchsorted(times, ends, side="right") - 1] + 1
+    missing = np.cumsum(rows) * tiling.row_words - np.maximum(known, threshold)
+    return max(0, int(missing.max())), max(0, int(missing[-1]))
+
+
 def _finished_words(tiling: Tiling) -> Cycles:
     """Issue of the tile that completes each word of dx, or is counted as doing so.
 
     The first of the rows that end with a row of places is counted word by word, or position by
-    position; the rest of them at the end.  Shape [image height, row words].
+    position; the rest of them at the end, those that no place covers, too.
+    Shape [image height, row words].
     """
     geometry, bounds = tiling.geometry, [0]
     down, across = geometry.places
@@ -189,7 +207,8 @@ def occupancy(fills: Cycles, drains: Cycles, interval: int, amounts: Cycles | No
         raise ValueError(f"{len(fills)} places are taken, but {each.sum()} are given back")
     filled, phases = np.divmod(fills, interval)
     drained, ends = np.divmod(drains, interval)
-    phases, order = np.sort(phases), np.argsort(ends, kind="stable")
+    # Both rise but for a few steps back, which a stable sort makes use of.
+    phases, order = np.sort(phases, kind="stable"), np.argsort(ends, kind="stable")
     behind = np.append(0, np.cumsum(each[order]))
     taken = np.searchsorted(phases, phases, side="right")  # in this interval, up to each phase
     freed = behind[np.searchsorted(ends[order], phases, side="right")]

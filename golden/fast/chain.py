@@ -18,9 +18,9 @@ from counterflow.design.schedule.schedule import Schedule
 from counterflow.golden.fast import slots
 from counterflow.golden.fast.memory import build_memory
 from counterflow.golden.fast.narrowings import set_unit
-from counterflow.golden.fast.units import UNITS, passing_kinds
+from counterflow.golden.fast.states import states_of
+from counterflow.golden.fast.units import UNITS, norm, passing_kinds
 from counterflow.golden.parts.narrow import Integers
-from counterflow.golden.units.convolution import UnitState
 from counterflow.golden.units.limits import check_format, check_range, check_state
 from counterflow.golden.units.state import State
 from counterflow.golden.units.update import Settings
@@ -66,6 +66,8 @@ class FastChain:
         """Change the run-time settings of every unit (of a drained chain: between epochs)."""
         for stage, unit in zip(self.schedule.weighted, self._memory.units, strict=True):
             set_unit(unit, stage.arithmetic, settings)
+        for one, unit in zip(norm.stages(self.schedule), self._memory.norms, strict=False):
+            set_unit(unit, one.numbers.parameters, settings)
 
     @property
     def word_bits(self) -> int:
@@ -75,21 +77,7 @@ class FastChain:
     @property
     def states(self) -> list[State]:
         """The state of every unit, copied."""
-        memory, states = self._memory, list[State]()
-        for index, unit in enumerate(memory.units):
-            outputs, taps = int(unit["outputs"]), int(unit["taps"])
-            weights = slice(unit["weights"], unit["weights"] + outputs * taps)
-            biases = slice(unit["biases"], unit["biases"] + outputs)
-            states.append(
-                UnitState(
-                    memory.weight[weights].astype(np.int64).reshape(outputs, taps),
-                    memory.velocity[weights].astype(np.int64).reshape(outputs, taps),
-                    memory.bias[biases].copy(),
-                    memory.bias_velocity[biases].copy(),
-                    int(memory.generator[index]),
-                )
-            )
-        return states
+        return states_of(self.schedule, self._memory)
 
     @property
     def saturations(self) -> list[int]:

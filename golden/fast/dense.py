@@ -128,7 +128,7 @@ def dense_rows(
                     _backward_row(memory, unit, start, error)
                 if update:
                     hit |= update_row(memory, unit, start, memory.stash, old_x, error)
-                    bias_hit |= update_bias(memory, unit, unit.biases + o, error * unit.one)
+                    bias_hit |= update_bias(memory, unit, unit.biases + o, error * unit.one, 0)
         saturations += clipped
         if hit or bias_hit:
             saturations += tiles_hit(memory, unit, bias_hit)

@@ -27,6 +27,11 @@ from counterflow.golden.fast.words import (
 LANES = 16
 
 
+def filled(count: int) -> int:
+    """`count` filled up to whole vectors."""
+    return -(-count // LANES) * LANES
+
+
 class Lanes(types.Type):
     """The Numba type of LANES words of the type `dtype`."""
 
@@ -148,6 +153,30 @@ def any_set(typing_context: Any, value: Any) -> Any:
         return builder.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0))
 
     return types.boolean(value), generate
+
+
+@intrinsic
+def count_set(typing_context: Any, value: Any) -> Any:
+    """How many lanes are not zero."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        flags = builder.icmp_signed("!=", values[0], ir.Constant(values[0].type, None))
+        bits = builder.bitcast(flags, ir.IntType(LANES))
+        return builder.zext(builder.ctpop(bits), ir.IntType(64))
+
+    return types.int64(value), generate
+
+
+@intrinsic
+def widened(typing_context: Any, value: Any) -> Any:
+    """Lanes of 64 bits with the numbers of `value`."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        if value.dtype.bitwidth == 64:
+            return values[0]
+        return builder.sext(values[0], ir.VectorType(ir.IntType(64), LANES))
+
+    return Lanes(types.int64)(value), generate
 
 
 @compiled

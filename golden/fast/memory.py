@@ -2,29 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from counterflow.design.parts.formats import Rounding
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units.loss import EXP2, EXP_FRAC, LOG2, LOG2E_NUMERATOR, LOG_FRAC
+from counterflow.design.units.norm_times import NormStage
+from counterflow.design.units.normal import ROOTS
 from counterflow.design.units.passing import PassingStage
 from counterflow.design.units.slots import Stage
 from counterflow.golden.fast.lanes import LANES
 from counterflow.golden.fast.narrowings import fits, narrowing
 from counterflow.golden.fast.places import Places, places
-from counterflow.golden.fast.records import LOSS, PLACES, SLOT, STEP, UNIT, Memory
-from counterflow.golden.fast.units import UNITS, passing_kinds
+from counterflow.golden.fast.records import (
+    LOSS,
+    NORM,
+    NORM_UNIT,
+    PLACES,
+    SLOT,
+    STATISTICS,
+    STEP,
+    UNIT,
+    VIEW,
+    Memory,
+)
+from counterflow.golden.fast.states import arrays_of, starts
+from counterflow.golden.fast.units import UNITS, convolution, norm, passing_kinds
 from counterflow.golden.fast.words import FILL
 
 LINE = 64  # bytes of a cache line
 
 
-def _filled(count: int) -> int:
-    return -(-count // LANES) * LANES
+class Rooms(NamedTuple):
+    """Where the next norm's part of the memory starts."""
+
+    entries: int = 0
+    views: int = 0
+    sums: int = 0
+    statistics: int = 0
+
+
+def _fill(one: Any, fields: Mapping[str, Any]) -> None:
+    for name, value in fields.items():
+        one[name] = value
 
 
 def _units(schedule: Schedule, where: Places) -> tuple[NDArray[np.void], int]:
@@ -32,63 +55,39 @@ def _units(schedule: Schedule, where: Places) -> tuple[NDArray[np.void], int]:
 
     Also the words of their sums of gradients.
     """
-    units = np.zeros(len(schedule.weighted), UNIT)
-    weights = biases = gradient = covers = 0
+    units, biases = np.zeros(len(schedule.weighted), UNIT), starts(schedule)
+    weights = gradient = covers = 0
     for stage, unit in zip(schedule.weighted, units, strict=True):
-        _describe(unit, stage)
+        own = {"weights": weights, "gradient": gradient, "covers": covers}
+        _fill(unit, convolution.record(stage, where) | own | {"biases": biases[stage.index]})
         geometry = stage.tiling.geometry
-        _joined_to_others(unit, stage, where)
-        unit["weights"], unit["biases"] = weights, biases
-        unit["gradient"], unit["covers"] = gradient, covers
         weights += geometry.outputs * geometry.taps
-        biases += geometry.outputs
         covers += geometry.inputs
         if unit["sums"]:
             gradient += geometry.outputs * geometry.kernel[0] * int(unit["width"])
     return units, gradient
 
 
-def _joined_to_others(unit: Any, stage: Stage, where: Places) -> None:
-    """Where a unit's tokens and gradients stand at its edges."""
-    came, left = stage.unit.inputs[0], stage.unit.outputs[0]
-    there, errors = where.forward[left.number], where.back[left.number]
-    unit["stash"] = where.forward[came.number].start
-    unit["y"], unit["y_depth"] = there.start + there.origin, there.depth
-    unit["y_size"], unit["y_pitch"] = there.size, there.pitch
-    unit["errors"], unit["errors_depth"] = errors.start, errors.depth
-    unit["backward"], unit["dx_depth"] = came.wanted, 1
-    if came.wanted:
-        back = where.back[came.number]
-        unit["dx_start"], unit["dx_depth"], unit["dx_size"] = back.start, back.depth, back.size
+def _norms(schedule: Schedule, where: Places, entries: int) -> tuple[NDArray[np.void], Rooms]:
+    """The records of all norms, at least one, whose entries stand from `entries` on.
 
-
-def _describe(unit: Any, stage: Stage) -> None:
-    tiling, numbers = stage.tiling, stage.arithmetic
-    geometry = tiling.geometry
-    pitch = geometry.row_inputs + 2 * geometry.padding[1] * geometry.channels
-    direct = geometry.positions == 1 and geometry.taps == geometry.inputs
-    unit["direct"] = direct and geometry.padding == (0, 0)
-    unit["sums"] = numbers.sums_gradients or not unit["direct"]
-    unit["outputs"], unit["taps"] = geometry.outputs, geometry.taps
-    unit["kernel_rows"], unit["row_taps"] = geometry.kernel[0], geometry.row_taps
-    unit["down"], unit["across"] = geometry.places
-    unit["image_rows"], unit["row_inputs"] = geometry.image[0], geometry.row_inputs
-    unit["pitch"], unit["size"] = pitch, pitch * (geometry.image[0] + 2 * geometry.padding[0])
-    unit["origin"] = geometry.padding[0] * pitch + geometry.padding[1] * geometry.channels
-    unit["step_down"] = geometry.stride[0] * pitch
-    unit["step_across"] = geometry.stride[1] * geometry.channels
-    unit["rows"], unit["parts"] = tiling.rows, tiling.parts
-    unit["high"], unit["wide"] = tiling.lanes.outputs, tiling.lanes.inputs
-    unit["width"], unit["block"] = _filled(geometry.row_taps), _filled(geometry.outputs)
-    unit["delay"], unit["relu"], unit["masks"] = stage.delay, numbers.relu, numbers.masks
-    unit["one"] = 1 << numbers.x.frac
-    unit["stochastic"] = numbers.round_update is Rounding.STOCHASTIC
-    frac, rounding = numbers.weight.frac, numbers.round_operand
-    unit["operand"] = narrowing(frac, numbers.operand, rounding)
-    unit["bias"] = narrowing(frac, numbers.bias_operand, rounding)
-    unit["y_to"] = narrowing(numbers.forward_sum.frac, numbers.y, numbers.round_activation)
-    if numbers.dx is not None:
-        unit["dx"] = narrowing(numbers.backward_sum.frac, numbers.dx, numbers.round_error)
+    Also what stands behind them.
+    """
+    stages, biases = norm.stages(schedule), starts(schedule)
+    made, rooms = np.zeros(max(1, len(stages)), NORM_UNIT), Rooms(entries)
+    for stage, one in zip(stages, made, strict=False):
+        _fill(one, norm.record(stage, where) | rooms._asdict() | {"biases": biases[stage.index]})
+        size, depth, channels, period, views, sums = (
+            int(one[name])
+            for name in ("size", "depth", "channels", "period", "views_depth", "sums_depth")
+        )
+        rooms = Rooms(
+            rooms.entries + size * depth,
+            rooms.views + len(VIEW) * period * views,
+            rooms.sums + (norm.FORWARD_SUMS + norm.BACKWARD_SUMS * sums) * channels,
+            rooms.statistics + len(STATISTICS) * channels,
+        )
+    return made, rooms
 
 
 def _records(schedule: Schedule, where: Places) -> tuple[list[list[Any]], dict[str, list[int]]]:
@@ -113,24 +112,27 @@ def _filled_in(kind: str, records: list[Any]) -> NDArray[np.void]:
     """Records of a kind; at least one, so that its type is known."""
     made = np.zeros(max(1, len(records)), UNITS[kind].RECORD)
     for one, fields in zip(made, records, strict=False):
-        for name, value in fields.items():
-            one[name] = value
+        _fill(one, fields)
     return made
 
 
 def _steps(
-    schedule: Schedule, numbers: dict[str, list[int]]
+    schedule: Schedule, numbers: dict[str, list[int]], where: Places
 ) -> tuple[NDArray[np.void], NDArray[np.void]]:
     """What is done in a slot, forward and back."""
-    kinds = passing_kinds()
+    kinds, norms, weighted = passing_kinds(), norm.stages(schedule), schedule.weighted
     forward: list[tuple[int, int, int]] = []
     back: list[tuple[int, int, int]] = []
     for unit in schedule.units:
+        passed = where.passed[unit.name]
         if isinstance(unit, Stage):
-            forward.append((SLOT, unit.index, unit.delay))
+            forward.append((SLOT, weighted.index(unit), unit.delay))
+        elif isinstance(unit, NormStage):
+            forward.append((NORM, norms.index(unit), passed))
+            back.insert(0, forward[-1])
         elif isinstance(unit, PassingStage):
             kind = kinds.index(unit.unit.kind)
-            steps = [(kind, record, unit.delay) for record in numbers[unit.name]]
+            steps = [(kind, record, passed) for record in numbers[unit.name]]
             forward += steps
             if unit.gradients:
                 back[:0] = steps
@@ -141,16 +143,6 @@ def _tables_of(stage: PassingStage) -> list[NDArray[np.int64]]:
     """What a unit looks up."""
     module = UNITS[stage.unit.kind]
     return list(module.tables(stage.numbers)) if hasattr(module, "tables") else []
-
-
-def _covers(stage: Stage) -> NDArray[np.int64]:
-    """Number of the (position, column of tiles) that sees the last of each input, else -1."""
-    tiling = stage.tiling
-    geometry = tiling.geometry
-    position, tap = np.nonzero(geometry.last_cover)
-    words = np.full(geometry.inputs, -1)
-    words[geometry.covered[position, tap]] = position * tiling.columns + tiling.column_of[tap]
-    return words
 
 
 def aligned(count: int, word: Any) -> Any:
@@ -172,13 +164,14 @@ def _joined(parts: list[NDArray[np.int64]], word: Any) -> Any:
 def build_memory(schedule: Schedule, states: Iterable[Any]) -> Memory:
     """An empty chain with `states`.  Settings are still to be set."""
     loss, held, stages = schedule.loss.arithmetic, list(states), schedule.weighted
-    small = all(fits(stage, loss, 32) for stage in stages)
-    small = small and all(UNITS[unit.unit.kind].fits(unit.numbers, 32) for unit in schedule.passing)
-    word: Any = np.int32 if small else np.int64
-    where = places(schedule)
+    word: Any = np.int32 if _all_fit(schedule, 32) else np.int64
+    where, arrays = places(schedule), arrays_of(schedule, held)
     units, gradient = _units(schedule, where)
     fields, numbers = _records(schedule, where)
-    steps, back = _steps(schedule, numbers)
+    norms, rooms = _norms(
+        schedule, where, sum(one["size"] * one["depth"] for kind in fields for one in kind)
+    )
+    steps, back = _steps(schedule, numbers, where)
 
     def most(name: str) -> int:
         return int(units[name].max())
@@ -186,17 +179,19 @@ def build_memory(schedule: Schedule, states: Iterable[Any]) -> Memory:
     def room(count: Any) -> Any:
         return aligned(int(count) + 2 * LANES, word)
 
-    widest = most("taps") + most("wide") + 2 * FILL
+    channels = int(norms["channels"].max())
+    widest = max(most("taps"), channels) + most("wide") + 2 * FILL
     forward = units["taps"] * units["block"]
     backward = units["outputs"] * units["kernel_rows"] * units["width"]
     operands = np.where(units["direct"] == 1, 0, np.maximum(forward, backward))
-    tiles = max(stage.tiling.tiles for stage in stages)
+    tiles = max(channels, *(stage.tiling.tiles for stage in stages))
     elements = max(edge.elements for edge in schedule.graph.edges)
     words = max(stage.tiling.geometry.positions * stage.tiling.columns for stage in stages)
     tables = [np.zeros(0, np.int64)]
     tables += [table for unit in schedule.passing for table in _tables_of(unit)]
     return Memory(
         units=units,
+        norms=norms,
         records=tuple(
             _filled_in(kind, one) for kind, one in zip(passing_kinds(), fields, strict=True)
         ),
@@ -206,20 +201,24 @@ def build_memory(schedule: Schedule, states: Iterable[Any]) -> Memory:
         loss=_loss(schedule, where),
         exp2=np.array(EXP2, np.int64),
         log2=np.array(LOG2, np.int64),
-        weight=_joined([state.weight for state in held], word),
-        velocity=_joined([state.velocity for state in held], word),
-        bias=np.concatenate([state.bias for state in held]),
-        bias_velocity=np.concatenate([state.bias_velocity for state in held]),
+        roots=np.array(ROOTS, np.int64),
+        weight=_joined([arrays["weight"]], word),
+        velocity=_joined([arrays["velocity"]], word),
+        bias=arrays["bias"],
+        bias_velocity=arrays["bias_velocity"],
+        statistics=arrays["statistics"],
         generator=np.array([state.generator for state in held], np.uint32),
         saturations=np.zeros(len(held), np.int64),
         kinds=np.zeros(schedule.delay + 1, np.uint8),
         stash=room(where.activations),
         errors=room(where.gradients),
-        entries=room(sum(one["size"] * one["depth"] for kind in fields for one in kind)),
+        entries=room(rooms.entries),
         tables=_joined(tables, word),
+        views=room(rooms.views),
+        norm_sums=np.zeros(rooms.sums, np.int64),
         gradient=room(gradient),
-        bias_gradient=np.zeros(sum(len(state.bias) for state in held), np.int64),
-        covers=np.concatenate([_covers(stage) for stage in stages]).astype(np.int32),
+        bias_gradient=np.zeros_like(arrays["bias"]),
+        covers=np.concatenate([convolution.covers(stage) for stage in stages]).astype(np.int32),
         draws=aligned(tiles + 2 * LANES, np.uint32),
         velocity_random=room(widest),
         step_random=room(widest),
@@ -236,6 +235,16 @@ def build_memory(schedule: Schedule, states: Iterable[Any]) -> Memory:
         marks=np.zeros(words, np.int64),
         exponents=np.zeros(loss.classes, np.int64),
         meeting=room(elements),
+        lane_sums=np.zeros(LANES, np.int64),
+    )
+
+
+def _all_fit(schedule: Schedule, bits: int) -> bool:
+    """Whether words of `bits` bits are enough for all units."""
+    loss = schedule.loss.arithmetic
+    others: list[Any] = [*norm.stages(schedule), *schedule.passing]
+    return all(fits(stage, loss, bits) for stage in schedule.weighted) and all(
+        UNITS[unit.unit.kind].fits(unit.numbers, bits) for unit in others
     )
 
 

@@ -99,14 +99,13 @@ def fits(stage: Stage, loss: LossArithmetic, bits: int) -> bool:
     weight, velocity = numbers.weight.magnitude, numbers.velocity.magnitude
     drop = numbers.weight.frac - numbers.operand.frac
     largest = [weight + numbers.horizon * velocity + (1 << drop)]
-    products = numbers.taps * numbers.operand.magnitude * numbers.x.magnitude
+    products = numbers.taps * numbers.operand.magnitude * numbers.loaded.magnitude
     bias = numbers.bias_operand.magnitude
     largest.append(largest_narrowed(products + bias, numbers.forward_sum.frac - numbers.y.frac))
     if numbers.dx is not None:
-        terms = min(numbers.taps, numbers.positions) * numbers.outputs
-        sums = terms * numbers.operand.magnitude * dy
+        sums = numbers.overlaps * numbers.outputs * numbers.operand.magnitude * dy
         largest.append(largest_narrowed(sums, numbers.backward_sum.frac - numbers.dx.frac))
-    product, shifts = dy * max(numbers.x.magnitude, 1), [drop]
+    product, shifts = dy * max(numbers.loaded.magnitude, 1), [drop]
     if numbers.sums_gradients:
         largest.append(product * numbers.positions * numbers.accumulate)
     for extra in range(numbers.rate_span + 1):

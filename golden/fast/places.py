@@ -1,8 +1,8 @@
 """Where the tokens at each edge stand in the memory of `golden.fast.chain`.
 
 Activations stand as their reader wants them: a unit with weights keeps those of `delay` + 1 tokens,
-with the zeros around them; others use a token's at once.  Gradients wait for as long as their maker
-has a larger delay than whoever sent them back.
+with the zeros around them; others use a token's at once.  Gradients wait for as long as they pass
+their maker in a later slot than whoever sent them back.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from counterflow.design.schedule.schedule import Schedule
+from counterflow.design.units.norm_times import NormStage
 from counterflow.design.units.scheduled import Scheduled
 from counterflow.design.units.slots import Stage
 
@@ -34,11 +35,13 @@ class Place:
 class Places:
     """Those of the activations and of the gradients at each edge, by its number.
 
-    ``activations`` and ``gradients`` count the words that all of them take.
+    ``activations`` and ``gradients`` count the words that all of them take; ``passed`` counts the
+    slots after which a token's gradient passes each unit, by its name.
     """
 
     forward: Mapping[int, Place]
     back: Mapping[int, Place]
+    passed: Mapping[str, int]
     activations: int
     gradients: int
 
@@ -51,6 +54,7 @@ def places(schedule: Schedule) -> Places:
     edges = {edge.number: edge for edge in schedule.graph.edges}
     readers = {edge.number: unit for unit in schedule.units for edge in unit.unit.inputs}
     makers = {edge.number: unit for unit in schedule.units for edge in unit.unit.outputs}
+    passed = _passed(schedule, readers)
     # Those of units with weights first, one behind the other: they are used most.
     for number in sorted(edges, key=lambda one: not isinstance(readers[one], Stage)):
         depth, size, origin, pitch = _as_read(edges[number].shape, readers[number])
@@ -58,10 +62,27 @@ def places(schedule: Schedule) -> Places:
         activations += depth * size
     for number, edge in edges.items():
         if edge.wanted:
-            depth = makers[number].delay - readers[number].delay + 1
+            depth = passed[makers[number].name] - passed[readers[number].name] + 1
             back[number] = Place(gradients, depth, edge.elements, 0, 0)
             gradients += depth * edge.elements
-    return Places(forward, back, activations, gradients)
+    return Places(forward, back, passed, activations, gradients)
+
+
+def _passed(schedule: Schedule, readers: Mapping[int, Scheduled]) -> dict[str, int]:
+    """The slots after which a token's gradient passes each unit.
+
+    In a unit with weights that is its delay; others send it back in the slot in which it has come,
+    but a norm not before that whose update the token must see, which is two before its own.
+    """
+    found: dict[str, int] = {}
+    for unit in reversed(schedule.units):
+        came = [found[readers[edge.number].name] for edge in unit.unit.outputs if edge.wanted]
+        if isinstance(unit, Stage):
+            came = [unit.delay]
+        elif isinstance(unit, NormStage):
+            came.append(unit.delay - 2)
+        found[unit.name] = max(came, default=0)
+    return found
 
 
 def _as_read(shape: tuple[int, int, int], reader: Scheduled) -> tuple[int, int, int, int]:

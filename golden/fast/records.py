@@ -12,16 +12,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from counterflow.design.units.passing import PassingStage
+from counterflow.design.units.scheduled import Scheduled
 from counterflow.golden.fast.narrowings import NARROW, UPDATE, fields
 from counterflow.golden.fast.places import Places
 
+BUBBLE, TRAIN = 0, 2  # as in `design.parts.tokens.Kind`; those from TRAIN on are learnt from
 PLACES = 4  # places of a kernel that are looked at together
 
 Words = NDArray[np.signedinteger[Any]]
 
 UNIT = np.dtype(
     [
+        # its number among all that learn
+        *fields("index"),
         # outputs, taps; rows of the kernel and taps of each; places down and across
         *fields("outputs", "taps", "kernel_rows", "row_taps", "down", "across"),
         # rows of the image and elements of each; from row to row in the stash, and between places
@@ -48,19 +51,54 @@ PASSING = [
     *fields("inputs", "outputs", "x", "y", "y_depth", "y_size", "y_pitch"),
     *fields("dy", "dy_depth", "dx_start", "dx_depth", "entries", "size", "depth", "tables"),
 ]
-"""What all units without slots have: elements of a token in and out, and where they stand.
+"""What all units without weights have: elements of a token in and out, and where they stand.
 
 One keeps `depth` entries of `size` words, from `entries` on.
 """
 
-STEP = np.dtype(fields("kind", "record", "delay"))
-"""What a unit does in a slot: `kind` numbers `golden.fast.units.passing_kinds`, or is SLOT."""
+SHARE = np.dtype(fields("factor", "shift", "low", "high"))
+"""How a running value moves: a sum over pixels, as `design.units.normalisation.Share` divides it,
+and the limits of the value."""
 
-SLOT = -1
+VIEW = ("centre", "root", "halvings", "beta", "ahead", "scale", "pull")
+"""What a token sees of a channel of a norm: see `golden.units.norm.View`.
+
+``pull`` is the control of shift as it is subtracted from dx.
+"""
+
+STATISTICS = ("mean", "variance", "scale_control", "shift_control")
+"""What a norm remembers besides its betas, in the order in which it stands in the memory."""
+
+NORM_UNIT = np.dtype(
+    [
+        *PASSING,
+        *fields("index", "channels", "period", "delay", "relu", "backward", "down", "line"),
+        # where its part of the memory starts; tokens whose views, or sums of gradients, are kept
+        *fields("statistics", "biases", "views", "views_depth", "sums", "sums_depth"),
+        # shifts and constants of `design.units.normalisation`
+        *fields("centre_frac", "normal_shift", "guard", "control_drop", "lift", "scaled_shift"),
+        *fields("centre_drop", "steps_frac", "variance_one", "decay", "pull_drop"),
+        # how betas move: as weights with a tile each; `ahead` is a horizon whatever the settings
+        *fields("taps", "row_taps", "rows", "kernel_rows", "parts", "wide"),
+        *fields("stochastic", "horizon", "compensate", "ahead"),
+        *[(name, NARROW) for name in ("bias", "y_to", "dx")],
+        *[(name, SHARE) for name in ("mean", "variance", "scale", "shift")],
+        *[(name, UPDATE) for name in ("new_velocity", "step")],
+    ]
+)
+"""A norm.  `period`: words of a field of a view (`golden.fast.units.norm`)."""
+
+STEP = np.dtype(fields("kind", "record", "delay"))
+"""What a unit does in a slot: `kind` numbers `golden.fast.units.passing_kinds`, or is SLOT or NORM.
+
+What it sends back is that of token number slot - `delay`.
+"""
+
+SLOT, NORM = -1, -2
 
 
 def passing(
-    stage: PassingStage, where: Places, *, x: int = 0, y: int = 0, entries: int = 0
+    stage: Scheduled, where: Places, *, x: int = 0, y: int = 0, entries: int = 0
 ) -> dict[str, Any]:
     """The fields of PASSING of a unit that keeps `entries` words, for its ports `x` and `y`."""
     unit = stage.unit
@@ -75,7 +113,7 @@ def passing(
         "y_size": there.size,
         "y_pitch": there.pitch,
         "size": entries,
-        "depth": stage.delay + 1,
+        "depth": where.passed[stage.name] + 1,
         "dy_depth": 1,
         "dx_depth": 1,
     }
@@ -100,13 +138,15 @@ LOSS = np.dtype(
 class Memory(NamedTuple):
     """All that a chain remembers, units one after the other, and room to work in.
 
-    ``records`` are those of the units without slots, an array a kind.  ``steps`` say who does what
-    in a slot, forward and ``back``; ``source`` is where a sample goes.  ``stash`` and ``errors``
-    hold what is at the edges (`golden.fast.places`), ``kinds`` the last tokens' kinds.
+    ``units`` and ``norms`` are those that learn, ``records`` the others, an array a kind.
+    ``steps`` say who does what in a slot, forward and ``back``; ``source`` is where a sample goes.
+    ``stash`` and ``errors`` hold what is at the edges (`golden.fast.places`), ``entries`` what
+    units keep of a token for its way back, ``kinds`` the last tokens' kinds.
     ``covers``: the number of the word of a window that sees the last of each input, or -1.
     """
 
     units: NDArray[np.void]
+    norms: NDArray[np.void]
     records: tuple[NDArray[np.void], ...]
     steps: NDArray[np.void]
     back: NDArray[np.void]
@@ -114,10 +154,12 @@ class Memory(NamedTuple):
     loss: NDArray[np.void]
     exp2: NDArray[np.int64]
     log2: NDArray[np.int64]
+    roots: NDArray[np.int64]
     weight: Words
     velocity: Words
     bias: NDArray[np.int64]
     bias_velocity: NDArray[np.int64]
+    statistics: NDArray[np.int64]
     generator: NDArray[np.uint32]
     saturations: NDArray[np.int64]
     kinds: NDArray[np.uint8]
@@ -125,6 +167,8 @@ class Memory(NamedTuple):
     errors: Words
     entries: Words
     tables: Words
+    views: Words
+    norm_sums: NDArray[np.int64]
     gradient: Words
     bias_gradient: NDArray[np.int64]
     covers: NDArray[np.int32]
@@ -145,3 +189,4 @@ class Memory(NamedTuple):
     marks: NDArray[np.int64]
     exponents: NDArray[np.int64]
     meeting: Words
+    lane_sums: NDArray[np.int64]

@@ -2,7 +2,8 @@
 
 A slot is a list of steps, made from the graph.  First each unit in the order of the dataflow: one
 with weights makes its whole slot, since its gradient came in an earlier one; others pass their
-token on.  Then, against that order, those without slots send back the tokens whose gradients came.
+token on.  Then, against that order, these send back the tokens whose gradients came, and norms
+update.
 
 All arithmetic on weights is done in the machine word that the arrays of `Memory` have: int32 where
 `golden.fast.narrowings` has proven that every intermediate value fits, else int64.
@@ -15,9 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from counterflow.golden.fast.records import SLOT, Memory
-from counterflow.golden.fast.units import UNITS, passing_kinds
-from counterflow.golden.fast.units.convolution import BUBBLE, TRAIN, unit_slot
+from counterflow.golden.fast.records import BUBBLE, NORM, SLOT, TRAIN, Memory
+from counterflow.golden.fast.running import norm_back, show
+from counterflow.golden.fast.units import UNITS, norm, passing_kinds
+from counterflow.golden.fast.units.convolution import unit_slot
 from counterflow.golden.fast.units.loss import loss_of
 from counterflow.golden.fast.words import access, compiled, compiled_once, sources, word
 
@@ -70,15 +72,21 @@ def _step(memory: Memory, slot: int, kind: int) -> None:
     for step in memory.steps:
         if step.kind == SLOT:
             unit_slot(memory, step.record, slot, kind, _came(memory, slot - step.delay))
+        elif step.kind == NORM:
+            norm.forward(memory, memory.norms[step.record], slot, kind)
         else:
             _forward(memory, step.kind, step.record, slot)
 
 
 @compiled
-def _step_back(memory: Memory, slot: int) -> None:
-    """Send back what came in this slot, of tokens that learn."""
+def _step_back(memory: Memory, slot: int, kind: int) -> None:
+    """Send back what came in this slot, of tokens that learn; norms learn from it."""
     for step in memory.back:
-        if _came(memory, slot - step.delay) >= TRAIN:
+        came = _came(memory, slot - step.delay)
+        if step.kind == NORM:
+            learnt = _came(memory, slot - memory.norms[step.record].delay)
+            norm_back(memory, step.record, slot, kind, came, learnt)
+        elif came >= TRAIN:
             _backward(memory, step.kind, step.record, slot - step.delay)
 
 
@@ -124,6 +132,10 @@ def _compiled(version: int) -> Any:
         _ = version
         loss, window = memory.loss[0], len(memory.kinds)
         done = 0
+        if slot == 0:
+            for step in memory.back:
+                for early in range(2 if step.kind == NORM else 0):
+                    show(memory, memory.norms[step.record], early)
         for token in range(len(kinds)):
             kind = kinds[token]
             memory.kinds[slot % window] = kind
@@ -134,7 +146,7 @@ def _compiled(version: int) -> Any:
                 for i in range(loss.classes):
                     scores[done, i] = memory.stash[loss.x + i]
                 done += 1
-            _step_back(memory, slot)
+            _step_back(memory, slot, kind)
             slot += 1
 
     return run

@@ -79,17 +79,17 @@ def update_row(
 
 
 @compiled
-def update_bias(memory: Memory, unit: Record, at: int, gradient: int) -> bool:
-    """As `update_row` for one bias; it shares the random bits of the row's first tile."""
+def update_bias(memory: Memory, unit: Record, at: int, gradient: int, tap: int) -> bool:
+    """As `update_row` for one bias; it shares the random bits of tap number `tap` of the row."""
     u, w, old = unit.new_velocity, unit.step, memory.bias_velocity[at]
     mixed = u.velocity * old + u.gradient * gradient
     mixed += u.to.even & (mixed >> u.to.drop)
-    mixed = (mixed + memory.velocity_random[0]) >> u.to.drop
+    mixed = (mixed + memory.velocity_random[tap]) >> u.to.drop
     step = new = min(max(mixed, u.to.low), u.to.high)
     if unit.compensate:
         step = w.velocity * old + w.gradient * gradient
         step += w.to.even & (step >> w.to.drop)
-        step = (step + memory.step_random[0]) >> w.to.drop
+        step = (step + memory.step_random[tap]) >> w.to.drop
     moved = memory.bias[at] - step
     memory.bias_velocity[at] = new
     memory.bias[at] = min(max(moved, w.to.low), w.to.high)
@@ -138,7 +138,7 @@ def update_by_sums(memory: Memory, unit: Record, state: Any) -> Any:
             _take_row(memory, unit, o)
             hit |= update_row(memory, unit, unit.weights + o * unit.taps, row_of, 0, 1)
             at = unit.biases + o
-            bias_hit |= update_bias(memory, unit, at, memory.bias_gradient[at] * unit.one)
+            bias_hit |= update_bias(memory, unit, at, memory.bias_gradient[at] * unit.one, 0)
             memory.bias_gradient[at] = 0
         if hit or bias_hit:
             count += tiles_hit(memory, unit, bias_hit)

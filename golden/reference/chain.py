@@ -2,7 +2,8 @@
 
 Same slots, tokens and delays, so that a difference between the two is due to number formats alone.
 In slot j a stage of delay D makes the forward pass of token j and the backward pass, gradient and
-update of token j - D, all from the weights at the slot's start.
+update of token j - D, all from the weights at the slot's start.  A norm sends gradients back as
+they come, and learns in slots as well.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from counterflow.design.parts.tokens import Kind, Token, updates_in_flight
 from counterflow.design.schedule.initial import initial_floats
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units.convolution import ConvolutionUnit
+from counterflow.design.units.norm import NormUnit
 from counterflow.golden.reference.rules import Floats, Rule
 from counterflow.golden.reference.units import UNITS
 from counterflow.golden.reference.units.convolution import Convolution
 from counterflow.golden.reference.units.loss import Loss, cross_entropy
+from counterflow.golden.reference.units.norm import Norm
 from counterflow.golden.units.update import Settings
 
 
@@ -46,10 +49,13 @@ Wires = Sequence[tuple[Sequence[int], Sequence[int]]]
 """For each unit the numbers of its input and its output edges; edge 0 is what a sample takes."""
 
 
+Learning = Convolution | Norm
+
+
 class Chain:
     """Units in the order of the dataflow and a loss behind the last.
 
-    ``wires`` joins the units; without, they stand in series.  ``units`` are those with weights,
+    ``wires`` joins the units; without, they stand in series.  ``units`` are those that learn,
     whose delays do not increase along a path.
     """
 
@@ -58,23 +64,23 @@ class Chain:
     ) -> None:
         self.parts, self.loss = list(units), loss
         self.wires = wires or [([index], [index + 1]) for index in range(len(units))]
-        self.units = [unit for unit in units if isinstance(unit, Convolution)]
+        self.units = [unit for unit in units if isinstance(unit, Learning)]
         self.slot = 0
         self._kinds: dict[int, Kind] = {}
         self._rules = [unit.rule for unit in self.units]
         self._gradients: dict[int, dict[int, Floats]] = defaultdict(dict)  # by edge and token
         makers = {edge: at for at, (_, outputs) in enumerate(self.wires) for edge in outputs}
-        # Edges by which a gradient must come back: not those before the first weights.
+        # Edges by which a gradient must come back: not those before the first that learn.
         self._wanted: set[int] = set()
         for unit, (inputs, outputs) in zip(self.parts, self.wires, strict=True):
-            if isinstance(unit, Convolution) or self._wanted.intersection(inputs):
+            if isinstance(unit, Learning) or self._wanted.intersection(inputs):
                 self._wanted.update(outputs)
         self._last = max(makers, key=lambda edge: makers[edge])
 
     @property
     def delay(self) -> int:
         """The longest delay: bubbles that empty the chain."""
-        return max(unit.delay for unit in self.units)
+        return max(unit.empties for unit in self.units)
 
     def set(self, settings: Settings) -> None:
         """Change the run-time settings of every unit (of a drained chain: between epochs).
@@ -113,7 +119,7 @@ class Chain:
         values = {0: x}
         for unit, (inputs, outputs) in zip(self.parts, self.wires, strict=True):
             given = [values[edge] for edge in inputs]
-            if isinstance(unit, Convolution):
+            if isinstance(unit, Learning):
                 found = unit.forward(self.slot, given[0], kind)
             else:
                 found = unit.forward(self.slot, *given)
@@ -139,11 +145,24 @@ class Chain:
             if wanted:
                 self._gradients[wanted[0]][token] = unit.backward(token)
             unit.finish(token, self._kinds[token])
+        elif isinstance(unit, Norm):
+            self._norm_returns(unit, came[0], wanted)
+            unit.update()
+            self._norm_returns(unit, came[0], wanted)
         elif wanted:
             for token in sorted(set.intersection(*(set(one) for one in came))):
                 found = _listed(unit.backward(token, *(one.pop(token) for one in came)))
                 for edge, gradient in zip(wanted, found, strict=True):
                     self._gradients[edge][token] = gradient
+
+    def _norm_returns(self, unit: Norm, came: dict[int, Floats], wanted: Sequence[int]) -> None:
+        """Send back every token whose gradient has come and for which a norm is ready."""
+        for token in sorted(came):
+            if not unit.returns(token):
+                break
+            dx = unit.backward(token, came.pop(token), self._kinds[token])
+            for edge in wanted:
+                self._gradients[edge][token] = dx
 
 
 def _listed(values: Floats | tuple[Floats, ...]) -> Sequence[Floats]:
@@ -165,6 +184,22 @@ def rule_of(description: Description, delay: int) -> Rule:
     )
 
 
+def delays_of(description: Description, schedule: Schedule) -> dict[str, int]:
+    """Delays in slots by the names of units: those of `schedule`, or of the recipe's placement.
+
+    There a norm has the delay at which gradients reach it: the longest of those above it.
+    """
+    placement = description.recipe.placement
+    if placement is None:
+        return {stage.name: stage.delay for stage in schedule.stages}
+    weighted = [unit.name for unit in description.weighted]
+    found = dict(zip(weighted, placed_delays(placement, len(weighted)), strict=True))
+    for unit in reversed(description.graph.units):
+        above = [found[one.name] for one in description.graph.above(unit)]
+        found.setdefault(unit.name, max(above, default=0))
+    return found
+
+
 def reference_chain(
     description: Description,
     schedule: Schedule,
@@ -176,19 +211,17 @@ def reference_chain(
     Delays are those of `schedule`, or those of the recipe's placement.
     """
     chosen = description.recipe.seed if seed is None else seed
-    delays = tuple(stage.delay for stage in schedule.stages)
-    if description.recipe.placement is not None:
-        delays = placed_delays(description.recipe.placement, len(delays))
-    weights = zip(delays, initial_floats(description, chosen), strict=True)
+    delays = delays_of(description, schedule)
+    weights = iter(initial_floats(description, chosen))
     units: list[Any] = []
     graph = description.graph
     for unit in graph.units[:-1]:
         if isinstance(unit, ConvolutionUnit):
-            delay, weight = next(weights)
+            delay = delays[unit.name]
             units.append(
                 Convolution(
                     unit.geometry,
-                    weight,
+                    next(weights),
                     np.zeros(unit.geometry.outputs),
                     relu=unit.outputs[0].rectified,
                     masks=unit.inputs[0].rectified,
@@ -196,6 +229,10 @@ def reference_chain(
                     rule=rule_of(description, delay),
                 )
             )
+        elif isinstance(unit, NormUnit):
+            delay = delays[unit.name]
+            # What a token does to beta is seen a slot later than what it does to weights.
+            units.append(Norm.of(unit, delay=delay, rule=rule_of(description, delay + 1)))
         else:
             units.append(UNITS[unit.kind].of(unit))
     wires = [

@@ -18,6 +18,7 @@ from counterflow.golden.units.loss import Loss
 from counterflow.golden.units.norm import Norm
 from counterflow.golden.units.pool import Pool
 from counterflow.golden.units.state import State
+from counterflow.golden.units.subsample import Subsample
 from counterflow.golden.units.sum import Sum
 from counterflow.golden.units.tanh import Tanh
 
@@ -27,6 +28,7 @@ UNITS: dict[str, Any] = {
     "group_norm": GroupNorm,
     "pool": Pool,
     "tanh": Tanh,
+    "subsample": Subsample,
     "fork": Fork,
     "sum": Sum,
     "loss": Loss,

@@ -67,7 +67,6 @@ class GroupNorm(Normal):
     def update(self, moves: bool) -> GroupNormState | None:
         """See `Normal.update`."""
         gradient = self._backward.pop(self.updates, None)
-        self._previous = self.state.beta
         if gradient is not None:
             self._learn(gradient, moves)
         self._updated()

@@ -99,7 +99,6 @@ class Norm(Normal):
     def update(self, moves: bool) -> NormState | None:
         """See `Normal.update`."""
         forward, backward = self._forward, self._backward.pop(self.updates, None)
-        self._previous = self.state.beta
         if forward is not None:
             self._move_statistics(forward)
         if backward is not None:

@@ -154,6 +154,7 @@ class Normal(ABC):
         if numbers.round_update is Rounding.STOCHASTIC:
             random = draws(now.generator, len(gradient))
             now.generator = int(random[-1])
+        self._previous = now.beta
         now.beta, now.beta_velocity, clipped = updated(
             numbers, self.settings, now.beta, now.beta_velocity, gradient, random
         )

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from counterflow.design.units.pool import Pooling
+from counterflow.design.parts.formats import Format
+from counterflow.design.units.division import Division
+from counterflow.design.units.pooling import Pooling
 from counterflow.golden.parts.narrow import Integers, narrow
 
 
@@ -24,32 +26,31 @@ class Pool:
 
     def forward(self, x: Integers) -> Integers:
         """y of one token, shapes [inputs] to [outputs], both in the format of x."""
-        windows = self._windows(x)
-        if not self.pooling.average:
+        numbers = self.pooling
+        if not numbers.average:
+            windows = self._windows(x, beyond=numbers.x.min - 1)  # less than any element
             places = windows.argmax(axis=1)  # the first of equals, in raster order
             self.remembered.append(places)
             return windows[np.arange(len(windows)), places]
-        passing = x > 0 if self.pooling.relu else np.ones(len(x), np.bool_)
+        passing = x > 0 if numbers.relu else np.ones(len(x), np.bool_)
         self.remembered.append(passing.astype(np.int64))
-        number, shift = self.pooling.x, self.pooling.average_shift
-        y, _ = narrow(
-            windows.sum(axis=1), number.frac + shift, number, self.pooling.round_activation
-        )
-        return y
+        sums = self._windows(x, beyond=0).sum(axis=1)
+        return self._divided(sums, numbers.x.frac, numbers.mean, numbers.x)
 
     def backward(self, dy: Integers) -> Integers:
         """dx of the token that has waited longest, shapes [outputs] to [inputs].
 
         IndexError where none waits.
         """
-        entry = self.remembered.popleft()
-        frac = self.pooling.dy.frac + self.pooling.average_shift
-        value, _ = narrow(dy, frac, self.pooling.dx, self.pooling.round_error)
-        if self.pooling.average:
-            return value[self.pooling.window_of] * entry
-        windows = np.zeros((self.pooling.outputs, self.pooling.elements), np.int64)
-        windows[np.arange(len(windows)), entry] = value
-        return self._image(windows)
+        entry, numbers = self.remembered.popleft(), self.pooling
+        if numbers.average:
+            shares = np.repeat(dy[:, None], numbers.elements, axis=1)
+            sums = self._image(shares)
+            return self._divided(sums, numbers.dy.frac, numbers.share, numbers.dx) * entry
+        windows = np.zeros((numbers.outputs, numbers.elements), np.int64)
+        windows[np.arange(len(windows)), entry] = dy
+        dx, _ = narrow(self._image(windows), numbers.dy.frac, numbers.dx, numbers.round_error)
+        return dx
 
     def reset(self) -> None:
         """Forget the tokens under way."""
@@ -59,14 +60,22 @@ class Pool:
         """Another unit with the same tokens under way; neither changes the other."""
         return Pool(self.pooling, deque(entry.copy() for entry in self.remembered))
 
-    def _windows(self, x: Integers) -> Integers:
-        """The elements of each window in raster order; shape [inputs] to [outputs, elements]."""
-        high, wide = self.pooling.kernel
-        parts = x.reshape(-1, high, self.pooling.columns, wide, self.pooling.channels)
-        return parts.transpose(0, 2, 4, 1, 3).reshape(-1, self.pooling.elements)
+    @staticmethod
+    def _divided(sums: Integers, frac: int, by: Division, to: Format) -> Integers:
+        """`sums` with `frac` fraction bits, divided by the area of a window."""
+        product = sums * by.multiplier + by.offset
+        quotient, _ = narrow(product, frac + by.shift, to, by.rounding)
+        return quotient
+
+    def _windows(self, x: Integers, beyond: int) -> Integers:
+        """The elements of each window in raster order, `beyond` where it leaves the image.
+
+        Shape [inputs] to [outputs, elements].
+        """
+        return np.append(x, beyond)[self.pooling.windows.covered]
 
     def _image(self, windows: Integers) -> Integers:
-        """The inverse of `_windows`."""
-        high, wide = self.pooling.kernel
-        parts = windows.reshape(-1, self.pooling.columns, self.pooling.channels, high, wide)
-        return parts.transpose(0, 3, 1, 4, 2).reshape(-1)
+        """The transpose of `_windows`: what stands at each element, summed."""
+        image = np.zeros(self.pooling.inputs + 1, np.int64)
+        np.add.at(image, self.pooling.windows.covered.ravel(), windows.ravel())
+        return image[:-1]

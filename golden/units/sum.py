@@ -20,12 +20,14 @@ class Sum:
     remembered: deque[list[NDArray[np.bool_]]] = field(default_factory=deque)
 
     def forward(self, *x: Integers) -> Integers:
-        """y = narrow(the sum of all x), aligned, of one token; shapes [elements]."""
+        """y = narrow(f(the sum of all x)), aligned, of one token; shapes [elements]."""
         numbers, frac = self.numbers, self.numbers.total.frac
         total = np.zeros(numbers.elements, np.int64)
         for one, branch in zip(x, numbers.branches, strict=True):
             total = total + (one << frac - branch.x.frac)
         self.remembered.append([one > 0 for one in x])
+        if numbers.relu:
+            total = np.maximum(total, 0)
         y, _ = narrow(total, frac, numbers.y, numbers.round_activation)
         return y
 

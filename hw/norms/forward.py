@@ -142,10 +142,13 @@ class Forward(wiring.Component):
         """What the way back of the token needs, at its first pixel."""
         keep = delayed(m, first, MEMORY + 1, "keep")
         word = Signal(kept(self.stage), name="kept")
+        if self.stage.numbers.dx is not None:
+            m.d.comb += [
+                word.root.eq(self.view.root),
+                word.halvings.eq(self.view.halvings),
+                word.beta.eq(self._beta(kind)),
+            ]
         m.d.comb += [
-            word.root.eq(self.view.root),
-            word.halvings.eq(self.view.halvings),
-            word.beta.eq(self._beta(kind)),
             word.kind.eq(kind),
             self.keep.eq(keep),
             self.keep_address.eq(

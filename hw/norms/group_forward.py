@@ -153,8 +153,9 @@ class GroupForward(wiring.Component):
         words = self.stage.tokens * self.stage.numbers.channels
         word = Signal(kept_beta(self.stage), name="kept")
         of_root = Signal(root(self.stage), name="kept_root")
+        if self.stage.numbers.dx is not None:
+            m.d.comb += word.beta.eq(beta)
         m.d.comb += [
-            word.beta.eq(beta),
             word.kind.eq(seen.kind),
             of_root.root.eq(seen.root),
             of_root.halvings.eq(seen.halvings),

@@ -29,14 +29,12 @@ def seen(stage: NormStage) -> data.StructLayout:
 def kept(stage: NormStage) -> data.StructLayout:
     """What the backward pass of a token needs of a channel: as its forward pass saw it."""
     numbers = stage.numbers
-    return data.StructLayout(
-        {
-            "root": numbers.root.bits,
-            "halvings": numbers.halving_bits,
-            "beta": shape_of(numbers.beta),
-            "kind": KIND_BITS,
-        }
-    )
+    factors = {
+        "root": numbers.root.bits,
+        "halvings": numbers.halving_bits,
+        "beta": shape_of(numbers.beta),
+    }
+    return data.StructLayout({**(factors if numbers.dx is not None else {}), "kind": KIND_BITS})
 
 
 def controls(stage: NormStage) -> data.StructLayout:
@@ -92,8 +90,10 @@ def statistics(stage: GroupNormStage) -> data.StructLayout:
 
 
 def kept_beta(stage: GroupNormStage) -> data.StructLayout:
-    """What a token that comes back needs of a channel, as it went forward, and its kind."""
-    return data.StructLayout({"beta": shape_of(stage.numbers.beta), "kind": KIND_BITS})
+    """What a token that comes back needs of a channel: as it went forward, and its kind."""
+    numbers = stage.numbers
+    beta = {"beta": shape_of(numbers.beta)}
+    return data.StructLayout({**(beta if numbers.dx is not None else {}), "kind": KIND_BITS})
 
 
 def root(stage: GroupNormStage) -> data.StructLayout:

@@ -151,9 +151,11 @@ class NormalUnit(wiring.Component):
             backward.word.eq(word),
             forward.room.eq(1),
         ]
-        if not self.stage.held:
+        if not self.stage.stash_words:
             return
-        m.submodules.stash = stash = Stash(words=self.stage.held, bits=self.stage.numbers.y.bits)
+        m.submodules.stash = stash = Stash(
+            words=self.stage.stash_words, bits=self.stage.numbers.y.bits
+        )
         m.d.comb += [
             forward.room.eq(stash.room),
             stash.reserve.eq(forward.taken),

@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from counterflow.design.units.pool import Pooling
+from counterflow.design.units.pooling import Pooling
 from counterflow.hw.parts.block_memory import BlockMemory
 from counterflow.hw.pooling.raster import Raster
 from counterflow.hw.pooling.rings import advanced

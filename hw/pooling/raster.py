@@ -6,7 +6,7 @@ from amaranth.hdl import C, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from counterflow.design.units.pool import Pooling
+from counterflow.design.units.pooling import Pooling
 from counterflow.hw.parts.pipeline import times_constant
 
 

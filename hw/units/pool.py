@@ -23,7 +23,7 @@ Backward, a row of windows of dy waits in a memory and is read once for each ele
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any
 
 from amaranth.hdl import C, Cat, Module, Mux, Shape, Signal, Value
 from amaranth.lib import data, wiring
@@ -33,13 +33,16 @@ from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units.latency import MEMORY, NARROW
 from counterflow.design.units.passing import QUEUE_WORDS, PassingStage
-from counterflow.design.units.pool import JOIN, Pooling
+from counterflow.design.units.pooling import JOIN, Pooling
+from counterflow.design.units.sliding import Sliding
 from counterflow.hw.parts.narrow import narrow
 from counterflow.hw.parts.pipeline import delayed
 from counterflow.hw.parts.streams import Scatter, activation_stream, error_stream
+from counterflow.hw.pooling.division import divided
 from counterflow.hw.pooling.gradient_rows import GradientRows
 from counterflow.hw.pooling.raster import Raster
 from counterflow.hw.pooling.rings import Line, Stash
+from counterflow.hw.pooling.sliding import SlidingPool
 
 
 class Pool(wiring.Component):
@@ -57,7 +60,7 @@ class Pool(wiring.Component):
 
     def __init__(self, *, pooling: Pooling) -> None:
         self.pooling = pooling
-        value = Shape(pooling.x.bits + pooling.average_shift, pooling.x.signed)
+        value = Shape(pooling.x.bits + pooling.growth, pooling.x.signed)
         fields: dict[str, Any] = {"value": value}
         if pooling.place_bits:  # Verilog has no signals of zero bits
             fields["place"] = pooling.place_bits
@@ -73,9 +76,12 @@ class Pool(wiring.Component):
         )
 
     @classmethod
-    def of(cls, stage: PassingStage, schedule: Schedule) -> Self:
+    def of(cls, stage: PassingStage, schedule: Schedule) -> Pool | SlidingPool:
         """That of a unit of a schedule."""
-        return cls(pooling=stage.numbers)
+        numbers = stage.numbers
+        return (
+            SlidingPool(pooling=numbers) if isinstance(numbers, Sliding) else cls(pooling=numbers)
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -92,13 +98,15 @@ class Pool(wiring.Component):
         numbers = self.pooling
         m.submodules.taken = raster = Raster(pooling=numbers)
         m.submodules.outputs = queue = Scatter(
-            bits=numbers.x.bits, lanes=1, count=1, depth=QUEUE_WORDS, tag=KIND_BITS
+            bits=numbers.x.bits, lanes=1, count=1, depth=numbers.y_words, tag=KIND_BITS
         )
         taken, ends, done = Signal(), Signal(), Signal()
         total = self._window(m, raster, taken)
-        frac = numbers.x.frac + numbers.average_shift
-        y, _ = narrow(total.value, frac, numbers.x, numbers.round_activation)
-        latency = MEMORY + 2 * JOIN + NARROW
+        value, frac = total.value, numbers.x.frac
+        if numbers.average:
+            value, frac = divided(m, value, numbers.mean, "mean"), frac + numbers.mean.shift
+        y, _ = narrow(value, frac, numbers.x, numbers.round_activation)
+        latency = MEMORY + 2 * JOIN + numbers.dividing + NARROW
         push = delayed(m, done, latency, "push")
         room = queue.room | ~ends
         if stash is not None and numbers.average:
@@ -176,8 +184,9 @@ class Pool(wiring.Component):
             bits=numbers.dx.bits, lanes=1, count=1, depth=QUEUE_WORDS
         )
         taken = Signal()
-        frac = numbers.dy.frac + numbers.average_shift
-        dy = delayed(m, self.dy.payload, 1, "dy")
+        dy, frac = delayed(m, self.dy.payload, 1, "dy"), numbers.dy.frac
+        if numbers.average:
+            dy, frac = divided(m, dy, numbers.share, "share"), frac + numbers.share.shift
         dx, _ = narrow(dy, frac, numbers.dx, numbers.round_error)
         word = delayed(m, dx, MEMORY - 1, "narrowed")
         passes: Value = C(1, 1)
@@ -193,7 +202,7 @@ class Pool(wiring.Component):
             self.dy.ready.eq(rows.room),
             taken.eq(self.dy.valid & self.dy.ready),
             rows.reserve.eq(taken),
-            rows.write.eq(delayed(m, taken, MEMORY, "dy_taken")),
+            rows.write.eq(delayed(m, taken, MEMORY + numbers.sharing, "dy_taken")),
             rows.word.eq(word),
             rows.able.eq(queue.room),
             queue.reserve.eq(rows.step),

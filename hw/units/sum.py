@@ -3,7 +3,7 @@
 Forward:
 
     cycle after the last x was taken  1   all fellows stand at the ends of their queues
-                                      2   their sum, narrowed, enters its queue
+                                      2   their sum, behind its ReLU and narrowed, enters its queue
                                       3   y can leave
 
 Backward:
@@ -86,7 +86,10 @@ class Sum(wiring.Component):
         inputs = [self._oldest(m, join, index) for index in range(len(numbers.branches))]
         pairs = zip(inputs, numbers.branches, strict=True)
         first, *others = [x << frac - branch.x.frac for x, branch in pairs]
-        y, _ = narrow(sum(others, start=first), frac, numbers.y, numbers.round_activation)
+        total: Value = sum(others, start=first)
+        if numbers.relu and numbers.y.signed:  # an unsigned format is limited to zero anyway
+            total = Mux(total < 0, 0, total)
+        y, _ = narrow(total, frac, numbers.y, numbers.round_activation)
         kind = join.oldest(0)[numbers.branches[0].x.bits :]
         room: Value = queue.room
         if stash is not None:

@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.design.units.slots import Stage
+from counterflow.design.units.timing import unawaited_words
 from counterflow.hw.parts.streams import Gather, activation_stream
 from counterflow.hw.weighted.bundles import input_words, visit_signals, walk_claims
 from counterflow.hw.weighted.window import Window
@@ -49,7 +50,8 @@ class Arrivals(wiring.Component):
             lanes=tiling.lanes.inputs,
             count=tiling.geometry.row_inputs,
         )
-        m.submodules.window = window = Window(stage=stage, words=stage.depths.window)
+        ahead, _ = unawaited_words(tiling, stage.threshold)
+        m.submodules.window = window = Window(stage=stage, words=stage.depths.window, ahead=ahead)
         m.submodules.stash = stash = Window(stage=stage, words=stage.depths.stash)
         connect(m, flipped(self.visit), window.visit, stash.visit)
         room = window.room & stash.room

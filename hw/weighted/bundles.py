@@ -9,6 +9,7 @@ from counterflow.design.bus.registers import WORD_BITS
 from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.design.units.arithmetic import RANDOM_BITS
 from counterflow.design.units.slots import Stage
+from counterflow.design.units.timing import unawaited_words
 from counterflow.hw.parts.narrow import shape_of
 from counterflow.hw.weighted.place import shapes_of
 
@@ -63,9 +64,13 @@ def walk_claims(stage: Stage) -> wiring.Signature:
 
 
 def input_words(stage: Stage) -> wiring.Signature:
-    """``arrived`` words from the current image on, and ``more``: another one arrives."""
+    """``arrived`` words from the current image on, and ``more``: another one arrives.
+
+    They are less than none while words of earlier images are to come that nobody waited for.
+    """
     most = 2 * stage.tiling.image_words + 2 * stage.depths.window
-    return wiring.Signature({"arrived": Out(range(most + 1)), "more": Out(1)})
+    _, least = unawaited_words(stage.tiling, stage.threshold)
+    return wiring.Signature({"arrived": Out(range(-least, most + 1)), "more": Out(1)})
 
 
 def memory_visits(words: int) -> wiring.Signature:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -135,9 +135,21 @@ class Departure(wiring.Component):
         row = Signal(range(max(2, geometry.image[0])))
         with m.If(row_left):
             m.d.sync += row.eq(Mux(row == geometry.image[0] - 1, 0, row + 1))
-        flags = []
-        for lane in range(tiling.lanes.inputs):
-            words = -(-(across * geometry.channels - lane) // tiling.lanes.inputs)
+        flags, wide = [], tiling.lanes.inputs
+        columns = [one for one in geometry.reached(1) for _ in range(geometry.channels)]
+        for lane in range(wide):
+            words = -(-(across * geometry.channels - lane) // wide)
             inside = word < words if words < tiling.row_words else 1
-            flags.append(inside & (row < down) if down < geometry.image[0] else inside)
+            if geometry.stride[1] > geometry.kernel[1]:
+                inside = _one_of(columns[lane::wide], word)
+            if geometry.stride[0] > geometry.kernel[0]:
+                inside &= _one_of(geometry.reached(0), row)
+            elif down < geometry.image[0]:
+                inside &= row < down
+            flags.append(inside)
         return Cat(flags)
+
+
+def _one_of(flags: list[bool], number: Value) -> Value:
+    """The flag of that number, no flag beyond the last one."""
+    return C(sum(one << index for index, one in enumerate(flags)), len(flags)).bit_select(number, 1)

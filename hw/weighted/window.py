@@ -54,15 +54,16 @@ class Window(wiring.Component):
     kernel may begin within a word of the image: each granule of a word is a memory of its own, and
     what they give is turned into place.
 
-    Parameters: ``stage``; ``words`` that it holds.
+    Parameters: ``stage``; ``words`` that it holds; ``ahead``: so many can be given up before they
+    are written (see `design.units.timing.unawaited_words`).
     Members: ``write`` in with ``word``, one of the image; ``room`` out: a further one can be taken;
     ``visit`` in; ``moves`` in: its token is here (a slot without a backward token leaves the stash
     alone); ``taps`` out, READ cycles later, zero where they are not in the image.
     Cost: ``words`` words of ``lanes.inputs`` elements, in `tiling.banks` memories; latency READ.
     """
 
-    def __init__(self, *, stage: Stage, words: int) -> None:
-        self.stage, self.words = stage, words
+    def __init__(self, *, stage: Stage, words: int, ahead: int = 0) -> None:
+        self.stage, self.words, self.ahead = stage, words, ahead
         tiling, number = stage.tiling, stage.arithmetic.x
         self.width = tiling.lanes.inputs * number.bits
         super().__init__(
@@ -114,13 +115,14 @@ class Window(wiring.Component):
     def _room(self, m: Module) -> None:
         """Rows are given up when the walk leaves the last places that cover them.
 
-        That is known a little before their last words have been read.
+        That is known a little before their last words have been read.  Words that are given up
+        before they are written need a place in the ring, but need not keep it.
         """
         left = self.visit.place_down & self.moves
         freed = Signal(range(self.words + self.stage.tiling.image_words + 1))
         amount = Mux(left, self.visit.words_done, 0)
         m.d.comb += freed.eq(delayed(m, amount, FREE - ISSUE - 1, "freed"))
-        room = Signal(range(self.words + 1), init=self.words)
+        room = Signal(range(self.words + self.ahead + 1), init=self.words)
         unwritten = room + freed
         m.d.sync += [
             room.eq(Mux(self.write, unwritten - 1, unwritten)),

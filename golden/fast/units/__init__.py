@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from counterflow.golden.fast.units import convolution, fork, loss, pool, sum, tanh
+from counterflow.golden.fast.units import convolution, fork, loss, norm, pool, subsample, sum, tanh
 
 UNITS: dict[str, ModuleType] = {
     "convolution": convolution,
+    "norm": norm,
     "pool": pool,
     "tanh": tanh,
+    "subsample": subsample,
     "fork": fork,
     "sum": sum,
     "loss": loss,

@@ -2,14 +2,101 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from counterflow.design.parts.formats import Rounding
+from counterflow.design.units.slots import Stage
 from counterflow.golden.fast.dense import dense_rows
 from counterflow.golden.fast.gradient import add_gradient, convolve_back, emit_gradient, find_errors
-from counterflow.golden.fast.records import Memory
+from counterflow.golden.fast.lanes import filled
+from counterflow.golden.fast.narrowings import narrowing
+from counterflow.golden.fast.places import Places
+from counterflow.golden.fast.records import BUBBLE, TRAIN, Memory
 from counterflow.golden.fast.update import update_by_sums
 from counterflow.golden.fast.windows import convolve
 from counterflow.golden.fast.words import compiled
 
-BUBBLE, TRAIN, ACCUMULATE = 0, 2, 3  # as in `design.parts.tokens.Kind`
+
+def record(stage: Stage, where: Places) -> dict[str, Any]:
+    """The fields of its record that depend neither on settings nor on the units before it.
+
+    What comes from a ReLU is read behind it, even where hardware applies it on loading.
+    """
+    tiling, numbers = stage.tiling, stage.arithmetic
+    geometry = tiling.geometry
+    pitch = geometry.row_inputs + 2 * geometry.padding[1] * geometry.channels
+    whole = geometry.positions == 1 and geometry.taps == geometry.inputs
+    direct = whole and geometry.padding == (0, 0)
+    frac, rounding = numbers.weight.frac, numbers.round_operand
+    found = {
+        "index": stage.index,
+        "direct": direct,
+        "sums": numbers.sums_gradients or not direct,
+        "outputs": geometry.outputs,
+        "taps": geometry.taps,
+        "kernel_rows": geometry.kernel[0],
+        "row_taps": geometry.row_taps,
+        "down": geometry.places[0],
+        "across": geometry.places[1],
+        "image_rows": geometry.image[0],
+        "row_inputs": geometry.row_inputs,
+        "pitch": pitch,
+        "size": pitch * (geometry.image[0] + 2 * geometry.padding[0]),
+        "origin": geometry.padding[0] * pitch + geometry.padding[1] * geometry.channels,
+        "step_down": geometry.stride[0] * pitch,
+        "step_across": geometry.stride[1] * geometry.channels,
+        "rows": tiling.rows,
+        "parts": tiling.parts,
+        "high": tiling.lanes.outputs,
+        "wide": tiling.lanes.inputs,
+        "width": filled(geometry.row_taps),
+        "block": filled(geometry.outputs),
+        "delay": stage.delay,
+        "relu": numbers.relu,
+        "masks": numbers.masks,
+        "one": 1 << numbers.x.frac,
+        "stochastic": numbers.round_update is Rounding.STOCHASTIC,
+        "operand": narrowing(frac, numbers.operand, rounding),
+        "bias": narrowing(frac, numbers.bias_operand, rounding),
+        "y_to": narrowing(numbers.forward_sum.frac, numbers.y, numbers.round_activation),
+    }
+    if numbers.dx is not None:
+        found["dx"] = narrowing(numbers.backward_sum.frac, numbers.dx, numbers.round_error)
+    return found | _joined_to_others(stage, where)
+
+
+def _joined_to_others(stage: Stage, where: Places) -> dict[str, int]:
+    """Where a unit's tokens and gradients stand at its edges."""
+    came, left = stage.unit.inputs[0], stage.unit.outputs[0]
+    there, errors = where.forward[left.number], where.back[left.number]
+    found = {
+        "stash": where.forward[came.number].start,
+        "y": there.start + there.origin,
+        "y_depth": there.depth,
+        "y_size": there.size,
+        "y_pitch": there.pitch,
+        "errors": errors.start,
+        "errors_depth": errors.depth,
+        "backward": came.wanted,
+        "dx_depth": 1,
+    }
+    if came.wanted:
+        back = where.back[came.number]
+        found |= {"dx_start": back.start, "dx_depth": back.depth, "dx_size": back.size}
+    return found
+
+
+def covers(stage: Stage) -> NDArray[np.int64]:
+    """Number of the (position, column of tiles) that sees the last of each input, else -1."""
+    tiling = stage.tiling
+    geometry = tiling.geometry
+    position, tap = np.nonzero(geometry.last_cover)
+    words = np.full(geometry.inputs, -1)
+    words[geometry.covered[position, tap]] = position * tiling.columns + tiling.column_of[tap]
+    return words
 
 
 @compiled
@@ -23,7 +110,7 @@ def unit_slot(memory: Memory, index: int, slot: int, kind: int, came: int) -> No
     dy = unit.errors + token % unit.errors_depth * unit.down * unit.across * unit.outputs
     horizon = unit.horizon if kind >= TRAIN else 0
     learns, saturations = came >= TRAIN, 0
-    backward, state = learns and unit.backward != 0, memory.generator[index]
+    backward, state = learns and unit.backward != 0, memory.generator[unit.index]
     if unit.direct:
         # Nothing comes of a bubble's zeros in a unit that sees them.
         passes = unit.backward != 0 or kind != BUBBLE, backward, learns and not unit.sums
@@ -42,5 +129,5 @@ def unit_slot(memory: Memory, index: int, slot: int, kind: int, came: int) -> No
         dx = unit.dx_start + token % unit.dx_depth * unit.dx_size
         stamp = (token + 1) * len(memory.units) + index
         saturations += emit_gradient(memory, unit, old_x, dx, stamp)
-    memory.generator[index] = state
-    memory.saturations[index] += saturations
+    memory.generator[unit.index] = state
+    memory.saturations[unit.index] += saturations

@@ -25,11 +25,14 @@ from counterflow.golden.fast.words import add, compiled, mul
 RECORD = np.dtype(
     [
         *PASSING,
-        *fields("rows", "row", "first", "last", "factor", "masks", "wanted"),
+        *fields("rows", "row", "first", "last", "relu", "factor", "masks", "wanted"),
         *[(name, NARROW) for name in ("y_to", "dx")],
     ]
 )
-"""One branch; the `first` one starts the sum, in which it counts `factor` times, `last` ends it."""
+"""One branch; the `first` one starts the sum, in which it counts `factor` times, `last` ends it.
+
+A sum with a `relu` that is negative counts as zero.
+"""
 
 
 def records(stage: PassingStage, where: Places) -> list[dict[str, Any]]:
@@ -45,6 +48,7 @@ def records(stage: PassingStage, where: Places) -> list[dict[str, Any]]:
                 "row": shape[1] * shape[2],
                 "first": index == 0,
                 "last": index == len(numbers.branches) - 1,
+                "relu": numbers.relu,
                 "factor": 1 << frac - branch.x.frac,
                 "masks": masks,
                 "wanted": branch.wanted,
@@ -83,6 +87,8 @@ def forward(memory: Memory, unit: Any, slot: int) -> None:
             if not unit.first:
                 total = add(total, load_lanes(meeting, at + i))
             if unit.last:
+                if unit.relu:
+                    total = if_greater(total, zero, total, zero)
                 rounded = rounded_lanes(stash, total, unit.y_to)
                 value = limited_lanes(stash, rounded, unit.y_to)
                 store_first(stash, y + row * unit.y_pitch + i, value, left)

@@ -11,14 +11,18 @@ from typing import Any
 from counterflow.golden.reference.units.convolution import Convolution
 from counterflow.golden.reference.units.fork import Fork
 from counterflow.golden.reference.units.loss import cross_entropy
+from counterflow.golden.reference.units.norm import Norm
 from counterflow.golden.reference.units.pool import Pool
+from counterflow.golden.reference.units.subsample import Subsample
 from counterflow.golden.reference.units.sum import Sum
 from counterflow.golden.reference.units.tanh import Tanh
 
 UNITS: dict[str, Any] = {
     "convolution": Convolution,
+    "norm": Norm,
     "pool": Pool,
     "tanh": Tanh,
+    "subsample": Subsample,
     "fork": Fork,
     "sum": Sum,
     "loss": cross_entropy,

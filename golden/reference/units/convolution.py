@@ -34,6 +34,16 @@ class Convolution:
         self.errors: dict[int, Floats] = {}
         self.stashed: dict[int, Floats] = {}
 
+    @property
+    def empties(self) -> int:
+        """Slots behind a token's own after which nothing of it is under way."""
+        return self.delay
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """What learns by the rule."""
+        return self.weight, self.bias
+
     def forward(self, slot: int, x: Floats, kind: Kind) -> Floats:
         """y of token `slot`; x is kept until its gradient is back."""
         self.inputs[slot] = x

@@ -1,0 +1,154 @@
+"""What norms learn in `golden.fast.chain`: running statistics, controls and betas, and their views.
+
+All of it is done channel by channel in 64 bits, at the end of a slot.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from counterflow.golden.fast.dense import bias_operand
+from counterflow.golden.fast.draws import draw, fill_row
+from counterflow.golden.fast.records import STATISTICS, TRAIN, Memory
+from counterflow.golden.fast.units.norm import (
+    AHEAD,
+    BETA,
+    CENTRE,
+    HALVINGS,
+    PULL,
+    ROOT,
+    SCALE,
+    backward,
+    backward_sums,
+    view_of,
+)
+from counterflow.golden.fast.update import same_random, update_bias
+from counterflow.golden.fast.words import compiled
+
+Record = Any  # an element of one of the types in `golden.fast.records`
+
+MEAN, VARIANCE, SCALE_CONTROL, SHIFT_CONTROL = range(len(STATISTICS))
+
+
+@compiled
+def half_up(value: int, drop: int) -> int:
+    """`value` without its lowest `drop` bits, rounded half up."""
+    return (value + (1 << (drop - 1))) >> drop
+
+
+@compiled
+def _shared(total: int, share: Record) -> int:
+    """A sum over pixels divided by their number."""
+    value = total * share.factor
+    return half_up(value, share.shift) if share.shift > 0 else value << -share.shift
+
+
+@compiled
+def _store(memory: Memory, at: int, value: int, share: Record) -> None:
+    memory.statistics[at] = min(max(value, share.low), share.high)
+
+
+@compiled
+def show(memory: Memory, unit: Record, token: int) -> None:
+    """The state as it stands to where token `token` sees it."""
+    at, period = view_of(unit, token), unit.period
+    for c in range(unit.channels):
+        found = unit.statistics + c
+        mean = memory.statistics[found + MEAN * unit.channels]
+        variance = memory.statistics[found + VARIANCE * unit.channels] + unit.variance_one
+        halvings = 0
+        while variance >> (2 * halvings + 2) != 0:
+            halvings += 1
+        step = ((variance << unit.steps_frac) >> (2 * halvings)) - (1 << unit.steps_frac)
+        centre, root = half_up(mean, unit.centre_drop), memory.roots[step]
+        beta, ahead = bias_operand(memory, unit, c, 0), bias_operand(memory, unit, c, unit.ahead)
+        scale = memory.statistics[found + SCALE_CONTROL * unit.channels]
+        shift = memory.statistics[found + SHIFT_CONTROL * unit.channels]
+        pull = half_up(shift, unit.pull_drop)
+        for place in range(at + c, at + period, unit.channels):
+            memory.views[place + CENTRE * period] = centre
+            memory.views[place + ROOT * period] = root
+            memory.views[place + HALVINGS * period] = halvings
+            memory.views[place + BETA * period] = beta
+            memory.views[place + AHEAD * period] = ahead
+            memory.views[place + SCALE * period] = scale
+            memory.views[place + PULL * period] = pull
+
+
+@compiled
+def _move_statistics(memory: Memory, unit: Record, slot: int) -> None:
+    """Move means and variances by the sums over token `slot`."""
+    for c in range(unit.channels):
+        centre = np.int64(memory.views[view_of(unit, slot) + CENTRE * unit.period + c])
+        at = unit.statistics + c
+        share = _shared(memory.norm_sums[unit.sums + c], unit.mean)
+        mean = memory.statistics[at]
+        way = (centre << unit.centre_drop) + share - mean
+        _store(memory, at, mean + half_up(way, unit.decay), unit.mean)
+        at += VARIANCE * unit.channels
+        share = _shared(memory.norm_sums[unit.sums + unit.channels + c], unit.variance)
+        variance = memory.statistics[at]
+        _store(memory, at, variance + half_up(share - variance, unit.decay), unit.variance)
+
+
+@compiled
+def _move_controls(memory: Memory, unit: Record, sums: int) -> None:
+    """Move both controls by the sums over a token's gradients."""
+    for c in range(unit.channels):
+        at = unit.statistics + SCALE_CONTROL * unit.channels + c
+        step = _shared(memory.norm_sums[sums + unit.channels + c], unit.scale)
+        _store(memory, at, memory.statistics[at] + step, unit.scale)
+        at += unit.channels
+        step = _shared(memory.norm_sums[sums + 2 * unit.channels + c], unit.shift)
+        _store(memory, at, memory.statistics[at] + step, unit.shift)
+
+
+@compiled
+def _learn(memory: Memory, unit: Record) -> None:
+    """Move betas by all that waits for it."""
+    state = memory.generator[unit.index]
+    if unit.stochastic:
+        state = draw(memory, unit, state)
+        fill_row(memory, unit, 0)
+    else:
+        same_random(memory, unit)
+    memory.generator[unit.index] = state
+    for c in range(unit.channels):
+        at = unit.biases + c
+        hit = update_bias(memory, unit, at, memory.bias_gradient[at], c)
+        memory.saturations[unit.index] += hit
+        memory.bias_gradient[at] = 0
+
+
+@compiled
+def update(memory: Memory, unit: Record, slot: int, kind: int, came: int) -> None:
+    """End of slot `slot`: move by its token, of kind `kind`, and by the one that came back."""
+    if kind >= TRAIN:
+        _move_statistics(memory, unit, slot)
+    if came >= TRAIN:
+        sums = backward_sums(unit, slot - unit.delay)
+        if unit.backward:
+            _move_controls(memory, unit, sums)
+        for c in range(unit.channels):
+            memory.bias_gradient[unit.biases + c] += memory.norm_sums[sums + c]
+        if came == TRAIN:
+            _learn(memory, unit)
+    show(memory, unit, slot + 2)
+
+
+@compiled
+def norm_back(memory: Memory, index: int, slot: int, kind: int, came: int, learnt: int) -> None:
+    """What a norm does against the order of the dataflow in slot `slot`, of a token of kind `kind`.
+
+    The gradient that now passes is of a token of kind `came`; the update is by that of one of kind
+    `learnt`.  A gradient that comes two slots before its update sees what this slot's leaves.
+    """
+    unit = memory.norms[index]
+    waits = unit.sums_depth > 2
+    for turn in range(2):
+        if came >= TRAIN and waits == (turn == 1):
+            backward(memory, unit, slot + unit.sums_depth - 1 - unit.delay)
+        if turn == 0:
+            update(memory, unit, slot, kind, learnt)

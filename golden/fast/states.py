@@ -1,0 +1,74 @@
+"""States of the units that learn, into the memory of `golden.fast.chain` and out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from counterflow.design.schedule.schedule import Schedule
+from counterflow.design.units.norm_times import NormStage
+from counterflow.golden.fast.records import STATISTICS, Memory
+from counterflow.golden.parts.narrow import Integers
+from counterflow.golden.units import state_of
+from counterflow.golden.units.state import State
+
+BIASES = {"convolution": ("bias", "bias_velocity"), "norm": ("beta", "beta_velocity")}
+"""The names of what stands among the biases, and of its velocities, by kind."""
+
+
+def starts(schedule: Schedule) -> list[int]:
+    """Where the biases of each unit that learns stand."""
+    counts = [len(stage.initial()[BIASES[stage.unit.kind][0]]) for stage in schedule.stages]
+    return [sum(counts[:index]) for index in range(len(counts))]
+
+
+def arrays_of(schedule: Schedule, held: Sequence[State]) -> dict[str, Integers]:
+    """The parameters of all units one after the other, by their names in `Memory`."""
+    found: dict[str, list[Integers]] = {
+        name: [] for name in ("weight", "velocity", "bias", "bias_velocity", "statistics")
+    }
+    for stage, state in zip(schedule.stages, held, strict=True):
+        arrays = state.arrays
+        for name, own in zip(("bias", "bias_velocity"), BIASES[stage.unit.kind], strict=True):
+            found[name].append(arrays[own])
+        for name in ("weight", "velocity"):
+            found[name] += [arrays[name].ravel()] if name in arrays else []
+        found["statistics"] += [arrays[name] for name in STATISTICS if name in arrays]
+    none = [np.zeros(0, np.int64)]
+    return {name: np.concatenate(none + parts) for name, parts in found.items()}
+
+
+def states_of(schedule: Schedule, memory: Memory) -> list[State]:
+    """The state of every unit, copied."""
+    units, norms, states = iter(memory.units), iter(memory.norms), []
+    for stage in schedule.stages:
+        made = isinstance(stage, NormStage)
+        arrays = _of_norm(memory, next(norms)) if made else _of_weights(memory, next(units))
+        states.append(state_of(stage, arrays, int(memory.generator[stage.index])))
+    return states
+
+
+def _of_weights(memory: Memory, unit: Any) -> Mapping[str, Integers]:
+    outputs, taps = int(unit["outputs"]), int(unit["taps"])
+    weights = slice(unit["weights"], unit["weights"] + outputs * taps)
+    biases = slice(unit["biases"], unit["biases"] + outputs)
+    return {
+        "weight": memory.weight[weights].astype(np.int64).reshape(outputs, taps),
+        "velocity": memory.velocity[weights].astype(np.int64).reshape(outputs, taps),
+        "bias": memory.bias[biases].copy(),
+        "bias_velocity": memory.bias_velocity[biases].copy(),
+    }
+
+
+def _of_norm(memory: Memory, unit: Any) -> Mapping[str, Integers]:
+    channels, start = int(unit["channels"]), int(unit["statistics"])
+    betas = slice(unit["biases"], unit["biases"] + channels)
+    rows = memory.statistics[start : start + len(STATISTICS) * channels].reshape(-1, channels)
+    own = {name: row.copy() for name, row in zip(STATISTICS, rows, strict=True)}
+    return {
+        "beta": memory.bias[betas].copy(),
+        "beta_velocity": memory.bias_velocity[betas].copy(),
+        **own,
+    }

@@ -1,0 +1,110 @@
+"""Small networks with norms: together they have every reader of one, and every odd shape."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from counterflow.design.schedule.planner import Plan, plan
+from counterflow.sim.shapes import network
+from tests.branches import residual
+from tests.images import Layer, average, convolution, folded, maximum
+
+RECIPE = {"learning_rate": 2.0**-6, "momentum": 0.75}
+
+
+def norm(*, relu: bool = True, **formats: str) -> Layer:
+    """A norm, perhaps with formats of its own."""
+    own = {"formats": formats} if formats else {}
+    return {"kind": "norm", "activation": "relu" if relu else "none", **own}
+
+
+def linear(layer: Layer, activation: str = "s12.5", **formats: str) -> Layer:
+    """`layer` without a ReLU, as a norm wants what it reads."""
+    return {**layer, "activation": "none", "formats": {"activation": activation, **formats}}
+
+
+SAME = {"padding": (1, 1)}
+FORMATS = {"activation": "s12.5", "error": "s14.12"}
+NETWORKS: dict[str, tuple[tuple[int, int, int], list[Layer], dict[str, Any]]] = {
+    "two in a residual body": (
+        (4, 4, 1),
+        [
+            linear(convolution(2, (3, 3), **SAME)),
+            residual(
+                norm(),
+                linear(convolution(2, (3, 3), **SAME)),
+                norm(activation="s8.4"),
+                linear(convolution(2, (3, 3), **SAME)),
+                **FORMATS,
+            ),
+        ],
+        {"formats": FORMATS, "recipe": {**RECIPE, "mitigation": "lwpv+sc"}},
+    ),
+    "behind the input, strides, one multiplier a lane, three samples an update": (
+        (3, 5, 1),
+        [
+            norm(relu=False, activation="s10.6"),
+            linear(convolution(3, (3, 3), **SAME), "s10.4"),
+            norm(activation="s10.6", error="s10.8"),
+            linear(convolution(2, (3, 3), stride=(2, 1), padding=(1, 1)), "s16.8"),
+            norm(relu=False, activation="s8.4", error="s14.12"),
+        ],
+        {
+            "formats": {**FORMATS, "input": "s8.4"},
+            "fold": folded((2, 2, True), (1, 4, True), (1, 5, False)),
+            "rounding": {"update": "nearest-even", "activation": "truncate", "error": "truncate"},
+            "recipe": {**RECIPE, "mitigation": "none", "accumulate": 3},
+        },
+    ),
+    "before a pool, a fork, a sum and a dense layer": (
+        (4, 4, 2),
+        [
+            linear(convolution(2, (1, 1))),
+            norm(activation="s10.6"),
+            maximum(2, 1),
+            residual(
+                linear(convolution(2, (3, 3), **SAME), error="s10.8"),
+                norm(relu=False, activation="s10.5"),
+                shortcut=(linear(convolution(2, (1, 1))), norm(activation="s9.4")),
+                **FORMATS,
+            ),
+            norm(relu=False),
+            residual(linear(convolution(2, (1, 1))), **FORMATS),
+            norm(activation="s8.4"),
+            {"outputs": 4},
+        ],
+        {"formats": FORMATS, "recipe": {**RECIPE, "mitigation": "lwpv"}},
+    ),
+    "more channels than are read at once": (
+        (2, 2, 3),
+        [
+            linear(convolution(35, (1, 1)), "s10.4"),
+            norm(activation="s10.6"),
+            linear(convolution(33, (1, 1))),
+            norm(relu=False),
+            average(2, 1),
+        ],
+        {
+            "formats": FORMATS,
+            "fold": folded((1, 3, False), (3, 5, False), (1, 6, False)),
+            "recipe": {**RECIPE, "mitigation": "sc", "accumulate": 2},
+        },
+    ),
+    "one channel, deep": (
+        (3, 3, 1),
+        [
+            linear(convolution(1, (3, 3), **SAME)),
+            *[norm(), linear(convolution(1, (3, 3), **SAME))] * 3,
+            norm(relu=False),
+            {**convolution(2, (2, 2)), "activation": "tanh", "formats": {"activation": "s8.7"}},
+        ],
+        {"formats": FORMATS, "recipe": {**RECIPE, "mitigation": "lwpv+sc", "horizon": 2}},
+    ),
+}
+
+
+@cache
+def design(name: str) -> Plan:
+    image, layers, fields = NETWORKS[name]
+    return plan(network(image, layers, **{"recipe": RECIPE, **fields}))
