@@ -9,6 +9,7 @@ import pytest
 from counterflow.design.network.files import load
 from counterflow.results import benchmark as module
 from counterflow.results.benchmark import Benchmark, Contender, benchmark, main
+from counterflow.results.peers import network_of_modules
 
 
 def contender(name: str, *speeds: float) -> Contender:
@@ -49,6 +50,18 @@ def test_without_pytorch_it_says_so(
 def test_an_unknown_network_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["nothing"]) == 1
     assert capsys.readouterr().err.startswith("error: there is no network 'nothing'")
+
+
+def test_a_network_that_branches_has_a_peer_of_its_shape() -> None:
+    torch = pytest.importorskip("torch")
+    description = load("resnet8-w2")
+    network = network_of_modules(description)
+    scores = network(torch.zeros(2, 3, 32, 32))
+    assert scores.shape == (2, description.classes)
+    kinds = [type(module).__name__ for module in network.modules()]
+    norms = [unit for unit in description.graph.units if unit.kind == "norm"]
+    assert kinds.count("BatchNorm2d") == len(norms) == 6
+    assert kinds.count("Conv2d") + kinds.count("Linear") == len(description.weighted)
 
 
 def test_it_measures_both(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,6 +34,11 @@ def test_the_three_stages_halve_the_image_and_double_the_channels() -> None:
     assert shapes == [(32, 32, 4)] * 7 + [(16, 16, 8)] * 6 + [(8, 8, 16)] * 6
 
 
+def test_the_deep_one_for_digits_has_two_stages() -> None:
+    shapes = [unit.geometry.result for unit in load("digits-resnet30").weighted[:-1]]
+    assert shapes == [(8, 8, 8)] * 15 + [(4, 4, 16)] * 14
+
+
 def test_vgg11_ends_in_one_pixel() -> None:
     description = load("vgg11")
     assert [unit.geometry.outputs for unit in description.weighted] == [
@@ -54,7 +59,11 @@ def test_delays_grow_by_one_slot_a_convolution() -> None:
 @pytest.mark.parametrize(
     ("name", "complaint"),
     [
-        ("resnet21", "there is no residual network of 21 layers; they have 6 n + 2"),
+        (
+            "resnet21",
+            "there is no such residual network of 21 layers; they have 6 n + 2, such as 8,",
+        ),
+        ("digits-resnet20", "there is no such residual network of 20 layers; they have 4 n + 2"),
         ("resnet20-w0", "its first stage would have 0 channels; 1 to 256 are possible"),
         ("vgg12", "VGG has 11, 13, 16, 19 layers, not 12"),
         ("resnet20-w300", "its first stage would have 300 channels"),

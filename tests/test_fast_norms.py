@@ -56,7 +56,7 @@ def test_equal_where_everything_saturates(name: str, accumulate: int) -> None:
     ("x", "y", "error", "words"),
     [
         ("s6.1", "s4.2", "s6.4", 32),
-        ("s13.6", "s10.6", "s12.11", 32),
+        ("s13.6", "s10.6", "s13.11", 32),
         ("s18.9", "s9.5", "s12.10", 64),
         ("s12.5", "s18.8", "s12.10", 64),
         ("s12.0", "s9.5", "s20.18", 64),

@@ -25,17 +25,15 @@ import numpy as np
 
 from counterflow.design.data.sets import Dataset, load, synthetic
 from counterflow.design.data.sources import DataError
-from counterflow.design.graph import Unit
 from counterflow.design.network.description import Description
 from counterflow.design.network.files import load as network_of
 from counterflow.design.network.provenance import provenance
 from counterflow.design.parts.tokens import Kind
 from counterflow.design.schedule.planner import plan
-from counterflow.design.units.convolution import ConvolutionUnit
-from counterflow.design.units.pool import PoolUnit
 from counterflow.golden.training.models import IntegerModel, Part, codes
 from counterflow.golden.training.start import initial_states
 from counterflow.results import records
+from counterflow.results.peers import network_of_modules
 
 Round = Callable[[int], float]
 """Trains that many samples and returns the seconds of processor time that it took."""
@@ -177,7 +175,7 @@ def _torch(description: Description, data: Dataset, way: Way) -> Round:
     import torch
 
     torch.manual_seed(description.recipe.seed)
-    network: Any = torch.nn.Sequential(*_layers(description))
+    network: Any = network_of_modules(description)
     height, width, channels = description.image
     images = data.train_x.reshape(-1, height, width, channels).astype(np.float32)
     samples: Any = torch.from_numpy(images / data.pixel_max).permute(0, 3, 1, 2).contiguous()
@@ -203,51 +201,6 @@ def _torch(description: Description, data: Dataset, way: Way) -> Round:
         return time.process_time() - began
 
     return run
-
-
-def _layers(description: Description) -> list[Any]:
-    """PyTorch's modules for the units of a network without branches."""
-    found: list[Any] = []
-    for unit in description.graph.units[:-1]:
-        if unit.kind not in PEERS:
-            raise ValueError(
-                f"{description.name} has a unit of kind {unit.kind!r}; PyTorch is only measured on "
-                f"networks of the kinds {', '.join(PEERS)}"
-            )
-        found += PEERS[unit.kind](unit)
-    return found
-
-
-def _weighted(unit: ConvolutionUnit) -> list[Any]:
-    from torch import nn
-
-    shape, activation = unit.geometry, [nn.ReLU()] if unit.outputs[0].rectified else []
-    if shape.image == unit.inputs[0].shape and shape.image[:2] != (1, 1):
-        passing = (shape.kernel, shape.stride, shape.padding)
-        return [nn.Conv2d(shape.channels, shape.outputs, *passing), *activation]
-    # A vector stays one when it is flattened.
-    return [nn.Flatten(), nn.Linear(shape.inputs, shape.outputs), *activation]
-
-
-def _pool(unit: PoolUnit) -> list[Any]:
-    from torch import nn
-
-    kind = nn.AvgPool2d if unit.average else nn.MaxPool2d
-    return [kind(unit.kernel, unit.stride, unit.padding)]
-
-
-def _tanh(unit: Unit) -> list[Any]:
-    from torch import nn
-
-    return [nn.Tanh()]
-
-
-PEERS: dict[str, Callable[[Any], list[Any]]] = {
-    "convolution": _weighted,
-    "pool": _pool,
-    "tanh": _tanh,
-}
-"""PyTorch's modules for a unit, by its kind."""
 
 
 def _keep(folder: Path, description: Description, result: Benchmark) -> None:

@@ -6,6 +6,9 @@ in all.  A block is `x + conv(relu(norm(conv(relu(norm(x))))))`; where a stage b
 convolution has strides of two, and the shortcut keeps every second pixel and adds channels of
 zeros.  ``resnet20-w4`` is a thin one that begins with 4 channels.
 
+``digits-resnet30`` is a deep one for handwritten digits of 8x8 pixels: two stages of n blocks with
+8 and 16 channels, 4 n + 2 layers, on which delay can be studied in minutes.
+
 ``vgg11`` and ``vgg16`` are those of Simonyan & Zisserman (arXiv 1409.1556) with a norm behind each
 convolution, for 32x32 images and one dense layer at the end; ``vgg11-w8`` begins with 8 channels.
 
@@ -22,6 +25,7 @@ from typing import Any
 DEPTHS = (8, 14, 20, 32, 44, 56, 110)
 WIDTHS = (1, 256)  # of the first stage
 STAGES = 3
+DIGITS_STAGES = 2
 
 VGG: Mapping[int, tuple[int, ...]] = {
     11: (1, 1, 2, 2, 2),
@@ -35,10 +39,10 @@ IMAGENET = "resnet50-imagenet"
 BOTTLENECKS = (3, 4, 6, 3)
 """Blocks of its stages."""
 
-_NAME = re.compile(r"^(resnet|vgg)(\d+)(?:-w(\d+))?(-group)?$")
+_NAME = re.compile(r"^(resnet|digits-resnet|vgg)(\d+)(?:-w(\d+))?(-group)?$")
 
 SHOWN = (
-    f"resnet{DEPTHS[0]} to resnet{DEPTHS[-1]}, vgg{min(VGG)} to vgg{max(VGG)} "
+    f"resnet{DEPTHS[0]} to resnet{DEPTHS[-1]}, digits-resnet30, vgg{min(VGG)} to vgg{max(VGG)} "
     f"(-w4: 4 channels at first; -group: GroupNorm), {IMAGENET}"
 )
 
@@ -54,7 +58,7 @@ def family(name: str) -> dict[str, Any] | None:
     if match is None:
         return None
     kind, depth = match[1], int(match[2])
-    width = int(match[3] or (64 if kind == "vgg" else 16))
+    width = int(match[3] or {"resnet": 16, "digits-resnet": 8, "vgg": 64}[kind])
     if not WIDTHS[0] <= width <= WIDTHS[1]:
         raise ValueError(
             f"its first stage would have {width} channels; {WIDTHS[0]} to {WIDTHS[1]} are possible"
@@ -64,18 +68,29 @@ def family(name: str) -> dict[str, Any] | None:
         if depth not in VGG:
             raise ValueError(f"VGG has {', '.join(map(str, VGG))} layers, not {depth}")
         return vgg(name, stages=VGG[depth], width=width, norm=norm)
-    if depth < DEPTHS[0] or (depth - 2) % 6:
+    stages = STAGES if kind == "resnet" else DIGITS_STAGES
+    blocks, left = divmod(depth - 2, 2 * stages)
+    if blocks < 1 or left:
+        several = ", ".join(str(2 * stages * count + 2) for count in (1, 2, 3, 5, 7, 9, 18))
         raise ValueError(
-            f"there is no residual network of {depth} layers; they have 6 n + 2, such as "
-            f"{', '.join(map(str, DEPTHS))}"
+            f"there is no such residual network of {depth} layers; they have {2 * stages} n + 2, "
+            f"such as {several}"
         )
-    return residual(name, blocks=(depth - 2) // 6, width=width, norm=norm)
+    layers = residual(stages=stages, blocks=blocks, width=width, norm=norm)
+    if kind == "resnet":
+        return _network(name, layers)
+    found = _network(name, layers) | {"dataset": "digits", "inputs": [8, 8, 1]}
+    found["formats"] |= {"input": "u5.4", "error": "s12.12"}
+    found["recipe"] |= {"epochs": 5, "rate_drops": [{"epoch": 4, "shift": 1}]}
+    return found
 
 
-def residual(name: str, *, blocks: int, width: int, norm: Mapping[str, Any]) -> dict[str, Any]:
-    """A residual network of `blocks` blocks a stage, for CIFAR-10."""
+def residual(
+    *, stages: int, blocks: int, width: int, norm: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """The layers of a residual network of `blocks` blocks a stage."""
     layers: list[dict[str, Any]] = [_convolution(width)]
-    for stage in range(STAGES):
+    for stage in range(stages):
         for block in range(blocks):
             outputs, first = width << stage, stage > 0 and block == 0
             stride = {"stride": 2} if first else {}
@@ -99,7 +114,7 @@ def residual(name: str, *, blocks: int, width: int, norm: Mapping[str, Any]) -> 
         {"kind": "average-pool", "kernel": "all"},
         {"outputs": 10, "activation": "none", "formats": {"error": "s10.8"}},
     ]
-    return _network(name, layers)
+    return layers
 
 
 def vgg(name: str, *, stages: Sequence[int], width: int, norm: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The backward pass and the gradient, one error at a time, in `golden.fast.chain`.
 
-Only errors that are not zero count, a minority behind a ReLU or a maximum.  Each is multiplied with
-LANES taps at a time.  Dense layers need this where gradients are sums, and to send dx.
+Only errors that are not zero count, a minority behind a ReLU or a maximum; where they are many, as
+behind a norm, `golden.fast.errors` does the same.  Each is multiplied with LANES taps at a time.
+Dense layers need this where gradients are sums, and to send dx.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ load_word, store_word = access()
 
 
 @compiled
-def _backward_operands(memory: Memory, unit: Record) -> None:
+def backward_operands(memory: Memory, unit: Record) -> None:
     """Operands as [outputs, kernel rows, width], zero where there is no tap."""
     to = 0
     for o in range(unit.outputs):
@@ -87,7 +88,7 @@ def add_gradient(memory: Memory, unit: Record, x: int, count: int) -> None:
 @compiled
 def convolve_back(memory: Memory, unit: Record, count: int) -> None:
     """Add the products of the errors found with the weights to the sums of dx."""
-    _backward_operands(memory, unit)
+    backward_operands(memory, unit)
     sums, operands = memory.sums, memory.operands
     for n in range(count):
         error = spread(sums, memory.found_error[n])

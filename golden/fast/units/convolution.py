@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from counterflow.design.parts.formats import Rounding
 from counterflow.design.units.slots import Stage
 from counterflow.golden.fast.dense import dense_rows
+from counterflow.golden.fast.errors import add_whole_gradient, are_many, convolve_all_back
 from counterflow.golden.fast.gradient import add_gradient, convolve_back, emit_gradient, find_errors
 from counterflow.golden.fast.lanes import filled
 from counterflow.golden.fast.narrowings import narrowing
@@ -118,10 +119,15 @@ def unit_slot(memory: Memory, index: int, slot: int, kind: int, came: int) -> No
     else:
         saturations = convolve(memory, unit, x, y, horizon)
     if learns and unit.sums:
-        count = find_errors(memory, unit, dy)
-        add_gradient(memory, unit, old_x, count)
-        if backward and not unit.direct:
-            convolve_back(memory, unit, count)
+        if not unit.direct and are_many(memory, unit, dy):
+            add_whole_gradient(memory, unit, old_x, dy)
+            if backward:
+                convolve_all_back(memory, unit, dy)
+        else:
+            count = find_errors(memory, unit, dy)
+            add_gradient(memory, unit, old_x, count)
+            if backward and not unit.direct:
+                convolve_back(memory, unit, count)
         if came == TRAIN:
             state, hits = update_by_sums(memory, unit, state)
             saturations += hits
