@@ -18,6 +18,7 @@ from counterflow.design.parts.formats import Format
 from counterflow.design.parts.recipe import Recipe
 from counterflow.design.parts.roles import Roundings
 from counterflow.design.parts.tokens import Kind
+from counterflow.design.units import normal_times
 from counterflow.design.units.latency import BUS_SPACING
 from counterflow.design.units.norm import NormUnit
 from counterflow.design.units.norm_times import NormStage
@@ -332,7 +333,7 @@ def gates_of(made: NormStage, count: int) -> dict[str, Iterator[bool]]:
         last = max(wanted)
         return (cycle in wanted or cycle > last for cycle in itertools.count())
 
-    arrivals = made.output_times - forward.FORWARD
+    arrivals = made.output_times - normal_times.FORWARD
     return {"x": at(arrivals, count), "dy": at(made.errors.later, count - made.delay)}
 
 
@@ -371,7 +372,7 @@ def test_every_element_leaves_and_every_word_is_written_in_the_cycle_foretold(
     x, dy, y, dx, writes = timed(made, count)
     came = (made.errors.later + shifts[: count - made.delay]).ravel()
     assert y == (made.output_times + shifts).ravel().tolist()
-    assert x == (made.output_times - forward.FORWARD + shifts).ravel().tolist()
+    assert x == (made.output_times - normal_times.FORWARD + shifts).ravel().tolist()
     assert dy == came.tolist()
     assert dx == (came + backward.BACKWARD).tolist()
     states = traffic(made, count).states
@@ -381,7 +382,7 @@ def test_every_element_leaves_and_every_word_is_written_in_the_cycle_foretold(
 
 LESS = {
     "a token": lambda made: replace(made, tokens=made.tokens - 1),
-    "an element of y": lambda made: replace(made, held=made.held - 1),
+    "an element of y": lambda made: replace(made, stash_words=made.stash_words - 1),
 }
 
 
@@ -389,7 +390,7 @@ LESS = {
 @pytest.mark.parametrize("less", LESS)
 def test_room_for_one_less_and_somebody_waits(less: str, gaps: str) -> None:
     made = TIMED[f"{gaps}, kept here"]
-    assert made.held > 1
+    assert made.stash_words > 1
     found = timed(made, 14)
     assert timed(made, 14, LESS[less](made)) != found
 

@@ -136,7 +136,10 @@ def test_a_norm_behind_a_residual_layer_with_a_relu_is_refused() -> None:
 @pytest.mark.parametrize(
     ("own", "said"),
     [
-        ({"statistics": "batch"}, "layers[1].statistics is the text 'batch', expected 'running'."),
+        (
+            {"statistics": "batch"},
+            "layers[1].statistics is the text 'batch', expected 'running' or 'group'.",
+        ),
         ({"activation": "tanh"}, "layers[1].activation is the text 'tanh', expected 'relu' or "),
         ({"momentum": 0.9}, "unknown key 'momentum' in layers[1]; Possible are kind, statistics,"),
     ],
