@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units.loss import EXP2, EXP_FRAC, LOG2, LOG2E_NUMERATOR, LOG_FRAC
-from counterflow.design.units.norm_times import NormStage
 from counterflow.design.units.normal import ROOTS
+from counterflow.design.units.normal_times import NormalStage
 from counterflow.design.units.passing import PassingStage
 from counterflow.design.units.slots import Stage
 from counterflow.golden.fast.lanes import LANES
@@ -76,7 +76,8 @@ def _norms(schedule: Schedule, where: Places, entries: int) -> tuple[NDArray[np.
     stages, biases = norm.stages(schedule), starts(schedule)
     made, rooms = np.zeros(max(1, len(stages)), NORM_UNIT), Rooms(entries)
     for stage, one in zip(stages, made, strict=False):
-        _fill(one, norm.record(stage, where) | rooms._asdict() | {"biases": biases[stage.index]})
+        fields = UNITS[stage.unit.kind].record(stage, where)
+        _fill(one, fields | rooms._asdict() | {"biases": biases[stage.index]})
         size, depth, channels, period, views, sums = (
             int(one[name])
             for name in ("size", "depth", "channels", "period", "views_depth", "sums_depth")
@@ -85,7 +86,7 @@ def _norms(schedule: Schedule, where: Places, entries: int) -> tuple[NDArray[np.
             rooms.entries + size * depth,
             rooms.views + len(VIEW) * period * views,
             rooms.sums + (norm.FORWARD_SUMS + norm.BACKWARD_SUMS * sums) * channels,
-            rooms.statistics + len(STATISTICS) * channels,
+            rooms.statistics + (0 if one["group"] else len(STATISTICS) * channels),
         )
     return made, rooms
 
@@ -127,7 +128,7 @@ def _steps(
         passed = where.passed[unit.name]
         if isinstance(unit, Stage):
             forward.append((SLOT, weighted.index(unit), unit.delay))
-        elif isinstance(unit, NormStage):
+        elif isinstance(unit, NormalStage):
             forward.append((NORM, norms.index(unit), passed))
             back.insert(0, forward[-1])
         elif isinstance(unit, PassingStage):

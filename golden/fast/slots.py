@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from counterflow.golden.fast.records import BUBBLE, NORM, SLOT, TRAIN, Memory
 from counterflow.golden.fast.running import norm_back, show
-from counterflow.golden.fast.units import UNITS, norm, passing_kinds
+from counterflow.golden.fast.units import UNITS, group_norm, norm, passing_kinds
 from counterflow.golden.fast.units.convolution import unit_slot
 from counterflow.golden.fast.units.loss import loss_of
 from counterflow.golden.fast.words import access, compiled, compiled_once, sources, word
@@ -73,7 +73,11 @@ def _step(memory: Memory, slot: int, kind: int) -> None:
         if step.kind == SLOT:
             unit_slot(memory, step.record, slot, kind, _came(memory, slot - step.delay))
         elif step.kind == NORM:
-            norm.forward(memory, memory.norms[step.record], slot, kind)
+            unit = memory.norms[step.record]
+            if unit.group == 0:
+                norm.forward(memory, unit, slot, kind)
+            else:
+                group_norm.forward(memory, unit, slot, kind)
         else:
             _forward(memory, step.kind, step.record, slot)
 

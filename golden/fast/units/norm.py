@@ -16,6 +16,7 @@ from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units import normal
 from counterflow.design.units.norm_times import NormStage
 from counterflow.design.units.normal import Share
+from counterflow.design.units.normal_times import NormalStage
 from counterflow.design.units.normalisation import (
     DECAY,
     MEAN_GUARD,
@@ -57,18 +58,34 @@ CENTRE, ROOT, HALVINGS, BETA, AHEAD, SCALE, PULL = range(len(VIEW))
 FORWARD_SUMS, BACKWARD_SUMS = 2, 3  # of each channel
 
 
-def stages(schedule: Schedule) -> list[NormStage]:
-    """The norms of a schedule."""
-    return [unit for unit in schedule.units if isinstance(unit, NormStage)]
+def stages(schedule: Schedule) -> list[NormalStage]:
+    """The norms of a schedule, whatever their source of statistics."""
+    return list(schedule.norms)
 
 
 def record(stage: NormStage, where: Places) -> dict[str, Any]:
     """The fields of its record but for those that say where its own part of the memory starts."""
+    numbers = stage.numbers
+    formats = {one.name: one.number for one in stage.parameters}
+    return common(stage, where) | {
+        "guard": normal.GRADIENT_GUARD,
+        "control_drop": numbers.control_drop,
+        "centre_drop": MEAN_GUARD - normal.CENTRE_FRAC,
+        "decay": DECAY,
+        "pull_drop": numbers.shift_drop,
+        "mean": _share(numbers.mean_share, formats["mean"]),
+        "variance": _share(numbers.variance_share, formats["variance"]),
+        "scale": _share(numbers.scale_share, formats["scale_control"]),
+        "shift": _share(numbers.shift_share, formats["shift_control"]),
+    }
+
+
+def common(stage: NormalStage, where: Places) -> dict[str, Any]:
+    """Those of its fields that every norm has."""
     numbers, beta = stage.numbers, stage.numbers.parameters
     down, across, channels = stage.unit.outputs[0].shape
     wide, rounding = Format(True, 2, numbers.wide_frac), numbers.round_error
     passed = where.passed[stage.name]
-    formats = {one.name: one.number for one in stage.parameters}
     return passing(stage, where, entries=filled(numbers.elements)) | {
         "index": stage.index,
         "channels": channels,
@@ -82,15 +99,10 @@ def record(stage: NormStage, where: Places) -> dict[str, Any]:
         "sums_depth": stage.delay - passed + 1,
         "centre_frac": normal.CENTRE_FRAC,
         "normal_shift": numbers.normal_shift,
-        "guard": normal.GRADIENT_GUARD,
-        "control_drop": numbers.control_drop,
         "lift": numbers.lift,
         "scaled_shift": numbers.scaled_shift + numbers.lift,
-        "centre_drop": MEAN_GUARD - normal.CENTRE_FRAC,
         "steps_frac": normal.ROOT_STEPS,
         "variance_one": 1 << normal.VARIANCE_FRAC,
-        "decay": DECAY,
-        "pull_drop": numbers.shift_drop,
         "taps": channels,
         "row_taps": channels,
         "rows": 1,
@@ -102,10 +114,6 @@ def record(stage: NormStage, where: Places) -> dict[str, Any]:
         "bias": narrowing(beta.weight.frac, beta.bias_operand, beta.round_operand),
         "y_to": narrowing(numbers.y.frac, numbers.y, rounding),
         "dx": narrowing(wide.frac, numbers.dx or wide, rounding),
-        "mean": _share(numbers.mean_share, formats["mean"]),
-        "variance": _share(numbers.variance_share, formats["variance"]),
-        "scale": _share(numbers.scale_share, formats["scale_control"]),
-        "shift": _share(numbers.shift_share, formats["shift_control"]),
     }
 
 
@@ -145,7 +153,7 @@ def forward(memory: Memory, unit: Record, slot: int, kind: int) -> None:
     view, count = view_of(unit, slot), 0
     entry = unit.entries + slot % unit.depth * unit.size
     beta = view + (AHEAD if kind >= TRAIN and unit.horizon != 0 else BETA) * unit.period
-    _clear(memory, unit.sums, FORWARD_SUMS * unit.channels)
+    clear(memory, unit.sums, FORWARD_SUMS * unit.channels)
     for phase in range(0, unit.period, LANES):
         count += _normalise(memory, unit, phase, view + phase, beta + phase, entry)
     memory.saturations[unit.index] += count
@@ -180,8 +188,8 @@ def _normalise(
         count += count_set(first(bit_or(bit_xor(scaled, xhat), bit_xor(total, y)), left))
         store_lanes(memory.meeting, i, y)
         store_lanes(memory.entries, entry + i, sub(y, beta))
-    _fold(memory, unit, unit.sums, phase, differences)
-    _fold(memory, unit, unit.sums + unit.channels, phase, squares)
+    fold(memory, unit, unit.sums, phase, differences)
+    fold(memory, unit, unit.sums + unit.channels, phase, squares)
     return count
 
 
@@ -204,7 +212,7 @@ def backward(memory: Memory, unit: Record, token: int) -> None:
     channels, errors = unit.channels, memory.errors
     dy = unit.dy + token % unit.dy_depth * unit.inputs
     sums = backward_sums(unit, token)
-    _clear(memory, sums, BACKWARD_SUMS * channels)
+    clear(memory, sums, BACKWARD_SUMS * channels)
     if unit.backward:
         seen, now = view_of(unit, token), view_of(unit, token + unit.delay)
         entry = unit.entries + token % unit.depth * unit.size
@@ -217,7 +225,7 @@ def backward(memory: Memory, unit: Record, token: int) -> None:
         total = spread(memory.norm_sums, 0)
         for i in range(phase, unit.inputs, unit.period):
             total = add(total, widened(first(load_lanes(errors, dy + i), unit.inputs - i)))
-        _fold(memory, unit, sums, phase, total)
+        fold(memory, unit, sums, phase, total)
 
 
 @compiled
@@ -263,9 +271,9 @@ def _differentiate(
         value = limited_lanes(errors, rounded, unit.dx)
         count += count_set(bit_xor(rounded, value))
         store_first(errors, dx + i, value, left)
-    _fold(memory, unit, sums, phase, total)
-    _fold(memory, unit, sums + channels, phase, products)
-    _fold(memory, unit, sums + 2 * channels, phase, gradients)
+    fold(memory, unit, sums, phase, total)
+    fold(memory, unit, sums + channels, phase, products)
+    fold(memory, unit, sums + 2 * channels, phase, gradients)
     return count
 
 
@@ -277,13 +285,14 @@ def backward_sums(unit: Record, token: int) -> int:
 
 
 @compiled
-def _clear(memory: Memory, start: int, count: int) -> None:
+def clear(memory: Memory, start: int, count: int) -> None:
+    """Let sums be zero."""
     for at in range(start, start + count):
         memory.norm_sums[at] = 0
 
 
 @compiled
-def _fold(memory: Memory, unit: Record, start: int, phase: int, total: Any) -> None:
+def fold(memory: Memory, unit: Record, start: int, phase: int, total: Any) -> None:
     """Add the lanes of a sum to those of their channels, which stand from `start` on."""
     store_lanes(memory.lane_sums, 0, total)
     channel = phase % unit.channels
