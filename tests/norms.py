@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from functools import cache
 from typing import Any
 
+from counterflow.design.network.description import Description
 from counterflow.design.schedule.planner import Plan, plan
-from counterflow.sim.shapes import network
+from counterflow.sim.shapes import network, random_lanes
 from tests.branches import residual
 from tests.images import Layer, average, convolution, folded, maximum
 
@@ -108,3 +110,40 @@ NETWORKS: dict[str, tuple[tuple[int, int, int], list[Layer], dict[str, Any]]] = 
 def design(name: str) -> Plan:
     image, layers, fields = NETWORKS[name]
     return plan(network(image, layers, **{"recipe": RECIPE, **fields}))
+
+
+IMAGES = ((2, 2), (3, 3), (2, 4), (4, 4), (3, 5), (6, 6), (4, 1))
+
+
+def random_norms(seed: int, channels: tuple[int, ...] = (1, 2, 3), **recipe: Any) -> Description:
+    """A small network of convolutions, residual layers and norms at any place, folded anyhow."""
+    chance = random.Random(seed)
+    high, wide = chance.choice(IMAGES)
+    many = chance.choice(channels)
+
+    def same() -> Layer:
+        kernel = chance.choice((1, 3)), chance.choice((1, 3))
+        return linear(convolution(many, kernel, padding=(kernel[0] // 2, kernel[1] // 2)))
+
+    layers = [same()]
+    for _ in range(chance.randint(0, 3)):
+        kind = chance.random()
+        if kind < 0.4:
+            layers += [norm(relu=chance.random() < 0.5), same()]
+        elif kind < 0.7:
+            twice = [norm(), same()] if chance.random() < 0.6 else []
+            layers.append(residual(norm(), same(), *twice, **FORMATS))
+        else:
+            layers.append(residual(same(), norm(relu=False), **FORMATS))
+    layers.append(norm())
+    if high % 2 == 0 and chance.random() < 0.4:
+        layers.append(maximum(2, 1))
+    image = (high, wide, chance.choice((1, 2, 3)))
+    fields = {"formats": FORMATS, "recipe": {**RECIPE, **recipe}}
+    found = network(image, layers, **fields, fold={"multipliers": chance.choice((200, 2000))})
+    if chance.random() < 0.6:
+        units = enumerate(found.weighted)
+        lanes = [random_lanes(unit.geometry, seed + at, at == 0) for at, unit in units]
+        fold = {"lanes": [one.model_dump() for one in lanes]}
+        found = network(image, layers, **fields, fold=fold)
+    return found

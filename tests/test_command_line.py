@@ -28,6 +28,7 @@ from counterflow.design.parts.recipe import MITIGATIONS
 from counterflow.design.schedule.planner import Plan, plan
 from counterflow.design.tools import programs
 from counterflow.sim.bench.reports import SimulationReport, SlotTime
+from tests.norms import design
 
 TINY = """
 name = "mine"
@@ -113,6 +114,35 @@ def test_plan(name: str) -> None:
     shown = succeed("plan", name).stdout
     assert f"{expected.memory_bits:,}" in shown
     assert succeed("plan", name, "--quiet").output == ""
+
+
+def test_plan_of_norms() -> None:
+    """They have a delay, multipliers and memory, with a target and without."""
+    norms = design("two in a residual body")
+    Path("norms.toml").write_text(to_toml(norms.description), encoding="utf-8")
+    expected = [
+        {
+            "name": norm.name,
+            "delay": norm.delay,
+            "multipliers": 5,
+            "memory_bits": norm.memory_bits,
+        }
+        for norm in norms.schedule.norms
+    ]
+    answer = read("plan", "norms.toml")
+    assert answer["norms"] == expected
+    assert answer["multipliers"] == norms.schedule.multipliers
+    assert answer["memory_bits"] == norms.memory_bits > sum(one["memory_bits"] for one in expected)
+    for arguments in (("plan", "norms.toml"), ("plan", "norms.toml", "--target", "ecp5-85f")):
+        shown = succeed(*arguments).stdout
+        (row,) = (line.split() for line in shown.splitlines() if line.split()[:1] == ["norm1b0"])
+        assert "5" in row[2:]
+    fitted = read("plan", "norms.toml", "--target", "ecp5-85f")
+    assert [fitted["needs"][one["name"]]["multipliers"] for one in expected] == [5, 5]
+    assert all(fitted["needs"][one["name"]]["luts"] > 2_000 for one in expected)
+    failed = run("plan", "norms.toml", "--target", "up5k")
+    assert failed.exit_code == 2
+    assert "at least 14 multipliers (one a unit with weights, 10 in others)" in failed.output
 
 
 def test_plan_within_a_budget() -> None:

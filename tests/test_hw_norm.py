@@ -10,6 +10,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from amaranth.hdl import Module
 
 from counterflow.design.bus.registers import UnitRegister, control_word
 from counterflow.design.bus.transfers import Transfer, load_accesses
@@ -401,3 +402,40 @@ def test_a_queue_with_a_place_less_keeps_somebody_waiting(module: Any, name: str
     found = timed(made)
     with mock.patch.object(module, name, getattr(module, name) - 1):
         assert timed(made) != found
+
+
+# ---- faults ------------------------------------------------------------------------------------
+
+
+class OtherBank(Norm):
+    """Tokens see what the update before the right one left."""
+
+    def _seen(self, m: Module, forward: Any, backward: Any) -> None:
+        super()._seen(m, forward, backward)
+        address = self._banked(~forward.in_bank, forward.channel)
+        m.d.comb += m.submodules.tables.read_address.eq(address)
+
+
+class AllTrain(Norm):
+    """Whatever comes back is learnt from."""
+
+    def _totals(self, m: Module, name: str, way: Any, update: Any) -> None:
+        super()._totals(m, name, way, update)
+        if name == "backward":
+            m.d.comb += update.backward_kind.eq(Kind.TRAIN)
+
+
+class OneToken(Norm):
+    """What is kept of a token is overwritten by the next one."""
+
+    def _kept(self, m: Module, forward: Any, backward: Any) -> None:
+        super()._kept(m, forward, backward)
+        m.d.comb += m.submodules.kept.write_address.eq(forward.keep_address[0])
+
+
+@pytest.mark.parametrize(
+    "fault", [OtherBank, pytest.param(AllTrain, marks=SLOW), pytest.param(OneToken, marks=SLOW)]
+)
+def test_a_planted_fault_is_found(fault: type[Norm]) -> None:
+    with pytest.raises(AssertionError):
+        check(TIMED["none"], kind=fault)

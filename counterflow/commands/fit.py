@@ -73,9 +73,10 @@ def fit_table(fitted: Fitted) -> Table:
     )
     rows.show_footer = True
     stages = {stage.name: stage for stage in schedule.weighted}
+    delays = {norm.name: f"{norm.delay}" for norm in schedule.norms}
     for name, taken in needs.units.items():
         if name not in stages:
-            rows.add_row(name, "", "", "", "", "", *_cells(taken, columns))
+            rows.add_row(name, "", "", "", "", delays.get(name, ""), *_cells(taken, columns))
             continue
         stage = stages[name]
         tiling, lanes = stage.tiling, stage.tiling.lanes

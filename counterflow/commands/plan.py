@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from counterflow.design.network.description import Description
     from counterflow.design.schedule.planner import Plan, UnitCost
     from counterflow.design.schedule.schedule import Waiting
+    from counterflow.design.units.normal_times import NormalStage
     from counterflow.design.units.passing import PassingStage
 
 FREQUENCY = 100.0  # MHz, where neither user nor target say
@@ -170,6 +171,7 @@ def plan_json(design: Plan) -> dict[str, object]:
         "memory_bits": design.memory_bits,
         "utilisation": schedule.utilisation,
         "units": [_unit_json(unit) for unit in design.units],
+        "norms": [_norm_json(unit) for unit in schedule.norms],
         "passing": [_passing_json(unit) for unit in schedule.passing],
         "edges": [_edge_json(edge) for edge in schedule.edges],
         "stages": where.stages_json(where.stages(design)),
@@ -183,6 +185,15 @@ def _unit_json(unit: UnitCost) -> dict[str, object]:
         "cycles": unit.cycles,
         "delay": unit.delay,
         "multipliers": unit.multipliers,
+        "memory_bits": unit.memory_bits,
+    }
+
+
+def _norm_json(unit: NormalStage) -> dict[str, object]:
+    return {
+        "name": unit.name,
+        "delay": unit.delay,
+        "multipliers": unit.unit.multipliers,
         "memory_bits": unit.memory_bits,
     }
 
@@ -232,12 +243,14 @@ def plan_table(design: Plan) -> Table:
     )
     rows.show_footer = True
     costs = {unit.name: unit for unit in design.units}
+    delays = {norm.name: f"{norm.delay}" for norm in schedule.norms}
     useful = {stage.name: stage.tiling.useful for stage in schedule.weighted}
     for one in schedule.units[:-1]:
         unit = costs.get(one.name)
         if unit is None:
             multipliers, bits = one.unit.multipliers, one.memory_bits
-            rows.add_row(one.name, "", "", "", "", f"{multipliers}", f"{bits:,}")
+            delay = delays.get(one.name, "")
+            rows.add_row(one.name, "", "", "", delay, f"{multipliers}", f"{bits:,}")
             continue
         rows.add_row(
             unit.name,

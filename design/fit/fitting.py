@@ -10,6 +10,7 @@ from counterflow.design.fit.search import Search
 from counterflow.design.fpga.needs import Needs
 from counterflow.design.fpga.targets import RESOURCE_NAMES, Target
 from counterflow.design.network.description import Description, Fold
+from counterflow.design.schedule.folding import one_a_unit
 from counterflow.design.schedule.planner import Plan, plan
 from counterflow.design.units.timing import slot_bound
 
@@ -88,12 +89,14 @@ def fit(
     where the limit of memory bits
     that a description's fold may have is passed.
     """
-    count, least = target.has.multipliers, len(description.weighted)
+    spent = sum(unit.multipliers for unit in description.graph.units)
+    count, least = target.has.multipliers, len(description.weighted) + spent
     count = count if multipliers is None else min(count, multipliers)
     if count < least:
         raise UnfitError(
             f"{description.name} does not fit {target.name}: it needs at least {least} multipliers "
-            f"(one a unit), and {'the budget is' if multipliers == count else 'there are'} {count}"
+            f"({one_a_unit(description)}), and "
+            f"{'the budget is' if multipliers == count else 'there are'} {count}"
         )
     has = target.has._replace(multipliers=count)
     search = Search(description, has, target.family, outside=outside)

@@ -32,7 +32,8 @@ def next_step(search: Search, below: int) -> Needs | None:
     rows, columns = (np.arange(size, dtype=np.float64) for size in knapsack.prices.shape)
     blocks = columns + rams(search.around)
     worst = (knapsack.prices + search.around.luts) / max(1.0, has[2])
-    worst = np.maximum(worst, (rows / max(1, has[0]))[:, None])
+    products = rows + search.around.multipliers
+    worst = np.maximum(worst, (products / max(1, has[0]))[:, None])
     worst = np.maximum(worst, (blocks / max(1, has[1]))[None, :])
     if not np.isfinite(worst).any():
         return None

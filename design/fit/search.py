@@ -182,6 +182,11 @@ class Search:
         return self.rams - rams(self.around)
 
     @property
+    def _products(self) -> int:
+        """Multipliers for units with weights."""
+        return max(0, self.has.multipliers - self.around.multipliers)
+
+    @property
     def _margin(self) -> int:
         """Block RAMs by which the search may be off."""
         return max(SPARE[0], math.ceil(SPARE[1] * self.rams))
@@ -196,7 +201,7 @@ class Search:
         """The options of every unit that keep up with an interval, and their combinations."""
         if interval not in self._combined:
             lists = self.able(interval)
-            most = self.has.multipliers, max(0, self._room + self._margin)
+            most = self._products, max(0, self._room + self._margin)
             items = [[option.item for option in options] for options in lists]
             combined = Relaxed(items) if is_large(lists, most) else Knapsack(items, most)
             self._combined[interval] = lists, combined
@@ -230,7 +235,7 @@ class Search:
 
     def _near(self, relaxed: Relaxed, interval: int, room: int, *, frugal: bool) -> Found | None:
         """As `_best`, nearly."""
-        limits = self.has.multipliers, room, self.luts - self.around.luts
+        limits = self._products, room, self.luts - self.around.luts
         if min(limits) < 0:
             return None
         picked = relaxed.within(limits, aim=1 if frugal else 0)

@@ -55,13 +55,15 @@ def unit_luts(tiling: Tiling, numbers: UnitArithmetic, cells: MemoryCells, famil
 def added_bits(tiling: Tiling, numbers: UnitArithmetic) -> int:
     """Bits of the sums and roundings of a unit's lanes, biases and adder trees."""
     high, wide, lanes = tiling.lanes.outputs, tiling.lanes.inputs, tiling.lane_count
-    update = _update_bits(numbers)
+    update = update_bits(numbers)
     lane = update + 2 * numbers.operand.bits
     if tiling.lanes.shared:
         lane += numbers.operand.bits + numbers.x.bits + numbers.dy.bits
     bias = update + 2 * numbers.bias_operand.bits
     row = 2 * numbers.forward_sum.bits + 2 * numbers.y.bits
     total = lanes * (lane + numbers.forward_sum.bits) + high * (bias + row)
+    if numbers.rectifies:
+        total += 2 * wide * numbers.x.bits
     if numbers.dx is not None:
         column = 2 * numbers.backward_sum.bits + 2 * numbers.dx.bits
         total += lanes * numbers.backward_sum.bits + wide * column
@@ -79,14 +81,22 @@ def ahead_bits(tiling: Tiling, numbers: UnitArithmetic) -> int:
     return bits
 
 
+def ahead_bits_of(numbers: UnitArithmetic) -> int:
+    """As `ahead_bits`, of one bias."""
+    steps = numbers.horizon.bit_count() * numbers.weight.bits
+    predicted = 3 * numbers.bias_operand.bits + steps if numbers.predicts else 0
+    return _compensated_bits(numbers) + predicted
+
+
 def turned_bits(tiling: Tiling, numbers: UnitArithmetic) -> int:
     """Bits of the multiplexers between the banks of windows and lanes, both ways."""
     width = 2 * numbers.x.bits + (0 if numbers.dx is None else numbers.backward_sum.bits)
+    width += numbers.x.bits if numbers.returns else 0
     return (tiling.banks - 1) * tiling.lanes.inputs * width // 2
 
 
 @lru_cache(maxsize=256)
-def _update_bits(numbers: UnitArithmetic) -> int:
+def update_bits(numbers: UnitArithmetic) -> int:
     """Bits of the sums of one update, and of the word that the bus reads and writes."""
     gradient = numbers.gradient.bits
     bits = numbers.velocity.bits + numbers.momentum_shift + 2 * _grown_bits(numbers)

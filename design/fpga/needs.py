@@ -16,6 +16,7 @@ from counterflow.design.fpga.estimate import (
 )
 from counterflow.design.fpga.logic import FAMILIES, unit_luts
 from counterflow.design.fpga.memories import Memory
+from counterflow.design.fpga.norm_logic import norm_luts
 from counterflow.design.fpga.targets import Resources, Target, total
 from counterflow.design.fpga.ultra import placed
 from counterflow.design.schedule.planner import Plan
@@ -64,6 +65,7 @@ def needs(design: Plan, family: str, has: Resources | None = None) -> Needs:
     of = FAMILIES[family]
     luts = {"intake": of.intake, "loss": of.loss}
     luts |= {one.name: passing_luts(one.numbers, family) for one in design.schedule.passing}
+    luts |= {one.name: norm_luts(one, made[one.name], family) for one in design.schedule.norms}
     luts |= {
         one.name: unit_luts(one.tiling, one.arithmetic, made[one.name], family)
         for one in design.schedule.weighted

@@ -75,6 +75,12 @@ def fold(description: Description) -> tuple[Lanes, ...]:
     return _fastest(description, layers, floor, wanted.multipliers, wanted.interval)
 
 
+def one_a_unit(description: Description) -> str:
+    """What the least number of multipliers is made of."""
+    spent = sum(unit.multipliers for unit in description.graph.units)
+    return f"one a unit with weights, {spent} in others" if spent else "one a unit"
+
+
 def _within(layers: list[tuple[tuple[int, Tiling], ...]], interval: int) -> list[Tiling]:
     """For each layer the fewest multipliers that keep up with `interval`."""
     return [
@@ -110,7 +116,7 @@ def _fastest(
         least = spent + sum(layer[-1][1].multipliers for layer in layers)
         raise ValueError(
             f"fold.multipliers is {budget}, but {description.name} needs at least {least} "
-            "(one a unit)"
+            f"({one_a_unit(description)})"
         )
     if not feasible:
         raise ValueError(

@@ -52,8 +52,9 @@ class Plan:
     @property
     def memory_bits(self) -> int:
         """Those of all units, with and without weights."""
-        passing = sum(unit.memory_bits for unit in self.schedule.passing)
-        return passing + sum(unit.memory_bits for unit in self.units)
+        weighted = sum(unit.memory_bits for unit in self.units)
+        norms = sum(unit.memory_bits for unit in self.schedule.norms)
+        return weighted + norms + sum(unit.memory_bits for unit in self.schedule.passing)
 
 
 def plan(description: Description) -> Plan:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,80 +15,23 @@ from counterflow.design.units.normal_times import NormalStage
 from counterflow.design.units.passing import PassingStage
 from counterflow.design.units.slots import Stage
 from counterflow.golden.fast.lanes import LANES
+from counterflow.golden.fast.learners import fill, norms_of, units_of
 from counterflow.golden.fast.narrowings import fits, narrowing
+from counterflow.golden.fast.normalise import BACKWARD_SUMS
 from counterflow.golden.fast.places import Places, places
 from counterflow.golden.fast.records import (
     LOSS,
     NORM,
-    NORM_UNIT,
     PLACES,
     SLOT,
-    STATISTICS,
     STEP,
-    UNIT,
-    VIEW,
     Memory,
 )
-from counterflow.golden.fast.states import arrays_of, starts
+from counterflow.golden.fast.states import arrays_of
 from counterflow.golden.fast.units import UNITS, convolution, norm, passing_kinds
 from counterflow.golden.fast.words import FILL
 
 LINE = 64  # bytes of a cache line
-
-
-class Rooms(NamedTuple):
-    """Where the next norm's part of the memory starts."""
-
-    entries: int = 0
-    views: int = 0
-    sums: int = 0
-    statistics: int = 0
-
-
-def _fill(one: Any, fields: Mapping[str, Any]) -> None:
-    for name, value in fields.items():
-        one[name] = value
-
-
-def _units(schedule: Schedule, where: Places) -> tuple[NDArray[np.void], int]:
-    """The records of all units with weights, without what depends on settings.
-
-    Also the words of their sums of gradients.
-    """
-    units, biases = np.zeros(len(schedule.weighted), UNIT), starts(schedule)
-    weights = gradient = covers = 0
-    for stage, unit in zip(schedule.weighted, units, strict=True):
-        own = {"weights": weights, "gradient": gradient, "covers": covers}
-        _fill(unit, convolution.record(stage, where) | own | {"biases": biases[stage.index]})
-        geometry = stage.tiling.geometry
-        weights += geometry.outputs * geometry.taps
-        covers += geometry.inputs
-        if unit["sums"]:
-            gradient += geometry.outputs * geometry.kernel[0] * int(unit["width"])
-    return units, gradient
-
-
-def _norms(schedule: Schedule, where: Places, entries: int) -> tuple[NDArray[np.void], Rooms]:
-    """The records of all norms, at least one, whose entries stand from `entries` on.
-
-    Also what stands behind them.
-    """
-    stages, biases = norm.stages(schedule), starts(schedule)
-    made, rooms = np.zeros(max(1, len(stages)), NORM_UNIT), Rooms(entries)
-    for stage, one in zip(stages, made, strict=False):
-        fields = UNITS[stage.unit.kind].record(stage, where)
-        _fill(one, fields | rooms._asdict() | {"biases": biases[stage.index]})
-        size, depth, channels, period, views, sums = (
-            int(one[name])
-            for name in ("size", "depth", "channels", "period", "views_depth", "sums_depth")
-        )
-        rooms = Rooms(
-            rooms.entries + size * depth,
-            rooms.views + len(VIEW) * period * views,
-            rooms.sums + (norm.FORWARD_SUMS + norm.BACKWARD_SUMS * sums) * channels,
-            rooms.statistics + (0 if one["group"] else len(STATISTICS) * channels),
-        )
-    return made, rooms
 
 
 def _records(schedule: Schedule, where: Places) -> tuple[list[list[Any]], dict[str, list[int]]]:
@@ -113,7 +56,7 @@ def _filled_in(kind: str, records: list[Any]) -> NDArray[np.void]:
     """Records of a kind; at least one, so that its type is known."""
     made = np.zeros(max(1, len(records)), UNITS[kind].RECORD)
     for one, fields in zip(made, records, strict=False):
-        _fill(one, fields)
+        fill(one, fields)
     return made
 
 
@@ -167,9 +110,9 @@ def build_memory(schedule: Schedule, states: Iterable[Any]) -> Memory:
     loss, held, stages = schedule.loss.arithmetic, list(states), schedule.weighted
     word: Any = np.int32 if _all_fit(schedule, 32) else np.int64
     where, arrays = places(schedule), arrays_of(schedule, held)
-    units, gradient = _units(schedule, where)
+    units, gradient = units_of(schedule, where)
     fields, numbers = _records(schedule, where)
-    norms, rooms = _norms(
+    norms, rooms = norms_of(
         schedule, where, sum(one["size"] * one["depth"] for kind in fields for one in kind)
     )
     steps, back = _steps(schedule, numbers, where)
@@ -236,7 +179,7 @@ def build_memory(schedule: Schedule, states: Iterable[Any]) -> Memory:
         marks=np.zeros(words, np.int64),
         exponents=np.zeros(loss.classes, np.int64),
         meeting=room(elements),
-        lane_sums=np.zeros(LANES, np.int64),
+        lane_sums=np.zeros(BACKWARD_SUMS * LANES, np.int64),
     )
 
 

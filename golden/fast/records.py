@@ -89,7 +89,7 @@ NORM_UNIT = np.dtype(
         *[(name, UPDATE) for name in ("new_velocity", "step")],
     ]
 )
-"""A norm.  `period`: words of a field of a view (`golden.fast.units.norm`)."""
+"""A norm.  `period`: words of a field of a view (`golden.fast.normalise`)."""
 
 STEP = np.dtype(fields("kind", "record", "delay"))
 """What a unit does in a slot: `kind` numbers `golden.fast.units.passing_kinds`, or is SLOT or NORM.

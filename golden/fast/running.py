@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from counterflow.golden.fast import group_normalise, normalise
 from counterflow.golden.fast.dense import bias_operand
 from counterflow.golden.fast.draws import draw, fill_row
 from counterflow.golden.fast.half_up import half_up, rooted, shared
-from counterflow.golden.fast.records import STATISTICS, TRAIN, Memory
-from counterflow.golden.fast.units import group_norm, norm
-from counterflow.golden.fast.units.norm import (
+from counterflow.golden.fast.normalise import (
     AHEAD,
     BETA,
     CENTRE,
@@ -25,6 +24,7 @@ from counterflow.golden.fast.units.norm import (
     backward_sums,
     view_of,
 )
+from counterflow.golden.fast.records import STATISTICS, TRAIN, Memory
 from counterflow.golden.fast.update import same_random, update_bias
 from counterflow.golden.fast.words import compiled
 
@@ -143,8 +143,8 @@ def norm_back(memory: Memory, index: int, slot: int, kind: int, came: int, learn
         if came >= TRAIN and waits == (turn == 1):
             token = slot + unit.sums_depth - 1 - unit.delay
             if unit.group == 0:
-                norm.backward(memory, unit, token)
+                normalise.backward(memory, unit, token)
             else:
-                group_norm.backward(memory, unit, token)
+                group_normalise.backward(memory, unit, token)
         if turn == 0:
             update(memory, unit, slot, kind, learnt)

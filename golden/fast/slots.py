@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from counterflow.golden.fast import group_normalise, normalise
 from counterflow.golden.fast.records import BUBBLE, NORM, SLOT, TRAIN, Memory
 from counterflow.golden.fast.running import norm_back, show
-from counterflow.golden.fast.units import UNITS, group_norm, norm, passing_kinds
+from counterflow.golden.fast.units import UNITS, passing_kinds
 from counterflow.golden.fast.units.convolution import unit_slot
 from counterflow.golden.fast.units.loss import loss_of
 from counterflow.golden.fast.words import access, compiled, compiled_once, sources, word
@@ -75,9 +76,9 @@ def _step(memory: Memory, slot: int, kind: int) -> None:
         elif step.kind == NORM:
             unit = memory.norms[step.record]
             if unit.group == 0:
-                norm.forward(memory, unit, slot, kind)
+                normalise.forward(memory, unit, slot, kind)
             else:
-                group_norm.forward(memory, unit, slot, kind)
+                group_normalise.forward(memory, unit, slot, kind)
         else:
             _forward(memory, step.kind, step.record, slot)
 

