@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from counterflow.design.network.description import Description
 from counterflow.design.parts.tokens import Kind, Token
 from counterflow.design.schedule.schedule import Schedule
-from counterflow.design.units.norm_times import NormStage
+from counterflow.design.units.normal_times import NormalStage
 from counterflow.design.units.passing import PassingStage
 from counterflow.design.units.scheduled import Scheduled
 from counterflow.design.units.slots import Stage
 from counterflow.golden.parts.narrow import Integers
 from counterflow.golden.units import UNITS
 from counterflow.golden.units.convolution import Convolution
-from counterflow.golden.units.norm import Norm
+from counterflow.golden.units.normal import Normal
 from counterflow.golden.units.state import State
 from counterflow.golden.units.update import Settings
 
@@ -100,14 +100,14 @@ class Chain:
         self.schedule, self._rate_span = schedule, recipe.rate_span
         self.stashing = recipe.mitigation == "stash"
         weight_form = recipe.mitigation.startswith("lwpw")
-        self.units: list[Convolution | Norm] = [
+        self.units: list[Convolution | Normal] = [
             UNITS[stage.unit.kind](stage, state, weight_form=weight_form)
             for stage, state in zip(schedule.stages, states, strict=True)
         ]
         self.norms = {
             stage.name: unit
             for stage, unit in zip(schedule.stages, self.units, strict=True)
-            if isinstance(unit, Norm)
+            if isinstance(unit, Normal)
         }
         self.weighted = {
             stage.name: unit
@@ -178,7 +178,7 @@ class Chain:
         for unit in self.schedule.units:
             if isinstance(unit, Stage):
                 self._sent(unit, self._unit_forward(unit, kind), kind, see)
-            elif isinstance(unit, NormStage):
+            elif isinstance(unit, NormalStage):
                 norm, x = self.norms[unit.name], self._values[unit.unit.inputs[0].number]
                 self._sent(unit, norm.forward(x, training=kind.learns), kind, see)
             elif isinstance(unit, PassingStage):
@@ -188,7 +188,7 @@ class Chain:
         for unit in reversed(self.schedule.units):
             if isinstance(unit, Stage):
                 self._unit_backward(unit, kind, see)
-            elif isinstance(unit, NormStage):
+            elif isinstance(unit, NormalStage):
                 self._norm_backward(unit, kind, see)
             elif isinstance(unit, PassingStage):
                 self._passed_back(unit, see)
@@ -230,7 +230,7 @@ class Chain:
         state = unit.state.copy() if learns else None
         see(SlotRecord(index, self.slot, kind, learns, state))
 
-    def _norm_backward(self, stage: NormStage, kind: Kind, see: Observer) -> None:
+    def _norm_backward(self, stage: NormalStage, kind: Kind, see: Observer) -> None:
         """Send back what has come, and update all channels at the end of the slot."""
         norm, back = self.norms[stage.name], self.slot - stage.delay
         self._norm_returns(stage, see)
@@ -238,7 +238,7 @@ class Chain:
         see(SlotRecord(stage.index, self.slot, kind, state is not None, state))
         self._norm_returns(stage, see)
 
-    def _norm_returns(self, stage: NormStage, see: Observer) -> None:
+    def _norm_returns(self, stage: NormalStage, see: Observer) -> None:
         """Send back every token whose gradient has come and for which the norm is ready."""
         norm, came = self.norms[stage.name], self._gradients[stage.unit.outputs[0].number]
         for token in sorted(came):

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from counterflow.design.parts.tokens import Kind
-from counterflow.design.units.normalisation import ROOTS
+from counterflow.design.units.normal import ROOTS
 from counterflow.golden.units import norm as norm_module
+from counterflow.golden.units import normal
 from counterflow.golden.units.norm import Norm
 from counterflow.golden.units.update import Settings
 from tests.norm_streams import (
@@ -144,10 +145,10 @@ FAULTS = {
     "a slot too new": replaced("update", of_now),
     "every token moves beta": replaced("update", always),
     "every token moves statistics": replaced("forward", unseen),
-    "rounded down": (norm_module, "_half_up", lambda value, drop: value >> drop),
+    "rounded down": (norm_module, "half_up", lambda value, drop: value >> drop),
     "half the way": (norm_module, "DECAY", 8),
-    "no image's share": (norm_module, "_shared", lambda total, share: total),
-    "roots off by one": (norm_module, "ROOTS", tuple(one - 1 for one in ROOTS)),
+    "no image's share": (norm_module, "shared", lambda total, share: total),
+    "roots off by one": (normal, "ROOTS", tuple(one - 1 for one in ROOTS)),
 }
 
 
@@ -194,5 +195,5 @@ def seen(unit: Norm, variances: Any) -> Any:
     unit.state.variance = variances
     channels = len(variances)
     unit.state.beta = unit.state.beta_velocity = np.zeros(channels, np.int64)
-    view = unit._view()
-    return view.root / 2**8 / 2.0 ** (view.halvings - 4)
+    root = unit._view().root
+    return root.root / 2**8 / 2.0 ** (root.halvings - 4)

@@ -19,6 +19,7 @@ from counterflow.design.parts.formats import Format
 from counterflow.design.parts.recipe import Recipe
 from counterflow.design.parts.roles import Roundings
 from counterflow.design.parts.tokens import Kind
+from counterflow.design.units import normal_times
 from counterflow.design.units.latency import BUS_SPACING
 from counterflow.design.units.norm import NormUnit
 from counterflow.design.units.norm_times import NormStage
@@ -333,7 +334,7 @@ def gates_of(made: NormStage, count: int) -> dict[str, Iterator[bool]]:
         last = max(wanted)
         return (cycle in wanted or cycle > last for cycle in itertools.count())
 
-    arrivals = made.output_times - forward.FORWARD
+    arrivals = made.output_times - normal_times.FORWARD
     return {"x": at(arrivals, count), "dy": at(made.errors.later, count - made.delay)}
 
 
@@ -372,7 +373,7 @@ def test_every_element_leaves_and_every_word_is_written_in_the_cycle_foretold(
     x, dy, y, dx, writes = timed(made, count)
     came = (made.errors.later + shifts[: count - made.delay]).ravel()
     assert y == (made.output_times + shifts).ravel().tolist()
-    assert x == (made.output_times - forward.FORWARD + shifts).ravel().tolist()
+    assert x == (made.output_times - normal_times.FORWARD + shifts).ravel().tolist()
     assert dy == came.tolist()
     assert dx == (came + backward.BACKWARD).tolist()
     states = traffic(made, count).states

@@ -18,7 +18,7 @@ from counterflow.design.network.description import Description
 from counterflow.design.parts.recipe import MITIGATIONS
 from counterflow.design.parts.tokens import BUBBLE, Kind, Token, epoch, updates_in_flight
 from counterflow.design.schedule.planner import plan
-from counterflow.design.units.normalisation import ROOTS
+from counterflow.design.units.normal import ROOTS
 from counterflow.golden.chain import Chain
 from counterflow.golden.reference.chain import Chain as FloatChain
 from counterflow.golden.reference.chain import delays_of, reference_chain, rule_of

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from counterflow.design.network.complaints import complaint
 from counterflow.design.network.description import Description
 from counterflow.design.schedule.planner import plan
-from counterflow.design.units.norm_times import update_cycles
+from counterflow.design.units.normal_times import update_cycles
 from counterflow.sim.shapes import network
 from tests.norm_streams import (
     PLAIN,
@@ -136,7 +136,10 @@ def test_a_norm_behind_a_residual_layer_with_a_relu_is_refused() -> None:
 @pytest.mark.parametrize(
     ("own", "said"),
     [
-        ({"statistics": "batch"}, "layers[1].statistics is the text 'batch', expected 'running'."),
+        (
+            {"statistics": "batch"},
+            "layers[1].statistics is the text 'batch', expected 'running' or 'group'.",
+        ),
         ({"activation": "tanh"}, "layers[1].activation is the text 'tanh', expected 'relu' or "),
         ({"momentum": 0.9}, "unknown key 'momentum' in layers[1]; Possible are kind, statistics,"),
     ],

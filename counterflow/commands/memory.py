@@ -140,7 +140,7 @@ def outside_lines(design: Plan, frequency: float) -> list[str]:
         f"{every.most(name):,.0f} samples a second)"
         for name in BANDWIDTH
     )
-    units = len(design.schedule.stages)
+    units = len(design.schedule.weighted)
     return [
         f"{len(stashes)} of {units} stashes are outside the chip, which frees {freed / 1e6:,.1f} "
         f"Mbit: {_bytes(every.sample_bytes)} pass for a sample, and at most "

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from counterflow.design.network.description import Description
     from counterflow.design.schedule.planner import Plan, UnitCost
     from counterflow.design.schedule.schedule import Waiting
-    from counterflow.design.units.norm_times import NormStage
+    from counterflow.design.units.normal_times import NormalStage
     from counterflow.design.units.passing import PassingStage
 
 FREQUENCY = 100.0  # MHz, where neither user nor target say
@@ -189,7 +189,7 @@ def _unit_json(unit: UnitCost) -> dict[str, object]:
     }
 
 
-def _norm_json(unit: NormStage) -> dict[str, object]:
+def _norm_json(unit: NormalStage) -> dict[str, object]:
     return {
         "name": unit.name,
         "delay": unit.delay,

@@ -26,8 +26,8 @@ from counterflow.design.parts.formats import Format
 from counterflow.design.schedule.planner import Plan
 from counterflow.design.units.arithmetic import UnitArithmetic
 from counterflow.design.units.loss import LossArithmetic
-from counterflow.design.units.norm_times import NormStage
-from counterflow.design.units.normalisation import ROOTS
+from counterflow.design.units.normal import ROOTS
+from counterflow.design.units.normal_times import NormalStage
 from counterflow.design.units.passing import Passing
 from counterflow.design.units.slots import Depths, Stage
 from counterflow.design.units.tiling import Tiling
@@ -198,8 +198,8 @@ def blocks_of(
     return multipliers_of(tiling, numbers, family), cells(parts, family)
 
 
-def norm_memories(stage: NormStage, *, compact: bool = False) -> list[Memory]:
-    """The memories of a norm, as `hw.units.norm` makes them."""
+def norm_memories(stage: NormalStage, *, compact: bool = False) -> list[Memory]:
+    """The memories of a norm, as `hw.units.norm` or `group_norm` makes them."""
     at_once = ("y", "dx", *(("sums", "gradient sums") * (stage.numbers.channels <= READ_AT_ONCE)))
     parts = [
         Memory(name, words, bits, clocked=name not in at_once, collides=False)

@@ -10,7 +10,7 @@ from counterflow.design.parts.tokens import KIND_BITS, LABEL_BITS
 from counterflow.design.schedule.planner import Plan
 from counterflow.design.units.latency import MEMORY, OPERANDS, PRODUCT, UPDATE
 from counterflow.design.units.loss import EXP2, EXP_FRAC, LOG2, LOG_FRAC
-from counterflow.design.units.norm_times import NormStage
+from counterflow.design.units.normal_times import NormalStage
 from counterflow.design.units.slots import Depths, Stage
 from counterflow.design.units.tiling import Tiling
 
@@ -75,7 +75,7 @@ def lines(stage: Stage) -> list[Memory]:
     return [*[weight, velocity] * (tiling.lane_count + tiling.lanes.outputs), place]
 
 
-def norm_lines(stage: NormStage) -> list[Memory]:
+def norm_lines(stage: NormalStage) -> list[Memory]:
     """The delay of a norm that can be block RAM: of its beta, as `hw.weighted.update` has it."""
     return [Memory("weight line", 6, stage.numbers.parameters.weight.bits, logic=False)]
 

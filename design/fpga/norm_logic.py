@@ -10,13 +10,12 @@ from collections.abc import Mapping
 
 from counterflow.design.fpga.blocks import MemoryCells
 from counterflow.design.fpga.logic import FAMILIES, ahead_bits_of, update_bits
+from counterflow.design.units.group_normalisation import GroupNormalisation
+from counterflow.design.units.group_times import GroupNormStage
 from counterflow.design.units.norm_times import NormStage
-from counterflow.design.units.normalisation import (
-    SCALE_CONTROL,
-    SHIFT_CONTROL,
-    Normalisation,
-    Share,
-)
+from counterflow.design.units.normal import Normal, Share
+from counterflow.design.units.normal_times import NormalStage
+from counterflow.design.units.normalisation import SCALE_CONTROL, SHIFT_CONTROL, Normalisation
 
 BASE = 600.0  # counters, order of tokens and updates, registers on the bus
 ADDED = 1.2  # for each bit that is added, rounded or saturated
@@ -27,11 +26,14 @@ LOGIC: Mapping[str, float] = {"ecp5": 1.0, "ice40": 0.83, "xc7": 0.8, "xcup": 0.
 """What that takes, compared with ECP5, delays included."""
 
 
-def norm_luts(stage: NormStage, cells: MemoryCells, family: str) -> int:
+def norm_luts(stage: NormalStage, cells: MemoryCells, family: str) -> int:
     """About the LUTs of a norm whose memories take `cells`."""
     of, numbers = FAMILIES[family], stage.numbers
-    logic = BASE + ADDED * added_bits(numbers) + SHIFTED * shifted_bits(numbers)
-    logic += SELECTED * selected_bits(stage)
+    logic = BASE + SHIFTED * shifted_bits(numbers)
+    if isinstance(stage, GroupNormStage):
+        logic += ADDED * group_added_bits(numbers) + SELECTED * group_selected_bits(stage)
+    elif isinstance(stage, NormStage):
+        logic += ADDED * added_bits(numbers) + SELECTED * selected_bits(stage)
     return round(LOGIC[family] * logic) + of.lut_ram * cells.lut_rams + cells.flip_flops
 
 
@@ -53,7 +55,7 @@ def added_bits(numbers: Normalisation) -> int:
     return way + update + update_bits(parameters) + ahead_bits_of(parameters)
 
 
-def shifted_bits(numbers: Normalisation) -> int:
+def shifted_bits(numbers: Normal) -> int:
     """Bits of the shifts by h, one a step: of xhat and dx, and of the variance to its root."""
     bits = numbers.difference.bits + numbers.root.bits + 2 * numbers.variance.bits
     if numbers.dx is not None:
@@ -67,6 +69,28 @@ def selected_bits(stage: NormStage) -> int:
     return 4 * stage.state_bits + stage.table_bits + controls
 
 
+def group_added_bits(numbers: GroupNormalisation) -> int:
+    """As `added_bits`, of a norm of groups; sums are of a channel first, then of its group."""
+    y, root, parameters = numbers.y.bits, numbers.root.bits, numbers.parameters
+    way = numbers.difference.bits + numbers.difference.bits + root + 4 * y
+    way += 2 * (numbers.sums.bits + numbers.squares.bits + numbers.error_sum.bits)
+    found = numbers.spread.bits * (1 + numbers.count.bit_count()) + numbers.variance.bits
+    found += _divided(numbers.sums.bits, numbers.centre_share)
+    found += _divided(numbers.spread.bits, numbers.variance_share)
+    if numbers.dx is not None:
+        z, wide = numbers.z.bits, numbers.wide.bits
+        way += y + numbers.corrected.bits + (numbers.product_mean.bits + y) + z + (z + root)
+        way += wide + 2 * numbers.dx.bits + 2 * numbers.product_sum.bits
+        found += _divided(numbers.error_sum.bits, numbers.error_share)
+        found += _divided(numbers.product_sum.bits, numbers.product_share)
+    return way + found + update_bits(parameters) + ahead_bits_of(parameters)
+
+
+def group_selected_bits(stage: GroupNormStage) -> int:
+    """As `selected_bits`, of a norm of groups."""
+    return 4 * stage.state_bits + stage.beta_bits
+
+
 def _divided(bits: int, share: Share) -> int:
-    """Bits that are added where a sum of `bits` is divided by the pixels."""
+    """Bits that are added where a sum of `bits` is divided by a constant."""
     return bits * (1 if share.factor == 1 else share.factor.bit_count() + 1)

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from counterflow.design.graph import Edge, Graph
 from counterflow.design.units.loss import LossStage
-from counterflow.design.units.norm_times import NormStage
+from counterflow.design.units.normal_times import NormalStage
 from counterflow.design.units.passing import PassingStage
 from counterflow.design.units.scheduled import Scheduled
 from counterflow.design.units.slots import Stage
@@ -54,9 +54,9 @@ class Schedule:
         return tuple(unit for unit in self.units if isinstance(unit, Stage))
 
     @cached_property
-    def norms(self) -> tuple[NormStage, ...]:
+    def norms(self) -> tuple[NormalStage, ...]:
         """Those of them that normalise."""
-        return tuple(unit for unit in self.units if isinstance(unit, NormStage))
+        return tuple(unit for unit in self.units if isinstance(unit, NormalStage))
 
     @cached_property
     def passing(self) -> tuple[PassingStage, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from counterflow.design.graph import Kind
 from counterflow.design.units.convolution import Convolution, ConvolutionUnit, Dense, Flatten
 from counterflow.design.units.fork import ForkUnit
+from counterflow.design.units.group_norm import GroupNormUnit
 from counterflow.design.units.loss import LossUnit
 from counterflow.design.units.norm import Norm, NormUnit
 from counterflow.design.units.pool import Pool, PoolUnit
@@ -20,6 +21,7 @@ from counterflow.design.units.tanh import TanhUnit
 KINDS: dict[str, Kind] = {
     "convolution": Kind(ConvolutionUnit, Dense, Convolution, Flatten),
     "norm": Kind(NormUnit, Norm),
+    "group_norm": Kind(GroupNormUnit),
     "pool": Kind(PoolUnit, Pool),
     "tanh": Kind(TanhUnit),
     "subsample": Kind(SubsampleUnit, Subsample),

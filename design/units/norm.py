@@ -12,17 +12,20 @@ gradient of token j - D has gone by in time; it adds nothing to the delays of th
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from functools import partial
+from typing import Any, ClassVar, Literal
 
-from counterflow.design.graph import Edge, Growth, Layer, Place, Unit, shown
+from pydantic import Field, model_validator
+
+from counterflow.design.graph import Edge, Growth, Layer, Place, shown
 from counterflow.design.parts.fields import FormatField, Frozen
 from counterflow.design.parts.formats import Format
 from counterflow.design.parts.recipe import Recipe
-from counterflow.design.parts.roles import Roundings
-from counterflow.design.parts.tokens import updates_in_flight
-from counterflow.design.units.arithmetic import UnitArithmetic, compensation_for
-from counterflow.design.units.norm_times import NormTimes, update_cycles
+from counterflow.design.units.group_norm import GROUP, GroupNormUnit, check_group
+from counterflow.design.units.norm_times import NormTimes
+from counterflow.design.units.normal_unit import NormalUnit
 from counterflow.design.units.normalisation import Normalisation
 from counterflow.design.units.tiling import Tiling
 
@@ -41,28 +44,40 @@ class NormFormats(Frozen):
     error: FormatField | None = None
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class Norm(Layer):
-    """Normalises each channel by running statistics, adds a bias, and applies `activation`."""
+    """Normalises by running statistics of each channel, or by those of each image's `group`s.
+
+    Behind that it adds a bias and applies `activation`.  ``group``: channels that are normalised
+    together, None with running statistics; it is no part of what such a layer is written as.
+    """
 
     kind: Literal["norm"]
-    statistics: Literal["running"] = "running"
+    statistics: Literal["running", "group"] = "running"
+    group: int | None = Field(default=None, ge=1, exclude_if=_is_none)
     activation: Literal["relu", "none"] = "relu"
     formats: NormFormats = NormFormats()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _grouped(cls, value: Any) -> Any:
+        """What stands there, with the group that it means."""
+        if isinstance(value, Mapping) and value.get("statistics") == "group":
+            return {"group": GROUP, **value}
+        return value
+
     def grow(self, growth: Growth, edge: Edge, place: Place) -> Edge:
         """See `Layer.grow`."""
-        pixels = edge.shape[0] * edge.shape[1]
-        if pixels < LEAST_PIXELS:
-            raise ValueError(
-                f"it gets images of {shown(edge.shape)}, but running statistics need images of at "
-                f"least {LEAST_PIXELS} pixels; leave the norm out there"
-            )
         if edge.rectified:
             raise ValueError(
                 "what it normalises comes from a ReLU; give the layer below the activation 'none' "
                 "and a signed format such as s12.5"
             )
         shared, own = growth.formats, self.formats
+        unit_of = self._unit(edge)
         y = growth.edge(
             edge.shape,
             own.activation,
@@ -70,7 +85,7 @@ class Norm(Layer):
             rectified=self.activation == "relu",
             returned=True,
         )
-        unit = NormUnit(
+        unit = unit_of(
             name=f"norm{place.tag}",
             where=place.where,
             inputs=(edge,),
@@ -83,64 +98,35 @@ class Norm(Layer):
         growth.add(unit)
         return y
 
+    def _unit(self, edge: Edge) -> Callable[..., NormalUnit]:
+        """What makes a unit of its kind, if that can stand behind `edge`."""
+        if self.statistics == "group":
+            assert self.group is not None
+            check_group(edge, self.group)
+            return partial(GroupNormUnit, group=self.group)
+        if self.group is not None:
+            raise ValueError(
+                f"its group is {self.group}, but running statistics are of each channel alone; "
+                "leave group out, or give it statistics = 'group'"
+            )
+        if edge.shape[0] * edge.shape[1] < LEAST_PIXELS:
+            raise ValueError(
+                f"it gets images of {shown(edge.shape)}, but running statistics need images of at "
+                f"least {LEAST_PIXELS} pixels; leave the norm out there"
+            )
+        return NormUnit
+
 
 @dataclass(frozen=True, kw_only=True)
-class NormUnit(Unit):
-    """A norm of the graph.  Ports: x; y."""
+class NormUnit(NormalUnit):
+    """A norm with running statistics of the graph.  Ports: x; y."""
 
     kind: ClassVar[str] = "norm"
 
-    weight: Format
-    velocity: Format
-    rounding: Roundings
-
-    @property
-    def parameters(self) -> int:
-        """Biases."""
-        return self.inputs[0].shape[2]
-
-    @property
-    def bound(self) -> int:
-        """See `Unit.bound`: two updates must fit into a slot, too."""
-        return max(self.inputs[0].elements, 2 * update_cycles(self.inputs[0].shape[2]))
-
-    def check(self) -> None:
-        """ValueError where its formats cannot work together, whatever the recipe."""
-        self.numbers(Recipe(), 0).check()
-
     def numbers(self, recipe: Recipe, delay: int) -> Normalisation:
-        """What it computes where the gradient of a token comes `delay` slots behind it."""
+        """See `NormalUnit.numbers`."""
         x, y = self.inputs[0], self.outputs[0]
         height, width, channels = x.shape
-        horizon = updates_in_flight(recipe, delay + 1) * recipe.horizon
-        one = Format(False, 1, 0)
-        parameters = UnitArithmetic(
-            taps=1,
-            outputs=channels,
-            positions=height * width,
-            overlaps=1,
-            accumulate=recipe.accumulate,
-            relu=False,
-            masks=False,
-            x=one,
-            y=y.x,
-            dy=y.error,
-            dx=None,
-            operand=Format(True, max(2, y.x.bits), y.x.frac),
-            weight=self.weight,
-            velocity=self.velocity,
-            rate_shift=recipe.rate_shift,
-            rate_span=recipe.rate_span,
-            momentum_shift=recipe.momentum_shift,
-            horizon=horizon,
-            predicts=recipe.predicts,
-            compensates=recipe.compensates,
-            compensation=compensation_for(recipe.momentum_shift, horizon),
-            round_activation=self.rounding.activation,
-            round_operand=self.rounding.operand,
-            round_error=self.rounding.error,
-            round_update=self.rounding.update,
-        )
         return Normalisation(
             channels=channels,
             pixels=height * width,
@@ -149,7 +135,7 @@ class NormUnit(Unit):
             dy=y.error,
             dx=x.error if x.wanted else None,
             round_error=self.rounding.error,
-            parameters=parameters,
+            parameters=self.beta(recipe, delay),
         )
 
     @property
@@ -158,10 +144,4 @@ class NormUnit(Unit):
 
     def times(self, tiling: Tiling | None, recipe: Recipe) -> NormTimes:
         """See `Unit.times`."""
-
-        def numbers(delay: int) -> Normalisation:
-            found = self.numbers(recipe, delay)
-            found.parameters.check(self.where)
-            return found
-
-        return NormTimes(self, numbers)
+        return NormTimes(self, partial(self.checked, recipe))

@@ -1,4 +1,4 @@
-"""The arithmetic of a norm with running statistics: formats, shifts and the table of roots.
+"""The arithmetic of a norm with running statistics: formats and shifts.
 
 Per channel, with x in its last places (Chiley et al., arXiv 1905.05894, Online Normalization):
 
@@ -19,65 +19,34 @@ the variance is the square of how far the mean moves; the method adds 127 times 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 
-from counterflow.design.parts.formats import Format, Rounding, signed_for
-from counterflow.design.units.arithmetic import UnitArithmetic
+from counterflow.design.parts.formats import Format, signed_for
+from counterflow.design.units.normal import (
+    CENTRE_FRAC,
+    GRADIENT_GUARD,
+    SHARE_BITS,
+    VARIANCE_FRAC,
+    Normal,
+    Share,
+    share_of,
+)
 
 DECAY = 7  # of all running values: they move by 2^-7 of the way
-CENTRE_FRAC = 2  # fraction bits of M beyond those of x
 MEAN_GUARD = 8  # fraction bits of the mean beyond those of x
-VARIANCE_FRAC = 8  # fraction bits of the variance, whose unit is a squared last place of x
 VARIANCE_BITS = 31  # at most: a register of the bus holds them
-ROOT_FRAC = 8  # fraction bits of t
-ROOT_STEPS = 4  # log2 of the entries of `ROOTS` an octave of the variance
-GRADIENT_GUARD = 2  # fraction bits of z beyond those of dy
-SUM_GUARD = 4  # fraction bits of dx before it is narrowed
 SCALE_CONTROL = Format(True, 18, 16)
 SHIFT_CONTROL = Format(True, 20, 18)
-SHARE_BITS = 11  # bits of the constant by which sums over pixels are divided
-
-ROOTS = tuple(
-    round(2**ROOT_FRAC / math.sqrt(1 + (i + 0.5) / 2**ROOT_STEPS)) for i in range(3 * 2**ROOT_STEPS)
-)
-"""t of a variance of (1 + i/16) 4^h to the next one: its xhat is within 1.6 % of the exact one."""
 
 
 @dataclass(frozen=True)
-class Share:
-    """Division by a constant: (value * factor + half) >> shift, or << -shift."""
-
-    factor: int
-    shift: int
-
-
-@dataclass(frozen=True)
-class Normalisation:
-    """Formats of a norm over images of `pixels` pixels of `channels` channels.
-
-    ``x``, ``y`` are those of activations in and out, y also that of xhat; ``dy``, ``dx`` of
-    gradients (dx None where nobody wants it); ``parameters``: how beta moves, as the bias of an
-    output that each pixel has.
-    """
-
-    channels: int
-    pixels: int
-    x: Format
-    y: Format
-    dy: Format
-    dx: Format | None
-    round_error: Rounding
-    parameters: UnitArithmetic
+class Normalisation(Normal):
+    """Formats of a norm with running statistics."""
 
     def check(self) -> None:
-        """ValueError, a sentence without the layer's place, unless all of it can work together."""
-        if not self.y.signed or self.y.frac > 8:
-            raise ValueError(
-                f"its format of activations is {self.y}, but what is normalised is signed, and at "
-                "most 8 fraction bits of it can be made; use one such as s9.5"
-            )
+        """See `Normal.check`."""
+        self._check_output()
         widest = max(self.squares.bits, self.product_sum.bits, self.gradient_sum.bits)
         if self.mean.bits > 32 or widest + SHARE_BITS + 1 > 62:
             raise ValueError(
@@ -94,11 +63,6 @@ class Normalisation:
                 f"the format of gradients that leave it is {self.dx or self.dy}, which leaves no "
                 "room for their running mean; give the layer below one of error such as s12.12"
             )
-
-    @property
-    def elements(self) -> int:
-        """Elements of an image."""
-        return self.pixels * self.channels
 
     @property
     def mean(self) -> Format:
@@ -119,37 +83,6 @@ class Normalisation:
         mean = self.mean
         drop = MEAN_GUARD - CENTRE_FRAC
         return Format(True, mean.bits - drop + 1, mean.frac - drop)
-
-    @property
-    def difference(self) -> Format:
-        """Format of e."""
-        largest = (self.x.magnitude << CENTRE_FRAC) + self.centre.magnitude
-        return signed_for(largest, self.centre.frac)
-
-    @property
-    def root(self) -> Format:
-        """Format of t."""
-        return Format(False, ROOT_FRAC + 1, ROOT_FRAC)
-
-    @property
-    def halvings(self) -> tuple[int, int]:
-        """The least and the largest h: half the octaves of a variance, of 1 and of the largest."""
-        return VARIANCE_FRAC // 2, (self.variance.max + (1 << VARIANCE_FRAC)).bit_length() - 1 >> 1
-
-    @property
-    def halving_bits(self) -> int:
-        """Bits of h, counted from the least one."""
-        return (self.halvings[1] - self.halvings[0]).bit_length()
-
-    @property
-    def normal_shift(self) -> int:
-        """Right shift of e t to y, without h."""
-        return CENTRE_FRAC + VARIANCE_FRAC // 2 - self.y.frac
-
-    @property
-    def beta(self) -> Format:
-        """Format of beta as it is added: the range of the weights, the fraction of y."""
-        return self.parameters.bias_operand
 
     @property
     def sums(self) -> Format:
@@ -176,26 +109,10 @@ class Normalisation:
         return signed_for(largest, frac)
 
     @property
-    def wide_frac(self) -> int:
-        """Fraction bits of dx before it is narrowed."""
-        return (self.dx or self.dy).frac + SUM_GUARD
-
-    @property
-    def scaled_shift(self) -> int:
-        """Right shift of z t to dx before it is narrowed, without h; it may be negative."""
-        return self.z.frac + ROOT_FRAC - VARIANCE_FRAC // 2 - self.x.frac - self.wide_frac
-
-    @property
-    def lift(self) -> int:
-        """Left shift of z t beforehand, so that what follows is a right shift for every h."""
-        return max(0, 1 - self.halvings[0] - self.scaled_shift)
-
-    @property
     def wide(self) -> Format:
         """Format of dx before it is narrowed."""
-        scaled = self.z.magnitude * self.root.max << self.lift
-        scaled >>= self.scaled_shift + self.lift + self.halvings[0]
-        return signed_for(scaled + (SHIFT_CONTROL.magnitude >> self.shift_drop) + 2, self.wide_frac)
+        largest = self.scaled + (SHIFT_CONTROL.magnitude >> self.shift_drop) + 2
+        return signed_for(largest, self.wide_frac)
 
     @property
     def shift_drop(self) -> int:
@@ -213,18 +130,9 @@ class Normalisation:
         """The sum of dx before it is narrowed over the pixels of a channel."""
         return signed_for(self.pixels * self.wide.magnitude, self.wide_frac)
 
-    @property
-    def error_sum(self) -> Format:
-        """The sum of dy over the pixels of a channel."""
-        return signed_for(self.pixels * self.dy.magnitude, self.dy.frac)
-
     def share(self, gained: int) -> Share:
         """Division by the pixels, to so many more fraction bits."""
-        exponent = (self.pixels - 1).bit_length()
-        if self.pixels == 1 << exponent:
-            return Share(1, exponent - gained)
-        shift = exponent + SHARE_BITS - 1
-        return Share(round(2**shift / self.pixels), shift - gained)
+        return share_of(self.pixels, gained)
 
     @cached_property
     def mean_share(self) -> Share:

@@ -13,7 +13,7 @@ from counterflow.golden.fast.normalise import BACKWARD_SUMS, FORWARD_SUMS
 from counterflow.golden.fast.places import Places
 from counterflow.golden.fast.records import NORM_UNIT, STATISTICS, UNIT, VIEW
 from counterflow.golden.fast.states import starts
-from counterflow.golden.fast.units import convolution, norm
+from counterflow.golden.fast.units import UNITS, convolution, norm
 
 
 class Rooms(NamedTuple):
@@ -57,7 +57,8 @@ def norms_of(schedule: Schedule, where: Places, entries: int) -> tuple[NDArray[n
     stages, biases = norm.stages(schedule), starts(schedule)
     made, rooms = np.zeros(max(1, len(stages)), NORM_UNIT), Rooms(entries)
     for stage, one in zip(stages, made, strict=False):
-        fill(one, norm.record(stage, where) | rooms._asdict() | {"biases": biases[stage.index]})
+        fields = UNITS[stage.unit.kind].record(stage, where)
+        fill(one, fields | rooms._asdict() | {"biases": biases[stage.index]})
         size, depth, channels, period, views, sums = (
             int(one[name])
             for name in ("size", "depth", "channels", "period", "views_depth", "sums_depth")
@@ -66,6 +67,6 @@ def norms_of(schedule: Schedule, where: Places, entries: int) -> tuple[NDArray[n
             rooms.entries + size * depth,
             rooms.views + len(VIEW) * period * views,
             rooms.sums + (FORWARD_SUMS + BACKWARD_SUMS * sums) * channels,
-            rooms.statistics + len(STATISTICS) * channels,
+            rooms.statistics + (0 if one["group"] else len(STATISTICS) * channels),
         )
     return made, rooms

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units.loss import EXP2, EXP_FRAC, LOG2, LOG2E_NUMERATOR, LOG_FRAC
-from counterflow.design.units.norm_times import NormStage
-from counterflow.design.units.normalisation import ROOTS
+from counterflow.design.units.normal import ROOTS
+from counterflow.design.units.normal_times import NormalStage
 from counterflow.design.units.passing import PassingStage
 from counterflow.design.units.slots import Stage
 from counterflow.golden.fast.lanes import LANES
@@ -71,7 +71,7 @@ def _steps(
         passed = where.passed[unit.name]
         if isinstance(unit, Stage):
             forward.append((SLOT, weighted.index(unit), unit.delay))
-        elif isinstance(unit, NormStage):
+        elif isinstance(unit, NormalStage):
             forward.append((NORM, norms.index(unit), passed))
             back.insert(0, forward[-1])
         elif isinstance(unit, PassingStage):

@@ -53,7 +53,7 @@ def forward(memory: Memory, unit: Record, slot: int, kind: int) -> None:
     view, count = view_of(unit, slot), 0
     entry = unit.entries + slot % unit.depth * unit.size
     beta = view + (AHEAD if kind >= TRAIN and unit.horizon != 0 else BETA) * unit.period
-    _clear(memory, unit.sums, FORWARD_SUMS * unit.channels)
+    clear(memory, unit.sums, FORWARD_SUMS * unit.channels)
     for phase in range(0, unit.period, LANES):
         count += _normalise(memory, unit, phase, view + phase, beta + phase, entry)
     memory.saturations[unit.index] += count
@@ -90,7 +90,7 @@ def _normalise(
         store_lanes(memory.entries, entry + i, sub(y, beta))
     store_lanes(memory.lane_sums, 0, differences)
     store_lanes(memory.lane_sums, LANES, squares)
-    _fold(memory, unit, unit.sums, phase, FORWARD_SUMS)
+    fold(memory, unit, unit.sums, phase, FORWARD_SUMS)
     return count
 
 
@@ -113,7 +113,7 @@ def backward(memory: Memory, unit: Record, token: int) -> None:
     channels, errors = unit.channels, memory.errors
     dy = unit.dy + token % unit.dy_depth * unit.inputs
     sums = backward_sums(unit, token)
-    _clear(memory, sums, BACKWARD_SUMS * channels)
+    clear(memory, sums, BACKWARD_SUMS * channels)
     if unit.backward:
         seen, now = view_of(unit, token), view_of(unit, token + unit.delay)
         entry = unit.entries + token % unit.depth * unit.size
@@ -127,7 +127,7 @@ def backward(memory: Memory, unit: Record, token: int) -> None:
         for i in range(phase, unit.inputs, unit.period):
             total = add(total, widened(first(load_lanes(errors, dy + i), unit.inputs - i)))
         store_lanes(memory.lane_sums, 0, total)
-        _fold(memory, unit, sums, phase, 1)
+        fold(memory, unit, sums, phase, 1)
 
 
 @compiled
@@ -176,7 +176,7 @@ def _differentiate(
     store_lanes(memory.lane_sums, 0, total)
     store_lanes(memory.lane_sums, LANES, products)
     store_lanes(memory.lane_sums, 2 * LANES, gradients)
-    _fold(memory, unit, sums, phase, BACKWARD_SUMS)
+    fold(memory, unit, sums, phase, BACKWARD_SUMS)
     return count
 
 
@@ -188,13 +188,14 @@ def backward_sums(unit: Record, token: int) -> int:
 
 
 @compiled
-def _clear(memory: Memory, start: int, count: int) -> None:
+def clear(memory: Memory, start: int, count: int) -> None:
+    """Let sums be zero."""
     for at in range(start, start + count):
         memory.norm_sums[at] = 0
 
 
 @compiled
-def _fold(memory: Memory, unit: Record, start: int, phase: int, count: int) -> None:
+def fold(memory: Memory, unit: Record, start: int, phase: int, count: int) -> None:
     """Add the lanes of `count` sums to those of their channels, which stand from `start` on."""
     for number in range(count):
         channel = phase % unit.channels

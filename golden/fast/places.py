@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from counterflow.design.schedule.schedule import Schedule
-from counterflow.design.units.norm_times import NormStage
+from counterflow.design.units.normal_times import NormalStage
 from counterflow.design.units.scheduled import Scheduled
 from counterflow.design.units.slots import Stage
 
@@ -79,7 +79,7 @@ def _passed(schedule: Schedule, readers: Mapping[int, Scheduled]) -> dict[str, i
         came = [found[readers[edge.number].name] for edge in unit.unit.outputs if edge.wanted]
         if isinstance(unit, Stage):
             came = [unit.delay]
-        elif isinstance(unit, NormStage):
+        elif isinstance(unit, NormalStage):
             came.append(unit.delay - 2)
         found[unit.name] = max(came, default=0)
     return found

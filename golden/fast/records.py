@@ -57,13 +57,14 @@ One keeps `depth` entries of `size` words, from `entries` on.
 """
 
 SHARE = np.dtype(fields("factor", "shift", "low", "high"))
-"""How a running value moves: a sum over pixels, as `design.units.normalisation.Share` divides it,
+"""How a running value moves: a sum over pixels, as `design.units.normal.Share` divides it,
 and the limits of the value."""
 
 VIEW = ("centre", "root", "halvings", "beta", "ahead", "scale", "pull")
 """What a token sees of a channel of a norm: see `golden.units.norm.View`.
 
-``pull`` is the control of shift as it is subtracted from dx.
+``pull`` is the control of shift as it is subtracted from dx.  In a norm of groups the last two are
+the means of dy xhat and of dy, c2 and c1.
 """
 
 STATISTICS = ("mean", "variance", "scale_control", "shift_control")
@@ -78,6 +79,8 @@ NORM_UNIT = np.dtype(
         # shifts and constants of `design.units.normalisation`
         *fields("centre_frac", "normal_shift", "guard", "control_drop", "lift", "scaled_shift"),
         *fields("centre_drop", "steps_frac", "variance_one", "decay", "pull_drop"),
+        # of a norm of groups: channels and numbers of one (0 else), the fraction of xhat
+        *fields("group", "count", "y_frac"),
         # how betas move: as weights with a tile each; `ahead` is a horizon whatever the settings
         *fields("taps", "row_taps", "rows", "kernel_rows", "parts", "wide"),
         *fields("stochastic", "horizon", "compensate", "ahead"),

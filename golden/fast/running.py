@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from counterflow.golden.fast import group_normalise, normalise
 from counterflow.golden.fast.dense import bias_operand
 from counterflow.golden.fast.draws import draw, fill_row
+from counterflow.golden.fast.half_up import half_up, rooted, shared
 from counterflow.golden.fast.normalise import (
     AHEAD,
     BETA,
@@ -19,7 +21,6 @@ from counterflow.golden.fast.normalise import (
     PULL,
     ROOT,
     SCALE,
-    backward,
     backward_sums,
     view_of,
 )
@@ -33,19 +34,6 @@ MEAN, VARIANCE, SCALE_CONTROL, SHIFT_CONTROL = range(len(STATISTICS))
 
 
 @compiled
-def half_up(value: int, drop: int) -> int:
-    """`value` without its lowest `drop` bits, rounded half up."""
-    return (value + (1 << (drop - 1))) >> drop
-
-
-@compiled
-def _shared(total: int, share: Record) -> int:
-    """A sum over pixels divided by their number."""
-    value = total * share.factor
-    return half_up(value, share.shift) if share.shift > 0 else value << -share.shift
-
-
-@compiled
 def _store(memory: Memory, at: int, value: int, share: Record) -> None:
     memory.statistics[at] = min(max(value, share.low), share.high)
 
@@ -55,26 +43,30 @@ def show(memory: Memory, unit: Record, token: int) -> None:
     """The state as it stands to where token `token` sees it."""
     at, period = view_of(unit, token), unit.period
     for c in range(unit.channels):
-        found = unit.statistics + c
-        mean = memory.statistics[found + MEAN * unit.channels]
-        variance = memory.statistics[found + VARIANCE * unit.channels] + unit.variance_one
-        halvings = 0
-        while variance >> (2 * halvings + 2) != 0:
-            halvings += 1
-        step = ((variance << unit.steps_frac) >> (2 * halvings)) - (1 << unit.steps_frac)
-        centre, root = half_up(mean, unit.centre_drop), memory.roots[step]
         beta, ahead = bias_operand(memory, unit, c, 0), bias_operand(memory, unit, c, unit.ahead)
-        scale = memory.statistics[found + SCALE_CONTROL * unit.channels]
-        shift = memory.statistics[found + SHIFT_CONTROL * unit.channels]
-        pull = half_up(shift, unit.pull_drop)
         for place in range(at + c, at + period, unit.channels):
-            memory.views[place + CENTRE * period] = centre
-            memory.views[place + ROOT * period] = root
-            memory.views[place + HALVINGS * period] = halvings
             memory.views[place + BETA * period] = beta
             memory.views[place + AHEAD * period] = ahead
-            memory.views[place + SCALE * period] = scale
-            memory.views[place + PULL * period] = pull
+        if unit.group == 0:
+            _show_running(memory, unit, at, c)
+
+
+@compiled
+def _show_running(memory: Memory, unit: Record, at: int, c: int) -> None:
+    """The statistics and controls of a channel to the view that stands at `at`."""
+    found, period = unit.statistics + c, unit.period
+    centre = half_up(memory.statistics[found + MEAN * unit.channels], unit.centre_drop)
+    variance = memory.statistics[found + VARIANCE * unit.channels]
+    root, halvings = rooted(memory, unit, variance)
+    scale = memory.statistics[found + SCALE_CONTROL * unit.channels]
+    shift = memory.statistics[found + SHIFT_CONTROL * unit.channels]
+    pull = half_up(shift, unit.pull_drop)
+    for place in range(at + c, at + period, unit.channels):
+        memory.views[place + CENTRE * period] = centre
+        memory.views[place + ROOT * period] = root
+        memory.views[place + HALVINGS * period] = halvings
+        memory.views[place + SCALE * period] = scale
+        memory.views[place + PULL * period] = pull
 
 
 @compiled
@@ -83,12 +75,12 @@ def _move_statistics(memory: Memory, unit: Record, slot: int) -> None:
     for c in range(unit.channels):
         centre = np.int64(memory.views[view_of(unit, slot) + CENTRE * unit.period + c])
         at = unit.statistics + c
-        share = _shared(memory.norm_sums[unit.sums + c], unit.mean)
+        share = shared(memory.norm_sums[unit.sums + c], unit.mean)
         mean = memory.statistics[at]
         way = (centre << unit.centre_drop) + share - mean
         _store(memory, at, mean + half_up(way, unit.decay), unit.mean)
         at += VARIANCE * unit.channels
-        share = _shared(memory.norm_sums[unit.sums + unit.channels + c], unit.variance)
+        share = shared(memory.norm_sums[unit.sums + unit.channels + c], unit.variance)
         variance = memory.statistics[at]
         _store(memory, at, variance + half_up(share - variance, unit.decay), unit.variance)
 
@@ -98,10 +90,10 @@ def _move_controls(memory: Memory, unit: Record, sums: int) -> None:
     """Move both controls by the sums over a token's gradients."""
     for c in range(unit.channels):
         at = unit.statistics + SCALE_CONTROL * unit.channels + c
-        step = _shared(memory.norm_sums[sums + unit.channels + c], unit.scale)
+        step = shared(memory.norm_sums[sums + unit.channels + c], unit.scale)
         _store(memory, at, memory.statistics[at] + step, unit.scale)
         at += unit.channels
-        step = _shared(memory.norm_sums[sums + 2 * unit.channels + c], unit.shift)
+        step = shared(memory.norm_sums[sums + 2 * unit.channels + c], unit.shift)
         _store(memory, at, memory.statistics[at] + step, unit.shift)
 
 
@@ -125,11 +117,11 @@ def _learn(memory: Memory, unit: Record) -> None:
 @compiled
 def update(memory: Memory, unit: Record, slot: int, kind: int, came: int) -> None:
     """End of slot `slot`: move by its token, of kind `kind`, and by the one that came back."""
-    if kind >= TRAIN:
+    if kind >= TRAIN and unit.group == 0:
         _move_statistics(memory, unit, slot)
     if came >= TRAIN:
         sums = backward_sums(unit, slot - unit.delay)
-        if unit.backward:
+        if unit.backward and unit.group == 0:
             _move_controls(memory, unit, sums)
         for c in range(unit.channels):
             memory.bias_gradient[unit.biases + c] += memory.norm_sums[sums + c]
@@ -149,6 +141,10 @@ def norm_back(memory: Memory, index: int, slot: int, kind: int, came: int, learn
     waits = unit.sums_depth > 2
     for turn in range(2):
         if came >= TRAIN and waits == (turn == 1):
-            backward(memory, unit, slot + unit.sums_depth - 1 - unit.delay)
+            token = slot + unit.sums_depth - 1 - unit.delay
+            if unit.group == 0:
+                normalise.backward(memory, unit, token)
+            else:
+                group_normalise.backward(memory, unit, token)
         if turn == 0:
             update(memory, unit, slot, kind, learnt)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from counterflow.golden.fast import normalise
+from counterflow.golden.fast import group_normalise, normalise
 from counterflow.golden.fast.records import BUBBLE, NORM, SLOT, TRAIN, Memory
 from counterflow.golden.fast.running import norm_back, show
 from counterflow.golden.fast.units import UNITS, passing_kinds
@@ -74,7 +74,11 @@ def _step(memory: Memory, slot: int, kind: int) -> None:
         if step.kind == SLOT:
             unit_slot(memory, step.record, slot, kind, _came(memory, slot - step.delay))
         elif step.kind == NORM:
-            normalise.forward(memory, memory.norms[step.record], slot, kind)
+            unit = memory.norms[step.record]
+            if unit.group == 0:
+                normalise.forward(memory, unit, slot, kind)
+            else:
+                group_normalise.forward(memory, unit, slot, kind)
         else:
             _forward(memory, step.kind, step.record, slot)
 

@@ -8,13 +8,17 @@ from typing import Any
 import numpy as np
 
 from counterflow.design.schedule.schedule import Schedule
-from counterflow.design.units.norm_times import NormStage
+from counterflow.design.units.normal_times import NormalStage
 from counterflow.golden.fast.records import STATISTICS, Memory
 from counterflow.golden.parts.narrow import Integers
 from counterflow.golden.units import state_of
 from counterflow.golden.units.state import State
 
-BIASES = {"convolution": ("bias", "bias_velocity"), "norm": ("beta", "beta_velocity")}
+BIASES = {
+    "convolution": ("bias", "bias_velocity"),
+    "norm": ("beta", "beta_velocity"),
+    "group_norm": ("beta", "beta_velocity"),
+}
 """The names of what stands among the biases, and of its velocities, by kind."""
 
 
@@ -44,7 +48,7 @@ def states_of(schedule: Schedule, memory: Memory) -> list[State]:
     """The state of every unit, copied."""
     units, norms, states = iter(memory.units), iter(memory.norms), []
     for stage in schedule.stages:
-        made = isinstance(stage, NormStage)
+        made = isinstance(stage, NormalStage)
         arrays = _of_norm(memory, next(norms)) if made else _of_weights(memory, next(units))
         states.append(state_of(stage, arrays, int(memory.generator[stage.index])))
     return states
@@ -65,8 +69,9 @@ def _of_weights(memory: Memory, unit: Any) -> Mapping[str, Integers]:
 def _of_norm(memory: Memory, unit: Any) -> Mapping[str, Integers]:
     channels, start = int(unit["channels"]), int(unit["statistics"])
     betas = slice(unit["biases"], unit["biases"] + channels)
-    rows = memory.statistics[start : start + len(STATISTICS) * channels].reshape(-1, channels)
-    own = {name: row.copy() for name, row in zip(STATISTICS, rows, strict=True)}
+    names = () if unit["group"] else STATISTICS
+    rows = memory.statistics[start : start + len(names) * channels].reshape(-1, channels)
+    own = {name: row.copy() for name, row in zip(names, rows, strict=True)}
     return {
         "beta": memory.bias[betas].copy(),
         "beta_velocity": memory.bias_velocity[betas].copy(),

@@ -22,12 +22,12 @@ from counterflow.design.parts.tokens import Kind, Token, updates_in_flight
 from counterflow.design.schedule.initial import initial_floats
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units.convolution import ConvolutionUnit
-from counterflow.design.units.norm import NormUnit
+from counterflow.design.units.normal_unit import NormalUnit
 from counterflow.golden.reference.rules import Floats, Rule
 from counterflow.golden.reference.units import UNITS
 from counterflow.golden.reference.units.convolution import Convolution
 from counterflow.golden.reference.units.loss import Loss, cross_entropy
-from counterflow.golden.reference.units.norm import Norm
+from counterflow.golden.reference.units.normal import Normal
 from counterflow.golden.units.update import Settings
 
 
@@ -49,7 +49,7 @@ Wires = Sequence[tuple[Sequence[int], Sequence[int]]]
 """For each unit the numbers of its input and its output edges; edge 0 is what a sample takes."""
 
 
-Learning = Convolution | Norm
+Learning = Convolution | Normal
 
 
 class Chain:
@@ -145,7 +145,7 @@ class Chain:
             if wanted:
                 self._gradients[wanted[0]][token] = unit.backward(token)
             unit.finish(token, self._kinds[token])
-        elif isinstance(unit, Norm):
+        elif isinstance(unit, Normal):
             self._norm_returns(unit, came[0], wanted)
             unit.update()
             self._norm_returns(unit, came[0], wanted)
@@ -155,7 +155,7 @@ class Chain:
                 for edge, gradient in zip(wanted, found, strict=True):
                     self._gradients[edge][token] = gradient
 
-    def _norm_returns(self, unit: Norm, came: dict[int, Floats], wanted: Sequence[int]) -> None:
+    def _norm_returns(self, unit: Normal, came: dict[int, Floats], wanted: Sequence[int]) -> None:
         """Send back every token whose gradient has come and for which a norm is ready."""
         for token in sorted(came):
             if not unit.returns(token):
@@ -229,10 +229,11 @@ def reference_chain(
                     rule=rule_of(description, delay),
                 )
             )
-        elif isinstance(unit, NormUnit):
+        elif isinstance(unit, NormalUnit):
             delay = delays[unit.name]
             # What a token does to beta is seen a slot later than what it does to weights.
-            units.append(Norm.of(unit, delay=delay, rule=rule_of(description, delay + 1)))
+            rule = rule_of(description, delay + 1)
+            units.append(UNITS[unit.kind].of(unit, delay=delay, rule=rule))
         else:
             units.append(UNITS[unit.kind].of(unit))
     wires = [

@@ -13,6 +13,7 @@ from counterflow.design.units.slotted import Slotted
 from counterflow.golden.parts.narrow import Integers
 from counterflow.golden.units.convolution import Convolution
 from counterflow.golden.units.fork import Fork
+from counterflow.golden.units.group_norm import GroupNorm
 from counterflow.golden.units.loss import Loss
 from counterflow.golden.units.norm import Norm
 from counterflow.golden.units.pool import Pool
@@ -24,6 +25,7 @@ from counterflow.golden.units.tanh import Tanh
 UNITS: dict[str, Any] = {
     "convolution": Convolution,
     "norm": Norm,
+    "group_norm": GroupNorm,
     "pool": Pool,
     "tanh": Tanh,
     "subsample": Subsample,

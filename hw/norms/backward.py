@@ -20,13 +20,15 @@ from amaranth.lib.data import View
 from amaranth.lib.wiring import In, Out
 
 from counterflow.design.parts.tokens import KIND_BITS, Kind
-from counterflow.design.units.latency import MEMORY, NARROW, PRODUCT, SUM
-from counterflow.design.units.norm_times import BACKWARD, DX_QUEUE, RETURNED, SHIFT, NormStage
-from counterflow.design.units.normalisation import GRADIENT_GUARD
+from counterflow.design.units.latency import MEMORY, PRODUCT, SUM
+from counterflow.design.units.norm_times import BACKWARD, DX_QUEUE, RETURNED, NormStage
+from counterflow.design.units.normal import GRADIENT_GUARD
+from counterflow.design.units.normal_times import SHIFT
 from counterflow.hw.norms.layouts import backward_totals, controls, kept
+from counterflow.hw.norms.normal import scaled_back, send_back, stepped
 from counterflow.hw.norms.place import Place
-from counterflow.hw.norms.rounding import half_up, half_up_by, register
-from counterflow.hw.parts.narrow import narrow, shape_of
+from counterflow.hw.norms.rounding import half_up, register
+from counterflow.hw.parts.narrow import shape_of
 from counterflow.hw.parts.pipeline import delayed
 from counterflow.hw.parts.streams import Scatter, error_stream
 from counterflow.hw.pooling.rings import Line
@@ -82,10 +84,7 @@ class Backward(wiring.Component):
         m = Module()
         numbers, taken, bank = self.stage.numbers, self.taken, Signal()
         m.submodules.place = place = Place(channels=numbers.channels, pixels=numbers.pixels)
-        base = Signal(range(self.stage.tokens * numbers.channels))
-        last_base = (self.stage.tokens - 1) * numbers.channels
-        with m.If(self.ends):
-            m.d.sync += base.eq(Mux(base == last_base, 0, base + numbers.channels))
+        base = stepped(m, self.ends, self.stage.tokens, numbers.channels, "base")
         with m.If(self.begins):
             m.d.sync += bank.eq(self.bank)
         m.d.comb += [
@@ -117,11 +116,9 @@ class Backward(wiring.Component):
         z = Signal(shape_of(numbers.z), name="z", reset_less=True)
         m.d.sync += z.eq((dy << GRADIENT_GUARD) - half_up(control, numbers.control_drop))
         root = delayed(m, self.word.root, FACTORS - MEMORY, "root")
-        product = register(m, z * root, "product")
         correlation = register(m, z * delayed(m, xhat, PRODUCT + SUM, "xhat_late"), "correlation")
-        least = numbers.halvings[0] + numbers.scaled_shift + numbers.lift
         more = delayed(m, self.word.halvings, FACTORS + PRODUCT - MEMORY, "halvings")
-        scaled = register(m, half_up_by(product << numbers.lift, least, more), "scaled")
+        scaled = scaled_back(m, numbers, z, root, more)
         shift = register(m, half_up(self.view.shift, numbers.shift_drop), "shift")
         wide = Signal(shape_of(numbers.wide), name="wide", reset_less=True)
         m.d.sync += wide.eq(scaled - delayed(m, shift, WIDE - SUM - MEMORY - 1, "shift_late"))
@@ -135,16 +132,13 @@ class Backward(wiring.Component):
         m.submodules.inputs = queue = Scatter(
             bits=numbers.dx.bits, lanes=1, count=1, depth=DX_QUEUE
         )
-        dx, clipped = narrow(wide, numbers.wide_frac, numbers.dx, numbers.round_error)
         trains = delayed(m, self.word.kind >= Kind.TRAIN, WIDE - MEMORY, "trains")
         push = delayed(m, self.taken, BACKWARD - 1, "push")
         with m.If(~queue.room):
             m.d.comb += self.dy.ready.eq(0)
         m.d.comb += [
             queue.reserve.eq(self.taken),
-            queue.push.eq(push),
-            queue.word.eq(delayed(m, Mux(trains, dx, 0), NARROW, "narrowed")),
-            self.clipped.eq(push & delayed(m, clipped & trains, NARROW, "clipped")),
+            self.clipped.eq(send_back(m, numbers, queue, wide, trains, push)),
         ]
         queue.leaves_by(m, self.dx)
 

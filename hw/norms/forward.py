@@ -17,14 +17,15 @@ from amaranth.lib import wiring
 from amaranth.lib.data import View
 from amaranth.lib.wiring import In, Out
 
-from counterflow.design.parts.tokens import KIND_BITS, Kind
-from counterflow.design.units.latency import MEMORY, NARROW, PRODUCT, SUM
-from counterflow.design.units.norm_times import FORWARD, SHIFT, TOTALLED, Y_QUEUE, NormStage
-from counterflow.design.units.normalisation import CENTRE_FRAC
+from counterflow.design.parts.tokens import KIND_BITS
+from counterflow.design.units.latency import MEMORY, PRODUCT, SUM
+from counterflow.design.units.norm_times import TOTALLED, NormStage
+from counterflow.design.units.normal_times import Y_QUEUE
 from counterflow.hw.norms.layouts import forward_sums, forward_totals, kept, seen
+from counterflow.hw.norms.normal import beta_of, difference, normalise
 from counterflow.hw.norms.place import Place
-from counterflow.hw.norms.rounding import half_up_by, register
-from counterflow.hw.parts.narrow import saturate, shape_of
+from counterflow.hw.norms.rounding import register
+from counterflow.hw.parts.narrow import shape_of
 from counterflow.hw.parts.pipeline import delayed
 from counterflow.hw.parts.streams import Scatter, activation_stream
 from counterflow.hw.pooling.rings import Line, advanced
@@ -42,7 +43,8 @@ class Forward(wiring.Component):
     ``total_channel`` and ``total`` out; ``keep`` with ``keep_address`` and ``word`` out: for the
     way back; ``y_taken`` with ``y_word`` and ``room``, those of a stash of y, if there is one;
     ``clipped`` out.
-    Cost: two multipliers, a line of sums; latency `FORWARD`, an element a cycle.
+    Cost: two multipliers, a line of sums; latency
+    `design.units.normal_times.FORWARD`, an element a cycle.
     """
 
     def __init__(self, *, stage: NormStage) -> None:
@@ -99,7 +101,9 @@ class Forward(wiring.Component):
         kind = delayed(m, self.x.payload.kind, MEMORY, "kind")
         e = self._difference(m)
         self._total(m, place, e, kind)
-        self._normalise(m, queue, e, kind)
+        beta = self._beta(kind)
+        push, y, clipped = normalise(m, self.stage, queue, e, self.view, beta, taken, kind)
+        m.d.comb += [self.y_taken.eq(push), self.y_word.eq(y), self.clipped.eq(clipped)]
         self._keep(m, taken & place.first, kind)
         queue.leaves_by(m, self.y)
         return m
@@ -107,40 +111,11 @@ class Forward(wiring.Component):
     def _difference(self, m: Module) -> Signal:
         """How far x is from the centre of its channel."""
         x = delayed(m, self.x.payload.data, MEMORY, "x")
-        e = Signal(shape_of(self.stage.numbers.difference), name="e", reset_less=True)
-        m.d.sync += e.eq((x << CENTRE_FRAC) - self.view.centre)
-        return e
+        return difference(m, self.stage.numbers, x, self.view.centre)
 
     def _beta(self, kind: Value) -> Value:
         """Beta as the token sees it, with the view."""
-        if not self.stage.numbers.parameters.predicts:
-            return self.view.beta
-        return Mux(self.predict & (kind >= Kind.TRAIN), self.view.ahead, self.view.beta)
-
-    def _normalise(self, m: Module, queue: Scatter, e: Signal, kind: Value) -> None:
-        """xhat, and y behind beta."""
-        numbers = self.stage.numbers
-        root = delayed(m, self.view.root, SUM, "root")
-        product = register(m, e * root, "product")
-        halvings = delayed(m, self.view.halvings, SUM + PRODUCT, "halvings")
-        least = numbers.normal_shift + numbers.halvings[0]
-        scaled = register(m, half_up_by(product, least, halvings), "scaled")
-        xhat, clipped = saturate(scaled, numbers.y)
-        xhat = register(m, xhat, "xhat")
-        beta = delayed(m, self._beta(kind), SUM + PRODUCT + SHIFT + NARROW, "beta")
-        y, beyond = saturate(xhat + beta, numbers.y)
-        late = delayed(m, clipped, NARROW, "clipped")
-        edge = self.stage.unit.outputs[0]
-        positive = Mux(y < 0, 0, y) if edge.rectified and not edge.returned else y
-        push = delayed(m, self.taken, FORWARD - 1, "push")
-        m.d.comb += [
-            queue.push.eq(push),
-            queue.word.eq(delayed(m, positive, SUM, "positive")),
-            queue.word_tag.eq(delayed(m, kind, FORWARD - 1 - MEMORY, "kind_sent")),
-            self.y_taken.eq(push),
-            self.y_word.eq(delayed(m, y, SUM, "y")),
-            self.clipped.eq(push & delayed(m, late | beyond, SUM, "beyond")),
-        ]
+        return beta_of(self.stage.numbers, self.view, self.predict, kind)
 
     def _total(self, m: Module, place: Place, e: Signal, kind: Value) -> None:
         """The channel's sums, which are totals at the last pixel."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from amaranth.lib import data
 
 from counterflow.design.parts.tokens import KIND_BITS
+from counterflow.design.units.group_times import GroupNormStage
 from counterflow.design.units.norm_times import NormStage
+from counterflow.design.units.normal_times import NormalStage
 from counterflow.design.units.normalisation import SCALE_CONTROL, SHIFT_CONTROL
 from counterflow.hw.parts.narrow import shape_of
 
@@ -64,6 +66,72 @@ def backward_totals(stage: NormStage) -> data.StructLayout:
     return data.StructLayout(fields)
 
 
-def state(stage: NormStage) -> data.StructLayout:
-    """All that a channel remembers, by the names of `NormStage.parameters`."""
+def state(stage: NormalStage) -> data.StructLayout:
+    """All that a channel remembers, by the names of the stage's `parameters`."""
     return data.StructLayout({one.name: shape_of(one.number) for one in stage.parameters})
+
+
+def betas(stage: GroupNormStage) -> data.StructLayout:
+    """What a token that is read back sees of a channel."""
+    beta = shape_of(stage.numbers.beta)
+    predicts = stage.numbers.parameters.predicts
+    return data.StructLayout({"beta": beta} | ({"ahead": beta} if predicts else {}))
+
+
+def statistics(stage: GroupNormStage) -> data.StructLayout:
+    """What a token that is read back sees of a group, and its kind."""
+    numbers = stage.numbers
+    return data.StructLayout(
+        {
+            "centre": shape_of(numbers.centre),
+            "root": numbers.root.bits,
+            "halvings": numbers.halving_bits,
+            "kind": KIND_BITS,
+        }
+    )
+
+
+def kept_beta(stage: GroupNormStage) -> data.StructLayout:
+    """What a token that comes back needs of a channel: as it went forward, and its kind."""
+    numbers = stage.numbers
+    beta = {"beta": shape_of(numbers.beta)}
+    return data.StructLayout({**(beta if numbers.dx is not None else {}), "kind": KIND_BITS})
+
+
+def root(stage: GroupNormStage) -> data.StructLayout:
+    """What a token whose gradient is read back needs of a group, as it went forward."""
+    return data.StructLayout(
+        {"root": stage.numbers.root.bits, "halvings": stage.numbers.halving_bits}
+    )
+
+
+def image_sums(stage: GroupNormStage) -> data.StructLayout:
+    """Sums over the pixels of a channel of x and of its square."""
+    numbers = stage.numbers
+    return data.StructLayout({"total": shape_of(numbers.sums), "squares": numbers.squares.bits})
+
+
+def gradient_sums(stage: GroupNormStage) -> data.StructLayout:
+    """Sums over the pixels of a channel of dy, and of dy xhat where dx is wanted."""
+    numbers = stage.numbers
+    fields = {"errors": shape_of(numbers.error_sum)}
+    if numbers.dx is not None:
+        fields["products"] = shape_of(numbers.product_sum)
+    return data.StructLayout(fields)
+
+
+def errors(stage: GroupNormStage) -> data.StructLayout:
+    """What an update needs of a channel of a token that came back: the sum of dy."""
+    return data.StructLayout({"errors": shape_of(stage.numbers.error_sum)})
+
+
+def means(stage: GroupNormStage) -> data.StructLayout:
+    """What a token whose gradient is read back sees of a group: c1, c2, and its kind."""
+    numbers = stage.numbers
+    return data.StructLayout(
+        {
+            "error": shape_of(numbers.error_mean),
+            "product": shape_of(numbers.product_mean),
+            "kind": KIND_BITS,
+        }
+    )

@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from counterflow.design.units.norm_times import NormStage
+from counterflow.design.units.normal_times import NormalStage
 
 
 class Order(wiring.Component):
@@ -15,6 +15,7 @@ class Order(wiring.Component):
     Token j goes forward once update j - 2 is over and there is room for what is kept of it; token
     k comes back once update k + D - 2 is over; update j follows when token j has gone forward and
     token j - D, if there is one, has come back.  Each of the three uses one of two banks in turn.
+    Where images wait in a norm, one goes forward as it is read back.
 
     Parameters: ``stage``.
     Members: strobes in: ``forward_begins``, ``forward_known``, ``backward_begins``,
@@ -25,7 +26,7 @@ class Order(wiring.Component):
     Cost: five small counters.
     """
 
-    def __init__(self, *, stage: NormStage) -> None:
+    def __init__(self, *, stage: NormalStage) -> None:
         self.stage = stage
         strobes = (
             "forward_begins",

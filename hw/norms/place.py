@@ -1,4 +1,4 @@
-"""Where in its image an element lies that is normalised."""
+"""Where in its image an element lies that is normalised, and in which group of channels."""
 
 from __future__ import annotations
 
@@ -39,4 +39,36 @@ class Place(wiring.Component):
             self.begins.eq(self.first & (self.channel == 0)),
             self.ends.eq(self.last & end),
         ]
+        return m
+
+
+class GroupPlace(wiring.Component):
+    """Counts the groups of channels of the pixels that follow each other.
+
+    Parameters: ``channels``, ``group`` of them together.
+    Members: ``step`` in: the element is dealt with; of the current one, out: ``number`` of its
+    group, ``opens``, ``closes``: it is of the first, the last channel of that.
+    Cost: two counters.
+    """
+
+    def __init__(self, *, channels: int, group: int) -> None:
+        self.group, self.groups = group, channels // group
+        super().__init__(
+            {
+                "step": In(1),
+                "number": Out(range(max(2, self.groups))),
+                "opens": Out(1),
+                "closes": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        member = Signal(range(max(2, self.group)))
+        m.d.comb += [self.opens.eq(member == 0), self.closes.eq(member == self.group - 1)]
+        with m.If(self.step):
+            m.d.sync += member.eq(Mux(self.closes, 0, member + 1))
+            with m.If(self.closes):
+                last = self.number == self.groups - 1
+                m.d.sync += self.number.eq(Mux(last, 0, self.number + 1))
         return m

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from counterflow.design.bus.registers import WORD_BITS, UnitRegister
 from counterflow.design.units.latency import BUS_READ
-from counterflow.design.units.norm_times import NormStage
+from counterflow.design.units.normal_times import NormalStage
 from counterflow.hw.parts.bus import Access, BusNode
 from counterflow.hw.parts.pipeline import delayed
 from counterflow.hw.weighted.bundles import GeneratorAccess, Settings
@@ -27,7 +27,7 @@ class NormRegisters(wiring.Component):
     Cost: a register of two words, three counters.
     """
 
-    def __init__(self, *, stage: NormStage) -> None:
+    def __init__(self, *, stage: NormalStage) -> None:
         self.stage = stage
         channel = range(max(2, stage.numbers.channels))
         super().__init__(
@@ -78,15 +78,25 @@ class NormRegisters(wiring.Component):
         r, channels = UnitRegister, self.stage.numbers.channels
         wanted = node.strobe(r.FETCH) | node.strobe(r.STORE)
         nothing = node.strobe(r.FETCH_BIAS) | node.strobe(r.STORE_BIAS)
-        tile = node.data[: (3 * channels - 1).bit_length()]
-        pair = Mux(tile >= 2 * channels, 2, Mux(tile >= channels, 1, 0))
+        tile = node.data[: max(1, (self.stage.pairs * channels - 1).bit_length())]
+        pair, before = self._pair(tile)
         m.d.comb += node.refuse.eq(nothing | (wanted & ~self.resting))
         m.d.sync += [
             self.fetch.eq(node.strobe(r.FETCH) & self.resting),
             self.store.eq(node.strobe(r.STORE) & self.resting),
             self.pair.eq(pair),
-            self.at.eq(tile - Mux(pair == 2, 2 * channels, Mux(pair == 1, channels, 0))),
+            self.at.eq(tile - before),
         ]
+
+    def _pair(self, tile: Value) -> tuple[Value, Value]:
+        """The number of the pair that a tile is, and the tiles of the pairs before."""
+        pair: Value = C(0, 2)
+        before: Value = C(0, 1)
+        for number in range(1, self.stage.pairs):
+            begins = number * self.stage.numbers.channels
+            pair = Mux(tile >= begins, number, pair)
+            before = Mux(tile >= begins, begins, before)
+        return pair, before
 
     def _shift(self, m: Module, node: BusNode) -> None:
         """The pair that is to be stored, or that was fetched."""

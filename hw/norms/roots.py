@@ -7,14 +7,16 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from counterflow.design.units.latency import SUM
-from counterflow.design.units.norm_times import ROOT, NormStage
-from counterflow.design.units.normalisation import (
+from counterflow.design.units.norm_times import NormStage
+from counterflow.design.units.normal import (
     CENTRE_FRAC,
-    MEAN_GUARD,
     ROOT_STEPS,
     ROOTS,
     VARIANCE_FRAC,
+    Normal,
 )
+from counterflow.design.units.normal_times import ROOT
+from counterflow.design.units.normalisation import MEAN_GUARD
 from counterflow.hw.norms.layouts import seen, state
 from counterflow.hw.norms.rounding import half_up, register
 from counterflow.hw.parts.pipeline import delayed, looked_up
@@ -36,7 +38,7 @@ class Roots(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         numbers = self.stage.numbers
-        halvings, root = self._root(m, platform)
+        halvings, root = rooted(m, numbers, self.state.variance, platform)
         centre = half_up(self.state.mean, MEAN_GUARD - CENTRE_FRAC)
         m.submodules.ahead = ahead = Predict(numbers=numbers.parameters, target=numbers.beta)
         m.d.comb += [
@@ -52,20 +54,23 @@ class Roots(wiring.Component):
             m.d.comb += self.view.ahead.eq(delayed(m, ahead.forward, ROOT - SUM, "ahead"))
         return m
 
-    def _root(self, m: Module, platform: object) -> tuple[Value, Value]:
-        """(h, counted from the least one; t), ROOT cycles later."""
-        numbers = self.stage.numbers
-        least, most = numbers.halvings
-        variance = register(m, self.state.variance + (1 << VARIANCE_FRAC), "variance")  # never 0
-        found = Signal(numbers.halving_bits, name="found")
-        for h in range(least, most + 1):  # the last one that fits stays
-            with m.If(variance[2 * h :].any()):
-                m.d.comb += found.eq(h - least)
-        halvings = register(m, found, "halvings")
-        # With its leading one among bits 4 and 5, it numbers the entries from 16 on.
-        shifted = (variance << ROOT_STEPS) >> (2 * least)
-        steps = Signal(ROOT_STEPS + 2, name="steps", reset_less=True)
-        m.d.sync += steps.eq((shifted >> (found << 1)) - (1 << ROOT_STEPS))
-        entry = looked_up(m, "roots", ROOTS, numbers.root.bits, steps, platform)
-        root = delayed(m, entry, ROOT - 2, "root")
-        return delayed(m, halvings, ROOT - 2, "halvings_late"), root
+
+def rooted(m: Module, numbers: Normal, variance: Value, platform: object) -> tuple[Value, Value]:
+    """(h, counted from the least one; t) of a variance, ROOT cycles later.
+
+    Twin of `golden.units.normal.rooted`.
+    """
+    least, most = numbers.halvings
+    variance = register(m, variance + (1 << VARIANCE_FRAC), "variance")  # never 0
+    found = Signal(numbers.halving_bits, name="found")
+    for h in range(least, most + 1):  # the last one that fits stays
+        with m.If(variance[2 * h :].any()):
+            m.d.comb += found.eq(h - least)
+    halvings = register(m, found, "halvings")
+    # With its leading one among bits 4 and 5, it numbers the entries from 16 on.
+    shifted = (variance << ROOT_STEPS) >> (2 * least)
+    steps = Signal(ROOT_STEPS + 2, name="steps", reset_less=True)
+    m.d.sync += steps.eq((shifted >> (found << 1)) - (1 << ROOT_STEPS))
+    entry = looked_up(m, "roots", ROOTS, numbers.root.bits, steps, platform)
+    root = delayed(m, entry, ROOT - 2, "root")
+    return delayed(m, halvings, ROOT - 2, "halvings_late"), root

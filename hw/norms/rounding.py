@@ -1,13 +1,12 @@
-"""Right shifts that round half up, as a norm's are; the twin of those in `golden.units.norm`."""
+"""Right shifts that round half up, as a norm's are; the twin of those in `golden.parts.half_up`."""
 
 from __future__ import annotations
 
 from amaranth.hdl import Module, Signal, Value
 
-from counterflow.design.units.normalisation import Share
+from counterflow.design.units.normal import Share
+from counterflow.design.units.normal_times import SHARED
 from counterflow.hw.parts.pipeline import delayed, summed, terms_of
-
-SHARED = 3  # cycles of `shared`
 
 
 def half_up(value: Value, drop: int) -> Value:
@@ -28,7 +27,7 @@ def register(m: Module, value: Value, name: str) -> Signal:
 
 
 def shared(m: Module, total: Value, share: Share, name: str) -> Signal:
-    """A sum over pixels divided by their number, SHARED cycles later."""
+    """A sum divided by the number of its terms, SHARED cycles later."""
     if share.factor == 1:
         whole = delayed(m, total, SHARED - 1, name)
     else:

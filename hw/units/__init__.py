@@ -11,6 +11,7 @@ from typing import Any
 
 from counterflow.hw.units.convolution import Convolution
 from counterflow.hw.units.fork import Fork
+from counterflow.hw.units.group_norm import GroupNorm
 from counterflow.hw.units.loss import Loss
 from counterflow.hw.units.norm import Norm
 from counterflow.hw.units.pool import Pool
@@ -21,6 +22,7 @@ from counterflow.hw.units.tanh import Tanh
 UNITS: dict[str, Any] = {
     "convolution": Convolution,
     "norm": Norm,
+    "group_norm": GroupNorm,
     "pool": Pool,
     "tanh": Tanh,
     "subsample": Subsample,

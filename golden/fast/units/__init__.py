@@ -8,11 +8,22 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from counterflow.golden.fast.units import convolution, fork, loss, norm, pool, subsample, sum, tanh
+from counterflow.golden.fast.units import (
+    convolution,
+    fork,
+    group_norm,
+    loss,
+    norm,
+    pool,
+    subsample,
+    sum,
+    tanh,
+)
 
 UNITS: dict[str, ModuleType] = {
     "convolution": convolution,
     "norm": norm,
+    "group_norm": group_norm,
     "pool": pool,
     "tanh": tanh,
     "subsample": subsample,

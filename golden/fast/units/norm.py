@@ -7,27 +7,51 @@ from typing import Any
 
 from counterflow.design.parts.formats import Format, Rounding
 from counterflow.design.schedule.schedule import Schedule
-from counterflow.design.units import normalisation as design
+from counterflow.design.units import normal
 from counterflow.design.units.norm_times import NormStage
-from counterflow.design.units.normalisation import Normalisation, Share
+from counterflow.design.units.normal import Share
+from counterflow.design.units.normal_times import NormalStage
+from counterflow.design.units.normalisation import (
+    DECAY,
+    MEAN_GUARD,
+    SCALE_CONTROL,
+    SHIFT_CONTROL,
+    Normalisation,
+)
 from counterflow.golden.fast.lanes import LANES, filled
 from counterflow.golden.fast.narrowings import largest_narrowed, narrowing
 from counterflow.golden.fast.places import Places
 from counterflow.golden.fast.records import passing
 
 
-def stages(schedule: Schedule) -> list[NormStage]:
-    """The norms of a schedule."""
-    return [unit for unit in schedule.units if isinstance(unit, NormStage)]
+def stages(schedule: Schedule) -> list[NormalStage]:
+    """The norms of a schedule, whatever their source of statistics."""
+    return list(schedule.norms)
 
 
 def record(stage: NormStage, where: Places) -> dict[str, Any]:
     """The fields of its record but for those that say where its own part of the memory starts."""
+    numbers = stage.numbers
+    formats = {one.name: one.number for one in stage.parameters}
+    return common(stage, where) | {
+        "guard": normal.GRADIENT_GUARD,
+        "control_drop": numbers.control_drop,
+        "centre_drop": MEAN_GUARD - normal.CENTRE_FRAC,
+        "decay": DECAY,
+        "pull_drop": numbers.shift_drop,
+        "mean": _share(numbers.mean_share, formats["mean"]),
+        "variance": _share(numbers.variance_share, formats["variance"]),
+        "scale": _share(numbers.scale_share, formats["scale_control"]),
+        "shift": _share(numbers.shift_share, formats["shift_control"]),
+    }
+
+
+def common(stage: NormalStage, where: Places) -> dict[str, Any]:
+    """Those of its fields that every norm has."""
     numbers, beta = stage.numbers, stage.numbers.parameters
     down, across, channels = stage.unit.outputs[0].shape
     wide, rounding = Format(True, 2, numbers.wide_frac), numbers.round_error
     passed = where.passed[stage.name]
-    formats = {one.name: one.number for one in stage.parameters}
     return passing(stage, where, entries=filled(numbers.elements)) | {
         "index": stage.index,
         "channels": channels,
@@ -39,17 +63,12 @@ def record(stage: NormStage, where: Places) -> dict[str, Any]:
         "line": across * channels,
         "views_depth": max(passed, stage.delay) + 3,
         "sums_depth": stage.delay - passed + 1,
-        "centre_frac": design.CENTRE_FRAC,
+        "centre_frac": normal.CENTRE_FRAC,
         "normal_shift": numbers.normal_shift,
-        "guard": design.GRADIENT_GUARD,
-        "control_drop": numbers.control_drop,
         "lift": numbers.lift,
         "scaled_shift": numbers.scaled_shift + numbers.lift,
-        "centre_drop": design.MEAN_GUARD - design.CENTRE_FRAC,
-        "steps_frac": design.ROOT_STEPS,
-        "variance_one": 1 << design.VARIANCE_FRAC,
-        "decay": design.DECAY,
-        "pull_drop": numbers.shift_drop,
+        "steps_frac": normal.ROOT_STEPS,
+        "variance_one": 1 << normal.VARIANCE_FRAC,
         "taps": channels,
         "row_taps": channels,
         "rows": 1,
@@ -61,10 +80,6 @@ def record(stage: NormStage, where: Places) -> dict[str, Any]:
         "bias": narrowing(beta.weight.frac, beta.bias_operand, beta.round_operand),
         "y_to": narrowing(numbers.y.frac, numbers.y, rounding),
         "dx": narrowing(wide.frac, numbers.dx or wide, rounding),
-        "mean": _share(numbers.mean_share, formats["mean"]),
-        "variance": _share(numbers.variance_share, formats["variance"]),
-        "scale": _share(numbers.scale_share, formats["scale_control"]),
-        "shift": _share(numbers.shift_share, formats["shift_control"]),
     }
 
 
@@ -75,17 +90,17 @@ def _share(share: Share, number: Format) -> tuple[int, ...]:
 
 def fits(numbers: Normalisation, bits: int) -> bool:
     """Whether words of `bits` bits hold every intermediate value but for sums over an image."""
-    root, (_, halvings) = max(design.ROOTS), numbers.halvings
-    normal = halvings + numbers.normal_shift
+    root, (_, halvings) = max(normal.ROOTS), numbers.halvings
+    most = halvings + numbers.normal_shift
     xhat = numbers.y.magnitude + numbers.beta.magnitude  # and more than y less beta
-    largest = [numbers.difference.magnitude * root + (1 << normal), xhat]
-    shifts = [normal]
+    largest = [numbers.difference.magnitude * root + (1 << most), xhat]
+    shifts = [most]
     if numbers.dx is not None:
-        control = design.SCALE_CONTROL.magnitude * xhat + (1 << numbers.control_drop)
-        z = (numbers.dy.magnitude << design.GRADIENT_GUARD) + (control >> numbers.control_drop)
+        control = SCALE_CONTROL.magnitude * xhat + (1 << numbers.control_drop)
+        z = (numbers.dy.magnitude << normal.GRADIENT_GUARD) + (control >> numbers.control_drop)
         shift = numbers.scaled_shift + numbers.lift
         scaled = (z * root << numbers.lift) + (1 << halvings + shift)
-        pull = (design.SHIFT_CONTROL.magnitude >> numbers.shift_drop) + 1
+        pull = (SHIFT_CONTROL.magnitude >> numbers.shift_drop) + 1
         wide = (scaled >> numbers.halvings[0] + shift) + pull
         largest += [control, scaled, largest_narrowed(wide, numbers.wide_frac - numbers.dx.frac)]
         shifts += [numbers.control_drop, halvings + shift]

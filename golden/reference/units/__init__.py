@@ -10,6 +10,7 @@ from typing import Any
 
 from counterflow.golden.reference.units.convolution import Convolution
 from counterflow.golden.reference.units.fork import Fork
+from counterflow.golden.reference.units.group_norm import GroupNorm
 from counterflow.golden.reference.units.loss import cross_entropy
 from counterflow.golden.reference.units.norm import Norm
 from counterflow.golden.reference.units.pool import Pool
@@ -20,6 +21,7 @@ from counterflow.golden.reference.units.tanh import Tanh
 UNITS: dict[str, Any] = {
     "convolution": Convolution,
     "norm": Norm,
+    "group_norm": GroupNorm,
     "pool": Pool,
     "tanh": Tanh,
     "subsample": Subsample,

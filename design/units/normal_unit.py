@@ -1,0 +1,86 @@
+"""A norm in the graph, whatever its source of statistics: its beta, and the least of its slots."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+from counterflow.design.graph import Unit
+from counterflow.design.parts.formats import Format
+from counterflow.design.parts.recipe import Recipe
+from counterflow.design.parts.roles import Roundings
+from counterflow.design.parts.tokens import updates_in_flight
+from counterflow.design.units.arithmetic import UnitArithmetic, compensation_for
+from counterflow.design.units.normal import Normal
+from counterflow.design.units.normal_times import NormalTimes, update_cycles
+from counterflow.design.units.tiling import Tiling
+
+
+@dataclass(frozen=True, kw_only=True)
+class NormalUnit(Unit):
+    """A norm of the graph.  Ports: x; y."""
+
+    weight: Format
+    velocity: Format
+    rounding: Roundings
+
+    @property
+    def parameters(self) -> int:
+        """Biases."""
+        return self.inputs[0].shape[2]
+
+    @property
+    def bound(self) -> int:
+        """See `Unit.bound`: two updates must fit into a slot, too."""
+        return max(self.inputs[0].elements, 2 * update_cycles(self.inputs[0].shape[2]))
+
+    def check(self) -> None:
+        """ValueError where its formats cannot work together, whatever the recipe."""
+        self.numbers(Recipe(), 0).check()
+
+    @abstractmethod
+    def numbers(self, recipe: Recipe, delay: int) -> Normal:
+        """What it computes where the gradient of a token comes `delay` slots behind it."""
+
+    @abstractmethod
+    def times(self, tiling: Tiling | None, recipe: Recipe) -> NormalTimes:
+        """See `Unit.times`."""
+
+    def checked(self, recipe: Recipe, delay: int) -> Normal:
+        """`numbers`; ValueError where beta cannot move so."""
+        found = self.numbers(recipe, delay)
+        found.parameters.check(self.where)
+        return found
+
+    def beta(self, recipe: Recipe, delay: int) -> UnitArithmetic:
+        """How beta moves: as the bias of an output that each pixel has."""
+        y = self.outputs[0]
+        height, width, channels = self.inputs[0].shape
+        horizon = updates_in_flight(recipe, delay + 1) * recipe.horizon
+        return UnitArithmetic(
+            taps=1,
+            outputs=channels,
+            positions=height * width,
+            overlaps=1,
+            accumulate=recipe.accumulate,
+            relu=False,
+            masks=False,
+            x=Format(False, 1, 0),
+            y=y.x,
+            dy=y.error,
+            dx=None,
+            operand=Format(True, max(2, y.x.bits), y.x.frac),
+            weight=self.weight,
+            velocity=self.velocity,
+            rate_shift=recipe.rate_shift,
+            rate_span=recipe.rate_span,
+            momentum_shift=recipe.momentum_shift,
+            horizon=horizon,
+            predicts=recipe.predicts,
+            compensates=recipe.compensates,
+            compensation=compensation_for(recipe.momentum_shift, horizon),
+            round_activation=self.rounding.activation,
+            round_operand=self.rounding.operand,
+            round_error=self.rounding.error,
+            round_update=self.rounding.update,
+        )

@@ -1,0 +1,86 @@
+"""The golden norm of groups: what `hw.units.group_norm` computes, in exact integers.
+
+The equations stand in `design.units.group_normalisation`, what a slot is in `design.units.norm`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from counterflow.design.units.group_normalisation import MEAN_GUARD
+from counterflow.design.units.group_times import GroupNormStage
+from counterflow.golden.parts.half_up import half_up, shared
+from counterflow.golden.parts.narrow import Integers
+from counterflow.golden.units.normal import Betas, Normal, Root, differences, rooted
+from counterflow.golden.units.state import State
+
+
+@dataclass
+class GroupNormState(State):
+    """Everything that a norm of groups remembers between updates, [channels] each."""
+
+    beta: Integers
+    beta_velocity: Integers
+    generator: int
+
+
+@dataclass
+class GroupNorm(Normal):
+    """A norm with the statistics of groups."""
+
+    State: ClassVar = GroupNormState
+
+    stage: GroupNormStage
+    state: GroupNormState
+
+    def forward(self, x: Integers, training: bool) -> Integers:
+        """See `Normal.forward`."""
+        numbers, image = self.numbers, self._by_pixel(x)
+        total, squares = self._summed(image), self._summed(image * image)
+        centre = shared(total, numbers.centre_share)
+        spread = numbers.count * squares - total * total
+        root = rooted(shared(spread, numbers.variance_share))
+        e = differences(image, self._by_channel(centre))
+        wide = Root(*(self._by_channel(one) for one in root))
+        betas: Betas = self._views[self.updates - 2]
+        return self._normalised(e, wide, betas, training)
+
+    def backward(self, dy: Integers, training: bool) -> Integers:
+        """See `Normal.backward`."""
+        numbers = self.numbers
+        slot, kept, errors, xhat = self._came_back(dy)
+        if not training:
+            return np.zeros_like(errors).ravel()
+        self._backward[slot] = errors.sum(axis=0)
+        if numbers.dx is None:
+            return np.zeros_like(errors).ravel()
+        of_errors = shared(self._summed(errors), numbers.error_share)
+        of_products = shared(self._summed(errors * xhat), numbers.product_share)
+        corrected = (errors << MEAN_GUARD) - self._by_channel(of_errors)
+        exact = (corrected << numbers.y.frac) - self._by_channel(of_products) * xhat
+        z = half_up(exact, numbers.correction_drop)
+        return self._narrowed(self._scaled(z, kept.root))
+
+    def update(self, moves: bool) -> GroupNormState | None:
+        """See `Normal.update`."""
+        gradient = self._backward.pop(self.updates, None)
+        if gradient is not None:
+            self._learn(gradient, moves)
+        self._updated()
+        return self.state.copy() if gradient is not None else None
+
+    def _view(self) -> Betas:
+        return self._betas()
+
+    def _summed(self, image: Integers) -> Integers:
+        """Sums [groups] over the groups of an image [pixels, channels]."""
+        numbers = self.numbers
+        groups: Integers = image.reshape(numbers.pixels, numbers.groups, numbers.group)
+        return groups.sum(axis=(0, 2))
+
+    def _by_channel(self, of_groups: Integers) -> Integers:
+        """What is of each group, as that of each channel."""
+        return np.repeat(of_groups, self.numbers.group)

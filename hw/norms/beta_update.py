@@ -1,0 +1,245 @@
+"""The update of a norm: all channels one after the other, and what the bus stores in one.
+
+cycle after a channel is addressed   2   its state, its totals
+                                    10   all new parts of the state
+                                    11   the new state at the memory's write port
+                                    15   what tokens see of it, likewise
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.data import View
+from amaranth.lib.wiring import In, Out
+
+from counterflow.design.bus.registers import WORD_BITS
+from counterflow.design.parts.formats import Rounding
+from counterflow.design.parts.tokens import KIND_BITS, Kind
+from counterflow.design.units.latency import MEMORY, UPDATE
+from counterflow.design.units.normal_times import STORE, TABLES, NormalStage
+from counterflow.hw.norms.layouts import state
+from counterflow.hw.parts.block_memory import BlockMemory
+from counterflow.hw.parts.pipeline import delayed
+from counterflow.hw.weighted.bundles import GeneratorAccess, Settings
+from counterflow.hw.weighted.generator import Generator
+from counterflow.hw.weighted.update import Update
+
+EARLY = MEMORY + 1  # cycle in which what the bus stores is written
+NEW = MEMORY + UPDATE  # cycle of all new parts
+
+
+class BetaUpdate(wiring.Component):
+    """Twin of `golden.units.normal.Normal._learn` and what is around it; a kind adds its own.
+
+    Parameters: ``stage``; ``backward``, the layout of the sums of a token that came back, of which
+    ``errors`` is that of dy; a kind's further ``members``.
+    Members: ``begins`` in: an update does, of totals in ``bank``; ``backward_kind`` in: the kind of
+    the token that they are of; ``ends`` out: what tokens see of the last channel is written;
+    ``channel`` out, ``backward`` totals in MEMORY cycles later; ``table_write`` with ``table_bank``
+    and ``table_channel`` out, beside what a kind writes there;
+    ``fetch``, ``store`` in: the bus at pair ``pair`` of channel ``at``, while nothing else happens:
+    ``first``, ``second`` out MEMORY cycles later, ``new_first``, ``new_second`` in;
+    ``settings``, ``generator`` in; ``write_enable``, ``write_address``, ``write_data`` out: what
+    stands at the write port of the states; ``clipped`` out.
+    Cost: no multiplier; the memory of states, a generator; a channel a cycle.
+    """
+
+    def __init__(
+        self, *, stage: NormalStage, backward: data.StructLayout, members: dict[str, In | Out]
+    ) -> None:
+        self.stage = stage
+        channel = range(max(2, stage.numbers.channels))
+        super().__init__(
+            {
+                "begins": In(1),
+                "bank": In(1),
+                "backward_kind": In(KIND_BITS),
+                "ends": Out(1),
+                "channel": Out(channel),
+                "backward": In(backward),
+                "table_write": Out(1),
+                "table_bank": Out(1),
+                "table_channel": Out(channel),
+                "fetch": In(1),
+                "store": In(1),
+                "at": In(channel),
+                "pair": In(2),
+                "first": Out(WORD_BITS),
+                "second": Out(WORD_BITS),
+                "new_first": In(WORD_BITS),
+                "new_second": In(WORD_BITS),
+                "settings": In(Settings),
+                "generator": In(GeneratorAccess),
+                "write_enable": Out(1),
+                "write_address": Out(channel),
+                "write_data": Out(state(stage).size),
+                "clipped": Out(1),
+                **members,
+            }
+        )
+        self.visit = Signal()  # a channel is addressed by an update
+        self.learns = Signal()  # by a token that came back
+        self.moves = Signal()  # and beta moves
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        numbers, layout = self.stage.numbers, state(self.stage)
+        m.submodules.states = states = BlockMemory(words=max(2, numbers.channels), bits=layout.size)
+        last = self._walk(m)
+        m.d.comb += states.read_address.eq(self.channel)
+        now = self._now(m, delayed(m, states.read_data, MEMORY - 1, "read"))
+        backward = delayed(m, self.visit & self.learns, NEW, "learning")
+        written = Signal(layout, name="written", reset_less=True)
+        writes, new = self._new(m, now, backward)
+        m.d.sync += written.eq(new)
+        stored = delayed(m, self.store, EARLY, "stored_now")  # before the bus asks for it
+        channel = delayed(m, self.channel, EARLY, "stored_channel")
+        word = delayed(m, now.as_value(), EARLY - MEMORY, "stored_word")
+        m.d.comb += [
+            self.write_enable.eq(delayed(m, writes, STORE - NEW, "write") | stored),
+            self.write_address.eq(
+                Mux(stored, channel, delayed(m, channel, STORE - EARLY, "channel"))
+            ),
+            self.write_data.eq(Mux(stored, word, written.as_value())),
+            states.write_enable.eq(self.write_enable),
+            states.write_address.eq(self.write_address),
+            states.write_data.eq(self.write_data),
+            self.ends.eq(delayed(m, last, TABLES, "last")),
+        ]
+        self._fetched(m, now)
+        self._table(m, written)
+        return m
+
+    def _moved(self, m: Module, now: Any, backward: Value) -> tuple[Value, dict[str, Any]]:
+        """What a kind remembers besides beta, in cycle NEW.
+
+        (Whether the state is written; (whether it moves, its new value) by name); ``backward``: a
+        token that trains came back.
+        """
+        return backward, {}
+
+    @abstractmethod
+    def _seen(self, m: Module, written: Any) -> Sequence[tuple[str, Value, Value]]:
+        """(name, where it is written, value in cycle TABLES) of what tokens see of a channel.
+
+        ``written`` is its state in cycle STORE.
+        """
+
+    def _walk(self, m: Module) -> Value:
+        """Address all channels from `begins` on; whether this is the last one."""
+        running, at = Signal(), Signal.like(self.channel)
+        channels = self.stage.numbers.channels
+        last = self.visit & (self.channel == channels - 1)
+        m.d.comb += [
+            self.visit.eq(self.begins | running),
+            self.channel.eq(Mux(self.fetch | self.store, self.at, at)),
+            self.learns.eq(self.backward_kind >= Kind.TRAIN),
+            self.moves.eq(self.backward_kind == Kind.TRAIN),
+        ]
+        with m.If(self.visit):
+            m.d.sync += [running.eq(~last), at.eq(Mux(last, 0, at + 1))]
+        return last
+
+    def _now(self, m: Module, read: Value) -> Any:
+        """The state of a channel in cycle MEMORY, with the pair in it that the bus stores."""
+        layout = state(self.stage)
+        old, now = View(layout, read), Signal(layout, name="now")
+        storing, pair = (
+            delayed(m, value, MEMORY, name)
+            for value, name in ((self.store, "storing"), (self.pair, "pair"))
+        )
+        for index, name in enumerate(layout.members):
+            given = (self.new_first, self.new_second)[index % 2]
+            m.d.comb += now[name].eq(Mux(storing & (pair == index // 2), given, old[name]))
+        return now
+
+    def _new(self, m: Module, now: Any, backward: Value) -> tuple[Value, Value]:
+        """Whether a channel's state is written and the new one, in cycle NEW."""
+        layout = state(self.stage)
+        writes, found = self._moved(m, now, backward)
+        beta, velocity = self._beta(m, now)
+        moves = delayed(m, self.visit & self.learns & self.moves, NEW, "moving_beta")
+        found |= {"beta": (moves, beta), "beta_velocity": (moves, velocity)}
+        new = Signal(layout, name="new")
+        for name in layout.members:
+            value = delayed(m, now[name], UPDATE, f"old_{name}")
+            if name in found:
+                moved, other = found[name]
+                value = Mux(moved, other, value)
+            m.d.comb += new[name].eq(value)
+        return writes, new
+
+    def _beta(self, m: Module, now: Any) -> tuple[Value, Value]:
+        """Beta and its velocity, moved by the sum of dy over all tokens that wait."""
+        numbers = self.stage.numbers.parameters
+        m.submodules.generator = generator = Generator()
+        m.submodules.update = update = Update(numbers=numbers)
+        if numbers.round_update is Rounding.STOCHASTIC:
+            moves = self.visit & self.learns & self.moves
+            m.d.comb += generator.step.eq(delayed(m, moves, MEMORY, "drawing"))
+        m.d.comb += [
+            generator.load.eq(self.generator.load),
+            generator.initial.eq(self.generator.initial),
+            self.generator.state.eq(generator.state),
+            update.weight.eq(now.beta),
+            update.velocity.eq(now.beta_velocity),
+            update.gradient.eq(self._gradient(m)),
+            update.random.eq(generator.state),
+            update.extra_shift.eq(self.settings.extra_shift),
+            update.compensate.eq(self.settings.compensate),
+            self.clipped.eq(
+                delayed(m, self.visit & self.learns & self.moves, NEW, "moved") & update.clipped
+            ),
+        ]
+        return update.new_weight, update.new_velocity
+
+    def _gradient(self, m: Module) -> Value:
+        """The gradient of beta, in cycle MEMORY: of this token and of those before that wait."""
+        numbers = self.stage.numbers
+        if numbers.parameters.accumulate == 1:
+            found: Value = self.backward.errors
+            return found
+        bits = numbers.parameters.gradient.bits
+        m.submodules.waiting = waiting = BlockMemory(words=max(2, numbers.channels), bits=bits)
+        some = Signal()  # tokens wait for the update
+        learnt = delayed(m, self.visit & self.learns, MEMORY, "learnt")
+        ends = delayed(m, self.visit & (self.channel == numbers.channels - 1), MEMORY, "learnt_all")
+        with m.If(learnt & ends):
+            m.d.sync += some.eq(~self.moves)
+        earlier = delayed(m, waiting.read_data, MEMORY - 1, "earlier").as_signed()
+        total = Signal(numbers.parameters.gradient.bits, name="gradient")
+        m.d.comb += [
+            total.eq(self.backward.errors + Mux(some, earlier, 0)),
+            waiting.read_address.eq(self.channel),
+            waiting.write_enable.eq(delayed(m, learnt, 1, "wait")),
+            waiting.write_address.eq(delayed(m, self.channel, MEMORY + 1, "waiting_at")),
+            waiting.write_data.eq(delayed(m, total, 1, "waits")),
+        ]
+        return total.as_signed()
+
+    def _fetched(self, m: Module, now: Any) -> None:
+        """The pair that the bus asked for."""
+        names = list(state(self.stage).members)
+        pair = delayed(m, self.pair, MEMORY, "fetched_pair")
+        for out, half in ((self.first, names[0::2]), (self.second, names[1::2])):
+            for index, name in enumerate(half):
+                with m.If(pair == index):
+                    m.d.comb += out.eq(now[name])
+
+    def _table(self, m: Module, written: Any) -> None:
+        """Write what tokens see: to the update's bank, or to both of them where the bus stores."""
+        both = delayed(m, self.store, TABLES, "stored")
+        again = delayed(m, both, 1, "stored_again")
+        channel = delayed(m, self.channel, TABLES, "table_channel")
+        m.d.comb += [
+            self.table_write.eq(delayed(m, self.visit, TABLES, "visited") | both | again),
+            self.table_bank.eq(Mux(both | again, again, self.bank)),
+            self.table_channel.eq(Mux(again, delayed(m, channel, 1, "again_channel"), channel)),
+        ]
+        for name, target, value in self._seen(m, written):
+            m.d.comb += target.eq(Mux(again, delayed(m, value, 1, f"{name}_again"), value))
