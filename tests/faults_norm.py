@@ -17,7 +17,8 @@ from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib.memory import Memory
 
 import counterflow.hw.norms.backward
-import counterflow.hw.norms.forward
+import counterflow.hw.norms.normal
+import counterflow.hw.norms.normal_unit
 import counterflow.hw.norms.roots
 import counterflow.hw.norms.rounding
 import counterflow.hw.norms.update
@@ -91,7 +92,7 @@ FAULTS = (
 )
 _NUMBER = {fault.name: number for number, fault in enumerate(FAULTS)}
 _CHOSEN = Signal(range(len(FAULTS)), name="fault")
-_here = [False]  # whether what is elaborated now belongs to NORM or READER
+_here = [""]  # the part of NORM or READER that is elaborated now
 
 
 def on(name: str) -> Value:
@@ -140,20 +141,13 @@ def _patched() -> Iterator[None]:
     """Faulty parts in place of those that units make for themselves."""
     norms, weighted = counterflow.hw.norms, counterflow.hw.weighted
     parts: dict[Any, dict[str, Any]] = {
-        counterflow.hw.units.norm: {
-            "Forward": _Forward,
-            "Backward": _Backward,
-            "Order": _Order,
-            "Stash": _Stash,
-        },
+        counterflow.hw.units.norm: {"Forward": _Forward, "Backward": _Backward},
+        norms.normal_unit: {"Order": _Order, "Stash": _Stash},
         counterflow.hw.units.convolution: {"Lanes": _Lanes, "InputGradient": _InputGradient},
         norms.update: {"Roots": _Roots, "half_up": _halved, "shared": _shared},
         norms.roots: {"looked_up": _looked_up},
-        norms.forward: {"half_up_by": _cut("xhat cut, not rounded")},
-        norms.backward: {
-            "half_up_by": _cut("dx cut before it is narrowed"),
-            "half_up": _control,
-        },
+        norms.normal: {"half_up_by": _cut},
+        norms.backward: {"half_up": _control},
         weighted.input_gradient: {"Departure": _Departure, "Mux": _mux},
     }
     with contextlib.ExitStack() as stack:
@@ -163,24 +157,24 @@ def _patched() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _elaborating(stage: Any) -> Iterator[None]:
-    """What is made meanwhile belongs to the unit of `stage`."""
-    _here[0] = stage.name in (NORM, READER)
+def _elaborating(part: Any) -> Iterator[None]:
+    """What is made meanwhile belongs to this part of a unit."""
+    _here[0] = type(part).__name__ if part.stage.name in (NORM, READER) else ""
     yield
-    _here[0] = False
+    _here[0] = ""
 
 
 # ---- operations --------------------------------------------------------------------------------
 
 
-def _cut(name: str) -> Any:
-    """A right shift that does not round."""
-
-    def found(value: Value, least: int, more: Value) -> Value:
-        genuine = half_up_by(value, least, more)
-        return Mux(on(name), (value >> least) >> more, genuine) if _here[0] else genuine
-
-    return found
+def _cut(value: Value, least: int, more: Value) -> Value:
+    """A right shift that does not round, of either way."""
+    genuine = half_up_by(value, least, more)
+    if not _here[0]:
+        return genuine
+    forward = _here[0] == _Forward.__name__
+    name = "xhat cut, not rounded" if forward else "dx cut before it is narrowed"
+    return Mux(on(name), (value >> least) >> more, genuine)
 
 
 def _control(value: Value, drop: int) -> Value:
@@ -273,7 +267,7 @@ class _Norm(Norm):
 
 class _Forward(Forward):
     def elaborate(self, platform: object) -> Module:
-        with _elaborating(self.stage):
+        with _elaborating(self):
             return super().elaborate(platform)
 
     def _difference(self, m: Module) -> Signal:
@@ -303,7 +297,7 @@ class _Forward(Forward):
 
 class _Backward(Backward):
     def elaborate(self, platform: object) -> Module:
-        with _elaborating(self.stage):
+        with _elaborating(self):
             return super().elaborate(platform)
 
     def _send(self, m: Module, wide: Signal) -> None:
@@ -323,13 +317,13 @@ class _Backward(Backward):
 
 class _Roots(Roots):
     def elaborate(self, platform: object) -> Module:
-        with _elaborating(self.stage):
+        with _elaborating(self):
             return super().elaborate(platform)
 
 
 class _ChannelUpdate(ChannelUpdate):
     def elaborate(self, platform: object) -> Module:
-        with _elaborating(self.stage):
+        with _elaborating(self):
             m = super().elaborate(platform)
         with m.If(on("gradients of tokens that do not train") & (self.backward_kind != 0)):
             m.d.comb += self.learns.eq(1)
@@ -389,7 +383,7 @@ class _Lanes(Lanes):
 
 class _InputGradient(InputGradient):
     def _bank(self, m: Module, *rest: Any) -> Any:
-        with _elaborating(self.stage):
+        with _elaborating(self):
             return super()._bank(m, *rest)
 
 

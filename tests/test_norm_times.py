@@ -7,7 +7,8 @@ import pytest
 from counterflow.design.network.description import Description
 from counterflow.design.schedule import build
 from counterflow.design.schedule.planner import plan
-from counterflow.design.units.norm_times import BEGIN, NormStage, update_cycles
+from counterflow.design.units.norm_times import NormStage
+from counterflow.design.units.normal_times import BEGIN, update_cycles
 from counterflow.design.units.scheduled import Came
 from tests.norms import NETWORKS, design, random_norms
 
