@@ -18,6 +18,7 @@ from amaranth.lib.memory import Memory
 
 import counterflow.hw.norms.backward
 import counterflow.hw.norms.forward
+import counterflow.hw.norms.normal_unit
 import counterflow.hw.norms.roots
 import counterflow.hw.norms.rounding
 import counterflow.hw.norms.update
@@ -27,7 +28,8 @@ import counterflow.hw.weighted.input_gradient
 from counterflow.design.parts.tokens import Kind
 from counterflow.design.schedule.planner import Plan, plan
 from counterflow.design.units.latency import MEMORY
-from counterflow.design.units.normalisation import CENTRE_FRAC
+from counterflow.design.units.normal import CENTRE_FRAC
+from counterflow.hw.norms import normal
 from counterflow.hw.norms.backward import Backward
 from counterflow.hw.norms.forward import Forward
 from counterflow.hw.norms.order import Order
@@ -140,18 +142,14 @@ def _patched() -> Iterator[None]:
     """Faulty parts in place of those that units make for themselves."""
     norms, weighted = counterflow.hw.norms, counterflow.hw.weighted
     parts: dict[Any, dict[str, Any]] = {
-        counterflow.hw.units.norm: {
-            "Forward": _Forward,
-            "Backward": _Backward,
-            "Order": _Order,
-            "Stash": _Stash,
-        },
+        counterflow.hw.units.norm: {"Forward": _Forward, "Backward": _Backward},
+        norms.normal_unit: {"Order": _Order, "Stash": _Stash},
         counterflow.hw.units.convolution: {"Lanes": _Lanes, "InputGradient": _InputGradient},
         norms.update: {"Roots": _Roots, "half_up": _halved, "shared": _shared},
         norms.roots: {"looked_up": _looked_up},
-        norms.forward: {"half_up_by": _cut("xhat cut, not rounded")},
+        norms.forward: {"normalise": _cut(normal.normalise, "xhat cut, not rounded")},
         norms.backward: {
-            "half_up_by": _cut("dx cut before it is narrowed"),
+            "scaled_back": _cut(normal.scaled_back, "dx cut before it is narrowed"),
             "half_up": _control,
         },
         weighted.input_gradient: {"Departure": _Departure, "Mux": _mux},
@@ -173,12 +171,16 @@ def _elaborating(stage: Any) -> Iterator[None]:
 # ---- operations --------------------------------------------------------------------------------
 
 
-def _cut(name: str) -> Any:
-    """A right shift that does not round."""
+def _cut(operation: Any, name: str) -> Any:
+    """An operation whose right shift by h does not round."""
 
-    def found(value: Value, least: int, more: Value) -> Value:
+    def shifted(value: Value, least: int, more: Value) -> Value:
         genuine = half_up_by(value, least, more)
         return Mux(on(name), (value >> least) >> more, genuine) if _here[0] else genuine
+
+    def found(*arguments: Any) -> Any:
+        with mock.patch.object(normal, "half_up_by", shifted):
+            return operation(*arguments)
 
     return found
 
