@@ -1,0 +1,70 @@
+"""Faults planted in a norm of groups are located.
+
+All are in one build, each switched on by itself; without any the design equals golden.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from counterflow.design.parts.tokens import Kind, Token, drained
+from counterflow.sim.bench.job import Found, Job
+from counterflow.sim.simulate import quantised, record_depth, run_job
+from tests.bench_faults import BENCH, FAULT
+from tests.faults_branches import Fault
+from tests.faults_group_norm import FAULTS, NORM, design, verilog
+from tests.images import data_of
+
+pytestmark = pytest.mark.xdist_group("group norm faults")  # they share one build
+
+SAMPLES = 28
+
+
+def run(fault: Fault, monkeypatch: pytest.MonkeyPatch, *, stalls: bool) -> Found:
+    """Simulate with the fault, against a golden model without."""
+    planned, data = design(), data_of(design(), seed=3)
+    kinds = [(Kind.ACCUMULATE, Kind.TRAIN, Kind.TRAIN, Kind.INFER)[i % 4] for i in range(SAMPLES)]
+    tokens = [Token(kind, index) for index, kind in enumerate(kinds)]
+    job = Job(
+        description=planned.description,
+        tokens=tuple(drained(tokens, planned.schedule.delay)),
+        samples=quantised(planned.description, data),
+        labels=data.train_y,
+        seed=4,
+        depth=record_depth(planned),
+        stalls=("none", "none", "long" if stalls else "none"),
+    )
+    monkeypatch.setenv(FAULT, str(FAULTS.index(fault)))
+    monkeypatch.setenv(BENCH, "order" if stalls else "cycles")
+    return run_job(verilog(), job, "tests.bench_faults", quick=True)
+
+
+def test_every_fault_has_a_name() -> None:
+    assert len({fault.name for fault in FAULTS}) == len(FAULTS) > 15
+
+
+@pytest.mark.parametrize("stalls", [False, True])
+def test_without_a_fault_nothing_differs(monkeypatch: pytest.MonkeyPatch, stalls: bool) -> None:
+    found = run(FAULTS[0], monkeypatch, stalls=stalls)
+    assert found.mismatches == 0, found.first_divergence
+    assert found.compared > 10_000
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(one, marks=[pytest.mark.slow] * (at % 5 > 0))
+        for at, one in enumerate(FAULTS[1:])
+    ],
+    ids=str,
+)
+def test_a_fault_is_found_and_located_in_its_unit(
+    fault: Fault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = run(fault, monkeypatch, stalls=fault.stalls)
+    assert found.mismatches > 0
+    assert found.first_divergence is not None
+    place = found.first_divergence.removeprefix("cycle ").split(": ")[0 if fault.stalls else 1]
+    assert place.startswith(f"{fault.unit}.{fault.field}"), found.first_divergence
+    if not fault.stalls and fault.unit == NORM:
+        assert "golden.units.group_norm.GroupNorm" in found.first_divergence
