@@ -15,7 +15,7 @@ from tests.faults_branches import Fault
 from tests.faults_group_norm import FAULTS, NORM, design, verilog
 from tests.images import data_of
 
-pytestmark = pytest.mark.xdist_group("group norm faults")  # they share one build
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("group norm faults")]  # one build
 
 SAMPLES = 28
 
@@ -50,14 +50,7 @@ def test_without_a_fault_nothing_differs(monkeypatch: pytest.MonkeyPatch, stalls
     assert found.compared > 10_000
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        pytest.param(one, marks=[pytest.mark.slow] * (at % 5 > 0))
-        for at, one in enumerate(FAULTS[1:])
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("fault", FAULTS[1:], ids=str)
 def test_a_fault_is_found_and_located_in_its_unit(
     fault: Fault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
