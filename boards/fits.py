@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 from counterflow.boards.table import BOARDS, Board
@@ -52,7 +53,7 @@ def fit_on(description: Description, board: Board) -> Fit:
     design = own_fold(description, target, LINK)
     if design is None:
         try:
-            design = settled(fit(description, target).plan, target, LINK.block_rams)
+            design = settled(fit(description, _left(target)).plan, target, LINK.block_rams)
         except ValueError as error:  # UnfitError, or too few multipliers for so many units
             return Fit(name, None, Resources(), str(error))
     taken = needs(design, target.family).total
@@ -60,6 +61,13 @@ def fit_on(description: Description, board: Board) -> Fit:
     if lack is not None:
         return Fit(name, None, taken, f"{name} does not fit {target.name}: {lack}")
     return Fit(name, design, taken)
+
+
+def _left(target: Target) -> Target:
+    """What of `target` is left for a network beside the link."""
+    has = target.has
+    blocks, luts = has.block_rams - LINK.block_rams, has.luts - LINK.luts
+    return replace(target, has=has._replace(block_rams=max(0, blocks), luts=max(0, luts)))
 
 
 def table(boards: Iterable[Board], networks: Iterable[str]) -> dict[str, list[Fit]]:

@@ -60,7 +60,7 @@ def unit_of(tiling: Tiling, seed: int, **changes: Any) -> Convolution:
     )
     depths = Depths(0, 0, 0, 0, 0)  # of no meaning to a golden unit
     unit = network(3, [{"outputs": 4}]).weighted[0]  # whose name and edges do not matter
-    stage = Stage(unit, 1, tiling, numbers, 1, 0, 1, 1, depths, None)
+    stage = Stage(unit, 1, tiling, numbers, 1, 1, 0, 1, 1, depths, None)
     return Convolution(stage, state, Settings(predict=bool(seed % 2), compensate=bool(seed % 3)))
 
 

@@ -59,15 +59,20 @@ def networks(as_json: bool, quiet: bool) -> None:
     display.result({"networks": found})
 
 
+LONGEST = 16  # characters of the widths of a network, beyond which some are left out
+
+
 def layers(widths: tuple[int, ...]) -> str:
-    """Widths in short: [32]x16-10."""
+    """Widths in short: [32]x16-10, 64-...-10."""
     parts: list[tuple[int, int]] = []
     for width in widths:
         if parts and parts[-1][0] == width:
             parts[-1] = (width, parts[-1][1] + 1)
         else:
             parts.append((width, 1))
-    return "-".join(
+    texts = [
         f"[{width}]x{count}" if count > 2 else "-".join([str(width)] * count)
         for width, count in parts
-    )
+    ]
+    text = "-".join(texts)
+    return text if len(text) <= LONGEST else "-".join([texts[0], "…", texts[-1]])
