@@ -84,6 +84,12 @@ WRONG: dict[str, tuple[Formats, Formats, str]] = {
         {},
         f"layers[1], a norm layer: what it normalises has the format s24.12, {WIDE}",
     ),
+    "a beta that no activation holds": (
+        {},
+        {"activation": "s9.8", "weight": "s20.17"},
+        "layers[1], a norm layer: its format of weight is s20.17, in which beta can be more than "
+        "twice as large as what its format of activations, s9.8, holds; use a weight within 2.",
+    ),
     "gradients of many bits": (
         {},
         {"error": "s22.12"},

@@ -77,6 +77,12 @@ class Normal(ABC):
                 f"its format of activations is {self.y}, but what is normalised is signed, and at "
                 "most 8 fraction bits of it can be made; use one such as s9.5"
             )
+        weight, most = self.parameters.weight, 2 * self.y.value(self.y.max + 1)
+        if weight.value(weight.max + 1) > most:  # xhat = y - beta would be wider than y
+            raise ValueError(
+                f"its format of weight is {weight}, in which beta can be more than twice as large "
+                f"as what its format of activations, {self.y}, holds; use a weight within {most:g}"
+            )
 
     @property
     def elements(self) -> int:
