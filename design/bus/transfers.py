@@ -25,10 +25,15 @@ class State(Protocol):
 
 
 class Parts(NamedTuple):
-    """A state as it came over the bus: parameters by name, and the state of the generator."""
+    """A state as it came over the bus: parameters, which are attributes too, and the generator."""
 
     arrays: Mapping[str, Integers]
     generator: int
+
+    def __getattr__(self, name: str) -> Integers:
+        if name not in self.arrays:
+            raise AttributeError(f"there is no {name!r} among {', '.join(self.arrays)}")
+        return self.arrays[name]
 
 
 STORES = (UnitRegister.STORE, UnitRegister.STORE_BIAS)
