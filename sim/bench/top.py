@@ -6,6 +6,7 @@ wide access is far cheaper than a visit in every cycle.  The chain is the produc
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
@@ -36,6 +37,18 @@ def record_words(bits: int) -> int:
     return -(-bits // RECORD_BITS)
 
 
+def _starts(watched: Sequence[Field]) -> dict[Field, int]:
+    """Where each part of a written word begins in it: the parts of a memory's words, in order."""
+    found: dict[Field, int] = {}
+    ends: dict[tuple[str, str], int] = {}
+    for field in watched:
+        if field.lane is not None:
+            memory = field.unit, field.path.split(".")[0]
+            found[field] = ends.get(memory, 0)
+            ends[memory] = found[field] + field.bits
+    return found
+
+
 class BenchTop(wiring.Component):
     """Chain, feeder and recorder.
 
@@ -50,6 +63,7 @@ class BenchTop(wiring.Component):
         self.plan, self.depth = plan, depth
         self.chain = Chain(plan=plan)
         self.watched = fields(plan)
+        self._starts = _starts(self.watched)
         super().__init__(
             {
                 "tokens": In(COUNT_BITS),
@@ -169,12 +183,6 @@ class BenchTop(wiring.Component):
             return memory.write_enable
         if member == "address":
             return Mux(memory.write_enable, memory.write_address, 0)[: field.bits]
-        fellows = [
-            one
-            for one in self.watched
-            if one.lane is not None and one.unit == field.unit
-            if one.path.split(".")[0] == field.path.split(".")[0]
-        ]
-        start = sum(one.bits for one in fellows[: fellows.index(field)])
+        start = self._starts[field]
         value = Mux(memory.write_enable, memory.write_data[start : start + field.bits], 0)
         return value[: field.bits]
