@@ -64,23 +64,7 @@ class GroupNormUnit(NormalUnit):
 
     def numbers(self, recipe: Recipe, delay: int) -> GroupNormalisation:
         """See `NormalUnit.numbers`."""
-        x, y = self.inputs[0], self.outputs[0]
-        height, width, channels = x.shape
-        return GroupNormalisation(
-            channels=channels,
-            pixels=height * width,
-            x=x.x,
-            y=y.x,
-            dy=y.error,
-            dx=x.error if x.wanted else None,
-            round_error=self.rounding.error,
-            parameters=self.beta(recipe, delay),
-            group=self.group,
-        )
-
-    @property
-    def multipliers(self) -> int:
-        return 6 if self.inputs[0].wanted else 3
+        return GroupNormalisation(**self.common(recipe, delay), group=self.group)
 
     def times(self, tiling: Tiling | None, recipe: Recipe) -> GroupNormTimes:
         """See `Unit.times`."""

@@ -125,22 +125,7 @@ class NormUnit(NormalUnit):
 
     def numbers(self, recipe: Recipe, delay: int) -> Normalisation:
         """See `NormalUnit.numbers`."""
-        x, y = self.inputs[0], self.outputs[0]
-        height, width, channels = x.shape
-        return Normalisation(
-            channels=channels,
-            pixels=height * width,
-            x=x.x,
-            y=y.x,
-            dy=y.error,
-            dx=x.error if x.wanted else None,
-            round_error=self.rounding.error,
-            parameters=self.beta(recipe, delay),
-        )
-
-    @property
-    def multipliers(self) -> int:
-        return 5 if self.inputs[0].wanted else 2
+        return Normalisation(**self.common(recipe, delay))
 
     def times(self, tiling: Tiling | None, recipe: Recipe) -> NormTimes:
         """See `Unit.times`."""

@@ -105,6 +105,11 @@ class Normal(ABC):
         """Format of z."""
 
     @property
+    @abstractmethod
+    def products(self) -> list[tuple[Format, Format]]:
+        """Formats of the two factors of each multiplier."""
+
+    @property
     def difference(self) -> Format:
         """Format of e."""
         largest = (self.x.magnitude << CENTRE_FRAC) + self.centre.magnitude

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 from counterflow.design.graph import Unit
 from counterflow.design.parts.formats import Format
@@ -30,6 +31,10 @@ class NormalUnit(Unit):
         return self.inputs[0].shape[2]
 
     @property
+    def multipliers(self) -> int:
+        return len(self.numbers(Recipe(), 0).products)
+
+    @property
     def bound(self) -> int:
         """See `Unit.bound`: two updates must fit into a slot, too."""
         return max(self.inputs[0].elements, 2 * update_cycles(self.inputs[0].shape[2]))
@@ -51,6 +56,21 @@ class NormalUnit(Unit):
         found = self.numbers(recipe, delay)
         found.parameters.check(self.where)
         return found
+
+    def common(self, recipe: Recipe, delay: int) -> dict[str, Any]:
+        """What `numbers` of every kind are made of: the fields of `Normal`."""
+        x, y = self.inputs[0], self.outputs[0]
+        height, width, channels = x.shape
+        return {
+            "channels": channels,
+            "pixels": height * width,
+            "x": x.x,
+            "y": y.x,
+            "dy": y.error,
+            "dx": x.error if x.wanted else None,
+            "round_error": self.rounding.error,
+            "parameters": self.beta(recipe, delay),
+        }
 
     def beta(self, recipe: Recipe, delay: int) -> UnitArithmetic:
         """How beta moves: as the bias of an output that each pixel has."""

@@ -22,7 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from counterflow.design.parts.formats import Format, signed_for
+from counterflow.design.parts.formats import SUM_BITS, Format, signed_for
 from counterflow.design.units.normal import (
     CENTRE_FRAC,
     GRADIENT_GUARD,
@@ -48,7 +48,7 @@ class Normalisation(Normal):
         """See `Normal.check`."""
         self._check_output()
         widest = max(self.squares.bits, self.product_sum.bits, self.gradient_sum.bits)
-        if self.mean.bits > 32 or widest + SHARE_BITS + 1 > 62:
+        if self.mean.bits > 32 or widest + SHARE_BITS + 1 > SUM_BITS:
             raise ValueError(
                 f"what it normalises has the format {self.x}, too wide for sums over "
                 f"{self.pixels:,} pixels; a format of fewer bits would do, or a smaller image"
@@ -97,16 +97,15 @@ class Normalisation(Normal):
     @property
     def control_drop(self) -> int:
         """Right shift of c xhat to z: it also multiplies by b."""
-        return SCALE_CONTROL.frac + self.y.frac + DECAY - self.z.frac
+        return SCALE_CONTROL.frac + self.y.frac + DECAY - (self.dy.frac + GRADIENT_GUARD)
 
     @property
     def z(self) -> Format:
         """Format of z."""
         control = SCALE_CONTROL.magnitude * self.y.magnitude
-        frac = self.dy.frac + GRADIENT_GUARD
-        drop = SCALE_CONTROL.frac + self.y.frac + DECAY - frac
-        largest = (self.dy.magnitude << GRADIENT_GUARD) + (control >> max(drop, 0)) + 1
-        return signed_for(largest, frac)
+        control >>= max(self.control_drop, 0)
+        largest = (self.dy.magnitude << GRADIENT_GUARD) + control + 1
+        return signed_for(largest, self.dy.frac + GRADIENT_GUARD)
 
     @property
     def wide(self) -> Format:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
+from amaranth.hdl import C, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,6 +12,7 @@ from counterflow.design.units.normal_times import NormalStage
 from counterflow.hw.parts.bus import Access, BusNode
 from counterflow.hw.parts.pipeline import delayed
 from counterflow.hw.weighted.bundles import GeneratorAccess, Settings
+from counterflow.hw.weighted.node import unit_node
 
 
 class NormRegisters(wiring.Component):
@@ -53,21 +54,8 @@ class NormRegisters(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        r = UnitRegister
-        m.submodules.node = node = BusNode.of(node=self.stage.index + 1, registers=r)
-        settings = Cat(self.settings.predict, self.settings.compensate, self.settings.extra_shift)
         (block,) = self.stage.blocks
-        m.d.comb += [
-            node.i.eq(self.bus_i),
-            self.bus_o.eq(node.o),
-            node.value(r.TILES).eq(block.words),
-            node.value(r.CONTROL).eq(settings),
-            node.value(r.GENERATOR).eq(self.generator.state),
-            self.generator.load.eq(node.strobe(r.GENERATOR)),
-            self.generator.initial.eq(node.data),
-        ]
-        with m.If(node.strobe(r.CONTROL)):
-            m.d.sync += settings.eq(node.data)
+        node = unit_node(m, self, block.words)
         self._access(m, node)
         self._shift(m, node)
         self._count(m, node)

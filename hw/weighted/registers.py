@@ -20,6 +20,7 @@ from counterflow.hw.weighted.bundles import (
     stored_word,
     visit_signals,
 )
+from counterflow.hw.weighted.node import unit_node
 
 COUNTER_BITS = 48
 
@@ -55,20 +56,7 @@ class UnitRegisters(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        r = UnitRegister
-        m.submodules.node = node = BusNode.of(node=self.stage.index + 1, registers=r)
-        settings = Cat(self.settings.predict, self.settings.compensate, self.settings.extra_shift)
-        m.d.comb += [
-            node.i.eq(self.bus_i),
-            self.bus_o.eq(node.o),
-            node.value(r.TILES).eq(self.stage.tiling.tiles),
-            node.value(r.CONTROL).eq(settings),
-            node.value(r.GENERATOR).eq(self.generator.state),
-            self.generator.load.eq(node.strobe(r.GENERATOR)),
-            self.generator.initial.eq(node.data),
-        ]
-        with m.If(node.strobe(r.CONTROL)):
-            m.d.sync += settings.eq(node.data)
+        node = unit_node(m, self, self.stage.tiling.tiles)
         self._shift(m, node)
         self._access(m, node)
         self._count(m, node)
