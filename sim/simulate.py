@@ -24,14 +24,18 @@ from counterflow.sim.bench.top import BenchTop
 
 TOP = "bench_top"
 RECORD_CYCLES = 1024
+RECORD_PART = 64  # cycles that a part of a slot has at least: reading a record costs a while
 
 Progress = Callable[[int, int], None]
 
 
 def record_depth(plan: Plan) -> int:
-    """Cycles that the record holds: whole slots, about RECORD_CYCLES of them."""
+    """Cycles that the record holds, about RECORD_CYCLES: whole slots, or an even part of a slot."""
     interval = plan.schedule.interval
-    return max(1, RECORD_CYCLES // interval) * interval
+    if interval <= RECORD_CYCLES:
+        return RECORD_CYCLES // interval * interval
+    even = [part for part in range(RECORD_PART, RECORD_CYCLES + 1) if interval % part == 0]
+    return max(even, default=interval)
 
 
 def bench_verilog(plan: Plan) -> str:

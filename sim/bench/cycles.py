@@ -65,14 +65,16 @@ class CycleBench:
 
     async def _run(self, waiting: list[Token], products: list[int]) -> None:
         """Feed tokens to an empty chain, compare until it is empty again."""
-        interval, block = self.plan.schedule.interval, self.job.depth
+        schedule, block = self.plan.schedule, self.job.depth
+        interval, fed = schedule.interval, self.fed
         self.trace = Trace(self.plan, before=self.golden.slot)
         self._feed(waiting, FEED_TOKENS)
         self.dut.recording.value = 1
         while waiting or self.trace.base < self.trace.end:
             await self._block(block)
             products.append(int(self.dut.products.value))
-            self._feed(waiting, block // interval)
+            taken = max(0, self.trace.base - schedule.intake_start) // interval
+            self._feed(waiting, taken + FEED_TOKENS - (self.fed - fed))
             self._progress()
         for _ in range(max(1, TAIL_SLOTS * interval // block)):
             await self._block(block)
@@ -156,6 +158,8 @@ class CycleBench:
         train = kinds.index(Kind.BUBBLE) if Kind.BUBBLE in kinds else len(kinds)
         first = settled // block + 1
         last = (schedule.intake_start + train * schedule.interval) // block - 1
+        parts = max(1, schedule.interval // block)
+        last -= (last - first) % parts  # whole slots
         if last > first:
             made = products[last] - products[first]
             self.found.utilisation = made / (schedule.lane_multipliers * (last - first) * block)
