@@ -501,6 +501,19 @@ def test_compare() -> None:
     assert "lwpv+sc" in succeed("compare", "tiny", "--seeds", "1", "--epochs", "1").stdout
 
 
+def test_compare_has_integers_beside_float64_in_one_command() -> None:
+    """Each model's rows are those of that model alone, in the answer as in the tables."""
+    quick = ["compare", "tiny", "--seeds", "1", "--epochs", "1", "--samples", "60"]
+    both = read(*quick, "--model", "both")["methods"]
+    for model in ("integer", "float"):
+        assert [one for one in both if one["model"] == model] == read(*quick, "--model", model)[
+            "methods"
+        ]
+    said = succeed(*quick, "--model", "both").stdout
+    assert "integers" in said
+    assert "float64" in said
+
+
 # Bad input
 
 COMMANDS = ("plan", "train", "verilog", "simulate", "compare")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -12,13 +12,20 @@ from counterflow.commands import options
 from counterflow.commands.display import Display, percent, table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from rich.table import Table
 
     from counterflow.design.network.description import Description
     from counterflow.golden.training.compare import Row
 
+Numbers = Literal["integer", "float"]
+MODELS: dict[str, tuple[Numbers, ...]] = {
+    "integer": ("integer",),
+    "float": ("float",),
+    "both": ("integer", "float"),
+}
+NUMBERS: dict[Numbers, str] = {"integer": "integers", "float": "float64"}
 NOISE = 0.005  # smaller differences of accuracy say nothing
 NAMES = {
     ("sequential", "none"): "sequential, no delay",
@@ -39,10 +46,10 @@ NAMES = {
 @click.option("--samples", type=options.COUNT, help="Samples an epoch [default: all].")
 @click.option(
     "--model",
-    type=click.Choice(["integer", "float"]),
+    type=click.Choice(["integer", "float", "both"]),
     default="integer",
     show_default=True,
-    help="The hardware's integers, or float64 under the same schedule.",
+    help="The hardware's integers, float64 under the same schedule, or one beside the other.",
 )
 @click.option(
     "--hybrid",
@@ -84,6 +91,7 @@ def compare(
         counterflow compare deep-digits
         counterflow compare digits --seeds 3 --epochs 5 --hybrid 4000
         counterflow compare deep-digits --model float --placement 4,8
+        counterflow compare digits-resnet --model both --seeds 10
     """
     from counterflow.design.data.training import training_data
     from counterflow.design.network import provenance
@@ -92,26 +100,30 @@ def compare(
 
     display = Display(as_json=as_json, quiet=quiet)
     description = options.with_recipe(load(net), placement=placement)
-    if model == "integer" and description.recipe.float_only:
+    if model != "float" and description.recipe.float_only:
         raise ValueError(description.recipe.float_only)
     dataset = training_data(description, data)
     plan(description)  # refuses what cannot be, before what takes long to import
     first = description.recipe.seed if seed is None else seed
     from counterflow.golden.training.compare import compare_mitigations, methods_with_hybrid
 
-    with display.progress("Trainings") as on_progress:
-        rows = compare_mitigations(
-            description,
-            dataset,
-            seeds=range(first, first + seeds),
-            methods=methods_with_hybrid(hybrid or description.recipe.sequential_after),
-            epochs=epochs,
-            limit=samples,
-            model="float" if model == "float" else "integer",
-            on_progress=on_progress,
-        )
-    answer = compare_json(rows)
-    display.show(compare_table(rows, _title(description, seeds)))
+    tables: dict[Numbers, list[Row]] = {}
+    for numbers in MODELS[model]:
+        with display.progress(f"Trainings, {NUMBERS[numbers]}") as on_progress:
+            tables[numbers] = compare_mitigations(
+                description,
+                dataset,
+                seeds=range(first, first + seeds),
+                methods=methods_with_hybrid(hybrid or description.recipe.sequential_after),
+                epochs=epochs,
+                limit=samples,
+                model=numbers,
+                on_progress=on_progress,
+            )
+    answer = compare_json(tables)
+    title = _title(description, seeds)
+    for numbers, rows in tables.items():
+        display.show(compare_table(rows, f"{title}, {NUMBERS[numbers]}"))
     if out is not None:
         files = [
             provenance.write_json(out / "comparison.json", answer),
@@ -145,17 +157,19 @@ def recovered(rows: Sequence[Row], row: Row) -> float | None:
     return (row.mean - plain) / (best - plain) if best - plain > NOISE else None
 
 
-def compare_json(rows: Sequence[Row]) -> dict[str, object]:
-    """Accuracies of every method, one for each seed."""
+def compare_json(tables: Mapping[Numbers, Sequence[Row]]) -> dict[str, object]:
+    """Accuracies of every method in every kind of numbers, one for each seed."""
     return {
         "methods": [
             {
+                "model": numbers,
                 **asdict(row.method),
                 "mean": row.mean,
                 "sd": row.sd,
                 "recovered": recovered(rows, row),
                 "accuracies": list(row.accuracies),
             }
+            for numbers, rows in tables.items()
             for row in rows
         ]
     }
