@@ -25,20 +25,26 @@ from counterflow.design.parts.roles import Formats, Roundings
 class Edge:
     """What joins two units: number `number`, for images of `shape`.
 
-    ``x`` is the format of activations, ``error`` that of gradients; ``wanted``: gradients come back
-    (before the first units with weights nobody wants them); ``rectified``: activations come from a
-    ReLU, whose derivative whoever reads them applies to the gradients that it sends back;
-    ``returned``: they come before that ReLU, if there is one, and whoever reads them applies it as
-    it loads them, and sends each back beside its gradient, so that their maker need not keep them.
+    ``x`` is the format of activations, ``error`` that of gradients; ``paths``: the losses, by their
+    numbers, whose gradients come back (before the first units with weights nobody wants any);
+    ``rectified``: activations come from a ReLU, whose derivative whoever reads them applies to the
+    gradients that it sends back; ``returned``: they come before that ReLU, if there is one, and
+    whoever reads them applies it as it loads them, and sends each back beside its gradient, so that
+    their maker need not keep them.
     """
 
     number: int
     shape: Shape
     x: Format
     error: Format
-    wanted: bool
+    paths: tuple[int, ...]
     rectified: bool
     returned: bool = False
+
+    @property
+    def wanted(self) -> bool:
+        """Whether gradients come back."""
+        return bool(self.paths)
 
     @property
     def elements(self) -> int:
@@ -179,11 +185,15 @@ class Kind:
 
 
 class Growth:
-    """A graph in the making; `formats` and `rounding` are those of the network."""
+    """A graph in the making; `formats` and `rounding` are those of the network.
+
+    ``paths``: the losses whose gradients pass the units that are added now.
+    """
 
     def __init__(self, formats: Formats, rounding: Roundings) -> None:
         self.formats, self.rounding = formats, rounding
         self.units: list[Unit] = []
+        self.paths: tuple[int, ...] = (1,)
         self._edges = 0
 
     def edge(
@@ -192,12 +202,16 @@ class Growth:
         x: Format,
         error: Format,
         *,
-        wanted: bool = True,
+        paths: tuple[int, ...] | None = None,
         rectified: bool,
         returned: bool = False,
     ) -> Edge:
-        """A new edge; it is `returned` only where its reader can do that."""
-        return Edge(self.number(), shape, x, error, wanted, rectified, returned)
+        """A new edge, of the gradient paths of this part of the network unless `paths` says which.
+
+        It is `returned` only where its reader can do that.
+        """
+        paths = self.paths if paths is None else paths
+        return Edge(self.number(), shape, x, error, paths, rectified, returned)
 
     def graph(self, source: Edge) -> Graph:
         """All that has grown behind `source`."""

@@ -55,8 +55,8 @@ def stage(
     unit = NormUnit(
         name="norm",
         where="layers[1]",
-        inputs=(Edge(0, shape, x, dx, wanted, rectified=False),),
-        outputs=(Edge(1, shape, y, dy, wanted=True, rectified=relu, returned=returned),),
+        inputs=(Edge(0, shape, x, dx, (1,) * wanted, rectified=False),),
+        outputs=(Edge(1, shape, y, dy, paths=(1,), rectified=relu, returned=returned),),
         weight=Format.parse("s20.18"),
         velocity=Format.parse("s14.18"),
         rounding=rounding or Roundings(),

@@ -61,11 +61,11 @@ def test_layers_become_units_of_the_shapes_that_reach_them() -> None:
     ]
     x, error = formats.activation, formats.error
     edges = [
-        Edge(0, (9, 10, 2), formats.input, error, wanted=False, rectified=False),
-        Edge(1, (8, 5, 4), x, error, wanted=True, rectified=True),
-        Edge(2, (2, 1, 4), x, error, wanted=True, rectified=True),
-        Edge(3, (1, 1, 6), x, error, wanted=True, rectified=True),
-        Edge(4, (1, 1, 3), formats.logit, error, wanted=True, rectified=False),
+        Edge(0, (9, 10, 2), formats.input, error, paths=(), rectified=False),
+        Edge(1, (8, 5, 4), x, error, paths=(1,), rectified=True),
+        Edge(2, (2, 1, 4), x, error, paths=(1,), rectified=True),
+        Edge(3, (1, 1, 6), x, error, paths=(1,), rectified=True),
+        Edge(4, (1, 1, 3), formats.logit, error, paths=(1,), rectified=False),
     ]
     assert list(description.graph.edges) == edges
     assert [unit.outputs for unit in found] == [*((edge,) for edge in edges[1:]), ()]

@@ -135,7 +135,7 @@ class Description(Frozen):
         """
         growth = Growth(self.formats, self.rounding)
         source = growth.edge(
-            self.image, self.formats.input, self.formats.error, wanted=False, rectified=False
+            self.image, self.formats.input, self.formats.error, paths=(), rectified=False
         )
         places = [Place(f"layers[{index}]", str(index)) for index in range(len(self.layers))]
         places[-1] = replace(places[-1], scores=self.formats.logit)

@@ -49,7 +49,11 @@ class Pool(Layer):
         windows = self._windows(edge)
         # An average applies the derivative of a ReLU before it, after a maximum the reader does.
         y = growth.edge(
-            windows.result, edge.x, edge.error, rectified=edge.rectified and not average
+            windows.result,
+            edge.x,
+            edge.error,
+            paths=edge.paths,
+            rectified=edge.rectified and not average,
         )
         unit = PoolUnit(
             name=f"pool{place.tag}",

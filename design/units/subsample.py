@@ -217,7 +217,7 @@ class Subsample(Layer):
             (down, across, outputs),
             edge.x,
             edge.error,
-            wanted=edge.wanted,
+            paths=edge.paths,
             rectified=edge.rectified,
         )
         unit = SubsampleUnit(

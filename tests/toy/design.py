@@ -26,7 +26,7 @@ class Halve(Layer):
 
     def grow(self, growth: Growth, edge: Edge, place: Place) -> Edge:
         """See `Layer.grow`."""
-        y = growth.edge(edge.shape, edge.x, edge.error, wanted=edge.wanted, rectified=False)
+        y = growth.edge(edge.shape, edge.x, edge.error, paths=edge.paths, rectified=False)
         unit = HalvingUnit(
             name=f"halve{place.tag}",
             where=place.where,
