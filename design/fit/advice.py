@@ -37,7 +37,7 @@ def verdict(fitted: Fitted, frequency: float) -> list[str]:
         *([f"{taken.ultra_rams:,} of {has.ultra_rams:,} UltraRAMs"] if has.ultra_rams else []),
         f"roughly {round(taken.luts, -2):,} of {has.luts:,} LUTs",
     )
-    fits = "fits" if taken.luts <= has.luts else "may fit"
+    fits = "fits" if fitted.routable else "may fit"
     speed = samples_per_second(fitted.plan, frequency)
     return [
         f"{fitted.plan.description.name} {fits} {fitted.target.name}: {', '.join(shares)}.",

@@ -17,6 +17,9 @@ from counterflow.design.units.timing import slot_bound
 ROUGH = (
     1.25  # LUTs are counted so roughly that a fold may seem to need this part of those there are
 )
+ROUTABLE = (
+    0.88  # of the LUTs: packed for nextpnr a design takes 6 % more cells, and some must stay free
+)
 PLANNED = ("multipliers", "block_rams", "luts")  # what is counted of a plan
 FASTER = 0.8  # of an interval, at most, is a step that is worth a larger device
 
@@ -43,6 +46,11 @@ class Fitted:
     @property
     def plan(self) -> Plan:
         return self.needs.plan
+
+    @property
+    def routable(self) -> bool:
+        """Whether so many LUTs can be expected to be placed and routed."""
+        return self.needs.total.luts <= ROUTABLE * self.target.has.luts
 
     @property
     def bottleneck(self) -> tuple[str, ...]:
@@ -83,8 +91,8 @@ def fit(
     """The fold of `description` for `target`; `UnfitError` where there is none.
 
     `multipliers`, where fewer than the target's, are the budget, for the fastest fold; with an
-    `interval` (cycles) alone the fold has the fewest multipliers that keep up with it.  `luts` is
-    the part of the target's that is planned with, and `rough` times that where nothing fits
+    `interval` (cycles) alone the fold has the fewest multipliers that keep up with it.  ROUTABLE of
+    the part `luts` of the target's is planned with, and `rough` times that part where nothing fits
     otherwise; with ``outside`` each stash that frees memory by it is beside the chip.  ValueError
     where the limit of memory bits
     that a description's fold may have is passed.
@@ -100,7 +108,7 @@ def fit(
     has = target.has._replace(multipliers=count)
     search = Search(description, has, target.family, outside=outside)
     found: Needs | None = None
-    for share in (luts, luts * rough):
+    for share in (luts * ROUTABLE, luts * rough):
         search.luts = share * target.has.luts
         if interval is not None and multipliers is None:
             found = search.within(interval)

@@ -107,7 +107,7 @@ class Outcome:
             said = f"{needs.interval:,} cycles a sample" + f", {outside} stashes outside" * (
                 outside > 0
             )
-            if needs.total.luts > there:
+            if not self.fitted.routable:
                 return f"may fit: {said}, about {needs.total.luts:,} LUTs of {there:,}"
             return f"fits: {said}"
         return f"short of {'; '.join(map(str, self.short))}" if self.short else self.why

@@ -2,7 +2,8 @@
 
 Blocks are counted exactly (`design.fpga.estimate`), LUTs are not: synthesis shares and folds logic
 in ways that no short formula follows.  The weights below are fitted to what Yosys 0.70 made of 21
-units for ECP5, each of which they give within a tenth; expect a fifth more or less elsewhere.
+units for ECP5, each of which they give within a tenth, and that of what is returned to the seven
+of `cifar-resnet`, within a seventh; expect a fifth more or less elsewhere.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ ADDED = 1.64  # for each bit of the sums in the lanes
 AHEAD = 1.05  # for each bit of the sums of prediction and compensation
 TURNED = 2.0  # for each bit that is turned into place between the banks of a window
 BANK = 73.0  # for each further bank, to address it
+RETURNED = 950.0  # where x goes back beside dx: read once more, kept in step, told apart
 
 
 class Family(NamedTuple):
@@ -49,6 +51,7 @@ def unit_luts(tiling: Tiling, numbers: UnitArithmetic, cells: MemoryCells, famil
     of = FAMILIES[family]
     logic = BASE + ADDED * added_bits(tiling, numbers) + AHEAD * ahead_bits(tiling, numbers)
     logic += TURNED * turned_bits(tiling, numbers) + BANK * (tiling.banks - 1)
+    logic += RETURNED * numbers.returns
     return round(of.logic * logic) + of.lut_ram * cells.lut_rams + cells.flip_flops
 
 
