@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 from counterflow.design.parts.fields import MAX_ELEMENTS, Frozen
 from counterflow.design.parts.formats import Format
 from counterflow.design.parts.geometry import Shape
+from counterflow.design.parts.horizon import END_TO_END, Horizon
 from counterflow.design.parts.recipe import Recipe
 from counterflow.design.parts.roles import Formats, Roundings
 
@@ -67,6 +68,8 @@ class Unit:
     where: str
     inputs: tuple[Edge, ...]
     outputs: tuple[Edge, ...]
+    head: int = 0
+    """The component behind whose body it stands, in a head; 0 for those of bodies."""
 
     @property
     def returns(self) -> bool:
@@ -147,16 +150,19 @@ class MisfitError(ValueError):
 class Place:
     """Where a layer stands: as errors say it, and as the names of its units end.
 
-    ``scores``: the format of what it puts out if that feeds the softmax, else None.
+    ``scores``: the format of what it puts out if that feeds the softmax, else None;
+    ``outermost``: it stands in no other layer.
     """
 
     where: str
     tag: str
     scores: Format | None = None
+    outermost: bool = True
 
     def inside(self, chain: str, index: int) -> Place:
         """That of layer number `index` of the chain `chain` of this layer."""
-        return Place(f"{self.where}.{chain}[{index}]", f"{self.tag}{chain[0]}{index}")
+        where, tag = f"{self.where}.{chain}[{index}]", f"{self.tag}{chain[0]}{index}"
+        return Place(where, tag, outermost=False)
 
 
 class Layer(Frozen):
@@ -187,13 +193,24 @@ class Kind:
 class Growth:
     """A graph in the making; `formats` and `rounding` are those of the network.
 
-    ``paths``: the losses whose gradients pass the units that are added now.
+    ``horizon``: what learns from which loss; ``scores``: the layer that gives the last one its
+    scores; ``component``: the number of that which grows, whose units are those from number
+    ``began`` on; ``paths``: the losses whose gradients pass the units that are added now; ``head``:
+    that of these units, see `Unit`.
     """
 
-    def __init__(self, formats: Formats, rounding: Roundings) -> None:
+    def __init__(
+        self,
+        formats: Formats,
+        rounding: Roundings,
+        horizon: Horizon = END_TO_END,
+        scores: Layer | None = None,
+    ) -> None:
         self.formats, self.rounding = formats, rounding
+        self.horizon, self.scores = horizon, scores
         self.units: list[Unit] = []
-        self.paths: tuple[int, ...] = (1,)
+        self.component, self.began, self.head = 1, 0, 0
+        self.paths = horizon.paths(1)
         self._edges = 0
 
     def edge(
@@ -242,7 +259,12 @@ class Growth:
 
     def add(self, unit: Unit) -> None:
         """Add a unit behind those that make its inputs."""
-        self.units.append(unit)
+        self.units.append(replace(unit, head=self.head))
+
+    def next_component(self) -> None:
+        """What is added from now on is of the next component."""
+        self.component, self.began = self.component + 1, len(self.units)
+        self.paths = self.horizon.paths(self.component)
 
     def chain(self, layers: Sequence[Layer], edge: Edge, places: Sequence[Place]) -> Edge:
         """Add the units of `layers`, one behind the other; the edge behind them.

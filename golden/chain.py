@@ -6,8 +6,8 @@ to be equal to it; the hardware is tested to be equal to both.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from counterflow.design.network.description import Description
 from counterflow.design.parts.tokens import Kind, Token
 from counterflow.design.schedule.schedule import Schedule
+from counterflow.design.units.loss import LossStage
 from counterflow.design.units.normal_times import NormalStage
 from counterflow.design.units.passing import PassingStage
 from counterflow.design.units.scheduled import Scheduled
@@ -29,12 +30,16 @@ from counterflow.golden.units.update import Settings
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the chain returns for a token that is no bubble; loss in bits (LOG_FRAC fraction)."""
+    """What the chain returns for a token that is no bubble; loss in bits (LOG_FRAC fraction).
+
+    ``heads``: what the heads of inner components say of it, by their numbers.
+    """
 
     token: Token
     label: int
     scores: Integers
     loss: int
+    heads: Mapping[int, Prediction] = field(default_factory=dict)
 
     @property
     def correct(self) -> bool:
@@ -71,8 +76,9 @@ class BorderRecord:
 
 @dataclass(frozen=True)
 class LossRecord:
-    """What the loss unit made of one token; its error is a `BorderRecord`."""
+    """What loss unit `unit` made of one token; its error is a `BorderRecord`."""
 
+    unit: str
     slot: int
     kind: Kind
     label: int
@@ -116,7 +122,7 @@ class Chain:
         }
         self.passing = {one.name: UNITS[one.unit.kind](one.numbers) for one in schedule.passing}
         self.set(Settings(recipe.predicts, recipe.compensates, recipe.extra_shift(0)))
-        self.loss = UNITS[schedule.loss.unit.kind](schedule.loss.arithmetic)
+        self.losses = {one.name: UNITS[one.unit.kind](one.arithmetic) for one in schedule.losses}
         self.slot = 0
         self._sends = {
             (unit.name, forward): [one for one in unit.borders if one.forward == forward]
@@ -160,15 +166,19 @@ class Chain:
             bubble = token.kind is Kind.BUBBLE
             x = zeros if bubble else samples[token.sample].astype(np.int64)
             label = 0 if bubble else int(labels[token.sample])
-            scores, loss = self._slot(token.kind, x, label, see)
+            found = self._slot(token.kind, x, label, see)
             if not bubble:
-                predictions.append(Prediction(token, label, scores, loss))
+                said = {number: Prediction(token, label, *one) for number, one in found.items()}
+                predictions.append(replace(said.pop(0), heads=said))
         return predictions
 
-    def _slot(self, kind: Kind, x: Integers, label: int, see: Observer) -> tuple[Integers, int]:
+    def _slot(
+        self, kind: Kind, x: Integers, label: int, see: Observer
+    ) -> dict[int, tuple[Integers, int]]:
         """Slot number `self.slot` of every unit: all forward passes, then all backward ones.
 
-        A unit reads weights before it moves them, so that both are of the slot's start.
+        The scores and the loss at the end of each head, and at that of the network as number 0.  A
+        unit reads weights before it moves them, so that both are of the slot's start.
         """
         self._kinds[self.slot] = kind
         self._kinds.pop(self.slot - self.schedule.delay - 1, None)
@@ -184,7 +194,7 @@ class Chain:
             elif isinstance(unit, PassingStage):
                 values = [self._values[edge.number] for edge in unit.unit.inputs]
                 self._sent(unit, self.passing[unit.name].forward(*values), kind, see)
-        scores, loss = self._end(kind, label, see)
+        found = {one.unit.head: self._end(one, kind, label, see) for one in self.schedule.losses}
         for unit in reversed(self.schedule.units):
             if isinstance(unit, Stage):
                 self._unit_backward(unit, kind, see)
@@ -193,16 +203,15 @@ class Chain:
             elif isinstance(unit, PassingStage):
                 self._passed_back(unit, see)
         self.slot += 1
-        return scores, loss
+        return found
 
-    def _end(self, kind: Kind, label: int, see: Observer) -> tuple[Integers, int]:
-        """The loss of this slot's token, whose gradient sets out."""
-        unit = self.schedule.loss
+    def _end(self, unit: LossStage, kind: Kind, label: int, see: Observer) -> tuple[Integers, int]:
+        """A loss of this slot's token, whose gradient sets out."""
         logits = self._values[unit.unit.inputs[0].number]
-        error, loss = self.loss(logits, label)
+        error, loss = self.losses[unit.name](logits, label)
         if not kind.learns:
             error = np.zeros_like(error)
-        see(LossRecord(self.slot, kind, label, logits, error, loss))
+        see(LossRecord(unit.name, self.slot, kind, label, logits, error, loss))
         self._sent_back(unit, self.slot, error, see)
         return logits, loss
 
@@ -249,10 +258,10 @@ class Chain:
                 self._sent_back(stage, token, dx, see)
 
     def _passed_back(self, stage: PassingStage, see: Observer) -> None:
-        """Send back every token whose gradients have come by all of a unit's outputs."""
+        """Send back every token whose gradients have come by all outputs that send some."""
         if not any(edge.wanted for edge in stage.unit.inputs):
             return
-        came = [self._gradients[edge.number] for edge in stage.unit.outputs]
+        came = [self._gradients[edge.number] for edge in stage.unit.outputs if edge.wanted]
         for token in sorted(set.intersection(*(set(one) for one in came))):
             gradients = [one.pop(token) for one in came]
             self._sent_back(stage, token, self.passing[stage.name].backward(*gradients), see)

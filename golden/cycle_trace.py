@@ -45,6 +45,7 @@ class Trace:
             for unit in self.schedule.units
             for border in unit.borders
         }
+        self._losses = {loss.name: loss for loss in self.schedule.losses}
         self._column: dict[str, int] = {}
         for index, field in enumerate(self.fields):
             self._column.setdefault(f"{field.unit}.{field.path}", index)
@@ -136,15 +137,16 @@ class Trace:
 
     def _loss(self, record: LossRecord) -> None:
         schedule, kind = self.schedule, int(record.kind)
-        shift = self._shift(record.slot)
-        admitted = np.array([schedule.intake_start + shift])
-        self._put(admitted, "intake.admitted", kind=kind, label=record.label)
-        cycles = schedule.loss.start + shift + schedule.loss.output_offsets
+        shift, loss = self._shift(record.slot), self._losses[record.unit]
+        if loss is schedule.loss:
+            admitted = np.array([schedule.intake_start + shift])
+            self._put(admitted, "intake.admitted", kind=kind, label=record.label)
+        cycles = loss.start + shift + loss.output_offsets
         if record.kind is not Kind.BUBBLE:
             last = np.arange(len(cycles)) == len(cycles) - 1
             self._put(
                 cycles,
-                "loss.predictions",
+                f"{loss.name}.predictions",
                 score=record.logits,
                 loss=record.loss,
                 kind=kind,

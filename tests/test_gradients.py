@@ -482,7 +482,7 @@ def test_where_no_bit_is_dropped_goldens_gradients_are_those_of_the_reference(na
     random = np.random.default_rng(7)
     errors = random.integers(-2, 3, (3, 3))
     golden = initial_chain(description, schedule)
-    golden.loss = lambda scores, label: (errors[label].copy(), 0)  # type: ignore[assignment]
+    golden.losses["loss"] = lambda scores, label: (errors[label].copy(), 0)  # type: ignore[assignment]
     reference = reference_chain(
         description, schedule, loss=lambda scores, label: (errors[label] * 2.0**-ERROR, 0.0)
     )

@@ -137,7 +137,7 @@ def chains(description: Description, *, tabled: bool = False) -> tuple[Chain, Fl
         found, nats = cross_entropy(logits * 2.0**-fine, label)
         return np.rint(found * 2.0**error).astype(np.int64), round(nats * 2**10)
 
-    integer.loss = loss  # type: ignore[assignment]
+    integer.losses["loss"] = loss  # type: ignore[assignment]
     for unit in exact.units:
         if tabled and isinstance(unit, Norm):
             unit.__class__ = Tabled

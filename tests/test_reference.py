@@ -698,7 +698,7 @@ def test_over_images_golden_in_fine_formats_is_the_reference(
         error, _ = cross_entropy(logits * 2.0**-16, label)
         return np.rint(error * 2.0**18).astype(np.int64), 0
 
-    golden.loss = exact  # type: ignore[assignment]
+    golden.losses["loss"] = exact  # type: ignore[assignment]
     before = [unit.weight.value for unit in reference.units]
     data = synthetic(48, 3, 40, seed=7)
     samples = quantise(data.train_x, data.pixel_max, 8, 8)

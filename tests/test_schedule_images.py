@@ -345,4 +345,4 @@ def test_labels_wait_for_their_logits(run: Run) -> None:
     found = run.schedule
     done = found.loss.start + int(found.loss.output_offsets[-1]) + 1
     admitted = found.intake_start + run.slots
-    assert most_at_once(admitted, done + run.slots) <= found.label_tokens
+    assert most_at_once(admitted, done + run.slots) <= found.label_tokens(found.loss)

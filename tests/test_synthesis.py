@@ -49,7 +49,9 @@ def verilog_of(unit: str) -> str:
     schedule, description = digits().schedule, digits().description
     component: Any
     if unit == "loss":
-        component = Loss(numbers=schedule.loss.arithmetic, labels=schedule.label_tokens)
+        component = Loss(
+            numbers=schedule.loss.arithmetic, labels=schedule.label_tokens(schedule.loss)
+        )
     elif unit == "intake":
         component = Intake(
             inputs=description.elements,

@@ -57,12 +57,16 @@ def estimate(plan: Plan, family: str) -> Mapping[str, Estimate]:
 
 
 def unit_memories(plan: Plan) -> dict[str, list[Memory]]:
-    """The memories of intake, units with weights, passing units and loss."""
+    """The memories of intake, units with weights, passing units and losses."""
     source = plan.schedule.graph.source
     intake = [Memory("samples", 2 * source.elements, source.x.bits)]
-    loss = loss_memories(plan.schedule.loss.arithmetic)
+    losses = {one.name: loss_memories(one.arithmetic) for one in plan.schedule.losses}
     if plan.compact:
-        intake, loss = moved(intake), [*moved(loss), *loss_logic(plan)]
+        intake = moved(intake)
+        losses = {
+            one.name: [*moved(losses[one.name]), *loss_logic(plan.schedule, one)]
+            for one in plan.schedule.losses
+        }
     stages, passing, norms = (
         plan.schedule.weighted,
         plan.schedule.passing,
@@ -73,7 +77,7 @@ def unit_memories(plan: Plan) -> dict[str, list[Memory]]:
         **{one.name: stage_memories(plan, one) for one in stages},
         **{one.name: norm_memories(one, compact=plan.compact) for one in norms},
         **{one.name: passing_memories(one.numbers) for one in passing},
-        "loss": loss,
+        **losses,
     }
 
 

@@ -15,7 +15,8 @@ from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from counterflow.design.graph import Graph, Growth, Place
+from counterflow.design.graph import Graph, Growth
+from counterflow.design.network.components import Components, cut, horizon_of
 from counterflow.design.network.layers import AnyLayer
 from counterflow.design.parts.fields import MAX_ELEMENTS, MAX_WIDTH, Expected, Frozen, integers
 from counterflow.design.parts.geometry import Shape
@@ -43,6 +44,14 @@ class Fold(Frozen):
         return self
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
+def _is_empty(value: object) -> bool:
+    return not value
+
+
 INPUTS = Expected(f"an integer from 1 to {MAX_WIDTH} or [height, width, channels]")
 
 
@@ -59,12 +68,19 @@ class Description(Frozen):
     """A whole design: a chain of layers, its numbers, its recipe, its data set and its fold.
 
     ``inputs`` is the number of elements of a sample, or [height, width, channels] of an image.
+    ``interlocking`` is the number of losses that a body sees, of the ``components`` into which the
+    network is cut, by default all: end to end; ``head``: the layers of their heads, see
+    `design.units.head.Head`; ``exits``: heads are built from which nothing learns.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=40)
     dataset: str = "digits"
     inputs: Annotated[int | tuple[int, int, int], BeforeValidator(_inputs), INPUTS]
     layers: tuple[AnyLayer, ...] = Field(min_length=1, strict=False)
+    interlocking: int | None = Field(default=None, exclude_if=_is_none)
+    components: Components | None = Field(default=None, exclude_if=_is_none)
+    head: tuple[AnyLayer, ...] = Field(default=(), strict=False, exclude_if=_is_empty)
+    exits: bool = Field(default=False, exclude_if=_is_empty)
     formats: Formats = Formats()
     rounding: Roundings = Roundings()
     recipe: Recipe = Recipe()
@@ -133,13 +149,15 @@ class Description(Frozen):
 
         Raises ValueError, one sentence that names the layer, where they do not fit each other.
         """
-        growth = Growth(self.formats, self.rounding)
+        placed = cut(self.layers, self.components, self.head)
+        horizon = horizon_of(placed, self.interlocking, self.exits)
+        growth = Growth(self.formats, self.rounding, horizon, self.layers[-1])
         source = growth.edge(
             self.image, self.formats.input, self.formats.error, paths=(), rectified=False
         )
-        places = [Place(f"layers[{index}]", str(index)) for index in range(len(self.layers))]
-        places[-1] = replace(places[-1], scores=self.formats.logit)
-        scores = growth.chain(self.layers, source, places)
+        layers, places = zip(*placed, strict=True)
+        last = replace(places[-1], scores=self.formats.logit)
+        scores = growth.chain(layers, source, [*places[:-1], last])
         rounding = self.rounding.error
         growth.add(
             LossUnit(

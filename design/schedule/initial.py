@@ -9,21 +9,27 @@ from numpy.typing import NDArray
 
 from counterflow.design.network.description import Description
 from counterflow.design.schedule.schedule import Schedule
-from counterflow.design.units.slotted import Slotted
 
+HEAD_PLACES = 4096  # more than a head has units that learn
 GENERATOR_SEED = 0x9E3779B9  # odd constant that spreads the units' generator states
 
 
 def initial_floats(description: Description, seed: int) -> list[NDArray[np.float64]]:
     """Weight matrices [outputs, taps] in float64; biases start at zero.
 
+    Those of a head are drawn apart, so that all others are what they are without it.
+
     ``he``: normal with standard deviation sqrt(2 / taps); ``orthogonal``: a random matrix with
     orthonormal rows or columns, scaled by sqrt 2; without the sqrt 2 at layers that
     have no ReLU.
     """
-    random = np.random.default_rng([seed, 0])
+    sources: dict[int, np.random.Generator] = {}
     matrices = []
     for unit in description.weighted:
+        if unit.head not in sources:
+            own = [unit.head] if unit.head else []
+            sources[unit.head] = np.random.default_rng([seed, 0, *own])
+        random = sources[unit.head]
         inputs, outputs = unit.geometry.taps, unit.geometry.outputs
         gain = math.sqrt(2) if unit.outputs[0].rectified else 1.0
         matrix = random.standard_normal((outputs, inputs))
@@ -50,7 +56,17 @@ def initial_integers(
     return result
 
 
-def generator_state(stage: Slotted, seed: int) -> int:
-    """The state of a unit's random generator before the first sample."""
-    state = (GENERATOR_SEED * (2 * (seed + 1) + 1) * (stage.index + 1)) & 0xFFFFFFFF
-    return state or GENERATOR_SEED
+def generator_states(schedule: Schedule, seed: int) -> list[int]:
+    """The states of the units' random generators before the first sample.
+
+    They follow from a unit's number in the bodies, or in its head, and no head counts elsewhere.
+    """
+    counts: dict[int, int] = {}
+    states = []
+    for stage in schedule.stages:
+        head = stage.unit.head
+        counts[head] = counts.get(head, 0) + 1
+        place = counts[head] + head * HEAD_PLACES
+        state = (GENERATOR_SEED * (2 * (seed + 1) + 1) * place) & 0xFFFFFFFF
+        states.append(state or GENERATOR_SEED)
+    return states

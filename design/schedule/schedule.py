@@ -65,10 +65,15 @@ class Schedule:
 
     @cached_property
     def loss(self) -> LossStage:
-        """The loss, the last of the units."""
+        """The loss of the network, the last of the units."""
         loss = self.units[-1]
         assert isinstance(loss, LossStage)
         return loss
+
+    @cached_property
+    def losses(self) -> tuple[LossStage, ...]:
+        """The losses at the ends of all components that have one, that of the network last."""
+        return tuple(unit for unit in self.units if isinstance(unit, LossStage))
 
     @cached_property
     def by_name(self) -> dict[str, Scheduled]:
@@ -130,8 +135,7 @@ class Schedule:
         """
         return self.useful / (self.lane_multipliers * self.interval)
 
-    @property
-    def label_tokens(self) -> int:
-        """Labels that wait for their logits: those of the tokens between intake and loss."""
-        done = self.loss.start + int(self.loss.output_offsets[-1]) + 1
+    def label_tokens(self, loss: LossStage) -> int:
+        """Labels that wait for their logits: those of the tokens between intake and `loss`."""
+        done = loss.start + int(loss.output_offsets[-1]) + 1
         return math.ceil((done - self.intake_start) / self.interval) + 2

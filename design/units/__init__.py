@@ -10,6 +10,7 @@ from counterflow.design.graph import Kind
 from counterflow.design.units.convolution import Convolution, ConvolutionUnit, Dense, Flatten
 from counterflow.design.units.fork import ForkUnit
 from counterflow.design.units.group_norm import GroupNormUnit
+from counterflow.design.units.head import Head
 from counterflow.design.units.loss import LossUnit
 from counterflow.design.units.norm import Norm, NormUnit
 from counterflow.design.units.pool import Pool, PoolUnit
@@ -27,5 +28,5 @@ KINDS: dict[str, Kind] = {
     "subsample": Kind(SubsampleUnit, Subsample),
     "fork": Kind(ForkUnit),
     "sum": Kind(SumUnit, Residual),
-    "loss": Kind(LossUnit),
+    "loss": Kind(LossUnit, Head),
 }

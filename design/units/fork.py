@@ -3,7 +3,8 @@
     y_i = x          dx = narrow(dy_0 + dy_1 + ...)
 
 The gradients of an element meet in the fork: those that come early wait in a queue for their
-fellows, whose branch has the larger delay.  They are summed exactly and narrowed once.
+fellows, whose branch has the larger delay.  They are summed exactly and narrowed once.  Where only
+one branch sends some back, because a component ends there, they pass at once.
 """
 
 from __future__ import annotations
@@ -75,8 +76,10 @@ def rooms(arrivals: Sequence[Cycles], interval: int, left_over: Sequence[int]) -
 class Fork(Passing):
     """A fork of tokens of `elements` elements into `branches`, all of one format each way.
 
-    ``wanted``: gradients come back.  ``queues``: gradients of each branch that can wait.
-    Cost: no multiplier; latency 0 forward, JOIN back; one element a cycle each way.
+    ``wanted``: gradients come back.  ``queues``: gradients of each branch that can wait, 0 where it
+    sends none back.
+    Cost: no multiplier; latency 0 forward, JOIN back (0 from a single branch); one element a cycle
+    each way.
     """
 
     holds: ClassVar[Mapping[str, str]] = {"dy": "skip paths", "dx": "queues"}
@@ -90,22 +93,32 @@ class Fork(Passing):
     queues: tuple[int, ...]
 
     @property
+    def back(self) -> tuple[int, ...]:
+        """The branches that send gradients back."""
+        return tuple(index for index, words in enumerate(self.queues) if words)
+
+    @property
+    def sums(self) -> bool:
+        """Whether gradients of several branches meet."""
+        return len(self.back) > 1
+
+    @property
     def total(self) -> Format:
         """The exact sum of an element's gradients."""
-        return signed_for(self.branches * self.error.magnitude, self.error.frac)
+        return signed_for(len(self.back) * self.error.magnitude, self.error.frac)
 
     @property
     def memories(self) -> list[tuple[str, int, int]]:
         """See `Passing.memories`."""
-        if not self.wanted:
+        if not self.sums:
             return []
         bits = self.error.bits
-        waiting = [(f"dy{index}", words, bits) for index, words in enumerate(self.queues)]
+        waiting = [(f"dy{index}", self.queues[index], bits) for index in self.back]
         return [*waiting, ("dx", QUEUE_WORDS, bits)]
 
     def luts(self, family: str, cells: tuple[int, int]) -> int:
-        """See `Passing.luts`; without gradients it only copies."""
-        bits = self.branches * self.error.bits if self.wanted else 0
+        """See `Passing.luts`; without gradients that meet it only copies."""
+        bits = len(self.back) * self.error.bits if self.sums else 0
         return queue_luts(family, bits, self.memories, cells)
 
     def forward(self, arrivals: Sequence[Cycles]) -> Sequence[Cycles]:
@@ -114,17 +127,20 @@ class Fork(Passing):
 
     def backward(self, arrivals: Sequence[Cycles]) -> Sequence[Cycles]:
         """See `Passing.backward`."""
-        return [joined(arrivals) + JOIN - QUEUE]
+        return [joined(arrivals) + JOIN - QUEUE if self.sums else arrivals[0]]
 
     def fitted(self, traffic: Traffic) -> Fork:
         """See `Passing.fitted`."""
-        if not self.wanted:
+        if not self.sums:
             return self
-        return replace(self, queues=rooms(traffic.errors, traffic.interval, traffic.left_over))
+        found = rooms(traffic.errors, traffic.interval, traffic.left_over)
+        words = dict(zip(self.back, found, strict=True))
+        queues = tuple(words.get(index, 0) for index in range(self.branches))
+        return replace(self, queues=queues)
 
     @property
     def returning(self) -> tuple[int, ...]:
-        return self.queues
+        return self.queues if self.sums else (0,) * self.branches
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,11 +153,11 @@ class ForkUnit(PassingUnit):
     @property
     def numbers(self) -> Fork:
         """See `PassingUnit.numbers`."""
-        edge, branches = self.inputs[0], len(self.outputs)
-        queues = (1,) * branches if edge.wanted else (0,) * branches
+        edge = self.inputs[0]
+        queues = tuple(int(edge.wanted and branch.wanted) for branch in self.outputs)
         return Fork(
             elements=edge.elements,
-            branches=branches,
+            branches=len(self.outputs),
             x=edge.x,
             error=edge.error,
             round_error=self.round_error,

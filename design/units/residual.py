@@ -61,11 +61,11 @@ class Residual(Layer):
                 round_error=growth.rounding.error,
             )
         )
-        body = growth.chain(self.body, branches[0], _places(place, "body", self.body))
+        body = growth.chain(self.body, branches[0], places_inside(place, "body", self.body))
         if not any(unit.learns for unit in growth.units[before:]):
             raise ValueError("its body has no layer with weights, so that nothing in it learns")
         shortcut = growth.chain(
-            self.shortcut, branches[1], _places(place, "shortcut", self.shortcut)
+            self.shortcut, branches[1], places_inside(place, "shortcut", self.shortcut)
         )
         self._meet(body, shortcut)
         activation = self.formats.activation or growth.formats.activation
@@ -101,5 +101,6 @@ class Residual(Layer):
             )
 
 
-def _places(place: Place, chain: str, layers: Sequence[Layer]) -> list[Place]:
+def places_inside(place: Place, chain: str, layers: Sequence[Layer]) -> list[Place]:
+    """Where the layers of a chain of the layer at `place` stand."""
     return [place.inside(chain, index) for index in range(len(layers))]

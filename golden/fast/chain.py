@@ -98,6 +98,17 @@ class FastChain:
         [P, classes] and losses [P] (in bits, LOG_FRAC fraction bits) of the tokens that are no
         bubbles, in order.
         """
+        scores, losses = self.run_all(kinds, indices, samples, labels)
+        return scores[0], losses[0]
+
+    def run_all(
+        self,
+        kinds: NDArray[np.uint8],
+        indices: Integers,
+        samples: NDArray[np.integer[Any]],
+        labels: NDArray[np.integer[Any]],
+    ) -> tuple[Integers, Integers]:
+        """As `run`; the scores [1 + heads, P, classes] and losses [1 + heads, P] of heads, too."""
         classes = self.schedule.loss.arithmetic.classes
         real = indices[kinds != Kind.BUBBLE]
         check_range("a kind of token", kinds, Kind.BUBBLE, Kind.ACCUMULATE)
@@ -109,7 +120,8 @@ class FastChain:
             raise ValueError(f"labels have the shape {labels.shape} for {len(samples)} samples")
         check_range("an index", real, 0, len(samples) - 1)
         self._wait(kinds)
-        scores, losses = np.empty((len(real), classes), np.int64), np.empty(len(real), np.int64)
+        shape = len(self.schedule.losses), len(real)
+        scores, losses = np.empty((*shape, classes), np.int64), np.empty(shape, np.int64)
         none = samples[:0]
         small = samples.dtype == np.uint8
         slots.run(

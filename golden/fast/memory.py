@@ -61,9 +61,12 @@ def _filled_in(kind: str, records: list[Any]) -> NDArray[np.void]:
 
 
 def _steps(
-    schedule: Schedule, numbers: dict[str, list[int]], where: Places
+    schedule: Schedule,
+    fields: list[list[Any]],
+    numbers: dict[str, list[int]],
+    where: Places,
 ) -> tuple[NDArray[np.void], NDArray[np.void]]:
-    """What is done in a slot, forward and back."""
+    """What is done in a slot: forward by every record, back by those that get gradients."""
     kinds, norms, weighted = passing_kinds(), norm.stages(schedule), schedule.weighted
     forward: list[tuple[int, int, int]] = []
     back: list[tuple[int, int, int]] = []
@@ -76,10 +79,10 @@ def _steps(
             back.insert(0, forward[-1])
         elif isinstance(unit, PassingStage):
             kind = kinds.index(unit.unit.kind)
-            steps = [(kind, record, passed) for record in numbers[unit.name]]
-            forward += steps
+            steps = {record: (kind, record, passed) for record in numbers[unit.name]}
+            forward += steps.values()
             if unit.gradients:
-                back[:0] = steps
+                back[:0] = [step for at, step in steps.items() if "dy" in fields[kind][at]]
     return np.array(forward, STEP), np.array(back, STEP)
 
 
@@ -115,7 +118,7 @@ def build_memory(schedule: Schedule, states: Iterable[Any]) -> Memory:
     norms, rooms = norms_of(
         schedule, where, sum(one["size"] * one["depth"] for kind in fields for one in kind)
     )
-    steps, back = _steps(schedule, numbers, where)
+    steps, back = _steps(schedule, fields, numbers, where)
 
     def most(name: str) -> int:
         return int(units[name].max())
@@ -142,7 +145,7 @@ def build_memory(schedule: Schedule, states: Iterable[Any]) -> Memory:
         steps=steps,
         back=back,
         source=_source(schedule, where),
-        loss=_loss(schedule, where),
+        losses=_losses(schedule, where),
         exp2=np.array(EXP2, np.int64),
         log2=np.array(LOG2, np.int64),
         roots=np.array(ROOTS, np.int64),
@@ -185,9 +188,9 @@ def build_memory(schedule: Schedule, states: Iterable[Any]) -> Memory:
 
 def _all_fit(schedule: Schedule, bits: int) -> bool:
     """Whether words of `bits` bits are enough for all units."""
-    loss = schedule.loss.arithmetic
+    losses = [loss.arithmetic for loss in schedule.losses]
     others: list[Any] = [*norm.stages(schedule), *schedule.passing]
-    return all(fits(stage, loss, bits) for stage in schedule.weighted) and all(
+    return all(fits(stage, loss, bits) for stage in schedule.weighted for loss in losses) and all(
         UNITS[unit.unit.kind].fits(unit.numbers, bits) for unit in others
     )
 
@@ -202,12 +205,13 @@ def _source(schedule: Schedule, where: Places) -> NDArray[np.int64]:
     return np.array(numbers, np.int64)
 
 
-def _loss(schedule: Schedule, where: Places) -> NDArray[np.void]:
-    """The record of the loss."""
-    numbers, edge = schedule.loss.arithmetic, schedule.loss.unit.inputs[0]
-    back = where.back[edge.number]
-    shift, how = numbers.exponent_shift, narrowing(EXP_FRAC, numbers.error, numbers.round_error)
-    places = (where.forward[edge.number].start, back.start, back.depth)
-    found = np.zeros(1, LOSS)
-    found[0] = (LOG2E_NUMERATOR, shift, LOG_FRAC, EXP_FRAC, numbers.classes, *places, how)
+def _losses(schedule: Schedule, where: Places) -> NDArray[np.void]:
+    """The records of the losses, that of the network first."""
+    found = np.zeros(len(schedule.losses), LOSS)
+    for index, loss in enumerate((schedule.loss, *schedule.losses[:-1])):
+        numbers, edge = loss.arithmetic, loss.unit.inputs[0]
+        back = where.back[edge.number]
+        shift, how = numbers.exponent_shift, narrowing(EXP_FRAC, numbers.error, numbers.round_error)
+        places = (where.forward[edge.number].start, back.start, back.depth)
+        found[index] = (LOG2E_NUMERATOR, shift, LOG_FRAC, EXP_FRAC, numbers.classes, *places, how)
     return found

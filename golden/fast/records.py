@@ -142,7 +142,8 @@ class Memory(NamedTuple):
     """All that a chain remembers, units one after the other, and room to work in.
 
     ``units`` and ``norms`` are those that learn, ``records`` the others, an array a kind.
-    ``steps`` say who does what in a slot, forward and ``back``; ``source`` is where a sample goes.
+    ``steps`` say who does what in a slot, forward and ``back``; ``source`` is where a sample goes;
+    ``losses`` are that of the network and those of heads.
     ``stash`` and ``errors`` hold what is at the edges (`golden.fast.places`), ``entries`` what
     units keep of a token for its way back, ``kinds`` the last tokens' kinds.
     ``covers``: the number of the word of a window that sees the last of each input, or -1.
@@ -154,7 +155,7 @@ class Memory(NamedTuple):
     steps: NDArray[np.void]
     back: NDArray[np.void]
     source: NDArray[np.int64]
-    loss: NDArray[np.void]
+    losses: NDArray[np.void]
     exp2: NDArray[np.int64]
     log2: NDArray[np.int64]
     roots: NDArray[np.int64]

@@ -133,10 +133,12 @@ def _compiled(version: int) -> Any:
         scores: Integers,
         losses: Integers,
     ) -> None:
-        """One slot a token from number `slot` on; the samples are in `small` or else in `large`."""
+        """One slot a token from number `slot` on; the samples are in `small` or else in `large`.
+
+        `scores` [losses, P, classes] and `losses` [losses, P] are those of all losses.
+        """
         _ = version
-        loss, window = memory.loss[0], len(memory.kinds)
-        done = 0
+        window, done = len(memory.kinds), 0
         if slot == 0:
             for step in memory.back:
                 for early in range(2 if step.kind == NORM else 0):
@@ -147,9 +149,11 @@ def _compiled(version: int) -> Any:
             _admit(memory, slot, small, large, samples[token] if kind != BUBBLE else -1)
             _step(memory, slot, kind)
             if kind != BUBBLE:
-                losses[done] = loss_of(memory, slot, labels[samples[token]], kind >= TRAIN)
-                for i in range(loss.classes):
-                    scores[done, i] = memory.stash[loss.x + i]
+                label = labels[samples[token]]
+                for index, loss in enumerate(memory.losses):
+                    losses[index, done] = loss_of(memory, index, slot, label, kind >= TRAIN)
+                    for i in range(loss.classes):
+                        scores[index, done, i] = memory.stash[loss.x + i]
                 done += 1
             _step_back(memory, slot, kind)
             slot += 1

@@ -9,8 +9,8 @@ they come, and learns in slots as well.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +22,7 @@ from counterflow.design.parts.tokens import Kind, Token, updates_in_flight
 from counterflow.design.schedule.initial import initial_floats
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units.convolution import ConvolutionUnit
+from counterflow.design.units.loss import LossUnit
 from counterflow.design.units.normal_unit import NormalUnit
 from counterflow.golden.reference.rules import Floats, Rule
 from counterflow.golden.reference.units import UNITS
@@ -33,12 +34,16 @@ from counterflow.golden.units.update import Settings
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the chain returns for a token that is no bubble; `loss` in nats."""
+    """What the chain returns for a token that is no bubble; `loss` in nats.
+
+    ``heads``: what the heads of inner components say of it, by their numbers.
+    """
 
     token: Token
     label: int
     scores: Floats
     loss: float
+    heads: Mapping[int, Prediction] = field(default_factory=dict)
 
     @property
     def correct(self) -> bool:
@@ -56,11 +61,17 @@ class Chain:
     """Units in the order of the dataflow and a loss behind the last.
 
     ``wires`` joins the units; without, they stand in series.  ``units`` are those that learn,
-    whose delays do not increase along a path.
+    whose delays do not increase along a path.  There are losses at the edges of ``heads``, too, by
+    the numbers of these, and no gradient comes back by those that are ``cut``.
     """
 
     def __init__(
-        self, units: Sequence[Any], loss: Loss = cross_entropy, wires: Wires | None = None
+        self,
+        units: Sequence[Any],
+        loss: Loss = cross_entropy,
+        wires: Wires | None = None,
+        heads: Mapping[int, int] | None = None,
+        cut: Container[int] = (),
     ) -> None:
         self.parts, self.loss = list(units), loss
         self.wires = wires or [([index], [index + 1]) for index in range(len(units))]
@@ -74,8 +85,9 @@ class Chain:
         self._wanted: set[int] = set()
         for unit, (inputs, outputs) in zip(self.parts, self.wires, strict=True):
             if isinstance(unit, Learning) or self._wanted.intersection(inputs):
-                self._wanted.update(outputs)
-        self._last = max(makers, key=lambda edge: makers[edge])
+                self._wanted.update(edge for edge in outputs if edge not in cut)
+        last = max(makers, key=lambda edge: makers[edge])
+        self._ends = {0: last, **{number: edge for edge, number in (heads or {}).items()}}
 
     @property
     def delay(self) -> int:
@@ -108,34 +120,40 @@ class Chain:
             bubble = token.kind is Kind.BUBBLE
             x = zeros if bubble else samples[token.sample]
             label = 0 if bubble else int(labels[token.sample])
-            scores, loss = self._slot(token.kind, x, label)
+            found = self._slot(token.kind, x, label)
             if not bubble:
-                predictions.append(Prediction(token, label, scores, loss))
+                said = {number: Prediction(token, label, *one) for number, one in found.items()}
+                predictions.append(replace(said.pop(0), heads=said))
         return predictions
 
-    def _slot(self, kind: Kind, x: Floats, label: int) -> tuple[Floats, float]:
-        """All forward passes, the loss, then all backward passes: delay 0 is possible, too."""
+    def _slot(self, kind: Kind, x: Floats, label: int) -> dict[int, tuple[Floats, float]]:
+        """All forward passes, the losses, then all backward passes: delay 0 is possible, too.
+
+        The scores and the loss of each head, and those of the network as number 0.
+        """
         self._kinds[self.slot] = kind
         values = {0: x}
         for unit, (inputs, outputs) in zip(self.parts, self.wires, strict=True):
             given = [values[edge] for edge in inputs]
             if isinstance(unit, Learning):
-                found = unit.forward(self.slot, given[0], kind)
+                left = unit.forward(self.slot, given[0], kind)
             else:
-                found = unit.forward(self.slot, *given)
-            values.update(zip(outputs, _listed(found), strict=True))
-        scores = values[self._last]
-        error, loss = self.loss(scores, label)
-        self._gradients[self._last][self.slot] = error if kind.learns else np.zeros_like(error)
+                left = unit.forward(self.slot, *given)
+            values.update(zip(outputs, _listed(left), strict=True))
+        found = {}
+        for number, edge in self._ends.items():
+            error, loss = self.loss(values[edge], label)
+            self._gradients[edge][self.slot] = error if kind.learns else np.zeros_like(error)
+            found[number] = values[edge], loss
         for unit, wires in zip(reversed(self.parts), reversed(self.wires), strict=True):
             self._back(unit, *wires)
         self._kinds.pop(self.slot - self.delay, None)
         self.slot += 1
-        return scores, loss
+        return found
 
     def _back(self, unit: Any, inputs: Sequence[int], outputs: Sequence[int]) -> None:
         """Send back what a unit has all gradients of; one with weights, what its delay says."""
-        came = [self._gradients[edge] for edge in outputs]
+        came = [self._gradients[edge] for edge in outputs if edge in self._wanted]
         wanted = [edge for edge in inputs if edge in self._wanted]
         if isinstance(unit, Convolution):
             token = self.slot - unit.delay
@@ -215,7 +233,8 @@ def reference_chain(
     weights = iter(initial_floats(description, chosen))
     units: list[Any] = []
     graph = description.graph
-    for unit in graph.units[:-1]:
+    inner = [unit for unit in graph.units if not isinstance(unit, LossUnit)]
+    for unit in inner:
         if isinstance(unit, ConvolutionUnit):
             delay = delays[unit.name]
             units.append(
@@ -238,6 +257,8 @@ def reference_chain(
             units.append(UNITS[unit.kind].of(unit))
     wires = [
         ([edge.number for edge in unit.inputs], [edge.number for edge in unit.outputs])
-        for unit in graph.units[:-1]
+        for unit in inner
     ]
-    return Chain(units, loss, wires)
+    ends = [unit for unit in graph.units if isinstance(unit, LossUnit) and unit.head]
+    heads = {unit.inputs[0].number: unit.head for unit in ends}
+    return Chain(units, loss, wires, heads, {edge.number for edge in graph.edges if not edge.paths})

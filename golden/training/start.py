@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from counterflow.design.network.description import Description
-from counterflow.design.schedule.initial import generator_state, initial_integers
+from counterflow.design.schedule.initial import generator_states, initial_integers
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.golden.chain import Chain
 from counterflow.golden.units import state_of
@@ -20,11 +20,12 @@ def initial_states(description: Description, schedule: Schedule, seed: int) -> l
         )
     )
     states = []
-    for stage in schedule.stages:
+    generators = generator_states(schedule, seed)
+    for stage, generator in zip(schedule.stages, generators, strict=True):
         arrays = stage.initial()
         if stage.name in weights:
             arrays["weight"] = weights[stage.name]
-        states.append(state_of(stage, arrays, generator_state(stage, seed)))
+        states.append(state_of(stage, arrays, generator))
     return states
 
 

@@ -31,9 +31,11 @@ class Fork(wiring.Component):
 
     Parameters: ``numbers``.
     Members: ``x`` stream of activations, ``y0``, ``y1``, ... the same; ``dy0``, ``dy1``, ...
-    streams of gradients, ``dx`` of their sums, if anybody wants them.
+    streams of gradients, of the branches that send some, ``dx`` of their sums, if anybody wants
+    them.
     Cost: no multiplier; the memories of `design.units.fork.Fork.memories`; latency 0 forward,
-    `design.units.fork.JOIN` from the last dy to dx; one element a cycle each way.
+    `design.units.fork.JOIN` from the last dy to dx, 0 from a single one; one element a cycle each
+    way.
     """
 
     def __init__(self, *, numbers: fork.Fork) -> None:
@@ -42,7 +44,7 @@ class Fork(wiring.Component):
         for index in range(numbers.branches):
             members[f"y{index}"] = Out(activation_stream(numbers.x))
         if numbers.wanted:
-            for index in range(numbers.branches):
+            for index in numbers.back:
                 members[f"dy{index}"] = In(error_stream(numbers.error))
             members["dx"] = Out(error_stream(numbers.error))
         super().__init__(members)
@@ -55,8 +57,11 @@ class Fork(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         self._forward(m)
-        if self.numbers.wanted:
+        if self.numbers.sums:
             self._backward(m)
+        elif self.numbers.wanted:
+            (only,) = self.numbers.back
+            wiring.connect(m, wiring.flipped(self._port("dy", only)), wiring.flipped(self.dx))
         return m
 
     def _forward(self, m: Module) -> None:
@@ -73,14 +78,15 @@ class Fork(wiring.Component):
     def _backward(self, m: Module) -> None:
         """Wait for all gradients of an element, send their sum."""
         numbers = self.numbers
-        count, number = numbers.branches, numbers.error
-        m.submodules.join = join = Join(bits=[number.bits] * count, depths=numbers.queues)
+        count, number = len(numbers.back), numbers.error
+        depths = [numbers.queues[index] for index in numbers.back]
+        m.submodules.join = join = Join(bits=[number.bits] * count, depths=depths)
         m.submodules.inputs = queue = Scatter(bits=number.bits, lanes=1, count=1, depth=QUEUE_WORDS)
         terms = []
-        for index in range(count):
-            wiring.connect(m, wiring.flipped(self._port("dy", index)), join.given(index))
+        for place, index in enumerate(numbers.back):
+            wiring.connect(m, wiring.flipped(self._port("dy", index)), join.given(place))
             term = Signal(shape_of(number), name=f"term{index}")
-            m.d.comb += term.eq(join.oldest(index))
+            m.d.comb += term.eq(join.oldest(place))
             terms.append(term)
         total = sum(terms[1:], start=terms[0])
         dx, _ = narrow(total, number.frac, number, numbers.round_error)

@@ -85,7 +85,7 @@ class Loss(wiring.Component):
     @classmethod
     def of(cls, stage: LossStage, schedule: Schedule) -> Self:
         """That of a unit of a schedule."""
-        return cls(numbers=stage.arithmetic, labels=schedule.label_tokens)
+        return cls(numbers=stage.arithmetic, labels=schedule.label_tokens(stage))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

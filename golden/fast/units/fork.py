@@ -28,15 +28,15 @@ RECORD = np.dtype([*PASSING, *fields("rows", "row", "first", "last"), ("dx", NAR
 def records(stage: PassingStage, where: Places) -> list[dict[str, Any]]:
     """The fields of a record for each branch."""
     numbers: Fork = stage.numbers
-    edge, found = stage.unit.inputs[0], []
+    edge, back, found = stage.unit.inputs[0], numbers.back, []
     for index in range(numbers.branches):
         found.append(
             passing(stage, where, y=index)
             | {
                 "rows": edge.shape[0],
                 "row": edge.shape[1] * edge.shape[2],
-                "first": index == 0,
-                "last": index == numbers.branches - 1,
+                "first": index in back[:1],
+                "last": index in back[-1:],
                 "dx": narrowing(edge.error.frac, edge.error, numbers.round_error),
             }
         )
@@ -45,7 +45,7 @@ def records(stage: PassingStage, where: Places) -> list[dict[str, Any]]:
 
 def fits(numbers: Fork, bits: int) -> bool:
     """Whether words of `bits` bits hold every intermediate value."""
-    most = numbers.branches * numbers.error.magnitude
+    most = max(1, len(numbers.back)) * numbers.error.magnitude
     return largest_narrowed(most, 0) < 1 << (bits - 1)
 
 

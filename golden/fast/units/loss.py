@@ -10,9 +10,9 @@ from counterflow.golden.fast.words import compiled
 
 
 @compiled
-def loss_of(memory: Memory, slot: int, label: int, learns: bool) -> int:
-    """Loss of the logits at the end of the chain; if `learns`, the error for the last unit."""
-    loss = memory.loss[0]
+def loss_of(memory: Memory, index: int, slot: int, label: int, learns: bool) -> int:
+    """The loss of the logits that loss number `index` gets; if `learns`, their error, too."""
+    loss = memory.losses[index]
     count, x = loss.classes, loss.x
     part, most, exponents = (1 << loss.log_frac) - 1, loss.exp_frac + 2, memory.exponents
     largest, total = np.int64(memory.stash[x]), 0
