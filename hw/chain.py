@@ -14,6 +14,7 @@ from counterflow.design.network.description import Description
 from counterflow.design.schedule.planner import Plan
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units.latency import BUS_SPACING
+from counterflow.design.units.loss import LossStage
 from counterflow.design.units.scheduled import port
 from counterflow.hw.intake import Intake, sample_stream
 from counterflow.hw.parts.streams import label_stream
@@ -28,11 +29,17 @@ Request = data.StructLayout(
 Response = data.StructLayout({"valid": 1, "done": 1, "data": WORD_BITS})
 
 
+def predictions(loss: LossStage) -> str:
+    """The name of the stream of what a loss says of tokens."""
+    return f"predictions{loss.unit.head or ''}"
+
+
 class Chain(wiring.Component):
     """A network that trains: samples and labels in, predictions out.
 
     Parameters: ``plan``.
-    Members: ``samples``, ``labels`` in and ``predictions`` out, streams; ``request`` in, stream of
+    Members: ``samples``, ``labels`` in and ``predictions`` out, streams; ``predictions1`` and so on
+    those of heads, by the numbers of their components; ``request`` in, stream of
     register accesses, and ``response`` out, one each in order, valid for one cycle, two cycles
     later for each unit and one for the intake; ``request`` is ready every BUS_SPACING cycles, so
     that an access sees what the one before it did.
@@ -60,7 +67,10 @@ class Chain(wiring.Component):
             {
                 "samples": In(sample_stream(number)),
                 "labels": In(label_stream()),
-                "predictions": Out(prediction_stream(schedule.loss.arithmetic)),
+                **{
+                    predictions(loss): Out(prediction_stream(loss.arithmetic))
+                    for loss in schedule.losses
+                },
                 "request": In(stream.Signature(Request)),
                 "response": Out(Response),
             }
@@ -81,16 +91,30 @@ class Chain(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.intake = intake = self.intake
-        loss = self.parts[self.schedule.loss.name]
         for name, part in self.parts.items():
             m.submodules[name] = part
         connect(m, flipped(self.samples), intake.samples)
         connect(m, flipped(self.labels), intake.labels)
-        connect(m, intake.admitted, loss.labels)
-        connect(m, loss.predictions, flipped(self.predictions))
+        self._losses(m)
         self._edges(m)
         self._bus(m)
         return m
+
+    def _losses(self, m: Module) -> None:
+        """Labels to every loss at once, which all have room for it, and predictions out."""
+        losses = self.schedule.losses
+        admitted = self.intake.admitted
+        labels = [self.parts[loss.name].labels for loss in losses]
+        for loss in losses:
+            out = getattr(self, predictions(loss))
+            connect(m, self.parts[loss.name].predictions, flipped(out))
+        if len(labels) == 1:
+            connect(m, admitted, labels[0])
+            return
+        m.d.comb += admitted.ready.eq(Cat(one.ready for one in labels).all())
+        for one in labels:
+            others = Cat(other.ready for other in labels if other is not one).all()
+            m.d.comb += [one.payload.eq(admitted.payload), one.valid.eq(admitted.valid & others)]
 
     def _edges(self, m: Module) -> None:
         """Join the units: activations from maker to reader, gradients the other way."""

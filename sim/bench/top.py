@@ -18,7 +18,7 @@ from counterflow.design.parts.tokens import LABEL_BITS
 from counterflow.design.schedule.planner import Plan
 from counterflow.design.schedule.watch import fields
 from counterflow.design.units.watched import Field
-from counterflow.hw.chain import Chain, Request, Response
+from counterflow.hw.chain import Chain, Request, Response, predictions
 
 FEED_TOKENS = 64  # tokens that the feeder's memories hold
 FEED_ELEMENTS = 64  # elements of a sample in one word of its memory
@@ -85,7 +85,10 @@ class BenchTop(wiring.Component):
         connect(m, flipped(self.request), chain.request)
         m.d.comb += [
             self.response.eq(chain.response),
-            chain.predictions.ready.eq(self.prediction_gate),
+            *(
+                getattr(chain, predictions(loss)).ready.eq(self.prediction_gate)
+                for loss in chain.schedule.losses
+            ),
             self.products.eq(
                 sum(chain.parts[stage.name].registers.products for stage in chain.schedule.weighted)
             ),
