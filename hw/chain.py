@@ -103,17 +103,19 @@ class Chain(wiring.Component):
     def _losses(self, m: Module) -> None:
         """Labels to every loss at once, which all have room for it, and predictions out."""
         losses = self.schedule.losses
-        admitted = self.intake.admitted
-        labels = [self.parts[loss.name].labels for loss in losses]
+        self._labels(m, [self.parts[loss.name].labels for loss in losses])
         for loss in losses:
             out = getattr(self, predictions(loss))
             connect(m, self.parts[loss.name].predictions, flipped(out))
-        if len(labels) == 1:
-            connect(m, admitted, labels[0])
+
+    def _labels(self, m: Module, takers: list[Any]) -> None:
+        admitted = self.intake.admitted
+        if len(takers) == 1:
+            connect(m, admitted, takers[0])
             return
-        m.d.comb += admitted.ready.eq(Cat(one.ready for one in labels).all())
-        for one in labels:
-            others = Cat(other.ready for other in labels if other is not one).all()
+        m.d.comb += admitted.ready.eq(Cat(one.ready for one in takers).all())
+        for one in takers:
+            others = Cat(other.ready for other in takers if other is not one).all()
             m.d.comb += [one.payload.eq(admitted.payload), one.valid.eq(admitted.valid & others)]
 
     def _edges(self, m: Module) -> None:
