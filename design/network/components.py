@@ -82,6 +82,17 @@ def _ends(layers: Sequence[Layer], components: tuple[int, ...] | str) -> list[in
     return [end - 1 for end in accumulate(sizes[:-1])]
 
 
+def check_built(horizon: Horizon) -> None:
+    """ValueError where units would need what none has yet: gradients of several losses at once."""
+    most = max(len(horizon.paths(one)) for one in range(1, horizon.components + 1))
+    if most > 1:
+        raise ValueError(
+            f"interlocking is {horizon.sees}, so that the gradients of {most} losses would pass "
+            "some units side by side, which is not built yet; give 1, local learning, or "
+            f"{horizon.components}, end to end"
+        )
+
+
 def horizon_of(placed: Sequence[tuple[Layer, Place]], sees: int | None, exits: bool) -> Horizon:
     """Who learns from which loss, where `sees` is what the description says of interlocking."""
     count = 1 + sum(isinstance(layer, Head) for layer, _ in placed)
@@ -91,4 +102,6 @@ def horizon_of(placed: Sequence[tuple[Layer, Place]], sees: int | None, exits: b
             f"interlocking is {sees}, but the network has {count} {parts}; a body can see 1 to "
             f"{count} losses, its own and the next ones"
         )
-    return Horizon(components=count, sees=count if sees is None else sees, exits=exits)
+    horizon = Horizon(components=count, sees=count if sees is None else sees, exits=exits)
+    check_built(horizon)
+    return horizon

@@ -14,12 +14,15 @@ import tomllib
 from collections.abc import Iterable
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from counterflow.design.network.complaints import Location, complaint, nearest, path_of
 from counterflow.design.network.description import Description
 from counterflow.design.network.families import SHOWN, family
+from counterflow.design.network.interlocked import SHOWN as INTERLOCKED
+from counterflow.design.network.interlocked import interlocked
 
 
 class DescriptionError(ValueError):
@@ -44,9 +47,9 @@ def load(network: str) -> Description:
 
 
 def generated(name: str) -> Description | None:
-    """The network of a family (`design.network.families`) with that name, if it is one's."""
+    """The network with that name of `design.network.families` or `interlocked`, if it is theirs."""
     try:
-        fields = family(name)
+        fields = family(name) or interlocked(name, _fields)
         return None if fields is None else Description.model_validate(fields)
     except ValidationError as error:
         raise DescriptionError(f"{name}: {complaint(error, Description)}") from error
@@ -60,11 +63,18 @@ def description_of(name: str) -> Description:
     if name not in known:
         raise DescriptionError(
             f"there is no network {name!r}{nearest(name, known) or '.'} Shipped are "
-            f"{', '.join(known)}; generated are {SHOWN}; for one of your own give the path of its "
-            "TOML file."
+            f"{', '.join(known)}; generated are {SHOWN}; {INTERLOCKED}; for one of your own give the "
+            "path of its TOML file."
         )
-    text = _shelf().joinpath(f"{name}.toml").read_text(encoding="utf-8")
-    return parse(text, f"{name}.toml")
+    return parse(_text(name), f"{name}.toml")
+
+
+def _text(name: str) -> str:
+    return _shelf().joinpath(f"{name}.toml").read_text(encoding="utf-8")
+
+
+def _fields(name: str) -> dict[str, Any]:
+    return tomllib.loads(_text(name))
 
 
 def load_file(path: Path) -> Description:

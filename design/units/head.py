@@ -16,6 +16,7 @@ from counterflow.design.graph import Edge, Growth, Layer, Place
 from counterflow.design.units.convolution import Dense
 from counterflow.design.units.fork import ForkUnit
 from counterflow.design.units.loss import LossUnit
+from counterflow.design.units.norm import LEAST_PIXELS, Norm
 from counterflow.design.units.pool import Pool
 from counterflow.design.units.residual import Chain, places_inside
 
@@ -25,8 +26,9 @@ SEEN = 4  # pixels in each direction that a head sees, where it names no layers:
 class Head(Layer):
     """`layers` that end in the scores of a loss; what they get goes on to the next component, too.
 
-    Without any they are an average pool to 4x4 pixels, where images are larger and can be divided
-    so, and a dense layer like that at the end of the network.
+    Without any they are a norm, if what comes has not been through a ReLU; an average pool to 4x4
+    pixels, where images are larger and can be divided so; and a dense layer like that at the end of
+    the network.
     """
 
     kind: Literal["head"]
@@ -83,7 +85,7 @@ class Head(Layer):
         """Add the head's layers; the edge of its scores."""
         last = growth.scores
         assert isinstance(last, Dense)  # the description has seen to it
-        layers = self.layers or (*_pooled(edge), last)
+        layers = self.layers or (*_normed(edge), *_pooled(edge), last)
         end = layers[-1]
         if not isinstance(end, Dense):
             raise ValueError(
@@ -98,6 +100,12 @@ class Head(Layer):
         places = places_inside(place, "layers", layers)
         places[-1] = replace(places[-1], scores=growth.formats.logit)
         return growth.chain(layers, edge, places)
+
+
+def _normed(edge: Edge) -> tuple[Norm, ...]:
+    """A norm, where one can stand and is needed: a pool of what has any range says little."""
+    pixels = edge.shape[0] * edge.shape[1]
+    return () if edge.rectified or pixels < LEAST_PIXELS else (Norm(kind="norm"),)
 
 
 def _pooled(edge: Edge) -> tuple[Pool, ...]:
