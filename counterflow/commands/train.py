@@ -105,6 +105,8 @@ def train(
     if out is not None:
         files += _write(result, description, dataset, seed, out)
     display.show(epoch_table(result.epochs, description.name))
+    if result.epochs[-1].heads:
+        display.show(head_table(result.epochs[-1]))
     display.files(files)
     display.result(train_json(result))
 
@@ -175,6 +177,15 @@ def epoch_table(epochs: Sequence[Epoch], name: str) -> Table:
             "–" if one.test_loss is None else f"{one.test_loss:.4f}",
             percent(one.test_accuracy, 2),
         )
+    return rows
+
+
+def head_table(last: Epoch) -> Table:
+    """What each head says of the test samples after the last epoch: accuracy by depth."""
+    rows = table("scores behind component", "loss, test", "accuracy, test", title="By depth")
+    for head in last.heads:
+        rows.add_row(str(head.component), f"{head.loss:.4f}", percent(head.accuracy, 2))
+    rows.add_row("the last", f"{last.test_loss:.4f}", percent(last.test_accuracy, 2))
     return rows
 
 

@@ -63,8 +63,8 @@ def description_of(name: str) -> Description:
     if name not in known:
         raise DescriptionError(
             f"there is no network {name!r}{nearest(name, known) or '.'} Shipped are "
-            f"{', '.join(known)}; generated are {SHOWN}; {INTERLOCKED}; for one of your own give the "
-            "path of its TOML file."
+            f"{', '.join(known)}; generated are {SHOWN}; {INTERLOCKED}; for one of your own give "
+            "the path of its TOML file."
         )
     return parse(_text(name), f"{name}.toml")
 

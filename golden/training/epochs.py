@@ -39,11 +39,21 @@ BLOCK = 1000  # tokens between two reports of progress
 
 
 @dataclass(frozen=True)
+class Head:
+    """Loss in nats and accuracy of the test samples at the head behind component `component`."""
+
+    component: int
+    loss: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
 class Epoch:
     """One pass over the training samples, and how well the test samples did after it.
 
     Losses are means in nats, accuracies shares; those of training are of each sample when it was
-    learnt from.  `seconds` is the time that training took, without the test.
+    learnt from.  `seconds` is the time that training took, without the test.  ``heads``: the test
+    samples at each head, from the first component's on.
     """
 
     epoch: int
@@ -53,6 +63,7 @@ class Epoch:
     accuracy: float
     test_loss: float | None
     test_accuracy: float | None
+    heads: tuple[Head, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -118,11 +129,17 @@ def train(
         began = time.perf_counter()
         order = epoch_order(len(train_part), chosen, epoch)[:count]
         trained = epoch_runs(recipe, order, chain.delay, epoch, before=epoch * count)
-        loss, accuracy = _run(chain, trained, train_part, report, on_block)
+        loss, accuracy, _ = _run(chain, trained, train_part, report, on_block)
         seconds = time.perf_counter() - began
         wanted = len(test_part) and (epoch == last - 1 if evaluate == "last" else evaluate)
-        tested = _test(chain, test_part) if wanted else (None, None)
-        results.append(Epoch(epoch, count, seconds, loss, accuracy, *tested))
+        test_loss, test_accuracy, by_head = _test(chain, test_part) if wanted else (None, None, ())
+        heads = tuple(
+            Head(one.unit.head, *said)
+            for one, said in zip(schedule.losses, by_head, strict=False)  # the network's is last
+        )
+        results.append(
+            Epoch(epoch, count, seconds, loss, accuracy, test_loss, test_accuracy, heads)
+        )
         if isinstance(chain, IntegerModel):
             checkpoint = Checkpoint(
                 description.hash(), epoch + 1, chosen, chain.settings, chain.states
@@ -138,26 +155,32 @@ def _run(
     part: Part,
     report: Callable[[int], None] | None = None,
     on_block: OnBlock | None = None,
-) -> tuple[float, float]:
-    """All tokens of all runs, block by block: (mean loss, share of right answers)."""
+) -> tuple[float, float, tuple[tuple[float, float], ...]]:
+    """All tokens of all runs, block by block: (mean loss, share of right answers, both by head)."""
     right, loss, done = 0, 0.0, 0
+    heads: list[tuple[int, float]] = []
     for run in runs:
         chain.set(run.settings)
         for start in range(0, max(len(run.kinds), 1), BLOCK):
             block = slice(start, start + BLOCK)
             kinds = run.kinds[block]
-            block_right, block_loss = chain.run(kinds, run.indices[block], part)
-            right, loss = right + block_right, loss + block_loss
+            found = chain.run(kinds, run.indices[block], part)
+            right, loss = right + found.right, loss + found.loss
+            if found.heads:  # none where all tokens were bubbles
+                before = heads or [(0, 0.0)] * len(found.heads)
+                pairs = zip(before, found.heads, strict=True)
+                heads = [(one[0] + more[0], one[1] + more[1]) for one, more in pairs]
             samples = int((kinds != Kind.BUBBLE).sum())
             done += samples
             if on_block:
-                on_block(samples, block_right, block_loss)
+                on_block(samples, found.right, found.loss)
             if report:
                 report(done)
-    return loss / max(done, 1), right / max(done, 1)
+    count = max(done, 1)
+    return loss / count, right / count, tuple((one[1] / count, one[0] / count) for one in heads)
 
 
-def _test(chain: Model, part: Part) -> tuple[float, float]:
+def _test(chain: Model, part: Part) -> tuple[float, float, tuple[tuple[float, float], ...]]:
     """As `_run`, of every sample forward only; the chain is empty before and after."""
     kinds = np.full(len(part), Kind.INFER, np.uint8)
     return _run(chain, [Run(chain.settings, kinds, np.arange(len(part)))], part)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,8 +37,21 @@ class Part:
         return len(self.labels)
 
 
+class Found(NamedTuple):
+    """How many samples were right, and the sum of their losses in nats; ``heads``: by each head."""
+
+    right: int
+    loss: float
+    heads: tuple[tuple[int, float], ...] = ()
+
+    @classmethod
+    def of(cls, rights: Sequence[int], losses: Sequence[float]) -> Found:
+        """The network's first, then those of heads."""
+        return cls(rights[0], losses[0], tuple(zip(rights[1:], losses[1:], strict=True)))
+
+
 class Model(Protocol):
-    """What can be trained; `run` returns how many samples were right and their losses' sum.
+    """What can be trained.
 
     ``delay``: bubbles that empty the chain; ``settings``: those last set.
     """
@@ -47,7 +61,17 @@ class Model(Protocol):
 
     def set(self, settings: Settings) -> None: ...
 
-    def run(self, kinds: Bytes, indices: Integers, part: Part) -> tuple[int, float]: ...
+    def run(self, kinds: Bytes, indices: Integers, part: Part) -> Found: ...
+
+
+def counted(predictions: Sequence[Any], nats: float) -> Found:
+    """What a chain says of tokens, whose losses have a unit of so many nats."""
+    heads = sorted(predictions[0].heads) if predictions else []
+    said = [predictions, *([one.heads[head] for one in predictions] for head in heads)]
+    return Found.of(
+        [sum(one.correct for one in some) for some in said],
+        [sum(one.loss for one in some) * nats for some in said],
+    )
 
 
 class IntegerModel:
@@ -65,15 +89,14 @@ class IntegerModel:
         self.settings = settings
         self.chain.set(settings)
 
-    def run(self, kinds: Bytes, indices: Integers, part: Part) -> tuple[int, float]:
+    def run(self, kinds: Bytes, indices: Integers, part: Part) -> Found:
+        nats = 2.0**-LOG_FRAC * math.log(2)
         if isinstance(self.chain, FastChain):
-            scores, losses = self.chain.run(kinds, indices, part.samples, part.labels)
+            scores, losses = self.chain.run_all(kinds, indices, part.samples, part.labels)
             expected = part.labels[indices[kinds != Kind.BUBBLE]]
-            right, bits = int((scores.argmax(axis=1) == expected).sum()), int(losses.sum())
-        else:
-            found = self.chain.run(tokens_of(kinds, indices), part.samples, part.labels)
-            right, bits = sum(one.correct for one in found), sum(one.loss for one in found)
-        return right, bits * 2.0**-LOG_FRAC * math.log(2)
+            right = (scores.argmax(axis=2) == expected).sum(axis=1)
+            return Found.of(right.tolist(), (losses.sum(axis=1) * nats).tolist())
+        return counted(self.chain.run(tokens_of(kinds, indices), part.samples, part.labels), nats)
 
     @property
     def states(self) -> list[State]:
@@ -96,12 +119,11 @@ class FloatModel:
         self.settings = settings
         self.chain.set(settings)
 
-    def run(self, kinds: Bytes, indices: Integers, part: Part) -> tuple[int, float]:
+    def run(self, kinds: Bytes, indices: Integers, part: Part) -> Found:
         real = indices[kinds != Kind.BUBBLE]
         places = np.cumsum(kinds != Kind.BUBBLE) - 1
         samples = part.samples[real] * 2.0**-self.input.frac
-        found = self.chain.run(tokens_of(kinds, places), samples, part.labels[real])
-        return sum(one.correct for one in found), sum(one.loss for one in found)
+        return counted(self.chain.run(tokens_of(kinds, places), samples, part.labels[real]), 1.0)
 
 
 @dataclass(frozen=True)
