@@ -131,8 +131,8 @@ class Chain:
         }
         self._kinds: dict[int, Kind] = {}
         self._values: dict[int, Integers] = {}  # of this slot's token, by edge
-        self._gradients: dict[int, dict[int, Integers]] = {  # by edge and token
-            edge.number: {} for edge in schedule.graph.edges
+        self._gradients: dict[tuple[int, int], dict[int, Integers]] = {  # by edge, path and token
+            (edge.number, path): {} for edge in schedule.graph.edges for path in edge.paths
         }
         self._inputs: list[dict[int, Integers]] = [{} for _ in self.units]
         self._stashed: list[dict[int, Integers]] = [{} for _ in self.units]
@@ -212,7 +212,7 @@ class Chain:
         if not kind.learns:
             error = np.zeros_like(error)
         see(LossRecord(unit.name, self.slot, kind, label, logits, error, loss))
-        self._sent_back(unit, self.slot, error, see)
+        self._sent_back(unit, unit.unit.inputs[0].paths[0], self.slot, error, see)
         return logits, loss
 
     def _unit_forward(self, stage: Stage, kind: Kind) -> Integers:
@@ -225,17 +225,24 @@ class Chain:
 
     def _unit_backward(self, stage: Stage, kind: Kind, see: Observer) -> None:
         """Gradient, update and input gradient of the token that comes back in this slot."""
-        index, back = stage.index, self.slot - stage.delay
-        unit, learns = self.weighted[stage.name], False
+        index, back, edge = stage.index, self.slot - stage.delay, stage.unit.outputs[0]
+        unit, learns, inputs = self.weighted[stage.name], False, self._inputs[stage.index]
+        *others, own = edge.paths
+        for path, aside in zip(others, stage.asides, strict=True):
+            token = self.slot - aside.delay
+            if token >= 0:
+                dy = self._gradients[edge.number, path].pop(token)
+                self._sent_back(stage, path, token, unit.passed(aside, dy, inputs[token]), see)
         if back >= 0:
-            dy = self._gradients[stage.unit.outputs[0].number].pop(back)
-            x, stashed = self._inputs[index].pop(back), self._stashed[index].pop(back, None)
+            dy = self._gradients[edge.number, own].pop(back)
+            x, stashed = inputs[back], self._stashed[index].pop(back, None)
             if stage.arithmetic.dx is not None:
-                self._sent_back(stage, back, unit.backward(dy, x, stashed), see)
+                self._sent_back(stage, own, back, unit.backward(dy, x, stashed), see)
             came = self._kinds[back]
             learns = came is Kind.TRAIN
             if came.learns:
                 unit.learn(dy, x, update=learns)
+        inputs.pop(self.slot - stage.longest, None)
         state = unit.state.copy() if learns else None
         see(SlotRecord(index, self.slot, kind, learns, state))
 
@@ -249,22 +256,25 @@ class Chain:
 
     def _norm_returns(self, stage: NormalStage, see: Observer) -> None:
         """Send back every token whose gradient has come and for which the norm is ready."""
-        norm, came = self.norms[stage.name], self._gradients[stage.unit.outputs[0].number]
+        edge = stage.unit.outputs[0]
+        norm, came = self.norms[stage.name], self._gradients[edge.number, edge.paths[-1]]
         for token in sorted(came):
             if not norm.returns(token):
                 break
             dx = norm.backward(came.pop(token), self._kinds[token].learns)
             if stage.numbers.dx is not None:
-                self._sent_back(stage, token, dx, see)
+                self._sent_back(stage, edge.paths[-1], token, dx, see)
 
     def _passed_back(self, stage: PassingStage, see: Observer) -> None:
-        """Send back every token whose gradients have come by all outputs that send some."""
-        if not any(edge.wanted for edge in stage.unit.inputs):
-            return
-        came = [self._gradients[edge.number] for edge in stage.unit.outputs if edge.wanted]
-        for token in sorted(set.intersection(*(set(one) for one in came))):
-            gradients = [one.pop(token) for one in came]
-            self._sent_back(stage, token, self.passing[stage.name].backward(*gradients), see)
+        """Send back every token of which a loss's gradients have come by all outputs with some."""
+        unit = stage.unit
+        for path in sorted({path for edge in unit.inputs for path in edge.paths}):
+            came = [
+                self._gradients[edge.number, path] for edge in unit.outputs if path in edge.paths
+            ]
+            for token in sorted(set.intersection(*(set(one) for one in came))):
+                dx = self.passing[unit.name].backward(*(one.pop(token) for one in came))
+                self._sent_back(stage, path, token, dx, see)
 
     def _sent(self, unit: Scheduled, values: Values, kind: Kind, see: Observer) -> None:
         """Let what `unit` sends of this slot's token pass its edges."""
@@ -273,11 +283,13 @@ class Chain:
             self._values[border.edge.number] = one
             see(BorderRecord(unit.name, border.port, self.slot, kind, one))
 
-    def _sent_back(self, unit: Scheduled, token: int, gradients: Values, see: Observer) -> None:
-        """Let the gradients that `unit` sends back of a token pass its edges."""
-        borders = self._sends[unit.name, False]
+    def _sent_back(
+        self, unit: Scheduled, path: int, token: int, gradients: Values, see: Observer
+    ) -> None:
+        """Let the gradients of loss `path` that `unit` sends back of a token pass its edges."""
+        borders = [one for one in self._sends[unit.name, False] if one.path == path]
         for border, one in zip(borders, _listed(gradients), strict=True):
-            self._gradients[border.edge.number][token] = one
+            self._gradients[border.edge.number, path][token] = one
             see(BorderRecord(unit.name, border.port, token, self._kinds[token], one))
 
 

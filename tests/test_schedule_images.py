@@ -16,7 +16,7 @@ from counterflow.design.network.files import load
 from counterflow.design.schedule.build import build_schedule
 from counterflow.design.schedule.folding import fold
 from counterflow.design.schedule.schedule import Schedule
-from counterflow.design.units import passing, slots, tanh
+from counterflow.design.units import passing, slot_times, tanh
 from counterflow.design.units.latency import FREE, INTAKE, ISSUE, QUEUE
 from counterflow.design.units.passing import PassingStage
 from counterflow.design.units.pooling import STEP
@@ -234,7 +234,7 @@ def test_gradients_pass_their_borders_when_the_schedule_says(run: Run) -> None:
             assert times.of(token, found.interval).tolist() == expected.tolist(), token
 
 
-@pytest.mark.parametrize("module", [passing, slots], ids=["passed on", "made in slots"])
+@pytest.mark.parametrize("module", [passing, slot_times], ids=["passed on", "made in slots"])
 def test_a_queue_behind_the_token_before_is_missed_where_it_is_left_out(
     monkeypatch: pytest.MonkeyPatch, module: ModuleType
 ) -> None:

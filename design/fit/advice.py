@@ -159,7 +159,7 @@ def least_bits(description: Description, *, outside: bool = False) -> int:
     """
     found = 0
     for unit in description.weighted:
-        numbers = unit.arithmetic(description.recipe, horizon=1, compensation=0)
+        numbers = unit.arithmetic(description.recipe, 1, 0, back=not unit.first)
         bits = numbers.word_bits + (numbers.gradient.bits if numbers.sums_gradients else 0)
         found += unit.geometry.taps * unit.geometry.outputs * bits
     if outside:

@@ -43,9 +43,10 @@ def unit_options(
     `stage` is the unit in some schedule; with its stash `outside` where that frees memory.  An
     UltraRAM counts as the block RAMs that hold as many bits.
     """
-    numbers, first = stage.arithmetic, stage.tiling.first
+    numbers, tiled = stage.arithmetic, stage.tiling
     found = []
-    for bound, tiling in _few(folds(stage.tiling.geometry, first, max(1, multipliers))):
+    every = folds(tiled.geometry, tiled.first, max(1, multipliers), tiled.asides)
+    for bound, tiling in _few(every):
         depths = scaled(stage, tiling)
         beside = outside and freed_words(tiling, depths) > 0
         parts = memories_of(tiling, numbers, depths, outside=beside)

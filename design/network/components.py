@@ -11,9 +11,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
-from counterflow.design.graph import Layer, Place
+from counterflow.design.graph import Graph, Layer, Place
 from counterflow.design.parts.fields import Expected
 from counterflow.design.parts.horizon import Horizon
+from counterflow.design.units.convolution import ConvolutionUnit
+from counterflow.design.units.fork import ForkUnit
 from counterflow.design.units.head import Head
 from counterflow.design.units.residual import Residual
 
@@ -82,15 +84,18 @@ def _ends(layers: Sequence[Layer], components: tuple[int, ...] | str) -> list[in
     return [end - 1 for end in accumulate(sizes[:-1])]
 
 
-def check_built(horizon: Horizon) -> None:
+def check_built(graph: Graph, horizon: Horizon) -> None:
     """ValueError where units would need what none has yet: gradients of several losses at once."""
-    most = max(len(horizon.paths(one)) for one in range(1, horizon.components + 1))
-    if most > 1:
-        raise ValueError(
-            f"interlocking is {horizon.sees}, so that the gradients of {most} losses would pass "
-            "some units side by side, which is not built yet; give 1, local learning, or "
-            f"{horizon.components}, end to end"
-        )
+    for unit in graph.units:
+        several = [edge for edge in (*unit.inputs, *unit.outputs) if len(edge.paths) > 1]
+        alone = isinstance(unit, ForkUnit) and not unit.numbers.sums
+        if several and not alone and not isinstance(unit, ConvolutionUnit):
+            raise ValueError(
+                f"interlocking is {horizon.sees}, so that the gradients of {len(several[0].paths)} "
+                f"losses would pass {unit.name} side by side, which is built for dense and "
+                "convolution layers alone; give 1, local learning, or "
+                f"{horizon.components}, end to end"
+            )
 
 
 def horizon_of(placed: Sequence[tuple[Layer, Place]], sees: int | None, exits: bool) -> Horizon:
@@ -102,6 +107,4 @@ def horizon_of(placed: Sequence[tuple[Layer, Place]], sees: int | None, exits: b
             f"interlocking is {sees}, but the network has {count} {parts}; a body can see 1 to "
             f"{count} losses, its own and the next ones"
         )
-    horizon = Horizon(components=count, sees=count if sees is None else sees, exits=exits)
-    check_built(horizon)
-    return horizon
+    return Horizon(components=count, sees=count if sees is None else sees, exits=exits)

@@ -60,9 +60,9 @@ def _built(description: Description, tiled: tuple[Tiling, ...], slot: int) -> Sc
     for unit, one in zip(graph.units, times, strict=True):
         left = one.forward([arrivals[edge.number] for edge in unit.inputs])
         arrivals |= {edge.number: cycles for edge, cycles in zip(unit.outputs, left, strict=True)}
-    errors: dict[int, Gradients] = {}
+    errors: dict[tuple[int, int], Gradients] = {}
     for unit, one in zip(reversed(graph.units), reversed(times), strict=True):
-        came = [errors[edge.number] for edge in unit.outputs if edge.wanted]
-        wanted = [edge.number for edge in unit.inputs if edge.wanted]
+        came = [errors[edge.number, path] for edge in unit.outputs for path in edge.paths]
+        wanted = [(edge.number, path) for edge in unit.inputs for path in edge.paths]
         errors |= dict(zip(wanted, one.backward(came, slot), strict=True))
     return Schedule(graph, slot, intake_start, tuple(one.scheduled(slot) for one in times))

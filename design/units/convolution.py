@@ -28,7 +28,7 @@ from counterflow.design.parts.recipe import Recipe
 from counterflow.design.parts.roles import Roundings
 from counterflow.design.parts.tokens import updates_in_flight
 from counterflow.design.units.arithmetic import UnitArithmetic, compensation_for
-from counterflow.design.units.slots import SlotTimes
+from counterflow.design.units.slot_times import SlotTimes
 from counterflow.design.units.tanh import TanhUnit
 from counterflow.design.units.tiling import Lanes, Tiling
 from counterflow.design.units.timing import can_be
@@ -213,8 +213,13 @@ class ConvolutionUnit(Unit):
 
     @property
     def first(self) -> bool:
-        """Whether nobody wants the gradient of its input."""
-        return not self.inputs[0].wanted
+        """Whether nobody wants the gradient of its input of the loss that it learns from."""
+        return self.outputs[0].paths[-1] not in self.inputs[0].paths
+
+    @property
+    def asides(self) -> tuple[int, ...]:
+        """Losses that it does not learn from, whose gradients it passes on to units below."""
+        return self.outputs[0].paths[:-1]
 
     @property
     def parameters(self) -> int:
@@ -242,7 +247,13 @@ class ConvolutionUnit(Unit):
                 f"{self.where} is folded to {lanes.outputs}x{lanes.inputs} lanes but has "
                 f"only {geometry.outputs} outputs and {geometry.row_taps} {taps}"
             )
-        tiling = Tiling(geometry, lanes, first=self.first)
+        if lanes.shared and self.asides:
+            raise ValueError(
+                f"{self.where} has shared lanes, but passes on the gradients of "
+                f"{len(self.asides) + 1} losses, for which each product needs a multiplier of its "
+                "own"
+            )
+        tiling = Tiling(geometry, lanes, self.first, len(self.asides))
         if not can_be(tiling):
             raise ValueError(
                 f"{self.where} with {lanes.outputs}x{lanes.inputs} lanes makes "
@@ -251,8 +262,13 @@ class ConvolutionUnit(Unit):
             )
         return tiling
 
-    def arithmetic(self, recipe: Recipe, horizon: int, compensation: int) -> UnitArithmetic:
-        """Its arithmetic; ValueError where its formats cannot work together."""
+    def arithmetic(
+        self, recipe: Recipe, horizon: int, compensation: int, *, back: bool
+    ) -> UnitArithmetic:
+        """Its arithmetic, with an input gradient if it goes `back`.
+
+        ValueError where its formats cannot work together.
+        """
         x, y, geometry = self.inputs[0], self.outputs[0], self.geometry
         numbers = UnitArithmetic(
             taps=geometry.taps,
@@ -267,7 +283,7 @@ class ConvolutionUnit(Unit):
             x=x.x,
             y=y.x,
             dy=y.error,
-            dx=x.error if x.wanted else None,
+            dx=x.error if back else None,
             operand=self.operand,
             weight=self.weight,
             velocity=self.velocity,
@@ -290,10 +306,9 @@ class ConvolutionUnit(Unit):
         """See `Unit.times`."""
         assert tiling is not None  # the schedule makes one for every unit that has lanes
 
-        def arithmetic(delay: int) -> UnitArithmetic:
+        def arithmetic(delay: int, back: bool) -> UnitArithmetic:
             horizon = updates_in_flight(recipe, delay) * recipe.horizon
-            return self.arithmetic(
-                recipe, horizon, compensation_for(recipe.momentum_shift, horizon)
-            )
+            compensation = compensation_for(recipe.momentum_shift, horizon)
+            return self.arithmetic(recipe, horizon, compensation, back=back)
 
         return SlotTimes(self, tiling, arithmetic)

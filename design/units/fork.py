@@ -77,7 +77,7 @@ class Fork(Passing):
     """A fork of tokens of `elements` elements into `branches`, all of one format each way.
 
     ``wanted``: gradients come back.  ``queues``: gradients of each branch that can wait, 0 where it
-    sends none back.
+    sends none back.  ``meet``: those of several branches are of one loss, and summed.
     Cost: no multiplier; latency 0 forward, JOIN back (0 from a single branch); one element a cycle
     each way.
     """
@@ -91,6 +91,7 @@ class Fork(Passing):
     round_error: Rounding
     wanted: bool
     queues: tuple[int, ...]
+    meet: bool = True
 
     @property
     def back(self) -> tuple[int, ...]:
@@ -100,7 +101,7 @@ class Fork(Passing):
     @property
     def sums(self) -> bool:
         """Whether gradients of several branches meet."""
-        return len(self.back) > 1
+        return len(self.back) > 1 and self.meet
 
     @property
     def total(self) -> Format:
@@ -154,6 +155,7 @@ class ForkUnit(PassingUnit):
     def numbers(self) -> Fork:
         """See `PassingUnit.numbers`."""
         edge = self.inputs[0]
+        paths = [path for branch in self.outputs for path in branch.paths]
         queues = tuple(int(edge.wanted and branch.wanted) for branch in self.outputs)
         return Fork(
             elements=edge.elements,
@@ -163,4 +165,5 @@ class ForkUnit(PassingUnit):
             round_error=self.round_error,
             wanted=edge.wanted,
             queues=queues,
+            meet=len(set(paths)) < len(paths),
         )

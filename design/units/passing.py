@@ -228,10 +228,17 @@ class PassingTimes(Times):
     def backward(self, errors: Sequence[Gradients], slot: int) -> Sequence[Gradients]:
         """See `Times.backward`."""
         self.errors = errors
-        wanted = sum(edge.wanted for edge in self.unit.inputs)
+        unit = self.unit
+        came = [path for edge in unit.outputs for path in edge.paths]
         self.gradients = [
-            PassedGradients(tuple(errors), self._through(index), slot, self.numbers.followed)
-            for index in range(wanted)
+            PassedGradients(
+                tuple(one for one, its in zip(errors, came, strict=True) if its == path),
+                self._through(index),
+                slot,
+                self.numbers.followed,
+            )
+            for index, edge in enumerate(edge for edge in unit.inputs if edge.wanted)
+            for path in edge.paths
         ]
         return self.gradients
 

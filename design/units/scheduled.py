@@ -125,7 +125,8 @@ class PassedGradients(Gradients):
 class Border:
     """One stream that a unit sends: ``y`` to the next or ``dx`` to the one before, by port.
 
-    ``number`` is the format of its elements, ``made_by`` the golden operation behind them.
+    ``number`` is the format of its elements, ``made_by`` the golden operation behind them; ``path``
+    the loss whose gradients they are, 0 for activations.
     """
 
     port: str
@@ -133,6 +134,7 @@ class Border:
     number: Format
     times: Cycles | Gradients
     made_by: str
+    path: int = 0
 
     @property
     def forward(self) -> bool:
@@ -217,7 +219,10 @@ class Times(ABC):
 
     @abstractmethod
     def backward(self, errors: Sequence[Gradients], slot: int) -> Sequence[Gradients]:
-        """The gradients that leave by each input that wants some, from those that arrive."""
+        """The gradients that leave by each input that wants some, from those that arrive.
+
+        Both by port, and at each port path by path, as the edge there has them.
+        """
 
     @abstractmethod
     def scheduled(self, slot: int) -> Scheduled:
@@ -229,6 +234,12 @@ def port(name: str, index: int, count: int) -> str:
     return name if count == 1 else f"{name}{index}"
 
 
+def gradient_port(name: str, index: int, count: int, edge: Edge, path: int) -> str:
+    """That of the gradients of loss `path` at `edge`; those of the last loss have the bare name."""
+    own = path == edge.paths[-1]
+    return port(name, index, count) + ("" if own else f"_{path}")
+
+
 def forward_borders(unit: Unit, times: Sequence[Cycles], made_by: str) -> list[Border]:
     """What `unit` sends forward."""
     return [
@@ -238,17 +249,12 @@ def forward_borders(unit: Unit, times: Sequence[Cycles], made_by: str) -> list[B
 
 
 def backward_borders(unit: Unit, times: Sequence[Gradients], made_by: str) -> list[Border]:
-    """What `unit` sends back, by those inputs that want it."""
-    wanted = [index for index, edge in enumerate(unit.inputs) if edge.wanted]
+    """What `unit` sends back, by those inputs that want it, path by path."""
+    wanted = [(index, edge, path) for index, edge in enumerate(unit.inputs) for path in edge.paths]
+    count = len(unit.inputs)
     return [
-        Border(
-            port("dx", index, len(unit.inputs)),
-            unit.inputs[index],
-            unit.inputs[index].error,
-            one,
-            made_by,
-        )
-        for index, one in zip(wanted, times, strict=True)
+        Border(gradient_port("dx", index, count, edge, path), edge, edge.error, one, made_by, path)
+        for (index, edge, path), one in zip(wanted, times, strict=True)
     ]
 
 

@@ -7,8 +7,7 @@ the least at which all rows find their gradient.  Both follow from arrivals, and
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -17,14 +16,11 @@ import numpy as np
 
 from counterflow.design.graph import Unit
 from counterflow.design.units.arithmetic import UnitArithmetic
-from counterflow.design.units.latency import FREE, ISSUE, QUEUE
 from counterflow.design.units.scheduled import (
     Border,
     Gradients,
-    SlotGradients,
     backward_borders,
     forward_borders,
-    nothing,
 )
 from counterflow.design.units.slotted import (
     Block,
@@ -32,22 +28,12 @@ from counterflow.design.units.slotted import (
     Pairs,
     Parameter,
     Slotted,
-    SlottedTimes,
     Written,
 )
 from counterflow.design.units.tiling import Tiling
 from counterflow.design.units.timing import (
     Cycles,
-    first_of_words,
-    gradient_offsets,
-    last_of_words,
-    needed_words,
-    occupancy,
     output_offsets,
-    row_queue,
-    row_starts,
-    rows_done,
-    steady,
     weight_writes,
 )
 from counterflow.design.units.watched import Field, write_fields
@@ -78,7 +64,8 @@ class Stage(Slotted):
     ``delay`` is D in slots of ``interval`` cycles, ``start`` the cycle of slot 0, ``back`` that of
     the slot in which token 0 comes back; ``threshold`` the words of a token that must have arrived
     before its slot starts (so that a slot, once started, never waits in a stall-free run);
-    ``gradient_times`` those of the input gradients (None in a first unit).
+    ``gradient_times`` those of the input gradients (None in a first unit); ``asides``: what it is
+    for the gradients of each loss that it does not learn from, which it passes on in its slots.
     """
 
     unit: Unit
@@ -92,10 +79,26 @@ class Stage(Slotted):
     threshold: int
     depths: Depths
     gradient_times: Gradients | None = field(repr=False, compare=False)
+    asides: tuple[Stage, ...] = field(default=(), repr=False)
 
     @property
     def cycles(self) -> int:
         return self.tiling.cycles
+
+    @property
+    def longest(self) -> int:
+        """Slots for which it keeps what it got of a token: the longest of all delays."""
+        return max(self.delay, *(one.delay for one in self.asides), 0)
+
+    @property
+    def empties(self) -> int:
+        """See `Slotted.empties`."""
+        return self.longest
+
+    @property
+    def sees(self) -> bool:
+        """Whether its inputs tell where their gradients pass, or go back beside these."""
+        return self.arithmetic.masks or self.arithmetic.returns
 
     @cached_property
     def output_times(self) -> Cycles:
@@ -165,7 +168,8 @@ class Stage(Slotted):
     @property
     def borders(self) -> tuple[Border, ...]:
         """See `Scheduled`."""
-        back = [] if self.gradient_times is None else [self.gradient_times]
+        every = [*(one.gradient_times for one in self.asides), self.gradient_times]
+        back = [one for one in every if one is not None]
         return (
             *forward_borders(self.unit, [self.output_times], f"{TWIN}.forward"),
             *backward_borders(self.unit, back, f"{TWIN}.backward"),
@@ -198,20 +202,33 @@ class Stage(Slotted):
         tiling, numbers, depths = self.tiling, self.arithmetic, self.depths
         high, wide = tiling.lanes.outputs, tiling.lanes.inputs
         words = tiling.tiles * tiling.lane_count + tiling.rows * high
-        row = tiling.row_words * wide
-        rows = leaving = 0
-        if numbers.dx is not None:
-            rows = tiling.sum_rows * row * numbers.backward_sum.bits
-            leaving = depths.gradients * row * numbers.back_bits
-        return {
+        found = {
             "weights": words * numbers.word_bits,
             "gradient sums": words * numbers.gradient.bits if numbers.sums_gradients else 0,
             "stash": depths.stash * wide * numbers.x.bits,
             "windows": depths.window * wide * numbers.x.bits,
-            "errors": depths.errors * high * numbers.dy.bits,
-            "input gradients": rows,
-            "queues": depths.outputs * high * (numbers.y.bits + 2) + leaving,
+            "errors": 0,
+            "input gradients": 0,
+            "queues": depths.outputs * high * (numbers.y.bits + 2),
         }
+        for one in (self, *self.asides):
+            for what, bits in one.held_back.items():
+                found[what] += bits
+        for one in self.asides:
+            found["stash"] += one.depths.stash * wide * one.arithmetic.x.bits * one.sees
+        return found
+
+    @property
+    def held_back(self) -> dict[str, int]:
+        """What is held of gradients that arrive and leave."""
+        tiling, numbers, depths = self.tiling, self.arithmetic, self.depths
+        row = tiling.row_words * tiling.lanes.inputs
+        rows = leaving = 0
+        if numbers.dx is not None:
+            rows = tiling.sum_rows * row * numbers.backward_sum.bits
+            leaving = depths.gradients * row * numbers.back_bits
+        errors = depths.errors * tiling.lanes.outputs * numbers.dy.bits
+        return {"errors": errors, "input gradients": rows, "queues": leaving}
 
     @property
     def memories(self) -> dict[str, int]:
@@ -235,83 +252,5 @@ class Stage(Slotted):
 
     @property
     def returning(self) -> tuple[int, ...]:
-        return (self.depths.errors * self.tiling.lanes.outputs,)
-
-
-class SlotTimes(SlottedTimes):
-    """A unit with slots while a schedule is made; `arithmetic` gives its numbers for a delay."""
-
-    def __init__(
-        self, unit: Unit, tiling: Tiling, arithmetic: Callable[[int], UnitArithmetic]
-    ) -> None:
-        self.unit, self.tiling, self.arithmetic = unit, tiling, arithmetic
-        self.arrivals = nothing()
-        self.start = self.threshold = self.delay = self.delay_above = 0
-        self.errors: Cycles = nothing()
-        self.gradients: SlotGradients | None = None
-
-    def forward(self, arrivals: Sequence[Cycles]) -> Sequence[Cycles]:
-        """Start with the arrival of a word: the first that comes late enough for all others."""
-        (self.arrivals,) = arrivals
-        tiling = self.tiling
-        ready = last_of_words(self.arrivals, tiling.geometry.image[0], tiling.lanes.inputs) + QUEUE
-        words, needs = needed_words(tiling)
-        trigger = int(np.searchsorted(ready, (ready[words] - needs).max()))
-        self.start, self.threshold = int(ready[trigger]), trigger + 1
-        return [self.start + output_offsets(tiling)]
-
-    def backward(self, errors: Sequence[Gradients], slot: int) -> Sequence[Gradients]:
-        """Set the delay: the earliest slot whose rows find their gradient there."""
-        tiling = self.tiling
-        self.errors, self.delay_above = errors[0].later, errors[0].delay
-        came = last_of_words(self.errors, tiling.geometry.positions, tiling.lanes.outputs)
-        needs = self.start + row_starts(tiling)
-        self.delay = max(1, math.ceil(int((came + QUEUE - needs).max()) / slot))
-        if tiling.first:
-            return []
-        own = self.start + self.delay * slot + gradient_offsets(tiling)
-        self.gradients = SlotGradients(own, steady(own, slot), self.delay)
-        return [self.gradients]
-
-    def scheduled(self, slot: int) -> Stage:
-        """See `Times.scheduled`."""
-        return Stage(
-            unit=self.unit,
-            index=self.index,
-            tiling=self.tiling,
-            arithmetic=self.arithmetic(self.delay),
-            delay=self.delay,
-            interval=slot,
-            start=self.start,
-            back=self.start + self.delay * slot,
-            threshold=self.threshold,
-            depths=self._depths(slot),
-            gradient_times=self.gradients,
-        )
-
-    def _depths(self, slot: int) -> Depths:
-        """What a stall-free run holds at most, and what is left over when it ends.
-
-        In its last slot a unit has not yet got back as many tokens as its delay; those that came
-        back to where its gradient comes from, wait here.
-        """
-        tiling, back = self.tiling, self.start + self.delay * slot
-        geometry = tiling.geometry
-        left_over = (self.delay - self.delay_above) * len(row_starts(tiling))
-        taken = first_of_words(self.arrivals, geometry.image[0], tiling.lanes.inputs)
-        rows, ends = rows_done(tiling)
-        words = rows * tiling.row_words
-        came = last_of_words(self.errors, geometry.positions, tiling.lanes.outputs)
-        used = back + row_starts(tiling) + tiling.row_cycles + ISSUE
-        gradients = 0
-        if self.gradients is not None:
-            begins = back + np.repeat(np.append(0, ends[:-1] + 1), rows)
-            lines = self.gradients.later.reshape(geometry.image[0], -1)
-            gradients = occupancy(begins, lines[:, -1] + 1, slot)
-        return Depths(
-            window=occupancy(taken, self.start + ends + FREE, slot, words),
-            stash=occupancy(taken, back + ends + FREE, slot, words),
-            errors=max(occupancy(came, used, slot), left_over),
-            outputs=row_queue(tiling),
-            gradients=gradients,
-        )
+        every = sum(one.depths.errors for one in (self, *self.asides))
+        return (every * self.tiling.lanes.outputs,)

@@ -38,11 +38,15 @@ class Lanes(Frozen):
 
 @dataclass(frozen=True)
 class Tiling:
-    """The tiles of one unit; `first` units make no input gradient and need no lane for it."""
+    """The tiles of one unit; `first` units make no input gradient and need no lane for it.
+
+    ``asides``: further input gradients, of losses from which only units below learn.
+    """
 
     geometry: Geometry
     lanes: Lanes
     first: bool
+    asides: int = 0
 
     @property
     def outputs(self) -> int:
@@ -106,7 +110,7 @@ class Tiling:
     @property
     def products(self) -> int:
         """Products that each weight takes part in: forward, gradient and, but first, backward."""
-        return 2 if self.first else 3
+        return (2 if self.first else 3) + self.asides
 
     @cached_property
     def phases(self) -> int:

@@ -9,7 +9,7 @@ they come, and learns in slots as well.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -62,7 +62,8 @@ class Chain:
 
     ``wires`` joins the units; without, they stand in series.  ``units`` are those that learn,
     whose delays do not increase along a path.  There are losses at the edges of ``heads``, too, by
-    the numbers of these, and no gradient comes back by those that are ``cut``.
+    the numbers of these; ``paths``: the losses whose gradients come back by each edge, the one last
+    that the unit below learns from.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class Chain:
         loss: Loss = cross_entropy,
         wires: Wires | None = None,
         heads: Mapping[int, int] | None = None,
-        cut: Container[int] = (),
+        paths: Mapping[int, Sequence[int]] | None = None,
     ) -> None:
         self.parts, self.loss = list(units), loss
         self.wires = wires or [([index], [index + 1]) for index in range(len(units))]
@@ -79,15 +80,20 @@ class Chain:
         self.slot = 0
         self._kinds: dict[int, Kind] = {}
         self._rules = [unit.rule for unit in self.units]
-        self._gradients: dict[int, dict[int, Floats]] = defaultdict(dict)  # by edge and token
+        # By edge, path and token
+        self._gradients: dict[tuple[int, int], dict[int, Floats]] = defaultdict(dict)
         makers = {edge: at for at, (_, outputs) in enumerate(self.wires) for edge in outputs}
-        # Edges by which a gradient must come back: not those before the first that learn.
-        self._wanted: set[int] = set()
-        for unit, (inputs, outputs) in zip(self.parts, self.wires, strict=True):
-            if isinstance(unit, Learning) or self._wanted.intersection(inputs):
-                self._wanted.update(edge for edge in outputs if edge not in cut)
+        self._paths = self._one_path() if paths is None else paths
         last = max(makers, key=lambda edge: makers[edge])
         self._ends = {0: last, **{number: edge for edge, number in (heads or {}).items()}}
+
+    def _one_path(self) -> Mapping[int, Sequence[int]]:
+        """The paths of a single loss: it is not wanted before the first units that learn."""
+        found: dict[int, Sequence[int]] = defaultdict(tuple)
+        for unit, (inputs, outputs) in zip(self.parts, self.wires, strict=True):
+            if isinstance(unit, Learning) or any(found[edge] for edge in inputs):
+                found.update((edge, (1,)) for edge in outputs)
+        return found
 
     @property
     def delay(self) -> int:
@@ -143,7 +149,8 @@ class Chain:
         found = {}
         for number, edge in self._ends.items():
             error, loss = self.loss(values[edge], label)
-            self._gradients[edge][self.slot] = error if kind.learns else np.zeros_like(error)
+            path = self._paths[edge][-1]
+            self._gradients[edge, path][self.slot] = error if kind.learns else np.zeros_like(error)
             found[number] = values[edge], loss
         for unit, wires in zip(reversed(self.parts), reversed(self.wires), strict=True):
             self._back(unit, *wires)
@@ -152,35 +159,50 @@ class Chain:
         return found
 
     def _back(self, unit: Any, inputs: Sequence[int], outputs: Sequence[int]) -> None:
-        """Send back what a unit has all gradients of; one with weights, what its delay says."""
-        came = [self._gradients[edge] for edge in outputs if edge in self._wanted]
-        wanted = [edge for edge in inputs if edge in self._wanted]
+        """Send back what a unit has all gradients of; one with weights, what its delays say."""
         if isinstance(unit, Convolution):
-            token = self.slot - unit.delay
-            if token < 0:
-                return
-            unit.receive(token, came[0].pop(token))
-            if wanted:
-                self._gradients[wanted[0]][token] = unit.backward(token)
-            unit.finish(token, self._kinds[token])
+            self._convolution_back(unit, inputs[0], outputs[0])
         elif isinstance(unit, Normal):
-            self._norm_returns(unit, came[0], wanted)
+            self._norm_returns(unit, inputs[0], outputs[0])
             unit.update()
-            self._norm_returns(unit, came[0], wanted)
-        elif wanted:
-            for token in sorted(set.intersection(*(set(one) for one in came))):
-                found = _listed(unit.backward(token, *(one.pop(token) for one in came)))
-                for edge, gradient in zip(wanted, found, strict=True):
-                    self._gradients[edge][token] = gradient
+            self._norm_returns(unit, inputs[0], outputs[0])
+        else:
+            for path in sorted({path for edge in inputs for path in self._paths[edge]}):
+                came = [
+                    self._gradients[edge, path] for edge in outputs if path in self._paths[edge]
+                ]
+                wanted = [edge for edge in inputs if path in self._paths[edge]]
+                for token in sorted(set.intersection(*(set(one) for one in came))):
+                    found = _listed(unit.backward(token, *(one.pop(token) for one in came)))
+                    for edge, gradient in zip(wanted, found, strict=True):
+                        self._gradients[edge, path][token] = gradient
 
-    def _norm_returns(self, unit: Normal, came: dict[int, Floats], wanted: Sequence[int]) -> None:
+    def _convolution_back(self, unit: Convolution, below: int, above: int) -> None:
+        """Pass on the gradients of other losses, then that of its own, from which it learns."""
+        *others, own = self._paths[above]
+        for path, delay in zip(others, unit.asides, strict=True):
+            token = self.slot - delay
+            if token >= 0:
+                dy = self._gradients[above, path].pop(token)
+                self._gradients[below, path][token] = unit.passed(token, dy)
+        token = self.slot - unit.delay
+        if token >= 0:
+            unit.receive(token, self._gradients[above, own].pop(token))
+            if own in self._paths[below]:
+                self._gradients[below, own][token] = unit.backward(token)
+            unit.finish(token, self._kinds[token])
+        unit.forget(self.slot)
+
+    def _norm_returns(self, unit: Normal, below: int, above: int) -> None:
         """Send back every token whose gradient has come and for which a norm is ready."""
+        path = self._paths[above][-1]
+        came = self._gradients[above, path]
         for token in sorted(came):
             if not unit.returns(token):
                 break
             dx = unit.backward(token, came.pop(token), self._kinds[token])
-            for edge in wanted:
-                self._gradients[edge][token] = dx
+            if path in self._paths[below]:
+                self._gradients[below, path][token] = dx
 
 
 def _listed(values: Floats | tuple[Floats, ...]) -> Sequence[Floats]:
@@ -233,6 +255,7 @@ def reference_chain(
     weights = iter(initial_floats(description, chosen))
     units: list[Any] = []
     graph = description.graph
+    asides = {stage.name: tuple(one.delay for one in stage.asides) for stage in schedule.weighted}
     inner = [unit for unit in graph.units if not isinstance(unit, LossUnit)]
     for unit in inner:
         if isinstance(unit, ConvolutionUnit):
@@ -246,6 +269,7 @@ def reference_chain(
                     masks=unit.inputs[0].rectified,
                     delay=delay,
                     rule=rule_of(description, delay),
+                    asides=asides[unit.name],
                 )
             )
         elif isinstance(unit, NormalUnit):
@@ -261,4 +285,5 @@ def reference_chain(
     ]
     ends = [unit for unit in graph.units if isinstance(unit, LossUnit) and unit.head]
     heads = {unit.inputs[0].number: unit.head for unit in ends}
-    return Chain(units, loss, wires, heads, {edge.number for edge in graph.edges if not edge.paths})
+    paths = {edge.number: edge.paths for edge in graph.edges}
+    return Chain(units, loss, wires, heads, paths)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterflow.design.parts.formats import Rounding
+from counterflow.design.units.arithmetic import UnitArithmetic
 from counterflow.design.units.slots import Stage
 from counterflow.golden.parts.generator import draws
 from counterflow.golden.parts.narrow import Integers, narrow
@@ -103,9 +104,18 @@ class Convolution:
         It is 0 where x > 0 is not, if x comes from a ReLU, which lets nothing else through.
         Shapes [elements] and [inputs] to [inputs], or to [2, inputs] where x goes back beside dx.
         """
-        numbers = self.stage.arithmetic
-        if numbers.dx is None:
+        if self.stage.arithmetic.dx is None:
             raise ValueError(f"{self.stage.name} is the first unit and makes no input gradient")
+        return self._back(self.stage.arithmetic, dy, x, weight)
+
+    def passed(self, aside: Stage, dy: Integers, x: Integers) -> Integers:
+        """As `backward`, of a loss that the unit does not learn from."""
+        return self._back(aside.arithmetic, dy, x)
+
+    def _back(
+        self, numbers: UnitArithmetic, dy: Integers, x: Integers, weight: Integers | None = None
+    ) -> Integers:
+        assert numbers.dx is not None
         now = self.state.weight if weight is None else weight
         operand, _ = narrow(now, numbers.weight.frac, numbers.operand, numbers.round_operand)
         errors = dy.reshape(numbers.positions, numbers.outputs)

@@ -14,6 +14,7 @@ class Convolution:
 
     ``weight`` has the shape [outputs, taps], ``bias`` [outputs].  A dense layer is the case of one
     position.  ``masks``: the layer below ends in a ReLU, whose derivative is applied to dx here.
+    ``asides``: the delays of the losses whose gradients it passes on without learning from them.
     """
 
     def __init__(
@@ -26,10 +27,12 @@ class Convolution:
         masks: bool,
         delay: int,
         rule: Rule,
+        asides: tuple[int, ...] = (),
     ) -> None:
         self.geometry = geometry
         self.weight, self.bias = Parameter(weight), Parameter(bias)
         self.relu, self.masks, self.delay, self.rule = relu, masks, delay, rule
+        self.asides = asides
         self.inputs: dict[int, Floats] = {}
         self.errors: dict[int, Floats] = {}
         self.stashed: dict[int, Floats] = {}
@@ -37,7 +40,7 @@ class Convolution:
     @property
     def empties(self) -> int:
         """Slots behind a token's own after which nothing of it is under way."""
-        return self.delay
+        return max(self.delay, *self.asides, 0)
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -61,18 +64,30 @@ class Convolution:
     def backward(self, token: int) -> Floats:
         """dx [inputs] of `token`; with `masks`, zero where the ReLU below let nothing through."""
         weight = self.stashed[token] if self.rule.stash else self.weight.value
-        dx = self.geometry.scattered(self._errors(token) @ weight)
+        return self._back(token, self.errors[token], weight)
+
+    def passed(self, token: int, dy: Floats) -> Floats:
+        """As `backward`, of a loss that the unit does not learn from."""
+        return self._back(token, dy, self.weight.value)
+
+    def _back(self, token: int, dy: Floats, weight: Floats) -> Floats:
+        errors = dy.reshape(self.geometry.positions, self.geometry.outputs)
+        dx = self.geometry.scattered(errors @ weight)
         return dx * (self.inputs[token] > 0) if self.masks else dx
 
     def finish(self, token: int, kind: Kind) -> None:
-        """Learn from `token` if its kind says so, and forget it."""
+        """Learn from `token` if its kind says so, and forget its gradient."""
         if kind.learns:
             errors, update = self._errors(token), kind is Kind.TRAIN
             windows = self.geometry.gathered(self.inputs[token])
             self.weight.learn(errors.T @ windows, self.rule, update)
             self.bias.learn(errors.sum(axis=0), self.rule, update)
-        del self.inputs[token], self.errors[token]
+        del self.errors[token]
         self.stashed.pop(token, None)
+
+    def forget(self, slot: int) -> None:
+        """Forget the input whose last gradient came in this slot."""
+        self.inputs.pop(slot - self.empties, None)
 
     def _errors(self, token: int) -> Floats:
         return self.errors[token].reshape(self.geometry.positions, self.geometry.outputs)
