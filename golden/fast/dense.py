@@ -85,6 +85,15 @@ def _backward_row(memory: Memory, unit: Record, start: int, dy: int) -> None:
 
 
 @compiled
+def dense_back(memory: Memory, unit: Record, dy: int) -> None:
+    """Add the products of all weights with the errors from errors[dy] on to the sums of dx."""
+    for o in range(unit.outputs):
+        error = np.int64(memory.errors[dy + o])
+        if error != 0:
+            _backward_row(memory, unit, unit.weights + o * unit.taps, error)
+
+
+@compiled
 def dense_rows(
     memory: Memory,
     unit: Record,

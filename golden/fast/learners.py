@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.golden.fast.normalise import BACKWARD_SUMS, FORWARD_SUMS
 from counterflow.golden.fast.places import Places
-from counterflow.golden.fast.records import NORM_UNIT, STATISTICS, UNIT, VIEW
+from counterflow.golden.fast.records import ASIDE, NORM_UNIT, STATISTICS, UNIT, VIEW
 from counterflow.golden.fast.states import starts
 from counterflow.golden.fast.units import UNITS, convolution, norm
 
@@ -31,22 +31,28 @@ def fill(one: Any, fields: Mapping[str, Any]) -> None:
         one[name] = value
 
 
-def units_of(schedule: Schedule, where: Places) -> tuple[NDArray[np.void], int]:
-    """The records of all units with weights, without what depends on settings.
+def units_of(schedule: Schedule, where: Places) -> tuple[NDArray[np.void], NDArray[np.void], int]:
+    """The records of all units with weights, without what depends on settings, and their asides'.
 
     Also the words of their sums of gradients.
     """
     units, biases = np.zeros(len(schedule.weighted), UNIT), starts(schedule)
-    weights = gradient = covers = 0
-    for stage, unit in zip(schedule.weighted, units, strict=True):
-        own = {"weights": weights, "gradient": gradient, "covers": covers}
+    passed = [convolution.asides(stage, where) for stage in schedule.weighted]
+    asides = np.zeros(max(1, sum(map(len, passed))), ASIDE)
+    weights = gradient = covers = ends = 0
+    for stage, unit, others in zip(schedule.weighted, units, passed, strict=True):
+        for one, fields in enumerate(others, start=ends):
+            fill(asides[one], fields)
+        own = {"weights": weights, "gradient": gradient, "covers": covers, "asides": ends}
+        ends += len(others)
+        own["asides_end"] = ends
         fill(unit, convolution.record(stage, where) | own | {"biases": biases[stage.index]})
         geometry = stage.tiling.geometry
         weights += geometry.outputs * geometry.taps
         covers += geometry.inputs
         if unit["sums"]:
             gradient += geometry.outputs * geometry.kernel[0] * int(unit["width"])
-    return units, gradient
+    return units, asides, gradient
 
 
 def norms_of(schedule: Schedule, where: Places, entries: int) -> tuple[NDArray[np.void], Rooms]:

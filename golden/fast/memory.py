@@ -71,15 +71,18 @@ def _steps(
     forward: list[tuple[int, int, int]] = []
     back: list[tuple[int, int, int]] = []
     for unit in schedule.units:
-        passed = where.passed[unit.name]
         if isinstance(unit, Stage):
             forward.append((SLOT, weighted.index(unit), unit.delay))
         elif isinstance(unit, NormalStage):
+            passed = where.passed[unit.name, unit.unit.outputs[0].paths[-1]]
             forward.append((NORM, norms.index(unit), passed))
             back.insert(0, forward[-1])
         elif isinstance(unit, PassingStage):
             kind = kinds.index(unit.unit.kind)
-            steps = {record: (kind, record, passed) for record in numbers[unit.name]}
+            steps = {
+                record: (kind, record, fields[kind][record]["depth"] - 1)
+                for record in numbers[unit.name]
+            }
             forward += steps.values()
             if unit.gradients:
                 back[:0] = [step for at, step in steps.items() if "dy" in fields[kind][at]]
@@ -113,7 +116,7 @@ def build_memory(schedule: Schedule, states: Iterable[Any]) -> Memory:
     loss, held, stages = schedule.loss.arithmetic, list(states), schedule.weighted
     word: Any = np.int32 if _all_fit(schedule, 32) else np.int64
     where, arrays = places(schedule), arrays_of(schedule, held)
-    units, gradient = units_of(schedule, where)
+    units, asides, gradient = units_of(schedule, where)
     fields, numbers = _records(schedule, where)
     norms, rooms = norms_of(
         schedule, where, sum(one["size"] * one["depth"] for kind in fields for one in kind)
@@ -138,6 +141,7 @@ def build_memory(schedule: Schedule, states: Iterable[Any]) -> Memory:
     tables += [table for unit in schedule.passing for table in _tables_of(unit)]
     return Memory(
         units=units,
+        asides=asides,
         norms=norms,
         records=tuple(
             _filled_in(kind, one) for kind, one in zip(passing_kinds(), fields, strict=True)
@@ -189,8 +193,9 @@ def build_memory(schedule: Schedule, states: Iterable[Any]) -> Memory:
 def _all_fit(schedule: Schedule, bits: int) -> bool:
     """Whether words of `bits` bits are enough for all units."""
     losses = [loss.arithmetic for loss in schedule.losses]
+    weighted = [one for stage in schedule.weighted for one in (stage, *stage.asides)]
     others: list[Any] = [*norm.stages(schedule), *schedule.passing]
-    return all(fits(stage, loss, bits) for stage in schedule.weighted for loss in losses) and all(
+    return all(fits(stage, loss, bits) for stage in weighted for loss in losses) and all(
         UNITS[unit.unit.kind].fits(unit.numbers, bits) for unit in others
     )
 
@@ -210,7 +215,7 @@ def _losses(schedule: Schedule, where: Places) -> NDArray[np.void]:
     found = np.zeros(len(schedule.losses), LOSS)
     for index, loss in enumerate((schedule.loss, *schedule.losses[:-1])):
         numbers, edge = loss.arithmetic, loss.unit.inputs[0]
-        back = where.back[edge.number]
+        back = where.back[edge.number, edge.paths[-1]]
         shift, how = numbers.exponent_shift, narrowing(EXP_FRAC, numbers.error, numbers.round_error)
         places = (where.forward[edge.number].start, back.start, back.depth)
         found[index] = (LOG2E_NUMERATOR, shift, LOG_FRAC, EXP_FRAC, numbers.classes, *places, how)

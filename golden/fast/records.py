@@ -30,12 +30,12 @@ UNIT = np.dtype(
         # rows of the image and elements of each; from row to row in the stash, and between places
         *fields("image_rows", "row_inputs", "pitch", "origin", "step_down", "step_across"),
         *fields("rows", "high", "wide", "parts", "delay", "relu", "masks", "one", "stochastic"),
-        *fields("direct", "sums", "width", "block", "horizon", "compensate"),
+        *fields("direct", "sums", "width", "block", "horizon", "compensate", "kept"),
         # where its part of the memory starts, and how much a token takes of it
         *fields("weights", "biases", "stash", "size", "gradient", "covers"),
         # where its outputs go and gradients come from, and where those of its inputs go
         *fields("y", "y_depth", "y_size", "y_pitch", "errors", "errors_depth"),
-        *fields("backward", "dx_start", "dx_depth", "dx_size"),
+        *fields("backward", "dx_start", "dx_depth", "dx_size", "asides", "asides_end"),
         *[(name, NARROW) for name in ("operand", "bias", "y_to", "dx")],
         *[(name, UPDATE) for name in ("new_velocity", "step")],
     ]
@@ -44,8 +44,12 @@ UNIT = np.dtype(
 
 `direct`: its only window is the whole image, as in a dense layer; `sums`: gradients are sums;
 `block`: outputs, filled up to a multiple of LANES; `one`: the number 1 in the format of x;
-`backward`: somebody wants the gradient of its input.
+`backward`: somebody wants the gradient of its input; `kept`: tokens whose input it keeps; `asides`:
+where those of ASIDE begin that are its own, up to `asides_end`.
 """
+
+ASIDE = np.dtype(fields("delay", "errors", "errors_depth", "dx_start", "dx_depth"))
+"""A loss whose gradient a unit with weights passes on without learning from it."""
 
 PASSING = [
     *fields("inputs", "outputs", "x", "y", "y_depth", "y_size", "y_pitch"),
@@ -116,16 +120,18 @@ def passing(
         "y_size": there.size,
         "y_pitch": there.pitch,
         "size": entries,
-        "depth": where.passed[stage.name] + 1,
+        "depth": 1,
         "dy_depth": 1,
         "dx_depth": 1,
     }
-    if left.wanted:
-        back = where.back[left.number]
+    if left.wanted:  # a unit that gets gradients of several losses has a branch for each
+        path = left.paths[-1]
+        back = where.back[left.number, path]
         found |= {"dy": back.start, "dy_depth": back.depth}
-    if came.wanted:
-        back = where.back[came.number]
-        found |= {"dx_start": back.start, "dx_depth": back.depth}
+        found["depth"] = where.passed[stage.name, path] + 1
+        if path in came.paths:
+            back = where.back[came.number, path]
+            found |= {"dx_start": back.start, "dx_depth": back.depth}
     return found
 
 
@@ -141,7 +147,8 @@ LOSS = np.dtype(
 class Memory(NamedTuple):
     """All that a chain remembers, units one after the other, and room to work in.
 
-    ``units`` and ``norms`` are those that learn, ``records`` the others, an array a kind.
+    ``units`` and ``norms`` are those that learn, ``asides`` what the former pass on, ``records``
+    the others, an array a kind.
     ``steps`` say who does what in a slot, forward and ``back``; ``source`` is where a sample goes;
     ``losses`` are that of the network and those of heads.
     ``stash`` and ``errors`` hold what is at the edges (`golden.fast.places`), ``entries`` what
@@ -150,6 +157,7 @@ class Memory(NamedTuple):
     """
 
     units: NDArray[np.void]
+    asides: NDArray[np.void]
     norms: NDArray[np.void]
     records: tuple[NDArray[np.void], ...]
     steps: NDArray[np.void]

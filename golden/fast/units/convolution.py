@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from counterflow.design.parts.formats import Rounding
 from counterflow.design.units.slots import Stage
-from counterflow.golden.fast.dense import dense_rows
+from counterflow.golden.fast.dense import dense_back, dense_rows
 from counterflow.golden.fast.errors import add_whole_gradient, are_many, convolve_all_back
 from counterflow.golden.fast.gradient import add_gradient, convolve_back, emit_gradient, find_errors
 from counterflow.golden.fast.lanes import filled
@@ -56,6 +56,7 @@ def record(stage: Stage, where: Places) -> dict[str, Any]:
         "width": filled(geometry.row_taps),
         "block": filled(geometry.outputs),
         "delay": stage.delay,
+        "kept": stage.longest + 1,
         "relu": numbers.relu,
         "masks": numbers.masks,
         "one": 1 << numbers.x.frac,
@@ -64,15 +65,18 @@ def record(stage: Stage, where: Places) -> dict[str, Any]:
         "bias": narrowing(frac, numbers.bias_operand, rounding),
         "y_to": narrowing(numbers.forward_sum.frac, numbers.y, numbers.round_activation),
     }
-    if numbers.dx is not None:
-        found["dx"] = narrowing(numbers.backward_sum.frac, numbers.dx, numbers.round_error)
+    for back in (stage, *stage.asides):  # all have the same formats
+        sums, dx = back.arithmetic.backward_sum, back.arithmetic.dx
+        if dx is not None:
+            found["dx"] = narrowing(sums.frac, dx, numbers.round_error)
     return found | _joined_to_others(stage, where)
 
 
 def _joined_to_others(stage: Stage, where: Places) -> dict[str, int]:
     """Where a unit's tokens and gradients stand at its edges."""
     came, left = stage.unit.inputs[0], stage.unit.outputs[0]
-    there, errors = where.forward[left.number], where.back[left.number]
+    own = left.paths[-1]
+    there, errors = where.forward[left.number], where.back[left.number, own]
     found = {
         "stash": where.forward[came.number].start,
         "y": there.start + there.origin,
@@ -81,12 +85,31 @@ def _joined_to_others(stage: Stage, where: Places) -> dict[str, int]:
         "y_pitch": there.pitch,
         "errors": errors.start,
         "errors_depth": errors.depth,
-        "backward": came.wanted,
+        "backward": own in came.paths,
         "dx_depth": 1,
+        "dx_size": came.elements,
     }
-    if came.wanted:
-        back = where.back[came.number]
+    if own in came.paths:
+        back = where.back[came.number, own]
         found |= {"dx_start": back.start, "dx_depth": back.depth, "dx_size": back.size}
+    return found
+
+
+def asides(stage: Stage, where: Places) -> list[dict[str, int]]:
+    """The fields of the records of the losses whose gradients it only passes on."""
+    came, left = stage.unit.inputs[0], stage.unit.outputs[0]
+    found = []
+    for path, aside in zip(left.paths, stage.asides, strict=False):  # its own comes last
+        errors, back = where.back[left.number, path], where.back[came.number, path]
+        found.append(
+            {
+                "delay": aside.delay,
+                "errors": errors.start,
+                "errors_depth": errors.depth,
+                "dx_start": back.start,
+                "dx_depth": back.depth,
+            }
+        )
     return found
 
 
@@ -104,12 +127,15 @@ def covers(stage: Stage) -> NDArray[np.int64]:
 def unit_slot(memory: Memory, index: int, slot: int, kind: int, came: int) -> None:
     """Forward pass of token `slot`, and all the rest for token `slot` - delay of kind `came`."""
     unit = memory.units[index]
-    x = unit.stash + slot % (unit.delay + 1) * unit.size
+    x = unit.stash + slot % unit.kept * unit.size
     y = unit.y + slot % unit.y_depth * unit.y_size
-    old_x = unit.stash + (slot + 1) % (unit.delay + 1) * unit.size
     token = max(slot - unit.delay, 0)
+    old_x = unit.stash + token % unit.kept * unit.size
     dy = unit.errors + token % unit.errors_depth * unit.down * unit.across * unit.outputs
     horizon = unit.horizon if kind >= TRAIN else 0
+    passed = 0
+    for aside in range(unit.asides, unit.asides_end):
+        passed += _pass_on(memory, unit, aside, slot)
     learns, saturations = came >= TRAIN, 0
     backward, state = learns and unit.backward != 0, memory.generator[unit.index]
     if unit.direct:
@@ -136,4 +162,26 @@ def unit_slot(memory: Memory, index: int, slot: int, kind: int, came: int) -> No
         stamp = (token + 1) * len(memory.units) + index
         saturations += emit_gradient(memory, unit, old_x, dx, stamp)
     memory.generator[unit.index] = state
-    memory.saturations[unit.index] += saturations
+    memory.saturations[unit.index] += saturations + passed
+
+
+@compiled
+def _pass_on(memory: Memory, unit: Any, number: int, slot: int) -> int:
+    """dx of the token that comes back of a loss from which the unit does not learn.
+
+    Returns the words of windows that saturated.
+    """
+    aside = memory.asides[number]
+    token = slot - aside.delay
+    if token < 0 or memory.kinds[token % len(memory.kinds)] < TRAIN:
+        return 0
+    dy = aside.errors + token % aside.errors_depth * unit.down * unit.across * unit.outputs
+    x = unit.stash + token % unit.kept * unit.size
+    dx = aside.dx_start + token % aside.dx_depth * unit.dx_size
+    if unit.direct:
+        dense_back(memory, unit, dy)
+    else:
+        convolve_all_back(memory, unit, dy)
+    # Below zero, where those of units are not.
+    stamp = -(slot * len(memory.asides) + number) - 1
+    return emit_gradient(memory, unit, x, dx, stamp)

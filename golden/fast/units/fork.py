@@ -35,8 +35,8 @@ def records(stage: PassingStage, where: Places) -> list[dict[str, Any]]:
             | {
                 "rows": edge.shape[0],
                 "row": edge.shape[1] * edge.shape[2],
-                "first": index in back[:1],
-                "last": index in back[-1:],
+                "first": not numbers.sums or index == back[0],
+                "last": not numbers.sums or index == back[-1],
                 "dx": narrowing(edge.error.frac, edge.error, numbers.round_error),
             }
         )

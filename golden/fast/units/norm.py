@@ -51,7 +51,7 @@ def common(stage: NormalStage, where: Places) -> dict[str, Any]:
     numbers, beta = stage.numbers, stage.numbers.parameters
     down, across, channels = stage.unit.outputs[0].shape
     wide, rounding = Format(True, 2, numbers.wide_frac), numbers.round_error
-    passed = where.passed[stage.name]
+    passed = where.passed[stage.name, stage.unit.outputs[0].paths[-1]]
     return passing(stage, where, entries=filled(numbers.elements)) | {
         "index": stage.index,
         "channels": channels,
