@@ -15,7 +15,7 @@ from counterflow.design.schedule.planner import Plan
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units.latency import BUS_SPACING
 from counterflow.design.units.loss import LossStage
-from counterflow.design.units.scheduled import port
+from counterflow.design.units.scheduled import gradient_port, port
 from counterflow.hw.intake import Intake, sample_stream
 from counterflow.hw.parts.streams import label_stream
 from counterflow.hw.units import UNITS
@@ -121,18 +121,21 @@ class Chain(wiring.Component):
     def _edges(self, m: Module) -> None:
         """Join the units: activations from maker to reader, gradients the other way."""
         made: dict[int, tuple[Any, str]] = {self.schedule.graph.source.number: (self.intake, "x")}
-        back: dict[int, tuple[Any, str]] = {}
+        back: dict[tuple[int, int], tuple[Any, str]] = {}
         for unit in self.schedule.graph.units:
             part, count = self.parts[unit.name], len(unit.inputs)
             for index, edge in enumerate(unit.inputs):
                 maker, leaving = made[edge.number]
                 connect(m, getattr(maker, leaving), getattr(part, port("x", index, count)))
-                if edge.wanted:
-                    there, arriving = back[edge.number]
-                    connect(m, getattr(part, port("dx", index, count)), getattr(there, arriving))
+                for path in edge.paths:
+                    there, arriving = back[edge.number, path]
+                    leaving = gradient_port("dx", index, count, edge, path)
+                    connect(m, getattr(part, leaving), getattr(there, arriving))
             for index, edge in enumerate(unit.outputs):
                 made[edge.number] = part, port("y", index, len(unit.outputs))
-                back[edge.number] = part, port("dy", index, len(unit.outputs))
+                for path in edge.paths:
+                    name = gradient_port("dy", index, len(unit.outputs), edge, path)
+                    back[edge.number, path] = part, name
 
     def _bus(self, m: Module) -> None:
         """Every node in turn; a response is the access as it leaves the last one."""

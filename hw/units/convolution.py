@@ -21,14 +21,16 @@ from __future__ import annotations
 from typing import Self
 
 from amaranth.hdl import Cat, Module, Signal
-from amaranth.lib import wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from counterflow.design.schedule.schedule import Schedule
+from counterflow.design.units.scheduled import gradient_port
 from counterflow.design.units.slots import Stage
 from counterflow.hw.parts.bus import Access
 from counterflow.hw.parts.streams import activation_stream, error_stream
 from counterflow.hw.weighted.arrivals import Arrivals
+from counterflow.hw.weighted.aside import Aside
 from counterflow.hw.weighted.errors import Errors
 from counterflow.hw.weighted.input_gradient import InputGradient
 from counterflow.hw.weighted.lanes import Lanes
@@ -46,7 +48,8 @@ class Convolution(wiring.Component):
 
     Parameters: ``stage``, ``interval`` of the schedule.
     Members: ``x``, ``y`` streams of activations; ``dy``, ``dx`` streams of gradients (no ``dx`` on
-    a first unit); ``bus_i``, ``bus_o`` register bus, node stage.index + 1.
+    a first unit), and of those of other losses that pass (`design.units.scheduled.gradient_port`);
+    ``bus_i``, ``bus_o`` register bus, node stage.index + 1.
     Cost: ``stage.tiling.multipliers`` multipliers; memories: weights {w, u} of tiles x lanes and
     rows x output lanes, as many sums of gradients where these are sums, and those of `stage.depths`
     and of `hw.weighted.input_gradient`.
@@ -59,18 +62,35 @@ class Convolution(wiring.Component):
         members = {
             "x": In(activation_stream(numbers.x)),
             "y": Out(activation_stream(numbers.y)),
-            "dy": In(error_stream(numbers.dy)),
             "bus_i": In(Access),
             "bus_o": Out(Access),
         }
-        if numbers.dx is not None:
-            members["dx"] = Out(error_stream(numbers.dx, numbers.x if numbers.returns else None))
+        for one, dy, dx in self._gradients():
+            numbers = one.arithmetic
+            members[dy] = In(error_stream(numbers.dy))
+            if numbers.dx is not None:
+                x = numbers.x if numbers.returns else None
+                members[dx] = Out(error_stream(numbers.dx, x))
         super().__init__(members)
+        numbers = stage.arithmetic
         bits = numbers.word_bits
         self.walk = Walk(stage=stage, interval=interval)
         self.registers = UnitRegisters(stage=stage)
         self.weights = WeightMemory(words=tiling.tiles, lanes=tiling.lane_count, bits=bits)
         self.biases = WeightMemory(words=tiling.rows, lanes=tiling.lanes.outputs, bits=bits)
+
+    def _gradients(self) -> list[tuple[Stage, str, str]]:
+        """(the unit as a loss sees it, its ports dy and dx), its own loss last."""
+        stage = self.stage
+        above, below = stage.unit.outputs[0], stage.unit.inputs[0]
+        return [
+            (
+                one,
+                gradient_port("dy", 0, 1, above, path),
+                gradient_port("dx", 0, 1, below, path) if path in below.paths else "",
+            )
+            for one, path in zip((*stage.asides, stage), above.paths, strict=True)
+        ]
 
     @classmethod
     def of(cls, stage: Stage, schedule: Schedule) -> Self:
@@ -108,7 +128,8 @@ class Convolution(wiring.Component):
         ]
         # What: inputs, gradients and weights meet in the lanes.
         connect(m, flipped(self.x), arrivals.x)
-        connect(m, flipped(self.dy), errors.dy)
+        *others, (_, dy, dx) = self._gradients()
+        connect(m, flipped(getattr(self, dy)), errors.dy)
         connect(m, self.weights.lanes, lanes.weights)
         connect(m, self.biases.lanes, lanes.biases)
         m.d.comb += [
@@ -120,22 +141,54 @@ class Convolution(wiring.Component):
         connect(m, rows.y, flipped(self.y))
         clipped = [rows.clipped]
         if stage.arithmetic.dx is not None:
-            clipped.append(self._backward(m, visit, arrivals, lanes))
+            clipped.append(self._backward(m, visit, arrivals, lanes, getattr(self, dx)))
         else:
             m.d.comb += walk.line_room.eq(1)
+        if others:
+            clipped += self._asides(m, visit, arrivals, lanes, others)
         connect(m, lanes.learning, learning.lanes)
         connect(m, learning.weights, self.weights.visits)
         connect(m, learning.biases, self.biases.visits)
         self._registers(m, lanes, learning, [*clipped, learning.saturated])
         return m
 
-    def _backward(self, m: Module, visit: Visit, arrivals: Arrivals, lanes: Lanes) -> Signal:
+    def _asides(
+        self,
+        m: Module,
+        visit: Visit,
+        arrivals: Arrivals,
+        lanes: Lanes,
+        others: list[tuple[Stage, str, str]],
+    ) -> list[Signal]:
+        """The gradients of losses that the unit does not learn from; returns their clip flags."""
+        asides = [Aside(stage=stage) for stage, _, _ in others]
+        for index, (aside, (_, dy, dx)) in enumerate(zip(asides, others, strict=True)):
+            m.submodules[f"aside_{index}"] = aside
+            connect(m, self.walk.now, aside.walk)
+            connect(m, visit.now, aside.visit)
+            connect(m, flipped(getattr(self, dy)), aside.dy)
+            connect(m, aside.dx, flipped(getattr(self, dx)))
+            connect(m, getattr(lanes, f"backward_{index}"), aside.lanes)
+            m.d.comb += [
+                getattr(lanes, f"dy_{index}").eq(aside.word),
+                getattr(arrivals, f"returning_{index}").eq(aside.returning),
+                aside.stash.eq(getattr(arrivals, f"passing_{index}")),
+            ]
+        m.d.comb += [
+            self.walk.row_able.eq(Cat(one.row_able for one in asides).all()),
+            self.walk.line_able.eq(Cat(one.line_able for one in asides).all()),
+        ]
+        return [one.clipped for one in asides]
+
+    def _backward(
+        self, m: Module, visit: Visit, arrivals: Arrivals, lanes: Lanes, dx: stream.Interface
+    ) -> Signal:
         """The input gradient; returns its clip flag."""
         m.submodules.gradient = gradient = InputGradient(stage=self.stage)
         connect(m, self.walk.claims, gradient.claims)
         connect(m, visit.now, gradient.visit)
         connect(m, lanes.backward, gradient.lanes)
-        connect(m, gradient.dx, flipped(self.dx))
+        connect(m, gradient.dx, flipped(dx))
         m.d.comb += [
             gradient.stash.eq(arrivals.stashed),
             self.walk.line_room.eq(gradient.room),

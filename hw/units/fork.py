@@ -10,6 +10,7 @@ last of them has taken it.  Backward:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Self
 
 from amaranth.hdl import Module, Signal
@@ -20,6 +21,7 @@ from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units import fork
 from counterflow.design.units.latency import NARROW
 from counterflow.design.units.passing import QUEUE_WORDS, PassingStage
+from counterflow.design.units.scheduled import gradient_port
 from counterflow.hw.parts.join import Join
 from counterflow.hw.parts.narrow import narrow, shape_of
 from counterflow.hw.parts.pipeline import delayed
@@ -29,7 +31,8 @@ from counterflow.hw.parts.streams import Scatter, activation_stream, error_strea
 class Fork(wiring.Component):
     """The same activations for each branch, and the sum of the gradients that they send back.
 
-    Parameters: ``numbers``.
+    Parameters: ``numbers``; ``passes``: where gradients of branches do not meet, the branch of each
+    that leaves, by its port.
     Members: ``x`` stream of activations, ``y0``, ``y1``, ... the same; ``dy0``, ``dy1``, ...
     streams of gradients, of the branches that send some, ``dx`` of their sums, if anybody wants
     them.
@@ -38,21 +41,29 @@ class Fork(wiring.Component):
     way.
     """
 
-    def __init__(self, *, numbers: fork.Fork) -> None:
+    def __init__(self, *, numbers: fork.Fork, passes: Mapping[str, int] | None = None) -> None:
         self.numbers = numbers
+        self.passes = {"dx": max(numbers.back, default=0)} if passes is None else dict(passes)
         members: dict[str, In | Out] = {"x": In(activation_stream(numbers.x))}
         for index in range(numbers.branches):
             members[f"y{index}"] = Out(activation_stream(numbers.x))
         if numbers.wanted:
             for index in numbers.back:
                 members[f"dy{index}"] = In(error_stream(numbers.error))
-            members["dx"] = Out(error_stream(numbers.error))
+            members |= {name: Out(error_stream(numbers.error)) for name in self.passes}
         super().__init__(members)
 
     @classmethod
     def of(cls, stage: PassingStage, schedule: Schedule) -> Self:
         """That of a unit of a schedule."""
-        return cls(numbers=stage.numbers)
+        edge, branches = stage.unit.inputs[0], stage.unit.outputs
+        passes = {
+            gradient_port("dx", 0, 1, edge, path): index
+            for path in edge.paths
+            for index, branch in enumerate(branches)
+            if path in branch.paths
+        }
+        return cls(numbers=stage.numbers, passes=passes)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -60,8 +71,9 @@ class Fork(wiring.Component):
         if self.numbers.sums:
             self._backward(m)
         elif self.numbers.wanted:
-            (only,) = self.numbers.back
-            wiring.connect(m, wiring.flipped(self._port("dy", only)), wiring.flipped(self.dx))
+            for name, branch in self.passes.items():
+                dx = wiring.flipped(getattr(self, name))
+                wiring.connect(m, wiring.flipped(self._port("dy", branch)), dx)
         return m
 
     def _forward(self, m: Module) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import wiring
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
+from amaranth.lib import stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.design.units.slots import Stage
 from counterflow.design.units.timing import unawaited_words
-from counterflow.hw.parts.streams import Gather, activation_stream
+from counterflow.hw.parts.narrow import shape_of
+from counterflow.hw.parts.streams import Gather, activation_stream, signed_lanes
 from counterflow.hw.weighted.bundles import input_words, visit_signals, walk_claims
 from counterflow.hw.weighted.window import Window
 
@@ -22,8 +23,10 @@ class Arrivals(wiring.Component):
     Members: ``x`` stream of activations; ``words`` out for the walk, and ``kind`` of the current
     image's token (once its first word is there); ``claims``, ``visit`` in; ``taps``, ``stashed``
     out `hw.weighted.window.READ` cycles after a tile's visit: x under the kernel, of this token and
-    of the one coming back.
-    Cost: two `Window`s; latency 1 from a word's last element to ``words``.
+    of the one coming back; ``returning`` in, ``passing`` out: by loss that the unit does not learn
+    from, whether a token comes back, and of its inputs what it needs.
+    Cost: two `Window`s, and a narrow one for each such loss; latency 1 from a word's last element
+    to ``words``.
     """
 
     def __init__(self, *, stage: Stage) -> None:
@@ -39,6 +42,11 @@ class Arrivals(wiring.Component):
                 "visit": In(visit_signals(stage)),
                 "taps": Out(width),
                 "stashed": Out(width),
+                **{f"returning_{index}": In(1) for index in range(len(stage.asides))},
+                **{
+                    f"passing_{index}": Out(tiling.lanes.inputs * one.arithmetic.x.bits)
+                    for index, one in enumerate(stage.asides)
+                },
             }
         )
 
@@ -55,6 +63,8 @@ class Arrivals(wiring.Component):
         m.submodules.stash = stash = Window(stage=stage, words=stage.depths.stash)
         connect(m, flipped(self.visit), window.visit, stash.visit)
         room = window.room & stash.room
+        for index in range(len(stage.asides)):
+            room &= self._aside(m, index, gather.o)
         # That a slot ends is known late in a cycle: it chooses between two sums.
         arrived = self.words.arrived
         more, fewer = arrived + gather.o.valid, arrived - tiling.image_words
@@ -74,6 +84,23 @@ class Arrivals(wiring.Component):
             m.d.comb += [ring.write.eq(gather.o.valid), ring.word.eq(gather.o.payload)]
         self._kinds(m, gather.o.valid)
         return m
+
+    def _aside(self, m: Module, index: int, words: stream.Interface) -> Value:
+        """Keep of all words what the gradient of another loss needs; there is room for one more."""
+        aside, number = self.stage.asides[index], self.stage.arithmetic.x
+        if not aside.sees:
+            return C(1)
+        m.submodules[f"passing_{index}"] = ring = Window(stage=aside, words=aside.depths.stash)
+        connect(m, flipped(self.visit), ring.visit)
+        lanes = signed_lanes(words.payload, shape_of(number), self.stage.tiling.lanes.inputs)
+        whole = aside.arithmetic.returns
+        m.d.comb += [
+            ring.moves.eq(getattr(self, f"returning_{index}")),
+            ring.write.eq(words.valid),
+            ring.word.eq(words.payload if whole else Cat(lane > 0 for lane in lanes)),
+            getattr(self, f"passing_{index}").eq(ring.taps),
+        ]
+        return ring.room
 
     def _kinds(self, m: Module, word: Signal) -> None:
         """Remember the kind of each token in the window, taken with its first element."""

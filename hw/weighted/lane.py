@@ -77,16 +77,18 @@ def _around(m: Module, lane: Any, target: Format, product: Value, platform: obje
 class Lane(wiring.Component):
     """Prediction, multipliers and update of one weight.
 
-    Parameters: ``numbers``; ``shared``: one multiplier instead of one a product.
+    Parameters: ``numbers``; ``shared``: one multiplier instead of one a product; ``asides``: losses
+    besides its own, whose gradients it multiplies, too: ``dy_0`` in, ``dx_0`` out and so on.
     Members: ``word`` {weight, velocity} in, ``new_word`` and ``clipped`` out; ``x``, ``dy``,
     ``stash`` in; ``y``, ``dx`` products out; ``settings``, ``phase``, ``random`` in; ``store`` in
     with ``stored``, to stand in ``new_word`` two cycles later.  Where a gradient is a sum:
     ``earlier`` in, the sum so far, ``fresh`` in: there is none yet; ``sum`` out.
-    Cost: 3 multipliers, 2 without dx, 1 when shared; rate one tile a cycle (a phase when shared).
+    Cost: 3 multipliers, 2 without dx, and one an aside; 1 when shared; rate one tile a cycle (a
+    phase when shared).
     """
 
-    def __init__(self, *, numbers: UnitArithmetic, shared: bool) -> None:
-        self.numbers, self.shared = numbers, shared
+    def __init__(self, *, numbers: UnitArithmetic, shared: bool, asides: int = 0) -> None:
+        self.numbers, self.shared, self.asides = numbers, shared, asides
         x = shape_of(numbers.loaded)
         members = _members(numbers) | {
             "phase": In(2),
@@ -96,12 +98,17 @@ class Lane(wiring.Component):
         }
         if numbers.dx is not None:
             members["dx"] = Out(shape_of(numbers.backward_sum))
+        for index in range(asides):
+            members[f"dy_{index}"] = In(shape_of(numbers.dy))
+            members[f"dx_{index}"] = Out(shape_of(numbers.backward_sum))
         super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         numbers = self.numbers
-        m.submodules.multiply = multiply = Multiply(numbers=numbers, shared=self.shared)
+        m.submodules.multiply = multiply = Multiply(
+            numbers=numbers, shared=self.shared, asides=self.asides
+        )
         ahead = _around(m, self, numbers.operand, multiply.gradient, platform)
         m.d.comb += [
             multiply.forward.eq(ahead.forward),
@@ -114,6 +121,11 @@ class Lane(wiring.Component):
         ]
         if numbers.dx is not None:
             m.d.comb += self.dx.eq(multiply.dx)
+        for index in range(self.asides):
+            m.d.comb += [
+                getattr(multiply, f"dy_{index}").eq(getattr(self, f"dy_{index}")),
+                getattr(self, f"dx_{index}").eq(getattr(multiply, f"dx_{index}")),
+            ]
         return m
 
 

@@ -34,6 +34,7 @@ class Lanes(wiring.Component):
     ``weights``, ``biases``: words of the memories 2, new ones 13; ``x``, ``stash``, ``dy`` in 3:
     inputs of the token that goes forward and of the one that comes back, its gradients;
     ``forward`` out: biases 3, products 5; ``backward`` out: products 5, not of a first unit;
+    ``dy_0`` in, ``backward_0`` out and so on: as much of other losses;
     ``learning``: fresh 4, gradients 5, random 6, clipped 13; ``settings``, ``stored`` in.
     Cost: `stage.tiling.multipliers` multipliers; rate one tile a cycle (a phase when shared).
     """
@@ -56,15 +57,20 @@ class Lanes(wiring.Component):
         }
         if numbers.dx is not None:
             members["backward"] = Out(backward_products(stage))
+        for index, one in enumerate(stage.asides):
+            members[f"dy_{index}"] = In(tiling.lanes.outputs * numbers.dy.bits)
+            members[f"backward_{index}"] = Out(backward_products(one))
         super().__init__(members)
+        self._shape = tiling.lanes.outputs, tiling.lanes.inputs
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         numbers, tiling = self.stage.arithmetic, self.stage.tiling
+        parameters: dict[str, Any] = {"numbers": numbers, "shared": tiling.lanes.shared}
+        if self.stage.asides:
+            parameters["asides"] = len(self.stage.asides)
         lanes = [
-            instantiate(
-                m, f"lane_{index}", platform, Lane, numbers=numbers, shared=tiling.lanes.shared
-            )
+            instantiate(m, f"lane_{index}", platform, Lane, **parameters)
             for index in range(tiling.lane_count)
         ]
         biases = [
@@ -112,8 +118,21 @@ class Lanes(wiring.Component):
             ]
             if numbers.dx is not None:
                 m.d.comb += self.backward.products[index].eq(lane.dx)
+        for number in range(len(self.stage.asides)):
+            self._aside(m, number, lanes)
         for index, bias in enumerate(biases):
             m.d.comb += [bias.dy.eq(dy[index]), self.forward.starts[index].eq(bias.start)]
+
+    def _aside(self, m: Module, number: int, lanes: list[Any]) -> None:
+        """The gradients of another loss to the lanes, and what these make of them."""
+        numbers, (high, wide) = self.stage.arithmetic, self._shape
+        dy = signed_lanes(getattr(self, f"dy_{number}"), shape_of(numbers.dy), high)
+        products = getattr(self, f"backward_{number}").products
+        for index, lane in enumerate(lanes):
+            m.d.comb += [
+                getattr(lane, f"dy_{number}").eq(dy[index // wide]),
+                products[index].eq(getattr(lane, f"dx_{number}")),
+            ]
 
     def _loaded(self, word: Value) -> list[Value]:
         """The inputs of a word, behind their ReLU where they come before it."""

@@ -15,15 +15,16 @@ class Multiply(wiring.Component):
     """w_hat * x, w * dy and dy * x_stash, by one multiplier each or by one in turn.
 
     Parameters: ``numbers``; ``shared``: one multiplier, its product chosen by ``phase``; without a
-    format for dx there is no backward product.
+    format for dx there is no backward product; ``asides``: further products w * dy_0, ..., of
+    losses that the weight does not learn from, for which it must not be shared.
     Members: ``forward``, ``backward``, ``x``, ``dy``, ``stash``, ``phase`` in, all of one cycle;
     ``y``, ``dx``, ``gradient`` products out, two cycles later (operand and product registers).  A
     shared multiplier's outputs are all the product of the phase that was asked for.
-    Cost: 3 multipliers (2 without dx), or 1 when shared; latency 2, one a cycle.
+    Cost: 3 multipliers (2 without dx) and one an aside, or 1 when shared; latency 2, one a cycle.
     """
 
-    def __init__(self, *, numbers: UnitArithmetic, shared: bool) -> None:
-        self.numbers, self.shared = numbers, shared
+    def __init__(self, *, numbers: UnitArithmetic, shared: bool, asides: int = 0) -> None:
+        self.numbers, self.shared, self.asides = numbers, shared, asides
         operand, x, dy = (shape_of(f) for f in (numbers.operand, numbers.loaded, numbers.dy))
         members = {
             "forward": In(operand),
@@ -37,6 +38,9 @@ class Multiply(wiring.Component):
         }
         if numbers.dx is not None:
             members["dx"] = Out(shape_of(numbers.backward_sum))
+        for index in range(asides):
+            members[f"dy_{index}"] = In(dy)
+            members[f"dx_{index}"] = Out(shape_of(numbers.backward_sum))
         super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:
@@ -45,6 +49,10 @@ class Multiply(wiring.Component):
         if self.numbers.dx is not None:
             pairs.append((self.dx, self.backward, self.dy))
         pairs.append((self.gradient, self.dy, self.stash))
+        pairs += [
+            (getattr(self, f"dx_{index}"), self.backward, getattr(self, f"dy_{index}"))
+            for index in range(self.asides)
+        ]
         if self.shared:
             left, right = pairs[0][1] + 0, pairs[0][2] + 0
             for phase, (_, a, b) in enumerate(pairs[1:], start=1):

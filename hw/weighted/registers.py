@@ -46,7 +46,7 @@ class UnitRegisters(wiring.Component):
             "generator": Out(GeneratorAccess),
             "walk": In(WalkState),
             "visit": In(visit_signals(stage)),
-            "clipped": In(2 if tiling.first else 3),
+            "clipped": In((2 if tiling.first else 3) + len(stage.asides)),
             "weights": Out(memory_access(tiling.lane_count * bits)),
             "biases": Out(memory_access(tiling.lanes.outputs * bits)),
             "stored": Out(stored_word(stage)),

@@ -30,7 +30,8 @@ class Walk(wiring.Component):
     Parameters: ``stage``; ``interval`` in cycles.
     Members, in: ``slot``, what it is; ``words`` of its image; ``error_ready``: the row's gradient
     is there; ``row_room``: a row of outputs can be reserved; ``line_room``: the rows of input
-    gradient that end with this row of places can be.
+    gradient that end with this row of places can be; ``row_able``, ``line_able``: the losses that
+    the unit does not learn from, if any, need not be waited for.
     Out: ``now``, the visit that is decided in this cycle; ``claims``, what it takes; ``state``.
     """
 
@@ -41,6 +42,7 @@ class Walk(wiring.Component):
                 "slot": In(Slot),
                 "words": In(input_words(stage)),
                 **{name: In(1) for name in ("error_ready", "row_room", "line_room")},
+                **{name: In(1) for name in ("row_able", "line_able") if stage.asides},
                 "now": Out(visit_signals(stage)),
                 "claims": Out(walk_claims(stage)),
                 "state": Out(WalkState),
@@ -116,6 +118,9 @@ class Walk(wiring.Component):
         error = ~now.first_column | ~returning | self.error_ready
         room = ~now.first_column | self.row_room
         line_room = ~now.starts_line | ~returning | self.line_room
+        if self.stage.asides:
+            error &= ~now.first_column | self.row_able
+            line_room &= ~now.starts_line | self.line_able
         return error & room & line_room & ~(self.state.idle & self.state.hold)
 
     def _elapsed(self, m: Module, started: Value) -> Value:
