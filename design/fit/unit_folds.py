@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from counterflow.design.fit.knapsack import Item, undominated
-from counterflow.design.fpga.estimate import memories_of
+from counterflow.design.fpga.estimate import aside_memories, memories_of
 from counterflow.design.fpga.memories import freed_words
 from counterflow.design.fpga.needs import unit_needs
 from counterflow.design.fpga.ultra import WORTH
@@ -50,6 +50,9 @@ def unit_options(
         depths = scaled(stage, tiling)
         beside = outside and freed_words(tiling, depths) > 0
         parts = memories_of(tiling, numbers, depths, outside=beside)
+        alone = replace(tiling, first=False, asides=0)
+        for aside in stage.asides:
+            parts += aside_memories(aside, alone, scaled(aside, alone))
         taken = unit_needs(tiling, numbers, parts, family)
         luts = -(-taken.luts // GRAIN) * GRAIN
         item = Item(taken.multipliers, taken.block_rams + WORTH * taken.ultra_rams, luts)

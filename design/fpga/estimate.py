@@ -134,6 +134,8 @@ def memories(stage: Stage, *, compact: bool = False, outside: bool = False) -> l
     (`design.fpga.outside`), which no hardware makes yet.
     """
     parts = memories_of(stage.tiling, stage.arithmetic, stage.depths, outside=outside)
+    for one in stage.asides:
+        parts += aside_memories(one, one.tiling, one.depths)
     return [*moved(parts), *lines(stage)] if compact else parts
 
 
@@ -146,9 +148,7 @@ def memories_of(
     parts = [
         Memory("weights", max(2, tiling.tiles), lanes * word, collides=False),
         Memory("biases", max(2, tiling.rows), high * word, collides=False),
-        # A queue is read without a register, but the one that follows it becomes part of it, and is
-        # zero where no gradient is due.
-        Memory("errors", depths.errors, high * numbers.dy.bits, cleared=True),
+        _errors(tiling, numbers, depths),
         Memory("outputs", depths.outputs, high * numbers.y.bits + 2, clocked=False),
     ]
     stash = [("stash", depths.stash)]
@@ -164,14 +164,37 @@ def memories_of(
         ):
             clocked = words > READ_AT_ONCE
             parts.append(Memory(name, max(2, words), width, clocked=clocked, collides=False))
-    if numbers.dx is not None:
-        rows, width = tiling.sum_rows, tiling.granule * numbers.backward_sum.bits
-        words = max(2, rows * tiling.row_words)
-        clocked = words > READ_AT_ONCE and tiling.geometry.positions == 1
-        sums = Memory("sums", words, width, clocked=clocked, collides=False)
-        left = max(2, depths.gradients * tiling.row_words), tiling.granule * numbers.back_bits
-        parts += [sums, Memory("dx", *left, collides=False)] * banks
-    return parts
+    return parts + _leaving(tiling, numbers, depths)
+
+
+def aside_memories(aside: Stage, tiling: Tiling, depths: Depths) -> list[Memory]:
+    """The memories for the gradient of a loss that a unit does not learn from."""
+    numbers, parts = aside.arithmetic, [_errors(tiling, aside.arithmetic, depths)]
+    if aside.sees:
+        width = tiling.granule * numbers.x.bits
+        parts += [Memory("passing", max(2, depths.stash), width, collides=False)] * tiling.banks
+    return parts + _leaving(tiling, numbers, depths)
+
+
+def _errors(tiling: Tiling, numbers: UnitArithmetic, depths: Depths) -> Memory:
+    """Gradients that arrive.
+
+    A queue is read without a register, but the one that follows it becomes part of it, and is zero
+    where no gradient is due.
+    """
+    return Memory("errors", depths.errors, tiling.lanes.outputs * numbers.dy.bits, cleared=True)
+
+
+def _leaving(tiling: Tiling, numbers: UnitArithmetic, depths: Depths) -> list[Memory]:
+    """Input gradients: their sums, and those on their way out."""
+    if numbers.dx is None:
+        return []
+    rows, width = tiling.sum_rows, tiling.granule * numbers.backward_sum.bits
+    words = max(2, rows * tiling.row_words)
+    clocked = words > READ_AT_ONCE and tiling.geometry.positions == 1
+    sums = Memory("sums", words, width, clocked=clocked, collides=False)
+    left = max(2, depths.gradients * tiling.row_words), tiling.granule * numbers.back_bits
+    return [sums, Memory("dx", *left, collides=False)] * tiling.banks
 
 
 def loss_memories(numbers: LossArithmetic) -> list[Memory]:
@@ -226,8 +249,7 @@ def multipliers(stage: Stage, family: str) -> int:
 def multipliers_of(tiling: Tiling, numbers: UnitArithmetic, family: str) -> int:
     """As `multipliers`, of a unit that has no place in a schedule yet."""
     products = [(numbers.operand, numbers.loaded), (numbers.dy, numbers.loaded)]
-    if numbers.dx is not None:
-        products.append((numbers.operand, numbers.dy))
+    products += [(numbers.operand, numbers.dy)] * (tiling.asides + (numbers.dx is not None))
     widths = [(_signed(a), _signed(b)) for a, b in products]
     if tiling.lanes.shared:
         # One product whose operands are as wide as the widest: a weight or dy by x or dy.

@@ -21,6 +21,7 @@ ADDED = 1.64  # for each bit of the sums in the lanes
 AHEAD = 1.05  # for each bit of the sums of prediction and compensation
 TURNED = 2.0  # for each bit that is turned into place between the banks of a window
 BANK = 73.0  # for each further bank, to address it
+ASIDE = 300.0  # for each loss whose gradients only pass
 RETURNED = 950.0  # where x goes back beside dx: read once more, kept in step, told apart
 
 
@@ -51,7 +52,7 @@ def unit_luts(tiling: Tiling, numbers: UnitArithmetic, cells: MemoryCells, famil
     of = FAMILIES[family]
     logic = BASE + ADDED * added_bits(tiling, numbers) + AHEAD * ahead_bits(tiling, numbers)
     logic += TURNED * turned_bits(tiling, numbers) + BANK * (tiling.banks - 1)
-    logic += RETURNED * numbers.returns
+    logic += RETURNED * numbers.returns + ASIDE * tiling.asides
     return round(of.logic * logic) + of.lut_ram * cells.lut_rams + cells.flip_flops
 
 
@@ -70,7 +71,9 @@ def added_bits(tiling: Tiling, numbers: UnitArithmetic) -> int:
     if numbers.dx is not None:
         column = 2 * numbers.backward_sum.bits + 2 * numbers.dx.bits
         total += lanes * numbers.backward_sum.bits + wide * column
-    return total
+    aside = lanes * numbers.backward_sum.bits
+    aside += wide * 2 * (numbers.backward_sum.bits + numbers.dy.bits)  # dx is about as wide
+    return total + tiling.asides * aside
 
 
 def ahead_bits(tiling: Tiling, numbers: UnitArithmetic) -> int:
