@@ -173,6 +173,8 @@ class Convolution(wiring.Component):
                 getattr(lanes, f"dy_{index}").eq(aside.word),
                 getattr(arrivals, f"returning_{index}").eq(aside.returning),
                 aside.stash.eq(getattr(arrivals, f"passing_{index}")),
+                aside.kind.eq(arrivals.kind),
+                self.registers.passed[index].eq(aside.learning),
             ]
         m.d.comb += [
             self.walk.row_able.eq(Cat(one.row_able for one in asides).all()),

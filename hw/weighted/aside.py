@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import C, Cat, Module, Signal
+from amaranth.hdl import Module, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.design.units.slots import Stage
 from counterflow.hw.parts.streams import error_stream
 from counterflow.hw.weighted.bundles import backward_products, visit_signals, walk_claims
 from counterflow.hw.weighted.errors import Errors
 from counterflow.hw.weighted.input_gradient import InputGradient
+from counterflow.hw.weighted.slots import Slots
 
 
 class Aside(wiring.Component):
@@ -24,9 +26,10 @@ class Aside(wiring.Component):
     Members: ``dy`` in and ``dx`` out, streams of gradients; ``walk`` in, what the walk decides, and
     ``visit`` in, a cycle later; ``row_able``, ``line_able`` out: a row of tiles, of places, can
     begin as far as this loss is concerned; ``word`` out: gradients for the lanes, and ``lanes`` in:
-    their products; ``returning`` out: a token comes back, in the slot of ``visit``; ``stash`` in:
-    its inputs, or whether they let gradients through; ``clipped`` out.
-    Cost: that of `Errors` and `InputGradient`; D registers.
+    their products; ``kind`` in, of the token that goes forward; ``returning``, ``learning`` out: a
+    token comes back in the slot of ``visit``, and has a gradient; ``stash`` in: its inputs, or
+    whether they let gradients through; ``clipped`` out.
+    Cost: that of `Errors`, `InputGradient` and `Slots`.
     """
 
     def __init__(self, *, stage: Stage) -> None:
@@ -43,7 +46,9 @@ class Aside(wiring.Component):
                 "line_able": Out(1),
                 "word": Out(tiling.lanes.outputs * numbers.dy.bits),
                 "lanes": In(backward_products(stage)),
+                "kind": In(KIND_BITS),
                 "returning": Out(1),
+                "learning": Out(1),
                 "stash": In(tiling.lanes.inputs * numbers.x.bits),
                 "clipped": Out(1),
             }
@@ -53,14 +58,18 @@ class Aside(wiring.Component):
         m = Module()
         m.submodules.errors = errors = Errors(stage=self.stage)
         m.submodules.gradient = gradient = InputGradient(stage=self.stage)
-        due = self._due(m)
+        m.submodules.slots = slots = Slots(stage=self.stage)
+        due = slots.slot.returning
         claims, visit = self._claims(m, due), self._visit(m)
         connect(m, claims, errors.claims, gradient.claims)
         connect(m, visit, errors.visit, gradient.visit)
         connect(m, flipped(self.dy), errors.dy)
         connect(m, gradient.dx, flipped(self.dx))
         connect(m, flipped(self.lanes), gradient.lanes)
+        m.d.sync += [self.returning.eq(due), self.learning.eq(slots.slot.learning)]
         m.d.comb += [
+            slots.kind.eq(self.kind),
+            slots.finish.eq(self.walk.finish),
             self.word.eq(errors.word),
             gradient.stash.eq(self.stash),
             self.row_able.eq(~due | errors.ready),
@@ -69,15 +78,7 @@ class Aside(wiring.Component):
         ]
         return m
 
-    def _due(self, m: Module) -> Signal:
-        """Whether a token comes back in the slot that the walk is in: see `Slots`."""
-        past = Signal(self.stage.delay)
-        with m.If(self.walk.finish):
-            m.d.sync += past.eq(Cat(C(1), past))
-        m.d.sync += self.returning.eq(past[-1])
-        return past[-1]
-
-    def _claims(self, m: Module, due: Signal) -> Any:
+    def _claims(self, m: Module, due: Value) -> Any:
         """What the walk takes, as `Walk` says it of the loss that the unit learns from."""
         claims, walk = walk_claims(self.stage).create(), self.walk
         lines = walk.first_across & walk.row_begin & walk.first_row

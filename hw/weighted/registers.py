@@ -31,6 +31,7 @@ class UnitRegisters(wiring.Component):
     Parameters: ``stage``.
     Members: ``bus_i``, ``bus_o``; ``settings`` out; ``generator`` out, access to its state;
     ``walk`` in, how it gets on, and ``visit`` in; ``clipped`` in, an event of saturation a bit;
+    ``passed`` in, whether a token of another loss comes back with a gradient, a bit a loss;
     ``weights``, ``biases`` out, accesses to the memories, whose words come BUS_READ cycles later;
     ``stored`` out, the word to store.
     Cost: one {weight, velocity} register a lane, five counters.
@@ -51,6 +52,8 @@ class UnitRegisters(wiring.Component):
             "biases": Out(memory_access(tiling.lanes.outputs * bits)),
             "stored": Out(stored_word(stage)),
         }
+        if stage.asides:
+            members["passed"] = In(len(stage.asides))
         super().__init__(members)
         self.products = Signal(COUNTER_BITS)
 
@@ -142,6 +145,8 @@ class UnitRegisters(wiring.Component):
             made = Mux(visit.phase == 0, forward, learnt)
         else:
             made = forward + learnt if tiling.first else forward + (learnt << 1)
+        for index in range(len(self.stage.asides)):
+            made = made + Mux(self.passed[index], cells, 0)
         slots, stalls = Signal(WORD_BITS), Signal(WORD_BITS)
         saturations = Signal(WORD_BITS)
         # Long counters take events a cycle later.
