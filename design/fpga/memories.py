@@ -76,7 +76,7 @@ def lines(stage: Stage) -> list[Memory]:
 
 
 def norm_lines(stage: NormalStage) -> list[Memory]:
-    """The delays of a norm that can be block RAM: as `hw.weighted.update` has them of what it learns."""
+    """Delays of a norm that can be block RAM, as `hw.weighted.update` has them: what it learns."""
     learnt = stage.numbers.learnt.values()
     return [Memory("weight line", 6, moves.weight.bits, logic=False) for moves, _ in learnt]
 
