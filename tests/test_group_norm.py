@@ -64,6 +64,16 @@ def test_a_norm_with_running_statistics_is_written_without_a_group() -> None:
     assert "group" not in to_toml(running)
 
 
+@pytest.mark.parametrize("own", ['statistics = "running"', 'statistics = "group"'])
+def test_a_norm_without_a_gamma_is_written_without_one(own: str) -> None:
+    plain, scaled = described(own), described(f"{own}, gamma = true")
+    assert described(f"{own}, gamma = false").hash() == plain.hash() != scaled.hash()
+    assert "gamma" not in to_toml(plain)
+    assert parse(to_toml(scaled)) == scaled
+    assert scaled.parameters == plain.parameters + 4
+    assert scaled.other_multipliers == plain.other_multipliers + 3
+
+
 @pytest.mark.parametrize(
     ("image", "layers", "said"),
     [

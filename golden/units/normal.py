@@ -108,6 +108,7 @@ class Normal(ABC):
         """What tokens see of the state as it is."""
 
     def _learnt(self) -> Learnt:
+        """What tokens see of what is learnt, as it is."""
         found = {}
         for name, (moves, operand) in self.numbers.learnt.items():
             frac, rounding = moves.weight.frac, moves.round_operand
@@ -130,13 +131,11 @@ class Normal(ABC):
         xhat, clipped = saturate(half_up(e * root.root, shift), numbers.y)
         ahead = training and self.settings.predict
         seen = {name: values[ahead] for name, values in learnt.items()}
-        if numbers.gammas is None:
-            y, beyond = saturate(xhat + seen["beta"], numbers.y)
-        else:
-            scaled = half_up(seen["gamma"] * xhat, GAMMA_FRAC)
-            y, beyond = saturate(scaled + seen["beta"], numbers.y)
+        plain = numbers.gammas is None
+        scaled = xhat if plain else half_up(seen["gamma"] * xhat, GAMMA_FRAC)
+        y, beyond = saturate(scaled + seen["beta"], numbers.y)
         self.saturations += int((clipped | beyond).sum())
-        kept = y if numbers.gammas is None else xhat
+        kept = y if plain else xhat
         self._kept.append(Kept(root, seen, kept.ravel()))
         positive = np.maximum(y, 0) if edge.rectified and not edge.returned else y
         return positive.ravel()
@@ -160,9 +159,9 @@ class Normal(ABC):
     def _gradient(self, errors: Integers, xhat: Integers) -> Gradient:
         """Of what is learnt, of one token; shapes [pixels, channels]."""
         found = {"beta": errors.sum(axis=0)}
-        return (
-            found if self.numbers.gammas is None else found | {"gamma": (errors * xhat).sum(axis=0)}
-        )
+        if self.numbers.gammas is not None:
+            found["gamma"] = (errors * xhat).sum(axis=0)
+        return found
 
     def _scaled(self, z: Integers, root: Root) -> Integers:
         """z over the deviation, as wide as dx before it is narrowed."""
