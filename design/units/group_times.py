@@ -101,8 +101,8 @@ class GroupNormStage(NormalStage):
             backward += numbers.correlation.bits
         found.append(("gradient totals", 2 * channels, backward))
         if numbers.dx is not None:
-            backward += numbers.product_sum.bits
-            backward += 0 if numbers.gammas is None else numbers.group_error_sum.bits
+            backward += numbers.product_sum.bits + numbers.group_error_sum.bits
+            backward -= numbers.error_sum.bits if numbers.gammas is None else 0
             found += [
                 ("kept roots", max(2, self.tokens * numbers.groups), self.root_bits),
                 ("gradients", max(2, self.image_back), numbers.given.bits + numbers.y.bits),

@@ -125,13 +125,12 @@ def image_sums(stage: GroupNormStage) -> data.StructLayout:
 def gradient_sums(stage: GroupNormStage) -> data.StructLayout:
     """Sums over the pixels of a channel: `gradient`; those of dy and dy xhat where dx is wanted.
 
-    With a gamma the latter are of gamma dy.
+    With a gamma the latter are of gamma dy.  Those have room for a group.
     """
     numbers, fields = stage.numbers, gradient(stage)
     if numbers.dx is not None:
         fields["products"] = shape_of(numbers.product_sum)
-        if numbers.gammas is not None:
-            fields["given"] = shape_of(numbers.group_error_sum)
+        fields["errors" if numbers.gammas is None else "given"] = shape_of(numbers.group_error_sum)
     return data.StructLayout(fields)
 
 
