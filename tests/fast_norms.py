@@ -22,8 +22,8 @@ def linear(outputs: int, kernel: Any = 3, **others: Any) -> Layer:
     return convolution(outputs, kernel, activation="none", **others)
 
 
-def norm(activation: str = "relu", number: str = "s9.5") -> Layer:
-    return {"kind": "norm", "activation": activation, "formats": {"activation": number}}
+def norm(activation: str = "relu", number: str = "s9.5", **more: Any) -> Layer:
+    return {"kind": "norm", "activation": activation, "formats": {"activation": number}, **more}
 
 
 def residual(body: list[Layer], shortcut: list[Layer]) -> Layer:
@@ -86,13 +86,14 @@ NETWORKS: dict[str, tuple[list[int], list[Layer]]] = {
 }
 
 
-def normalised(name: str, *, norms: str = "", **fields: Any) -> Description:
-    """One of `NETWORKS`; `norms`: the format of what all of its norms put out."""
+def normalised(name: str, *, norms: str = "", gamma: bool = False, **fields: Any) -> Description:
+    """One of `NETWORKS`; `norms`: the format of what all of its norms put out, with a `gamma`."""
     inputs, layers = copy.deepcopy(NETWORKS[name])
     for chain in _chains(layers):
         for layer in chain:
-            if norms and layer.get("kind") == "norm":
-                layer["formats"] = {"activation": norms}
+            if layer.get("kind") == "norm":
+                layer["formats"] = {"activation": norms} if norms else layer["formats"]
+                layer["gamma"] = gamma
     fields["formats"] = FORMATS | fields.get("formats", {})
     return network(inputs=inputs, layers=layers, **{"fold": {"multipliers": 90}, **fields})
 
@@ -112,7 +113,9 @@ def with_norms(description: Description, seed: int) -> Description:
                 own = {**chain[place - 1].get("formats", {}), "activation": number}
                 own.pop("preactivation", None)
                 chain[place - 1] = {**chain[place - 1], "activation": "none", "formats": own}
-            chain.insert(place, norm(chance.choice(["relu", "none"]), chance.choice(NUMBERS)))
+            activation, number = chance.choice(["relu", "none"]), chance.choice(NUMBERS)
+            gamma = len(chain) % 2 == 0
+            chain.insert(place, norm(activation, number, gamma=gamma))
             try:
                 Description.model_validate(whole)
             except ValidationError:

@@ -281,13 +281,13 @@ class _Forward(Forward):
                 m.d.sync += e.eq((x << CENTRE_FRAC) - before)
         return e
 
-    def _beta(self, kind: Value) -> Value:
-        found = super()._beta(kind)
+    def _learnt(self, kind: Value) -> dict[str, Value]:
+        learnt = super()._learnt(kind)
         if self.stage.name != NORM:
-            return found
-        found = Mux(on("beta not predicted"), self.view.beta, found)
+            return learnt
+        found = Mux(on("beta not predicted"), self.view.beta, learnt["beta"])
         name = "beta predicted for tokens that do not train"
-        return Mux(on(name) & self.predict, self.view.ahead, found)
+        return {"beta": Mux(on(name) & self.predict, self.view.ahead, found)}
 
     def _total(self, m: Module, place: Any, e: Signal, kind: Value) -> None:
         if self.stage.name == NORM:
@@ -331,8 +331,8 @@ class _ChannelUpdate(ChannelUpdate):
             m.d.comb += self.moves.eq(self.learns)
         return m
 
-    def _gradient(self, m: Module) -> Value:
-        found = super()._gradient(m)
+    def _gradient(self, m: Module, name: str) -> Value:
+        found = super()._gradient(m, name)
         return Mux(on("gradient that waits is lost"), self.backward.errors, found)
 
 

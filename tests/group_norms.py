@@ -49,6 +49,18 @@ NETWORKS: dict[str, tuple[tuple[int, int, int], list[Layer], dict[str, Any]]] = 
         ],
         {"recipe": {**RECIPE, "mitigation": "lwpv"}},
     ),
+    "gammas, behind the input and between convolutions": (
+        (4, 3, 2),
+        [
+            group_norm(1, gamma=True, activation="none"),
+            linear(4),
+            group_norm(2, gamma=True, formats={"activation": "s8.4"}),
+            linear(3),
+            group_norm(3, gamma=True),
+            maximum(2, 1),
+        ],
+        {"recipe": {**RECIPE, "mitigation": "lwpv+sc", "accumulate": 2}},
+    ),
     "a row, no mitigation, nearest": (
         (1, 9, 1),
         [

@@ -51,6 +51,19 @@ STREAMS: dict[str, tuple[Numbers, dict[str, Any]]] = {
     "pixels of a power of two": (PLAIN, {"image": (4, 4, 3), "update": "stochastic"}),
     "before a pool, no ReLU": (PLAIN, {"returned": False, "activation": "none"}),
     "before a pool": (FORMATS["fine"], {"returned": False}),
+    "gamma": (PLAIN, {"gamma": True}),
+    "gamma, predicted, at the input": (
+        FORMATS["unsigned"],
+        {"gamma": True, "first": True, "mitigation": "lwpv"},
+    ),
+    "gamma, compensated, three samples an update, no ReLU": (
+        Numbers("s6.2", "s5.2", "s6.4", "s6.3", "s10.8", "s8.8"),
+        {
+            **{"gamma": True, "activation": "none", "mitigation": "lwpv+sc"},
+            **{"accumulate": 3, "update": "stochastic"},
+        },
+    ),
+    "gamma, before a pool": (FORMATS["fine"], {"gamma": True, "returned": False}),
 }
 
 
@@ -61,6 +74,7 @@ def around(
     first: bool = False,
     returned: bool = True,
     activation: str = "relu",
+    gamma: bool = False,
     update: str = "nearest-even",
     **recipe: Any,
 ) -> Description:
@@ -80,7 +94,7 @@ def around(
         )
     own = {"activation": numbers.y, "error": numbers.dy}
     own |= {"weight": numbers.weight, "velocity": numbers.velocity}
-    layers.append({"kind": "norm", "activation": activation, "formats": own})
+    layers.append({"kind": "norm", "activation": activation, "gamma": gamma, "formats": own})
     if not returned:
         layers.append({"kind": "max-pool", "kernel": [1, image[1]]})
     layers.append({"kind": "convolution", "outputs": 2, "kernel": 1})

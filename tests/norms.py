@@ -15,10 +15,10 @@ from tests.images import Layer, average, convolution, folded, maximum
 RECIPE = {"learning_rate": 2.0**-6, "momentum": 0.75}
 
 
-def norm(*, relu: bool = True, **formats: str) -> Layer:
+def norm(*, relu: bool = True, gamma: bool = False, **formats: str) -> Layer:
     """A norm, perhaps with formats of its own."""
     own = {"formats": formats} if formats else {}
-    return {"kind": "norm", "activation": "relu" if relu else "none", **own}
+    return {"kind": "norm", "activation": "relu" if relu else "none", "gamma": gamma, **own}
 
 
 def linear(layer: Layer, activation: str = "s12.5", **formats: str) -> Layer:
@@ -93,6 +93,26 @@ NETWORKS: dict[str, tuple[tuple[int, int, int], list[Layer], dict[str, Any]]] = 
             "recipe": {**RECIPE, "mitigation": "sc", "accumulate": 2},
         },
     ),
+    "gammas, behind the input, in a residual body and before a pool": (
+        (4, 3, 2),
+        [
+            norm(relu=False, gamma=True, activation="s10.6"),
+            linear(convolution(3, (3, 3), **SAME)),
+            residual(
+                norm(gamma=True),
+                linear(convolution(3, (3, 3), **SAME)),
+                norm(gamma=True, activation="s8.4", weight="s18.16", velocity="s12.16"),
+                linear(convolution(3, (3, 3), **SAME)),
+                **FORMATS,
+            ),
+            norm(gamma=True),
+            maximum(2, 1),
+        ],
+        {
+            "formats": {**FORMATS, "input": "s8.4"},
+            "recipe": {**RECIPE, "mitigation": "lwpv+sc", "accumulate": 2},
+        },
+    ),
     "one channel, deep": (
         (3, 3, 1),
         [
@@ -129,7 +149,7 @@ def random_norms(seed: int, channels: tuple[int, ...] = (1, 2, 3), **recipe: Any
     for _ in range(chance.randint(0, 3)):
         kind = chance.random()
         if kind < 0.4:
-            layers += [norm(relu=chance.random() < 0.5), same()]
+            layers += [norm(relu=chance.random() < 0.5, gamma=seed % 3 == 1), same()]
         elif kind < 0.7:
             twice = [norm(), same()] if chance.random() < 0.6 else []
             layers.append(residual(norm(), same(), *twice, **FORMATS))

@@ -41,13 +41,15 @@ class Plain:
         places = 256 * 4**self.x.frac
         one = Fraction(min(places, self.largest_variance()), places)
         self.channel = [
-            dict.fromkeys(("beta", "u", "mean", "c", "shift"), Fraction(0)) | {"variance": one}
+            dict.fromkeys(("beta", "u", "gamma", "v", "mean", "c", "shift"), Fraction(0))
+            | {"variance": one, "gamma": Fraction(1)}
             for _ in range(self.channels)
         ]
         self.history = [self.copy(), self.copy()]  # what slot j sees is history[j]
-        self.waiting = [Fraction(0)] * self.channels
+        self.learnt = {"beta": "u", "gamma": "v"} if unit.gamma else {"beta": "u"}
+        self.waiting = {name: [Fraction(0)] * self.channels for name in self.learnt}
         self.generator, self.clipped = GENERATOR, 0
-        self.hats: dict[int, list[list[tuple[Fraction, Fraction]]]] = {}
+        self.hats: dict[int, list[list[tuple[Fraction, Fraction, Fraction]]]] = {}
 
     def largest_variance(self) -> int:
         magnitude_bits = self.x.bits - self.x.signed
@@ -76,6 +78,13 @@ class Plain:
         entry = round(256 / math.sqrt(1 + (sixteenth + 0.5) / 16))
         return Fraction(entry, 256) / Fraction(2) ** (h - 4) * 2**self.x.frac
 
+    def operand(self, value: Fraction, velocity: Fraction, frac: int, learns: bool) -> Fraction:
+        """What a token sees of a parameter."""
+        if learns and self.recipe.predicts:
+            value = value - self.horizon * velocity
+        bits = self.weight.bits - self.weight.frac + frac
+        return self.limited(to_even(value, frac), Format(True, bits, frac))
+
     def slot(self, j: int, x: list[list[int]], dy: list[list[int]], kinds: list[Kind]) -> Any:
         """(y of token j, dx of token j - delay or None), [pixels][channels]."""
         seen, learns = self.history[j], kinds[j].learns
@@ -83,21 +92,18 @@ class Plain:
         for channel in range(self.channels):
             now = seen[channel]
             centre, root = half_up(now["mean"], self.x.frac + 2), self.root(now["variance"])
-            beta = now["beta"]
-            if learns and self.recipe.predicts:
-                beta = beta - self.horizon * now["u"]
-            bits = self.weight.bits - self.weight.frac + self.y.frac
-            operand = Format(True, bits, self.y.frac)
-            beta = self.limited(to_even(beta, self.y.frac), operand)
+            beta = self.operand(now["beta"], now["u"], self.y.frac, learns)
+            gamma = self.operand(now["gamma"], now["v"], 8, learns)
             column, hat = [], []
             d = [Fraction(one[channel], 2**self.x.frac) - centre for one in x]
             for one in d:
                 exact = half_up(one * root, self.y.frac)
                 xhat = self.limited(exact, self.y)
-                y = self.limited(xhat + beta, self.y)
-                self.clipped += xhat != exact or y != xhat + beta
+                whole = half_up(gamma * xhat, self.y.frac) + beta
+                y = self.limited(whole, self.y)
+                self.clipped += xhat != exact or y != whole
                 column.append(y)
-                hat.append((y - beta, root))
+                hat.append((xhat if "gamma" in self.learnt else y - beta, root, gamma))
             ys.append(column)
             hats.append(hat)
             mean = centre + self.share(sum(d), self.x.frac + 8)
@@ -125,55 +131,68 @@ class Plain:
         if not kind.learns:
             return [[Fraction(0)] * self.pixels for _ in range(self.channels)]
         found, errors = [], []
+        correlations = []
         for channel, now in enumerate(self.channel):
             seen, hat = self.history[j][channel], hats[channel]
             error = [Fraction(one[channel], 2**self.dy.frac) for one in dy]
             frac = (self.dx if self.wanted else self.dy).frac + 4
             held = half_up(seen["shift"] / 128, frac)
             z = [
-                one - half_up(seen["c"] * xhat / 128, self.dy.frac + 2)
-                for one, (xhat, _) in zip(error, hat, strict=True)
+                half_up(gamma * one, self.dy.frac + 2)
+                - half_up(seen["c"] * xhat / 128, self.dy.frac + 2)
+                for one, (xhat, _, gamma) in zip(error, hat, strict=True)
             ]
-            wide = [half_up(a * root, frac) - held for a, (_, root) in zip(z, hat, strict=True)]
+            wide = [half_up(a * root, frac) - held for a, (_, root, _) in zip(z, hat, strict=True)]
             errors.append(sum(error))
+            correlations.append(
+                sum(one * xhat for one, (xhat, _, _) in zip(error, hat, strict=True))
+            )
             if not self.wanted:
                 continue
             found.append([self.limited(to_even(one, self.dx.frac), self.dx, True) for one in wide])
-            products = sum(a * xhat for a, (xhat, _) in zip(z, hat, strict=True))
+            products = sum(a * xhat for a, (xhat, _, _) in zip(z, hat, strict=True))
             now["c"] = self.limited(now["c"] + self.share(products, 16), Format(True, 18, 16))
             moved = now["shift"] + self.share(sum(wide), 18)
             now["shift"] = self.limited(moved, Format(True, 20, 18))
-        self.waiting = [one + more for one, more in zip(self.waiting, errors, strict=True)]
+        for own, gradient in zip(self.waiting.values(), (errors, correlations), strict=False):
+            own[:] = [one + more for one, more in zip(own, gradient, strict=True)]
         if kind is Kind.TRAIN:
             self.learn()
         return found if self.wanted else [[Fraction(0)] * self.pixels] * self.channels
 
     def learn(self) -> None:
         """The update of docs/numbers.md; velocity and weight take the ends of one draw."""
-        recipe, frac = self.recipe, self.weight.frac
-        exact = max(frac + recipe.momentum_shift, self.dy.frac + recipe.rate_shift)
-        for channel, now in enumerate(self.channel):
-            g = Fraction(recipe.learning_rate) * self.waiting[channel]
-            old, m = now["u"], Fraction(recipe.momentum)
+        for channel in range(self.channels):
             self.generator = step(self.generator) if self.stochastic else self.generator
-            drop = exact - frac
+            hits = [self.moved(channel, name) for name in self.learnt]
+            self.clipped += any(hits)
 
-            def rounded(value: Fraction, bits: int, draw: int) -> Fraction:
-                if not self.stochastic:
-                    return to_even(value, frac)
-                chance = Fraction(draw, 2**bits)
-                return Fraction(math.floor(value * 2**frac + chance), 2**frac)
+    def moved(self, channel: int, name: str) -> bool:
+        """Move beta or gamma by what waits for it; whether anything was clipped."""
+        recipe, frac, now = self.recipe, self.weight.frac, self.channel[channel]
+        gained = self.y.frac if name == "gamma" else 0
+        exact = max(frac + recipe.momentum_shift, self.dy.frac + gained + recipe.rate_shift)
+        step_of = self.learnt[name]
+        g = Fraction(recipe.learning_rate) * self.waiting[name][channel]
+        old, m = now[step_of], Fraction(recipe.momentum)
+        drop = exact - frac
 
-            low = self.generator % 2**drop
-            u = rounded(m * old + g, drop, low)
-            now["u"] = self.limited(u, self.velocity)
-            move, clips = now["u"], now["u"] != u
-            if recipe.compensates:
-                c = Fraction(min(round(float(m ** (self.horizon + 1)) * 256), 255), 256)
-                heavy = g * 2**recipe.momentum_shift
-                high = self.generator >> 32 - drop - 8
-                move = rounded(heavy + c * (old - heavy), drop + 8, high)
-            beta = now["beta"] - move
-            now["beta"] = self.limited(beta, self.weight)
-            self.clipped += clips or now["beta"] != beta
-            self.waiting[channel] = Fraction(0)
+        def rounded(value: Fraction, bits: int, draw: int) -> Fraction:
+            if not self.stochastic:
+                return to_even(value, frac)
+            chance = Fraction(draw, 2**bits)
+            return Fraction(math.floor(value * 2**frac + chance), 2**frac)
+
+        low = self.generator % 2**drop
+        u = rounded(m * old + g, drop, low)
+        now[step_of] = self.limited(u, self.velocity)
+        move, clips = now[step_of], now[step_of] != u
+        if recipe.compensates:
+            c = Fraction(min(round(float(m ** (self.horizon + 1)) * 256), 255), 256)
+            heavy = g * 2**recipe.momentum_shift
+            high = self.generator >> 32 - drop - 8
+            move = rounded(heavy + c * (old - heavy), drop + 8, high)
+        value = now[name] - move
+        now[name] = self.limited(value, self.weight)
+        self.waiting[name][channel] = Fraction(0)
+        return clips or now[name] != value

@@ -21,9 +21,10 @@ from tests.fast_pair import Pair, mixed, trained
 RESIDUAL = "residual bodies"
 
 
+@pytest.mark.parametrize("gamma", [False, True])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_equal_in_all_places(name: str) -> None:
-    description = normalised(name)
+def test_equal_in_all_places(name: str, gamma: bool) -> None:
+    description = normalised(name, gamma=gamma)
     assert offered(description)
     pair = Pair(description)
     assert pair.fast.word_bits == 32
@@ -33,9 +34,9 @@ def test_equal_in_all_places(name: str) -> None:
     pair.run(mixed(12, seed=3))
 
 
-@pytest.mark.parametrize("accumulate", [1, 3])
+@pytest.mark.parametrize(("accumulate", "gamma"), [(1, False), (3, False), (1, True), (3, True)])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_equal_where_everything_saturates(name: str, accumulate: int) -> None:
+def test_equal_where_everything_saturates(name: str, accumulate: int, gamma: bool) -> None:
     formats = {"weight": "s18.16", "velocity": "s10.16", "operand": "s6.4", "error": "s7.5"}
     description = normalised(
         name,
@@ -45,6 +46,7 @@ def test_equal_where_everything_saturates(name: str, accumulate: int) -> None:
         momentum=0.75,
         learning_rate=2.0**-3,
         accumulate=accumulate,
+        gamma=gamma,
     )
     pair = Pair(description, seed=accumulate, extreme=True)
     pair.run(mixed(40, 5, accumulate))
@@ -63,8 +65,12 @@ def test_equal_where_everything_saturates(name: str, accumulate: int) -> None:
     ],
 )
 @pytest.mark.parametrize("update", ["truncate", "nearest-even", "stochastic"])
-def test_equal_in_all_formats(x: str, y: str, error: str, words: int, update: str) -> None:
-    pair = Pair(normalised(RESIDUAL, update=update, learning_rate=2.0**-4, **_all(x, y, error)))
+@pytest.mark.parametrize("gamma", [False, True])
+def test_equal_in_all_formats(
+    x: str, y: str, error: str, words: int, update: str, gamma: bool
+) -> None:
+    fields = {"update": update, "learning_rate": 2.0**-4, "gamma": gamma}
+    pair = Pair(normalised(RESIDUAL, **fields, **_all(x, y, error)))
     assert pair.fast.word_bits == words
     pair.run(trained(30))
     pair.run(mixed(20, seed=2))
@@ -91,7 +97,7 @@ def test_equal_in_all_schemes(scheme: dict[str, Any], accumulate: int, mitigatio
 
 def test_equal_under_changes_of_settings() -> None:
     drops = [{"epoch": 1, "shift": 1}, {"epoch": 2, "shift": 3}]
-    pair = Pair(normalised("before convolutions", rate_drops=drops), extreme=True)
+    pair = Pair(normalised("before convolutions", gamma=True, rate_drops=drops), extreme=True)
     for extra_shift in (0, 1, 3, 0):
         for predict in (False, True):
             for compensate in (False, True):
@@ -154,7 +160,7 @@ def _compare(seed: int) -> None:
 @pytest.mark.parametrize("name", ["statistics", "bias", "views", "entries", "roots"])
 def test_what_a_norm_remembers_is_compared(name: str) -> None:
     """A last place more anywhere in its memory, and the chains part."""
-    pair = Pair(normalised("before convolutions"))
+    pair = Pair(normalised("before convolutions", gamma=True))
     pair.run(trained(20))
     getattr(pair.fast._memory, name)[:] += 1
     with pytest.raises(AssertionError):

@@ -65,12 +65,15 @@ def compare(plain: Plain, unit: Norm, found: Passed, kinds: list[Kind], xs: Any,
     fine = {
         "beta": plain.weight.frac,
         "beta_velocity": plain.weight.frac,
+        "gamma": plain.weight.frac,
+        "gamma_velocity": plain.weight.frac,
         "mean": plain.x.frac + 8,
         "variance": 2 * plain.x.frac + 8,
         "scale_control": 16,
         "shift_control": 18,
     }
-    names = dict(zip(fine, ("beta", "u", "mean", "variance", "c", "shift"), strict=True))
+    plains = ("beta", "u", "gamma", "v", "mean", "variance", "c", "shift")
+    names = dict(zip(fine, plains, strict=True))
     for j in range(COUNT):
         token, dy = j - plain.delay, [[0] * plain.channels] * plain.pixels
         if token >= 0:
@@ -113,6 +116,7 @@ def test_the_streams_have_all_that_can_be() -> None:
     assert {edge.returned for edge in outputs} == {edge.rectified for edge in outputs} == {0, 1}
     assert {stage.numbers.dx is None for stage in stages} == {False, True}
     assert {stage.numbers.x.signed for stage in stages} == {False, True}
+    assert {stage.unit.gamma for stage in stages} == {False, True}
     assert any(stage.numbers.lift for stage in stages)
     assert any(not stage.numbers.lift for stage in stages)
     assert min(stage.numbers.scale_share.shift for stage in stages) <= 0

@@ -64,6 +64,16 @@ def test_a_norm_with_running_statistics_is_written_without_a_group() -> None:
     assert "group" not in to_toml(running)
 
 
+@pytest.mark.parametrize("own", ['statistics = "running"', 'statistics = "group"'])
+def test_a_norm_without_a_gamma_is_written_without_one(own: str) -> None:
+    plain, scaled = described(own), described(f"{own}, gamma = true")
+    assert described(f"{own}, gamma = false").hash() == plain.hash() != scaled.hash()
+    assert "gamma" not in to_toml(plain)
+    assert parse(to_toml(scaled)) == scaled
+    assert scaled.parameters == plain.parameters + 4
+    assert scaled.other_multipliers == plain.other_multipliers + 3
+
+
 @pytest.mark.parametrize(
     ("image", "layers", "said"),
     [
@@ -186,13 +196,14 @@ def test_an_image_is_read_back_when_it_is_complete_and_before_the_next_one(name:
 
 
 def golden(made: GroupNormStage, seed: int = 0) -> GroupNorm:
-    """A unit with any betas that its formats hold."""
+    """A unit with any betas and gammas that its formats hold."""
     numbers, source = made.numbers.parameters, np.random.default_rng(seed)
 
     def values(number: Format) -> Any:
         return source.integers(number.min // 2, number.max // 2, made.numbers.channels)
 
-    state = GroupNormState(values(numbers.weight), values(numbers.velocity), seed + 1)
+    found = {one.name: values(one.number) for one in made.parameters}
+    state = GroupNormState(**found, generator=seed + 1)
     return GroupNorm(made, state, Settings(numbers.predicts, numbers.compensates))
 
 
@@ -225,9 +236,12 @@ class Plain:
         assert abs(found - exact) <= slack
         return found
 
-    def forward(self, image: Sequence[int], beta: Sequence[int]) -> tuple[list[int], list[Any]]:
-        """(xhat + beta before any ReLU, (t, h) by group)."""
+    def forward(
+        self, image: Sequence[int], beta: Sequence[int], gamma: Sequence[int] | None
+    ) -> tuple[list[int], list[int], list[Any]]:
+        """(xhat + beta before any ReLU, xhat as the way back finds it, (t, h) by group)."""
         numbers, y, roots = self.numbers, [0] * len(image), []
+        hats = [0] * len(image)
         for group in range(numbers.groups):
             at = self.members(image, group)
             count = len(at)
@@ -249,25 +263,31 @@ class Plain:
                 e = 4 * image[i] - centre
                 assert abs(e) <= numbers.difference.max
                 xhat = clipped(half_up(e * t, h + numbers.normal_shift), numbers.y)
-                y[i] = clipped(xhat + beta[i % numbers.channels], numbers.y)
-        return y, roots
+                channel = i % numbers.channels
+                scaled = xhat if gamma is None else half_up(gamma[channel] * xhat, 8)
+                y[i] = clipped(scaled + beta[channel], numbers.y)
+                hats[i] = y[i] - beta[channel] if gamma is None else xhat
+        return y, hats, roots
 
     def backward(
-        self, dy: Sequence[int], y: Sequence[int], roots: Any, beta: Sequence[int]
+        self, dy: Sequence[int], xhat: Sequence[int], roots: Any, gamma: Sequence[int] | None
     ) -> list[int]:
         """dx."""
-        numbers, dx = self.numbers, [0] * len(dy)
-        xhat = [one - beta[i % numbers.channels] for i, one in enumerate(y)]
+        numbers, dx, guard = self.numbers, [0] * len(dy), 4
+        if gamma is not None:
+            dy = [half_up(gamma[i % numbers.channels] * one, 6) for i, one in enumerate(dy)]
+            assert all(abs(one) <= numbers.given.max for one in dy)
+            guard = 2
         assert all(abs(one) <= numbers.y.magnitude for one in xhat)
         for group, (t, h) in enumerate(roots):
             at = self.members(dy, group)
-            first = self.divided(sum(dy[i] for i in at), len(at), 4, numbers.error_share)
+            first = self.divided(sum(dy[i] for i in at), len(at), guard, numbers.error_share)
             products = sum(dy[i] * xhat[i] for i in at)
-            second = self.divided(products, len(at), 4 - numbers.y.frac, numbers.product_share)
+            second = self.divided(products, len(at), guard - numbers.y.frac, numbers.product_share)
             assert abs(first) <= numbers.error_mean.max
             assert abs(second) <= numbers.product_mean.max
             for i in at:
-                exact = ((16 * dy[i] - first) << numbers.y.frac) - second * xhat[i]
+                exact = (((dy[i] << guard) - first) << numbers.y.frac) - second * xhat[i]
                 z = half_up(exact, numbers.y.frac + 2)
                 assert abs(z) <= numbers.z.max
                 drop = h + numbers.scaled_shift
@@ -310,22 +330,25 @@ def check(made: GroupNormStage, count: int = 16, seed: int = 1) -> None:
     returned = made.unit.outputs[0].returned
     waiting: list[Any] = []
     for slot, (x, dy) in enumerate(images(made, count, seed)):
-        betas = unit._views[slot - 2]
         training = slot % 5 != 3
-        beta = (betas.ahead if training and numbers.parameters.predicts else betas.beta).tolist()
-        y, roots = plain.forward(x, beta)
+        ahead = training and numbers.parameters.predicts
+        seen = {name: two[ahead].tolist() for name, two in unit._views[slot - 2].items()}
+        gamma = seen.get("gamma")
+        y, hats, roots = plain.forward(x, seen["beta"], gamma)
         expected = [max(one, 0) for one in y] if plain.rectified else y
         assert unit.forward(np.array(x), training).tolist() == expected
-        waiting.append((dy, y, roots, beta, training))
+        waiting.append((dy, y, hats, roots, gamma, training))
         if slot >= made.delay:
-            dy, y, roots, beta, training = waiting[slot - made.delay]
+            dy, y, hats, roots, gamma, training = waiting[slot - made.delay]
             given = np.array([dy, y]) if returned else np.array(dy)
             wanted = training and numbers.dx is not None
-            dx = plain.backward(dy, y, roots, beta) if wanted else [0] * len(dy)
+            dx = plain.backward(dy, hats, roots, gamma) if wanted else [0] * len(dy)
             assert unit.backward(given, training).tolist() == dx
             if training:
-                sums = [sum(dy[c :: numbers.channels]) for c in range(numbers.channels)]
-                assert unit._backward[slot].tolist() == sums
+                products = [one * hat for one, hat in zip(dy, hats, strict=True)]
+                for name, terms in (("beta", dy), ("gamma", products))[: len(seen)]:
+                    sums = [sum(terms[c :: numbers.channels]) for c in range(numbers.channels)]
+                    assert unit._backward[slot][name].tolist() == sums
         unit.update(moves=True)
 
 
@@ -343,11 +366,17 @@ def test_the_norms_have_all_that_can_be() -> None:
     assert {bool(one.lift) for one in numbers} == {False, True}
     outputs = [made.unit.outputs[0] for made in STAGES.values()]
     assert {one.returned for one in outputs} == {one.rectified for one in outputs} == {False, True}
+    assert {one.gammas is None for one in numbers if one.dx} == {False, True}
+    assert {one.gammas is None for one in numbers if not one.dx} == {False, True}
     assert {made.numbers.parameters.accumulate for made in STAGES.values()} == {1, 2}
 
 
 FAULTS = {
-    "no mean of dy": (golden_module, "MEAN_GUARD", 5),
+    "sums of channels, not of groups": (
+        GroupNorm,
+        "_summed",
+        lambda self, image: image.sum(axis=0)[:: self.numbers.group],
+    ),
     "rounded down": (normal_module, "half_up", lambda value, drop: value >> drop),
     "divided by nothing": (golden_module, "shared", lambda total, share: total),
     "roots off by one": (normal_module, "ROOTS", tuple(one - 1 for one in ROOTS)),
@@ -366,14 +395,35 @@ def test_a_planted_fault_is_found(fault: Any, monkeypatch: pytest.MonkeyPatch) -
         check(STAGES["one whose y comes back, one that keeps it: norm1"])
 
 
+GAMMA_FAULTS = {
+    "gamma is not applied to dy": ("_given", lambda self, errors, kept: errors << 2),
+    "gamma learns of dy": (
+        "_gradient",
+        lambda self, errors, xhat: dict.fromkeys(("beta", "gamma"), errors.sum(axis=0)),
+    ),
+    "beta is taken off xhat": (
+        "_came_back",
+        lambda self, dy: (lambda s, k, e, x: (s, k, e, x - k.seen["beta"]))(*CAME_BACK(self, dy)),
+    ),
+}
+CAME_BACK = GroupNorm._came_back
+
+
+@pytest.mark.parametrize("fault", GAMMA_FAULTS.values(), ids=GAMMA_FAULTS)
+def test_a_fault_planted_in_a_gamma_is_found(fault: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(GroupNorm, *fault)
+    with pytest.raises(AssertionError):
+        check(STAGES["gammas, behind the input and between convolutions: norm2"])
+
+
 # ---- accuracy ----------------------------------------------------------------------------------
 
 
 def normalised(made: GroupNormStage, x: Any) -> tuple[Any, Any]:
     """xhat in its last places, of golden and exact, with a squared last place more variance."""
     numbers = made.numbers
-    zeros = np.zeros(numbers.channels, np.int64)
-    unit = GroupNorm(made, GroupNormState(zeros, zeros, 1), Settings(False, False))
+    state = GroupNormState(**made.initial(), generator=1)
+    unit = GroupNorm(made, state, Settings(False, False))
     found = unit.forward(x, training=False)
     image = x.reshape(numbers.pixels, numbers.groups, numbers.group).astype(float)
     d = image - image.mean(axis=(0, 2), keepdims=True)
@@ -409,9 +459,10 @@ def test_the_mean_of_products_stays_within_its_bound() -> None:
 # ---- gradients ---------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("gamma", [False, True])
 @pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize("group", [1, 2, 4])
-def test_gradients_are_those_of_finite_differences(group: int, relu: bool) -> None:
+def test_gradients_are_those_of_finite_differences(group: int, relu: bool, gamma: bool) -> None:
     """Statistics depend on x, and dx knows it."""
     random, channels, pixels = np.random.default_rng(group), 4, 9
     x, dy = random.normal(size=(2, pixels * channels))
@@ -419,8 +470,9 @@ def test_gradients_are_those_of_finite_differences(group: int, relu: bool) -> No
 
     def unit() -> Reference:
         fields = {"epsilon": 0.01, "limits": (-9.0, 9.0), "relu": relu, "wanted": True}
-        found = Reference(channels, group=group, delay=0, rule=rule, **fields)
-        found.beta.value = beta
+        found = Reference(channels, group=group, delay=0, rule=rule, gamma=gamma, **fields)
+        for own, value in zip(found.parameters, learnt, strict=False):
+            own.value = value
         found._begin()
         return found
 
@@ -429,12 +481,16 @@ def test_gradients_are_those_of_finite_differences(group: int, relu: bool) -> No
         assert not relu or np.abs(y[y > 0]).min() > 1e-4
         return float(dy @ y)
 
-    beta = random.normal(size=channels)
+    learnt = random.normal(size=(2, channels))
     one = unit()
     y = one.forward(0, x, Kind.TRAIN)
     found = one.backward(0, dy * (y > 0) if relu else dy, Kind.TRAIN)
     one.update()
-    for array, slope in ((x, found), (beta, (beta - one.beta.value) / rule.rate)):
+    moved = [
+        (value, (value - own.value) / rule.rate)
+        for value, own in zip(learnt, one.parameters, strict=False)
+    ]
+    for array, slope in ((x, found), *moved):
         for at in range(len(array)):
             kept, ends = array[at], []
             for step in (1e-5, -1e-5):
@@ -460,11 +516,15 @@ def test_golden_gradients_follow_the_exact_ones(name: str) -> None:
         wanted=True,
         delay=0,
         rule=Rule(rate=0.5, momentum=0.0),
+        gamma=made.unit.gamma,
     )
     x = np.rint(random.normal(0, 200, numbers.elements)).astype(np.int64)
     dy = np.rint(random.normal(0, numbers.dy.max / 8, numbers.elements)).astype(np.int64)
     unit.forward(x, True)
     y = unit._kept[0].y
+    if exact.gamma is not None:
+        exact.gamma.value = unit._kept[0].seen["gamma"] / 256
+        exact._begin()
     dx = unit.backward(np.array([dy, y]) if made.unit.outputs[0].returned else dy, True)
     exact.forward(0, x * scale, Kind.TRAIN)
     wanted = exact.backward(0, dy * 2.0**-numbers.dy.frac, Kind.TRAIN) * 2.0**numbers.dx.frac

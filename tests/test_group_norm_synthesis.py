@@ -23,12 +23,13 @@ def around(
     y: str = "s9.5",
     error: str = "s14.12",
     first: bool = False,
+    gamma: bool = False,
     **recipe: Any,
 ) -> Plan:
     """A network with one norm of groups; ``first``: nobody wants its dx."""
     one = {"padding": (0, 0)}
     below = {**linear(channels, (1, 1), **one), "formats": {"activation": x}}
-    norm = group_norm(group, formats={"activation": y, "error": error})
+    norm = group_norm(group, gamma=gamma, formats={"activation": y, "error": error})
     layers = [*([] if first else [below]), norm, linear(2, (1, 1), **one)]
     formats = {**FORMATS, "input": x} if first else FORMATS
     source = (*image, channels if first else 1)
@@ -43,6 +44,8 @@ NETWORKS = {
     "no power of two, three samples an update": around(
         6, 3, (3, 5), x="s10.4", y="s8.4", error="s10.8", mitigation="none", accumulate=3
     ),
+    "gamma": around(4, 2, gamma=True),
+    "gamma, nobody wants dx": around(4, 2, x="s8.4", first=True, gamma=True, mitigation="none"),
 }
 
 

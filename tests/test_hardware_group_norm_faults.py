@@ -7,36 +7,16 @@ from __future__ import annotations
 
 import pytest
 
-from counterflow.design.parts.tokens import Kind, Token, drained
-from counterflow.sim.bench.job import Found, Job
-from counterflow.sim.simulate import quantised, record_depth, run_job
-from tests.bench_faults import BENCH, FAULT
+from counterflow.sim.bench.job import Found
+from tests import planted
 from tests.faults_branches import Fault
 from tests.faults_group_norm import FAULTS, NORM, design, verilog
-from tests.images import data_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("group norm faults")]  # one build
 
-SAMPLES = 28
-
 
 def run(fault: Fault, monkeypatch: pytest.MonkeyPatch, *, stalls: bool) -> Found:
-    """Simulate with the fault, against a golden model without."""
-    planned, data = design(), data_of(design(), seed=3)
-    kinds = [(Kind.ACCUMULATE, Kind.TRAIN, Kind.TRAIN, Kind.INFER)[i % 4] for i in range(SAMPLES)]
-    tokens = [Token(kind, index) for index, kind in enumerate(kinds)]
-    job = Job(
-        description=planned.description,
-        tokens=tuple(drained(tokens, planned.schedule.delay)),
-        samples=quantised(planned.description, data),
-        labels=data.train_y,
-        seed=4,
-        depth=record_depth(planned),
-        stalls=("none", "none", "long" if stalls else "none"),
-    )
-    monkeypatch.setenv(FAULT, str(FAULTS.index(fault)))
-    monkeypatch.setenv(BENCH, "order" if stalls else "cycles")
-    return run_job(verilog(), job, "tests.bench_faults", quick=True)
+    return planted.run(design(), verilog(), FAULTS.index(fault), monkeypatch, stalls=stalls)
 
 
 def test_every_fault_has_a_name() -> None:

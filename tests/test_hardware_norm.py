@@ -20,6 +20,7 @@ from tests.test_hardware_branches import ORDER, STALLS, runs_of
 
 RESIDUAL = "two in a residual body"
 FIRST = "behind the input, strides, one multiplier a lane, three samples an update"
+GAMMAS = "gammas, behind the input, in a residual body and before a pool"
 
 
 def named(default: Collection[str]) -> list[Any]:
@@ -48,6 +49,8 @@ def test_the_networks_have_norms_of_all_kinds() -> None:
     assert {norm.unit.outputs[0].returned for norm in norms} == {False, True}
     assert {norm.unit.outputs[0].rectified for norm in norms} == {False, True}
     assert {norm.numbers.dx is None for norm in norms} == {False, True}
+    gammas = {(norm.unit.gamma, norm.numbers.dx is None) for norm in norms}
+    assert len(gammas) == 4
     assert {norm.stash_words > 1 for norm in norms} == {False, True}
     assert {norm.delay - norm.errors.delay for norm in norms} >= {0, 1}
     assert max(norm.numbers.channels for norm in norms) > 32
@@ -63,14 +66,14 @@ def test_the_networks_have_norms_of_all_kinds() -> None:
     assert {stage.arithmetic.rectifies for stage in back} == {False, True}
 
 
-@pytest.mark.parametrize("name", named({RESIDUAL, FIRST}))
+@pytest.mark.parametrize("name", named({RESIDUAL, FIRST, GAMMAS}))
 def test_every_cycle_equals_golden(name: str) -> None:
     found = run(design(name))
     assert_equal(found, 100_000)
     assert found.losses == found.golden_losses
 
 
-@pytest.mark.parametrize("name", named({RESIDUAL}))
+@pytest.mark.parametrize("name", named({RESIDUAL, GAMMAS}))
 def test_stalls_change_no_value_and_no_order(name: str) -> None:
     stalls = STALLS[list(NETWORKS).index(name) % len(STALLS)]
     assert_equal(run(design(name), ORDER, stalls=stalls), 10_000)

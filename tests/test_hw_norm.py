@@ -44,6 +44,7 @@ def stage(
     wanted: bool = True,
     returned: bool = True,
     relu: bool = True,
+    gamma: bool = False,
     rounding: Roundings | None = None,
     **recipe: Any,
 ) -> NormStage:
@@ -60,6 +61,7 @@ def stage(
         weight=Format.parse("s20.18"),
         velocity=Format.parse("s14.18"),
         rounding=rounding or Roundings(),
+        gamma=gamma,
     )
     elements = unit.inputs[0].elements
 
@@ -100,8 +102,8 @@ def traffic(made: NormStage, count: int = 9, settings: Settings | None = None) -
         ends = source.choice([low, high, 0], size)
         return np.where(source.random(size) < 0.2, ends, source.integers(low, high + 1, size))
 
-    found = [noise(one.number, numbers.channels, 4) for one in made.parameters]
-    state = NormState(*found, generator=12345)
+    found = {one.name: noise(one.number, numbers.channels, 4) for one in made.parameters}
+    state = NormState(**found, generator=12345)
     recipe = numbers.parameters
     chosen = settings or Settings(recipe.predicts, recipe.compensates)
     kinds = [Kind(int(one)) for one in source.choice([0, 1, 2, 2, 2], count)]
@@ -277,6 +279,10 @@ STAGES: dict[str, NormStage] = {
     ),
     "nobody wants dx": stage((2, 2, 4), "u8.8 s8.4 s10.8 s10.8", wanted=False),
     "narrow": stage((2, 2, 2), "s4.2 s4.2 s6.4 s5.3", late=4),
+    "gamma, two samples an update": stage(gamma=True, returned=False, accumulate=2),
+    "gamma, nobody wants dx": stage(
+        (2, 2, 4), "u8.8 s8.4 s10.8 s10.8", gamma=True, returned=False, relu=False, wanted=False
+    ),
 }
 MORE = {
     "more channels than are read at once": stage((2, 2, 34), late=2),
@@ -334,7 +340,7 @@ def gates_of(made: NormStage, count: int) -> dict[str, Iterator[bool]]:
         last = max(wanted)
         return (cycle in wanted or cycle > last for cycle in itertools.count())
 
-    arrivals = made.output_times - normal_times.FORWARD
+    arrivals = made.output_times - normal_times.FORWARD - made.later
     return {"x": at(arrivals, count), "dy": at(made.errors.later, count - made.delay)}
 
 
@@ -353,11 +359,13 @@ def timed(made: NormStage, count: int = 9, built: NormStage | None = None) -> li
 
 
 TIMED = {
-    gaps + (", kept here" if not returned else ""): stage(
-        gaps=gaps, late=2, returned=returned, accumulate=2
-    )
+    gaps + what: stage(gaps=gaps, late=2, accumulate=2, **fields)
     for gaps in ("none", "random")
-    for returned in (True, False)
+    for what, fields in {
+        "": {},
+        ", kept here": {"returned": False},
+        ", gamma": {"returned": False, "gamma": True},
+    }.items()
 }
 
 
@@ -373,7 +381,7 @@ def test_every_element_leaves_and_every_word_is_written_in_the_cycle_foretold(
     x, dy, y, dx, writes = timed(made, count)
     came = (made.errors.later + shifts[: count - made.delay]).ravel()
     assert y == (made.output_times + shifts).ravel().tolist()
-    assert x == (made.output_times - normal_times.FORWARD + shifts).ravel().tolist()
+    assert x == (made.output_times - normal_times.FORWARD - made.later + shifts).ravel().tolist()
     assert dy == came.tolist()
     assert dx == (came + backward.BACKWARD).tolist()
     states = traffic(made, count).states
@@ -388,17 +396,21 @@ LESS = {
 
 
 @pytest.mark.parametrize("gaps", ["random", pytest.param("none", marks=SLOW)])
+@pytest.mark.parametrize("what", ["gamma", pytest.param("kept here", marks=SLOW)])
 @pytest.mark.parametrize("less", LESS)
-def test_room_for_one_less_and_somebody_waits(less: str, gaps: str) -> None:
-    made = TIMED[f"{gaps}, kept here"]
+def test_room_for_one_less_and_somebody_waits(less: str, what: str, gaps: str) -> None:
+    made = TIMED[f"{gaps}, {what}"]
     assert made.stash_words > 1
     found = timed(made, 14)
     assert timed(made, 14, LESS[less](made)) != found
 
 
 @pytest.mark.parametrize(("module", "name"), [(forward, "Y_QUEUE"), (backward, "DX_QUEUE")])
-def test_a_queue_with_a_place_less_keeps_somebody_waiting(module: Any, name: str) -> None:
-    made = TIMED["none"]
+@pytest.mark.parametrize("what", ["none", pytest.param("none, gamma", marks=SLOW)])
+def test_a_queue_with_a_place_less_keeps_somebody_waiting(
+    module: Any, name: str, what: str
+) -> None:
+    made = TIMED[what]
     found = timed(made)
     with mock.patch.object(module, name, getattr(module, name) - 1):
         assert timed(made) != found

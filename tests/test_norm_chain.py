@@ -7,7 +7,6 @@ a ReLU that is open in one and shut in the other, since an activation is nearly 
 from __future__ import annotations
 
 import math
-from copy import copy
 from typing import Any
 
 import numpy as np
@@ -43,7 +42,7 @@ class Tabled(Norm):
         variance = self.running.variance + self.epsilon
         h = np.floor(np.log2(variance) / 2)
         steps = np.floor((variance / 4.0**h - 1) * 16).astype(int)
-        return View(self.running, np.array(ROOTS)[steps] / 256 / 2.0**h, copy(self.beta))
+        return View(self.running, np.array(ROOTS)[steps] / 256 / 2.0**h, self._learnt())
 
 
 # ---- alone -------------------------------------------------------------------------------------
@@ -60,12 +59,15 @@ def gone_wrong(found: Any, exact: Any, frac: int) -> Floats:
     return np.abs(np.array(found) - np.array(exact) * 2.0**frac)
 
 
+@pytest.mark.parametrize("gamma", [False, True])
 @pytest.mark.parametrize("name", ALONE)
-def test_over_hundreds_of_tokens_a_unit_stays_within_a_few_last_places(name: str) -> None:
+def test_over_hundreds_of_tokens_a_unit_stays_within_a_few_last_places(
+    name: str, gamma: bool
+) -> None:
     """400 tokens of all kinds.  The models cross a step of the table within a few tokens."""
     numbers, count, random = ALONE[name], 400, np.random.default_rng(3)
     fields: dict[str, Any] = {"mitigation": "lwpv+sc", "learning_rate": 2.0**-9}
-    fields |= {"returned": False, "activation": "none"}
+    fields |= {"returned": False, "activation": "none", "gamma": gamma}
     unit = golden(stage_of(numbers, **fields))
     stage, formats, delay = unit.stage, unit.numbers, unit.stage.delay
     rule = rule_of(around(numbers, **fields), delay + 1)
@@ -85,8 +87,9 @@ def test_over_hundreds_of_tokens_a_unit_stays_within_a_few_last_places(name: str
     assert formats.dx is not None
     dx = [[one[token] for token in tokens] for one in (found.dxs, dxs)]
     for wrong in (y, gone_wrong(*dx, formats.dx.frac)):
-        assert wrong.mean() < 0.4
-        assert np.quantile(wrong, 0.98) < 1.3
+        rounded = 5 if gamma else 1  # gamma has eight fraction bits as it multiplies
+        assert wrong.mean() < 0.4 * rounded
+        assert np.quantile(wrong, 0.98) < 1.3 * rounded
     now, running, fine = unit.state, exact.running, formats.dy.frac
     assert gone_wrong(now.mean * 2.0**-8, running.mean, formats.x.frac).max() < 0.1
     variance = now.variance / 2**8 / 4**formats.x.frac
@@ -100,13 +103,23 @@ def test_over_hundreds_of_tokens_a_unit_stays_within_a_few_last_places(name: str
     last = formats.parameters.weight.frac
     assert gone_wrong(now.beta, exact.beta.value, last).max() < 40
     assert np.abs(exact.beta.value).min() > 0.05
+    if exact.gamma is not None:
+        assert now.gamma is not None
+        assert gone_wrong(now.gamma, exact.gamma.value, last).max() < 2.0 ** (last - 9)
+        assert np.abs(exact.gamma.value - 1).min() > 0.05
 
 
 # ---- in chains ---------------------------------------------------------------------------------
 
 
 def chained(
-    x: str, y: str, error: str, activation: str = "relu", pool: int = 4, **recipe: Any
+    x: str,
+    y: str,
+    error: str,
+    activation: str = "relu",
+    pool: int = 4,
+    gamma: bool = False,
+    **recipe: Any,
 ) -> Description:
     """Norms behind a convolution and in a body; `x`, `y`: formats before and behind a norm."""
 
@@ -114,7 +127,8 @@ def chained(
         wide = {"kernel": 3, "padding": 1, "activation": "none", "formats": {"activation": x}}
         return {"kind": "convolution", "outputs": outputs, **wide}
 
-    norm = {"kind": "norm", "activation": activation, "formats": {"activation": y}}
+    own = {"activation": activation, "gamma": gamma}
+    norm = {"kind": "norm", **own, "formats": {"activation": y}}
     body = {"kind": "residual", "body": [norm, linear(4)], "formats": {"activation": x}}
     layers = [linear(3), norm, linear(4), body, {"kind": "average-pool", "kernel": pool}]
     wide = {"logit": "s24.16", "operand": "s20.16", "weight": "s32.28", "velocity": "s32.28"}
@@ -175,29 +189,33 @@ def test_delays_and_horizons_of_norms_are_those_of_the_schedule() -> None:
 
 @pytest.mark.parametrize("mitigation", MITIGATIONS)
 @pytest.mark.parametrize(("scheme", "accumulate"), [("pipelined", 1), ("fill-and-drain", 3)])
+@pytest.mark.parametrize("gamma", [False, True])
 def test_without_relus_a_chain_in_fine_formats_is_the_reference(
-    mitigation: str, scheme: str, accumulate: int
+    mitigation: str, scheme: str, accumulate: int, gamma: bool
 ) -> None:
-    """42 samples: parameters move by 0.08 and more, and stay within 2^-10 (measured: 2^-10.6).
+    """42 samples: parameters move by 0.08 and more, and stay within 2^-10 (measured: 2^-10.6;
+    with gammas, of eight fraction bits as they multiply, within 2^-9.5, measured: 2^-9.9).
 
     A norm has eight fraction bits at most.  The reference has the table of roots here.
     """
     batch = 6 if scheme == "fill-and-drain" else 1
     recipe = {"mitigation": mitigation, "scheme": scheme, "batch": batch, "accumulate": accumulate}
     recipe["learning_rate"] = 2.0**-6
-    description = chained("s16.10", "s12.8", "s16.13", "none", **recipe)
+    description = chained("s16.10", "s12.8", "s16.13", "none", gamma=gamma, **recipe)
     integer, exact = chains(description, tabled=True)
     before = [one.value for unit in exact.units for one in unit.parameters]
     trained(description, integer, exact, 42)
     found = []
     for unit in integer.units:
         state: Any = unit.state
-        norm = isinstance(unit, GoldenNorm)
-        found += [state.beta] if norm else [state.weight, state.bias]
+        if isinstance(unit, GoldenNorm):
+            found += [getattr(state, name) for name in unit.numbers.learnt]
+        else:
+            found += [state.weight, state.bias]
     moved = []
     parameters = [one for unit in exact.units for one in unit.parameters]
     for ours, theirs, start in zip(found, parameters, before, strict=True):
-        assert np.abs(ours * 2.0**-28 - theirs.value).max() < 2.0**-10
+        assert np.abs(ours * 2.0**-28 - theirs.value).max() < 2.0 ** (-9.5 if gamma else -10)
         moved.append(np.abs(theirs.value - start).max())
     assert max(moved) > 0.08
 

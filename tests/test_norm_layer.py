@@ -26,7 +26,7 @@ from tests.norm_streams import (
 # ---- what is held, and what is loaded ----------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["plain", "unsigned, at the input"])
+@pytest.mark.parametrize("name", ["plain", "unsigned, at the input", "gamma"])
 def test_what_the_bus_carries_is_the_state_again(name: str) -> None:
     numbers, fields = STREAMS[name]
     stage, random = stage_of(numbers, **fields), np.random.default_rng(1)
@@ -42,7 +42,7 @@ def test_what_the_bus_carries_is_the_state_again(name: str) -> None:
     }
     names = [one.name for one in stage.parameters]
     for channel in range(stage.numbers.channels):
-        for pair in range(3):
+        for pair in range(stage.pairs):
             word = pair * stage.numbers.channels + channel
             first, second = (state.arrays[names[2 * pair + half]][channel] for half in (0, 1))
             assert (pairs.first[word, 0], pairs.second[word, 0]) == (first, second)
@@ -55,6 +55,8 @@ def test_a_norm_begins_with_mean_0_and_variance_1_or_the_largest_that_there_is()
         found = stage_of(numbers, **fields).initial()
         assert found.pop("variance").tolist() == [variance] * 2
         assert not any(one.any() for one in found.values())
+    numbers, fields = STREAMS["gamma"]
+    assert stage_of(numbers, **fields).initial()["gamma"].tolist() == [2**18] * 2
     unit = stage_of(Numbers(x="s8.8"))
     assert unit.initial()["variance"].tolist() == [unit.numbers.variance.max] * 2
 
@@ -67,7 +69,7 @@ UNFIT = "but what is normalised is signed, and at most 8 fraction bits of it can
 WIDE = "too wide for sums over 64 pixels; a format of fewer bits would do, or a smaller image."
 ROOM = "leaves no room for the running statistics of gradients; use one such as s12.12."
 BELOW = "leaves no room for their running mean; give the layer below one of error such as s12.12."
-Formats = dict[str, str]
+Formats = dict[str, Any]
 WRONG: dict[str, tuple[Formats, Formats, str]] = {
     "too fine": (
         {},
@@ -89,6 +91,18 @@ WRONG: dict[str, tuple[Formats, Formats, str]] = {
         {"activation": "s9.8", "weight": "s20.17"},
         "layers[1], a norm layer: its format of weight is s20.17, in which beta can be more than "
         "twice as large as what its format of activations, s9.8, holds; use a weight within 2.",
+    ),
+    "a gamma that is never 1": (
+        {},
+        {"weight": "s20.19", "gamma": True},
+        "layers[1], a norm layer: its format of weight is s20.19, but gamma begins at 1 and is "
+        "used with 8 fraction bits; use one such as s20.18.",
+    ),
+    "a gamma too coarse": (
+        {},
+        {"weight": "s10.7", "gamma": True},
+        "layers[1], a norm layer: its format of weight is s10.7, but gamma begins at 1 and is "
+        "used with 8 fraction bits; use one such as s20.18.",
     ),
     "gradients of many bits": (
         {},
@@ -121,7 +135,9 @@ def test_formats_that_cannot_be_are_said_in_a_sentence(
     below: Formats, own: Formats, said: str
 ) -> None:
     linear = {"activation": "none", "formats": {"activation": "s12.5", **below}}
-    assert complained((8, 8, 1), linear, {"formats": own}) == said
+    gamma = own.get("gamma", False)
+    formats = {role: number for role, number in own.items() if role != "gamma"}
+    assert complained((8, 8, 1), linear, {"formats": formats, "gamma": gamma}) == said
 
 
 def test_a_norm_behind_a_relu_or_of_few_pixels_is_refused() -> None:
@@ -146,6 +162,7 @@ def test_a_norm_behind_a_residual_layer_with_a_relu_is_refused() -> None:
             {"statistics": "batch"},
             "layers[1].statistics is the text 'batch', expected 'running' or 'group'.",
         ),
+        ({"gamma": 2}, "layers[1].gamma is 2, expected a bool."),
         ({"activation": "tanh"}, "layers[1].activation is the text 'tanh', expected 'relu' or "),
         ({"momentum": 0.9}, "unknown key 'momentum' in layers[1]; Possible are kind, statistics,"),
     ],

@@ -29,12 +29,18 @@ def around(
     error: str = "s14.12",
     held: bool = False,
     first: bool = False,
+    gamma: bool = False,
     **recipe: Any,
 ) -> Plan:
     """A network with one norm; ``held``: it keeps y; ``first``: nobody wants its dx."""
     below = [] if first else [linear(convolution(channels, (1, 1)), x)]
     pool = [maximum(2, 1)] if held else []
-    layers = [*below, norm(activation=y, error=error), *pool, linear(convolution(2, (1, 1)))]
+    layers = [
+        *below,
+        norm(activation=y, error=error, gamma=gamma),
+        *pool,
+        linear(convolution(2, (1, 1))),
+    ]
     formats = {**FORMATS, "input": x} if first else FORMATS
     source = (*image, channels if first else 1)
     fields = {"formats": formats, "recipe": {**RECIPE, **recipe}, "fold": {"multipliers": 20}}
@@ -51,6 +57,9 @@ NETWORKS = {
     "wide": around(8, x="s16.8", y="s10.6", mitigation="sc"),
     "kept here": around(4, held=True, mitigation="lwpv"),
     "more channels than are read at once": around(40, mitigation="none"),
+    "gamma": around(4, gamma=True),
+    "gamma, nobody wants dx": around(3, x="s8.4", first=True, gamma=True, mitigation="none"),
+    "gamma, three samples an update": around(16, gamma=True, mitigation="sc", accumulate=3),
 }
 QUICK = {("nobody wants dx", "ecp5")}
 

@@ -43,14 +43,15 @@ def moved(seed: int, *, controls: bool, **changes: Any) -> Norm:
     spread = random.uniform(0.1, 4, CHANNELS)
     scale, shift = controls * random.normal(0, 20, (2, CHANNELS))
     unit.begin(Running(random.normal(size=CHANNELS), spread, scale, shift))
-    unit.beta.value[:] = random.normal(size=CHANNELS)
+    for one in unit.parameters:
+        one.value[:] = random.normal(size=CHANNELS)
     return unit
 
 
 def passed(
     unit: Norm, kinds: list[Kind], xs: Floats, dys: Floats, come: int
-) -> tuple[list[Floats], dict[int, Floats], list[tuple[Running, Floats]]]:
-    """(y by slot, dx by token, running values and beta after each slot) of a stream of tokens.
+) -> tuple[list[Floats], dict[int, Floats], list[tuple[Running, list[Floats]]]]:
+    """(y by slot, dx by token, running values and what is learnt after each slot) of a stream.
 
     The gradient of a token comes `come` slots behind it.
     """
@@ -68,32 +69,37 @@ def passed(
         back()
         unit.update()
         back()
-        states.append((unit.running, unit.beta.value))
+        states.append((unit.running, [one.value for one in unit.parameters]))
     return ys, dxs, states
 
 
 # ---- exact gradients ---------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("gamma", [False, True])
 @pytest.mark.parametrize("relu", [False, True])
-def test_where_statistics_stand_still_gradients_are_those_of_finite_differences(relu: bool) -> None:
-    """Of y = (x - m) / s + beta; the ReLU's derivative is applied by whoever reads it."""
-    unit, random = moved(1, controls=False, relu=relu), np.random.default_rng(2)
+def test_where_statistics_stand_still_gradients_are_those_of_finite_differences(
+    relu: bool, gamma: bool
+) -> None:
+    """Of y = gamma (x - m) / s + beta; whoever reads it applies the ReLU's derivative."""
+    unit, random = moved(7, controls=False, relu=relu, gamma=gamma), np.random.default_rng(2)
     x, dy = random.normal(size=(2, PIXELS * CHANNELS))
-    beta = unit.beta.value
+    learnt = [one.value for one in unit.parameters]
+    beta, factor = (*learnt, np.ones(CHANNELS))[:2]
 
     def output() -> float:
         m, v = unit.running.mean, unit.running.variance
-        y = (x.reshape(-1, CHANNELS) - m) / np.sqrt(v + EPSILON) + beta
+        y = factor * (x.reshape(-1, CHANNELS) - m) / np.sqrt(v + EPSILON) + beta
         assert np.abs(y).min() > 1e-3
         return float(dy @ (np.maximum(y, 0) if relu else y).ravel())
 
-    slopes = [differences(output, one) for one in (x, beta)]
+    slopes = [differences(output, one) for one in (x, *learnt)]
     y = unit.forward(0, x, Kind.TRAIN)
     assert float(dy @ y) == pytest.approx(output(), rel=1e-12)
     assert_close(unit.backward(0, dy * (y > 0) if relu else dy, Kind.TRAIN), slopes[0])
     unit.update()
-    assert_close(unit.beta.step, slopes[1])
+    for one, slope in zip(unit.parameters, slopes[1:], strict=True):
+        assert_close(one.step, slope)
 
 
 def test_controls_are_the_gradient_of_what_they_hold_down() -> None:
@@ -130,22 +136,25 @@ def test_xhat_is_clamped_and_its_gradient_is_not() -> None:
 class Written:
     """The paper's algorithm for one channel, as it is written there, with the lag of the slots.
 
-    mu[j], nu[j], ey[j], e1[j] and beta[j] are what slot j - 2 left and slot j sees; lists begin
-    with slot 0.  Gradients of token t belong to slot t + D.
+    mu[j], nu[j], ey[j], e1[j], beta[j] and gamma[j] are what slot j - 2 left and slot j sees; lists
+    begin with slot 0.  Gradients of token t belong to slot t + D, and are those of the gamma that
+    it saw.
     """
 
-    def __init__(self, kinds: list[Kind], x: Floats, dy: Floats, delay: int, rule: Rule) -> None:
+    def __init__(
+        self, kinds: list[Kind], x: Floats, dy: Floats, delay: int, rule: Rule, learns: bool
+    ) -> None:
         a = 1 - 2.0**-7
-        mu, nu, ey, e1, beta, u = ([start] * 2 for start in (0.0, 1.0, 0.0, 0.0, 0.0, 0.0))
-        waiting = 0.0
+        mu, nu, ey, e1 = ([start] * 2 for start in (0.0, 1.0, 0.0, 0.0))
+        beta, gamma = Learnt(0.0, rule), Learnt(1.0, rule)
         self.y: list[Floats] = []
         self.dx: dict[int, Floats] = {}
-        hats, deviations = [], []
+        hats, deviations, factors = [], [], []
         for j, kind in enumerate(kinds):
             deviations.append(math.sqrt(nu[j] + EPSILON))
             hats.append((x[j] - mu[j]) / deviations[j])
-            ahead = rule.horizon * u[j] if rule.predict == "velocity" and kind.learns else 0.0
-            self.y.append(hats[j] + beta[j] - ahead)
+            factors.append(gamma.seen(j, kind))
+            self.y.append(factors[j] * hats[j] + beta.seen(j, kind))
             mu.append(mu[j + 1])
             nu.append(nu[j + 1])
             if kind.learns:
@@ -153,24 +162,48 @@ class Written:
                 nu[j + 2] = a * nu[j + 1] + (1 - a) * ((x[j] - mu[j]) ** 2).mean()
             ey.append(ey[j + 1])
             e1.append(e1[j + 1])
-            beta.append(beta[j + 1])
-            u.append(u[j + 1])
+            beta.stay()
+            gamma.stay()
             t = j - delay
             if t < 0 or not kinds[t].learns:
                 if t >= 0:
                     self.dx[t] = np.zeros_like(dy[t])
                 continue
-            z = dy[t] - (1 - a) * ey[j] * hats[t]
+            z = factors[t] * dy[t] - (1 - a) * ey[j] * hats[t]
             self.dx[t] = z / deviations[t] - (1 - a) * e1[j]
             ey[j + 2] = ey[j + 1] + (z * hats[t]).mean()
             e1[j + 2] = e1[j + 1] + self.dx[t].mean()
-            waiting += dy[t].sum()
-            if kinds[t] is Kind.TRAIN:
-                m, g, d = rule.momentum, rule.rate * waiting, rule.horizon
-                u[j + 2], waiting = m * u[j + 1] + g, 0.0
-                left, spike = (m**d, (1 - m**d) / (1 - m)) if rule.compensate else (1.0, 0.0)
-                beta[j + 2] = beta[j + 1] - left * u[j + 2] - spike * g
-        self.states = list(zip(mu[2:], nu[2:], ey[2:], e1[2:], beta[2:], strict=True))
+            beta.learn(dy[t].sum(), kinds[t])
+            if learns:
+                gamma.learn((dy[t] * hats[t]).sum(), kinds[t])
+        ends = [beta.values[2:], *([gamma.values[2:]] if learns else [])]
+        self.states = list(zip(mu[2:], nu[2:], ey[2:], e1[2:], *ends, strict=True))
+
+
+class Learnt:
+    """A parameter by slot, from slot 0 on, and its velocities; the last are those of slot j + 2."""
+
+    def __init__(self, start: float, rule: Rule) -> None:
+        self.values, self.steps, self.rule = [start] * 2, [0.0] * 2, rule
+        self.waiting = 0.0
+
+    def seen(self, j: int, kind: Kind) -> float:
+        predicts = self.rule.predict == "velocity" and kind.learns
+        return self.values[j] - (self.rule.horizon * self.steps[j] if predicts else 0.0)
+
+    def stay(self) -> None:
+        self.values.append(self.values[-1])
+        self.steps.append(self.steps[-1])
+
+    def learn(self, gradient: float, kind: Kind) -> None:
+        self.waiting += gradient
+        if kind is not Kind.TRAIN:
+            return
+        rule, m = self.rule, self.rule.momentum
+        g, d = rule.rate * self.waiting, rule.horizon
+        self.steps[-1], self.waiting = m * self.steps[-2] + g, 0.0
+        left, spike = (m**d, (1 - m**d) / (1 - m)) if rule.compensate else (1.0, 0.0)
+        self.values[-1] = self.values[-2] - left * self.steps[-1] - spike * g
 
 
 def kinds_of(count: int, seed: int) -> list[Kind]:
@@ -180,21 +213,22 @@ def kinds_of(count: int, seed: int) -> list[Kind]:
 
 @pytest.mark.parametrize(("delay", "come"), [(0, 0), (1, 1), (1, 0), (2, 1), (5, 5), (5, 3)])
 @pytest.mark.parametrize("mitigation", ["none", "lwpv", "sc", "lwpv+sc"])
+@pytest.mark.parametrize("gamma", [False, True])
 def test_streams_of_all_kinds_of_tokens_follow_the_paper(
-    delay: int, come: int, mitigation: str
+    delay: int, come: int, mitigation: str, gamma: bool
 ) -> None:
     recipe = {"mitigation": mitigation, "learning_rate": 2.0**-7, "momentum": 0.75}
     rule = rule_of(network((2, 2, 1), [], recipe=recipe), delay + 1)
-    unit, kinds = norm(delay=delay, rule=rule), kinds_of(60, seed=delay)
+    unit, kinds = norm(delay=delay, rule=rule, gamma=gamma), kinds_of(60, seed=delay)
     xs, dys = np.random.default_rng(come).normal(0.4, 1.5, (2, 60, PIXELS, CHANNELS))
     ys, dxs, states = passed(unit, kinds, xs, dys, come)
     for channel in range(CHANNELS):
-        written = Written(kinds, xs[:, :, channel], dys[:, :, channel], delay, rule)
+        written = Written(kinds, xs[:, :, channel], dys[:, :, channel], delay, rule, gamma)
         for slot, y in enumerate(ys):
             found = y.reshape(-1, CHANNELS)[:, channel]
             np.testing.assert_allclose(found, written.y[slot], rtol=1e-12, atol=1e-12)
-            running, beta = states[slot]
-            now = [*(one[channel] for one in running), beta[channel]]
+            running, learnt = states[slot]
+            now = [one[channel] for one in (*running, *learnt)]
             np.testing.assert_allclose(now, written.states[slot], rtol=1e-12, atol=1e-12)
         for token, expected in written.dx.items():
             found = dxs[token].reshape(-1, CHANNELS)[:, channel]
@@ -202,7 +236,7 @@ def test_streams_of_all_kinds_of_tokens_follow_the_paper(
     assert set(range(60 - delay)) <= set(dxs)
 
 
-@pytest.mark.parametrize("fault", ["lag", "control", "waiting", "kind"])
+@pytest.mark.parametrize("fault", ["lag", "control", "waiting", "kind", "gamma"])
 def test_a_unit_that_departs_from_the_paper_is_found(
     fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,6 +250,8 @@ def test_a_unit_that_departs_from_the_paper_is_found(
             self._views[self.updates - 2] = self._views[self.updates - 1]
 
     def changed_backward(self: Norm, token: int, dy: Floats, kind: Kind) -> Floats:
+        if fault == "gamma":
+            self._kept[token] = self._kept[token]._replace(gamma=np.ones(CHANNELS))
         if fault == "control":
             self.running = self.running._replace(shift_control=self.running.shift_control * 0)
         return backward(self, token, dy, Kind.TRAIN if fault == "kind" else kind)
@@ -223,7 +259,7 @@ def test_a_unit_that_departs_from_the_paper_is_found(
     monkeypatch.setattr(Norm, "update", changed_update)
     monkeypatch.setattr(Norm, "backward", changed_backward)
     with pytest.raises(AssertionError):
-        test_streams_of_all_kinds_of_tokens_follow_the_paper(2, 1, "lwpv+sc")
+        test_streams_of_all_kinds_of_tokens_follow_the_paper(2, 1, "lwpv+sc", gamma=True)
 
 
 def test_what_nobody_wants_moves_no_control() -> None:

@@ -76,8 +76,9 @@ def lines(stage: Stage) -> list[Memory]:
 
 
 def norm_lines(stage: NormalStage) -> list[Memory]:
-    """The delay of a norm that can be block RAM: of its beta, as `hw.weighted.update` has it."""
-    return [Memory("weight line", 6, stage.numbers.parameters.weight.bits, logic=False)]
+    """Delays of a norm that can be block RAM, as `hw.weighted.update` has them: what it learns."""
+    learnt = stage.numbers.learnt.values()
+    return [Memory("weight line", 6, moves.weight.bits, logic=False) for moves, _ in learnt]
 
 
 def loss_logic(schedule: Schedule, loss: LossStage) -> list[Memory]:

@@ -29,7 +29,7 @@ LOGIC: Mapping[str, float] = {"ecp5": 1.0, "ice40": 0.83, "xc7": 0.8, "xcup": 0.
 def norm_luts(stage: NormalStage, cells: MemoryCells, family: str) -> int:
     """About the LUTs of a norm whose memories take `cells`."""
     of, numbers = FAMILIES[family], stage.numbers
-    logic = BASE + SHIFTED * shifted_bits(numbers)
+    logic = BASE + SHIFTED * shifted_bits(numbers) + ADDED * gamma_added_bits(numbers)
     if isinstance(stage, GroupNormStage):
         logic += ADDED * group_added_bits(numbers) + SELECTED * group_selected_bits(stage)
     elif isinstance(stage, NormStage):
@@ -53,6 +53,16 @@ def added_bits(numbers: Normalisation) -> int:
         update += _divided(numbers.product_sum.bits, numbers.scale_share)
         update += _divided(numbers.gradient_sum.bits, numbers.shift_share)
     return way + update + update_bits(parameters) + ahead_bits_of(parameters)
+
+
+def gamma_added_bits(numbers: Normal) -> int:
+    """As `added_bits`, of what a gamma adds: its products are rounded or summed, and it moves."""
+    if numbers.gammas is None:
+        return 0
+    way = numbers.gamma.bits + numbers.y.bits + numbers.correlation.bits
+    if numbers.dx is not None:
+        way += numbers.dy.bits + numbers.gamma.bits
+    return way + update_bits(numbers.gammas) + ahead_bits_of(numbers.gammas)
 
 
 def shifted_bits(numbers: Normal) -> int:

@@ -14,6 +14,7 @@ from counterflow.design.parts.geometry import Geometry
 from counterflow.design.units.tiling import Lanes, Tiling
 from counterflow.design.units.timing import can_be, slot_bound
 
+MOST_TILES = 2**16 - 1  # of a unit: the register bus has 16 bits for a tile's number
 SLACK = 0.1  # intervals this much above the fastest are accepted where fewer multipliers idle
 
 
@@ -23,7 +24,8 @@ def folds(
 ) -> tuple[tuple[int, Tiling], ...]:
     """Tilings of a layer with at most so many lanes, as (shortest interval, tiling).
 
-    Only the smallest lanes that give a number of rows or columns are looked at.
+    Only the smallest lanes that give a number of rows or columns are looked at, and no more tiles
+    than hardware can count, unless all these tilings have more.
     """
     found = []
     for high in _divisions(geometry.outputs):
@@ -35,7 +37,7 @@ def folds(
                 tiling = Tiling(geometry, own, first, asides)
                 if can_be(tiling):
                     found.append((slot_bound(tiling), tiling))
-    return tuple(found)
+    return tuple(one for one in found if one[1].tiles <= MOST_TILES) or tuple(found)
 
 
 @lru_cache(maxsize=4096)

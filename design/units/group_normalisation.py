@@ -13,6 +13,8 @@ then xhat and y as `design.units.normal` says.  Back, with the sums over the sam
     z = dy - c1 - c2 xhat
     dx = narrow(z t 2^..)               the true gradient: mean and variance depend on x
 
+With a gamma, gamma dy stands in place of dy in all three, and gamma moves by the sum of dy xhat.
+
 N Q - S S is exact, so that nothing cancels.  Where N is no power of two, M and v are products with
 constants, M within 9/16 of its last place, v within 2^-11 of itself.  Hence
 
@@ -114,23 +116,28 @@ class GroupNormalisation(Normal):
     @property
     def product_sum(self) -> Format:
         """The sum of dy xhat over a group, and the part of it that is of one channel."""
-        largest = self.count * self.dy.magnitude * self.y.magnitude
-        return signed_for(largest, self.dy.frac + self.y.frac)
+        largest = self.count * self.given.magnitude * self.y.magnitude
+        return signed_for(largest, self.given.frac + self.y.frac)
 
     @property
     def group_error_sum(self) -> Format:
         """The sum of dy over a group."""
-        return signed_for(self.count * self.dy.magnitude, self.dy.frac)
+        return signed_for(self.count * self.given.magnitude, self.given.frac)
 
     @cached_property
     def error_share(self) -> Share:
         """From the sum of dy to c1."""
-        return share_of(self.count, MEAN_GUARD)
+        return share_of(self.count, self.mean_guard)
 
     @cached_property
     def product_share(self) -> Share:
         """From the sum of dy xhat to c2."""
-        return share_of(self.count, MEAN_GUARD - self.y.frac)
+        return share_of(self.count, self.mean_guard - self.y.frac)
+
+    @property
+    def mean_guard(self) -> int:
+        """Fraction bits of c1 and c2 beyond those of the gradient of xhat."""
+        return MEAN_GUARD - GRADIENT_GUARD + self.guard
 
     def _most(self, mean: int) -> int:
         """The largest mean, with what a division by a constant can add."""
@@ -138,12 +145,12 @@ class GroupNormalisation(Normal):
 
     @property
     def _most_error(self) -> int:
-        return self._most(self.dy.magnitude << MEAN_GUARD)
+        return self._most(self.given.magnitude << self.mean_guard)
 
     @property
     def _most_product(self) -> int:
         half_root = 33 * (1 << self.y.frac) + 16  # in 2^-(frac + 5)
-        return self._most(self.dy.magnitude * half_root << MEAN_GUARD >> self.y.frac + 5)
+        return self._most(self.given.magnitude * half_root << self.mean_guard >> self.y.frac + 5)
 
     @property
     def error_mean(self) -> Format:
@@ -154,14 +161,14 @@ class GroupNormalisation(Normal):
     def product_mean(self) -> Format:
         """Format of c2.
 
-        By Cauchy and Schwarz it is below the largest dy times the root of the mean of xhat^2, and
-        that below 33/32 (the table of roots, the division by N) and half a last place.
+        By Cauchy and Schwarz it is below the largest gradient times the root of the mean of xhat^2,
+        and that below 33/32 (the table of roots, the division by N) and half a last place.
         """
         return signed_for(self._most_product, self.dy.frac + MEAN_GUARD)
 
     @property
     def _most_corrected(self) -> int:
-        return (self.dy.magnitude << MEAN_GUARD) + self._most_error
+        return (self.given.magnitude << self.mean_guard) + self._most_error
 
     @property
     def corrected(self) -> Format:
@@ -189,6 +196,5 @@ class GroupNormalisation(Normal):
     def products(self) -> list[tuple[Format, Format]]:
         """Factors of each multiplier: e t, x x, S S; and for dx dy xhat, c2 xhat, z t."""
         forward = [(self.difference, self.root), (self.x, self.x), (self.sums, self.sums)]
-        if self.dx is None:
-            return forward
-        return [*forward, (self.dy, self.y), (self.product_mean, self.y), (self.z, self.root)]
+        back = [(self.given, self.y), (self.product_mean, self.y), (self.z, self.root)]
+        return [*forward, *(back if self.dx is not None else []), *self.gamma_products]

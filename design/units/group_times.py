@@ -16,6 +16,8 @@ cycle after the last dy of an image was taken  3   xhat; both at the write port 
                                                9   c1, c2 at a memory's write port
                                               10   the first dy and xhat are read back
 
+With a gamma gamma dy takes the place of dy, a cycle later from its product on.
+
 Each group is dealt with a cycle or more after the one before, as channels come.
 """
 
@@ -40,6 +42,7 @@ KNOWN = TOTAL + SUM + STATISTICS  # the last x taken to those of the last group,
 
 TOTAL_BACK = MEMORY + SUM + PRODUCT + SUM  # as TOTAL, of dy
 KNOWN_BACK = TOTAL_BACK + SUM + SHARED  # as KNOWN, of c1 and c2
+WEIGHED = SUM  # later with a gamma, whose product with dy is rounded
 AGAIN = 1  # written to the first element read back
 
 BACKWARD = MEMORY + PRODUCT + SUM + PRODUCT + SHIFT + NARROW + QUEUE  # dy read to dx offered
@@ -58,6 +61,7 @@ class GroupNormStage(NormalStage):
     twin = "golden.units.group_norm.GroupNorm"
     totalled = 0  # only which beta the token has seen
     returned = TOTAL_BACK
+    weighed = WEIGHED
 
     numbers: GroupNormalisation
     image: int
@@ -77,8 +81,8 @@ class GroupNormStage(NormalStage):
 
     @property
     def kept_bits(self) -> int:
-        """Bits of what the backward pass of a token needs of a channel: its kind; beta for dx."""
-        return KIND_BITS + (0 if self.numbers.dx is None else self.numbers.beta.bits)
+        """Bits of what the way back needs of a channel: the token's kind; and a factor for dx."""
+        return KIND_BITS + (0 if self.numbers.dx is None else self.numbers.carried.bits)
 
     @cached_property
     def memories(self) -> list[tuple[str, int, int]]:
@@ -93,12 +97,15 @@ class GroupNormStage(NormalStage):
             ("kept", max(2, self.tokens * channels), self.kept_bits),
         ]
         backward = numbers.error_sum.bits
+        if numbers.gammas is not None:
+            backward += numbers.correlation.bits
         found.append(("gradient totals", 2 * channels, backward))
         if numbers.dx is not None:
-            backward += numbers.product_sum.bits
+            backward += numbers.product_sum.bits + numbers.group_error_sum.bits
+            backward -= numbers.error_sum.bits if numbers.gammas is None else 0
             found += [
                 ("kept roots", max(2, self.tokens * numbers.groups), self.root_bits),
-                ("gradients", max(2, self.image_back), numbers.dy.bits + numbers.y.bits),
+                ("gradients", max(2, self.image_back), numbers.given.bits + numbers.y.bits),
                 ("means", max(2, self.images_back * numbers.groups), self.means_bits),
                 ("dx", DX_QUEUE, numbers.dx.bits),
             ]
@@ -119,7 +126,8 @@ class GroupNormTimes(NormalTimes):
 
     def read_back(self, arrivals: Cycles) -> Cycles:
         """When dy and xhat are read back, given when dy arrives."""
-        read: Cycles = arrivals[-1] + KNOWN_BACK + AGAIN + np.arange(len(arrivals))
+        known = KNOWN_BACK + (WEIGHED if self.unit.gamma else 0)
+        read: Cycles = arrivals[-1] + known + AGAIN + np.arange(len(arrivals))
         return read
 
     def back(self, arrivals: Cycles) -> Cycles:

@@ -48,16 +48,22 @@ def _is_none(value: object) -> bool:
     return value is None
 
 
+def _is_false(value: object) -> bool:
+    return value is False
+
+
 class Norm(Layer):
     """Normalises by running statistics of each channel, or by those of each image's `group`s.
 
-    Behind that it adds a bias and applies `activation`.  ``group``: channels that are normalised
-    together, None with running statistics; it is no part of what such a layer is written as.
+    Behind that it multiplies by a ``gamma`` of each channel, if that is wanted, adds a bias and
+    applies `activation`.  ``group``: channels that are normalised together, None with running
+    statistics.  Neither is part of what a layer without it is written as.
     """
 
     kind: Literal["norm"]
     statistics: Literal["running", "group"] = "running"
     group: int | None = Field(default=None, ge=1, exclude_if=_is_none)
+    gamma: bool = Field(default=False, exclude_if=_is_false)
     activation: Literal["relu", "none"] = "relu"
     formats: NormFormats = NormFormats()
 
@@ -83,7 +89,7 @@ class Norm(Layer):
             own.activation,
             own.error or shared.error,
             rectified=self.activation == "relu",
-            returned=True,
+            returned=not self.gamma,  # xhat does not follow from gamma xhat, rounded
         )
         unit = unit_of(
             name=f"norm{place.tag}",
@@ -93,6 +99,7 @@ class Norm(Layer):
             weight=own.weight or shared.weight,
             velocity=own.velocity or shared.velocity,
             rounding=growth.rounding,
+            gamma=self.gamma,
         )
         unit.check()
         growth.add(unit)

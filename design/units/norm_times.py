@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from counterflow.design.parts.formats import Format
 from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.design.units.latency import MEMORY, NARROW, PRODUCT, QUEUE, SUM
 from counterflow.design.units.normal_times import SHIFT, NormalStage, NormalTimes
 from counterflow.design.units.normalisation import SCALE_CONTROL, SHIFT_CONTROL, Normalisation
-from counterflow.design.units.slotted import Integers, Parameter
+from counterflow.design.units.slotted import Integers
 from counterflow.design.units.timing import Cycles
 
 BACKWARD = MEMORY + SUM + PRODUCT + SUM + PRODUCT + SHIFT + SUM + NARROW + QUEUE  # dy to dx
@@ -34,17 +35,14 @@ class NormStage(NormalStage):
     numbers: Normalisation
 
     @property
-    def parameters(self) -> tuple[Parameter, ...]:
-        """See `Slotted.parameters`."""
-        numbers = self.numbers
-        formats = {
-            "mean": numbers.mean,
-            "variance": numbers.variance,
+    def running(self) -> dict[str, Format]:
+        """See `NormalStage.running`."""
+        return {
+            "mean": self.numbers.mean,
+            "variance": self.numbers.variance,
             "scale_control": SCALE_CONTROL,
             "shift_control": SHIFT_CONTROL,
         }
-        own = tuple(Parameter(name, (numbers.channels,), one) for name, one in formats.items())
-        return super().parameters + own
 
     def initial(self) -> dict[str, Integers]:
         """See `Slotted.initial`: a variance of one."""
@@ -55,15 +53,15 @@ class NormStage(NormalStage):
 
     @property
     def table_bits(self) -> int:
-        """Bits of what a token sees of a channel: centre, root, and beta as it is and predicted."""
+        """Bits of what a token sees of a channel: centre, root, and what it learns, twice."""
         return self.numbers.centre.bits + self.root_bits + self.beta_bits
 
     @property
     def kept_bits(self) -> int:
-        """Bits of what the backward pass of a token needs: its kind; root and beta for dx."""
+        """Bits of what the backward pass of a token needs: its kind; root and factor for dx."""
         if self.numbers.dx is None:
             return KIND_BITS
-        return self.root_bits + self.numbers.beta.bits + KIND_BITS
+        return self.root_bits + self.numbers.carried.bits + KIND_BITS
 
     @cached_property
     def memories(self) -> list[tuple[str, int, int]]:
@@ -71,6 +69,8 @@ class NormStage(NormalStage):
         numbers, channels = self.numbers, self.numbers.channels
         forward = numbers.sums.bits + numbers.squares.bits
         backward = numbers.error_sum.bits
+        if numbers.gammas is not None:
+            backward += numbers.correlation.bits
         found = self._common_memories
         found += [
             ("tables", 2 * channels, self.table_bits),

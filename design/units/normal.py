@@ -7,6 +7,9 @@ With x in its last places, whatever the source of mean and variance:
     y = saturate(xhat + beta)           the ReLU, if there is one, belongs to whoever reads it
 
 and back, of a z that is the gradient less what the statistics take of it, dx = narrow(z t 2^..).
+
+With a gamma it is y = saturate(gamma xhat + beta), rounded once, and the gradient is gamma dy, with
+the gamma that the token saw as it went forward.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ ROOT_STEPS = 4  # log2 of the entries of `ROOTS` an octave of the variance
 GRADIENT_GUARD = 2  # fraction bits of z beyond those of dy
 SUM_GUARD = 4  # fraction bits of dx before it is narrowed
 SHARE_BITS = 11  # bits of the constant by which sums are divided
+GAMMA_FRAC = 8  # fraction bits of gamma as it multiplies
 
 ROOTS = tuple(
     round(2**ROOT_FRAC / math.sqrt(1 + (i + 0.5) / 2**ROOT_STEPS)) for i in range(3 * 2**ROOT_STEPS)
@@ -55,7 +59,7 @@ class Normal(ABC):
 
     ``x``, ``y`` are those of activations in and out, y also that of xhat; ``dy``, ``dx`` of
     gradients (dx None where nobody wants it); ``parameters``: how beta moves, as the bias of an
-    output that each pixel has.
+    output that each pixel has; ``gammas``: how gamma moves, None where there is none.
     """
 
     channels: int
@@ -66,6 +70,7 @@ class Normal(ABC):
     dx: Format | None
     round_error: Rounding
     parameters: UnitArithmetic
+    gammas: UnitArithmetic | None
 
     @abstractmethod
     def check(self) -> None:
@@ -82,6 +87,11 @@ class Normal(ABC):
             raise ValueError(
                 f"its format of weight is {weight}, in which beta can be more than twice as large "
                 f"as what its format of activations, {self.y}, holds; use a weight within {most:g}"
+            )
+        if self.gammas and (weight.frac < GAMMA_FRAC or weight.max < 1 << weight.frac):
+            raise ValueError(
+                f"its format of weight is {weight}, but gamma begins at 1 and is used with "
+                f"{GAMMA_FRAC} fraction bits; use one such as s20.18"
             )
 
     @property
@@ -139,6 +149,55 @@ class Normal(ABC):
     def beta(self) -> Format:
         """Format of beta as it is added: the range of the weights, the fraction of y."""
         return self.parameters.bias_operand
+
+    @property
+    def gamma(self) -> Format:
+        """Format of gamma, where there is one, as it multiplies."""
+        assert self.gammas is not None
+        return self.gammas.operand
+
+    @property
+    def learnt(self) -> dict[str, tuple[UnitArithmetic, Format]]:
+        """What learns by the rule: how it moves, and its format as tokens see it."""
+        found = {"beta": (self.parameters, self.beta)}
+        return found if self.gammas is None else {**found, "gamma": (self.gammas, self.gamma)}
+
+    @property
+    def carried(self) -> Format:
+        """Format of what a token's dx needs of its channel, besides the root: gamma, or beta."""
+        return self.beta if self.gammas is None else self.gamma
+
+    @property
+    def given(self) -> Format:
+        """Format of the gradient of xhat: gamma dy, or dy."""
+        if self.gammas is None:
+            return self.dy
+        largest = self.dy.magnitude * self.gamma.magnitude >> self.gamma_drop
+        return signed_for(largest + 1, self.dy.frac + GRADIENT_GUARD)
+
+    @property
+    def gamma_drop(self) -> int:
+        """Right shift of gamma dy to its format."""
+        return GAMMA_FRAC - GRADIENT_GUARD
+
+    @property
+    def guard(self) -> int:
+        """Fraction bits of z beyond those of the gradient of xhat."""
+        return self.dy.frac + GRADIENT_GUARD - self.given.frac
+
+    @property
+    def correlation(self) -> Format:
+        """The sum of dy xhat over the pixels of a channel."""
+        largest = self.pixels * self.dy.magnitude * self.y.magnitude
+        return signed_for(largest, self.dy.frac + self.y.frac)
+
+    @property
+    def gamma_products(self) -> list[tuple[Format, Format]]:
+        """Factors of what a gamma multiplies: gamma xhat, dy xhat; and for dx gamma dy."""
+        if self.gammas is None:
+            return []
+        found = [(self.gamma, self.y), (self.dy, self.y)]
+        return found if self.dx is None else [*found, (self.dy, self.gamma)]
 
     @property
     def wide_frac(self) -> int:

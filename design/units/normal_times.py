@@ -1,4 +1,4 @@
-"""A norm in time, whatever its source of statistics: beta, its slots, and when they are over.
+"""A norm in time, whatever its source of statistics: what it learns, and when slots are over.
 
 In slot j token j and the gradient of token j - delay pass; an update follows as soon as both have.
 Tokens j + 2 and j + 2 - delay, which see what it leaves, must not have begun before.  The delay is
@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from counterflow.design.parts.formats import Format
 from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.design.units.latency import MEMORY, NARROW, PRODUCT, QUEUE, SUM, UPDATE
 from counterflow.design.units.normal import Normal
@@ -44,6 +45,7 @@ SHARED = 3  # a division by a constant
 ROOT = 4  # a new variance to t and h: the leading one, the octave, the table, a register
 
 FORWARD = MEMORY + SUM + PRODUCT + SHIFT + NARROW + SUM + QUEUE  # an element read to y offered
+SCALED = PRODUCT  # later with a gamma
 Y_QUEUE = FORWARD + 1  # words: as many as are under way, and one
 
 BEGIN = 2  # all sums known to the first channel of an update addressed
@@ -64,12 +66,14 @@ class NormalStage(Slotted):
     ``start`` is the cycle in which the first element of token 0 goes forward, ``ends`` that of its
     last; ``errors`` when gradients arrive, ``gradient_times`` when they leave (None where nobody
     wants them); ``tokens`` may be between their forward and their backward pass, and so may
-    ``stash_words`` elements of y if those above do not give them back (else 0).
+    ``stash_words`` elements of y if those above do not give them back (else 0), or of xhat where
+    there is a gamma.
     """
 
     twin: ClassVar[str]
     totalled: ClassVar[int]  # `ends` to all that an update needs of a token that goes forward
     returned: ClassVar[int]  # the last dy taken to the sums that an update needs
+    weighed: ClassVar[int] = 0  # later with a gamma
 
     unit: Any
     index: int
@@ -91,13 +95,36 @@ class NormalStage(Slotted):
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
-        """See `Slotted.parameters`: beta and its velocity first."""
+        """See `Slotted.parameters`: beta, what else a kind remembers, and gamma, in pairs."""
         numbers = self.numbers
-        formats = {
-            "beta": numbers.parameters.weight,
-            "beta_velocity": numbers.parameters.velocity,
-        }
+        formats: dict[str, Format] = {}
+        for name, (moves, _) in numbers.learnt.items():
+            formats |= {name: moves.weight, f"{name}_velocity": moves.velocity}
+            if name == "beta":
+                formats |= self.running
         return tuple(Parameter(name, (numbers.channels,), one) for name, one in formats.items())
+
+    @property
+    def running(self) -> dict[str, Format]:
+        """Formats of what a kind remembers of each channel besides what it learns, by name."""
+        return {}
+
+    def initial(self) -> dict[str, Integers]:
+        """See `Slotted.initial`: a gamma of one."""
+        found = super().initial()
+        if self.numbers.gammas is not None:
+            found["gamma"] += 1 << self.numbers.gammas.weight.frac
+        return found
+
+    @property
+    def later(self) -> int:
+        """Cycles by which y leaves later for its gamma."""
+        return SCALED if self.unit.gamma else 0
+
+    @classmethod
+    def returns(cls, unit: Any) -> int:
+        """Cycles from the last dy taken to the sums that an update needs."""
+        return cls.returned + (cls.weighed if unit.gamma else 0)
 
     @property
     def pairs(self) -> int:
@@ -129,7 +156,7 @@ class NormalStage(Slotted):
         token = slot - self.delay
         if token + before >= 0 and self.errors.pattern(token, before)[0] is not Came.BEFORE:
             came = int(self.errors.of(token, self.interval, before)[-1])
-            known = max(known, came + self.returned)
+            known = max(known, came + self.returns(self.unit))
         return known + BEGIN
 
     def written(self, state: Any, slot: int, before: int) -> Sequence[Written]:
@@ -170,10 +197,10 @@ class NormalStage(Slotted):
 
     @property
     def beta_bits(self) -> int:
-        """Bits of beta as tokens see it: as it is, and predicted."""
+        """Bits of beta and gamma as tokens see them: as they are, and predicted."""
         numbers = self.numbers
-        bits: int = numbers.beta.bits * (2 if numbers.parameters.predicts else 1)
-        return bits
+        bits: int = sum(number.bits for _, number in numbers.learnt.values())
+        return bits * (2 if numbers.parameters.predicts else 1)
 
     @property
     def root_bits(self) -> int:
@@ -187,13 +214,14 @@ class NormalStage(Slotted):
         numbers = self.numbers
         found = [
             ("states", max(2, numbers.channels), self.state_bits),
-            ("y", Y_QUEUE, numbers.y.bits + KIND_BITS),
+            ("y", Y_QUEUE + self.later, numbers.y.bits + KIND_BITS),
         ]
         if self.stash_words:
             found.append(("stash", max(2, self.stash_words), numbers.y.bits))
         if numbers.parameters.accumulate > 1:
-            gradient = numbers.parameters.gradient.bits
-            found.append(("waiting", max(2, numbers.channels), gradient))
+            for name, (moves, _) in numbers.learnt.items():
+                what = "waiting" if name == "beta" else f"{name} waiting"
+                found.append((what, max(2, numbers.channels), moves.gradient.bits))
         return found
 
     @property
@@ -234,6 +262,8 @@ class NormalTimes(SlottedTimes):
         self.errors: Gradients | None = None
         self.gradients: Gradients | None = None
         self.delay = 0
+        self.leaves = FORWARD + (SCALED if unit.gamma else 0)  # an element read to y offered
+        self.returned = self.stage.returns(unit)
 
     @abstractmethod
     def through(self, arrivals: Cycles) -> Cycles:
@@ -250,7 +280,7 @@ class NormalTimes(SlottedTimes):
     def forward(self, arrivals: Sequence[Cycles]) -> Sequence[Cycles]:
         """See `Times.forward`."""
         self.passes = self.through(arrivals[0])
-        return [self.passes + FORWARD]
+        return [self.passes + self.leaves]
 
     def backward(self, errors: Sequence[Gradients], slot: int) -> Sequence[Gradients]:
         """See `Times.backward`; sets the delay.
@@ -258,7 +288,7 @@ class NormalTimes(SlottedTimes):
         The least for which the update of a slot is over when the token two slots on begins.
         """
         self.errors = errors[0]
-        known = int(self.errors.later[-1]) + self.stage.returned
+        known = int(self.errors.later[-1]) + self.returned
         over = update_cycles(self.unit.inputs[0].shape[2])
         slack = int(self.passes[0]) + 2 * slot - over
         self.delay = max(1, self.errors.delay, math.ceil((known - slack) / slot))
@@ -277,7 +307,7 @@ class NormalTimes(SlottedTimes):
         # One begins in a later cycle than another one is over.
         tokens = (self.over(self.errors.later) - begins) // slot + 1
         kept, stashes = 0, not self.unit.outputs[0].returned
-        if stashes and self.gradients is not None:
+        if stashes and (self.gradients is not None or self.unit.gamma):
             kept = occupancy(self.passes, self.errors.later + 1, slot)
         return self.stage(
             unit=self.unit,
@@ -289,7 +319,7 @@ class NormalTimes(SlottedTimes):
             ends=ends,
             tokens=tokens,
             stash_words=kept,
-            output_times=self.passes + FORWARD,
+            output_times=self.passes + self.leaves,
             errors=self.errors,
             gradient_times=self.gradients,
             **self.depths(slot),
@@ -312,7 +342,7 @@ class NormalTimes(SlottedTimes):
         patterns = {errors.pattern(token, errors.delay) for token in range(-errors.delay, 1)}
         short = self.delay - errors.delay - 2
         for came in map(errors.times, patterns | {errors.pattern(0, 0)}):
-            known = max(ends, int(came[-1]) + stage.returned - shift)
+            known = max(ends, int(came[-1]) + self.returned - shift)
             short = max(short, known + over - 2 * slot - min(begins, int(came[0]) - shift))
         if short > 0:
             raise ShortSlotError(self.unit.where, slot + short)

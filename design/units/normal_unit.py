@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from counterflow.design.graph import Unit
@@ -12,23 +12,24 @@ from counterflow.design.parts.recipe import Recipe
 from counterflow.design.parts.roles import Roundings
 from counterflow.design.parts.tokens import updates_in_flight
 from counterflow.design.units.arithmetic import UnitArithmetic, compensation_for
-from counterflow.design.units.normal import Normal
+from counterflow.design.units.normal import GAMMA_FRAC, Normal
 from counterflow.design.units.normal_times import NormalTimes, update_cycles
 from counterflow.design.units.tiling import Tiling
 
 
 @dataclass(frozen=True, kw_only=True)
 class NormalUnit(Unit):
-    """A norm of the graph.  Ports: x; y."""
+    """A norm of the graph, perhaps with a ``gamma``.  Ports: x; y."""
 
     weight: Format
     velocity: Format
     rounding: Roundings
+    gamma: bool = False
 
     @property
     def parameters(self) -> int:
-        """Biases."""
-        return self.inputs[0].shape[2]
+        """Biases, and gammas."""
+        return self.inputs[0].shape[2] * (2 if self.gamma else 1)
 
     @property
     def multipliers(self) -> int:
@@ -52,9 +53,10 @@ class NormalUnit(Unit):
         """See `Unit.times`."""
 
     def checked(self, recipe: Recipe, delay: int) -> Normal:
-        """`numbers`; ValueError where beta cannot move so."""
+        """`numbers`; ValueError where beta or gamma cannot move so."""
         found = self.numbers(recipe, delay)
-        found.parameters.check(self.where)
+        for moves, _ in found.learnt.values():
+            moves.check(self.where)
         return found
 
     def common(self, recipe: Recipe, delay: int) -> dict[str, Any]:
@@ -69,10 +71,17 @@ class NormalUnit(Unit):
             "dy": y.error,
             "dx": x.error if x.wanted else None,
             "round_error": self.rounding.error,
-            "parameters": self.beta(recipe, delay),
+            "parameters": self._beta(recipe, delay),
+            "gammas": self._gammas(recipe, delay) if self.gamma else None,
         }
 
-    def beta(self, recipe: Recipe, delay: int) -> UnitArithmetic:
+    def _gammas(self, recipe: Recipe, delay: int) -> UnitArithmetic:
+        """How gamma moves: as the weight of xhat that each pixel has."""
+        frac, weight = min(GAMMA_FRAC, self.weight.frac), self.weight
+        operand = Format(True, max(2, weight.bits - weight.frac + frac), frac)
+        return replace(self._beta(recipe, delay), x=self.outputs[0].x, operand=operand)
+
+    def _beta(self, recipe: Recipe, delay: int) -> UnitArithmetic:
         """How beta moves: as the bias of an output that each pixel has."""
         y = self.outputs[0]
         height, width, channels = self.inputs[0].shape

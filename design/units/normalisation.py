@@ -11,7 +11,8 @@ Per channel, with x in its last places (Chiley et al., arXiv 1905.05894, Online 
 
 At the end of a token, over its pixels: mean += b (mean of x - mean), variance += b (mean of
 (x - M/4)^2 - variance); c += mean of z xhat, u += mean of dx, beta by the sum of dy.  Nothing of
-this needs a division by anything but the number of pixels, a constant, nor a product.
+this needs a division by anything but the number of pixels, a constant, nor a product.  With a
+gamma, z has gamma dy in place of dy, and gamma moves by the sum of dy xhat.
 
 The square is taken around the mean that was in force, not around the image's own; what that adds to
 the variance is the square of how far the mean moves; the method adds 127 times as much anyway.
@@ -104,7 +105,7 @@ class Normalisation(Normal):
         """Format of z."""
         control = SCALE_CONTROL.magnitude * self.y.magnitude
         control >>= max(self.control_drop, 0)
-        largest = (self.dy.magnitude << GRADIENT_GUARD) + control + 1
+        largest = (self.given.magnitude << self.guard) + control + 1
         return signed_for(largest, self.dy.frac + GRADIENT_GUARD)
 
     @property
@@ -157,6 +158,5 @@ class Normalisation(Normal):
     def products(self) -> list[tuple[Format, Format]]:
         """Factors of each multiplier: e t, e e; and where dx is wanted c xhat, z t, z xhat."""
         forward = [(self.difference, self.root), (self.difference, self.difference)]
-        if self.dx is None:
-            return forward
-        return [*forward, (SCALE_CONTROL, self.y), (self.z, self.root), (self.z, self.y)]
+        back = [(SCALE_CONTROL, self.y), (self.z, self.root), (self.z, self.y)]
+        return [*forward, *(back if self.dx is not None else []), *self.gamma_products]

@@ -68,6 +68,8 @@ class FastChain:
             set_unit(unit, stage.arithmetic, settings)
         for one, unit in zip(norm.stages(self.schedule), self._memory.norms, strict=False):
             set_unit(unit, one.numbers.parameters, settings)
+            if one.numbers.gammas is not None:
+                set_unit(unit["gammas"], one.numbers.gammas, settings)
 
     @property
     def word_bits(self) -> int:

@@ -25,15 +25,19 @@ from counterflow.golden.fast.lanes import (
 from counterflow.golden.fast.normalise import (
     BACKWARD_SUMS,
     CENTRE,
+    CORRELATION,
     FORWARD_SUMS,
+    GAMMA,
     HALVINGS,
     PULL,
     ROOT,
     SCALE,
     backward_sums,
     clear,
+    correlate,
     fold,
     view_of,
+    weighed,
 )
 from counterflow.golden.fast.records import Memory
 from counterflow.golden.fast.words import add, bit_xor, compiled, mul, shift_left, shift_right, sub
@@ -93,12 +97,13 @@ def backward(memory: Memory, unit: Record, token: int) -> None:
     entry = unit.entries + token % unit.depth * unit.size
     dx = unit.dx_start + token % unit.dx_depth * unit.inputs
     clear(memory, sums, BACKWARD_SUMS * channels)
+    correlate(memory, unit, token)
     for phase in range(0, unit.period, LANES):
-        _correlate(memory, unit, phase, entry, dy, sums)
+        _add_back(memory, unit, phase, view, entry, dy, sums)
     for opens in range(0, channels, unit.group):
         errors = products = 0
         for c in range(opens, opens + unit.group):
-            errors += memory.norm_sums[sums + c]
+            errors += memory.norm_sums[sums + 2 * channels + c]
             products += memory.norm_sums[sums + channels + c]
         _show(memory, unit, view + PULL * unit.period, opens, shared(errors, unit.shift))
         _show(memory, unit, view + SCALE * unit.period, opens, shared(products, unit.scale))
@@ -109,17 +114,23 @@ def backward(memory: Memory, unit: Record, token: int) -> None:
 
 
 @compiled
-def _correlate(memory: Memory, unit: Record, phase: int, entry: int, dy: int, sums: int) -> None:
-    """Add dy and dy xhat, of the vectors from number `phase` on, to the sums."""
-    total = products = spread(memory.norm_sums, 0)
+def _add_back(
+    memory: Memory, unit: Record, phase: int, view: int, entry: int, dy: int, sums: int
+) -> None:
+    """Add dy, gamma dy xhat and gamma dy, of the vectors from number `phase` on, to the sums."""
+    total = products = weights = spread(memory.norm_sums, 0)
+    gamma = load_lanes(memory.views, view + phase + GAMMA * unit.period)
     for i in range(phase, unit.inputs, unit.period):
         left = unit.inputs - i
-        error = widened(first(load_lanes(memory.errors, dy + i), left))
+        error = first(load_lanes(memory.errors, dy + i), left)
+        given = widened(weighed(memory.errors, unit, gamma, error, unit.gamma_drop))
         xhat = widened(first(load_lanes(memory.entries, entry + i), left))
-        total, products = add(total, error), add(products, mul(error, xhat))
+        total, weights = add(total, widened(error)), add(weights, given)
+        products = add(products, mul(given, xhat))
     store_lanes(memory.lane_sums, 0, total)
     store_lanes(memory.lane_sums, LANES, products)
-    fold(memory, unit, sums, phase, 2)
+    store_lanes(memory.lane_sums, 2 * LANES, weights)
+    fold(memory, unit, sums, phase, CORRELATION)
 
 
 @compiled
@@ -139,11 +150,13 @@ def _differentiate(
     drop = spread(errors, unit.control_drop)
     half, drop_half = shift_left(one, sub(shift, one)), shift_left(one, sub(drop, one))
     guard, frac, count = spread(errors, unit.guard), spread(errors, unit.y_frac), 0
+    gamma = load_lanes(views, view + GAMMA * period)
     for i in range(phase, unit.inputs, period):
         left = unit.inputs - i
         error = first(load_lanes(errors, dy + i), left)
         xhat = first(load_lanes(memory.entries, entry + i), left)
-        corrected = sub(shift_left(error, guard), of_errors)
+        given = weighed(errors, unit, gamma, error, unit.gamma_drop)
+        corrected = sub(shift_left(given, guard), of_errors)
         exact = sub(shift_left(corrected, frac), mul(of_products, xhat))
         z = shift_right(add(exact, drop_half), drop)
         wide = first(shift_right(add(shift_left(mul(z, root), lift), half), shift), left)

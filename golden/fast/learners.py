@@ -28,7 +28,10 @@ class Rooms(NamedTuple):
 def fill(one: Any, fields: Mapping[str, Any]) -> None:
     """Write `fields` into a record."""
     for name, value in fields.items():
-        one[name] = value
+        if isinstance(value, Mapping):
+            fill(one[name], value)
+        else:
+            one[name] = value
 
 
 def units_of(schedule: Schedule, where: Places) -> tuple[NDArray[np.void], NDArray[np.void], int]:
@@ -65,6 +68,7 @@ def norms_of(schedule: Schedule, where: Places, entries: int) -> tuple[NDArray[n
     for stage, one in zip(stages, made, strict=False):
         fields = UNITS[stage.unit.kind].record(stage, where)
         fill(one, fields | rooms._asdict() | {"biases": biases[stage.index]})
+        one["gammas"]["biases"] = biases[stage.index] + stage.numbers.channels
         size, depth, channels, period, views, sums = (
             int(one[name])
             for name in ("size", "depth", "channels", "period", "views_depth", "sums_depth")

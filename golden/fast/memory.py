@@ -115,7 +115,7 @@ def build_memory(schedule: Schedule, states: Iterable[Any]) -> Memory:
     """An empty chain with `states`.  Settings are still to be set."""
     loss, held, stages = schedule.loss.arithmetic, list(states), schedule.weighted
     word: Any = np.int32 if _all_fit(schedule, 32) else np.int64
-    where, arrays = places(schedule), arrays_of(schedule, held)
+    where, arrays = places(schedule), arrays_of(held)
     units, asides, gradient = units_of(schedule, where)
     fields, numbers = _records(schedule, where)
     norms, rooms = norms_of(

@@ -64,7 +64,10 @@ SHARE = np.dtype(fields("factor", "shift", "low", "high"))
 """How a running value moves: a sum over pixels, as `design.units.normal.Share` divides it,
 and the limits of the value."""
 
-VIEW = ("centre", "root", "halvings", "beta", "ahead", "scale", "pull")
+VIEW = (
+    *("centre", "root", "halvings", "beta", "ahead", "scale", "pull"),
+    *("gamma", "gamma_ahead"),
+)
 """What a token sees of a channel of a norm: see `golden.units.norm.View`.
 
 ``pull`` is the control of shift as it is subtracted from dx.  In a norm of groups the last two are
@@ -72,25 +75,36 @@ the means of dy xhat and of dy, c2 and c1.
 """
 
 STATISTICS = ("mean", "variance", "scale_control", "shift_control")
-"""What a norm remembers besides its betas, in the order in which it stands in the memory."""
+"""What a norm remembers besides what it learns, in the order in which it stands in the memory."""
+
+LEARNT = [
+    *fields("biases", "taps", "row_taps", "rows", "kernel_rows", "parts", "wide"),
+    *fields("stochastic", "horizon", "compensate", "ahead"),
+    ("bias", NARROW),
+    *[(name, UPDATE) for name in ("new_velocity", "step")],
+]
+"""How betas move, or gammas: as biases of weights with a tile each.
+
+`ahead` is a horizon whatever the settings.
+"""
 
 NORM_UNIT = np.dtype(
     [
         *PASSING,
         *fields("index", "channels", "period", "delay", "relu", "backward", "down", "line"),
         # where its part of the memory starts; tokens whose views, or sums of gradients, are kept
-        *fields("statistics", "biases", "views", "views_depth", "sums", "sums_depth"),
+        *fields("statistics", "views", "views_depth", "sums", "sums_depth"),
         # shifts and constants of `design.units.normalisation`
         *fields("centre_frac", "normal_shift", "guard", "control_drop", "lift", "scaled_shift"),
         *fields("centre_drop", "steps_frac", "variance_one", "decay", "pull_drop"),
         # of a norm of groups: channels and numbers of one (0 else), the fraction of xhat
         *fields("group", "count", "y_frac"),
-        # how betas move: as weights with a tile each; `ahead` is a horizon whatever the settings
-        *fields("taps", "row_taps", "rows", "kernel_rows", "parts", "wide"),
-        *fields("stochastic", "horizon", "compensate", "ahead"),
-        *[(name, NARROW) for name in ("bias", "y_to", "dx")],
+        # whether there is a gamma; the right shifts of its products with xhat and with dy
+        *fields("scaled", "gamma_frac", "gamma_drop"),
+        *LEARNT,
+        ("gammas", LEARNT),
+        *[(name, NARROW) for name in ("y_to", "dx")],
         *[(name, SHARE) for name in ("mean", "variance", "scale", "shift")],
-        *[(name, UPDATE) for name in ("new_velocity", "step")],
     ]
 )
 """A norm.  `period`: words of a field of a view (`golden.fast.normalise`)."""

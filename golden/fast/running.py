@@ -1,4 +1,4 @@
-"""What norms learn in `golden.fast.chain`: running statistics, controls and betas, and their views.
+"""What norms learn in `golden.fast.chain`: running statistics, controls, betas and gammas, views.
 
 All of it is done channel by channel in 64 bits, at the end of a slot.
 """
@@ -17,6 +17,9 @@ from counterflow.golden.fast.normalise import (
     AHEAD,
     BETA,
     CENTRE,
+    CORRELATION,
+    GAMMA,
+    GAMMA_AHEAD,
     HALVINGS,
     PULL,
     ROOT,
@@ -47,8 +50,20 @@ def show(memory: Memory, unit: Record, token: int) -> None:
         for place in range(at + c, at + period, unit.channels):
             memory.views[place + BETA * period] = beta
             memory.views[place + AHEAD * period] = ahead
+        if unit.scaled != 0:
+            _show_gamma(memory, unit, at, c)
         if unit.group == 0:
             _show_running(memory, unit, at, c)
+
+
+@compiled
+def _show_gamma(memory: Memory, unit: Record, at: int, c: int) -> None:
+    """The gamma of a channel to the view that stands at `at`."""
+    gamma = bias_operand(memory, unit.gammas, c, 0)
+    ahead = bias_operand(memory, unit.gammas, c, unit.gammas.ahead)
+    for place in range(at + c, at + unit.period, unit.channels):
+        memory.views[place + GAMMA * unit.period] = gamma
+        memory.views[place + GAMMA_AHEAD * unit.period] = ahead
 
 
 @compiled
@@ -99,18 +114,28 @@ def _move_controls(memory: Memory, unit: Record, sums: int) -> None:
 
 @compiled
 def _learn(memory: Memory, unit: Record) -> None:
-    """Move betas by all that waits for it."""
-    state = memory.generator[unit.index]
+    """Move betas and gammas by all that waits for it; those of a channel share a draw."""
     if unit.stochastic:
-        state = draw(memory, unit, state)
-        fill_row(memory, unit, 0)
-    else:
-        same_random(memory, unit)
-    memory.generator[unit.index] = state
+        memory.generator[unit.index] = draw(memory, unit, memory.generator[unit.index])
+    _move(memory, unit)
+    if unit.scaled != 0:
+        _move(memory, unit.gammas)
     for c in range(unit.channels):
-        at = unit.biases + c
-        hit = update_bias(memory, unit, at, memory.bias_gradient[at], c)
-        memory.saturations[unit.index] += hit
+        memory.saturations[unit.index] += memory.hits[c] != 0
+        memory.hits[c] = 0
+
+
+@compiled
+def _move(memory: Memory, moves: Record) -> None:
+    """Move betas, or gammas, and note in `hits` which of them saturated."""
+    if moves.stochastic:
+        fill_row(memory, moves, 0)
+    else:
+        same_random(memory, moves)
+    for c in range(moves.taps):
+        at = moves.biases + c
+        if update_bias(memory, moves, at, memory.bias_gradient[at], c):
+            memory.hits[c] = 1
         memory.bias_gradient[at] = 0
 
 
@@ -125,6 +150,9 @@ def update(memory: Memory, unit: Record, slot: int, kind: int, came: int) -> Non
             _move_controls(memory, unit, sums)
         for c in range(unit.channels):
             memory.bias_gradient[unit.biases + c] += memory.norm_sums[sums + c]
+            if unit.scaled != 0:
+                correlated = memory.norm_sums[sums + CORRELATION * unit.channels + c]
+                memory.bias_gradient[unit.gammas.biases + c] += correlated
         if came == TRAIN:
             _learn(memory, unit)
     show(memory, unit, slot + 2)

@@ -14,29 +14,27 @@ from counterflow.golden.parts.narrow import Integers
 from counterflow.golden.units import state_of
 from counterflow.golden.units.state import State
 
-BIASES = {
-    "convolution": ("bias", "bias_velocity"),
-    "norm": ("beta", "beta_velocity"),
-    "group_norm": ("beta", "beta_velocity"),
-}
-"""The names of what stands among the biases, and of its velocities, by kind."""
+BIASES = ("bias", "beta", "gamma")
+"""The names of what stands among the biases, those of a unit one after the other."""
 
 
 def starts(schedule: Schedule) -> list[int]:
     """Where the biases of each unit that learns stand."""
-    counts = [len(stage.initial()[BIASES[stage.unit.kind][0]]) for stage in schedule.stages]
+    held = [stage.initial() for stage in schedule.stages]
+    counts = [sum(len(one[name]) for name in BIASES if name in one) for one in held]
     return [sum(counts[:index]) for index in range(len(counts))]
 
 
-def arrays_of(schedule: Schedule, held: Sequence[State]) -> dict[str, Integers]:
+def arrays_of(held: Sequence[State]) -> dict[str, Integers]:
     """The parameters of all units one after the other, by their names in `Memory`."""
     found: dict[str, list[Integers]] = {
         name: [] for name in ("weight", "velocity", "bias", "bias_velocity", "statistics")
     }
-    for stage, state in zip(schedule.stages, held, strict=True):
+    for state in held:
         arrays = state.arrays
-        for name, own in zip(("bias", "bias_velocity"), BIASES[stage.unit.kind], strict=True):
-            found[name].append(arrays[own])
+        for name in (one for one in BIASES if one in arrays):
+            found["bias"].append(arrays[name])
+            found["bias_velocity"].append(arrays[f"{name}_velocity"])
         for name in ("weight", "velocity"):
             found[name] += [arrays[name].ravel()] if name in arrays else []
         found["statistics"] += [arrays[name] for name in STATISTICS if name in arrays]
@@ -68,12 +66,12 @@ def _of_weights(memory: Memory, unit: Any) -> Mapping[str, Integers]:
 
 def _of_norm(memory: Memory, unit: Any) -> Mapping[str, Integers]:
     channels, start = int(unit["channels"]), int(unit["statistics"])
-    betas = slice(unit["biases"], unit["biases"] + channels)
     names = () if unit["group"] else STATISTICS
     rows = memory.statistics[start : start + len(names) * channels].reshape(-1, channels)
     own = {name: row.copy() for name, row in zip(names, rows, strict=True)}
-    return {
-        "beta": memory.bias[betas].copy(),
-        "beta_velocity": memory.bias_velocity[betas].copy(),
-        **own,
-    }
+    learnt = {"beta": unit, "gamma": unit["gammas"]} if unit["scaled"] else {"beta": unit}
+    for name, moves in learnt.items():
+        found = slice(moves["biases"], moves["biases"] + channels)
+        own |= {name: memory.bias[found].copy()}
+        own |= {f"{name}_velocity": memory.bias_velocity[found].copy()}
+    return own

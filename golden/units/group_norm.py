@@ -10,11 +10,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from counterflow.design.units.group_normalisation import MEAN_GUARD
 from counterflow.design.units.group_times import GroupNormStage
 from counterflow.golden.parts.half_up import half_up, shared
 from counterflow.golden.parts.narrow import Integers
-from counterflow.golden.units.normal import Betas, Normal, Root, differences, rooted
+from counterflow.golden.units.normal import Learnt, Normal, Root, differences, rooted
 from counterflow.golden.units.state import State
 
 
@@ -25,6 +24,8 @@ class GroupNormState(State):
     beta: Integers
     beta_velocity: Integers
     generator: int
+    gamma: Integers | None = None
+    gamma_velocity: Integers | None = None
 
 
 @dataclass
@@ -45,8 +46,8 @@ class GroupNorm(Normal):
         root = rooted(shared(spread, numbers.variance_share))
         e = differences(image, self._by_channel(centre))
         wide = Root(*(self._by_channel(one) for one in root))
-        betas: Betas = self._views[self.updates - 2]
-        return self._normalised(e, wide, betas, training)
+        learnt: Learnt = self._views[self.updates - 2]
+        return self._normalised(e, wide, learnt, training)
 
     def backward(self, dy: Integers, training: bool) -> Integers:
         """See `Normal.backward`."""
@@ -54,12 +55,13 @@ class GroupNorm(Normal):
         slot, kept, errors, xhat = self._came_back(dy)
         if not training:
             return np.zeros_like(errors).ravel()
-        self._backward[slot] = errors.sum(axis=0)
+        self._backward[slot] = self._gradient(errors, xhat)
         if numbers.dx is None:
             return np.zeros_like(errors).ravel()
-        of_errors = shared(self._summed(errors), numbers.error_share)
-        of_products = shared(self._summed(errors * xhat), numbers.product_share)
-        corrected = (errors << MEAN_GUARD) - self._by_channel(of_errors)
+        given = self._given(errors, kept)
+        of_errors = shared(self._summed(given), numbers.error_share)
+        of_products = shared(self._summed(given * xhat), numbers.product_share)
+        corrected = (given << numbers.mean_guard) - self._by_channel(of_errors)
         exact = (corrected << numbers.y.frac) - self._by_channel(of_products) * xhat
         z = half_up(exact, numbers.correction_drop)
         return self._narrowed(self._scaled(z, kept.root))
@@ -72,8 +74,8 @@ class GroupNorm(Normal):
         self._updated()
         return self.state.copy() if gradient is not None else None
 
-    def _view(self) -> Betas:
-        return self._betas()
+    def _view(self) -> Learnt:
+        return self._learnt()
 
     def _summed(self, image: Integers) -> Integers:
         """Sums [groups] over the groups of an image [pixels, channels]."""

@@ -12,11 +12,11 @@ import numpy as np
 
 from counterflow.design.parts.formats import Format
 from counterflow.design.units.norm_times import NormStage
-from counterflow.design.units.normal import CENTRE_FRAC, GRADIENT_GUARD
-from counterflow.design.units.normalisation import DECAY, MEAN_GUARD
+from counterflow.design.units.normal import CENTRE_FRAC
+from counterflow.design.units.normalisation import DECAY, MEAN_GUARD, SCALE_CONTROL, SHIFT_CONTROL
 from counterflow.golden.parts.half_up import half_up, shared
 from counterflow.golden.parts.narrow import Integers, saturate
-from counterflow.golden.units.normal import Betas, Normal, Root, differences, rooted
+from counterflow.golden.units.normal import Gradient, Learnt, Normal, Root, differences, rooted
 from counterflow.golden.units.state import State
 
 
@@ -31,6 +31,8 @@ class NormState(State):
     scale_control: Integers
     shift_control: Integers
     generator: int
+    gamma: Integers | None = None
+    gamma_velocity: Integers | None = None
 
 
 class View(NamedTuple):
@@ -38,7 +40,7 @@ class View(NamedTuple):
 
     centre: Integers
     root: Root
-    betas: Betas
+    learnt: Learnt
     scale_control: Integers
     shift_control: Integers
 
@@ -52,9 +54,12 @@ class ForwardSums(NamedTuple):
 
 
 class BackwardSums(NamedTuple):
-    """Sums over a token's pixels [channels]: of dy, of z xhat, and of dx before it is narrowed."""
+    """Sums over a token's pixels [channels]: of z xhat, and of dx before it is narrowed.
 
-    errors: Integers
+    And the ``gradient`` of what it learns.
+    """
+
+    gradient: Gradient
     products: Integers
     gradients: Integers
 
@@ -79,7 +84,7 @@ class Norm(Normal):
         self._forward = None
         if training:
             self._forward = ForwardSums(view.centre, e.sum(axis=0), (e * e).sum(axis=0))
-        return self._normalised(e, view.root, view.betas, training)
+        return self._normalised(e, view.root, view.learnt, training)
 
     def backward(self, dy: Integers, training: bool) -> Integers:
         """See `Normal.backward`."""
@@ -87,12 +92,12 @@ class Norm(Normal):
         slot, kept, errors, xhat = self._came_back(dy)
         view: View = self._views[slot - 2]
         control = half_up(view.scale_control * xhat, numbers.control_drop)
-        z = (errors << GRADIENT_GUARD) - control
+        z = (self._given(errors, kept) << numbers.guard) - control
         wide = self._scaled(z, kept.root) - half_up(view.shift_control, numbers.shift_drop)
         if not training:
             return np.zeros_like(errors).ravel()
         self._backward[slot] = BackwardSums(
-            errors.sum(axis=0), (z * xhat).sum(axis=0), wide.sum(axis=0)
+            self._gradient(errors, xhat), (z * xhat).sum(axis=0), wide.sum(axis=0)
         )
         return np.zeros_like(errors).ravel() if numbers.dx is None else self._narrowed(wide)
 
@@ -103,7 +108,7 @@ class Norm(Normal):
             self._move_statistics(forward)
         if backward is not None:
             self._move_controls(backward)
-            self._learn(backward.errors, moves)
+            self._learn(backward.gradient, moves)
         self._updated()
         return self.state.copy() if forward is not None or backward is not None else None
 
@@ -111,7 +116,7 @@ class Norm(Normal):
         now = self.state
         centre = half_up(now.mean, MEAN_GUARD - CENTRE_FRAC)
         controls = now.scale_control, now.shift_control
-        return View(centre, rooted(now.variance), self._betas(), *controls)
+        return View(centre, rooted(now.variance), self._learnt(), *controls)
 
     def _move_statistics(self, sums: ForwardSums) -> None:
         numbers, now = self.numbers, self.state
@@ -124,13 +129,12 @@ class Norm(Normal):
 
     def _move_controls(self, sums: BackwardSums) -> None:
         numbers, now = self.numbers, self.state
-        scale, shift = (one.number for one in self.stage.parameters[-2:])
         if numbers.dx is None:
             return
         step = shared(sums.products, numbers.scale_share)
-        now.scale_control, _ = saturate(now.scale_control + step, scale)
+        now.scale_control, _ = saturate(now.scale_control + step, SCALE_CONTROL)
         step = shared(sums.gradients, numbers.shift_share)
-        now.shift_control, _ = saturate(now.shift_control + step, shift)
+        now.shift_control, _ = saturate(now.shift_control + step, SHIFT_CONTROL)
 
 
 def _moved(value: Integers, towards: Integers, number: Format) -> Integers:

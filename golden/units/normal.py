@@ -1,4 +1,4 @@
-"""What golden norms have in common: xhat and y of given statistics, and a beta that learns.
+"""What golden norms have in common: xhat and y of given statistics, and what they learn.
 
 The equations stand in `design.units.normal`, what a slot is in `design.units.norm`.
 """
@@ -7,13 +7,21 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from counterflow.design.parts.formats import Rounding
-from counterflow.design.units.normal import CENTRE_FRAC, ROOT_STEPS, ROOTS, VARIANCE_FRAC
+from counterflow.design.units.arithmetic import UnitArithmetic
+from counterflow.design.units.normal import (
+    CENTRE_FRAC,
+    GAMMA_FRAC,
+    ROOT_STEPS,
+    ROOTS,
+    VARIANCE_FRAC,
+)
 from counterflow.golden.parts.generator import draws
 from counterflow.golden.parts.half_up import half_up
 from counterflow.golden.parts.narrow import Integers, narrow, saturate
@@ -27,29 +35,32 @@ class Root(NamedTuple):
     halvings: Integers
 
 
-class Betas(NamedTuple):
-    """Beta as a token sees it, [channels]; `ahead` is the predicted one."""
+Learnt = dict[str, tuple[Integers, Integers]]
+"""Beta, and gamma if there is one, as a token may see them [channels]: as they are, predicted."""
 
-    beta: Integers
-    ahead: Integers
+Gradient = dict[str, Integers]
+"""That of beta, and of gamma if there is one, [channels] each."""
 
 
 class Kept(NamedTuple):
     """What the backward pass of a token needs of its forward pass.
 
-    [channels] each, but ``y`` [elements], before its ReLU.
+    [channels] each, but ``y`` [elements], before its ReLU; ``seen``: beta, and gamma if there is
+    one, as the token saw them.  Where there is a gamma, xhat stands in place of y.
     """
 
     root: Root
-    beta: Integers
+    seen: Mapping[str, Integers]
     y: Integers
 
 
 @dataclass
 class Normal(ABC):
-    """One unit; `saturations` counts clipped elements of y and of dx, and clipped betas.
+    """One unit; `saturations` counts clipped elements of y and of dx, and channels in which beta
+    or gamma was clipped.
 
-    A subclass has `forward`, `backward`, and a `State` with ``beta`` and ``beta_velocity``.
+    A subclass has `forward`, `backward`, and a `State` with ``beta`` and ``beta_velocity``, which
+    are None of ``gamma`` where there is none.
     """
 
     stage: Any
@@ -61,17 +72,17 @@ class Normal(ABC):
 
     def __post_init__(self) -> None:
         self.numbers = self.stage.numbers
-        self._previous = self.state.beta.copy()
+        self._previous = {name: getattr(self.state, name).copy() for name in self.numbers.learnt}
         first = self._view()
         self._views = {-2: first, -1: first}  # by the update that they follow
         self._kept: deque[Kept] = deque()
         self._backward: dict[int, Any] = {}  # sums, by the slot whose update they belong to
         self._back = 0  # the token that comes back next
-        self._waiting: Integers | None = None
+        self._waiting: Gradient | None = None
 
     @abstractmethod
     def forward(self, x: Integers, training: bool) -> Integers:
-        """y of one token, shape [elements]; training tokens see predicted betas."""
+        """y of one token, shape [elements]; training tokens see a predicted beta and gamma."""
 
     @abstractmethod
     def backward(self, dy: Integers, training: bool) -> Integers:
@@ -84,7 +95,7 @@ class Normal(ABC):
     def update(self, moves: bool) -> Any:
         """Move all channels at the end of a slot; the new state, or None where nothing moved.
 
-        ``moves``: beta moves, if a token came back.
+        ``moves``: beta and gamma do, if a token came back.
         """
 
     def returns(self, token: int) -> bool:
@@ -96,29 +107,36 @@ class Normal(ABC):
     def _view(self) -> Any:
         """What tokens see of the state as it is."""
 
-    def _betas(self) -> Betas:
-        return Betas(self._operand(self.state.beta), self._operand(self._predicted()))
-
-    def _predicted(self) -> Integers:
-        now, horizon = self.state, self.numbers.parameters.horizon
-        if self.weight_form:
-            return now.beta + horizon * (now.beta - self._previous)
-        return now.beta - horizon * now.beta_velocity
-
-    def _operand(self, beta: Integers) -> Integers:
-        numbers = self.numbers.parameters
-        found, _ = narrow(beta, numbers.weight.frac, numbers.bias_operand, numbers.round_operand)
+    def _learnt(self) -> Learnt:
+        """What tokens see of what is learnt, as it is."""
+        found = {}
+        for name, (moves, operand) in self.numbers.learnt.items():
+            frac, rounding = moves.weight.frac, moves.round_operand
+            now, _ = narrow(getattr(self.state, name), frac, operand, rounding)
+            ahead, _ = narrow(self._predicted(name, moves), frac, operand, rounding)
+            found[name] = now, ahead
         return found
 
-    def _normalised(self, e: Integers, root: Root, betas: Betas, training: bool) -> Integers:
+    def _predicted(self, name: str, moves: UnitArithmetic) -> Integers:
+        now: Integers = getattr(self.state, name)
+        if self.weight_form:
+            return now + moves.horizon * (now - self._previous[name])
+        velocity: Integers = getattr(self.state, f"{name}_velocity")
+        return now - moves.horizon * velocity
+
+    def _normalised(self, e: Integers, root: Root, learnt: Learnt, training: bool) -> Integers:
         """y of differences e [pixels, channels]; it and what else the way back needs is kept."""
         numbers, edge = self.numbers, self.stage.unit.outputs[0]
         shift = root.halvings + numbers.normal_shift
         xhat, clipped = saturate(half_up(e * root.root, shift), numbers.y)
-        beta = betas.ahead if training and self.settings.predict else betas.beta
-        y, beyond = saturate(xhat + beta, numbers.y)
+        ahead = training and self.settings.predict
+        seen = {name: values[ahead] for name, values in learnt.items()}
+        plain = numbers.gammas is None
+        scaled = xhat if plain else half_up(seen["gamma"] * xhat, GAMMA_FRAC)
+        y, beyond = saturate(scaled + seen["beta"], numbers.y)
         self.saturations += int((clipped | beyond).sum())
-        self._kept.append(Kept(root, beta, y.ravel()))
+        kept = y if plain else xhat
+        self._kept.append(Kept(root, seen, kept.ravel()))
         positive = np.maximum(y, 0) if edge.rectified and not edge.returned else y
         return positive.ravel()
 
@@ -127,7 +145,23 @@ class Normal(ABC):
         kept, slot = self._kept.popleft(), self._back + self.stage.delay
         self._back += 1
         dy, y = dy if self.stage.unit.outputs[0].returned else (dy, kept.y)
-        return slot, kept, self._by_pixel(dy), self._by_pixel(y) - kept.beta
+        image = self._by_pixel(y)
+        xhat = image - kept.seen["beta"] if self.numbers.gammas is None else image
+        return slot, kept, self._by_pixel(dy), xhat
+
+    def _given(self, errors: Integers, kept: Kept) -> Integers:
+        """The gradient of xhat [pixels, channels]."""
+        numbers = self.numbers
+        if numbers.gammas is None:
+            return errors
+        return half_up(kept.seen["gamma"] * errors, numbers.gamma_drop)
+
+    def _gradient(self, errors: Integers, xhat: Integers) -> Gradient:
+        """Of what is learnt, of one token; shapes [pixels, channels]."""
+        found = {"beta": errors.sum(axis=0)}
+        if self.numbers.gammas is not None:
+            found["gamma"] = (errors * xhat).sum(axis=0)
+        return found
 
     def _scaled(self, z: Integers, root: Root) -> Integers:
         """z over the deviation, as wide as dx before it is narrowed."""
@@ -142,23 +176,30 @@ class Normal(ABC):
         self.saturations += int(clipped.sum())
         return dx.ravel()
 
-    def _learn(self, gradient: Integers, moves: bool) -> None:
-        """Add the gradient of beta to what is waiting; with `moves` move beta by all of it."""
-        numbers, now = self.numbers.parameters, self.state
+    def _learn(self, gradient: Gradient, moves: bool) -> None:
+        """Add a gradient to what is waiting; with `moves` move by all of it.
+
+        Beta and gamma of a channel share the bits of one draw.
+        """
+        numbers, now = self.numbers, self.state
         if self._waiting is not None:
-            gradient = gradient + self._waiting
+            gradient = {name: one + self._waiting[name] for name, one in gradient.items()}
         self._waiting = None if moves else gradient
         if not moves:
             return
-        random = np.zeros(len(gradient), np.int64)
-        if numbers.round_update is Rounding.STOCHASTIC:
-            random = draws(now.generator, len(gradient))
+        random, hit = np.zeros(numbers.channels, np.int64), np.zeros(numbers.channels, np.bool_)
+        if numbers.parameters.round_update is Rounding.STOCHASTIC:
+            random = draws(now.generator, numbers.channels)
             now.generator = int(random[-1])
-        self._previous = now.beta
-        now.beta, now.beta_velocity, clipped = updated(
-            numbers, self.settings, now.beta, now.beta_velocity, gradient, random
-        )
-        self.saturations += int(clipped.sum())
+        for name, one in gradient.items():
+            old, velocity = getattr(now, name), getattr(now, f"{name}_velocity")
+            self._previous[name] = old
+            own, _ = numbers.learnt[name]
+            value, step, clipped = updated(own, self.settings, old, velocity, one, random)
+            setattr(now, name, value)
+            setattr(now, f"{name}_velocity", step)
+            hit |= clipped
+        self.saturations += int(hit.sum())
 
     def _updated(self) -> None:
         """An update is over: what the tokens two slots on see of it."""

@@ -10,6 +10,8 @@ cycle after dy was taken  0   the channel of its token is addressed; y, if it wa
                           8   less b u
                           9   dx enters its queue; at the last pixel, the sums are totals
                          10   dx can leave
+
+With a gamma xhat was kept here, gamma dy is there in cycle 4, and dy xhat is summed, too.
 """
 
 from __future__ import annotations
@@ -22,10 +24,9 @@ from amaranth.lib.wiring import In, Out
 from counterflow.design.parts.tokens import KIND_BITS, Kind
 from counterflow.design.units.latency import MEMORY, PRODUCT, SUM
 from counterflow.design.units.norm_times import BACKWARD, DX_QUEUE, RETURNED, NormStage
-from counterflow.design.units.normal import GRADIENT_GUARD
 from counterflow.design.units.normal_times import SHIFT
 from counterflow.hw.norms.layouts import backward_totals, controls, kept
-from counterflow.hw.norms.normal import scaled_back, send_back, stepped
+from counterflow.hw.norms.normal import scaled_back, send_back, stepped, weighed
 from counterflow.hw.norms.place import Place
 from counterflow.hw.norms.rounding import half_up, register
 from counterflow.hw.parts.narrow import shape_of
@@ -46,8 +47,9 @@ class Backward(wiring.Component):
     out, ``word`` in MEMORY cycles later, and so ``channel`` and ``in_bank`` with ``view``;
     ``begins``, ``ends`` out: a token does; ``known`` out: its totals are, of kind ``kind`` in
     ``known_bank``; ``total_write`` with ``total_channel`` and ``total`` out; ``clipped`` out.
-    Cost: three multipliers, none where nobody wants dx; a line of sums; latency `BACKWARD`, an
-    element a cycle.
+    With a gamma ``y_word`` is xhat.
+    Cost: three multipliers, none where nobody wants dx, with a gamma five or one; a line of sums;
+    latency `BACKWARD`, an element a cycle.
     """
 
     def __init__(self, *, stage: NormStage) -> None:
@@ -97,24 +99,37 @@ class Backward(wiring.Component):
             self.begins.eq(taken & place.begins),
             self.ends.eq(taken & place.ends),
         ]
-        dy = self.dy.payload.data if self.returned else self.dy.payload
-        dy = delayed(m, dy, FACTORS - SUM, "dy")
+        came = self.dy.payload.data if self.returned else self.dy.payload
+        dy = delayed(m, came, FACTORS - SUM, "dy")
         sums = {"errors": delayed(m, dy, WIDE - FACTORS + SUM, "dy_late")}
+        xhat: Value | None = None
+        if numbers.gammas is not None:
+            xhat = register(m, self.y_word, "xhat")
+            correlated = register(m, dy * register(m, xhat, "xhat_beside"), "correlated")
+            sums["correlations"] = delayed(m, correlated, WIDE - FACTORS, "correlated_late")
         if numbers.dx is not None:
-            sums |= self._gradient(m, dy)
+            sums |= self._gradient(m, self._given(m, came, dy), xhat)
         self._total(m, place, sums)
         return m
 
-    def _gradient(self, m: Module, dy: Value) -> dict[str, Value]:
-        """Send dx; what is summed of it, in cycle WIDE."""
+    def _given(self, m: Module, came: Value, dy: Value) -> Value:
+        """The gradient of xhat, in cycle FACTORS - SUM, as ``dy`` is, which had come."""
+        if self.stage.numbers.gammas is None:
+            return dy
+        beside = delayed(m, came, MEMORY, "dy_beside")
+        return weighed(m, self.stage.numbers, beside, self.word.gamma)
+
+    def _gradient(self, m: Module, given: Value, xhat: Value | None) -> dict[str, Value]:
+        """Send dx; what is summed of it, in cycle WIDE; ``xhat`` unless it follows from y."""
         numbers = self.stage.numbers
-        y = delayed(m, self.dy.payload.x, MEMORY, "y") if self.returned else self.y_word
-        xhat = Signal(shape_of(numbers.y), name="xhat", reset_less=True)
-        m.d.sync += xhat.eq(y - self.word.beta)
+        if xhat is None:
+            y = delayed(m, self.dy.payload.x, MEMORY, "y") if self.returned else self.y_word
+            xhat = Signal(shape_of(numbers.y), name="xhat", reset_less=True)
+            m.d.sync += xhat.eq(y - self.word.beta)
         scale = delayed(m, self.view.scale, SUM, "scale")
         control = register(m, scale * xhat, "control")
         z = Signal(shape_of(numbers.z), name="z", reset_less=True)
-        m.d.sync += z.eq((dy << GRADIENT_GUARD) - half_up(control, numbers.control_drop))
+        m.d.sync += z.eq((given << numbers.guard) - half_up(control, numbers.control_drop))
         root = delayed(m, self.word.root, FACTORS - MEMORY, "root")
         correlation = register(m, z * delayed(m, xhat, PRODUCT + SUM, "xhat_late"), "correlation")
         more = delayed(m, self.word.halvings, FACTORS + PRODUCT - MEMORY, "halvings")

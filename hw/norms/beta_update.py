@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from amaranth.hdl import Module, Mux, Signal, Value
@@ -32,12 +34,18 @@ from counterflow.hw.weighted.update import Update
 EARLY = MEMORY + 1  # cycle in which what the bus stores is written
 NEW = MEMORY + UPDATE  # cycle of all new parts
 
+PREFIX = {"beta": "", "gamma": "gamma_"}  # of the names of parts, by what they are of
+GRADIENT = {"beta": "errors", "gamma": "correlations"}  # the sum that it learns of
+
 
 class BetaUpdate(wiring.Component):
     """Twin of `golden.units.normal.Normal._learn` and what is around it; a kind adds its own.
 
+    Gamma, if there is one, is updated beside beta; they share random bits.
+
     Parameters: ``stage``; ``backward``, the layout of the sums of a token that came back, of which
-    ``errors`` is that of dy; a kind's further ``members``.
+    ``errors`` is that of dy and ``correlations`` that of dy xhat, for gamma; a kind's further
+    ``members``.
     Members: ``begins`` in: an update does, of totals in ``bank``; ``backward_kind`` in: the kind of
     the token that they are of; ``ends`` out: what tokens see of the last channel is written;
     ``channel`` out, ``backward`` totals in MEMORY cycles later; ``table_write`` with ``table_bank``
@@ -84,7 +92,7 @@ class BetaUpdate(wiring.Component):
         )
         self.visit = Signal()  # a channel is addressed by an update
         self.learns = Signal()  # by a token that came back
-        self.moves = Signal()  # and beta moves
+        self.moves = Signal()  # and what is learnt moves
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -116,7 +124,7 @@ class BetaUpdate(wiring.Component):
         return m
 
     def _moved(self, m: Module, now: Any, backward: Value) -> tuple[Value, dict[str, Any]]:
-        """What a kind remembers besides beta, in cycle NEW.
+        """What a kind remembers besides what it learns, in cycle NEW.
 
         (Whether the state is written; (whether it moves, its new value) by name); ``backward``: a
         token that trains came back.
@@ -162,9 +170,9 @@ class BetaUpdate(wiring.Component):
         """Whether a channel's state is written and the new one, in cycle NEW."""
         layout = state(self.stage)
         writes, found = self._moved(m, now, backward)
-        beta, velocity = self._beta(m, now)
+        learnt = self._learnt(m, now)
         moves = delayed(m, self.visit & self.learns & self.moves, NEW, "moving_beta")
-        found |= {"beta": (moves, beta), "beta_velocity": (moves, velocity)}
+        found |= {name: (moves, value) for name, value in learnt.items()}
         new = Signal(layout, name="new")
         for name in layout.members:
             value = delayed(m, now[name], UPDATE, f"old_{name}")
@@ -174,51 +182,60 @@ class BetaUpdate(wiring.Component):
             m.d.comb += new[name].eq(value)
         return writes, new
 
-    def _beta(self, m: Module, now: Any) -> tuple[Value, Value]:
-        """Beta and its velocity, moved by the sum of dy over all tokens that wait."""
-        numbers = self.stage.numbers.parameters
+    def _learnt(self, m: Module, now: Any) -> dict[str, Value]:
+        """Beta, gamma and their velocities, moved by all tokens that wait; by name."""
         m.submodules.generator = generator = Generator()
-        m.submodules.update = update = Update(numbers=numbers)
-        if numbers.round_update is Rounding.STOCHASTIC:
+        if self.stage.numbers.parameters.round_update is Rounding.STOCHASTIC:
             moves = self.visit & self.learns & self.moves
             m.d.comb += generator.step.eq(delayed(m, moves, MEMORY, "drawing"))
+        found: dict[str, Value] = {}
+        given, clipped = [], []
+        for name, (numbers, _) in self.stage.numbers.learnt.items():
+            update = Update(numbers=numbers)
+            m.submodules[f"{PREFIX[name]}update"] = update
+            given += [
+                update.weight.eq(now[name]),
+                update.velocity.eq(now[f"{name}_velocity"]),
+                update.gradient.eq(self._gradient(m, name)),
+                update.random.eq(generator.state),
+                update.extra_shift.eq(self.settings.extra_shift),
+                update.compensate.eq(self.settings.compensate),
+            ]
+            found |= {name: update.new_weight, f"{name}_velocity": update.new_velocity}
+            clipped.append(update.clipped)
+        moved = delayed(m, self.visit & self.learns & self.moves, NEW, "moved")
         m.d.comb += [
             generator.load.eq(self.generator.load),
             generator.initial.eq(self.generator.initial),
             self.generator.state.eq(generator.state),
-            update.weight.eq(now.beta),
-            update.velocity.eq(now.beta_velocity),
-            update.gradient.eq(self._gradient(m)),
-            update.random.eq(generator.state),
-            update.extra_shift.eq(self.settings.extra_shift),
-            update.compensate.eq(self.settings.compensate),
-            self.clipped.eq(
-                delayed(m, self.visit & self.learns & self.moves, NEW, "moved") & update.clipped
-            ),
+            *given,
+            self.clipped.eq(moved & reduce(or_, clipped)),
         ]
-        return update.new_weight, update.new_velocity
+        return found
 
-    def _gradient(self, m: Module) -> Value:
-        """The gradient of beta, in cycle MEMORY: of this token and of those before that wait."""
-        numbers = self.stage.numbers
+    def _gradient(self, m: Module, name: str) -> Value:
+        """That of beta or gamma, in cycle MEMORY: of this token and of those before that wait."""
+        numbers, prefix = self.stage.numbers, PREFIX[name]
+        now: Value = self.backward[GRADIENT[name]]
         if numbers.parameters.accumulate == 1:
-            found: Value = self.backward.errors
-            return found
-        bits = numbers.parameters.gradient.bits
-        m.submodules.waiting = waiting = BlockMemory(words=max(2, numbers.channels), bits=bits)
-        some = Signal()  # tokens wait for the update
-        learnt = delayed(m, self.visit & self.learns, MEMORY, "learnt")
-        ends = delayed(m, self.visit & (self.channel == numbers.channels - 1), MEMORY, "learnt_all")
+            return now
+        bits = numbers.learnt[name][0].gradient.bits
+        waiting = BlockMemory(words=max(2, numbers.channels), bits=bits)
+        m.submodules[f"{prefix}waiting"] = waiting
+        some = Signal(name=f"{prefix}some")  # tokens wait for the update
+        learnt = delayed(m, self.visit & self.learns, MEMORY, f"{prefix}learnt")
+        last = self.channel == numbers.channels - 1
+        ends = delayed(m, self.visit & last, MEMORY, f"{prefix}learnt_all")
         with m.If(learnt & ends):
             m.d.sync += some.eq(~self.moves)
-        earlier = delayed(m, waiting.read_data, MEMORY - 1, "earlier").as_signed()
-        total = Signal(numbers.parameters.gradient.bits, name="gradient")
+        earlier = delayed(m, waiting.read_data, MEMORY - 1, f"{prefix}earlier").as_signed()
+        total = Signal(bits, name=f"{prefix}gradient")
         m.d.comb += [
-            total.eq(self.backward.errors + Mux(some, earlier, 0)),
+            total.eq(now + Mux(some, earlier, 0)),
             waiting.read_address.eq(self.channel),
-            waiting.write_enable.eq(delayed(m, learnt, 1, "wait")),
-            waiting.write_address.eq(delayed(m, self.channel, MEMORY + 1, "waiting_at")),
-            waiting.write_data.eq(delayed(m, total, 1, "waits")),
+            waiting.write_enable.eq(delayed(m, learnt, 1, f"{prefix}wait")),
+            waiting.write_address.eq(delayed(m, self.channel, MEMORY + 1, f"{prefix}waiting_at")),
+            waiting.write_data.eq(delayed(m, total, 1, f"{prefix}waits")),
         ]
         return total.as_signed()
 

@@ -8,6 +8,8 @@ cycle after x was taken   0   its channel is addressed
                           6   xhat
                           7   y enters its queue
                           8   y can leave
+
+With a gamma its product with xhat comes in between, and y a cycle later.
 """
 
 from __future__ import annotations
@@ -21,8 +23,9 @@ from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.design.units.latency import MEMORY, PRODUCT, SUM
 from counterflow.design.units.norm_times import TOTALLED, NormStage
 from counterflow.design.units.normal_times import Y_QUEUE
-from counterflow.hw.norms.layouts import forward_sums, forward_totals, kept, seen
-from counterflow.hw.norms.normal import beta_of, difference, normalise
+from counterflow.hw.norms.layouts import carried, forward_sums, forward_totals, kept, seen
+from counterflow.hw.norms.learnt import chosen
+from counterflow.hw.norms.normal import difference, normalise
 from counterflow.hw.norms.place import Place
 from counterflow.hw.norms.rounding import register
 from counterflow.hw.parts.narrow import shape_of
@@ -41,10 +44,10 @@ class Forward(wiring.Component):
     ``channel`` and ``in_bank`` out, ``view`` in MEMORY cycles later; ``begins`` out: a token does;
     ``known`` out: its totals are, of kind ``kind`` in ``known_bank``; ``total_write`` with
     ``total_channel`` and ``total`` out; ``keep`` with ``keep_address`` and ``word`` out: for the
-    way back; ``y_taken`` with ``y_word`` and ``room``, those of a stash of y, if there is one;
-    ``clipped`` out.
-    Cost: two multipliers, a line of sums; latency
-    `design.units.normal_times.FORWARD`, an element a cycle.
+    way back; ``y_taken`` with ``y_word`` and ``room``, those of a stash of y, or of xhat, if there
+    is one; ``clipped`` out.
+    Cost: two multipliers, three with a gamma, a line of sums; latency
+    `design.units.normal_times.FORWARD`, with a gamma SCALED more, an element a cycle.
     """
 
     def __init__(self, *, stage: NormStage) -> None:
@@ -84,7 +87,7 @@ class Forward(wiring.Component):
         numbers = self.stage.numbers
         m.submodules.place = place = Place(channels=numbers.channels, pixels=numbers.pixels)
         m.submodules.outputs = queue = Scatter(
-            bits=numbers.y.bits, lanes=1, count=1, depth=Y_QUEUE, tag=KIND_BITS
+            bits=numbers.y.bits, lanes=1, count=1, depth=Y_QUEUE + self.stage.later, tag=KIND_BITS
         )
         taken, bank = self.taken, Signal()
         with m.If(self.begins):
@@ -101,9 +104,9 @@ class Forward(wiring.Component):
         kind = delayed(m, self.x.payload.kind, MEMORY, "kind")
         e = self._difference(m)
         self._total(m, place, e, kind)
-        beta = self._beta(kind)
-        push, y, clipped = normalise(m, self.stage, queue, e, self.view, beta, taken, kind)
-        m.d.comb += [self.y_taken.eq(push), self.y_word.eq(y), self.clipped.eq(clipped)]
+        learnt = self._learnt(kind)
+        push, kept, clipped = normalise(m, self.stage, queue, e, self.view, learnt, taken, kind)
+        m.d.comb += [self.y_taken.eq(push), self.y_word.eq(kept), self.clipped.eq(clipped)]
         self._keep(m, taken & place.first, kind)
         queue.leaves_by(m, self.y)
         return m
@@ -113,9 +116,9 @@ class Forward(wiring.Component):
         x = delayed(m, self.x.payload.data, MEMORY, "x")
         return difference(m, self.stage.numbers, x, self.view.centre)
 
-    def _beta(self, kind: Value) -> Value:
-        """Beta as the token sees it, with the view."""
-        return beta_of(self.stage.numbers, self.view, self.predict, kind)
+    def _learnt(self, kind: Value) -> dict[str, Value]:
+        """Beta, and gamma, as the token sees them, with the view."""
+        return chosen(self.stage.numbers, self.view, self.predict, kind)
 
     def _total(self, m: Module, place: Place, e: Signal, kind: Value) -> None:
         """The channel's sums, which are totals at the last pixel."""
@@ -143,10 +146,11 @@ class Forward(wiring.Component):
         keep = delayed(m, first, MEMORY + 1, "keep")
         word = Signal(kept(self.stage), name="kept")
         if self.stage.numbers.dx is not None:
+            name = carried(self.stage)
             m.d.comb += [
                 word.root.eq(self.view.root),
                 word.halvings.eq(self.view.halvings),
-                word.beta.eq(self._beta(kind)),
+                word[name].eq(self._learnt(kind)[name]),
             ]
         m.d.comb += [
             word.kind.eq(kind),

@@ -15,6 +15,9 @@ cycle after it was read back   2   dy, xhat; c1, c2, t, h
                                6   z t shifted
                                7   dx enters its queue
                                8   dx can leave
+
+With a gamma xhat was kept here; it waits with gamma dy, which is there a cycle later than dy is,
+and so is all that follows.
 """
 
 from __future__ import annotations
@@ -25,7 +28,6 @@ from amaranth.lib.data import View
 from amaranth.lib.wiring import In, Out
 
 from counterflow.design.parts.tokens import KIND_BITS, Kind
-from counterflow.design.units.group_normalisation import MEAN_GUARD
 from counterflow.design.units.group_times import (
     BACKWARD,
     DX_QUEUE,
@@ -36,8 +38,15 @@ from counterflow.design.units.group_times import (
 from counterflow.design.units.latency import MEMORY, NARROW, PRODUCT, SUM
 from counterflow.design.units.normal_times import SHARED
 from counterflow.hw.norms.group_sums import GroupSums
-from counterflow.hw.norms.layouts import errors, gradient_sums, kept_beta, means, root
-from counterflow.hw.norms.normal import scaled_back, send_back, stepped
+from counterflow.hw.norms.layouts import (
+    errors,
+    gradient,
+    gradient_sums,
+    kept_of_channel,
+    means,
+    root,
+)
+from counterflow.hw.norms.normal import scaled_back, send_back, stepped, weighed
 from counterflow.hw.norms.place import Place
 from counterflow.hw.norms.replay import Replay
 from counterflow.hw.norms.rounding import half_up, register, shared
@@ -46,7 +55,6 @@ from counterflow.hw.parts.pipeline import delayed
 from counterflow.hw.parts.streams import Scatter, error_stream
 
 XHAT = MEMORY + SUM  # cycle of xhat
-TERM = XHAT + PRODUCT  # cycle of dy xhat
 Z = MEMORY + PRODUCT + SUM  # cycle of z, of a gradient that is read back
 
 
@@ -60,15 +68,18 @@ class GroupBackward(wiring.Component):
     likewise, as it is read back; ``begins`` out: a token does, ``ends``: nothing is needed any more
     of what is kept of it; ``known`` out: its sums for beta are, of kind ``kind`` in ``known_bank``;
     ``total_write`` with ``total_channel`` and ``total`` out; ``clipped`` out.
-    Cost: three multipliers, none where nobody wants dx; the memories of a gradient with xhat and of
-    its sums; latency `design.units.group_times.KNOWN_BACK` from the last dy, then BACKWARD; an
-    element a cycle.
+    With a gamma ``y_word`` is xhat.
+    Cost: three multipliers, none where nobody wants dx, with a gamma five or one; the memories of
+    a gradient with xhat and of its sums; latency `design.units.group_times.KNOWN_BACK` from the
+    last dy, with a gamma WEIGHED more, then BACKWARD; an element a cycle.
     """
 
     def __init__(self, *, stage: GroupNormStage) -> None:
         self.stage = stage
         numbers = stage.numbers
         self.returned = stage.unit.outputs[0].returned
+        self.weighed = stage.returns(stage.unit) - TOTAL_BACK  # cycles for gamma
+        self.given = XHAT + self.weighed  # cycle in which dy and xhat are written
         channel = range(max(2, numbers.channels))
         members: dict[str, In | Out] = {
             "dy": In(error_stream(numbers.dy, numbers.y if self.returned else None)),
@@ -76,7 +87,7 @@ class GroupBackward(wiring.Component):
             "may": In(1),
             "bank": In(1),
             "address": Out(range(max(2, stage.tokens * numbers.channels))),
-            "word": In(kept_beta(stage)),
+            "word": In(kept_of_channel(stage)),
             "taken": Out(1),
             "begins": Out(1),
             "ends": Out(1),
@@ -104,6 +115,7 @@ class GroupBackward(wiring.Component):
         with m.If(self.begins):
             m.d.sync += bank.eq(self.bank)
         in_bank = Mux(place.begins, self.bank, bank)
+        term, total = self.given + PRODUCT - MEMORY, TOTAL_BACK + self.weighed
         m.d.comb += [
             self.dy.ready.eq(~place.begins | self.may),
             taken.eq(self.dy.valid & self.dy.ready),
@@ -111,47 +123,57 @@ class GroupBackward(wiring.Component):
             self.address.eq(base + place.channel),
             self.begins.eq(taken & place.begins),
             self.ends.eq(ends),
-            sums.step.eq(delayed(m, taken, TERM - MEMORY, "summing")),
-            sums.first.eq(delayed(m, place.first, TERM - MEMORY, "first")),
-            sums.last.eq(delayed(m, place.last, TERM - MEMORY, "last")),
+            sums.step.eq(delayed(m, taken, term, "summing")),
+            sums.first.eq(delayed(m, place.first, term, "first")),
+            sums.last.eq(delayed(m, place.last, term, "last")),
             self.total_write.eq(sums.total_write),
-            self.total_channel.eq(delayed(m, place.channel, TOTAL_BACK, "channel")),
-            self.total.errors.eq(sums.total.errors),
-            self.known.eq(delayed(m, ends, TOTAL_BACK, "ends")),
-            self.known_bank.eq(delayed(m, in_bank, TOTAL_BACK, "bank")),
-            self.kind.eq(delayed(m, self.word.kind, TOTAL_BACK - MEMORY, "kind")),
+            self.total_channel.eq(delayed(m, place.channel, total, "channel")),
+            *(self.total[name].eq(sums.total[name]) for name in gradient(self.stage)),
+            self.known.eq(delayed(m, ends, total, "ends")),
+            self.known_bank.eq(delayed(m, in_bank, total, "bank")),
+            self.kind.eq(delayed(m, self.word.kind, total - MEMORY, "kind")),
         ]
-        dy = delayed(m, self.dy.payload.data if self.returned else self.dy.payload, XHAT, "dy")
+        came = self.dy.payload.data if self.returned else self.dy.payload
+        dy = delayed(m, came, self.given, "dy")
         m.d.comb += sums.term.errors.eq(delayed(m, dy, PRODUCT, "dy_late"))
-        if numbers.dx is not None:
-            self._send(m, self._wait(m, place, sums, dy))
+        if numbers.gammas is not None:
+            xhat = delayed(m, self.y_word, self.given - MEMORY, "xhat")
+            m.d.comb += sums.term.correlations.eq(register(m, dy * xhat, "correlation"))
+            if numbers.dx is not None:
+                given = weighed(m, numbers, delayed(m, came, MEMORY, "dy_beside"), self.word.gamma)
+                m.d.comb += sums.term.given.eq(delayed(m, given, PRODUCT, "given_late"))
+                self._send(m, self._wait(m, place, sums, given, xhat))
+        elif numbers.dx is not None:
+            y = delayed(m, self.dy.payload.x, MEMORY, "y") if self.returned else self.y_word
+            xhat = Signal(shape_of(numbers.y), name="xhat", reset_less=True)
+            m.d.sync += xhat.eq(y - self.word.beta)
+            self._send(m, self._wait(m, place, sums, dy, xhat))
         return m
 
-    def _wait(self, m: Module, place: Place, sums: GroupSums, dy: Value) -> Replay:
-        """Let dy and xhat wait for the means of their groups."""
+    def _wait(self, m: Module, place: Place, sums: GroupSums, given: Value, xhat: Value) -> Replay:
+        """Let the gradient of xhat, and xhat, wait for the means of their groups."""
         stage, numbers = self.stage, self.stage.numbers
         m.submodules.gradients = image = Replay(
             numbers=numbers,
-            bits=numbers.dy.bits + numbers.y.bits,
+            bits=numbers.given.bits + numbers.y.bits,
             depth=stage.image_back,
             known_bits=means(stage).size,
             images=stage.images_back,
         )
-        y = delayed(m, self.dy.payload.x, MEMORY, "y") if self.returned else self.y_word
-        xhat = Signal(shape_of(numbers.y), name="xhat", reset_less=True)
-        m.d.sync += xhat.eq(y - self.word.beta)
         with m.If(~image.room):
             m.d.comb += self.dy.ready.eq(0)
         word, total = Signal(means(stage), name="means_word"), sums.sum
+        errors = total.errors if numbers.gammas is None else total.given
+        known = KNOWN_BACK + self.weighed
         m.d.comb += [
-            sums.term.products.eq(register(m, dy * xhat, "term")),
+            sums.term.products.eq(register(m, given * xhat, "term")),
             image.opens.eq(place.begins),
             image.taken.eq(self.taken),
-            image.write.eq(delayed(m, self.taken, XHAT, "write")),
-            image.word.eq(Cat(dy, xhat)),
-            word.error.eq(shared(m, total.errors, numbers.error_share, "error_mean")),
+            image.write.eq(delayed(m, self.taken, self.given, "write")),
+            image.word.eq(Cat(given, xhat)),
+            word.error.eq(shared(m, errors, numbers.error_share, "error_mean")),
             word.product.eq(shared(m, total.products, numbers.product_share, "product_mean")),
-            word.kind.eq(delayed(m, self.word.kind, KNOWN_BACK - MEMORY, "kind_known")),
+            word.kind.eq(delayed(m, self.word.kind, known - MEMORY, "kind_known")),
             image.known_write.eq(delayed(m, sums.write, SHARED, "known_means")),
             image.known_word.eq(word.as_value()),
             image.may.eq(1),
@@ -167,11 +189,11 @@ class GroupBackward(wiring.Component):
             bits=numbers.dx.bits, lanes=1, count=1, depth=DX_QUEUE
         )
         base = stepped(m, image.ends, stage.tokens, numbers.groups, "root_base")
-        seen, bits = View(means(stage), image.known), numbers.dy.bits
-        dy, xhat = image.oldest[:bits].as_signed(), image.oldest[bits:].as_signed()
+        seen, bits = View(means(stage), image.known), numbers.given.bits
+        given, xhat = image.oldest[:bits].as_signed(), image.oldest[bits:].as_signed()
         product = register(m, seen.product * xhat, "correlated")
         corrected = Signal(shape_of(numbers.corrected), name="corrected", reset_less=True)
-        m.d.sync += corrected.eq((dy << MEAN_GUARD) - seen.error)
+        m.d.sync += corrected.eq((given << numbers.mean_guard) - seen.error)
         z = Signal(shape_of(numbers.z), name="z", reset_less=True)
         exact = (corrected << numbers.y.frac) - product
         m.d.sync += z.eq(half_up(exact, numbers.correction_drop))

@@ -24,8 +24,16 @@ from counterflow.design.units.latency import MEMORY
 from counterflow.design.units.normal_times import Y_QUEUE
 from counterflow.hw.norms.group_statistics import GroupStatistics
 from counterflow.hw.norms.group_sums import GroupSums
-from counterflow.hw.norms.layouts import betas, image_sums, kept_beta, root, statistics
-from counterflow.hw.norms.normal import beta_of, difference, normalise
+from counterflow.hw.norms.layouts import (
+    betas,
+    carried,
+    image_sums,
+    kept_of_channel,
+    root,
+    statistics,
+)
+from counterflow.hw.norms.learnt import chosen
+from counterflow.hw.norms.normal import difference, normalise
 from counterflow.hw.norms.place import Place
 from counterflow.hw.norms.replay import Replay
 from counterflow.hw.norms.rounding import register
@@ -43,11 +51,11 @@ class GroupForward(wiring.Component):
     in; ``channel`` and ``in_bank`` out, ``view`` in MEMORY cycles later; ``begins``, ``known`` out:
     a token is read back, has been; ``taken`` out: one of its elements is;
     ``keep`` with ``keep_address`` and ``word``, ``root_keep`` with ``root_word`` out: for the way
-    back; ``y_taken`` with ``y_word`` and ``room``, those of a stash of y, if there is one;
-    ``clipped`` out.
-    Cost: three multipliers, the memories of an image and of its sums, a table of roots; latency
-    `design.units.group_times.KNOWN` from the last x, then as `hw.norms.forward.Forward`; an element
-    a cycle.
+    back; ``y_taken`` with ``y_word`` and ``room``, those of a stash of y, or of xhat, if there is
+    one; ``clipped`` out.
+    Cost: three multipliers, four with a gamma, the memories of an image and of its sums, a table of
+    roots; latency `design.units.group_times.KNOWN` from the last x, then as
+    `hw.norms.forward.Forward`; an element a cycle.
     """
 
     def __init__(self, *, stage: GroupNormStage) -> None:
@@ -68,7 +76,7 @@ class GroupForward(wiring.Component):
                 "taken": Out(1),
                 "keep": Out(1),
                 "keep_address": Out(range(max(2, stage.tokens * numbers.channels))),
-                "word": Out(kept_beta(stage)),
+                "word": Out(kept_of_channel(stage)),
                 "root_keep": Out(1),
                 "root_word": Out(root(stage)),
                 "room": In(1),
@@ -82,7 +90,7 @@ class GroupForward(wiring.Component):
         m = Module()
         stage, numbers = self.stage, self.stage.numbers
         m.submodules.outputs = queue = Scatter(
-            bits=numbers.y.bits, lanes=1, count=1, depth=Y_QUEUE, tag=KIND_BITS
+            bits=numbers.y.bits, lanes=1, count=1, depth=Y_QUEUE + stage.later, tag=KIND_BITS
         )
         m.submodules.image = image = Replay(
             numbers=numbers,
@@ -108,10 +116,10 @@ class GroupForward(wiring.Component):
         seen = View(statistics(stage), image.known)
         x = image.oldest.as_signed() if numbers.x.signed else image.oldest
         e = difference(m, numbers, x, seen.centre)
-        beta = beta_of(numbers, self.view, self.predict, seen.kind)
-        push, y, clipped = normalise(m, stage, queue, e, seen, beta, image.step, seen.kind)
-        m.d.comb += [self.y_taken.eq(push), self.y_word.eq(y), self.clipped.eq(clipped)]
-        self._keep(m, image, seen, beta)
+        learnt = chosen(numbers, self.view, self.predict, seen.kind)
+        push, kept, clipped = normalise(m, stage, queue, e, seen, learnt, image.step, seen.kind)
+        m.d.comb += [self.y_taken.eq(push), self.y_word.eq(kept), self.clipped.eq(clipped)]
+        self._keep(m, image, seen, learnt[carried(stage)])
         queue.leaves_by(m, self.y)
         return m
 
@@ -146,15 +154,15 @@ class GroupForward(wiring.Component):
             image.known_word.eq(word.as_value()),
         ]
 
-    def _keep(self, m: Module, image: Replay, seen: View, beta: Value) -> None:
+    def _keep(self, m: Module, image: Replay, seen: View, factor: Value) -> None:
         """What the way back of the token needs, at its first pixel."""
         first = image.step & image.first
         keep = delayed(m, first, MEMORY + 1, "keep")
         words = self.stage.tokens * self.stage.numbers.channels
-        word = Signal(kept_beta(self.stage), name="kept")
+        word = Signal(kept_of_channel(self.stage), name="kept")
         of_root = Signal(root(self.stage), name="kept_root")
         if self.stage.numbers.dx is not None:
-            m.d.comb += word.beta.eq(beta)
+            m.d.comb += word[carried(self.stage)].eq(factor)
         m.d.comb += [
             word.kind.eq(seen.kind),
             of_root.root.eq(seen.root),

@@ -1,4 +1,4 @@
-"""The update of a norm that remembers nothing but beta."""
+"""The update of a norm that remembers nothing but what it learns."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from counterflow.design.units.latency import SUM
 from counterflow.design.units.normal_times import ROOT
 from counterflow.hw.norms.beta_update import BetaUpdate
 from counterflow.hw.norms.layouts import betas, errors
+from counterflow.hw.norms.learnt import predicted
 from counterflow.hw.parts.pipeline import delayed
-from counterflow.hw.weighted.update import Predict
 
 
 class GroupUpdate(BetaUpdate):
@@ -32,15 +32,8 @@ class GroupUpdate(BetaUpdate):
 
     def _seen(self, m: Module, written: Any) -> Sequence[tuple[str, Value, Value]]:
         """See `BetaUpdate._seen`."""
-        numbers, word = self.stage.numbers, Signal(betas(self.stage), name="seen")
-        m.submodules.ahead = ahead = Predict(numbers=numbers.parameters, target=numbers.beta)
-        m.d.comb += [
-            ahead.weight.eq(written.beta),
-            ahead.velocity.eq(written.beta_velocity),
-            ahead.enable.eq(1),
-            word.beta.eq(ahead.backward),
-        ]
-        if numbers.parameters.predicts:
-            m.d.comb += word.ahead.eq(ahead.forward)
+        word = Signal(betas(self.stage), name="seen")
+        for name, value in predicted(m, self.stage.numbers, written).items():
+            m.d.comb += word[name].eq(value)
         late = delayed(m, word.as_value(), ROOT - SUM, "seen_late")
         return [("view", self.table.as_value(), late)]

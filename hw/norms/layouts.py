@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.lib import data
 
 from counterflow.design.parts.tokens import KIND_BITS
@@ -9,6 +11,7 @@ from counterflow.design.units.group_times import GroupNormStage
 from counterflow.design.units.norm_times import NormStage
 from counterflow.design.units.normal_times import NormalStage
 from counterflow.design.units.normalisation import SCALE_CONTROL, SHIFT_CONTROL
+from counterflow.hw.norms import learnt
 from counterflow.hw.parts.narrow import shape_of
 
 
@@ -19,11 +22,13 @@ def seen(stage: NormStage) -> data.StructLayout:
         "centre": shape_of(numbers.centre),
         "root": numbers.root.bits,
         "halvings": numbers.halving_bits,
-        "beta": shape_of(numbers.beta),
     }
-    if numbers.parameters.predicts:
-        fields["ahead"] = shape_of(numbers.beta)
-    return data.StructLayout(fields)
+    return data.StructLayout(fields | learnt.fields(numbers))
+
+
+def carried(stage: NormalStage) -> str:
+    """What is kept of a channel for the dx of a token, besides the root: see `Normal.carried`."""
+    return "beta" if stage.numbers.gammas is None else "gamma"
 
 
 def kept(stage: NormStage) -> data.StructLayout:
@@ -32,7 +37,7 @@ def kept(stage: NormStage) -> data.StructLayout:
     factors = {
         "root": numbers.root.bits,
         "halvings": numbers.halving_bits,
-        "beta": shape_of(numbers.beta),
+        carried(stage): shape_of(numbers.carried),
     }
     return data.StructLayout({**(factors if numbers.dx is not None else {}), "kind": KIND_BITS})
 
@@ -57,13 +62,21 @@ def forward_totals(stage: NormStage) -> data.StructLayout:
 
 
 def backward_totals(stage: NormStage) -> data.StructLayout:
-    """Sums over a token's pixels of dy, of z xhat, and of dx before it is narrowed."""
-    numbers = stage.numbers
-    fields = {"errors": shape_of(numbers.error_sum)}
+    """Sums over a token's pixels: `gradient`; of z xhat, and of dx before it is narrowed."""
+    numbers, fields = stage.numbers, gradient(stage)
     if numbers.dx is not None:
         fields["products"] = shape_of(numbers.product_sum)
         fields["gradients"] = shape_of(numbers.gradient_sum)
     return data.StructLayout(fields)
+
+
+def gradient(stage: NormalStage) -> dict[str, Any]:
+    """Sums over a token's pixels that beta and gamma learn of: of dy, and of dy xhat."""
+    numbers = stage.numbers
+    fields = {"errors": shape_of(numbers.error_sum)}
+    if numbers.gammas is not None:
+        fields["correlations"] = shape_of(numbers.correlation)
+    return fields
 
 
 def state(stage: NormalStage) -> data.StructLayout:
@@ -73,9 +86,7 @@ def state(stage: NormalStage) -> data.StructLayout:
 
 def betas(stage: GroupNormStage) -> data.StructLayout:
     """What a token that is read back sees of a channel."""
-    beta = shape_of(stage.numbers.beta)
-    predicts = stage.numbers.parameters.predicts
-    return data.StructLayout({"beta": beta} | ({"ahead": beta} if predicts else {}))
+    return data.StructLayout(learnt.fields(stage.numbers))
 
 
 def statistics(stage: GroupNormStage) -> data.StructLayout:
@@ -91,11 +102,11 @@ def statistics(stage: GroupNormStage) -> data.StructLayout:
     )
 
 
-def kept_beta(stage: GroupNormStage) -> data.StructLayout:
+def kept_of_channel(stage: GroupNormStage) -> data.StructLayout:
     """What a token that comes back needs of a channel: as it went forward, and its kind."""
     numbers = stage.numbers
-    beta = {"beta": shape_of(numbers.beta)}
-    return data.StructLayout({**(beta if numbers.dx is not None else {}), "kind": KIND_BITS})
+    factor = {carried(stage): shape_of(numbers.carried)}
+    return data.StructLayout({**(factor if numbers.dx is not None else {}), "kind": KIND_BITS})
 
 
 def root(stage: GroupNormStage) -> data.StructLayout:
@@ -112,17 +123,20 @@ def image_sums(stage: GroupNormStage) -> data.StructLayout:
 
 
 def gradient_sums(stage: GroupNormStage) -> data.StructLayout:
-    """Sums over the pixels of a channel of dy, and of dy xhat where dx is wanted."""
-    numbers = stage.numbers
-    fields = {"errors": shape_of(numbers.error_sum)}
+    """Sums over the pixels of a channel: `gradient`; those of dy and dy xhat where dx is wanted.
+
+    With a gamma the latter are of gamma dy.  Those have room for a group.
+    """
+    numbers, fields = stage.numbers, gradient(stage)
     if numbers.dx is not None:
         fields["products"] = shape_of(numbers.product_sum)
+        fields["errors" if numbers.gammas is None else "given"] = shape_of(numbers.group_error_sum)
     return data.StructLayout(fields)
 
 
 def errors(stage: GroupNormStage) -> data.StructLayout:
-    """What an update needs of a channel of a token that came back: the sum of dy."""
-    return data.StructLayout({"errors": shape_of(stage.numbers.error_sum)})
+    """What an update needs of a channel of a token that came back: `gradient`."""
+    return data.StructLayout(gradient(stage))
 
 
 def means(stage: GroupNormStage) -> data.StructLayout:

@@ -6,15 +6,15 @@ counted from the one in which an element is taken, its channel addressed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
 
-from counterflow.design.parts.tokens import Kind
 from counterflow.design.units.latency import MEMORY, NARROW, PRODUCT, SUM
-from counterflow.design.units.normal import CENTRE_FRAC, Normal
+from counterflow.design.units.normal import CENTRE_FRAC, GAMMA_FRAC, Normal
 from counterflow.design.units.normal_times import FORWARD, SHIFT, NormalStage
-from counterflow.hw.norms.rounding import half_up_by, register
+from counterflow.hw.norms.rounding import half_up, half_up_by, register
 from counterflow.hw.parts.narrow import narrow, saturate, shape_of
 from counterflow.hw.parts.pipeline import delayed
 from counterflow.hw.parts.streams import Scatter
@@ -27,30 +27,22 @@ def difference(m: Module, numbers: Normal, x: Value, centre: Value) -> Signal:
     return e
 
 
-def beta_of(numbers: Normal, view: Any, predict: Value, kind: Value) -> Value:
-    """Beta as a token of kind `kind` sees it, in `view`."""
-    if not numbers.parameters.predicts:
-        beta: Value = view.beta
-        return beta
-    return Mux(predict & (kind >= Kind.TRAIN), view.ahead, view.beta)
-
-
 def normalise(
     m: Module,
     stage: NormalStage,
     queue: Scatter,
     e: Value,
     seen: Any,
-    beta: Value,
+    learnt: Mapping[str, Value],
     taken: Value,
     kind: Value,
 ) -> tuple[Value, Value, Value]:
-    """Let y enter its queue; (that it does, y before its ReLU, whether it or xhat was clipped).
+    """Let y enter its queue; (that it does, what is kept of it, whether it or xhat was clipped).
 
-    ``seen`` (root and halvings), ``beta`` and ``kind`` come MEMORY cycles after ``taken``, ``e``
-    SUM cycles later.
+    Kept is y before its ReLU, or xhat where there is a gamma.  ``seen`` (root and halvings),
+    ``learnt`` and ``kind`` come MEMORY cycles after ``taken``, ``e`` SUM cycles later.
     """
-    numbers = stage.numbers
+    numbers, leaves = stage.numbers, FORWARD + stage.later
     root = delayed(m, seen.root, SUM, "root")
     product = register(m, e * root, "product")
     halvings = delayed(m, seen.halvings, SUM + PRODUCT, "halvings")
@@ -58,19 +50,42 @@ def normalise(
     scaled = register(m, half_up_by(product, least, halvings), "scaled")
     xhat, clipped = saturate(scaled, numbers.y)
     xhat = register(m, xhat, "xhat")
-    beta = delayed(m, beta, SUM + PRODUCT + SHIFT + NARROW, "beta")
-    y, beyond = saturate(xhat + beta, numbers.y)
-    late = delayed(m, clipped, NARROW, "clipped")
+    cycle = SUM + PRODUCT + SHIFT + NARROW
+    beta = delayed(m, learnt["beta"], cycle + stage.later, "beta")
+    total = xhat + beta if numbers.gammas is None else scaled_by(m, xhat, learnt, cycle, beta)
+    y, beyond = saturate(total, numbers.y)
+    late = delayed(m, clipped, NARROW + stage.later, "clipped")
     edge = stage.unit.outputs[0]
     positive = Mux(y < 0, 0, y) if edge.rectified and not edge.returned else y
-    push = delayed(m, taken, FORWARD - 1, "push")
+    push = delayed(m, taken, leaves - 1, "push")
+    kept = y if numbers.gammas is None else delayed(m, xhat, stage.later, "xhat_late")
     m.d.comb += [
         queue.push.eq(push),
         queue.word.eq(delayed(m, positive, SUM, "positive")),
-        queue.word_tag.eq(delayed(m, kind, FORWARD - 1 - MEMORY, "kind_sent")),
+        queue.word_tag.eq(delayed(m, kind, leaves - 1 - MEMORY, "kind_sent")),
     ]
     clipped_now = push & delayed(m, late | beyond, SUM, "beyond")
-    return push, delayed(m, y, SUM, "y"), clipped_now
+    return push, delayed(m, kept, SUM, "y"), clipped_now
+
+
+def scaled_by(
+    m: Module, xhat: Value, learnt: Mapping[str, Value], cycle: int, beta: Value
+) -> Value:
+    """gamma xhat + beta, PRODUCT cycles after xhat; ``learnt`` came `cycle` cycles before that.
+
+    Half a last place enters below beta, so that one addition rounds, too.
+    """
+    gamma = delayed(m, learnt["gamma"], cycle, "gamma")
+    product = register(m, gamma * xhat, "scaled_by_gamma")
+    return (product + Cat(C(1 << GAMMA_FRAC - 1, GAMMA_FRAC), beta).as_signed()) >> GAMMA_FRAC
+
+
+def weighed(m: Module, numbers: Normal, dy: Value, gamma: Value) -> Signal:
+    """gamma dy, PRODUCT + SUM cycles later."""
+    product = register(m, dy * gamma, "weighed")
+    found = Signal(shape_of(numbers.given), name="given", reset_less=True)
+    m.d.sync += found.eq(half_up(product, numbers.gamma_drop))
+    return found
 
 
 def scaled_back(m: Module, numbers: Normal, z: Value, root: Value, halvings: Value) -> Signal:

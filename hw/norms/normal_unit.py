@@ -24,7 +24,7 @@ from counterflow.hw.pooling.rings import Stash
 
 
 class NormalUnit(wiring.Component):
-    """Brings channels to mean 0 and variance 1, and adds a bias that learns.
+    """Brings channels to mean 0 and variance 1, and adds a bias that learns, behind a gamma.
 
     Parameters: ``stage``.
     Members: ``x``, ``y`` streams of activations; ``dy`` stream of gradients, with y beside each if
@@ -140,7 +140,7 @@ class NormalUnit(wiring.Component):
         ]
 
     def _kept(self, m: Module, forward: Any, backward: Any) -> None:
-        """What is kept of a token until it comes back: of its channels, and y if need be."""
+        """What is kept of a token until it comes back: of its channels; y or xhat if need be."""
         words = self.stage.tokens * self.stage.numbers.channels
         memory, word = self._memory(m, "kept", words, len(forward.word.as_value()))
         m.d.comb += [

@@ -1,4 +1,4 @@
-"""What tokens see of a channel's state: its centre, one over its deviation, and beta."""
+"""What tokens see of a channel's state: its centre, one over its deviation, beta and gamma."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from counterflow.design.units.normal import (
 from counterflow.design.units.normal_times import ROOT
 from counterflow.design.units.normalisation import MEAN_GUARD
 from counterflow.hw.norms.layouts import seen, state
+from counterflow.hw.norms.learnt import predicted
 from counterflow.hw.norms.rounding import half_up, register
 from counterflow.hw.parts.pipeline import delayed, looked_up
-from counterflow.hw.weighted.update import Predict
 
 
 class Roots(wiring.Component):
@@ -40,18 +40,13 @@ class Roots(wiring.Component):
         numbers = self.stage.numbers
         halvings, root = rooted(m, numbers, self.state.variance, platform)
         centre = half_up(self.state.mean, MEAN_GUARD - CENTRE_FRAC)
-        m.submodules.ahead = ahead = Predict(numbers=numbers.parameters, target=numbers.beta)
+        found = predicted(m, numbers, self.state)
         m.d.comb += [
-            ahead.weight.eq(self.state.beta),
-            ahead.velocity.eq(self.state.beta_velocity),
-            ahead.enable.eq(1),
             self.view.centre.eq(delayed(m, centre, ROOT, "centre")),
             self.view.root.eq(root),
             self.view.halvings.eq(halvings),
-            self.view.beta.eq(delayed(m, ahead.backward, ROOT - SUM, "beta")),
+            *(self.view[name].eq(delayed(m, one, ROOT - SUM, name)) for name, one in found.items()),
         ]
-        if numbers.parameters.predicts:
-            m.d.comb += self.view.ahead.eq(delayed(m, ahead.forward, ROOT - SUM, "ahead"))
         return m
 
 

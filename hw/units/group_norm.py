@@ -28,9 +28,9 @@ class GroupNorm(NormalUnit):
     """Normalises the groups of each image by its own statistics, and adds a bias that learns.
 
     Parameters and members: see `NormalUnit`.
-    Cost: six multipliers, three where nobody wants dx; the memories of `GroupNormStage.memories`;
-    latency from the last x to the first y and from the last dy to the first dx as
-    `design.units.group_times` has it; an element a cycle each way.
+    Cost: six multipliers, three where nobody wants dx, with a gamma nine or five; the memories of
+    `GroupNormStage.memories`; latency from the last x to the first y and from the last dy to the
+    first dx as `design.units.group_times` has it; an element a cycle each way.
     """
 
     states: GroupUpdate

@@ -27,9 +27,9 @@ class Norm(NormalUnit):
     """Normalises every channel by running statistics, and adds a bias that learns.
 
     Parameters and members: see `NormalUnit`.
-    Cost: five multipliers, two where nobody wants dx; the memories of `NormStage.memories`; latency
-    `design.units.normal_times.FORWARD` from x to y, `design.units.norm_times.BACKWARD` from dy to
-    dx; an element a cycle each way.
+    Cost: five multipliers, two where nobody wants dx, with a gamma eight or four; the memories of
+    `NormStage.memories`; latency `design.units.normal_times.FORWARD` from x to y, SCALED more with
+    a gamma, `design.units.norm_times.BACKWARD` from dy to dx; an element a cycle each way.
     """
 
     states: ChannelUpdate

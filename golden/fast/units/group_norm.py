@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from counterflow.design.units.group_normalisation import MEAN_GUARD, GroupNormalisation
+from counterflow.design.units.group_normalisation import GroupNormalisation
 from counterflow.design.units.group_times import GroupNormStage
 from counterflow.design.units.normal import ROOTS, Share
 from counterflow.golden.fast.narrowings import largest_narrowed
@@ -18,7 +18,7 @@ def record(stage: GroupNormStage, where: Places) -> dict[str, Any]:
     return norm.common(stage, where) | {
         "group": numbers.group,
         "count": numbers.count,
-        "guard": MEAN_GUARD,
+        "guard": numbers.mean_guard,
         "y_frac": numbers.y.frac,
         "control_drop": numbers.correction_drop,
         "mean": _share(numbers.centre_share),
@@ -36,10 +36,7 @@ def _share(share: Share) -> tuple[int, ...]:
 def fits(numbers: GroupNormalisation, bits: int) -> bool:
     """Whether words of `bits` bits hold every intermediate value but for sums over an image."""
     (_, halvings), root = numbers.halvings, max(ROOTS)
-    most = halvings + numbers.normal_shift
-    xhat = numbers.y.magnitude + numbers.beta.magnitude  # and more than y less beta
-    largest = [numbers.difference.magnitude * root + (1 << most), xhat]
-    shifts = [most]
+    xhat, largest, shifts = norm.sent(numbers)
     if numbers.dx is not None:
         exact = numbers.corrected.magnitude << numbers.y.frac
         exact += numbers.product_mean.magnitude * xhat + (1 << numbers.correction_drop)

@@ -8,8 +8,9 @@ from typing import Any
 from counterflow.design.parts.formats import Format, Rounding
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units import normal
+from counterflow.design.units.arithmetic import UnitArithmetic
 from counterflow.design.units.norm_times import NormStage
-from counterflow.design.units.normal import Share
+from counterflow.design.units.normal import Normal, Share
 from counterflow.design.units.normal_times import NormalStage
 from counterflow.design.units.normalisation import (
     DECAY,
@@ -34,7 +35,7 @@ def record(stage: NormStage, where: Places) -> dict[str, Any]:
     numbers = stage.numbers
     formats = {one.name: one.number for one in stage.parameters}
     return common(stage, where) | {
-        "guard": normal.GRADIENT_GUARD,
+        "guard": numbers.guard,
         "control_drop": numbers.control_drop,
         "centre_drop": MEAN_GUARD - normal.CENTRE_FRAC,
         "decay": DECAY,
@@ -48,7 +49,7 @@ def record(stage: NormStage, where: Places) -> dict[str, Any]:
 
 def common(stage: NormalStage, where: Places) -> dict[str, Any]:
     """Those of its fields that every norm has."""
-    numbers, beta = stage.numbers, stage.numbers.parameters
+    numbers, gammas = stage.numbers, stage.numbers.gammas
     down, across, channels = stage.unit.outputs[0].shape
     wide, rounding = Format(True, 2, numbers.wide_frac), numbers.round_error
     passed = where.passed[stage.name, stage.unit.outputs[0].paths[-1]]
@@ -69,17 +70,28 @@ def common(stage: NormalStage, where: Places) -> dict[str, Any]:
         "scaled_shift": numbers.scaled_shift + numbers.lift,
         "steps_frac": normal.ROOT_STEPS,
         "variance_one": 1 << normal.VARIANCE_FRAC,
+        "scaled": gammas is not None,
+        "gamma_frac": normal.GAMMA_FRAC,
+        "gamma_drop": numbers.gamma_drop,
+        **_learnt(channels, numbers.parameters, numbers.beta),
+        "gammas": {} if gammas is None else _learnt(channels, gammas, numbers.gamma),
+        "y_to": narrowing(numbers.y.frac, numbers.y, rounding),
+        "dx": narrowing(wide.frac, numbers.dx or wide, rounding),
+    }
+
+
+def _learnt(channels: int, moves: UnitArithmetic, operand: Format) -> dict[str, Any]:
+    """The fields of LEARNT but for where it stands."""
+    return {
         "taps": channels,
         "row_taps": channels,
         "rows": 1,
         "kernel_rows": 1,
         "parts": channels,
         "wide": 1,
-        "stochastic": beta.round_update is Rounding.STOCHASTIC,
-        "ahead": beta.horizon,
-        "bias": narrowing(beta.weight.frac, beta.bias_operand, beta.round_operand),
-        "y_to": narrowing(numbers.y.frac, numbers.y, rounding),
-        "dx": narrowing(wide.frac, numbers.dx or wide, rounding),
+        "stochastic": moves.round_update is Rounding.STOCHASTIC,
+        "ahead": moves.horizon,
+        "bias": narrowing(moves.weight.frac, operand, moves.round_operand),
     }
 
 
@@ -88,16 +100,25 @@ def _share(share: Share, number: Format) -> tuple[int, ...]:
     return share.factor, share.shift, number.min, number.max
 
 
+def sent(numbers: Normal) -> tuple[int, list[int], list[int]]:
+    """(The largest xhat, other values, shifts) of y and of gamma dy, whatever the statistics."""
+    most = numbers.halvings[1] + numbers.normal_shift
+    xhat = numbers.y.magnitude + numbers.beta.magnitude  # and more than y less beta
+    largest = [numbers.difference.magnitude * max(normal.ROOTS) + (1 << most), xhat]
+    if numbers.gammas is not None:
+        gamma, half = numbers.gamma.magnitude, 1 << normal.GAMMA_FRAC
+        largest.append(gamma * max(numbers.y.magnitude, numbers.dy.magnitude) + half)
+        largest.append((gamma * numbers.y.magnitude >> normal.GAMMA_FRAC) + xhat + 1)
+    return xhat, largest, [most]
+
+
 def fits(numbers: Normalisation, bits: int) -> bool:
     """Whether words of `bits` bits hold every intermediate value but for sums over an image."""
     root, (_, halvings) = max(normal.ROOTS), numbers.halvings
-    most = halvings + numbers.normal_shift
-    xhat = numbers.y.magnitude + numbers.beta.magnitude  # and more than y less beta
-    largest = [numbers.difference.magnitude * root + (1 << most), xhat]
-    shifts = [most]
+    xhat, largest, shifts = sent(numbers)
     if numbers.dx is not None:
         control = SCALE_CONTROL.magnitude * xhat + (1 << numbers.control_drop)
-        z = (numbers.dy.magnitude << normal.GRADIENT_GUARD) + (control >> numbers.control_drop)
+        z = (numbers.given.magnitude << numbers.guard) + (control >> numbers.control_drop)
         shift = numbers.scaled_shift + numbers.lift
         scaled = (z * root << numbers.lift) + (1 << halvings + shift)
         pull = (SHIFT_CONTROL.magnitude >> numbers.shift_drop) + 1

@@ -6,7 +6,6 @@ stands in `design.units.norm`.
 
 from __future__ import annotations
 
-from copy import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,9 +17,9 @@ from counterflow.golden.reference.units.normal import Normal
 
 
 class Sums(NamedTuple):
-    """The sum of dy [channels] of a token of such a kind that came back."""
+    """The gradient of what is learnt, of a token of such a kind that came back."""
 
-    errors: Floats
+    gradient: tuple[Floats, ...]
     kind: Kind
 
 
@@ -46,12 +45,13 @@ class GroupNorm(Normal):
 
     def backward(self, token: int, dy: Floats, kind: Kind) -> Floats:
         """See `Normal.backward`."""
-        root, xhat = self._kept.pop(token)
+        root, xhat, gamma = self._kept.pop(token)
         if not kind.learns:
             return np.zeros_like(dy)
         errors = dy.reshape(-1, self.channels)
-        self._backward[token + self.delay] = Sums(errors.sum(axis=0), kind)
-        z = errors - self._mean(errors) - self._mean(errors * xhat) * xhat
+        self._backward[token + self.delay] = Sums(self._gradient(errors, xhat), kind)
+        given = errors * gamma
+        z = given - self._mean(given) - self._mean(given * xhat) * xhat
         dx: Floats = (z * root).ravel()
         return dx
 
@@ -59,7 +59,7 @@ class GroupNorm(Normal):
         """See `Normal.update`."""
         back = self._backward.pop(self.updates, None)
         if back is not None:
-            self.beta.learn(back.errors, self.rule, back.kind is Kind.TRAIN)
+            self._learn(back.gradient, back.kind)
         self._updated()
 
     def _mean(self, image: Floats) -> Floats:
@@ -67,5 +67,5 @@ class GroupNorm(Normal):
         groups = image.reshape(len(image), -1, self.group).mean(axis=(0, 2))
         return np.repeat(groups, self.group)
 
-    def _now(self) -> Parameter:
-        return copy(self.beta)  # whose arrays are never written to
+    def _now(self) -> tuple[Parameter, ...]:
+        return self._learnt()

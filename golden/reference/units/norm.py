@@ -6,7 +6,6 @@ in `design.units.norm`.
 
 from __future__ import annotations
 
-from copy import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,17 +28,20 @@ class Running(NamedTuple):
 
 
 class View(NamedTuple):
-    """What a token sees: running values, one over the deviation [channels], and beta."""
+    """What a token sees: running values, one over the deviation [channels], and what is learnt."""
 
     running: Running
     root: Floats
-    beta: Parameter
+    learnt: tuple[Parameter, ...]
 
 
 class Sums(NamedTuple):
-    """Of a token that came back, [channels]: the sum of dy, the means of z xhat and of dx."""
+    """Of a token that came back, [channels]: the means of z xhat and of dx.
 
-    errors: Floats
+    And the ``gradient`` of what is learnt.
+    """
+
+    gradient: tuple[Floats, ...]
     products: Floats
     gradients: Floats
     kind: Kind
@@ -64,18 +66,18 @@ class Norm(Normal):
         view, image = self._views[slot - 2], x.reshape(-1, self.channels)
         d = image - view.running.mean
         self._forward = (image.mean(axis=0), (d * d).mean(axis=0)) if kind.learns else None
-        return self._sent(slot, d, view.root, view.beta, kind)
+        return self._sent(slot, d, view.root, view.learnt, kind)
 
     def backward(self, token: int, dy: Floats, kind: Kind) -> Floats:
         """See `Normal.backward`."""
-        slot, (root, xhat) = token + self.delay, self._kept.pop(token)
+        slot, (root, xhat, gamma) = token + self.delay, self._kept.pop(token)
         if not kind.learns:
             return np.zeros_like(dy)
         running, errors = self._views[slot - 2].running, dy.reshape(-1, self.channels)
-        z = errors - MOVE * running.scale_control * xhat
+        z = errors * gamma - MOVE * running.scale_control * xhat
         dx = z * root - MOVE * running.shift_control
         means = (z * xhat).mean(axis=0), dx.mean(axis=0)
-        self._backward[slot] = Sums(errors.sum(axis=0), *means, kind)
+        self._backward[slot] = Sums(self._gradient(errors, xhat), *means, kind)
         return dx.ravel()
 
     def update(self) -> None:
@@ -89,10 +91,10 @@ class Norm(Normal):
         if back is not None:
             if self.wanted:
                 scale, shift = scale + back.products, shift + back.gradients
-            self.beta.learn(back.errors, self.rule, back.kind is Kind.TRAIN)
+            self._learn(back.gradient, back.kind)
         self.running = Running(mean, variance, scale, shift)
         self._updated()
 
     def _now(self) -> View:
         root = 1 / np.sqrt(self.running.variance + self.epsilon)
-        return View(self.running, root, copy(self.beta))  # whose arrays are never written to
+        return View(self.running, root, self._learnt())

@@ -1,9 +1,11 @@
-"""What norms in float64 have in common: a beta that learns, and which of them a token sees."""
+"""What norms in float64 have in common: what they learn, and what of it a token sees."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Self
+from collections.abc import Sequence
+from copy import copy
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -12,9 +14,19 @@ from counterflow.design.units.normal_unit import NormalUnit
 from counterflow.golden.reference.rules import Floats, Parameter, Rule
 
 
-class Normal(ABC):
-    """y = xhat + beta, xhat = (x - mean) / sqrt(variance + epsilon), in images of `channels`.
+class Kept(NamedTuple):
+    """What the way back of a token needs: root and gamma [channels], xhat [pixels, channels]."""
 
+    root: Floats
+    xhat: Floats
+    gamma: Floats
+
+
+class Normal(ABC):
+    """y = gamma xhat + beta, xhat = (x - mean) / sqrt(variance + epsilon), images of `channels`.
+
+    Without ``gamma`` it is 1, and stays so.  With it, its own gradient and dx are those of the
+    gamma that the token saw.
     ``limits`` are those that xhat is clamped to.  ``relu``: y ends in one, whose derivative whoever
     reads it applies.  ``wanted``: somebody wants dx.  Token j and the gradient of token j - `delay`
     see what the update of slot j - 2 left.
@@ -30,12 +42,14 @@ class Normal(ABC):
         wanted: bool,
         delay: int,
         rule: Rule,
+        gamma: bool = False,
     ) -> None:
         self.channels, self.epsilon, self.limits = channels, epsilon, limits
         self.relu, self.wanted, self.delay, self.rule = relu, wanted, delay, rule
         self.beta, self.updates = Parameter(np.zeros(channels)), 0
+        self.gamma = Parameter(np.ones(channels)) if gamma else None
         self._views: dict[int, Any] = {}  # by the update that they follow
-        self._kept: dict[int, tuple[Floats, Floats]] = {}  # root and xhat of tokens under way
+        self._kept: dict[int, Kept] = {}  # of tokens under way
         self._backward: dict[int, Any] = {}  # sums, by the slot whose update they belong to
 
     @classmethod
@@ -50,6 +64,7 @@ class Normal(ABC):
             wanted=x.wanted,
             delay=delay,
             rule=rule,
+            gamma=unit.gamma,
             **cls._more(unit),
         )
 
@@ -66,11 +81,11 @@ class Normal(ABC):
     @property
     def parameters(self) -> tuple[Parameter, ...]:
         """What learns by the rule."""
-        return (self.beta,)
+        return (self.beta,) if self.gamma is None else (self.beta, self.gamma)
 
     @abstractmethod
     def forward(self, slot: int, x: Floats, kind: Kind) -> Floats:
-        """y of token `slot`, any shape; one that trains sees a predicted beta."""
+        """y of token `slot`, any shape; one that trains sees a predicted beta and gamma."""
 
     @abstractmethod
     def backward(self, token: int, dy: Floats, kind: Kind) -> Floats:
@@ -78,7 +93,7 @@ class Normal(ABC):
 
     @abstractmethod
     def update(self) -> None:
-        """Move beta by its rule, and what else a kind remembers, at the end of a slot."""
+        """Move what is learnt by its rule, and what else a kind remembers, at a slot's end."""
 
     @abstractmethod
     def _now(self) -> Any:
@@ -93,12 +108,30 @@ class Normal(ABC):
         first = self._now()
         self._views = {-2: first, -1: first}
 
-    def _sent(self, slot: int, d: Floats, root: Floats, beta: Parameter, kind: Kind) -> Floats:
-        """y of differences d [pixels, channels] from the mean; root and xhat are kept."""
+    def _learnt(self) -> tuple[Parameter, ...]:
+        """What learns as it is: arrays of a `Parameter` are never written to."""
+        return tuple(copy(one) for one in self.parameters)
+
+    def _sent(
+        self, slot: int, d: Floats, root: Floats, learnt: Sequence[Parameter], kind: Kind
+    ) -> Floats:
+        """y of differences d [pixels, channels] from the mean; what the way back needs is kept."""
         xhat = np.clip(d * root, *self.limits)
-        self._kept[slot] = root, xhat
-        y: Floats = (xhat + (beta.predicted(self.rule) if kind.learns else beta.value)).ravel()
+        seen = [one.predicted(self.rule) if kind.learns else one.value for one in learnt]
+        beta, gamma = (*seen, np.ones(self.channels))[:2]
+        self._kept[slot] = Kept(root, xhat, gamma)
+        y: Floats = (xhat * gamma + beta).ravel()
         return np.maximum(y, 0) if self.relu else y
+
+    def _gradient(self, errors: Floats, xhat: Floats) -> tuple[Floats, ...]:
+        """Of what is learnt, of one token; shapes [pixels, channels]."""
+        found = errors.sum(axis=0), (errors * xhat).sum(axis=0)
+        return found[: len(self.parameters)]
+
+    def _learn(self, gradient: Sequence[Floats], kind: Kind) -> None:
+        """Add the gradient of a token of such a kind to what waits, and perhaps move by it."""
+        for one, own in zip(self.parameters, gradient, strict=True):
+            one.learn(own, self.rule, kind is Kind.TRAIN)
 
     def _updated(self) -> None:
         """An update is over: what the tokens two slots on see of it."""

@@ -1,0 +1,35 @@
+"""Runs of a design with one of its planted faults switched on, against a golden model without."""
+
+from __future__ import annotations
+
+import pytest
+
+from counterflow.design.parts.tokens import Kind, Token, drained
+from counterflow.design.schedule.planner import Plan
+from counterflow.sim.bench.job import Found, Job
+from counterflow.sim.simulate import quantised, record_depth, run_job
+from tests.bench_faults import BENCH, FAULT
+from tests.images import data_of
+
+SAMPLES = 28
+
+
+def run(
+    planned: Plan, verilog: str, fault: int, monkeypatch: pytest.MonkeyPatch, *, stalls: bool
+) -> Found:
+    """Tokens that train, wait for an update and infer, with fault number `fault`."""
+    data = data_of(planned, seed=3)
+    kinds = [(Kind.ACCUMULATE, Kind.TRAIN, Kind.TRAIN, Kind.INFER)[i % 4] for i in range(SAMPLES)]
+    tokens = [Token(kind, index) for index, kind in enumerate(kinds)]
+    job = Job(
+        description=planned.description,
+        tokens=tuple(drained(tokens, planned.schedule.delay)),
+        samples=quantised(planned.description, data),
+        labels=data.train_y,
+        seed=4,
+        depth=record_depth(planned),
+        stalls=("none", "none", "long" if stalls else "none"),
+    )
+    monkeypatch.setenv(FAULT, str(fault))
+    monkeypatch.setenv(BENCH, "order" if stalls else "cycles")
+    return run_job(verilog, job, "tests.bench_faults", quick=True)
