@@ -141,7 +141,7 @@ def test_a_sum_with_a_relu_may_be_unsigned_whatever_its_branches_are() -> None:
     units = {unit.name: unit for unit in network((6, 6, 2), [conv(4), layer, conv(3)]).graph.units}
     assert str(units["sum1"].outputs[0].x) == "u8.4"
     assert units["sum1"].numbers.relu  # type: ignore[attr-defined]
-    assert units["conv2"].arithmetic(Recipe(), 0, 0).masks  # type: ignore[attr-defined]
+    assert units["conv2"].arithmetic(Recipe(), 0, 0, back=True).masks  # type: ignore[attr-defined]
 
 
 # ---- what cannot be -----------------------------------------------------------------------------
