@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from amaranth.lib import data
 
-from counterflow.hw.parts.merge import Merge
+from counterflow.hw.parts.merge import Merge, merged_stream
 from counterflow.sim.bench.stalls import pattern
 from counterflow.sim.streams import quiet, receive, send, simulate
 
@@ -66,4 +66,4 @@ def test_streams_that_always_offer_take_turns_and_lose_no_cycle() -> None:
 @pytest.mark.parametrize("numbers", [(3,), (1, 2, 1)])
 def test_streams_need_numbers_of_their_own(numbers: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=rf"numbers \[{numbers[0]}.*two streams or more, each"):
-        Merge(transfer=TRANSFER, channels=numbers)
+        merged_stream(TRANSFER, numbers)

@@ -66,14 +66,26 @@ class IntegerModel:
         self.chain.set(settings)
 
     def run(self, kinds: Bytes, indices: Integers, part: Part) -> tuple[int, float]:
+        return self.run_all(kinds, indices, part)[0]
+
+    def run_all(self, kinds: Bytes, indices: Integers, part: Part) -> dict[int, tuple[int, float]]:
+        """As `run`, of every loss: by the component of its head, 0 of the network."""
+        numbers = (0, *self.chain.schedule.heads)
+        pairs: list[tuple[int, int]]
         if isinstance(self.chain, FastChain):
-            scores, losses = self.chain.run(kinds, indices, part.samples, part.labels)
-            expected = part.labels[indices[kinds != Kind.BUBBLE]]
-            right, bits = int((scores.argmax(axis=1) == expected).sum()), int(losses.sum())
+            scores, losses = self.chain.run_all(kinds, indices, part.samples, part.labels)
+            hit = scores.argmax(axis=2) == part.labels[indices[kinds != Kind.BUBBLE]]
+            pairs = list(zip(hit.sum(axis=1).tolist(), losses.sum(axis=1).tolist(), strict=True))
         else:
             found = self.chain.run(tokens_of(kinds, indices), part.samples, part.labels)
-            right, bits = sum(one.correct for one in found), sum(one.loss for one in found)
-        return right, bits * 2.0**-LOG_FRAC * math.log(2)
+            said = [[one.heads[at] if at else one for one in found] for at in numbers]
+            pairs = [
+                (sum(one.correct for one in row), sum(one.loss for one in row)) for row in said
+            ]
+        return {
+            number: (right, bits * 2.0**-LOG_FRAC * math.log(2))
+            for number, (right, bits) in zip(numbers, pairs, strict=True)
+        }
 
     @property
     def states(self) -> list[State]:

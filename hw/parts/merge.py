@@ -15,7 +15,15 @@ def channel_bits(channels: Sequence[int]) -> int:
 
 
 def merged_stream(transfer: data.StructLayout, channels: Sequence[int]) -> stream.Signature:
-    """What a transfer carries behind a `Merge`: beside the rest, the number of its stream."""
+    """What a transfer carries behind a `Merge`: beside the rest, the number of its stream.
+
+    ValueError for what cannot be merged.
+    """
+    if len(set(channels)) != len(channels) or len(channels) < 2:
+        raise ValueError(
+            f"the streams have the numbers {list(channels)}; a merge takes two streams or more, "
+            "each with a number of its own"
+        )
     layout = {name: field.shape for name, field in transfer}
     return stream.Signature(data.StructLayout({**layout, "channel": channel_bits(channels)}))
 
@@ -37,11 +45,6 @@ class Merge(wiring.Component):
 
     def __init__(self, *, transfer: data.StructLayout, channels: Sequence[int]) -> None:
         self.transfer, self.channels = transfer, tuple(channels)
-        if len(set(self.channels)) != len(self.channels) or len(self.channels) < 2:
-            raise ValueError(
-                f"the streams have the numbers {list(self.channels)}; a merge takes two streams or "
-                "more, each with a number of its own"
-            )
         members: dict[str, In | Out] = {"o": Out(merged_stream(transfer, self.channels))}
         for index in range(len(self.channels)):
             members[f"i{index}"] = In(stream.Signature(transfer))
