@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from counterflow.design.data.training import training_data
 from counterflow.design.network.files import parse
 from counterflow.design.schedule.planner import Plan, plan
+from counterflow.golden.training.models import IntegerModel
+from counterflow.golden.training.start import initial_states
+from counterflow.host.course import course
 
 NAME = "headed"
 TOML = f"""
@@ -24,3 +28,17 @@ epochs = 4
 def headed() -> Plan:
     """Three components, heads behind the first two, samples and classes as `tiny` has them."""
     return plan(parse(TOML))
+
+
+def tested(epochs: int) -> dict[int, float]:
+    """Shares of the test samples that the golden model's losses have right after training."""
+    design = headed()
+    description, schedule = design.description, design.schedule
+    seed = description.recipe.seed
+    data = training_data(description)
+    way = course(description, schedule, data, seed=seed, epochs=range(epochs))
+    model = IntegerModel(description, schedule, initial_states(description, schedule, seed))
+    for leg in way.legs:
+        model.set(leg.settings)
+        found = model.run_all(leg.kinds, leg.indices, way.part(leg))
+    return {number: right / len(way.test) for number, (right, _) in found.items()}

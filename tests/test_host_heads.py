@@ -9,6 +9,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
+from counterflow.commands.board_sim import BAUD, FREQUENCY, SIMULATED
 from counterflow.design.bus import link
 from counterflow.design.data.training import training_data
 from counterflow.design.schedule.planner import Plan
@@ -25,8 +26,7 @@ from counterflow.sim.boards.board import Board, board_verilog
 from counterflow.sim.proofs.proof import Mutant
 from tests.headed import headed
 
-pytestmark = pytest.mark.xdist_group("heads")  # one build of the board
-FREQUENCY, BAUD = 12e6, 3_000_000
+pytestmark = pytest.mark.xdist_group("board")  # one build of the board
 SLICE = 2000  # cycles between two looks at the line
 SAMPLES, SEED = 40, 5
 
@@ -64,7 +64,7 @@ def trained(design: Plan, verilog: str | None = None) -> Iterator[Training]:
         evaluate="each",
     )
     states = initial_states(design.description, design.schedule, SEED)
-    board = Board(design, frequency=FREQUENCY, baud=BAUD, board="pins", verilog=verilog)
+    board = Board(design, frequency=FREQUENCY, baud=BAUD, board=SIMULATED, verilog=verilog)
     with board, Device(Pins(board), design) as device:
         device.empty()
         device.load(states)
@@ -121,7 +121,7 @@ def test_predictions_with_anothers_number_are_found(
 def test_torn_packets_are_found() -> None:
     design, torn = headed(), Mutant(Merge, "idle | (moved & out.last)", "idle | moved").made()
     with mock.patch("counterflow.hw.chain.Merge", torn):
-        verilog = board_verilog(design, FREQUENCY, BAUD, "pins")
+        verilog = board_verilog(design, FREQUENCY, BAUD, SIMULATED)
     said = r"the predictions .*since the last comparison"
     with trained(design, verilog) as training, pytest.raises(DifferenceError, match=said):
         training.run(0)
