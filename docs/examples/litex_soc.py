@@ -44,6 +44,11 @@ class Trainer(LiteXModule):
 
     def __init__(self, platform, design: Plan, verilog: Path) -> None:
         width = {name: port.shape for name, port in axi_ports(design).items()}
+        if "m_axis_tdest" in width:
+            raise ValueError(
+                f"{design.description.name} has heads, but a word of memory has no room for whose "
+                "prediction it is; take a network without"
+            )
         self.bus = axi.AXILiteInterface(data_width=32, address_width=32)
         self.sink, self.source = (
             stream.Endpoint(
