@@ -17,9 +17,10 @@ from counterflow.design.units.latency import BUS_SPACING
 from counterflow.design.units.loss import LossStage
 from counterflow.design.units.scheduled import gradient_port, port
 from counterflow.hw.intake import Intake, sample_stream
+from counterflow.hw.parts.merge import Merge, merged_stream
 from counterflow.hw.parts.streams import label_stream
 from counterflow.hw.units import UNITS
-from counterflow.hw.units.loss import prediction_stream
+from counterflow.hw.units.loss import prediction, prediction_stream
 
 MITIGATIONS = ("none", "lwpv", "sc", "lwpv+sc")  # prediction is in velocity form, from one read
 
@@ -32,6 +33,29 @@ Response = data.StructLayout({"valid": 1, "done": 1, "data": WORD_BITS})
 def predictions(loss: LossStage) -> str:
     """The name of the stream of what a loss says of tokens."""
     return f"predictions{loss.unit.head or ''}"
+
+
+def all_predictions(schedule: Schedule) -> stream.Signature:
+    """What all losses say, in one stream; with heads, the number of the component beside.
+
+    That of the network is 0.
+    """
+    each = schedule.loss.arithmetic
+    if not schedule.heads:
+        return prediction_stream(each)
+    return merged_stream(prediction(each), (*schedule.heads, 0))
+
+
+def merged(m: Module, chain: Chain) -> stream.Interface:
+    """The stream of `all_predictions` of a chain in `m`."""
+    if not chain.schedule.heads:
+        return chain.predictions
+    schedule = chain.schedule
+    transfer = prediction(schedule.loss.arithmetic)
+    m.submodules.merge = merge = Merge(transfer=transfer, channels=(*schedule.heads, 0))
+    for index, loss in enumerate(schedule.losses):
+        connect(m, getattr(chain, predictions(loss)), merge.given(index))
+    return merge.o
 
 
 class Chain(wiring.Component):

@@ -50,7 +50,8 @@ class Receiver:
 class Twin:
     """A device: `give` it bytes and `take` what it sends.
 
-    ``tokens`` are (kind, label, elements) in the order in which they were accepted.
+    ``tokens`` are (kind, label, elements) in the order in which they were accepted.  Heads are
+    those of components 1, 2, ...; each says of a sample what the network does, its number more.
     """
 
     def __init__(self, info: Info, elements: int, *, check: bool = True) -> None:
@@ -147,8 +148,11 @@ class Twin:
         for at in range(0, len(payload), size):
             label, *elements = payload[at : at + size]
             self.tokens.append((kind, label, bytes(elements)))
-            loss = sum(elements) % 1000
-            self._record(bytes([kind, label]) + loss.to_bytes(self.info.loss_bytes, "little"))
+            for channel in range(self.info.heads + 1):
+                first = kind | channel << link.CHANNEL_SHIFT
+                loss = (sum(elements) + channel) % 1000
+                record = bytes([first, label]) + loss.to_bytes(self.info.loss_bytes, "little")
+                self._record(record)
 
     def _accesses(self, payload: bytes) -> None:
         at = 0

@@ -15,11 +15,13 @@ from counterflow.design.parts.tokens import BUBBLE, Kind, Token, drained
 from counterflow.design.schedule.planner import Plan, plan
 from counterflow.hw.axi.lite import AxiLite
 from counterflow.hw.axi.packets import Packets
-from counterflow.hw.tops.axi import axi_module_name, to_axi_verilog
+from counterflow.hw.parts.merge import Merge
+from counterflow.hw.tops.axi import axi_module_name, axi_ports, to_axi_verilog
 from counterflow.sim.bench.axi_rules import CHANNELS, Rules
 from counterflow.sim.bench.job import Found, Job
 from counterflow.sim.proofs.proof import Mutant
 from counterflow.sim.simulate import quantised, run_job
+from tests.headed import headed
 
 pytestmark = pytest.mark.xdist_group("axi")  # most of it shares one build
 LIMIT = 60_000  # cycles
@@ -29,6 +31,11 @@ RANDOM, NONE = ("random",) * 3, ("none",) * 3
 @pytest.fixture(scope="module")
 def tiny() -> Plan:
     return plan(load("tiny"))
+
+
+@pytest.fixture(scope="module")
+def heads() -> Plan:
+    return headed()
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +83,37 @@ def test_tokens_of_any_kind_train_as_golden_does_under_pauses(
     assert found.compared > 200
 
 
+@pytest.mark.parametrize("stalls", [NONE, RANDOM, SLOW], ids="-".join)
+def test_every_head_says_what_golden_does_under_pauses(
+    heads: Plan, data: Dataset, stalls: tuple[str, str, str]
+) -> None:
+    found = run(heads, data, scenario="stalls", tokens=mixed(heads, 40), stalls=stalls)
+    assert found.first_divergence is None
+    assert found.compared > 600
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("idle | (moved & out.last)", "idle | moved", "scores of prediction 0 is ["),
+        ("channel.eq(channel)", "channel.eq((2, 1, 0)[index])", "scores of head 1's prediction 0 "),
+    ],
+    ids=["torn", "mislabelled"],
+)
+def test_packets_torn_or_with_anothers_number_are_found(
+    heads: Plan, data: Dataset, before: str, after: str, said: str
+) -> None:
+    with mock.patch("counterflow.hw.chain.Merge", Mutant(Merge, before, after).made()):
+        verilog = to_axi_verilog(heads)
+    found = run(heads, data, verilog, scenario="stalls")
+    assert found.first_divergence is not None
+    assert said in found.first_divergence
+
+
+def test_only_a_network_with_heads_has_destinations(tiny: Plan, heads: Plan) -> None:
+    assert axi_ports(heads).keys() - axi_ports(tiny).keys() == {"m_axis_tdest"}
+
+
 @pytest.mark.slow
 def test_a_network_of_images_trains_behind_axi() -> None:
     design = plan(load("tiny-conv"))
@@ -104,9 +142,11 @@ def test_a_reset_in_mid_packet_leaves_nothing_behind(tiny: Plan, data: Dataset) 
     assert found.first_divergence is None
 
 
-@pytest.mark.parametrize("name", ["tiny", pytest.param("tiny-conv", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name", ["tiny", "headed", pytest.param("tiny-conv", marks=pytest.mark.slow)]
+)
 def test_a_sample_is_taken_every_interval_without_a_bubble_between(name: str) -> None:
-    design = plan(load(name))
+    design = headed() if name == "headed" else plan(load(name))
     data = synthetic(design.description.elements, design.description.classes, 60, 20)
     tokens = tuple(Token(Kind.TRAIN, i) for i in range(40))
     found = run(design, data, scenario="rate", tokens=tokens)

@@ -57,7 +57,9 @@ def test_the_plan_counts_the_memories_of_the_hardware(name: str) -> None:
     parts: list[Memory] = []
     for stage in design.schedule.stages:
         parts += memories(stage, compact=True)
-    parts += moved(loss_memories(design.schedule.loss.arithmetic)) + loss_logic(design)
+    parts += moved(loss_memories(design.schedule.loss.arithmetic)) + loss_logic(
+        design.schedule, design.schedule.loss
+    )
     first = design.schedule.stages[0]
     samples = (2 * first.tiling.geometry.inputs, first.arithmetic.x.bits)
     expected = Counter([samples])

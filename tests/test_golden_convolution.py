@@ -39,7 +39,7 @@ def arithmetic(geometry: Geometry, **changes: Any) -> UnitArithmetic:
     x = replace(unit.inputs[0], shape=geometry.image, rectified=changes.pop("masks", True))
     y = replace(unit.outputs[0], shape=geometry.result)
     unit = replace(unit, name="conv1", geometry=geometry, inputs=(x,), outputs=(y,))
-    return replace(unit.arithmetic(description.recipe, horizon=2, compensation=100), **changes)
+    return replace(unit.arithmetic(description.recipe, 2, 100, back=not unit.first), **changes)
 
 
 def unit_of(tiling: Tiling, seed: int, **changes: Any) -> Convolution:

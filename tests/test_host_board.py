@@ -27,6 +27,7 @@ from counterflow.host.device import Device
 from counterflow.host.progress import Progress
 from counterflow.host.training import Training
 from counterflow.host.transport import SerialPort
+from tests import headed
 
 NET = "tiny"
 COUNTERFLOW = (sys.executable, "-m", "counterflow.cli")
@@ -52,9 +53,9 @@ class Board:
 
 
 @contextmanager
-def board_sim(*options: str) -> Iterator[Board]:
+def board_sim(*options: str, net: str = NET) -> Iterator[Board]:
     process = subprocess.Popen(
-        [*COUNTERFLOW, "board-sim", NET, "--quiet", "--json", *options],
+        [*COUNTERFLOW, "board-sim", net, "--quiet", "--json", *options],
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -178,6 +179,31 @@ def test_a_killed_host_is_resumed_and_ends_with_the_golden_models_weights(
     done = host("checkpoint", NET, *where, "-o", "e.npz", folder=tmp_path)
     assert done.returncode == 2
     assert "tells of no training of this board" in done.stderr
+
+
+def test_heads_are_trained_verified_and_reported(tmp_path: Path) -> None:
+    net = tmp_path / f"{headed.NAME}.toml"
+    net.write_text(headed.TOML)
+    with board_sim(net=str(net)) as several:
+        where = (str(net), "--port", several.port, *PATIENT)
+        found = result("train", *where, "--epochs", "2", "--verify", "100", folder=tmp_path)
+        tested = result("evaluate", *where, folder=tmp_path)
+        about = result("info", *where, folder=tmp_path)
+        said = host("evaluate", *where, folder=tmp_path).stdout
+    assert (about["heads"], about["version"]) == (2, 2)
+    assert int(str(found["verified"])) > 4
+    heads = found["heads"]
+    assert isinstance(heads, dict)
+    assert list(heads) == ["1", "2"]
+    assert (tested["accuracy"], tested["loss"], tested["heads"]) == (
+        *(found[name] for name in ("accuracy", "loss")),
+        heads,
+    )
+    model = headed.tested(epochs=2)
+    assert {int(number): one["accuracy"] for number, one in heads.items()} == {
+        number: one for number, one in model.items() if number
+    }
+    assert f"Head 2: {100 * heads['2']['accuracy']:.2f} % right" in said
 
 
 def test_a_board_with_another_network_is_refused(board: Board, tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_the_derivative_of_a_relu_is_applied_once(
     assert [unit.numbers.relu for unit in found if isinstance(unit, PoolUnit)] == pool_masks
     last = found[-2]
     assert isinstance(last, ConvolutionUnit)
-    assert last.arithmetic(Recipe(), 0, 0).masks == next_masks
+    assert last.arithmetic(Recipe(), 0, 0, back=True).masks == next_masks
 
 
 def test_one_number_stands_for_both_directions() -> None:

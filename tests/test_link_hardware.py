@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,13 +13,15 @@ from amaranth.sim import Simulator
 from counterflow.design.bus import link
 from counterflow.design.bus.link import Buffers, Packet, Status, packet
 from counterflow.design.network.files import load
-from counterflow.design.schedule.planner import plan
+from counterflow.design.schedule.planner import Plan, plan
 from counterflow.host.frames import Frames
 from counterflow.hw.link import receiver
 from counterflow.hw.link.check import PacketCheck
 from counterflow.hw.link.link import Link, info_of
 from counterflow.hw.link.receiver import PacketReceiver
+from counterflow.hw.link.results import Results
 from counterflow.hw.link.uart import UartReceiver, UartTransmitter, divisor_of
+from tests.headed import headed
 from tests.link_twin import Receiver
 
 BUFFERS = Buffers(packets=256, results=64)
@@ -248,6 +251,46 @@ def test_the_link_answers_hello_and_access_and_feeds_the_chain() -> None:
     taken = 2 * link.STORED_BYTES + 7 + 8  # of the two packets in sequence
     assert Status.decoded(last.payload).expected == taken
     assert last.header.acknowledge == taken
+
+
+@pytest.mark.parametrize("design", [plan(load("tiny")), headed()], ids=["alone", "with heads"])
+def test_a_prediction_becomes_a_record_with_whose_it_is(design: Plan) -> None:
+    numbers, channels = design.schedule.loss.arithmetic, (0, *design.schedule.heads)
+    unit, dice = Results(schedule=design.schedule, buffers=BUFFERS), random.Random(3)
+    wanted, offered, found = bytearray(), [], bytearray()
+    for number in range(12):
+        kind, channel = 1 + number % 3, channels[-number % len(channels)]
+        scores, loss = [dice.randrange(-99, 99) for _ in range(numbers.classes)], number * 77
+        for place, score in enumerate(scores):
+            last = place == numbers.classes - 1
+            about = {"channel": channel} if len(channels) > 1 else {}
+            offered.append({"score": score, "loss": loss, "kind": kind, "last": last, **about})
+        wanted += bytes([kind | channel << link.CHANNEL_SHIFT, scores.index(max(scores))])
+        wanted += loss.to_bytes(link.loss_bytes(numbers), "little")
+
+    async def bench(context: Any) -> None:
+        context.set(unit.predictions.valid, 1)
+        while offered:
+            context.set(unit.predictions.payload, offered[0])
+            context.set(unit.oldest, context.get(unit.written))
+            if context.get(unit.ring.en):
+                found.append(context.get(unit.ring.data))
+            if context.get(unit.predictions.ready):
+                offered.pop(0)
+            await context.tick()
+
+    simulated(unit, bench)
+    assert found == wanted
+
+
+def test_a_head_without_a_number_on_the_link_is_refused() -> None:
+    design = headed()
+    loss = design.schedule.losses[1]
+    far = replace(loss, unit=replace(loss.unit, head=40))
+    units = tuple(far if one is loss else one for one in design.schedule.units)
+    wide = replace(design, schedule=replace(design.schedule, units=units))
+    with pytest.raises(ValueError, match=r"a head behind component 40, but .* up to 31"):
+        info_of(wide, 12e6, 1_000_000, "bench")
 
 
 @pytest.mark.parametrize("divisor", [4, 7, 16])

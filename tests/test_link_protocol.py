@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,11 +54,20 @@ def test_the_page_names_every_kind_with_its_number() -> None:
 
 
 def test_info_and_status_come_back_as_they_were() -> None:
-    assert Info.decoded(INFO.encoded()) == INFO
+    for info in (INFO, replace(INFO, heads=3, version=link.HEADS_VERSION)):
+        assert Info.decoded(info.encoded()) == info
     for complaint in (False, True):
         status = Status(1, 0xFFFF, 515, 7, complaint=complaint)
         assert Status.decoded(status.encoded()) == status
         assert len(status.encoded()) == link.STATUS_BYTES
+
+
+def test_the_first_byte_of_a_prediction_has_room_for_its_channel() -> None:
+    for channel in (0, 1, link.MOST_CHANNEL):
+        for kind in (*Record, 1, 2, 3):
+            first = kind | channel << link.CHANNEL_SHIFT
+            assert first < 256
+            assert link.channel_of(first) == (kind, channel)
 
 
 def test_every_network_has_room_for_two_of_its_samples() -> None:

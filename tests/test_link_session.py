@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -51,14 +53,20 @@ def connected(transport: Line, timeout: float = 30.0) -> Session:
     return Session(transport, timeout=timeout, clock=transport.clock)
 
 
-def test_all_samples_arrive_once_in_order_and_every_prediction_comes_back() -> None:
-    twin = Twin(INFO, ELEMENTS)
+@pytest.mark.parametrize("heads", [0, 2, 31])
+def test_all_samples_arrive_once_in_order_and_every_prediction_comes_back(heads: int) -> None:
+    twin = Twin(replace(INFO, heads=heads), ELEMENTS)
     session = connected(Line(twin))
     trained(session, 0, 1000)
-    session.expect(lambda: len(session.predictions) == 1000)
+    session.expect(lambda: sum(map(len, session.predictions.values())) == 1000 * (1 + heads))
     session.flush()
     assert twin.tokens == expected(1000)
-    assert [one.chosen for one in session.predictions] == [sample(at)[0] for at in range(1000)]
+    assert sorted(session.predictions) == list(range(1 + heads))
+    for channel, made in session.predictions.items():
+        assert [one.chosen for one in made] == [sample(at)[0] for at in range(1000)]
+        assert [one.loss for one in made] == [
+            (sum(sample(at)[1:]) + channel) % 1000 for at in range(1000)
+        ]
     assert session.resent == session.repeats - 1 == 0  # the first request is part of connecting
 
 
@@ -75,10 +83,10 @@ def test_nothing_is_lost_or_doubled_over_a_faulty_line(
     twin = Twin(INFO, ELEMENTS)
     session = connected(line(twin, rate, tuple(sorted(kinds)), seed))
     trained(session, 0, 300, step)
-    session.expect(lambda: len(session.predictions) >= 300)
+    session.expect(lambda: len(session.predictions[0]) >= 300)
     session.flush()
     assert twin.tokens == expected(300)
-    assert [one.loss for one in session.predictions] == [
+    assert [one.loss for one in session.predictions[0]] == [
         sum(sample(at)[1:]) % 1000 for at in range(300)
     ]
 
@@ -129,7 +137,7 @@ def test_ten_thousand_faults_are_survived() -> None:
     while down.total + up.total < 10_000:
         trained(session, count, 1000, 9)
         count += 1000
-        session.expect(lambda: len(session.predictions) >= count)  # noqa: B023
+        session.expect(lambda: len(session.predictions[0]) >= count)  # noqa: B023
     session.flush()
     assert twin.tokens == expected(count)
 
@@ -166,11 +174,20 @@ def test_another_version_of_the_protocol_is_named() -> None:
     object.__setattr__(twin.info, "version", 7)
     try:
         with pytest.raises(
-            ValueError, match="speaks version 7 of the link, this program version 1"
+            ValueError, match="speaks version 7 of the link, this program versions 1 and 2"
         ):
             connected(Line(twin))
     finally:
         object.__setattr__(twin.info, "version", link.VERSION)
+
+
+@pytest.mark.parametrize("first", [7, 1 << 3 | 4, 1 << 3 | 2])
+def test_a_result_of_unknown_kind_is_named(first: int) -> None:
+    twin = Twin(INFO, ELEMENTS)  # without heads
+    session = connected(Line(twin))
+    twin._record(bytes([first, 0, 0, 0]))
+    with pytest.raises(LinkError, match=f"sent a result of unknown kind {first}"):
+        session.pump()
 
 
 def test_the_mark_is_kept() -> None:

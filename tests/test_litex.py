@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from counterflow.sim import simulator
+from tests import headed
 from tests.bench_litex import CSRS, FLIPPED, MEMORY, REGISTERS
 
 pytest.importorskip("litex", reason="LiteX is not installed: pip install litex migen")
@@ -103,3 +104,10 @@ def test_the_example_builds_by_itself(
     made = (tmp_path / "gateware" / "platform.ys").read_text()
     assert "tiny_axi.v" in made
     assert "tiny_axi tiny_axi" in (tmp_path / "gateware" / "platform.v").read_text()
+
+
+def test_the_example_refuses_a_network_with_heads(example: ModuleType, tmp_path: Path) -> None:
+    net = tmp_path / "headed.toml"
+    net.write_text(headed.TOML)
+    with pytest.raises(ValueError, match="headed has heads, but a word of memory has no room"):
+        example.generated(str(net), tmp_path)

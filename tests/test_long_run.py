@@ -25,9 +25,11 @@ from counterflow.golden.training.start import initial_states
 from counterflow.golden.units.convolution import UnitState
 from counterflow.golden.units.update import Settings
 from counterflow.hw.tops.verilog import to_verilog
-from counterflow.sim.compiled.hardware import Hardware, Stalls, _field
+from counterflow.sim.compiled.hardware import Hardware, Stalls
 from counterflow.sim.compiled.long_run import long_run
+from counterflow.sim.compiled.predictions import field
 from counterflow.sim.simulator import SimulationError
+from tests.headed import headed
 
 pytestmark = pytest.mark.xdist_group("long_run")  # most of it shares one build
 
@@ -116,6 +118,16 @@ def test_epochs_equal_golden(design: Plan, verilog: str, data: Dataset) -> None:
     assert seen == sorted(seen)
 
 
+@pytest.mark.parametrize("stalls", [Stalls(), Stalls(0.3, 0.5, 0.9)], ids=["flowing", "stalled"])
+def test_every_head_is_compared(stalls: Stalls) -> None:
+    heads = headed()
+    report = long_run(heads, synthetic(6, 4, SAMPLES, 2), seed=3, epochs=2, stalls=stalls)
+    assert report.equal, report.first_divergence
+    # As above, of three losses and of five units, two of them heads.
+    words = 2 * (6 * 5 + 5 * 5 + 3 * 5 * 4) + 2 * (5 + 5 + 3 * 4) + 2 * 5
+    assert report.compared == 2 * 3 * 2 * SAMPLES * 5 + 3 * words
+
+
 def test_a_limit_holds_for_training_and_test(design: Plan, verilog: str, data: Dataset) -> None:
     seen: list[tuple[int, int]] = []
     progress = lambda done, total: seen.append((done, total))  # noqa: E731
@@ -166,7 +178,7 @@ def test_mixed_tokens_equal_the_authority(design: Plan, data: Dataset, hardware:
     tokens = mixed_tokens(SAMPLES, design.schedule.delay)
     expected = chain.run(tokens, samples, data.train_y)
     for used in (samples, samples.astype(np.int64)):  # as bytes and as words
-        scores, losses = hardware.run(*arrays(tokens), used, data.train_y)
+        (scores,), (losses,) = hardware.run_all(*arrays(tokens), used, data.train_y)
         assert scores.tolist() == [p.scores.tolist() for p in expected]
         assert losses.tolist() == [p.loss for p in expected]
         assert same(hardware.read_back(), chain.states)
@@ -235,12 +247,22 @@ def test_a_wrong_update_is_found_in_its_unit(design: Plan, data: Dataset) -> Non
     assert ": dense1." in report.first_divergence
 
 
-def test_a_wrong_activation_shows_in_a_prediction(design: Plan, data: Dataset) -> None:
-    wrong = faulty(design, 2, round_activation=Rounding.TRUNCATE)
-    report = long_run(design, data, seed=3, verilog=wrong)
+@pytest.mark.parametrize(
+    ("network", "unit", "loss"),
+    [("design", 2, "loss"), ("heads", 3, "loss2")],
+    ids=["of the network", "of a head"],
+)
+def test_a_wrong_activation_shows_in_a_prediction(
+    network: str, unit: int, loss: str, design: Plan
+) -> None:
+    chosen = headed() if network == "heads" else design
+    description = chosen.description
+    wrong = faulty(chosen, unit, round_activation=Rounding.TRUNCATE)
+    data = synthetic(description.elements, description.classes, SAMPLES, 2)
+    report = long_run(chosen, data, seed=3, verilog=wrong)
     assert not report.equal
     assert report.first_divergence is not None
-    assert "of its samples: loss.score[" in report.first_divergence
+    assert f"of its samples: {loss}.score[" in report.first_divergence
 
 
 def test_a_run_that_does_not_finish_says_so(
@@ -249,13 +271,13 @@ def test_a_run_that_does_not_finish_says_so(
     samples = codes(data.train_x, data.pixel_max, design.description.formats.input)
     tokens = arrays([Token(Kind.TRAIN, index) for index in range(SAMPLES)])
     with pytest.raises(SimulationError, match=r"not finished after 100 cycles.* 3 of 60 tokens"):
-        hardware.run(*tokens, samples, data.train_y, limit=100)
+        hardware.run_all(*tokens, samples, data.train_y, limit=100)
     hardware.reset()
     labels = data.train_y.copy()
     labels[7] = 200  # the hardware drops this sample, so that a prediction is missing
     hardware.load(initial_states(design.description, design.schedule, 3))
     with pytest.raises(SimulationError, match="60 of 60 tokens and sent 177 of 180 scores"):
-        hardware.run(*tokens, samples, labels)
+        hardware.run_all(*tokens, samples, labels)
 
 
 def test_hardware_that_hangs_is_a_divergence(
@@ -272,9 +294,9 @@ def test_bad_arguments(design: Plan, data: Dataset, hardware: Hardware) -> None:
     samples = codes(data.train_x, data.pixel_max, design.description.formats.input)
     token = arrays([Token(Kind.TRAIN, SAMPLES)])
     with pytest.raises(ValueError, match=r"outside 0\.\.59"):
-        hardware.run(*token, samples, data.train_y)
+        hardware.run_all(*token, samples, data.train_y)
     with pytest.raises(ValueError, match=r"shape \(60, 6\)"):
-        hardware.run(token[0], token[1] - 1, samples[:, 1:], data.train_y)
+        hardware.run_all(token[0], token[1] - 1, samples[:, 1:], data.train_y)
     with pytest.raises(ValueError, match=r"chance of a stall is 1\.0"):
         Stalls(labels=1.0)
     with pytest.raises(SimulationError, match="no module long"):
@@ -283,9 +305,9 @@ def test_bad_arguments(design: Plan, data: Dataset, hardware: Hardware) -> None:
 
 def test_fields_of_wide_transfers() -> None:
     words = np.array([[0xFEDC_BA98_7654_3210, 0x0123_4567]], np.uint64)
-    assert _field(words, 60, 12).tolist() == [0x67F]
-    assert _field(words, 64, 8).tolist() == [0x67]
-    assert _field(words, 4, 12).tolist() == [0x321]
+    assert field(words, 60, 12).tolist() == [0x67F]
+    assert field(words, 64, 8).tolist() == [0x67]
+    assert field(words, 4, 12).tolist() == [0x321]
 
 
 @pytest.mark.slow

@@ -30,6 +30,7 @@ from counterflow.design.parts.tokens import KIND_BITS, LABEL_BITS, Kind
 from counterflow.design.schedule.planner import Plan, plan
 from counterflow.golden.training.start import initial_states
 from counterflow.hw.axi.packets import USER_BITS
+from tests.headed import headed
 
 PAGE = Path(__file__).parent.parent / "docs" / "registers.md"
 
@@ -151,6 +152,16 @@ def test_the_header_says_in_c_what_the_map_says(design: Plan, tmp_path: Path) ->
     subprocess.run(command, check=True, capture_output=True)
     found = subprocess.run([binary], capture_output=True, text=True, check=False)
     assert found.returncode == 0, f"{found.stdout} is wrong in the header"
+
+
+def test_the_header_of_a_network_with_heads_names_their_destinations(design: Plan) -> None:
+    found = re.findall(r"^#define HEADED_(HEADS|DEST_\w+) (\w+)$", c_header(headed()), re.MULTILINE)
+    assert found == [
+        ("HEADS", "2"),
+        ("DEST_NETWORK", "0u"),
+        *((f"DEST_HEAD{one}", f"{one}u") for one in (1, 2)),
+    ]
+    assert "TDEST" not in c_header(design)
 
 
 def test_the_page_in_the_documentation_is_the_map() -> None:

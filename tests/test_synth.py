@@ -29,6 +29,8 @@ from counterflow.design.tools.routing import Progress, read_report
 from counterflow.design.tools.synthesis_report import FILE, SynthesisReport
 from counterflow.hw.parts.modules import convert
 from counterflow.hw.parts.pipeline import delayed, own
+from counterflow.hw.tops.pins import pinned_verilog
+from tests.headed import headed
 
 REPORT = {
     "fmax": {"clk": {"achieved": 50.5, "constraint": 100.0}},
@@ -404,6 +406,13 @@ def test_the_estimate_has_every_unit_of_the_chain() -> None:
     found = estimate(expected, "ecp5")
     assert list(found) == ["intake", "dense0", "dense1", "dense2", "loss"]
     assert sum(unit.multipliers for unit in found.values()) == expected.schedule.multipliers
+
+
+def test_a_network_with_heads_has_all_its_units_and_streams_between_the_pins() -> None:
+    design = headed()
+    text, units = pinned_verilog(design)
+    assert set(units.values()) == {"intake", *(unit.name for unit in design.schedule.units)}
+    assert re.search(r"\.predictions2__payload\(", text)
 
 
 def test_targets_say_what_there_is() -> None:

@@ -11,17 +11,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from counterflow.host.device import Device
+    from counterflow.host.tally import Tally
     from counterflow.host.training import Outcome, Training
 
 
 def summary(display: Display, outcome: Outcome, device: Device) -> None:
     """A line an epoch, and what the line and the comparisons came to."""
-    rows = table("epoch", "samples", "loss", "right", title=f"{device.info.name} on a board")
+    heads = [f"head {number}" for number in device.plan.schedule.heads]
+    title = f"{device.info.name} on a board"
+    rows = table("epoch", "samples", "loss", "right", *heads, title=title)
     for one in outcome.tallies:
         name = f"{one.epoch + 1}" + (", test" if one.tests else "")
-        loss = f"{one.loss / one.samples:.4f}" if one.samples else "–"
-        right = percent(one.right / one.samples if one.samples else None, 2)
-        rows.add_row(name, f"{one.samples:,}", loss, right)
+        said = [" ".join(_shown(head)) for head in one.heads.values()]
+        rows.add_row(name, f"{one.samples:,}", *_shown(one), *said)
     display.show(rows)
     share = outcome.share(device.info.frequency, device.info.baud)
     session = device.session
@@ -36,6 +38,13 @@ def summary(display: Display, outcome: Outcome, device: Device) -> None:
         )
 
 
+def _shown(tally: Tally) -> tuple[str, str]:
+    """Mean loss, share of right answers."""
+    count = tally.samples
+    loss = f"{tally.loss / count:.4f}" if count else "–"
+    return loss, percent(tally.right / count if count else None, 2)
+
+
 def to_json(outcome: Outcome, device: Device, training: Training) -> dict[str, object]:
     """What `counterflow host train --json` promises."""
     trained = [one for one in outcome.tallies if not one.tests]
@@ -43,8 +52,8 @@ def to_json(outcome: Outcome, device: Device, training: Training) -> dict[str, o
     last = tested[-1] if tested else None
     samples = sum(one.samples for one in trained)
     return {
-        "accuracy": last.right / last.samples if last and last.samples else None,
-        "loss": last.loss / last.samples if last and last.samples else None,
+        **(last.means if last else {"accuracy": None, "loss": None}),
+        **(last.heads_json if last else {}),
         "samples": samples,
         "samples_per_second": samples / outcome.seconds if outcome.seconds else 0.0,
         "seconds": outcome.seconds,

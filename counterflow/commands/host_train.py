@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from counterflow.host.course import Leg
     from counterflow.host.device import Device
     from counterflow.host.progress import Progress
-    from counterflow.host.training import Outcome, Tally, Training
+    from counterflow.host.tally import Tally
+    from counterflow.host.training import Outcome, Training
 
 
 @click.command()

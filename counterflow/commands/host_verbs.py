@@ -31,6 +31,8 @@ def info(as_json: bool, quiet: bool, **where: Any) -> None:
     rows.add_row("hash", about.network)
     rows.add_row("protocol", f"version {about.version}")
     rows.add_row("clock, line", f"{about.frequency / 1e6:g} MHz, {about.baud:,} baud")
+    if about.heads:
+        rows.add_row("heads", f"{about.heads}")
     rows.add_row("buffers", f"{about.buffers.packets:,} and {about.buffers.results:,} bytes")
     for name, value in asdict(counters).items():
         rows.add_row(name.replace("_", " "), _shown(value))
@@ -67,9 +69,11 @@ def evaluate(data: Path | None, as_json: bool, quiet: bool, **where: Any) -> Non
         leg = test_leg(0, 0, way.legs[0].settings, len(way.test))
         with display.progress("Testing the board") as moved:
             tally = training.measure(leg, lambda done, _: moved(done, len(way.test)))
-    accuracy, loss = tally.right / tally.samples, tally.loss / tally.samples
-    display.show(f"{tally.samples:,} samples: {percent(accuracy, 2)} right, loss {loss:.4f}.")
-    display.result({"accuracy": accuracy, "loss": loss, "samples": tally.samples})
+    for number, one in tally.losses.items():
+        accuracy, loss = one.right / one.samples, one.loss / one.samples
+        whose = f"Head {number}" if number else f"{one.samples:,} samples"
+        display.show(f"{whose}: {percent(accuracy, 2)} right, loss {loss:.4f}.")
+    display.result({**tally.means, "samples": tally.samples, **tally.heads_json})
 
 
 def _check_ended(device: Device, design: Plan) -> Path:

@@ -21,11 +21,11 @@ from counterflow.golden.parts.narrow import Integers
 from counterflow.golden.training.models import Bytes, Part
 from counterflow.golden.transfer import Loadable
 from counterflow.golden.units.update import Settings
-from counterflow.host.session import Prediction, Session
+from counterflow.host.session import Predictions, Session
 from counterflow.host.transport import LinkError, SerialPort, Transport
 
 WORD = 1 << WORD_BITS
-OnTokens = Callable[[int, Sequence[Prediction]], None]
+OnTokens = Callable[[int, Predictions], None]
 
 
 @dataclass(frozen=True)
@@ -169,25 +169,33 @@ class Device(Loadable):
 
     def run(
         self, kinds: Bytes, indices: Integers, part: Part, on_tokens: OnTokens | None = None
-    ) -> list[Prediction]:
-        """Feed tokens; the predictions of those that are no bubbles, in order.
+    ) -> Predictions:
+        """Feed tokens; the predictions of those that are no bubbles, in order, by channel.
 
         ``kinds`` [T] and ``indices`` [T] as of `golden.training.models.Run`.  ``on_tokens`` is
         called with the tokens sent and the predictions that are there already.
         """
-        due = int((kinds != Kind.BUBBLE).sum())
+        wanted = kinds[kinds != Kind.BUBBLE].tolist()
+        due = dict.fromkeys((0, *self.plan.schedule.heads), wanted)
         found = self.session.predictions
         found.clear()
         for done, kind, payload in self._packets(kinds, indices, part):
             self.session.send(kind, payload)
             if on_tokens:
                 on_tokens(done, found)
-        self.session.expect(lambda: len(found) >= due)
+        count = len(due) * len(wanted)
+        self.session.expect(lambda: sum(map(len, found.values())) >= count)
         self.session.flush()
-        made = list(found)
+        made = {channel: list(found[channel]) for channel in sorted({*found, *due})}
         found.clear()
-        if [one.kind for one in made] != kinds[kinds != Kind.BUBBLE].tolist():
-            raise LinkError(f"the board sent {len(made)} predictions where {due} others were due")
+        for channel, said in made.items():
+            expected = due.get(channel, [])
+            if [one.kind for one in said] != expected:
+                whose = f" of head {channel}" if channel else ""
+                raise LinkError(
+                    f"the board sent {len(said)} predictions{whose} where {len(expected)} others "
+                    "were due"
+                )
         return made
 
     def cycles(self) -> int:

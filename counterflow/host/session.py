@@ -9,12 +9,21 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable
 from typing import NamedTuple
 
 from counterflow.design.bus import link
-from counterflow.design.bus.link import POSITIONS, Info, Packet, Record, Status, distance, packet
+from counterflow.design.bus.link import (
+    POSITIONS,
+    Info,
+    Packet,
+    Record,
+    Status,
+    channel_of,
+    distance,
+    packet,
+)
 from counterflow.host.frames import Frames, Received
 from counterflow.host.transport import LinkError, Transport
 
@@ -31,6 +40,9 @@ class Prediction(NamedTuple):
     kind: int
     chosen: int
     loss: int
+
+
+Predictions = dict[int, list[Prediction]]
 
 
 class Answer(NamedTuple):
@@ -55,9 +67,10 @@ class Sent(NamedTuple):
 class Session:
     """The line to one device.
 
-    ``info``, of the device; ``status``, the last heard; ``predictions`` and ``answers`` since
-    they were last cleared; ``resent`` and ``repeats`` count packets sent again and requests for
-    results.  Everything raises LinkError, one sentence, after `timeout` seconds of silence.
+    ``info``, of the device; ``status``, the last heard; ``predictions``, by the component of a
+    head, those of the network as 0, and ``answers``, since they were last cleared; ``resent`` and
+    ``repeats`` count packets sent again and requests for results.  Everything raises LinkError, one
+    sentence, after `timeout` seconds of silence.
     """
 
     def __init__(
@@ -69,7 +82,7 @@ class Session:
     ) -> None:
         self.transport, self.timeout, self._clock = transport, timeout, clock
         self.frames = Frames()
-        self.predictions: list[Prediction] = []
+        self.predictions: Predictions = defaultdict(list)
         self.answers: list[Answer] = []
         self.resent = self.repeats = 0
         self.status = Status(0, 0, 0, 0, complaint=False)
@@ -180,7 +193,8 @@ class Session:
             return 1 + link.WORD_BYTES
         if text[0] in (Record.WRITTEN, Record.REFUSED):
             return 1
-        if 1 <= text[0] <= 3:
+        kind, channel = channel_of(text[0])
+        if 1 <= kind <= 3 and (channel == 0 or self.info.heads):
             return 1 + link.CLASS_BYTES + self.info.loss_bytes
         raise LinkError(f"{self.transport.name}: the board sent a result of unknown kind {text[0]}")
 
@@ -190,8 +204,8 @@ class Session:
         elif text[0] in (Record.WRITTEN, Record.REFUSED):
             self.answers.append(Answer(Record(text[0]), None))
         else:
-            loss = int.from_bytes(text[2:], "little")
-            self.predictions.append(Prediction(text[0], text[1], loss))
+            loss, (kind, channel) = int.from_bytes(text[2:], "little"), channel_of(text[0])
+            self.predictions[channel].append(Prediction(kind, text[1], loss))
 
     def _consume(self, position: int) -> None:
         """Forget the packets that the device has worked on."""

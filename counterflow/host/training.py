@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -14,46 +13,16 @@ import numpy as np
 from counterflow.design.bus import link
 from counterflow.design.bus.link import POSITIONS
 from counterflow.design.parts.tokens import Kind
-from counterflow.design.units.loss import LOG_FRAC
 from counterflow.golden.training.models import IntegerModel
 from counterflow.golden.units.state import State
 from counterflow.host.course import Course, Leg
 from counterflow.host.device import WORD, Counters, Device
 from counterflow.host.progress import Progress
-from counterflow.host.session import Prediction
+from counterflow.host.session import Predictions
+from counterflow.host.tally import NATS, Tally
 from counterflow.host.transport import LinkError
 
-NATS = math.log(2) * 2.0**-LOG_FRAC  # of a loss as it is sent
 LINE_BITS = 10  # of a byte: start, eight bits, stop
-
-
-@dataclass
-class Tally:
-    """Samples of one kind in one epoch: how many, how many right, and the sum of their losses.
-
-    ``bits`` is that sum as the device sends losses; ``loss`` the same in nats.
-    """
-
-    epoch: int
-    tests: bool
-    samples: int = 0
-    right: int = 0
-    bits: int = 0
-
-    @property
-    def loss(self) -> float:
-        return self.bits * NATS
-
-    def to_json(self) -> dict[str, object]:
-        """As scripts read it; means, where there is something to take them of."""
-        count = self.samples or None
-        return {
-            "epoch": self.epoch,
-            "tests": self.tests,
-            "samples": self.samples,
-            "accuracy": count and self.right / count,
-            "loss": count and self.loss / count,
-        }
 
 
 @dataclass
@@ -161,7 +130,7 @@ class Training:
 
     def measure(self, leg: Leg, report: Report | None = None) -> Tally:
         """Try the samples of a leg that is no part of the course."""
-        tally = Tally(leg.epoch, leg.tests)
+        tally = self._tally(leg)
         self._stretch(leg, leg.first, leg.end, tally, report)
         return tally
 
@@ -173,23 +142,30 @@ class Training:
         self._follow(token)
         self._compare(token)
 
+    def _tally(self, leg: Leg) -> Tally:
+        heads = self.device.plan.schedule.heads
+        return Tally.begun(leg.epoch, heads, tests=leg.tests)
+
     def _leg(self, leg: Leg, start: int, report: Report | None) -> None:
         """The tokens of `leg` from number `start` of the course on."""
-        tally = Tally(leg.epoch, leg.tests)
+        tally = self._tally(leg)
         self.outcome.tallies.append(tally)
         at = start
         while at < leg.end:
             stop = leg.end
             if self.verify and not leg.tests:
                 stop = min(stop, at + self.verify - (at - leg.first) % self.verify)
-            right, bits = tally.right, tally.bits
+            before = {number: (one.right, one.bits) for number, one in tally.losses.items()}
             self._stretch(leg, at, stop, tally, report)
             at = stop
             if self._golden is not None:
                 self.device.rest()
                 golden = self._follow(at)
-                if (tally.right - right, tally.bits - bits) != golden:
-                    self._differ(at, "the predictions since the last comparison")
+                for number, one in tally.losses.items():
+                    right, bits = before[number]
+                    if (one.right - right, one.bits - bits) != golden[number]:
+                        whose = f" of head {number}" if number else ""
+                        self._differ(at, f"the predictions{whose} since the last comparison")
                 self._compare(at)
 
     def _stretch(
@@ -199,27 +175,28 @@ class Training:
         part, block = self.course.part(leg), slice(start - leg.first, stop - leg.first)
         kinds, indices = leg.kinds[block], leg.indices[block]
         expected = part.labels[indices[kinds != Kind.BUBBLE]]
-        seen = 0
+        before = {number: one.samples for number, one in tally.losses.items()}
 
-        def take(found: Sequence[Prediction]) -> None:
-            nonlocal seen
-            for one in found[seen:]:
-                right = one.chosen == expected[seen]
-                seen, tally.samples = seen + 1, tally.samples + 1
-                tally.right, tally.bits = tally.right + int(right), tally.bits + one.loss
-                if not leg.tests:
-                    self.outcome.losses.append(one.loss * NATS)
-                    self.outcome.right.append(bool(right))
+        def take(found: Predictions) -> None:
+            for number, one in tally.losses.items():
+                seen = one.samples - before[number]
+                fresh = found.get(number, [])[seen:]
+                for prediction, label in zip(fresh, expected[seen:], strict=False):
+                    right = bool(prediction.chosen == label)
+                    one.add(right=right, bits=prediction.loss)
+                    if number == 0 and not leg.tests:
+                        self.outcome.losses.append(prediction.loss * NATS)
+                        self.outcome.right.append(right)
 
-        def sent(done: int, found: Sequence[Prediction]) -> None:
+        def sent(done: int, found: Predictions) -> None:
             take(found)
             if report:
                 report(start + done, tally)
 
-        before = self.device.cycles()
+        began = self.device.cycles()
         take(self.device.run(kinds, indices, part, sent))
         payload = len(expected) * link.token_bytes(self.device.plan.description)
-        took = (self.device.cycles() - before) % WORD
+        took = (self.device.cycles() - began) % WORD
         info = self.device.info
         if info.baud:  # a line takes its time; the counter may have gone round
             least = payload * LINE_BITS * round(info.frequency / info.baud)
@@ -227,10 +204,13 @@ class Training:
         self.outcome.payload += payload
         self.outcome.cycles += took
 
-    def _follow(self, token: int) -> tuple[int, int]:
-        """Let the golden model run up to `token`: how many were right, and the losses' sum."""
+    def _follow(self, token: int) -> dict[int, tuple[int, int]]:
+        """Let the golden model run up to `token`: how many were right, and the losses' sum.
+
+        Of the network as number 0, and of each head.
+        """
         assert self._golden is not None
-        right, bits = 0, 0
+        found = dict.fromkeys((0, *self.device.plan.schedule.heads), (0, 0))
         for leg in self.course.legs:
             start, stop = max(leg.first, self._golden_at), min(leg.end, token)
             if start >= stop:
@@ -238,10 +218,14 @@ class Training:
             if start == leg.first:
                 self._golden.set(leg.settings)
             block = slice(start - leg.first, stop - leg.first)
-            more = self._golden.run(leg.kinds[block], leg.indices[block], self.course.part(leg))
-            right, bits = right + more[0], bits + round(more[1] / NATS)
+            kinds, indices = leg.kinds[block], leg.indices[block]
+            said = self._golden.run(kinds, indices, self.course.part(leg))
+            more = ((said.right, said.loss), *said.heads)
+            for number, (right, loss) in zip(found, more, strict=True):
+                before = found[number]
+                found[number] = before[0] + right, before[1] + round(loss / NATS)
         self._golden_at = token
-        return right, bits
+        return found
 
     def _compare(self, token: int) -> None:
         """All that the device's units remember against the golden model's."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from counterflow.design.bus.registers import NODE_BYTES, Node, UnitRegister, address, nodes
 from counterflow.design.parts.tokens import Kind
@@ -39,6 +40,7 @@ def c_header(plan: Plan) -> str:
         f"#define {name}_KIND(user) ((user) & {(1 << KIND_BITS) - 1}u)",
         f"#define {name}_LOSS(user) ((user) >> {KIND_BITS})",
         f"#define {name}_LOSS_FRACTION {LOG_FRAC}",
+        *_heads(name, plan.schedule.heads),
         "",
         "/* Fields of CONTROL. */",
     ]
@@ -51,6 +53,19 @@ def c_header(plan: Plan) -> str:
         if node.number:
             lines += _shape(f"{name}_{node.name.upper()}", stages[node.number - 1])
     return "\n".join([*lines, "", "#endif", ""])
+
+
+def _heads(name: str, heads: Sequence[int]) -> list[str]:
+    """Where there are heads: whose prediction a packet is."""
+    if not heads:
+        return []
+    return [
+        "",
+        "/* TDEST of a prediction: whose it is, of the network or of the head of a component. */",
+        f"#define {name}_HEADS {len(heads)}",
+        f"#define {name}_DEST_NETWORK 0u",
+        *(f"#define {name}_DEST_HEAD{head} {head}u" for head in heads),
+    ]
 
 
 def _node(name: str, node: Node) -> list[str]:

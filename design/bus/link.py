@@ -19,6 +19,8 @@ from counterflow.design.parts.tokens import Kind
 from counterflow.design.units.loss import LossArithmetic
 
 VERSION = 1  # of the protocol; to be raised with whatever makes older programs misunderstand
+HEADS_VERSION = 2  # of a device whose network has heads: only there predictions have channels
+VERSIONS = (VERSION, HEADS_VERSION)
 
 SYNC = 0xA7  # rare in images, whose bytes are mostly small or 255
 POSITION_BITS = 16  # positions in both streams of bytes count modulo 2**16
@@ -85,7 +87,10 @@ class Operation(IntEnum):
 
 
 class Record(IntEnum):
-    """First byte of a result; a prediction begins with the token's `Kind`, 1 to 3."""
+    """First byte of a result; a prediction begins with the token's `Kind`, 1 to 3.
+
+    Above that, from CHANNEL_SHIFT on, stands whose prediction it is: see `channel_of`.
+    """
 
     READ = 4  # word:4
     WRITTEN = 5
@@ -94,6 +99,8 @@ class Record(IntEnum):
 
 WORD_BYTES = 4
 CLASS_BYTES = 1
+CHANNEL_SHIFT = 3  # of a prediction's first byte
+MOST_CHANNEL = (1 << 8 - CHANNEL_SHIFT) - 1
 
 STATUS_BYTES = 9  # expected:2 oldest:2 written:2 mark:2 flags
 COMPLAINT = 1  # flag: something has been lost or broken since the last packet in sequence
@@ -122,6 +129,11 @@ def loss_bytes(numbers: LossArithmetic) -> int:
 def prediction_bytes(numbers: LossArithmetic) -> int:
     """Bytes of a prediction: kind, class, loss."""
     return 1 + CLASS_BYTES + loss_bytes(numbers)
+
+
+def channel_of(first: int) -> tuple[int, int]:
+    """A result's first byte without its channel, and that: a head's component, else 0."""
+    return first & ((1 << CHANNEL_SHIFT) - 1), first >> CHANNEL_SHIFT
 
 
 def tokens_kind(kind: Kind) -> Packet:
@@ -249,6 +261,8 @@ class Info:
     name: str
     """Of the network."""
     board: str
+    heads: int = 0
+    """Components with a head, which has predictions of its own."""
     version: int = VERSION
 
     def encoded(self) -> bytes:
@@ -257,7 +271,7 @@ class Info:
             (self.version, 1),
             (self.element_bytes, 1),
             (self.loss_bytes, 1),
-            (0, 1),
+            (self.heads, 1),
             (self.buffers.packets, 2),
             (self.buffers.results, 2),
         )
@@ -272,10 +286,10 @@ class Info:
     @classmethod
     def decoded(cls, payload: bytes) -> Self:
         """Raises ValueError, one sentence, for another version of the protocol."""
-        if not payload or payload[0] != VERSION:
-            spoken = payload[0] if payload else "none"
+        if not payload or payload[0] not in VERSIONS:
+            spoken, known = payload[0] if payload else "none", " and ".join(map(str, VERSIONS))
             raise ValueError(
-                f"the board speaks version {spoken} of the link, this program version {VERSION}; "
+                f"the board speaks version {spoken} of the link, this program versions {known}; "
                 "build the board's bitstream and install the program from the same release"
             )
 
@@ -292,4 +306,6 @@ class Info:
             baud=number(18, 4),
             name=name,
             board=board,
+            heads=payload[3],
+            version=payload[0],
         )

@@ -76,6 +76,11 @@ class Schedule:
         return tuple(unit for unit in self.units if isinstance(unit, LossStage))
 
     @cached_property
+    def heads(self) -> tuple[int, ...]:
+        """The numbers of the components whose heads have losses, in their order."""
+        return tuple(loss.unit.head for loss in self.losses[:-1])
+
+    @cached_property
     def by_name(self) -> dict[str, Scheduled]:
         return {unit.name: unit for unit in self.units}
 

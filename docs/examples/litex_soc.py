@@ -111,6 +111,11 @@ class TrainingSoC(SoCMini):
 def generated(net: str, folder: Path) -> tuple[Plan, Path]:
     """A network's plan, and its Verilog in a file."""
     design = plan(load(net))
+    if design.schedule.heads:
+        raise ValueError(
+            f"{design.description.name} has heads, but a word of memory has no room for whose "
+            "prediction it is; take a network without"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     verilog = folder / f"{axi_module_name(design)}.v"
     verilog.write_text(to_axi_verilog(design))

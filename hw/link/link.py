@@ -6,10 +6,19 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from counterflow.design.bus.link import POSITION_BITS, Buffers, Info, element_bytes, loss_bytes
+from counterflow.design.bus.link import (
+    HEADS_VERSION,
+    MOST_CHANNEL,
+    POSITION_BITS,
+    VERSION,
+    Buffers,
+    Info,
+    element_bytes,
+    loss_bytes,
+)
 from counterflow.design.network.description import Description
 from counterflow.design.schedule.planner import Plan
-from counterflow.hw.chain import Request, Response
+from counterflow.hw.chain import Request, Response, all_predictions
 from counterflow.hw.intake import sample_stream
 from counterflow.hw.link.commands import Commands, RingBytes
 from counterflow.hw.link.receiver import PacketReceiver
@@ -17,12 +26,20 @@ from counterflow.hw.link.results import Results
 from counterflow.hw.link.sender import PacketSender
 from counterflow.hw.parts.block_memory import BlockMemory
 from counterflow.hw.parts.streams import label_stream
-from counterflow.hw.units.loss import prediction_stream
 
 
 def info_of(plan: Plan, frequency: float, baud: int, board: str) -> Info:
-    """What a device with the network of `plan` says of itself."""
+    """What a device with the network of `plan` says of itself.
+
+    ValueError, one sentence, where the link has no numbers for its heads.
+    """
     description: Description = plan.description
+    heads = plan.schedule.heads
+    if heads and heads[-1] > MOST_CHANNEL:
+        raise ValueError(
+            f"{description.name} has a head behind component {heads[-1]}, but the host link has "
+            f"numbers for components up to {MOST_CHANNEL}; cut it into fewer"
+        )
     return Info(
         network=description.hash(),
         element_bytes=element_bytes(description),
@@ -32,6 +49,8 @@ def info_of(plan: Plan, frequency: float, baud: int, board: str) -> Info:
         baud=baud,
         name=description.name,
         board=board,
+        heads=len(heads),
+        version=HEADS_VERSION if heads else VERSION,
     )
 
 
@@ -42,13 +61,14 @@ class Link(wiring.Component):
 
     Parameters: ``plan``, ``info``.
     Members: ``i`` and ``o``, streams of bytes from and to the host; ``samples``, ``labels``,
-    ``request`` out, ``predictions`` and ``response`` in: the chain's; ``complaint`` out.
+    ``request`` out, ``predictions`` of all losses and ``response`` in: the chain's; ``complaint``
+    out.
     Cost: two memories of `Buffers`; no multiplier.
     """
 
     def __init__(self, *, plan: Plan, info: Info) -> None:
         self.plan, self.info = plan, info
-        number, numbers = plan.description.formats.input, plan.schedule.loss.arithmetic
+        number = plan.description.formats.input
         super().__init__(
             {
                 "i": In(stream.Signature(8)),
@@ -57,7 +77,7 @@ class Link(wiring.Component):
                 "labels": Out(label_stream()),
                 "request": Out(stream.Signature(Request)),
                 "response": In(Response),
-                "predictions": In(prediction_stream(numbers)),
+                "predictions": In(all_predictions(plan.schedule)),
                 "complaint": Out(1),
             }
         )
@@ -70,8 +90,7 @@ class Link(wiring.Component):
         m.submodules.commands = commands = Commands(
             number=description.formats.input, elements=description.elements, buffers=buffers
         )
-        numbers = self.plan.schedule.loss.arithmetic
-        m.submodules.results = results = Results(numbers=numbers, buffers=buffers)
+        m.submodules.results = results = Results(schedule=self.plan.schedule, buffers=buffers)
         m.submodules.sender = sender = PacketSender(info=self.info, buffers=buffers)
         self._ring(m, "packets", buffers.packets, receiver.ring, packets)
         self._ring(m, "kept", buffers.results, results.ring, sender)

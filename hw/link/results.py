@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from counterflow.design.bus.link import CLASS_BYTES, POSITION_BITS, WORD_BYTES, Buffers, loss_bytes
-from counterflow.design.units.loss import LossArithmetic
+from counterflow.design.bus.link import (
+    CHANNEL_SHIFT,
+    CLASS_BYTES,
+    POSITION_BITS,
+    WORD_BYTES,
+    Buffers,
+    loss_bytes,
+)
+from counterflow.design.parts.tokens import KIND_BITS
+from counterflow.design.schedule.schedule import Schedule
+from counterflow.hw.chain import all_predictions
 from counterflow.hw.link.commands import AnswerByte
 from counterflow.hw.link.receiver import RingWrite
 from counterflow.hw.parts.narrow import shape_of
-from counterflow.hw.units.loss import prediction_stream
 
 LONGEST = 1 + WORD_BYTES  # bytes of a record
 SPARE = 8  # bytes of room in which a record is begun: a power of two, so that few bits tell
@@ -23,19 +31,20 @@ class Results(wiring.Component):
     A record is begun when there is room for the longest one, else the chain has to wait; it also
     waits with a token's last score until the record is written.
 
-    Parameters: ``numbers`` of the loss, ``buffers``.
-    Members: ``predictions`` stream in, the chain's; ``answers`` stream in, of bytes; ``ring``
+    Parameters: ``schedule``, of which the losses are; ``buffers``.
+    Members: ``predictions`` stream in, of all losses; ``answers`` stream in, of bytes; ``ring``
     writes; ``oldest`` in and ``written`` out, positions of the first byte that is still needed and
     of the next one that will be written; ``held`` out, bytes between the two.
     Cost: about 50 registers; a byte a cycle.
     """
 
-    def __init__(self, *, numbers: LossArithmetic, buffers: Buffers) -> None:
+    def __init__(self, *, schedule: Schedule, buffers: Buffers) -> None:
+        numbers, self.heads = schedule.loss.arithmetic, schedule.heads
         assert 1 + CLASS_BYTES + loss_bytes(numbers) <= LONGEST <= SPARE
         self.numbers, self.buffers = numbers, buffers
         super().__init__(
             {
-                "predictions": In(prediction_stream(numbers)),
+                "predictions": In(all_predictions(schedule)),
                 "answers": In(stream.Signature(AnswerByte)),
                 "ring": Out(RingWrite(buffers.results)),
                 "oldest": In(POSITION_BITS),
@@ -63,8 +72,9 @@ class Results(wiring.Component):
         ]
         taken = self.predictions.valid & self.predictions.ready
         best = self._best(m, taken)
+        first = Cat(p.kind, C(0, CHANNEL_SHIFT - KIND_BITS), p.channel) if self.heads else p.kind
         with m.Switch(index):
-            for place, value in enumerate((p.kind, best, *self._loss_bytes())):
+            for place, value in enumerate((first, best, *self._loss_bytes())):
                 with m.Case(place):
                     m.d.comb += self.ring.data.eq(value)
         with m.If(writing):

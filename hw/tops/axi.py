@@ -10,7 +10,8 @@ from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.design.schedule.planner import Plan
 from counterflow.hw.axi.lite import AxiLite, axi_lite
 from counterflow.hw.axi.packets import USER_BITS, Packets, data_bits
-from counterflow.hw.chain import Chain
+from counterflow.hw.chain import Chain, merged
+from counterflow.hw.parts.merge import channel_bits
 from counterflow.hw.parts.modules import convert
 from counterflow.hw.tops.verilog import module_name
 
@@ -32,6 +33,8 @@ def axi_ports(plan: Plan) -> dict[str, In | Out]:
         "m_axis_tdata": Out(data_bits(loss.logit)),
         "m_axis_tuser": Out(KIND_BITS + loss.loss.bits),
     }
+    if plan.schedule.heads:
+        members["m_axis_tdest"] = Out(channel_bits(plan.schedule.heads))
     for prefix, flow in (("s_axis", In), ("m_axis", Out)):
         members |= {f"{prefix}_{name}": flow(1) for name in ("tlast", "tvalid")}
         members[f"{prefix}_tready"] = flow(1).flip()
@@ -46,9 +49,11 @@ class AxiChain(wiring.Component):
     Parameters: ``plan``.
     Members: ``aclk``; ``aresetn``, low for two cycles to reset; ``s_axis_*`` in, samples as
     `hw.axi.packets.Packets` takes them; ``m_axis_*`` out, a packet of class scores for each sample,
-    the kind in the lowest bits of TUSER and the loss above it; ``s_axil_*``, the register map of
+    the kind in the lowest bits of TUSER and the loss above it; with heads, a packet of each loss,
+    TDEST the number of its component, 0 of the network; ``s_axil_*``, the register map of
     `design.bus.registers` by byte address.
-    Cost: beside the chain 155 registers; latency 1 more at the entrance; one sample an interval.
+    Cost: beside the chain 155 registers, with heads a `Merge`; latency 1 more at the entrance; one
+    sample an interval, if that is long enough for the scores of all losses.
     """
 
     def __init__(self, *, plan: Plan) -> None:
@@ -68,16 +73,19 @@ class AxiChain(wiring.Component):
         connect(m, packets.labels, chain.labels)
         connect(m, registers.request, chain.request)
         m.d.comb += registers.response.eq(chain.response)
-        given, prediction = packets.packets, chain.predictions.payload
+        given, made = packets.packets, merged(m, chain)
+        prediction = made.payload
         self._stream(m, "s_axis", given, given.payload.data, given.payload.last, given.payload.user)
         self._stream(
             m,
             "m_axis",
-            chain.predictions,
+            made,
             prediction.score,
             prediction.last,
             Cat(prediction.kind, prediction.loss),
         )
+        if chain.schedule.heads:
+            m.d.comb += self.m_axis_tdest.eq(prediction.channel)
         for name, member in axi_lite().members.items():
             outer, inner = getattr(self, f"s_axil_{name}"), getattr(registers.axil, name)
             m.d.comb += inner.eq(outer) if member.flow is wiring.Out else outer.eq(inner)

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out, connect
 
 from counterflow.design.parts.tokens import Kind
 from counterflow.design.schedule.planner import Plan
-from counterflow.hw.chain import Chain
+from counterflow.hw.chain import Chain, merged
 from counterflow.hw.link.link import Link, info_of
 from counterflow.hw.link.uart import UartReceiver, UartTransmitter, divisor_of
 
@@ -50,9 +50,10 @@ class BoardCore(wiring.Component):
         m.submodules.transmitter = transmitter = UartTransmitter(divisor=self.divisor)
         connect(m, receiver.o, link.i)
         connect(m, link.o, transmitter.i)
-        for name in ("samples", "labels", "request", "predictions"):
+        for name in ("samples", "labels", "request"):
             ends = [getattr(link, name), getattr(chain, name)]
             connect(m, *ends)
+        connect(m, link.predictions, merged(m, chain))
         m.d.comb += [
             receiver.rx.eq(self.rx),
             self.tx.eq(transmitter.tx),

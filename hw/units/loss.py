@@ -40,18 +40,21 @@ from counterflow.hw.parts.streams import activation_stream, error_stream, label_
 BANKS = 2
 
 
-def prediction_stream(numbers: LossArithmetic) -> stream.Signature:
-    """A token's class scores, one a transfer, each with its kind and loss; the last one marked."""
-    return stream.Signature(
-        data.StructLayout(
-            {
-                "score": shape_of(numbers.logit),
-                "loss": shape_of(numbers.loss),
-                "kind": KIND_BITS,
-                "last": 1,
-            }
-        )
+def prediction(numbers: LossArithmetic) -> data.StructLayout:
+    """One of a token's class scores, with the token's kind and loss; the last one is marked."""
+    return data.StructLayout(
+        {
+            "score": shape_of(numbers.logit),
+            "loss": shape_of(numbers.loss),
+            "kind": KIND_BITS,
+            "last": 1,
+        }
     )
+
+
+def prediction_stream(numbers: LossArithmetic) -> stream.Signature:
+    """A token's class scores, a transfer each."""
+    return stream.Signature(prediction(numbers))
 
 
 class Loss(wiring.Component):

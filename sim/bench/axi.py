@@ -17,9 +17,9 @@ from cocotbext.axi import AxiResp
 from counterflow.design.bus.registers import NODE_BYTES, WORD_BYTES, address, nodes
 from counterflow.design.parts.tokens import Kind, Token
 from counterflow.design.schedule.planner import plan
-from counterflow.golden.chain import Chain
+from counterflow.golden.chain import Chain, Prediction
 from counterflow.golden.training.start import initial_chain
-from counterflow.sim.bench.axi_host import AxiHost, BusError
+from counterflow.sim.bench.axi_host import AxiHost, BusError, Packet
 from counterflow.sim.bench.host import PERIOD
 from counterflow.sim.bench.job import Found, Job, job_of_environment, store
 
@@ -200,11 +200,13 @@ class AxiBench:
         """Feed `fed` (default: `tokens`); golden over `tokens` predicts all that comes of it."""
         self._feed(tokens if fed is None else fed, lengths)
         expected = golden.run(tokens, self.job.samples, self.job.labels)
-        found = await self.host.predictions(len(expected))
-        for number, (want, (scores, kind, loss)) in enumerate(zip(expected, found, strict=True)):
-            self._equal(f"scores of prediction {number}", scores, want.scores)
-            self._equal(f"kind of prediction {number}", Kind(kind), want.token.kind)
-            self._equal(f"loss of prediction {number}", loss, want.loss)
+        heads = self.plan.schedule.heads
+        found = await self.host.predictions(len(expected) * (1 + len(heads)))
+        self._predicted("prediction", [one for one in found if one.dest == 0], expected)
+        for head in heads:
+            said = [one.heads[head] for one in expected]
+            own = [one for one in found if one.dest == head]
+            self._predicted(f"head {head}'s prediction", own, said)
         await self.host.source.wait()
         slots = SETTLE_SLOTS + len(self.plan.schedule.stages)
         await ClockCycles(self.dut.aclk, slots * self.plan.schedule.interval)
@@ -213,6 +215,16 @@ class AxiBench:
         for stage, got, state in zip(self.plan.schedule.stages, states, golden.states, strict=True):
             for name in stage.remembered:
                 self._equal(f"{stage.name}.{name}", getattr(got, name), getattr(state, name))
+
+    def _predicted(
+        self, what: str, found: Sequence[Packet], expected: Sequence[Prediction]
+    ) -> None:
+        """The packets of one loss, in the order of the tokens."""
+        self._equal(f"the number of packets that are a {what}", len(found), len(expected))
+        for number, (packet, want) in enumerate(zip(found, expected, strict=False)):
+            self._equal(f"scores of {what} {number}", packet.scores, want.scores)
+            self._equal(f"kind of {what} {number}", packet.kind, want.token.kind)
+            self._equal(f"loss of {what} {number}", packet.loss, want.loss)
 
     def _equal(self, what: str, found: Any, expected: Any) -> None:
         got, want = np.asarray(found), np.asarray(expected)

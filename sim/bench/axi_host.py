@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import cocotb
 import numpy as np
@@ -27,7 +27,7 @@ from counterflow.design.parts.tokens import KIND_BITS, Kind, Token
 from counterflow.design.schedule.planner import Plan
 from counterflow.golden.units import state_of
 from counterflow.golden.units.state import State
-from counterflow.sim.bench.axi_rules import Rules
+from counterflow.sim.bench.axi_rules import CHANNELS, WITH_HEADS, Rules
 from counterflow.sim.bench.host import PERIOD
 from counterflow.sim.bench.stalls import pattern
 
@@ -40,6 +40,24 @@ class BusError(RuntimeError):
         self.response = response
 
 
+class Packet(NamedTuple):
+    """A packet of m_axis; what stands beside the scores is a list where it changes among them."""
+
+    scores: list[int]
+    user: int | list[int]
+    dest: int | list[int]
+
+    @property
+    def kind(self) -> int:
+        """The token's kind; -1 where that changes."""
+        return self.user % (1 << KIND_BITS) if isinstance(self.user, int) else -1
+
+    @property
+    def loss(self) -> int:
+        """The token's loss; -1 where that changes."""
+        return self.user >> KIND_BITS if isinstance(self.user, int) else -1
+
+
 class AxiHost:
     """Drives `hw.tops.axi.AxiChain`; ``rules`` watches it, ``driver`` is the one that users have.
 
@@ -48,7 +66,7 @@ class AxiHost:
 
     def __init__(self, dut: Any, plan: Plan) -> None:
         self.dut, self.plan = dut, plan
-        self.rules = Rules()
+        self.rules = Rules(WITH_HEADS if plan.schedule.heads else CHANNELS)
         self.driver = Driver(self, plan)
         reset = dut.aclk, dut.aresetn, False  # which is active when low
         samples, scores = (AxiStreamBus.from_prefix(dut, name) for name in ("s_axis", "m_axis"))
@@ -116,16 +134,15 @@ class AxiHost:
             # The label counts with the first element, whatever stands beside the others.
             self.source.send_nowait(AxiStreamFrame(elements, tuser=[user, *elements[1:]]))
 
-    async def predictions(self, count: int) -> list[tuple[list[int], int, int]]:
-        """(scores, kind, loss) of the next `count` packets; the sideband must stay the same."""
+    async def predictions(self, count: int) -> list[Packet]:
+        """The next `count` packets."""
         bits = self.plan.schedule.loss.arithmetic.logit.bits
         half = 1 << (bits - 1)
         found = []
         for _ in range(count):
             frame = await self.sink.recv()
-            assert isinstance(frame.tuser, int), f"TUSER changes within a packet: {frame.tuser}"
             scores = [(int(one) + half) % (1 << bits) - half for one in frame.tdata]
-            found.append((scores, frame.tuser % (1 << KIND_BITS), frame.tuser >> KIND_BITS))
+            found.append(Packet(scores, frame.tuser, frame.tdest or 0))
         return found
 
 

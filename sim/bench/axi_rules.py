@@ -14,6 +14,9 @@ CHANNELS = {
 }
 """Channels that the hardware drives, and what each carries."""
 
+WITH_HEADS = {**CHANNELS, "m_axis_t": (*CHANNELS["m_axis_t"], "dest")}
+"""The same where several losses have predictions."""
+
 
 class Rules:
     """Collects in `broken` what goes against the rules on the channels that the hardware drives.
@@ -22,9 +25,10 @@ class Rules:
     until ready.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, channels: Mapping[str, Sequence[str]] = CHANNELS) -> None:
         self.broken: list[str] = []
-        self._offered: dict[str, Sequence[int] | None] = dict.fromkeys(CHANNELS)
+        self._channels = channels
+        self._offered: dict[str, Sequence[int] | None] = dict.fromkeys(channels)
         self._reset = False
         self._cycle = 0
 
@@ -36,7 +40,7 @@ class Rules:
                 channel: [
                     int(getattr(dut, channel + name).value) for name in ("valid", "ready", *carried)
                 ]
-                for channel, carried in CHANNELS.items()
+                for channel, carried in self._channels.items()
             }
             self.look(levels, reset=not int(dut.aresetn.value))
 

@@ -13,16 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterflow.design.bus.registers import WORD_BITS, IntakeRegister, UnitRegister, control_word
-from counterflow.design.bus.transfers import Transfer, Words, packed
-from counterflow.design.parts.tokens import KIND_BITS, Kind
+from counterflow.design.bus.transfers import Transfer, packed
+from counterflow.design.parts.tokens import Kind
 from counterflow.design.schedule.planner import Plan
 from counterflow.design.units.latency import BUS_SPACING
-from counterflow.design.units.loss import LossArithmetic
 from counterflow.design.units.slotted import Integers
 from counterflow.golden.transfer import Loadable
 from counterflow.golden.units.update import Settings
 from counterflow.hw.tops.verilog import module_name, to_verilog
 from counterflow.sim.compiled.library import Gate, Library, Work, build_library
+from counterflow.sim.compiled.predictions import Predictions
 from counterflow.sim.simulator import SimulationError
 
 SLICE_CYCLES = 1 << 15  # about as many between two reports of progress
@@ -75,7 +75,9 @@ class Hardware(Loadable):
         self, plan: Plan, verilog: str | None = None, stalls: Stalls | None = None
     ) -> None:
         self.plan, self.stalls = plan, stalls or Stalls()
-        self._library = Library(build_library(verilog or to_verilog(plan), module_name(plan)))
+        self._made = Predictions(plan.schedule, 0)
+        text, streams = verilog or to_verilog(plan), self._made.streams
+        self._library = Library(build_library(text, module_name(plan), predictions=streams))
         self.reset()
 
     def __enter__(self) -> Hardware:
@@ -122,11 +124,17 @@ class Hardware(Loadable):
     def access(self, table: Sequence[Transfer] | Integers) -> Integers:
         """Make register accesses of a chain at rest; the words of the responses."""
         rows = np.asarray(table, np.int64)
-        self._work.tokens = self._work.transfers = 0
-        self._work.labels_taken = self._work.samples_taken = self._work.predicted = 0
+        self._begin(0, 0)
         return self._drive(self._access_cycles(rows), rows)
 
-    def run(
+    def _begin(self, tokens: int, samples: int) -> None:
+        """So many tokens are to come, and predictions of so many samples."""
+        work, self._made = self._work, Predictions(self.plan.schedule, samples)
+        work.point(predictions=self._made.words, predicted=self._made.taken)
+        work.tokens, work.transfers = tokens, self._made.count
+        work.labels_taken = work.samples_taken = 0
+
+    def run_all(
         self,
         kinds: NDArray[np.uint8],
         indices: Integers,
@@ -136,23 +144,19 @@ class Hardware(Loadable):
         limit: int | None = None,
         on_slice: OnSlice | None = None,
     ) -> tuple[Integers, Integers]:
-        """Feed tokens and wait until the chain rests; arguments and results as of `FastChain.run`.
+        """Feed tokens and wait until the chain rests; arguments, results as of `FastChain.run_all`.
 
         ``on_slice`` is called after every so many slots with the tokens admitted of this run, and
         with what was counted when those slots began.  SimulationError after ``limit`` cycles, and
         when nothing moves any more.
         """
-        real = kinds != Kind.BUBBLE
-        classes, schedule = self.plan.description.classes, self.plan.schedule
+        real, schedule = kinds != Kind.BUBBLE, self.plan.schedule
         small = samples.dtype == np.uint8
         arrays: dict[str, NDArray[Any]] = {
             "kinds": np.ascontiguousarray(kinds, np.uint8),
             "indices": np.ascontiguousarray(indices, np.int64),
             "samples": np.ascontiguousarray(samples, np.uint8 if small else np.int32),
             "labels": np.ascontiguousarray(labels, np.uint8),
-            "predictions": np.zeros(
-                (int(real.sum()) * classes, _prediction_words(schedule.loss.arithmetic)), np.uint64
-            ),
         }
         if real.any() and not 0 <= indices[real].min() <= indices[real].max() < len(samples):
             raise ValueError(f"a token names a sample outside 0..{len(samples) - 1}")
@@ -160,15 +164,15 @@ class Hardware(Loadable):
             raise ValueError(f"samples are of shape {samples.shape}, labels of {labels.shape}")
         work = self._work
         work.point(**arrays)
-        work.tokens, work.transfers = len(kinds), len(arrays["predictions"])
         work.element_bytes = 1 if small else 4
-        work.labels_taken = work.samples_taken = work.predicted = 0
+        self._begin(len(kinds), int(real.sum()))
         self._feed(self._limit(len(kinds)) if limit is None else limit, on_slice)
         rest = schedule.delay + len(schedule.stages) + 4
         self._library.drive(work, rest * schedule.interval, stop=False)
         self._slots += len(kinds)
+        made = self._made  # before counters are read
         self._check_rest()
-        return self._predictions(arrays["predictions"], kinds[real])
+        return made.decoded(kinds[real])
 
     def _limit(self, tokens: int) -> int:
         """Cycles that no run should need: twice what the stalls make of the slots."""
@@ -190,17 +194,15 @@ class Hardware(Loadable):
         length = -(-max(slots * interval, self._access_cycles(table)) // interval) * interval
         begun = moved = self.cycles
         patience, seen = self._limit(0), (-1, -1, -1, -1)
-        while min(work.samples_taken, work.labels_taken) < work.tokens or (
-            work.predicted < work.transfers
-        ):
-            now = (work.labels_taken, work.samples_taken, work.element, work.predicted)
+        while min(work.samples_taken, work.labels_taken) < work.tokens or (self._made.missing):
+            now = (work.labels_taken, work.samples_taken, work.element, int(self._made.taken.sum()))
             if now != seen:
                 seen, moved = now, self.cycles
             if self.cycles >= min(begun + limit, moved + patience):
                 raise SimulationError(
                     f"the hardware has not finished after {self.cycles - begun} cycles, "
                     f"{self.cycles - moved} of them idle: it has admitted {work.labels_taken} of "
-                    f"{work.tokens} tokens and sent {work.predicted} of {work.transfers} scores"
+                    f"{work.tokens} tokens and sent {self._made.progress}"
                 )
             left = begun + limit - self.cycles
             answers = self._drive(min(length, max(left, self._access_cycles(table))), table)
@@ -237,47 +239,9 @@ class Hardware(Loadable):
         return Counters(cycles, tokens, *columns)
 
     def _check_rest(self) -> None:
-        """Every unit has made a slot of every token, and no prediction came without one."""
-        work = self._work
-        if work.predicted != work.transfers:
-            raise SimulationError(
-                f"the hardware sent {work.predicted} scores where {work.transfers} were due"
-            )
+        """Every unit has made a slot of every token."""
         for stage, slots in zip(self.plan.schedule.stages, self.counters().slots, strict=True):
             if slots != self._slots % (1 << WORD_BITS):
                 raise SimulationError(
                     f"{stage.name} has made {slots} slots of {self._slots} tokens"
                 )
-
-    def _predictions(self, words: Words, kinds: NDArray[np.uint8]) -> tuple[Integers, Integers]:
-        """Scores and losses out of the transfers, whose kinds and marks must be those due."""
-        numbers = self.plan.schedule.loss.arithmetic
-        fields, start = [], 0
-        for bits in (numbers.logit.bits, numbers.loss.bits, KIND_BITS, 1):
-            fields.append(_field(words, start, bits).reshape(-1, numbers.classes))
-            start += bits
-        scores, losses, found, last = fields
-        marks = np.arange(numbers.classes) == numbers.classes - 1
-        for name, wrong in (
-            ("a kind that is not its token's", found != kinds[:, None]),
-            ("the mark of the last score in the wrong place", last != marks),
-            ("a loss that changes between its scores", losses != losses[:, :1]),
-        ):
-            if wrong.any():
-                raise SimulationError(f"prediction {np.argwhere(wrong)[0][0]} has {name}")
-        half = 1 << (numbers.logit.bits - 1)
-        return (scores ^ half) - half, losses[:, 0]
-
-
-def _prediction_words(numbers: LossArithmetic) -> int:
-    """Words of 64 bits that hold a transfer of the prediction stream."""
-    return -(-(numbers.logit.bits + numbers.loss.bits + KIND_BITS + 1) // 64)
-
-
-def _field(words: Words, start: int, bits: int) -> Integers:
-    """Bits `start` ... `start` + `bits` - 1 of rows of 64-bit words, lowest first."""
-    place, shift = divmod(start, 64)
-    value = words[:, place] >> np.uint64(shift)
-    if shift + bits > 64:
-        value = value | words[:, place + 1] << np.uint64(64 - shift)
-    return (value & np.uint64((1 << bits) - 1)).astype(np.int64)

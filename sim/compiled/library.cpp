@@ -10,8 +10,12 @@
 #include <type_traits>
 
 #include "Vdesign.h"
+#include "streams.h"  // PREDICTIONS(X): X(name) for each stream of predictions, the network's first
 
 namespace {
+
+#define ONE_MORE(name) +1
+constexpr int kStreams = 0 PREDICTIONS(ONE_MORE);
 
 constexpr int kKindBits = 2;  // as hw.parts.streams.KIND_BITS; the label follows above
 constexpr uint8_t kBubble = 0;
@@ -39,10 +43,11 @@ struct Work {
     const uint8_t* labels;  // [any]
     const uint64_t* requests;  // [requests]
     uint64_t* responses;  // [requests]
-    uint64_t* predictions;  // [transfers][words]
+    uint64_t* predictions;  // [streams][transfers][words]
+    int64_t* predicted;  // [streams] transfers, beyond those expected too
     int64_t tokens;
     int64_t request_count;
-    int64_t transfers;
+    int64_t transfers;  // of each stream of predictions
     int64_t inputs;
     int64_t element_bits;
     int64_t element_bytes;  // 1 or 4
@@ -55,12 +60,12 @@ struct Work {
     int64_t element;  // elements taken of the next sample
     int64_t requests_taken;
     int64_t responded;
-    int64_t predicted;  // transfers, beyond those expected too
     int64_t cycles;
 
     bool done() const {
-        return labels_taken == tokens && samples_taken == tokens && responded == request_count &&
-               predicted >= transfers;
+        bool all = labels_taken == tokens && samples_taken == tokens && responded == request_count;
+        for (int stream = 0; stream < kStreams; ++stream) all &= predicted[stream] >= transfers;
+        return all;
     }
 
     void skip_bubbles() {
@@ -98,6 +103,14 @@ void copy(uint64_t* words, const Port& port) {
     }
 }
 
+template <typename Port>
+void take(Work& work, int stream, const Port& port) {
+    const int64_t place = work.predicted[stream]++;
+    if (place < work.transfers) {
+        copy(work.predictions + (stream * work.transfers + place) * words_of<Port>(), port);
+    }
+}
+
 struct Simulation {
     VerilatedContext context;
     Vdesign design{&context};
@@ -115,11 +128,14 @@ struct Simulation {
         }
         const bool offers_request = work.requests_taken < work.request_count;
         if (offers_request) design.request___05Fpayload = work.requests[work.requests_taken];
-        const bool takes = work.prediction_gate.open(work.random);
+        bool takes[kStreams];
+        for (bool& one : takes) one = work.prediction_gate.open(work.random);
         design.samples___05Fvalid = offers_sample;
         design.labels___05Fvalid = offers_label;
         design.request___05Fvalid = offers_request;
-        design.predictions___05Fready = takes;
+        int stream = 0;
+#define READY(name) design.name##___05Fready = takes[stream++];
+        PREDICTIONS(READY)
         design.eval();
         if (offers_sample) {
             work.sample_gate.held = !design.samples___05Fready;
@@ -134,13 +150,13 @@ struct Simulation {
             work.labels_taken += design.labels___05Fready;
         }
         work.requests_taken += offers_request && design.request___05Fready;
-        if (takes && design.predictions___05Fvalid) {
-            if (work.predicted < work.transfers) {
-                constexpr int words = words_of<decltype(design.predictions___05Fpayload)>();
-                copy(work.predictions + work.predicted * words, design.predictions___05Fpayload);
-            }
-            ++work.predicted;
-        }
+        stream = 0;
+#define TAKE(name)                                                      \
+    if (takes[stream] && design.name##___05Fvalid) {                    \
+        take(work, stream, design.name##___05Fpayload);                 \
+    }                                                                   \
+    ++stream;
+        PREDICTIONS(TAKE)
         if (design.response & 1) {
             if (work.responded < work.request_count) work.responses[work.responded] = design.response;
             ++work.responded;

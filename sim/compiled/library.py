@@ -14,7 +14,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from counterflow.sim.simulator import SimulationError, cache_folder, environment
 
 TOP = "powered"  # the module that is simulated: the chain after power-on
 NAME = "libdesign.so"
+STREAMS = "streams.h"  # which ones a chain has
 _HERE = importlib.resources.files("counterflow.sim.compiled")
 DRIVER, HEADER = _HERE / "library.cpp", _HERE / "library.h"
 VERILATE = (
@@ -54,15 +55,15 @@ class Gate(ctypes.Structure):
 class Work(ctypes.Structure):
     """What is to be done and how far it has come: `Work` in library.cpp, field for field."""
 
-    ARRAYS = ("kinds", "indices", "samples", "labels", "requests", "responses", "predictions")
+    ARRAYS = ("kinds", "indices", "samples", "labels", "requests", "responses")
     _fields_ = (
-        *((name, ctypes.c_void_p) for name in ARRAYS),
+        *((name, ctypes.c_void_p) for name in (*ARRAYS, "predictions", "predicted")),
         *((name, ctypes.c_int64) for name in ("tokens", "request_count", "transfers")),
         *((name, ctypes.c_int64) for name in ("inputs", "element_bits", "element_bytes")),
         *((name, Gate) for name in ("sample_gate", "label_gate", "prediction_gate")),
         ("random", ctypes.c_uint64),
         *((name, ctypes.c_int64) for name in ("labels_taken", "samples_taken", "element")),
-        *((name, ctypes.c_int64) for name in ("requests_taken", "responded", "predicted")),
+        *((name, ctypes.c_int64) for name in ("requests_taken", "responded")),
         ("cycles", ctypes.c_int64),
     )
 
@@ -105,13 +106,18 @@ class Library:
         )
 
 
-def build_library(verilog: str, top: str, driver: Traversable = DRIVER) -> Path:
+def build_library(
+    verilog: str, top: str, driver: Traversable = DRIVER, predictions: Sequence[str] = ()
+) -> Path:
     """Path of the shared library of a design's Verilog, whose module is `top`; built once.
 
-    ``driver`` is the C++ file that drives it, by default that of a chain.  A folder appears in the
-    cache when it is whole; a second process waits for the first.
+    ``driver`` is the C++ file that drives it, by default that of a chain, whose streams of
+    ``predictions`` it must be told.  A folder appears in the cache when it is whole; a second
+    process waits for the first.
     """
     texts = {file.name: file.read_text(encoding="utf-8") for file in (driver, HEADER)}
+    if predictions:
+        texts[STREAMS] = f"#define PREDICTIONS(X) {' '.join(f'X({one})' for one in predictions)}\n"
     design = _counted(verilog) + _powered(verilog, top)
     texts |= {"design.v": design, "design.vlt": _control(verilog)}
     everything = "\0".join([*VERILATE, *COMPILE, *texts.values()])

@@ -71,16 +71,22 @@ class SideBySide:
         comparison: Comparison,
         on_slice: OnSlice | None = None,
     ) -> tuple[Integers, Integers]:
-        """Feed both, compare every prediction; scores and losses, of the hardware if it has any."""
-        expected = self.golden.run(kinds, indices, part.samples, part.labels)
+        """Feed both, compare every prediction of every loss.
+
+        Scores and losses of the network, of the hardware if it has any.
+        """
+        tokens = kinds, indices, part.samples, part.labels
+        expected = self.golden.run_all(*tokens)
         try:
-            found = self.hardware.run(kinds, indices, part.samples, part.labels, on_slice=on_slice)
+            found = self.hardware.run_all(*tokens, on_slice=on_slice)
         except SimulationError as error:
             comparison.differ(f"{when}: {error}")
-            return expected
-        for name, got, want in zip(("score", "loss"), found, expected, strict=True):
-            comparison.check(f"{when}: loss.{name}", got, want)
-        return found
+            return expected[0][0], expected[1][0]
+        schedule = self.plan.schedule
+        for index, loss in enumerate((schedule.loss, *schedule.losses[:-1])):
+            for name, got, want in zip(("score", "loss"), found, expected, strict=True):
+                comparison.check(f"{when}: {loss.name}.{name}", got[index], want[index])
+        return found[0][0], found[1][0]
 
     def compare_states(self, when: str, comparison: Comparison) -> None:
         """Compare all that the units remember, and how often they have saturated."""

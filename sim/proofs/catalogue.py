@@ -15,6 +15,7 @@ from counterflow.sim.proofs import (
     link_receiver,
     link_ring,
     link_sender,
+    merge,
     rings,
     streams,
 )
@@ -24,6 +25,7 @@ PROOFS: tuple[Proof, ...] = (
     *streams.PROOFS,
     *rings.PROOFS,
     *branches.PROOFS,
+    *merge.PROOFS,
     *bus.PROOFS,
     *axi_lite.PROOFS,
     *axi_stream.PROOFS,

@@ -1,0 +1,69 @@
+"""A merge passes whole packets of several streams, in order, and starves none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from amaranth.lib import data
+
+from counterflow.hw.parts.merge import Merge, merged_stream
+from counterflow.sim.bench.stalls import pattern
+from counterflow.sim.streams import quiet, receive, send, simulate
+
+TRANSFER = data.StructLayout({"data": 8, "last": 1})
+LENGTH, PACKETS = 3, 20  # transfers of a packet, packets of a stream
+
+
+def merged(numbers: tuple[int, ...], stalls: list[str]) -> list[tuple[int, int, int]]:
+    """(channel, data, last) of all that leaves; the last pattern is that of the taker."""
+    merge = Merge(transfer=TRANSFER, channels=numbers)
+    found: list[tuple[int, int, int]] = []
+
+    def giving(index: int) -> Any:
+        items = [
+            {"data": (7 * place + index) % 256, "last": place % LENGTH == LENGTH - 1}
+            for place in range(LENGTH * PACKETS)
+        ]
+
+        async def give(ctx: Any) -> None:
+            await send(ctx, merge.given(index), items, pattern(stalls[index], index))
+
+        return give
+
+    async def take(ctx: Any) -> None:
+        count = LENGTH * PACKETS * len(numbers)
+        taken = await receive(ctx, merge.o, count, pattern(stalls[-1], 9))
+        found.extend((p.channel, p.data, p.last) for p in (one.payload for one in taken))
+        await quiet(ctx, merge.o, 10)
+
+    simulate(merge, take, *(giving(index) for index in range(len(numbers))))
+    return found
+
+
+@pytest.mark.parametrize(
+    "stalls",
+    [["none"] * 4, ["random"] * 4, ["slow", "none", "burst", "random"], ["none"] * 3 + ["slow"]],
+    ids="-".join,
+)
+def test_every_channel_has_its_packets_whole_and_in_order(stalls: list[str]) -> None:
+    numbers = (1, 6, 0)
+    found = merged(numbers, stalls)
+    for start in range(0, len(found), LENGTH):
+        packet = found[start : start + LENGTH]
+        assert len({channel for channel, _, _ in packet}) == 1
+        assert [last for _, _, last in packet] == [0] * (LENGTH - 1) + [1]
+    for index, number in enumerate(numbers):
+        values = [value for channel, value, _ in found if channel == number]
+        assert values == [(7 * place + index) % 256 for place in range(LENGTH * PACKETS)]
+
+
+def test_streams_that_always_offer_take_turns_and_lose_no_cycle() -> None:
+    found = merged((1, 2, 0), ["none"] * 4)
+    assert [channel for channel, _, _ in found[::LENGTH]] == [1, 2, 0] * PACKETS
+
+
+@pytest.mark.parametrize("numbers", [(3,), (1, 2, 1)])
+def test_streams_need_numbers_of_their_own(numbers: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=rf"numbers \[{numbers[0]}.*two streams or more, each"):
+        merged_stream(TRANSFER, numbers)
