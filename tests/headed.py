@@ -40,5 +40,6 @@ def tested(epochs: int) -> dict[int, float]:
     model = IntegerModel(description, schedule, initial_states(description, schedule, seed))
     for leg in way.legs:
         model.set(leg.settings)
-        found = model.run_all(leg.kinds, leg.indices, way.part(leg))
-    return {number: right / len(way.test) for number, (right, _) in found.items()}
+        found = model.run(leg.kinds, leg.indices, way.part(leg)).every
+    numbers = (0, *schedule.heads)
+    return {at: right / len(way.test) for at, (right, _) in zip(numbers, found, strict=True)}

@@ -168,7 +168,7 @@ WRONG = {
     "formats.activation a signed format such as s9.4, or the layer the activation 'relu'.",
     'body = [{ kind = "convolutoin", outputs = 4 }]': "layers[1].body[0].kind is the text "
     "'convolutoin'; did you mean 'convolution'? Possible are 'dense', 'convolution', 'flatten', "
-    "'norm', 'max-pool', 'average-pool', 'subsample' or 'residual'.",
+    "'norm', 'max-pool', 'average-pool', 'subsample', 'residual' or 'head'.",
     'body = [{ kind = "convolution", outputs = 0, kernel = 3 }]': "layers[1].body[0].outputs is "
     "0, expected an integer from 1 to 4096.",
     'body = [{ kind = "residual", body = [{ kind = "max-pool" }] }]': "layers[1].body[0], a "

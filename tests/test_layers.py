@@ -184,8 +184,8 @@ def test_python_values_and_plain_fields_mean_the_same() -> None:
 IMAGE = [8, 8, 2]
 SIZE = "an integer from 1 to 64 or [vertical, horizontal]"
 KINDS = (
-    "'dense', 'convolution', 'flatten', 'norm', 'max-pool', 'average-pool', 'subsample' or "
-    "'residual'"
+    "'dense', 'convolution', 'flatten', 'norm', 'max-pool', 'average-pool', 'subsample', "
+    "'residual' or 'head'"
 )
 WINDOW = "an integer from 1 to 64, [vertical, horizontal] or 'all'"
 WHOLE = "expected an integer from 1 to 4096 or [height, width, channels]"

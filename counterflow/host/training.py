@@ -219,8 +219,7 @@ class Training:
                 self._golden.set(leg.settings)
             block = slice(start - leg.first, stop - leg.first)
             kinds, indices = leg.kinds[block], leg.indices[block]
-            said = self._golden.run(kinds, indices, self.course.part(leg))
-            more = ((said.right, said.loss), *said.heads)
+            more = self._golden.run(kinds, indices, self.course.part(leg)).every
             for number, (right, loss) in zip(found, more, strict=True):
                 before = found[number]
                 found[number] = before[0] + right, before[1] + round(loss / NATS)

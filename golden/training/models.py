@@ -44,6 +44,11 @@ class Found(NamedTuple):
     loss: float
     heads: tuple[tuple[int, float], ...] = ()
 
+    @property
+    def every(self) -> tuple[tuple[int, float], ...]:
+        """Both of the network's loss, then of each head's, in their order."""
+        return ((self.right, self.loss), *self.heads)
+
     @classmethod
     def of(cls, rights: Sequence[int], losses: Sequence[float]) -> Found:
         """The network's first, then those of heads."""
