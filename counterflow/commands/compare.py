@@ -58,7 +58,7 @@ NAMES = {
 )
 @click.option(
     "--placement",
-    callback=options.layers,
+    callback=options.numbers("layers"),
     metavar="LAYERS",
     help="Pipeline registers only behind these layers with weights, as in 2,4 (with --model float) "
     "[default: the recipe's].",
