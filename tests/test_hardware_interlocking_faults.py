@@ -12,6 +12,7 @@ from counterflow.sim.simulate import run_job
 from tests.bench_faults import BENCH, FAULT
 from tests.faults_branches import Fault
 from tests.faults_interlocking import FAULTS, design, verilog
+from tests.images import mixed_tokens
 from tests.test_hardware_branch_faults import job_of
 
 pytestmark = pytest.mark.xdist_group("interlocking faults")  # they share one build
@@ -23,7 +24,8 @@ def run(fault: Fault, monkeypatch: pytest.MonkeyPatch, *, stalls: bool) -> Found
     """Simulate with the fault, against a golden model without."""
     monkeypatch.setenv(FAULT, str(FAULTS.index(fault)))
     monkeypatch.setenv(BENCH, "order" if stalls else "cycles")
-    job = job_of(design(), stalls=STALLED if stalls else ("none",) * 3)
+    planned, gates = design(), STALLED if stalls else ("none",) * 3
+    job = job_of(planned, tokens=mixed_tokens(planned), stalls=gates)
     return run_job(verilog(), job, "tests.bench_faults", quick=True)
 
 

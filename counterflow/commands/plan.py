@@ -83,8 +83,10 @@ def plan(
 
     display, description = Display(as_json=as_json, quiet=quiet), load(net)
     if every:
-        alone = {"--target": target_name, "--multipliers": multipliers, "--interval": interval}
-        for name, value in {**alone, "--memory": memory, "--freq": freq, "--out": out}.items():
+        alone: dict[str, object] = {"--target": target_name, "--multipliers": multipliers}
+        alone |= {"--interval": interval, "--memory": memory, "--freq": freq, "--out": out}
+        alone |= {"--interlocking": horizons}
+        for name, value in alone.items():
             if value is not None:
                 raise click.UsageError(f"--targets asks of every FPGA; leave out {name}.")
         on_targets(display, description, outside=stash != "inside")
