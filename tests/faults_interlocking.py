@@ -37,7 +37,7 @@ FAULTS = (
     Fault("label of the token before", LOSS),
     Fault("label of another class", LOSS),
     Fault("a label taken twice while another loss has no room", LOSS, stalls=True),
-    Fault("a label lost while another loss has no room", LOSS, stalls=True),
+    Fault("a label lost while another loss has no room", "", stalls=True),
 )
 _NUMBER = {fault.name: number for number, fault in enumerate(FAULTS)}
 _CHOSEN = Signal(range(len(FAULTS)), name="fault")

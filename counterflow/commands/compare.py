@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from counterflow.design.network.description import Description
-    from counterflow.golden.training.compare import Row
+    from counterflow.golden.training.compare import Numbers, Row
 
-Numbers = Literal["integer", "float"]
 MODELS: dict[str, tuple[Numbers, ...]] = {
     "integer": ("integer",),
     "float": ("float",),

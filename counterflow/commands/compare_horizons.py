@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from counterflow.commands.compare import Numbers
     from counterflow.design.schedule.planner import Plan
-    from counterflow.golden.training.compare import Row
+    from counterflow.golden.training.compare import Numbers, Row
+
+MOST = 4  # heads of which each has its accuracy in the table; all are in JSON
 
 
 def comparison_json(
@@ -63,6 +64,11 @@ def accuracy_table(
                 str(row.method),
                 percent(row.mean, 2),
                 f"{100 * row.sd:.2f}",
-                " ".join(f"{100 * one.mean:.1f}" for _, one in _heads(row)),
+                _in_short([f"{100 * one.mean:.1f}" for _, one in _heads(row)]),
             )
     return rows
+
+
+def _in_short(several: list[str]) -> str:
+    """All of a few, the ends of many."""
+    return " ".join(several if len(several) <= MOST else [*several[:2], "…", *several[-2:]])

@@ -16,6 +16,9 @@ from counterflow.design.parts.recipe import Mitigation, Scheme
 from counterflow.design.schedule.planner import plan
 from counterflow.golden.training.epochs import Callback, Epoch, train
 
+Numbers = Literal["integer", "float"]
+"""Those of the hardware, or float64 under the same schedule."""
+
 
 @dataclass(frozen=True)
 class Method:
@@ -94,7 +97,7 @@ def compare_mitigations(
     methods: Sequence[Method] = METHODS,
     epochs: int | None = None,
     limit: int | None = None,
-    model: Literal["integer", "float"] = "integer",
+    model: Numbers = "integer",
     threads: int | None = None,
     on_progress: Callback | None = None,
 ) -> list[Row]:
