@@ -68,6 +68,8 @@ class Unit:
     where: str
     inputs: tuple[Edge, ...]
     outputs: tuple[Edge, ...]
+    component: int = 1
+    """The component that it is of, with its body or with its head."""
     head: int = 0
     """The component behind whose body it stands, in a head; 0 for those of bodies."""
 
@@ -259,7 +261,7 @@ class Growth:
 
     def add(self, unit: Unit) -> None:
         """Add a unit behind those that make its inputs."""
-        self.units.append(replace(unit, head=self.head))
+        self.units.append(replace(unit, component=self.component, head=self.head))
 
     def next_component(self) -> None:
         """What is added from now on is of the next component."""

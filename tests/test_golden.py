@@ -786,7 +786,7 @@ def distance_to_reference(description: Description, *, exact_loss: bool) -> tupl
     """(largest difference of any weight after two epochs, largest change of any weight)."""
     schedule, chain = built(description)
     if exact_loss:
-        chain.losses["loss"] = ExactLoss(chain.losses["loss"].numbers)
+        chain.losses = {name: ExactLoss(loss.numbers) for name, loss in chain.losses.items()}
     reference = reference_chain(description, schedule)
     initial = [unit.weight.value for unit in reference.units]
     samples, labels = clusters(6, 3, 200)

@@ -80,7 +80,12 @@ def test_training_is_that_of_the_golden_chain(scheme: str, mitigation: str) -> N
     chain, expected = golden(description, plan(description).schedule, seed=5)
     result = trained(description, seed=5)
     for one, wanted in zip(result.epochs, expected, strict=True):
-        assert vars(replace(one, seconds=0.0)) == pytest.approx(vars(wanted))
+        assert one.heads == ()
+        numbers, expected_numbers = (
+            {name: value for name, value in vars(epoch).items() if name != "heads"}
+            for epoch in (replace(one, seconds=0.0), wanted)
+        )
+        assert numbers == pytest.approx(expected_numbers)
     assert result.checkpoint is not None
     for state, wanted in zip(result.checkpoint.states, chain.states, strict=True):
         np.testing.assert_array_equal(state.weight, wanted.weight)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 
 from counterflow.commands import options
+from counterflow.commands.compare_horizons import accuracy_table, comparison_json
 from counterflow.commands.display import Display, percent, table
+from counterflow.commands.horizons import horizons_table, under
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,9 +19,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from counterflow.design.network.description import Description
-    from counterflow.golden.training.compare import Row
+    from counterflow.golden.training.compare import Numbers, Row
 
-Numbers = Literal["integer", "float"]
 MODELS: dict[str, tuple[Numbers, ...]] = {
     "integer": ("integer",),
     "float": ("float",),
@@ -58,11 +59,12 @@ NAMES = {
 )
 @click.option(
     "--placement",
-    callback=options.layers,
+    callback=options.numbers("layers"),
     metavar="LAYERS",
     help="Pipeline registers only behind these layers with weights, as in 2,4 (with --model float) "
     "[default: the recipe's].",
 )
+@options.interlocking
 @options.data
 @options.seed
 @options.output(folder="Folder for comparison.json and the description.")
@@ -74,6 +76,7 @@ def compare(
     model: str,
     hybrid: int | None,
     placement: tuple[int, ...] | None,
+    horizons: tuple[int, ...] | None,
     data: Path | None,
     seed: int | None,
     as_json: bool,
@@ -86,12 +89,16 @@ def compare(
     is the share of what plain pipelining loses against sequential training that a mitigation brings
     back; the deeper the network and the higher its momentum, the more there is to lose.
 
+    With --interlocking, horizons of a network that is cut into components are trained side by side:
+    sequentially, pipelined, and pipelined with prediction and compensation.
+
     \b
     Examples:
         counterflow compare deep-digits
         counterflow compare digits --seeds 3 --epochs 5 --hybrid 4000
         counterflow compare deep-digits --model float --placement 4,8
         counterflow compare digits-resnet --model both --seeds 10
+        counterflow compare deep-digits-local --interlocking 1,4
     """
     from counterflow.design.data.training import training_data
     from counterflow.design.network import provenance
@@ -103,27 +110,47 @@ def compare(
     if model != "float" and description.recipe.float_only:
         raise ValueError(description.recipe.float_only)
     dataset = training_data(description, data)
-    plan(description)  # refuses what cannot be, before what takes long to import
     first = description.recipe.seed if seed is None else seed
-    from counterflow.golden.training.compare import compare_mitigations, methods_with_hybrid
+    several = under_horizons(description, horizons, hybrid, placement)
+    for one in several.values():  # refuses what cannot be, before what takes long to import
+        plan(one)
 
-    tables: dict[Numbers, list[Row]] = {}
-    for numbers in MODELS[model]:
-        with display.progress(f"Trainings, {NUMBERS[numbers]}") as on_progress:
-            tables[numbers] = compare_mitigations(
-                description,
-                dataset,
-                seeds=range(first, first + seeds),
-                methods=methods_with_hybrid(hybrid or description.recipe.sequential_after),
-                epochs=epochs,
-                limit=samples,
-                model=numbers,
-                on_progress=on_progress,
-            )
-    answer = compare_json(tables)
+    def trained(sees: int | None) -> dict[Numbers, list[Row]]:
+        """The rows of one of them in each kind of numbers."""
+        from counterflow.golden.training import compare as trainings
+
+        after = hybrid or description.recipe.sequential_after
+        methods = trainings.methods_with_hybrid(after)
+        what = "" if sees is None else f", {sees} losses seen"
+        tables: dict[Numbers, list[Row]] = {}
+        for numbers in MODELS[model]:
+            with display.progress(f"Trainings, {NUMBERS[numbers]}{what}") as on_progress:
+                tables[numbers] = trainings.compare_mitigations(
+                    several[sees],
+                    dataset,
+                    seeds=range(first, first + seeds),
+                    methods=methods if sees is None else trainings.PLAIN_AND_MITIGATED,
+                    epochs=epochs,
+                    limit=samples,
+                    model=numbers,
+                    on_progress=on_progress,
+                )
+        return tables
+
     title = _title(description, seeds)
-    for numbers, rows in tables.items():
-        display.show(compare_table(rows, f"{title}, {NUMBERS[numbers]}"))
+    if horizons is None:
+        tables = trained(None)
+        answer = compare_json(tables)
+        for numbers, rows in tables.items():
+            display.show(compare_table(rows, f"{title}, {NUMBERS[numbers]}"))
+    else:
+        plans = {sees: plan(several[sees]) for sees in horizons}
+        found = {sees: trained(sees) for sees in horizons}
+        answer = comparison_json(plans, found)
+        display.show(horizons_table(plans, description.name))
+        for numbers in MODELS[model]:
+            by_horizon = {sees: one[numbers] for sees, one in found.items()}
+            display.show(accuracy_table(plans, by_horizon, f"{title}, {NUMBERS[numbers]}"))
     if out is not None:
         files = [
             provenance.write_json(out / "comparison.json", answer),
@@ -137,6 +164,20 @@ def compare(
         ]
         display.files(files)
     display.result(answer)
+
+
+def under_horizons(
+    description: Description,
+    horizons: tuple[int, ...] | None,
+    hybrid: int | None,
+    placement: tuple[int, ...] | None,
+) -> dict[int | None, Description]:
+    """`description` with each of these horizons; itself, under None, where there are none."""
+    if horizons is None:
+        return {None: description}
+    if hybrid is not None or placement is not None:
+        raise click.UsageError("--interlocking compares neither --hybrid nor --placement.")
+    return dict(under(description, horizons).items())
 
 
 def _title(description: Description, seeds: int) -> str:

@@ -32,15 +32,19 @@ class Writable(click.Path):
         return path
 
 
-def layers(
-    context: click.Context, parameter: click.Parameter, value: str | None
-) -> tuple[int, ...] | None:
-    """The numbers in a text with commas between them."""
-    try:
-        return None if value is None else tuple(int(part) for part in value.split(","))
-    except ValueError:
-        message = f"{value!r} is no list of layers such as 2,4."
-        raise click.BadParameter(message, context, parameter) from None
+def numbers(of: str) -> Callable[..., tuple[int, ...] | None]:
+    """A callback of click that reads the numbers `of` something, with commas between them."""
+
+    def read(
+        context: click.Context, parameter: click.Parameter, value: str | None
+    ) -> tuple[int, ...] | None:
+        try:
+            return None if value is None else tuple(int(part) for part in value.split(","))
+        except ValueError:
+            message = f"{value!r} is no list of {of} such as 2,4."
+            raise click.BadParameter(message, context, parameter) from None
+
+    return read
 
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -107,6 +111,18 @@ def target(command: Command) -> Command:
     return click.option("--target", "target_name", help=text)(command)
 
 
+def interlocking(command: Command) -> Command:
+    """--interlocking, as `horizons`."""
+    return click.option(
+        "--interlocking",
+        "horizons",
+        callback=numbers("losses that a component sees"),
+        metavar="NUMBERS",
+        help="Side by side, each component learning from so many losses on, as in 1,4: local and, "
+        "of four components, end to end.",
+    )(command)
+
+
 def stash(command: Command) -> Command:
     """--stash."""
     return click.option(
@@ -158,6 +174,14 @@ def with_recipe(description: Description, **changes: object) -> Description:
     fields = {**recipe.model_dump(exclude=derived), **wanted}
     found = {name: getattr(description, name) for name in Description.model_fields}
     return checked(Description, {**found, "recipe": checked(Recipe, fields)})
+
+
+def with_interlocking(description: Description, sees: int) -> Description:
+    """`description`, each component of which learns from so many losses on."""
+    from counterflow.design.network.description import Description
+
+    found = {name: getattr(description, name) for name in Description.model_fields}
+    return checked(Description, {**found, "interlocking": sees})
 
 
 Model = TypeVar("Model", bound="BaseModel")

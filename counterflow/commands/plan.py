@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from counterflow.commands import horizons as several
 from counterflow.commands import memory as where
 from counterflow.commands import options
 from counterflow.commands.display import Display, percent, table
@@ -29,6 +30,7 @@ FREQUENCY = 100.0  # MHz, where neither user nor target say
 @options.network
 @options.target
 @click.option("--targets", "every", is_flag=True, help="Say of every FPGA whether it holds NET.")
+@options.interlocking
 @options.stash
 @options.fold
 @click.option(
@@ -41,6 +43,7 @@ def plan(
     net: str,
     target_name: str | None,
     every: bool,
+    horizons: tuple[int, ...] | None,
     stash: str,
     multipliers: int | None,
     memory: int | None,
@@ -62,6 +65,9 @@ def plan(
     With --stash outside, inputs that wait for their gradient are in a memory beside the chip, as
     many as must; with --stash all, every one that frees memory. That can be planned and no more.
 
+    With --interlocking, horizons of a network that is cut into components stand side by side: what
+    each costs, who learns from which loss, and a figure of delays and stashes by unit.
+
     \b
     Examples:
         counterflow plan lenet5 --target ecp5-85f
@@ -69,6 +75,7 @@ def plan(
         counterflow plan mnist --interval 4096
         counterflow plan vgg-small --targets
         counterflow plan vgg-small --target ecp5-85f --stash outside
+        counterflow plan deep-digits-local --interlocking 1,4 -o out
     """
     from counterflow.design.fit.advice import samples_per_second, verdict
     from counterflow.design.fit.fitting import UnfitError
@@ -76,11 +83,22 @@ def plan(
 
     display, description = Display(as_json=as_json, quiet=quiet), load(net)
     if every:
-        alone = {"--target": target_name, "--multipliers": multipliers, "--interval": interval}
-        for name, value in {**alone, "--memory": memory, "--freq": freq, "--out": out}.items():
+        alone: dict[str, object] = {"--target": target_name, "--multipliers": multipliers}
+        alone |= {"--interval": interval, "--memory": memory, "--freq": freq, "--out": out}
+        alone |= {"--interlocking": horizons}
+        for name, value in alone.items():
             if value is not None:
                 raise click.UsageError(f"--targets asks of every FPGA; leave out {name}.")
         on_targets(display, description, outside=stash != "inside")
+        return
+    if horizons is not None:
+        if stash != "inside":
+            raise click.UsageError("--interlocking plans stashes inside; leave out --stash.")
+        plans = {
+            sees: folded(changed, multipliers, memory, interval, target_name)[0]
+            for sees, changed in several.under(description, horizons).items()
+        }
+        several.side_by_side(display, description, plans, out)
         return
     try:
         design, fitted = folded(description, multipliers, memory, interval, target_name, stash)
@@ -101,6 +119,10 @@ def plan(
         display.show(fit_table(fitted))
         for line in verdict(fitted, frequency):
             display.show(line)
+    components = several.components_of(design)
+    if len(components) > 1:
+        facts["components"] = several.components_json(components)
+        display.show(several.components_table(components))
     met = meetings(design)
     if met is not None:
         display.show(met)
@@ -219,16 +241,16 @@ def _edge_json(waiting: Waiting) -> dict[str, object]:
 def meetings(design: Plan) -> Table | None:
     """What waits for its fellows where branches meet; None where there are none."""
     schedule = design.schedule
-    several = {u.name for u in schedule.units if len(u.unit.inputs) + len(u.unit.outputs) > 2}
+    branching = {u.name for u in schedule.units if len(u.unit.inputs) + len(u.unit.outputs) > 2}
     title = "elements that wait where branches meet, at most"
     rows = table("from", "to", "of a token", "activations", "gradients", title=title)
     for one in schedule.edges:
-        forward = one.activations if one.reader in several else 0
-        back = one.gradients if one.maker in several else 0
+        forward = one.activations if one.reader in branching else 0
+        back = one.gradients if one.maker in branching else 0
         if forward or back:
             waiting = (f"{number:,}" if number else "" for number in (forward, back))
             rows.add_row(one.maker, one.reader, f"{one.edge.elements:,}", *waiting)
-    return rows if several else None
+    return rows if rows.row_count else None
 
 
 def plan_table(design: Plan) -> Table:
@@ -245,7 +267,7 @@ def plan_table(design: Plan) -> Table:
     costs = {unit.name: unit for unit in design.units}
     delays = {norm.name: f"{norm.delay}" for norm in schedule.norms}
     useful = {stage.name: stage.tiling.useful for stage in schedule.weighted}
-    for one in schedule.units[:-1]:
+    for one in (unit for unit in schedule.units if unit not in schedule.losses):
         unit = costs.get(one.name)
         if unit is None:
             multipliers, bits = one.unit.multipliers, one.memory_bits

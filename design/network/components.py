@@ -101,10 +101,15 @@ def check_built(graph: Graph, horizon: Horizon) -> None:
 def horizon_of(placed: Sequence[tuple[Layer, Place]], sees: int | None, exits: bool) -> Horizon:
     """Who learns from which loss, where `sees` is what the description says of interlocking."""
     count = 1 + sum(isinstance(layer, Head) for layer, _ in placed)
-    if sees is not None and not 1 <= sees <= count:
-        parts = "component" if count == 1 else "components"
+    if count == 1 and (exits or sees not in (None, 1)):
+        what = "exits is true" if exits else f"interlocking is {sees}"
         raise ValueError(
-            f"interlocking is {sees}, but the network has {count} {parts}; a body can see 1 to "
+            f"{what}, but the network has one component, which ends in its last loss; give "
+            "components the sizes of several, in layers, such as [2, 2, 3]"
+        )
+    if sees is not None and not 1 <= sees <= count:
+        raise ValueError(
+            f"interlocking is {sees}, but the network has {count} components; a body can see 1 to "
             f"{count} losses, its own and the next ones"
         )
     return Horizon(components=count, sees=count if sees is None else sees, exits=exits)

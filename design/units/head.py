@@ -44,12 +44,36 @@ class Head(Layer):
             raise ValueError(
                 f"component {growth.component}, which it ends, has no layer with weights"
             )
+        last = growth.scores
+        assert isinstance(last, Dense)  # the description has seen to it
+        self._end(last)
         if growth.component in growth.horizon.built:
-            edge = self._built(growth, edge, place)
+            edge = self._built(growth, edge, place, last)
         growth.next_component()
         return edge
 
-    def _built(self, growth: Growth, edge: Edge, place: Place) -> Edge:
+    def _end(self, last: Dense) -> None:
+        """Its last layer must be like the network's, whether this head is built or not."""
+        if any(isinstance(layer, Head) for layer in self.layers):
+            raise ValueError(
+                "it has a head among its layers; a head ends a component, and components follow "
+                "each other in the outermost layers"
+            )
+        if not self.layers:
+            return
+        end = self.layers[-1]
+        if not isinstance(end, Dense):
+            raise ValueError(
+                f"its last layer is {end.named}, but the loss behind it needs the scores of a "
+                "dense layer"
+            )
+        if end.outputs != last.outputs:
+            raise ValueError(
+                f"it gives {end.outputs} scores, but labels are of {last.outputs} classes, as many "
+                "as the network's last layer has outputs; all losses take the same labels"
+            )
+
+    def _built(self, growth: Growth, edge: Edge, place: Place, last: Dense) -> Edge:
         """Add the fork, the head's units and its loss; the edge to the next component."""
         component = growth.component
         own = (component,) if growth.horizon.teaches(component) else ()
@@ -68,7 +92,7 @@ class Head(Layer):
             )
         )
         paths, growth.paths, growth.head = growth.paths, (component,), component
-        scores = self._scores(growth, aside, place)
+        scores = self._scores(growth, aside, place, last)
         growth.add(
             LossUnit(
                 name=f"loss{component}",
@@ -81,22 +105,9 @@ class Head(Layer):
         growth.paths, growth.head = paths, 0
         return onwards
 
-    def _scores(self, growth: Growth, edge: Edge, place: Place) -> Edge:
+    def _scores(self, growth: Growth, edge: Edge, place: Place, last: Dense) -> Edge:
         """Add the head's layers; the edge of its scores."""
-        last = growth.scores
-        assert isinstance(last, Dense)  # the description has seen to it
         layers = self.layers or (*_normed(edge), *_pooled(edge), last)
-        end = layers[-1]
-        if not isinstance(end, Dense):
-            raise ValueError(
-                f"its last layer is {end.named}, but the loss behind it needs the scores of a "
-                "dense layer"
-            )
-        if end.outputs != last.outputs:
-            raise ValueError(
-                f"it gives {end.outputs} scores, but labels are of {last.outputs} classes, as many "
-                "as the network's last layer has outputs; all losses take the same labels"
-            )
         places = places_inside(place, "layers", layers)
         places[-1] = replace(places[-1], scores=growth.formats.logit)
         return growth.chain(layers, edge, places)

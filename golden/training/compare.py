@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import statistics
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from counterflow.design.data.sets import Dataset
 from counterflow.design.network.description import Description
 from counterflow.design.parts.recipe import Mitigation, Scheme
 from counterflow.design.schedule.planner import plan
-from counterflow.golden.training.epochs import Callback, train
+from counterflow.golden.training.epochs import Callback, Epoch, train
+
+Numbers = Literal["integer", "float"]
+"""Those of the hardware, or float64 under the same schedule."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,10 @@ METHODS = (
 """Undelayed SGD with momentum; pipelined backpropagation; its mitigations."""
 
 
+PLAIN_AND_MITIGATED = (METHODS[0], METHODS[1], METHODS[4])
+"""Those that tell whether delay harms, and whether that can be mended."""
+
+
 def methods_with_hybrid(sequential_after: int | None) -> tuple[Method, ...]:
     """`METHODS`, and unless None a plain pipelined training that ends after so many samples.
 
@@ -59,10 +66,14 @@ def methods_with_hybrid(sequential_after: int | None) -> tuple[Method, ...]:
 
 @dataclass(frozen=True)
 class Row:
-    """Test accuracy of one method after the last epoch, a share for each seed."""
+    """Test accuracy of one method after the last epoch, a share for each seed.
+
+    ``heads``: the same of the scores behind inner components, by their numbers.
+    """
 
     method: Method
     accuracies: tuple[float, ...]
+    heads: Mapping[int, Row] = field(default_factory=dict)
 
     @property
     def mean(self) -> float:
@@ -86,7 +97,7 @@ def compare_mitigations(
     methods: Sequence[Method] = METHODS,
     epochs: int | None = None,
     limit: int | None = None,
-    model: Literal["integer", "float"] = "integer",
+    model: Numbers = "integer",
     threads: int | None = None,
     on_progress: Callback | None = None,
 ) -> list[Row]:
@@ -104,7 +115,7 @@ def compare_mitigations(
     lock, stop = threading.Lock(), threading.Event()
     done = [0] * len(jobs)
 
-    def job(index: int) -> float:
+    def job(index: int) -> Epoch:
         method, seed = jobs[index]
         changed = with_method(description, method)
 
@@ -127,10 +138,9 @@ def compare_mitigations(
             evaluate="last",
             on_progress=report,
         )
-        accuracy = result.epochs[-1].test_accuracy
-        if accuracy is None:
+        if result.epochs[-1].test_accuracy is None:
             raise ValueError(f"{dataset.name} has no test samples to compare on")
-        return accuracy
+        return result.epochs[-1]
 
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
         try:
@@ -141,9 +151,18 @@ def compare_mitigations(
             raise
     count = len(seeds)
     return [
-        Row(method, tuple(found[index * count : (index + 1) * count]))
+        _row(method, found[index * count : (index + 1) * count])
         for index, method in enumerate(methods)
     ]
+
+
+def _row(method: Method, last: Sequence[Epoch]) -> Row:
+    """The last epochs of the trainings with each seed."""
+    heads = {
+        one.component: Row(method, tuple(epoch.heads[place].accuracy for epoch in last))
+        for place, one in enumerate(last[0].heads)
+    }
+    return Row(method, tuple(epoch.test_accuracy or 0.0 for epoch in last), heads)
 
 
 def with_method(description: Description, method: Method) -> Description:
