@@ -226,23 +226,26 @@ class Chain:
     def _unit_backward(self, stage: Stage, kind: Kind, see: Observer) -> None:
         """Gradient, update and input gradient of the token that comes back in this slot."""
         index, back, edge = stage.index, self.slot - stage.delay, stage.unit.outputs[0]
-        unit, learns, inputs = self.weighted[stage.name], False, self._inputs[stage.index]
+        unit, learns = self.weighted[stage.name], False
+        inputs, stashed = self._inputs[index], self._stashed[index]
         *others, own = edge.paths
         for path, aside in zip(others, stage.asides, strict=True):
             token = self.slot - aside.delay
             if token >= 0:
                 dy = self._gradients[edge.number, path].pop(token)
-                self._sent_back(stage, path, token, unit.passed(aside, dy, inputs[token]), see)
+                dx = unit.passed(aside, dy, inputs[token], stashed.get(token))
+                self._sent_back(stage, path, token, dx, see)
         if back >= 0:
             dy = self._gradients[edge.number, own].pop(back)
-            x, stashed = inputs[back], self._stashed[index].pop(back, None)
+            x = inputs[back]
             if stage.arithmetic.dx is not None:
-                self._sent_back(stage, own, back, unit.backward(dy, x, stashed), see)
+                self._sent_back(stage, own, back, unit.backward(dy, x, stashed.get(back)), see)
             came = self._kinds[back]
             learns = came is Kind.TRAIN
             if came.learns:
                 unit.learn(dy, x, update=learns)
-        inputs.pop(self.slot - stage.longest, None)
+        for kept in (inputs, stashed):
+            kept.pop(self.slot - stage.longest, None)
         state = unit.state.copy() if learns else None
         see(SlotRecord(index, self.slot, kind, learns, state))
 

@@ -15,6 +15,7 @@ SCORES: Layer = {"outputs": 3, "activation": "none"}
 NORM: Layer = {"kind": "norm"}
 LOCAL: dict[str, Any] = {"interlocking": 1}
 DENSE = "dense, heads of two layers"
+THREE = "dense, three losses seen"
 EXITS = "early exits from which nothing learns"
 BLOCKS = "residual blocks with norms"
 
@@ -37,6 +38,29 @@ NETWORKS: dict[str, tuple[tuple[int, int, int], list[Layer], dict[str, Any]]] = 
             "head": [hidden(4), SCORES],
             "recipe": {**RECIPE, "mitigation": "lwpv+sc"},
         },
+    ),
+    THREE: (
+        (1, 1, 6),
+        [hidden(5), hidden(4), hidden(5), hidden(4)],
+        {
+            "interlocking": 3,
+            "components": [1, 1, 1, 1, 1],
+            "head": [SCORES],
+            "recipe": {**RECIPE, "mitigation": "lwpv+sc", "accumulate": 2},
+        },
+    ),
+    "convolutions, two losses seen": (
+        (6, 5, 2),
+        [
+            convolution(2, (3, 3), **SAME),
+            head(average(2, 1), SCORES),
+            convolution(3, (3, 3), **SAME, stride=(2, 1)),
+            convolution(2, (2, 3), **SAME),
+            head(SCORES),
+            maximum(1, 2),
+            convolution(3, (2, 2)),
+        ],
+        {"interlocking": 2, "recipe": {**RECIPE, "mitigation": "lwpv"}},
     ),
     EXITS: (
         (1, 1, 6),

@@ -119,9 +119,18 @@ SLOT, NORM = -1, -2
 
 
 def passing(
-    stage: Scheduled, where: Places, *, x: int = 0, y: int = 0, entries: int = 0
+    stage: Scheduled,
+    where: Places,
+    *,
+    x: int = 0,
+    y: int = 0,
+    entries: int = 0,
+    path: int | None = None,
 ) -> dict[str, Any]:
-    """The fields of PASSING of a unit that keeps `entries` words, for its ports `x` and `y`."""
+    """The fields of PASSING of a unit that keeps `entries` words, for its ports `x` and `y`.
+
+    Its gradients are those of loss `path`, by default of the last one that comes by `y`.
+    """
     unit = stage.unit
     came, left = unit.inputs[x], unit.outputs[y]
     there, source = where.forward[left.number], where.forward[came.number]
@@ -138,8 +147,8 @@ def passing(
         "dy_depth": 1,
         "dx_depth": 1,
     }
-    if left.wanted:  # a unit that gets gradients of several losses has a branch for each
-        path = left.paths[-1]
+    if left.wanted:
+        path = left.paths[-1] if path is None else path
         back = where.back[left.number, path]
         found |= {"dy": back.start, "dy_depth": back.depth}
         found["depth"] = where.passed[stage.name, path] + 1

@@ -108,12 +108,14 @@ class Convolution:
             raise ValueError(f"{self.stage.name} is the first unit and makes no input gradient")
         return self._back(self.stage.arithmetic, dy, x, weight)
 
-    def passed(self, aside: Stage, dy: Integers, x: Integers) -> Integers:
+    def passed(
+        self, aside: Stage, dy: Integers, x: Integers, weight: Integers | None = None
+    ) -> Integers:
         """As `backward`, of a loss that the unit does not learn from."""
-        return self._back(aside.arithmetic, dy, x)
+        return self._back(aside.arithmetic, dy, x, weight)
 
     def _back(
-        self, numbers: UnitArithmetic, dy: Integers, x: Integers, weight: Integers | None = None
+        self, numbers: UnitArithmetic, dy: Integers, x: Integers, weight: Integers | None
     ) -> Integers:
         assert numbers.dx is not None
         now = self.state.weight if weight is None else weight

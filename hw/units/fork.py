@@ -31,8 +31,8 @@ from counterflow.hw.parts.streams import Scatter, activation_stream, error_strea
 class Fork(wiring.Component):
     """The same activations for each branch, and the sum of the gradients that they send back.
 
-    Parameters: ``numbers``; ``passes``: where gradients of branches do not meet, the branch of each
-    that leaves, by its port.
+    Parameters: ``numbers``; ``passes``: where gradients of branches do not meet, the port by which
+    each comes that leaves, by that by which it does.
     Members: ``x`` stream of activations, ``y0``, ``y1``, ... the same; ``dy0``, ``dy1``, ...
     streams of gradients, of the branches that send some, ``dx`` of their sums, if anybody wants
     them.
@@ -41,15 +41,18 @@ class Fork(wiring.Component):
     way.
     """
 
-    def __init__(self, *, numbers: fork.Fork, passes: Mapping[str, int] | None = None) -> None:
+    def __init__(self, *, numbers: fork.Fork, passes: Mapping[str, str] | None = None) -> None:
         self.numbers = numbers
-        self.passes = {"dx": max(numbers.back, default=0)} if passes is None else dict(passes)
+        only = {"dx": f"dy{max(numbers.back, default=0)}"}
+        self.passes = only if passes is None else dict(passes)
         members: dict[str, In | Out] = {"x": In(activation_stream(numbers.x))}
         for index in range(numbers.branches):
             members[f"y{index}"] = Out(activation_stream(numbers.x))
         if numbers.wanted:
-            for index in numbers.back:
-                members[f"dy{index}"] = In(error_stream(numbers.error))
+            came = [f"dy{index}" for index in numbers.back]
+            if not numbers.sums:
+                came = list(self.passes.values())
+            members |= {name: In(error_stream(numbers.error)) for name in came}
             members |= {name: Out(error_stream(numbers.error)) for name in self.passes}
         super().__init__(members)
 
@@ -58,7 +61,9 @@ class Fork(wiring.Component):
         """That of a unit of a schedule."""
         edge, branches = stage.unit.inputs[0], stage.unit.outputs
         passes = {
-            gradient_port("dx", 0, 1, edge, path): index
+            gradient_port("dx", 0, 1, edge, path): gradient_port(
+                "dy", index, len(branches), branch, path
+            )
             for path in edge.paths
             for index, branch in enumerate(branches)
             if path in branch.paths
@@ -71,9 +76,9 @@ class Fork(wiring.Component):
         if self.numbers.sums:
             self._backward(m)
         elif self.numbers.wanted:
-            for name, branch in self.passes.items():
-                dx = wiring.flipped(getattr(self, name))
-                wiring.connect(m, wiring.flipped(self._port("dy", branch)), dx)
+            for dx, dy in self.passes.items():
+                ends = (wiring.flipped(getattr(self, name)) for name in (dy, dx))
+                wiring.connect(m, *ends)
         return m
 
     def _forward(self, m: Module) -> None:

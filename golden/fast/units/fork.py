@@ -1,4 +1,7 @@
-"""Forks in `golden.fast.chain`: a record for each branch, LANES elements at a time."""
+"""Forks in `golden.fast.chain`: a record for each branch, LANES elements at a time.
+
+A branch by which gradients of several losses come back has one for each; all of them copy.
+"""
 
 from __future__ import annotations
 
@@ -26,21 +29,21 @@ RECORD = np.dtype([*PASSING, *fields("rows", "row", "first", "last"), ("dx", NAR
 
 
 def records(stage: PassingStage, where: Places) -> list[dict[str, Any]]:
-    """The fields of a record for each branch."""
+    """The fields of a record for each branch, and each loss whose gradients come back by it."""
     numbers: Fork = stage.numbers
-    edge, back, found = stage.unit.inputs[0], numbers.back, []
-    for index in range(numbers.branches):
-        found.append(
-            passing(stage, where, y=index)
-            | {
-                "rows": edge.shape[0],
-                "row": edge.shape[1] * edge.shape[2],
-                "first": not numbers.sums or index == back[0],
-                "last": not numbers.sums or index == back[-1],
-                "dx": narrowing(edge.error.frac, edge.error, numbers.round_error),
-            }
-        )
-    return found
+    edge, back = stage.unit.inputs[0], numbers.back
+    return [
+        passing(stage, where, y=index, path=path)
+        | {
+            "rows": edge.shape[0],
+            "row": edge.shape[1] * edge.shape[2],
+            "first": not numbers.sums or index == back[0],
+            "last": not numbers.sums or index == back[-1],
+            "dx": narrowing(edge.error.frac, edge.error, numbers.round_error),
+        }
+        for index, branch in enumerate(stage.unit.outputs)
+        for path in branch.paths or (None,)
+    ]
 
 
 def fits(numbers: Fork, bits: int) -> bool:

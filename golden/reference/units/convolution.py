@@ -63,14 +63,11 @@ class Convolution:
 
     def backward(self, token: int) -> Floats:
         """dx [inputs] of `token`; with `masks`, zero where the ReLU below let nothing through."""
-        weight = self.stashed[token] if self.rule.stash else self.weight.value
-        return self._back(token, self.errors[token], weight)
+        return self.passed(token, self.errors[token])
 
     def passed(self, token: int, dy: Floats) -> Floats:
-        """As `backward`, of a loss that the unit does not learn from."""
-        return self._back(token, dy, self.weight.value)
-
-    def _back(self, token: int, dy: Floats, weight: Floats) -> Floats:
+        """As `backward`, of a gradient of any loss."""
+        weight = self.stashed[token] if self.rule.stash else self.weight.value
         errors = dy.reshape(self.geometry.positions, self.geometry.outputs)
         dx = self.geometry.scattered(errors @ weight)
         return dx * (self.inputs[token] > 0) if self.masks else dx
@@ -83,11 +80,11 @@ class Convolution:
             self.weight.learn(errors.T @ windows, self.rule, update)
             self.bias.learn(errors.sum(axis=0), self.rule, update)
         del self.errors[token]
-        self.stashed.pop(token, None)
 
     def forget(self, slot: int) -> None:
-        """Forget the input whose last gradient came in this slot."""
-        self.inputs.pop(slot - self.empties, None)
+        """Forget the token whose last gradient came in this slot."""
+        for kept in (self.inputs, self.stashed):
+            kept.pop(slot - self.empties, None)
 
     def _errors(self, token: int) -> Floats:
         return self.errors[token].reshape(self.geometry.positions, self.geometry.outputs)
