@@ -14,10 +14,10 @@ from counterflow.design.network.files import load
 from counterflow.design.parts.tokens import Kind, Token
 from counterflow.design.schedule.planner import plan
 from tests.images import mixed_tokens, run
-from tests.interlocked import DENSE, EXITS, NETWORKS, design
+from tests.interlocked import DENSE, EXITS, NETWORKS, THREE, design
 from tests.test_hardware_branches import ORDER, STALLS, assert_equal, runs_of
 
-DEFAULT = {DENSE, EXITS}
+DEFAULT = {DENSE, EXITS, THREE}
 
 
 def named(default: Collection[str] = DEFAULT) -> list[Any]:
@@ -58,8 +58,9 @@ def test_every_cycle_equals_golden(name: str) -> None:
 
 
 @pytest.mark.slow
-def test_every_cycle_of_tiny_local_equals_golden_and_so_it_does_under_stalls() -> None:
-    planned = plan(load("tiny-local"))
+@pytest.mark.parametrize("name", ["tiny-local", "tiny-pairwise", "tiny-threewise"])
+def test_every_cycle_of_a_named_one_equals_golden_and_so_it_does_under_stalls(name: str) -> None:
+    planned = plan(load(name))
     assert_equal(run(planned), 100_000)
     for stalls in STALLS:
         assert_equal(run(planned, ORDER, stalls=stalls), 10_000)

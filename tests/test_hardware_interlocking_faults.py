@@ -1,9 +1,13 @@
-"""Faults planted where a component ends are found and located.
+"""Faults planted where a component ends, or where gradients of several losses pass, are located.
 
-All are in one build, each switched on by itself; without any the design equals golden.
+All of a design are in one build, each switched on by itself; without any it equals golden.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -11,47 +15,66 @@ from counterflow.design.parts.tokens import Kind, Token, drained
 from counterflow.sim.bench.job import Found
 from counterflow.sim.simulate import run_job
 from counterflow.sim.simulator import SimulationError
+from tests import faults_interlocking, faults_paths
 from tests.bench_faults import BENCH, FAULT
 from tests.faults_branches import Fault
-from tests.faults_interlocking import FAULTS, design, verilog
 from tests.images import SAMPLES, mixed_tokens
 from tests.test_hardware_branch_faults import job_of
 
-pytestmark = pytest.mark.xdist_group("interlocking faults")  # they share one build
+DESIGNS: dict[str, ModuleType] = {"ends": faults_interlocking, "paths": faults_paths}
 
 
-def run(fault: Fault, monkeypatch: pytest.MonkeyPatch, *, stalls: bool) -> Found:
+def named(chosen: Callable[[Fault], bool]) -> list[Any]:
+    """(design, fault); those of a design share one build and stay in one process."""
+    return [
+        pytest.param(module, fault, id=f"{name}-{fault}", marks=pytest.mark.xdist_group(name))
+        for name, module in DESIGNS.items()
+        for fault in module.FAULTS
+        if chosen(fault)
+    ]
+
+
+def run(
+    module: ModuleType, fault: Fault, monkeypatch: pytest.MonkeyPatch, *, stalls: bool
+) -> Found:
     """Simulate with the fault, against a golden model without."""
-    monkeypatch.setenv(FAULT, str(FAULTS.index(fault)))
+    monkeypatch.setenv(FAULT, str(module.FAULTS.index(fault)))
     monkeypatch.setenv(BENCH, "order" if stalls else "cycles")
-    planned = design()
+    planned = module.design()
     job = job_of(planned, tokens=mixed_tokens(planned))
     if stalls:  # long enough for labels to wait everywhere
         tokens = [Token(Kind.TRAIN, index % SAMPLES) for index in range(2 * SAMPLES)]
         drains = tuple(drained(tokens, planned.schedule.delay))
         job = job_of(planned, tokens=drains, stalls=("none", "none", "long"), seed=6)
-    return run_job(verilog(), job, "tests.bench_faults", quick=True)
+    return run_job(module.verilog(), job, "tests.bench_faults", quick=True)
 
 
 @pytest.mark.parametrize("stalls", [False, True])
-def test_without_a_fault_nothing_differs(monkeypatch: pytest.MonkeyPatch, stalls: bool) -> None:
-    found = run(FAULTS[0], monkeypatch, stalls=stalls)
+@pytest.mark.parametrize(("module", "fault"), named(lambda fault: fault.name == "nothing"))
+def test_without_a_fault_nothing_differs(
+    module: ModuleType, fault: Fault, monkeypatch: pytest.MonkeyPatch, stalls: bool
+) -> None:
+    found = run(module, fault, monkeypatch, stalls=stalls)
     assert found.mismatches == 0, found.first_divergence
     assert found.compared > 10_000
 
 
-@pytest.mark.parametrize("fault", [one for one in FAULTS if one.unit], ids=str)
+@pytest.mark.parametrize(("module", "fault"), named(lambda fault: bool(fault.unit)))
 def test_a_fault_is_found_and_located_in_its_unit(
-    fault: Fault, monkeypatch: pytest.MonkeyPatch
+    module: ModuleType, fault: Fault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = run(fault, monkeypatch, stalls=fault.stalls)
+    found = run(module, fault, monkeypatch, stalls=fault.stalls)
     assert found.mismatches > 0
     assert found.first_divergence is not None
     place = found.first_divergence.removeprefix("cycle ").split(": ")[0 if fault.stalls else 1]
     assert place.startswith(f"{fault.unit}.{fault.field}"), found.first_divergence
 
 
-def test_a_lost_label_is_found_as_a_deadlock(monkeypatch: pytest.MonkeyPatch) -> None:
-    (fault,) = (one for one in FAULTS[1:] if not one.unit)
+@pytest.mark.parametrize(
+    ("module", "fault"), named(lambda fault: not fault.unit and fault.name != "nothing")
+)
+def test_a_lost_label_is_found_as_a_deadlock(
+    module: ModuleType, fault: Fault, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(SimulationError, match="the bench tests"):
-        run(fault, monkeypatch, stalls=True)
+        run(module, fault, monkeypatch, stalls=True)
