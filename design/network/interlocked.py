@@ -2,7 +2,9 @@
 
 ``deep-digits-local`` is `deep-digits` in four components, of which each learns from its own loss,
 ``digits-resnet-local`` `digits-resnet` with a component for the first convolution and one for each
-residual block.  ``tiny-local`` has four components of one small layer each, for tests.
+residual block.  ``tiny-local`` has four components of one small layer each, for tests.  Of
+``deep-digits-pairwise`` each learns from the next one's loss, of ``tiny-threewise`` from that of
+the next but one.
 """
 
 from __future__ import annotations
@@ -14,15 +16,9 @@ from typing import Any
 HORIZONS: Mapping[str, int] = {"local": 1, "pairwise": 2, "threewise": 3}
 
 CHANGES: Mapping[str, Mapping[str, Any]] = {
-    "deep-digits": {
-        "components": [4, 4, 4, 5],
-        "recipe": {
-            "learning_rate": 2.0**-15,  # twice that of the whole: delays are short
-            "mitigation": "none",  # and need none
-        },
-    },
+    "deep-digits": {"components": [4, 4, 4, 5]},
     "digits-conv": {"components": [2, 2]},
-    "digits-resnet": {"components": [1, 1, 3], "recipe": {"mitigation": "none"}},
+    "digits-resnet": {"components": [1, 1, 3]},
     "tiny": {
         "components": [1, 1, 1, 1],
         "layers": [
@@ -35,8 +31,15 @@ CHANGES: Mapping[str, Mapping[str, Any]] = {
 }
 """What differs from the network of that name, besides the horizon."""
 
+LOCAL: Mapping[str, Mapping[str, Any]] = {
+    # Delays are so short that they need no mitigation, and allow twice the rate of the whole.
+    "deep-digits": {"learning_rate": 2.0**-15, "mitigation": "none"},
+    "digits-resnet": {"mitigation": "none"},
+}
+"""What differs in the recipe where components learn from their own losses."""
+
 _NAME = re.compile(rf"^({'|'.join(CHANGES)})-({'|'.join(HORIZONS)})$")
-SHOWN = f"{', '.join(CHANGES)} with -local"
+SHOWN = f"{', '.join(CHANGES)} with -local, some of them with -pairwise"
 
 
 def interlocked(name: str, named: Callable[[str], Mapping[str, Any]]) -> dict[str, Any] | None:
@@ -47,8 +50,8 @@ def interlocked(name: str, named: Callable[[str], Mapping[str, Any]]) -> dict[st
     match = _NAME.match(name)
     if match is None:
         return None
-    fields = {**named(match[1]), "name": name, "interlocking": HORIZONS[match[2]]}
-    for key, change in CHANGES[match[1]].items():
-        mapping = isinstance(change, Mapping)
-        fields[key] = {**fields.get(key, {}), **change} if mapping else change
+    base, horizon = match[1], HORIZONS[match[2]]
+    fields = {**named(base), **CHANGES[base], "name": name, "interlocking": horizon}
+    if horizon == 1:
+        fields["recipe"] = {**fields["recipe"], **LOCAL.get(base, {})}
     return fields
