@@ -119,7 +119,10 @@ def test_blocks_may_be_cut_anywhere() -> None:
 def _leads(schedule: Schedule) -> set[int]:
     """The slots by which gradients come to each norm before the update that they belong to."""
     passed = places(schedule).passed
-    return {stage.delay - passed[stage.name] for stage in fast.stages(schedule)}
+    return {
+        stage.delay - passed[stage.name, stage.unit.outputs[0].paths[-1]]
+        for stage in fast.stages(schedule)
+    }
 
 
 # Among these are gradients that come in the slot of their update, one before, and two before.

@@ -125,10 +125,10 @@ def test_stalls_change_no_value_and_no_order(name: str, stalls: tuple[str, str, 
 
 @pytest.mark.parametrize(
     "name",
-    groups(
-        "padded, pooled, several banks",
-        "pool after pool, averages, three samples an update",
-    ),
+    [
+        *groups("padded, pooled, several banks"),
+        pytest.param("pool after pool, averages, three samples an update", marks=pytest.mark.slow),
+    ],
 )
 def test_a_reset_in_mid_training_and_a_power_cycle_leave_nothing_behind(name: str) -> None:
     planned = design(name)

@@ -21,15 +21,24 @@ from tests.faults_branches import Fault
 from tests.images import SAMPLES, mixed_tokens
 from tests.test_hardware_branch_faults import job_of
 
+SHOWN = 3
 DESIGNS: dict[str, ModuleType] = {"ends": faults_interlocking, "paths": faults_paths}
 
 
 def named(chosen: Callable[[Fault], bool]) -> list[Any]:
-    """(design, fault); those of a design share one build and stay in one process."""
+    """(design, fault), the first `SHOWN` of a design by default.
+
+    Those of a design share one build and stay in one process.
+    """
     return [
-        pytest.param(module, fault, id=f"{name}-{fault}", marks=pytest.mark.xdist_group(name))
+        pytest.param(
+            module,
+            fault,
+            id=f"{name}-{fault}",
+            marks=[pytest.mark.xdist_group(name)] + [pytest.mark.slow] * (number > SHOWN),
+        )
         for name, module in DESIGNS.items()
-        for fault in module.FAULTS
+        for number, fault in enumerate(module.FAULTS)
         if chosen(fault)
     ]
 

@@ -181,6 +181,7 @@ def test_a_killed_host_is_resumed_and_ends_with_the_golden_models_weights(
     assert "tells of no training of this board" in done.stderr
 
 
+@pytest.mark.slow
 def test_heads_are_trained_verified_and_reported(tmp_path: Path) -> None:
     net = tmp_path / f"{headed.NAME}.toml"
     net.write_text(headed.TOML)
