@@ -127,7 +127,10 @@ def test_stalls_change_no_value_and_no_order(name: str, stalls: tuple[str, str, 
     "name",
     [
         *groups("padded, pooled, several banks"),
-        pytest.param("pool after pool, averages, three samples an update", marks=pytest.mark.slow),
+        *(
+            pytest.param(name, marks=[*marks_of(name), pytest.mark.slow])
+            for name in ["pool after pool, averages, three samples an update"]
+        ),
     ],
 )
 def test_a_reset_in_mid_training_and_a_power_cycle_leave_nothing_behind(name: str) -> None:
