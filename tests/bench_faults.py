@@ -1,4 +1,4 @@
-"""Benches of `tests.faults.FaultyTop`: those of `sim`, with one of its faults switched on."""
+"""Benches of `tests.faulty_top.FaultyTop`: those of `sim`, with one of its faults switched on."""
 
 from __future__ import annotations
 

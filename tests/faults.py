@@ -13,8 +13,7 @@ from functools import cache
 from typing import Any
 from unittest import mock
 
-from amaranth.hdl import Module, Mux, Signal, Value
-from amaranth.lib.memory import Memory
+from amaranth.hdl import Module, Mux, Value
 
 import counterflow.hw.units.convolution
 import counterflow.hw.weighted.input_gradient
@@ -35,10 +34,10 @@ from counterflow.hw.weighted.lane import GRADIENT
 from counterflow.hw.weighted.learning import Learning
 from counterflow.hw.weighted.lines import Lines
 from counterflow.hw.weighted.place import Place, granule_flags
-from counterflow.sim.bench.top import BenchTop
 from counterflow.sim.harsh import harsh
 from counterflow.sim.shapes import network
-from counterflow.sim.simulate import TOP, record_depth
+from counterflow.sim.simulate import TOP
+from tests.faulty_top import FaultyTop, Switch
 from tests.images import RECIPE, average, convolution, folded, maximum
 
 UNIT, SLIDING, POOL, ABOVE = "conv3", "pool1", "pool2", "pool4"
@@ -84,14 +83,13 @@ FAULTS = (
     Fault("windows have all places of the oldest", SLIDING),
     Fault("overlapping windows give one gradient", SLIDING),
 )
-_NUMBER = {fault.name: number for number, fault in enumerate(FAULTS)}
-_CHOSEN = Signal(range(len(FAULTS)), name="fault")
+_SWITCH = Switch(FAULTS)
 
 
 def on(start: str) -> Value:
     """Whether the fault whose name starts so is switched on."""
-    (name,) = (name for name in _NUMBER if name.startswith(start))
-    return _NUMBER[name] == _CHOSEN
+    (name,) = (fault.name for fault in FAULTS if fault.name.startswith(start))
+    return _SWITCH.on(name)
 
 
 @cache
@@ -111,28 +109,22 @@ def design() -> Plan:
     return found
 
 
-class FaultyTop(BenchTop):
-    """The design's bench top; ``fault_memory`` holds the number of the fault that is on."""
+class _Top(FaultyTop):
+    """The design's bench top, with faulty parts."""
 
     def __init__(self) -> None:
-        super().__init__(plan=design(), depth=record_depth(design()))
+        super().__init__(design(), _SWITCH)
         self.chain.units[1].__class__ = _Convolution
         for name in (POOL, ABOVE):
             self.chain.parts[name].__class__ = _Pool
         sliding: Any = self.chain.parts[SLIDING]
         sliding.windows.__class__, sliding.gradients.__class__ = _Windows, _Gradients
 
-    def elaborate(self, platform: object) -> Module:
-        m = super().elaborate(platform)
-        m.submodules.fault_memory = memory = Memory(shape=_CHOSEN.shape(), depth=2, init=[])
-        m.d.comb += _CHOSEN.eq(memory.read_port(domain="comb").data)
-        return m
-
 
 @cache
 def verilog() -> str:
     with _patched():
-        return harsh(convert(FaultyTop(), TOP))
+        return harsh(convert(_Top(), TOP))
 
 
 @contextlib.contextmanager

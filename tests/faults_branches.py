@@ -7,13 +7,11 @@ from a queue: it refuses while one more than is left waits in it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 from unittest import mock
 
 from amaranth.hdl import Module, Mux, Signal, Value
-from amaranth.lib.memory import Memory
 
 import counterflow.hw.units.fork
 import counterflow.hw.units.sum
@@ -27,30 +25,14 @@ from counterflow.hw.parts.pipeline import delayed
 from counterflow.hw.pooling.rings import Stash
 from counterflow.hw.units.fork import Fork
 from counterflow.hw.units.sum import Sum
-from counterflow.sim.bench.top import BenchTop
 from counterflow.sim.harsh import harsh
 from counterflow.sim.shapes import network
-from counterflow.sim.simulate import TOP, record_depth
+from counterflow.sim.simulate import TOP
 from tests.branches import residual
+from tests.faulty_top import Fault, FaultyTop, Switch
 from tests.images import RECIPE, convolution
 
 FORK, SUM = "fork1", "sum1"
-
-
-@dataclass(frozen=True)
-class Fault:
-    """``unit`` is where the first difference must be seen, of a ``field`` where that is given.
-
-    Some need ``stalls`` to show; after one that is nowhere the chain comes to rest too early.
-    """
-
-    name: str
-    unit: str
-    field: str = ""
-    stalls: bool = False
-
-    def __str__(self) -> str:
-        return self.name
 
 
 FAULTS = (
@@ -78,13 +60,8 @@ FAULTS = (
     Fault("a place less for activations of branch 1", "conv0", "y.blocked"),  # through the fork
     Fault("a place less for masks", SUM, "y.valid"),
 )
-_NUMBER = {fault.name: number for number, fault in enumerate(FAULTS)}
-_CHOSEN = Signal(range(len(FAULTS)), name="fault")
-
-
-def on(name: str) -> Value:
-    """Whether a fault is switched on."""
-    return _NUMBER[name] == _CHOSEN
+_SWITCH = Switch(FAULTS)
+on = _SWITCH.on
 
 
 @cache
@@ -103,19 +80,13 @@ def design() -> Plan:
     return plan(network((4, 3, 2), layers, recipe=recipe))
 
 
-class FaultyTop(BenchTop):
-    """The design's bench top; ``fault_memory`` holds the number of the fault that is on."""
+class _Top(FaultyTop):
+    """The design's bench top, with faulty parts."""
 
     def __init__(self) -> None:
-        super().__init__(plan=design(), depth=record_depth(design()))
+        super().__init__(design(), _SWITCH)
         self.chain.parts[FORK].__class__ = _Fork
         self.chain.parts[SUM].__class__ = _Sum
-
-    def elaborate(self, platform: object) -> Module:
-        m = super().elaborate(platform)
-        m.submodules.fault_memory = memory = Memory(shape=_CHOSEN.shape(), depth=2, init=[])
-        m.d.comb += _CHOSEN.eq(memory.read_port(domain="comb").data)
-        return m
 
 
 @cache
@@ -125,7 +96,7 @@ def verilog() -> str:
         mock.patch.object(counterflow.hw.units.sum, "Join", _ActivationJoin),
         mock.patch.object(counterflow.hw.units.sum, "Stash", _Stash),
     ):
-        return harsh(convert(FaultyTop(), TOP))
+        return harsh(convert(_Top(), TOP))
 
 
 class _Join(Join):

@@ -10,7 +10,6 @@ from typing import Any
 from unittest import mock
 
 from amaranth.hdl import Module, Mux, Signal, Value
-from amaranth.lib.memory import Memory
 
 import counterflow.hw.norms.backward
 import counterflow.hw.norms.group_backward
@@ -30,11 +29,10 @@ from counterflow.hw.parts.pipeline import delayed
 from counterflow.hw.pooling.rings import Line
 from counterflow.hw.units.group_norm import GroupNorm
 from counterflow.hw.units.norm import Norm
-from counterflow.sim.bench.top import BenchTop
 from counterflow.sim.harsh import harsh
 from counterflow.sim.shapes import network
-from counterflow.sim.simulate import TOP, record_depth
-from tests.faults_branches import Fault
+from counterflow.sim.simulate import TOP
+from tests.faulty_top import Fault, FaultyTop, Switch
 from tests.group_norms import group_norm
 from tests.images import convolution, maximum
 from tests.norms import FORMATS, RECIPE, SAME, linear, norm
@@ -67,13 +65,8 @@ FAULTS = (
     Fault("a gradient of gamma that waits is lost", RUNNING, "states"),
     Fault("a gradient of gamma that waits is lost, of groups", GROUP, "states"),
 )
-_NUMBER = {fault.name: number for number, fault in enumerate(FAULTS)}
-_CHOSEN = Signal(range(len(FAULTS)), name="fault")
-
-
-def on(name: str) -> Value:
-    """Whether a fault is switched on."""
-    return _NUMBER[name] == _CHOSEN
+_SWITCH = Switch(FAULTS)
+on = _SWITCH.on
 
 
 @cache
@@ -90,20 +83,14 @@ def design() -> Plan:
     return plan(network((4, 3, 2), layers, formats=FORMATS, recipe=recipe))
 
 
-class FaultyTop(BenchTop):
-    """The design's bench top; ``fault_memory`` holds the number of the fault that is on."""
+class _Top(FaultyTop):
+    """The design's bench top, with faulty parts."""
 
     def __init__(self) -> None:
-        super().__init__(plan=design(), depth=record_depth(design()))
+        super().__init__(design(), _SWITCH)
         running, group = self.chain.parts[RUNNING], self.chain.parts[GROUP]
         running.__class__, group.__class__ = _Norm, _GroupNorm
         running.states.__class__, group.states.__class__ = _ChannelUpdate, _GroupUpdate
-
-    def elaborate(self, platform: object) -> Module:
-        m = super().elaborate(platform)
-        m.submodules.fault_memory = memory = Memory(shape=_CHOSEN.shape(), depth=2, init=[])
-        m.d.comb += _CHOSEN.eq(memory.read_port(domain="comb").data)
-        return m
 
 
 @cache
@@ -115,7 +102,7 @@ def verilog() -> str:
         mock.patch.object(norms.backward, "weighed", _weighed),
         mock.patch.object(norms.group_backward, "weighed", _weighed_of_groups),
     ):
-        return harsh(convert(FaultyTop(), TOP))
+        return harsh(convert(_Top(), TOP))
 
 
 def _override(m: Module, name: str, target: Value, value: Value) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 from unittest import mock
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
-from amaranth.lib.memory import Memory
 
 import counterflow.hw.norms.normal_unit
 import counterflow.hw.units.group_norm
@@ -22,11 +21,10 @@ from counterflow.hw.norms.order import Order
 from counterflow.hw.parts.modules import convert
 from counterflow.hw.parts.pipeline import delayed
 from counterflow.hw.units.group_norm import GroupNorm
-from counterflow.sim.bench.top import BenchTop
 from counterflow.sim.harsh import harsh
-from counterflow.sim.simulate import TOP, record_depth
+from counterflow.sim.simulate import TOP
 from tests import group_norms
-from tests.faults_branches import Fault
+from tests.faulty_top import Fault, FaultyTop, Switch
 
 NORM, READER = "norm1", "conv2"
 
@@ -52,13 +50,8 @@ FAULTS = (
     Fault("room for an element less", "conv0", "y.blocked"),
     Fault("room for a gradient less", READER, "dx.blocked"),
 )
-_NUMBER = {fault.name: number for number, fault in enumerate(FAULTS)}
-_CHOSEN = Signal(range(len(FAULTS)), name="fault")
-
-
-def on(name: str) -> Value:
-    """Whether a fault is switched on."""
-    return _NUMBER[name] == _CHOSEN
+_SWITCH = Switch(FAULTS)
+on = _SWITCH.on
 
 
 def design() -> Plan:
@@ -66,18 +59,12 @@ def design() -> Plan:
     return group_norms.design("one whose y comes back, one that keeps it")
 
 
-class FaultyTop(BenchTop):
-    """The design's bench top; ``fault_memory`` holds the number of the fault that is on."""
+class _Top(FaultyTop):
+    """The design's bench top, with faulty parts."""
 
     def __init__(self) -> None:
-        super().__init__(plan=design(), depth=record_depth(design()))
+        super().__init__(design(), _SWITCH)
         self.chain.parts[NORM].__class__ = _Norm
-
-    def elaborate(self, platform: object) -> Module:
-        m = super().elaborate(platform)
-        m.submodules.fault_memory = memory = Memory(shape=_CHOSEN.shape(), depth=2, init=[])
-        m.d.comb += _CHOSEN.eq(memory.read_port(domain="comb").data)
-        return m
 
 
 @cache
@@ -87,7 +74,7 @@ def verilog() -> str:
         mock.patch.multiple(counterflow.hw.units.group_norm, **parts),
         mock.patch.object(counterflow.hw.norms.normal_unit, "Order", _Order),
     ):
-        return harsh(convert(FaultyTop(), TOP))
+        return harsh(convert(_Top(), TOP))
 
 
 def _override(m: Module, name: str, target: Value, value: Value | int) -> None:

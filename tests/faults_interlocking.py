@@ -8,8 +8,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from amaranth.hdl import Module, Signal, Value
-from amaranth.lib.memory import Memory
+from amaranth.hdl import Module, Signal
 
 from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.design.schedule.planner import Plan
@@ -17,11 +16,10 @@ from counterflow.hw.chain import Chain
 from counterflow.hw.parts.modules import convert
 from counterflow.hw.units.fork import Fork
 from counterflow.hw.units.loss import Loss
-from counterflow.sim.bench.top import BenchTop
 from counterflow.sim.harsh import harsh
-from counterflow.sim.simulate import TOP, record_depth
+from counterflow.sim.simulate import TOP
 from tests import interlocked
-from tests.faults_branches import Fault
+from tests.faulty_top import Fault, FaultyTop, Switch
 
 FORK, LOSS, HEAD = "forkh1", "loss1", "denseh1l0"
 ABOVE, HEAD_ABOVE = "dense2", "denseh2l0"
@@ -39,13 +37,8 @@ FAULTS = (
     Fault("a label taken twice while another loss has no room", LOSS, stalls=True),
     Fault("a label lost while another loss has no room", "", stalls=True),
 )
-_NUMBER = {fault.name: number for number, fault in enumerate(FAULTS)}
-_CHOSEN = Signal(range(len(FAULTS)), name="fault")
-
-
-def on(name: str) -> Value:
-    """Whether a fault is switched on."""
-    return _NUMBER[name] == _CHOSEN
+_SWITCH = Switch(FAULTS)
+on = _SWITCH.on
 
 
 def design() -> Plan:
@@ -53,25 +46,19 @@ def design() -> Plan:
     return interlocked.design(interlocked.DENSE)
 
 
-class FaultyTop(BenchTop):
-    """The design's bench top; ``fault_memory`` holds the number of the fault that is on."""
+class _Top(FaultyTop):
+    """The design's bench top, with faulty parts."""
 
     def __init__(self) -> None:
-        super().__init__(plan=design(), depth=record_depth(design()))
+        super().__init__(design(), _SWITCH)
         self.chain.__class__ = _Chain
         self.chain.parts[FORK].__class__ = _Fork
         self.chain.parts[LOSS].__class__ = _Loss
 
-    def elaborate(self, platform: object) -> Module:
-        m = super().elaborate(platform)
-        m.submodules.fault_memory = memory = Memory(shape=_CHOSEN.shape(), depth=2, init=[])
-        m.d.comb += _CHOSEN.eq(memory.read_port(domain="comb").data)
-        return m
-
 
 @cache
 def verilog() -> str:
-    return harsh(convert(FaultyTop(), TOP))
+    return harsh(convert(_Top(), TOP))
 
 
 class _Chain(Chain):

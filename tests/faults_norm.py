@@ -14,7 +14,6 @@ from typing import Any
 from unittest import mock
 
 from amaranth.hdl import Module, Mux, Signal, Value
-from amaranth.lib.memory import Memory
 
 import counterflow.hw.norms.backward
 import counterflow.hw.norms.normal
@@ -42,11 +41,10 @@ from counterflow.hw.units.norm import Norm
 from counterflow.hw.weighted.departure import Departure
 from counterflow.hw.weighted.input_gradient import InputGradient
 from counterflow.hw.weighted.lanes import Lanes
-from counterflow.sim.bench.top import BenchTop
 from counterflow.sim.harsh import harsh
 from counterflow.sim.shapes import network
-from counterflow.sim.simulate import TOP, record_depth
-from tests.faults_branches import Fault
+from counterflow.sim.simulate import TOP
+from tests.faulty_top import Fault, FaultyTop, Switch
 from tests.images import convolution, maximum
 from tests.norms import FORMATS, RECIPE, SAME, linear, norm
 
@@ -90,14 +88,9 @@ FAULTS = (
     Fault("no ReLU as the stash is loaded", READER, "weights"),
     Fault("gradient passes where the ReLU is shut", READER, "dx.data"),
 )
-_NUMBER = {fault.name: number for number, fault in enumerate(FAULTS)}
-_CHOSEN = Signal(range(len(FAULTS)), name="fault")
+_SWITCH = Switch(FAULTS)
+on = _SWITCH.on
 _here = [""]  # the part of NORM or READER that is elaborated now
-
-
-def on(name: str) -> Value:
-    """Whether a fault is switched on."""
-    return _NUMBER[name] == _CHOSEN
 
 
 @cache
@@ -114,26 +107,20 @@ def design() -> Plan:
     return plan(network((4, 3, 2), layers, formats=FORMATS, recipe=recipe))
 
 
-class FaultyTop(BenchTop):
-    """The design's bench top; ``fault_memory`` holds the number of the fault that is on."""
+class _Top(FaultyTop):
+    """The design's bench top, with faulty parts."""
 
     def __init__(self) -> None:
-        super().__init__(plan=design(), depth=record_depth(design()))
+        super().__init__(design(), _SWITCH)
         for name in (NORM, KEEPER):
             self.chain.parts[name].__class__ = _Norm
         self.chain.parts[NORM].states.__class__ = _ChannelUpdate
-
-    def elaborate(self, platform: object) -> Module:
-        m = super().elaborate(platform)
-        m.submodules.fault_memory = memory = Memory(shape=_CHOSEN.shape(), depth=2, init=[])
-        m.d.comb += _CHOSEN.eq(memory.read_port(domain="comb").data)
-        return m
 
 
 @cache
 def verilog() -> str:
     with _patched():
-        return harsh(convert(FaultyTop(), TOP))
+        return harsh(convert(_Top(), TOP))
 
 
 @contextlib.contextmanager

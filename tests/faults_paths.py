@@ -8,19 +8,17 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from amaranth.hdl import Module, Signal, Value
-from amaranth.lib.memory import Memory
+from amaranth.hdl import Module
 
 from counterflow.design.schedule.planner import Plan
 from counterflow.hw.chain import Chain
 from counterflow.hw.parts.modules import convert
 from counterflow.hw.parts.pipeline import delayed
 from counterflow.hw.units.convolution import Convolution
-from counterflow.sim.bench.top import BenchTop
 from counterflow.sim.harsh import harsh
-from counterflow.sim.simulate import TOP, record_depth
+from counterflow.sim.simulate import TOP
 from tests import interlocked
-from tests.faults_branches import Fault
+from tests.faulty_top import Fault, FaultyTop, Switch
 
 BELOW, UNIT = "dense1", "dense2"  # which pass on the gradients of loss 3, and of 3 and 4
 
@@ -34,13 +32,8 @@ FAULTS = (
     Fault("gradient of the loss that it learns from passed on", UNIT, "dx.data"),
     Fault("gradients of two losses exchanged at a border", BELOW, ""),
 )
-_NUMBER = {fault.name: number for number, fault in enumerate(FAULTS)}
-_CHOSEN = Signal(range(len(FAULTS)), name="fault")
-
-
-def on(name: str) -> Value:
-    """Whether a fault is switched on."""
-    return _NUMBER[name] == _CHOSEN
+_SWITCH = Switch(FAULTS)
+on = _SWITCH.on
 
 
 def design() -> Plan:
@@ -48,24 +41,18 @@ def design() -> Plan:
     return interlocked.design(interlocked.THREE)
 
 
-class FaultyTop(BenchTop):
-    """The design's bench top; ``fault_memory`` holds the number of the fault that is on."""
+class _Top(FaultyTop):
+    """The design's bench top, with faulty parts."""
 
     def __init__(self) -> None:
-        super().__init__(plan=design(), depth=record_depth(design()))
+        super().__init__(design(), _SWITCH)
         self.chain.__class__ = _Chain
         self.chain.parts[UNIT].__class__ = _Unit
-
-    def elaborate(self, platform: object) -> Module:
-        m = super().elaborate(platform)
-        m.submodules.fault_memory = memory = Memory(shape=_CHOSEN.shape(), depth=2, init=[])
-        m.d.comb += _CHOSEN.eq(memory.read_port(domain="comb").data)
-        return m
 
 
 @cache
 def verilog() -> str:
-    return harsh(convert(FaultyTop(), TOP))
+    return harsh(convert(_Top(), TOP))
 
 
 class _Chain(Chain):

@@ -9,20 +9,18 @@ from functools import cache
 from unittest import mock
 
 import numpy as np
-from amaranth.hdl import C, Module, Mux, Signal, Value
-from amaranth.lib.memory import Memory
+from amaranth.hdl import C, Module, Mux, Signal
 
 import counterflow.hw.units.subsample
 from counterflow.design.schedule.planner import Plan, plan
 from counterflow.design.units.subsample import Subsampling
 from counterflow.hw.parts.modules import convert
 from counterflow.hw.units.subsample import Raster, Spread
-from counterflow.sim.bench.top import BenchTop
 from counterflow.sim.harsh import harsh
 from counterflow.sim.shapes import network
-from counterflow.sim.simulate import TOP, record_depth
+from counterflow.sim.simulate import TOP
 from tests.branches import residual
-from tests.faults_branches import Fault
+from tests.faulty_top import Fault, FaultyTop, Switch
 from tests.images import RECIPE, convolution
 
 SHORTCUT, ADDING = "subsample1s0", "subsample2"  # drops pixels and adds channels, adds only
@@ -39,13 +37,8 @@ FAULTS = (
     Fault("a place less for activations", "sum1", "y.blocked"),
     Fault("a place less for gradients", "conv3", "dx.blocked"),
 )
-_NUMBER = {fault.name: number for number, fault in enumerate(FAULTS)}
-_CHOSEN = Signal(range(len(FAULTS)), name="fault")
-
-
-def on(name: str) -> Value:
-    """Whether a fault is switched on."""
-    return _NUMBER[name] == _CHOSEN
+_SWITCH = Switch(FAULTS)
+on = _SWITCH.on
 
 
 @cache
@@ -70,23 +63,17 @@ def numbers_of(name: str) -> Subsampling:
     return found
 
 
-class FaultyTop(BenchTop):
-    """The design's bench top; ``fault_memory`` holds the number of the fault that is on."""
+class _Top(FaultyTop):
+    """The design's bench top, with faulty parts."""
 
     def __init__(self) -> None:
-        super().__init__(plan=design(), depth=record_depth(design()))
-
-    def elaborate(self, platform: object) -> Module:
-        m = super().elaborate(platform)
-        m.submodules.fault_memory = memory = Memory(shape=_CHOSEN.shape(), depth=2, init=[])
-        m.d.comb += _CHOSEN.eq(memory.read_port(domain="comb").data)
-        return m
+        super().__init__(design(), _SWITCH)
 
 
 @cache
 def verilog() -> str:
     with mock.patch.multiple(counterflow.hw.units.subsample, Spread=_Spread, Raster=_Raster):
-        return harsh(convert(FaultyTop(), TOP))
+        return harsh(convert(_Top(), TOP))
 
 
 class _Spread(Spread):

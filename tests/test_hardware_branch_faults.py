@@ -18,7 +18,8 @@ from counterflow.sim.simulate import bench_verilog, quantised, record_depth, run
 from counterflow.sim.simulator import SimulationError
 from tests import branches
 from tests.bench_faults import BENCH, FAULT
-from tests.faults_branches import FAULTS, FORK, SUM, Fault, design, verilog
+from tests.faults_branches import FAULTS, FORK, SUM, design, verilog
+from tests.faulty_top import Fault
 from tests.images import data_of, mixed_tokens
 
 pytestmark = pytest.mark.xdist_group("branch faults")  # they share one build

@@ -9,8 +9,8 @@ import pytest
 
 from counterflow.sim.bench.job import Found
 from tests import planted
-from tests.faults_branches import Fault
 from tests.faults_gamma import FAULTS, GROUP, RUNNING, design, verilog
+from tests.faulty_top import Fault
 
 pytestmark = pytest.mark.xdist_group("gamma faults")  # they share one build
 

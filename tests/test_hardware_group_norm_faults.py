@@ -9,8 +9,8 @@ import pytest
 
 from counterflow.sim.bench.job import Found
 from tests import planted
-from tests.faults_branches import Fault
 from tests.faults_group_norm import FAULTS, NORM, design, verilog
+from tests.faulty_top import Fault
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("group norm faults")]  # one build
 

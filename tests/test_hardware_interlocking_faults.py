@@ -17,7 +17,7 @@ from counterflow.sim.simulate import run_job
 from counterflow.sim.simulator import SimulationError
 from tests import faults_interlocking, faults_paths
 from tests.bench_faults import BENCH, FAULT
-from tests.faults_branches import Fault
+from tests.faulty_top import Fault
 from tests.images import SAMPLES, mixed_tokens
 from tests.test_hardware_branch_faults import job_of
 

@@ -9,8 +9,8 @@ import pytest
 
 from counterflow.sim.bench.job import Found
 from tests import planted
-from tests.faults_branches import Fault
 from tests.faults_norm import FAULTS, KEEPER, NORM, READER, design, verilog
+from tests.faulty_top import Fault
 
 pytestmark = pytest.mark.xdist_group("norm faults")  # they share one build
 
