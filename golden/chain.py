@@ -6,6 +6,7 @@ to be equal to it; the hardware is tested to be equal to both.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -18,7 +19,7 @@ from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units.loss import LossStage
 from counterflow.design.units.normal_times import NormalStage
 from counterflow.design.units.passing import PassingStage
-from counterflow.design.units.scheduled import Scheduled
+from counterflow.design.units.scheduled import Border, Scheduled
 from counterflow.design.units.slots import Stage
 from counterflow.golden.parts.narrow import Integers
 from counterflow.golden.units import UNITS
@@ -124,11 +125,11 @@ class Chain:
         self.set(Settings(recipe.predicts, recipe.compensates, recipe.extra_shift(0)))
         self.losses = {one.name: UNITS[one.unit.kind](one.arithmetic) for one in schedule.losses}
         self.slot = 0
-        self._sends = {
-            (unit.name, forward): [one for one in unit.borders if one.forward == forward]
-            for unit in schedule.units
-            for forward in (True, False)
-        }
+        # What a unit sends, by the loss whose gradients it is, 0 for activations
+        self._sends: dict[tuple[str, int], list[Border]] = defaultdict(list)
+        for unit in schedule.units:
+            for border in unit.borders:
+                self._sends[unit.name, border.path].append(border)
         self._kinds: dict[int, Kind] = {}
         self._values: dict[int, Integers] = {}  # of this slot's token, by edge
         self._gradients: dict[tuple[int, int], dict[int, Integers]] = {  # by edge, path and token
@@ -281,7 +282,7 @@ class Chain:
 
     def _sent(self, unit: Scheduled, values: Values, kind: Kind, see: Observer) -> None:
         """Let what `unit` sends of this slot's token pass its edges."""
-        borders = self._sends[unit.name, True]
+        borders = self._sends[unit.name, 0]
         for border, one in zip(borders, _listed(values), strict=True):
             self._values[border.edge.number] = one
             see(BorderRecord(unit.name, border.port, self.slot, kind, one))
@@ -290,7 +291,7 @@ class Chain:
         self, unit: Scheduled, path: int, token: int, gradients: Values, see: Observer
     ) -> None:
         """Let the gradients of loss `path` that `unit` sends back of a token pass its edges."""
-        borders = [one for one in self._sends[unit.name, False] if one.path == path]
+        borders = self._sends[unit.name, path]
         for border, one in zip(borders, _listed(gradients), strict=True):
             self._gradients[border.edge.number, path][token] = one
             see(BorderRecord(unit.name, border.port, token, self._kinds[token], one))
