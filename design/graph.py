@@ -72,6 +72,8 @@ class Unit:
     """The component that it is of, with its body or with its head."""
     head: int = 0
     """The component behind whose body it stands, in a head; 0 for those of bodies."""
+    serves: int = 0
+    """The loss whose gradients alone it passes back, as a copy of a unit; 0 unless it is one."""
 
     @property
     def returns(self) -> bool:

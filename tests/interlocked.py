@@ -13,11 +13,15 @@ from tests.images import RECIPE, Layer, average, convolution, maximum
 SAME = {"padding": (1, 1)}
 SCORES: Layer = {"outputs": 3, "activation": "none"}
 NORM: Layer = {"kind": "norm"}
+GROUPS: Layer = {"kind": "norm", "statistics": "group"}
+LINEAR: Layer = {**convolution(2, (3, 3), **SAME), "activation": "none"}
 LOCAL: dict[str, Any] = {"interlocking": 1}
 DENSE = "dense, heads of two layers"
 THREE = "dense, three losses seen"
 EXITS = "early exits from which nothing learns"
 BLOCKS = "residual blocks with norms"
+PAIRWISE = "residual blocks with norms, two losses seen"
+COPIES = "all that has copies, three losses seen"
 
 
 def head(*layers: Layer) -> Layer:
@@ -107,6 +111,42 @@ NETWORKS: dict[str, tuple[tuple[int, int, int], list[Layer], dict[str, Any]]] = 
             "components": [1, 1, 3],
             "formats": {"activation": "s12.5", "error": "s14.12"},
             "recipe": {**RECIPE, "mitigation": "lwpv"},
+        },
+    ),
+    PAIRWISE: (
+        (4, 4, 1),
+        [
+            LINEAR,
+            *[residual(NORM, LINEAR)] * 3,
+            {"kind": "average-pool", "kernel": "all"},
+        ],
+        {
+            "interlocking": 2,
+            "components": [1, 1, 1, 3],
+            "formats": {"activation": "s12.5", "error": "s14.12"},
+            "recipe": {**RECIPE, "mitigation": "lwpv+sc"},
+        },
+    ),
+    COPIES: (
+        (6, 6, 1),
+        [
+            convolution(2, (3, 3), **SAME),
+            maximum(3, 3, stride=1),
+            {**LINEAR, "activation": "tanh", "formats": {"activation": "s8.6"}},
+            rectified(residual(GROUPS, LINEAR)),
+            {
+                "kind": "residual",
+                "body": [{**LINEAR, "outputs": 4}],
+                "shortcut": [{"kind": "subsample", "outputs": 4}],
+            },
+            {"kind": "average-pool", "kernel": 2},
+        ],
+        {
+            "interlocking": 3,
+            "components": [1, 2, 1, 2, 1],
+            "head": [SCORES],
+            "formats": {"activation": "s12.5", "error": "s14.12"},
+            "recipe": {**RECIPE, "mitigation": "lwpv", "accumulate": 2},
         },
     ),
 }

@@ -22,7 +22,9 @@ from tests.fast_pair import trained
 
 LAST = {"outputs": 4, "activation": "none"}
 CONV = {"kind": "convolution", "outputs": 2, "kernel": 3, "padding": 1}
+LINEAR = {**CONV, "activation": "none", "formats": {"activation": "s12.5"}}
 POOL = {"kind": "max-pool", "kernel": 2}
+GAMMA = {"kind": "norm", "gamma": True}
 HEAD = {"kind": "head", "layers": [LAST]}
 HIDDEN = {"outputs": 5}
 IMAGES = {"inputs": [8, 8, 1], "layers": [CONV, POOL, CONV, LAST]}
@@ -111,10 +113,10 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
         {**IMAGES, "components": [1, 3], "exits": True},
         ["behind layers[0].layers[0]", "an average-pool", "early exit", "layers that begin with"],
     ),
-    "an overlapping horizon": (
-        {**IMAGES, "layers": [CONV, CONV, POOL, CONV, LAST], "components": [1, 2, 2]}
+    "gradients of several losses through a gamma": (
+        {**IMAGES, "layers": [CONV, LINEAR, GAMMA, CONV, LAST], "components": [1, 2, 2]}
         | {"interlocking": 2},
-        ["interlocking is 2", "2 losses", "side by side", "give 1", "or 3, end to end"],
+        ["layers[2], a norm layer", "2 losses", "gamma", "leave gamma out", "interlocking be 1"],
     ),
 }
 

@@ -11,11 +11,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
-from counterflow.design.graph import Graph, Layer, Place
+from counterflow.design.graph import Layer, Place
 from counterflow.design.parts.fields import Expected
 from counterflow.design.parts.horizon import Horizon
-from counterflow.design.units.convolution import ConvolutionUnit
-from counterflow.design.units.fork import ForkUnit
 from counterflow.design.units.head import Head
 from counterflow.design.units.residual import Residual
 
@@ -82,20 +80,6 @@ def _ends(layers: Sequence[Layer], components: tuple[int, ...] | str) -> list[in
             f"components is {sizes}, {sum(sizes)} layers in all, but the network has {len(layers)}"
         )
     return [end - 1 for end in accumulate(sizes[:-1])]
-
-
-def check_built(graph: Graph, horizon: Horizon) -> None:
-    """ValueError where units would need what none has yet: gradients of several losses at once."""
-    for unit in graph.units:
-        several = [edge for edge in (*unit.inputs, *unit.outputs) if len(edge.paths) > 1]
-        alone = isinstance(unit, ForkUnit) and not unit.numbers.sums
-        if several and not alone and not isinstance(unit, ConvolutionUnit):
-            raise ValueError(
-                f"interlocking is {horizon.sees}, so that the gradients of {len(several[0].paths)} "
-                f"losses would pass {unit.name} side by side, which is built for dense and "
-                "convolution layers alone; give 1, local learning, or "
-                f"{horizon.components}, end to end"
-            )
 
 
 def horizon_of(placed: Sequence[tuple[Layer, Place]], sees: int | None, exits: bool) -> Horizon:

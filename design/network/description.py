@@ -16,7 +16,8 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from counterflow.design.graph import Graph, Growth
-from counterflow.design.network.components import Components, check_built, cut, horizon_of
+from counterflow.design.network.components import Components, cut, horizon_of
+from counterflow.design.network.copies import copied
 from counterflow.design.network.layers import AnyLayer
 from counterflow.design.parts.fields import MAX_ELEMENTS, MAX_WIDTH, Expected, Frozen, integers
 from counterflow.design.parts.geometry import Shape
@@ -168,9 +169,7 @@ class Description(Frozen):
                 round_error=rounding,
             )
         )
-        graph = growth.graph(source)
-        check_built(graph, horizon)
-        return graph
+        return copied(growth.graph(source), rounding)
 
     @cached_property
     def weighted(self) -> tuple[ConvolutionUnit, ...]:

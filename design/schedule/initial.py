@@ -11,6 +11,7 @@ from counterflow.design.network.description import Description
 from counterflow.design.schedule.schedule import Schedule
 
 HEAD_PLACES = 4096  # more than a head has units that learn
+HEADS = 1024  # more than a network has components
 GENERATOR_SEED = 0x9E3779B9  # odd constant that spreads the units' generator states
 
 
@@ -59,14 +60,15 @@ def initial_integers(
 def generator_states(schedule: Schedule, seed: int) -> list[int]:
     """The states of the units' random generators before the first sample.
 
-    They follow from a unit's number in the bodies, or in its head, and no head counts elsewhere.
+    They follow from a unit's number in the bodies, or in its head, or among the copies that serve
+    a loss, and none of these counts elsewhere.
     """
-    counts: dict[int, int] = {}
+    counts: dict[tuple[int, int], int] = {}
     states = []
     for stage in schedule.stages:
-        head = stage.unit.head
-        counts[head] = counts.get(head, 0) + 1
-        place = counts[head] + head * HEAD_PLACES
+        apart = stage.unit.head, stage.unit.serves
+        counts[apart] = counts.get(apart, 0) + 1
+        place = counts[apart] + (apart[0] + apart[1] * HEADS) * HEAD_PLACES
         state = (GENERATOR_SEED * (2 * (seed + 1) + 1) * place) & 0xFFFFFFFF
         states.append(state or GENERATOR_SEED)
     return states

@@ -14,6 +14,7 @@ from counterflow.design.units.head import Head
 from counterflow.design.units.loss import LossUnit
 from counterflow.design.units.norm import Norm, NormUnit
 from counterflow.design.units.pool import Pool, PoolUnit
+from counterflow.design.units.rejoin import RejoinUnit
 from counterflow.design.units.residual import Residual
 from counterflow.design.units.subsample import Subsample, SubsampleUnit
 from counterflow.design.units.sum import SumUnit
@@ -28,5 +29,6 @@ KINDS: dict[str, Kind] = {
     "subsample": Kind(SubsampleUnit, Subsample),
     "fork": Kind(ForkUnit),
     "sum": Kind(SumUnit, Residual),
+    "rejoin": Kind(RejoinUnit),
     "loss": Kind(LossUnit, Head),
 }

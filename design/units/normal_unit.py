@@ -28,8 +28,8 @@ class NormalUnit(Unit):
 
     @property
     def parameters(self) -> int:
-        """Biases, and gammas."""
-        return self.inputs[0].shape[2] * (2 if self.gamma else 1)
+        """Biases, and gammas; nothing reads those of a copy."""
+        return 0 if self.serves else self.inputs[0].shape[2] * (2 if self.gamma else 1)
 
     @property
     def multipliers(self) -> int:

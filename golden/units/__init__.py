@@ -17,6 +17,7 @@ from counterflow.golden.units.group_norm import GroupNorm
 from counterflow.golden.units.loss import Loss
 from counterflow.golden.units.norm import Norm
 from counterflow.golden.units.pool import Pool
+from counterflow.golden.units.rejoin import Rejoin
 from counterflow.golden.units.state import State
 from counterflow.golden.units.subsample import Subsample
 from counterflow.golden.units.sum import Sum
@@ -31,6 +32,7 @@ UNITS: dict[str, Any] = {
     "subsample": Subsample,
     "fork": Fork,
     "sum": Sum,
+    "rejoin": Rejoin,
     "loss": Loss,
 }
 

@@ -15,6 +15,7 @@ from counterflow.hw.units.group_norm import GroupNorm
 from counterflow.hw.units.loss import Loss
 from counterflow.hw.units.norm import Norm
 from counterflow.hw.units.pool import Pool
+from counterflow.hw.units.rejoin import Rejoin
 from counterflow.hw.units.subsample import Subsample
 from counterflow.hw.units.sum import Sum
 from counterflow.hw.units.tanh import Tanh
@@ -28,5 +29,6 @@ UNITS: dict[str, Any] = {
     "subsample": Subsample,
     "fork": Fork,
     "sum": Sum,
+    "rejoin": Rejoin,
     "loss": Loss,
 }

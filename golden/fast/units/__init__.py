@@ -15,6 +15,7 @@ from counterflow.golden.fast.units import (
     loss,
     norm,
     pool,
+    rejoin,
     subsample,
     sum,
     tanh,
@@ -29,6 +30,7 @@ UNITS: dict[str, ModuleType] = {
     "subsample": subsample,
     "fork": fork,
     "sum": sum,
+    "rejoin": rejoin,
     "loss": loss,
 }
 

@@ -14,6 +14,7 @@ from counterflow.golden.reference.units.group_norm import GroupNorm
 from counterflow.golden.reference.units.loss import cross_entropy
 from counterflow.golden.reference.units.norm import Norm
 from counterflow.golden.reference.units.pool import Pool
+from counterflow.golden.reference.units.rejoin import Rejoin
 from counterflow.golden.reference.units.subsample import Subsample
 from counterflow.golden.reference.units.sum import Sum
 from counterflow.golden.reference.units.tanh import Tanh
@@ -27,5 +28,6 @@ UNITS: dict[str, Any] = {
     "subsample": Subsample,
     "fork": Fork,
     "sum": Sum,
+    "rejoin": Rejoin,
     "loss": cross_entropy,
 }
