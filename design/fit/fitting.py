@@ -18,8 +18,8 @@ ROUGH = (
     1.25  # LUTs are counted so roughly that a fold may seem to need this part of those there are
 )
 ROUTABLE = (
-    0.76  # of the LUTs: packed for nextpnr a design takes a tenth more cells, and with 92 of 100
-    # taken `cifar-resnet` was not placed in forty minutes, while with 84 it was
+    0.72  # of the LUTs: packed for nextpnr a design takes a tenth more cells, and with 84 of 100
+    # taken `cifar-resnet` was placed but not routed, while with 80 it was
 )
 PLANNED = ("multipliers", "block_rams", "luts")  # what is counted of a plan
 FASTER = 0.8  # of an interval, at most, is a step that is worth a larger device

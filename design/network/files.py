@@ -74,7 +74,8 @@ def _text(name: str) -> str:
 
 
 def _fields(name: str) -> dict[str, Any]:
-    return tomllib.loads(_text(name))
+    """Those of a family's network or of a shipped one."""
+    return family(name) or tomllib.loads(_text(name))
 
 
 def load_file(path: Path) -> Description:

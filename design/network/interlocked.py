@@ -5,6 +5,9 @@
 residual block.  ``tiny-local`` has four components of one small layer each, for tests.  Of
 ``deep-digits-pairwise`` each learns from the next one's loss, of ``tiny-threewise`` from that of
 the next but one.
+
+So ``resnet32-local``, ``resnet32-pairwise`` and ``resnet20-w4-threewise`` have a component for each
+residual block, the last of which takes the rest.  ``resnet32-interlocked`` is the pairwise one.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-HORIZONS: Mapping[str, int] = {"local": 1, "pairwise": 2, "threewise": 3}
+HORIZONS: Mapping[str, int] = {"local": 1, "pairwise": 2, "threewise": 3, "interlocked": 2}
 
 CHANGES: Mapping[str, Mapping[str, Any]] = {
     "deep-digits": {"components": [4, 4, 4, 5]},
@@ -38,8 +41,9 @@ LOCAL: Mapping[str, Mapping[str, Any]] = {
 }
 """What differs in the recipe where components learn from their own losses."""
 
-_NAME = re.compile(rf"^({'|'.join(CHANGES)})-({'|'.join(HORIZONS)})$")
-SHOWN = f"{', '.join(CHANGES)} with -local, some of them with -pairwise"
+BLOCKS = r"(?:digits-)?resnet\d+(?:-w\d+)?(?:-group)?"  # families with a component a block
+_NAME = re.compile(rf"^({'|'.join(CHANGES)}|{BLOCKS})-({'|'.join(HORIZONS)})$")
+SHOWN = f"{', '.join(CHANGES)}, resnet32 and its like with -local, -pairwise or -threewise"
 
 
 def interlocked(name: str, named: Callable[[str], Mapping[str, Any]]) -> dict[str, Any] | None:
@@ -51,7 +55,8 @@ def interlocked(name: str, named: Callable[[str], Mapping[str, Any]]) -> dict[st
     if match is None:
         return None
     base, horizon = match[1], HORIZONS[match[2]]
-    fields = {**named(base), **CHANGES[base], "name": name, "interlocking": horizon}
+    changes = CHANGES.get(base, {"components": "residual"})
+    fields = {**named(base), **changes, "name": name, "interlocking": horizon}
     if horizon == 1:
         fields["recipe"] = {**fields["recipe"], **LOCAL.get(base, {})}
     return fields
