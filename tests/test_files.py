@@ -143,6 +143,7 @@ def test_shipped_networks_have_the_shapes_that_are_promised() -> None:
         "digits",
         "digits-resnet",
         "deep-digits",
+        "fashion-resnet",
         "cifar-resnet",
         "vgg-small",
         "mnist",

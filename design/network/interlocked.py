@@ -22,6 +22,8 @@ CHANGES: Mapping[str, Mapping[str, Any]] = {
     "deep-digits": {"components": [4, 4, 4, 5]},
     "digits-conv": {"components": [2, 2]},
     "digits-resnet": {"components": [1, 1, 3]},
+    "fashion-resnet": {"components": "residual"},
+    "cifar-resnet": {"components": "residual", "fold": {"multipliers": 100}},
     "tiny": {
         "components": [1, 1, 1, 1],
         "layers": [
