@@ -131,7 +131,7 @@ def build_memory(schedule: Schedule, states: Iterable[Any]) -> Memory:
 
     channels = int(norms["channels"].max())
     widest = max(most("taps"), channels) + most("wide") + 2 * FILL
-    forward = units["taps"] * units["block"]
+    forward = (units["taps"] + 1) * units["block"]  # weights and a bias
     backward = units["outputs"] * units["kernel_rows"] * units["width"]
     operands = np.where(units["direct"] == 1, 0, np.maximum(forward, backward))
     tiles = max(channels, *(stage.tiling.tiles for stage in stages))
