@@ -5,6 +5,7 @@ The scheme is that of Zhang & Abdelrahman, arXiv 1912.12675.
 
 from __future__ import annotations
 
+import multiprocessing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,13 @@ from counterflow.design.parts.tokens import Kind, runs
 from counterflow.design.schedule.planner import plan
 from counterflow.golden.chain import Chain
 from counterflow.golden.fast.chain import FastChain
+from counterflow.golden.training.apart import train_apart
 from counterflow.golden.training.checkpoint import load, save
 from counterflow.golden.training.compare import (
     METHODS,
     Method,
     Row,
+    StoppedError,
     compare_mitigations,
     methods_with_hybrid,
     with_method,
@@ -309,6 +312,39 @@ def test_a_placement_is_for_pipelined_methods() -> None:
     for row, recipe in zip(rows, ({"scheme": "sequential"}, {"placement": (1,)}), strict=True):
         expected = trained(network(mitigation="none", epochs=2, **recipe), model="float")
         assert row.accuracies == (expected.epochs[-1].test_accuracy,)
+
+
+def test_floats_in_processes_of_their_own_are_the_same() -> None:
+    description, methods = network(epochs=2), METHODS[:2]
+    counts: list[tuple[int, int]] = []
+    alone, apart = (
+        compare_mitigations(
+            description,
+            DATA,
+            seeds=[SEED],
+            methods=methods,
+            model="float",
+            threads=threads,
+            on_progress=lambda *now: counts.append(now),
+        )
+        for threads in (1, 2)
+    )
+    assert apart == alone
+    assert counts[-1][0] == counts[-1][1]
+
+
+def test_what_goes_wrong_in_a_process_is_told_and_ends_it() -> None:
+    description, before = network(epochs=2), multiprocessing.active_children()
+    arguments = description, plan(description).schedule, DATA
+    with pytest.raises(ValueError, match="epoch"):
+        train_apart(*arguments, epochs=0, model="float")
+
+    def stop(done: int, total: int) -> None:
+        raise StoppedError
+
+    with pytest.raises(StoppedError):
+        train_apart(*arguments, model="float", on_progress=stop)
+    assert multiprocessing.active_children() == before
 
 
 def test_what_a_hybrid_recovers_is_its_own() -> None:

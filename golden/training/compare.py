@@ -14,6 +14,7 @@ from counterflow.design.data.sets import Dataset
 from counterflow.design.network.description import Description
 from counterflow.design.parts.recipe import Mitigation, Scheme
 from counterflow.design.schedule.planner import plan
+from counterflow.golden.training.apart import train_apart
 from counterflow.golden.training.epochs import Callback, Epoch, train
 
 Numbers = Literal["integer", "float"]
@@ -106,14 +107,16 @@ def compare_mitigations(
     Each seed gives every method the same initial weights and order of samples.  ``epochs``,
     ``limit`` and ``model`` are those of `golden.training.epochs.train`; ``threads`` (default: one a
     processor) trainings run at a time, which is no faster for methods that only the slow chain
-    knows and for the float model.  ``on_progress`` is called with the training samples done and to
-    do, of all trainings together.
+    knows; several in floats run in processes of their own.  ``on_progress`` is called with the
+    training samples done and to do, of all trainings together.
     """
     if not seeds or not methods:
         raise ValueError("a comparison needs at least one seed and one method")
     jobs = [(method, seed) for method in methods for seed in seeds]
     lock, stop = threading.Lock(), threading.Event()
     done = [0] * len(jobs)
+    threads = threads or os.cpu_count() or 1
+    way = train_apart if model == "float" and threads > 1 else train
 
     def job(index: int) -> Epoch:
         method, seed = jobs[index]
@@ -127,7 +130,7 @@ def compare_mitigations(
                 if on_progress:
                     on_progress(sum(done), total * len(jobs))
 
-        result = train(
+        result = way(
             changed,
             plan(changed).schedule,
             dataset,
@@ -142,7 +145,7 @@ def compare_mitigations(
             raise ValueError(f"{dataset.name} has no test samples to compare on")
         return result.epochs[-1]
 
-    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         try:
             found = list(pool.map(job, range(len(jobs))))
         except BaseException:  # an interruption, too, ends what runs and what waits

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from counterflow.design.data.sets import quantise
 from counterflow.design.network.description import Description
@@ -128,7 +129,9 @@ class FloatModel:
         real = indices[kinds != Kind.BUBBLE]
         places = np.cumsum(kinds != Kind.BUBBLE) - 1
         samples = part.samples[real] * 2.0**-self.input.frac
-        return counted(self.chain.run(tokens_of(kinds, places), samples, part.labels[real]), 1.0)
+        with threadpool_limits(1):  # matrices are small: more threads make it slower, three times
+            found = self.chain.run(tokens_of(kinds, places), samples, part.labels[real])
+        return counted(found, 1.0)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,53 @@
+"""Training in a process of its own: what is not compiled holds the interpreter, one at a time."""
+
+from __future__ import annotations
+
+import multiprocessing
+from multiprocessing.connection import Connection
+from typing import Any
+
+from counterflow.golden.training.epochs import Callback, TrainingResult, train
+
+
+def train_apart(*args: Any, on_progress: Callback | None = None, **options: Any) -> TrainingResult:
+    """What `golden.training.epochs.train` returns for these, made in a new process.
+
+    ``on_progress`` is called here; what it or the training raises ends both.  ChildProcessError
+    where the process is gone, for lack of memory as a rule.
+    """
+    context = multiprocessing.get_context("spawn")  # the other ways copy locks of running threads
+    here, there = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(there, args, options), daemon=True)
+    process.start()
+    there.close()
+    try:
+        while True:
+            what, value = here.recv()
+            if what == "progress":
+                if on_progress:
+                    on_progress(*value)
+            elif what == "error":
+                raise value
+            else:
+                result: TrainingResult = value
+                return result
+    except EOFError:
+        process.join()
+        raise ChildProcessError(
+            f"a training's process ended with status {process.exitcode} and no result; with less "
+            "at a time it may have memory enough"
+        ) from None
+    finally:
+        process.terminate()
+        process.join()
+        here.close()
+
+
+def _work(there: Connection, args: tuple[Any, ...], options: dict[str, Any]) -> None:
+    """What the process does."""
+    try:
+        found = train(*args, **options, on_progress=lambda *value: there.send(("progress", value)))
+    except Exception as error:
+        there.send(("error", error))
+    else:
+        there.send(("result", found))
