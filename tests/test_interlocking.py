@@ -42,7 +42,10 @@ def part(schedule: Schedule, name: str) -> int:
 
 
 def learners(name: str, loss: str) -> set[str]:
-    """The units of a network that learn from a loss, by the rule and not by its graph."""
+    """The units of a network that learn from a loss, by the rule and not by its graph.
+
+    Copies learn nothing.
+    """
     schedule, description = design(name).schedule, design(name).description
     last = part(schedule, "loss")
     sees = last if description.interlocking is None else description.interlocking
@@ -54,7 +57,8 @@ def learners(name: str, loss: str) -> set[str]:
             return own or (not unit.head and unit.component + sees - 1 == end.head)
         return bool(unit.component + sees > last)
 
-    return {stage.name for stage in schedule.stages if learns(stage.unit)}
+    originals = [stage for stage in schedule.stages if not stage.unit.serves]
+    return {stage.name for stage in originals if learns(stage.unit)}
 
 
 LOSSES = [
