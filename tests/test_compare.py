@@ -81,6 +81,24 @@ def test_a_single_wrong_bit_is_named_by_cycle_slot_unit_stream_index_and_operati
     assert text.endswith("(made by golden.units.convolution.Convolution.forward)")
 
 
+def test_of_what_differs_in_a_cycle_gradients_come_last_from_the_loss_down(design: Plan) -> None:
+    """Units that are wires pass an error on in the same cycle."""
+    fields = Trace(design).fields
+    layout = Layout(fields)
+    expected = np.zeros((2, layout.bits), np.uint8)
+    found = expected.copy()
+    found[1] = 1
+    names = [str(fields[column]) for _, column in layout.differences(expected, found)]
+    assert len(names) == len(fields)
+    back = [index for index, name in enumerate(names) if ".dx" in name]
+    assert back == list(range(len(names) - len(back), len(names)))
+    forward = [str(field) for field in fields if ".dx" not in str(field)]
+    assert names[: back[0]] == forward
+    units = list(dict.fromkeys(name.split(".")[0] for name in names[back[0] :]))
+    assert units == [one.name for one in reversed(design.schedule.units) if one.name in units]
+    assert len(units) > 1
+
+
 def test_the_trace_is_the_same_in_blocks_and_in_one_piece(design: Plan) -> None:
     description = design.description
     data = synthetic(description.elements, description.classes, SAMPLES, 1)

@@ -15,18 +15,22 @@ from counterflow.design.parts.tokens import Kind, Token, drained
 from counterflow.sim.bench.job import Found
 from counterflow.sim.simulate import run_job
 from counterflow.sim.simulator import SimulationError
-from tests import faults_interlocking, faults_paths
+from tests import faults_copies, faults_interlocking, faults_paths
 from tests.bench_faults import BENCH, FAULT
 from tests.faulty_top import Fault
 from tests.images import SAMPLES, mixed_tokens
 from tests.test_hardware_branch_faults import job_of
 
 SHOWN = 3
-DESIGNS: dict[str, ModuleType] = {"ends": faults_interlocking, "paths": faults_paths}
+DESIGNS: dict[str, ModuleType] = {
+    "ends": faults_interlocking,
+    "paths": faults_paths,
+    "copies": faults_copies,
+}
 
 
 def named(chosen: Callable[[Fault], bool]) -> list[Any]:
-    """(design, fault), the first `SHOWN` of a design by default.
+    """(design, fault), the first `SHOWN` of a design by default, of copies none.
 
     Those of a design share one build and stay in one process.
     """
@@ -35,7 +39,8 @@ def named(chosen: Callable[[Fault], bool]) -> list[Any]:
             module,
             fault,
             id=f"{name}-{fault}",
-            marks=[pytest.mark.xdist_group(name)] + [pytest.mark.slow] * (number > SHOWN),
+            marks=[pytest.mark.xdist_group(name)]
+            + [pytest.mark.slow] * (number > SHOWN or module is faults_copies),
         )
         for name, module in DESIGNS.items()
         for number, fault in enumerate(module.FAULTS)

@@ -25,7 +25,7 @@ from counterflow.golden.training.epochs import train
 from counterflow.golden.training.start import initial_chain
 from counterflow.golden.units.update import Settings
 from tests.fast_pair import Pair, mixed, trained
-from tests.interlocked import BLOCKS, DENSE, EXITS, NETWORKS, PAIRWISE, design
+from tests.interlocked import BLOCKS, COPIES, DENSE, EXITS, NETWORKS, PAIRWISE, design
 from tests.test_golden import WIDE, distance_to_reference
 from tests.test_gradients import assert_close, differences
 from tests.test_training import CLUSTERS
@@ -42,7 +42,10 @@ def part(schedule: Schedule, name: str) -> int:
 
 
 def learners(name: str, loss: str) -> set[str]:
-    """The units of a network that learn from a loss, by the rule and not by its graph."""
+    """The units of a network that learn from a loss, by the rule and not by its graph.
+
+    Copies learn nothing.
+    """
     schedule, description = design(name).schedule, design(name).description
     last = part(schedule, "loss")
     sees = last if description.interlocking is None else description.interlocking
@@ -54,7 +57,8 @@ def learners(name: str, loss: str) -> set[str]:
             return own or (not unit.head and unit.component + sees - 1 == end.head)
         return bool(unit.component + sees > last)
 
-    return {stage.name for stage in schedule.stages if learns(stage.unit)}
+    originals = [stage for stage in schedule.stages if not stage.unit.serves]
+    return {stage.name for stage in originals if learns(stage.unit)}
 
 
 LOSSES = [
@@ -176,6 +180,24 @@ def test_the_fast_chain_is_golden_bit_for_bit(name: str, mitigation: str) -> Non
     pair.run(mixed(2 * pair.schedule.delay + 4, 2))
 
 
+@pytest.mark.parametrize("name", [PAIRWISE, COPIES])
+def test_a_copy_moves_neither_its_beta_nor_its_generator(name: str) -> None:
+    """Where statistics run they move, and so do the controls."""
+    description, schedule = design(name).description, design(name).schedule
+    chain = initial_chain(description, schedule, 3)
+    before = [state.copy() for state in chain.states]
+    chain.run(trained(40), *data_of(chain))
+    copies = 0
+    for stage, old, new in zip(schedule.stages, before, chain.states, strict=True):
+        moved = {one for one, value in new.arrays.items() if (value != old.arrays[one]).any()}
+        if stage.unit.serves:
+            copies += 1
+            assert moved == set(stage.running)
+            assert not new.beta.any()
+        assert (new.generator == old.generator) == bool(stage.unit.serves)
+    assert copies
+
+
 def fine(sees: int = 1, **recipe: Any) -> Description:
     """Three dense components in formats that hardly round."""
     return Description.model_validate(
@@ -253,9 +275,10 @@ def check(name: str, told_of: Callable[[int], int] = lambda head: head) -> None:
         said = chain.run([Token(Kind.INFER, 0)], samples, labels)[0]
         return said.heads[head].loss if head else said.loss
 
-    expected, count = [], 0
+    expected, count, frozen = [], 0, []
     for stage, unit in zip(schedule.stages, chain.units, strict=True):
-        if stage.unit.serves:  # nothing reads the beta of a copy
+        if stage.unit.serves:
+            frozen += unit.parameters
             continue
         count += 1 if isinstance(stage, NormalStage) else 2
         head = told_of(heads[stage.unit.outputs[0].paths[-1]])
@@ -264,6 +287,7 @@ def check(name: str, told_of: Callable[[int], int] = lambda head: head) -> None:
     assert len(expected) == count
     for one, slopes in expected:
         assert_close(one.step, slopes)
+    assert not any(one.value.any() or one.step.any() for one in frozen)  # betas of copies
 
 
 @pytest.mark.parametrize("name", SMOOTH)

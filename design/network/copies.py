@@ -11,7 +11,8 @@ loss as the same unit does in a network of one loss.
 
 A *fork* stands where a unit with weights has copies above it, a *rejoin* where copies have one
 above them; from copies to copies of the same losses each has an edge of its own.  Not so behind
-norms: the beta of a copy learns, too, of the loss that it serves, and nothing reads what it adds.
+norms: what a copy puts out lacks beta, which learns in the last copy alone and is frozen in the
+others.
 """
 
 from __future__ import annotations

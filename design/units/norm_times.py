@@ -68,7 +68,7 @@ class NormStage(NormalStage):
         """See `NormalStage.memories`."""
         numbers, channels = self.numbers, self.numbers.channels
         forward = numbers.sums.bits + numbers.squares.bits
-        backward = numbers.error_sum.bits
+        backward = 0 if self.unit.frozen else numbers.error_sum.bits
         if numbers.gammas is not None:
             backward += numbers.correlation.bits
         found = self._common_memories

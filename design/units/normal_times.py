@@ -17,6 +17,7 @@ import numpy as np
 
 from counterflow.design.parts.formats import Format
 from counterflow.design.parts.tokens import KIND_BITS
+from counterflow.design.units.arithmetic import UnitArithmetic
 from counterflow.design.units.latency import MEMORY, NARROW, PRODUCT, QUEUE, SUM, UPDATE
 from counterflow.design.units.normal import Normal
 from counterflow.design.units.scheduled import (
@@ -103,6 +104,12 @@ class NormalStage(Slotted):
             if name == "beta":
                 formats |= self.running
         return tuple(Parameter(name, (numbers.channels,), one) for name, one in formats.items())
+
+    @property
+    def moving(self) -> dict[str, tuple[UnitArithmetic, Format]]:
+        """What learns by the rule, as `Normal.learnt` has it: nothing where that is frozen."""
+        found: dict[str, tuple[UnitArithmetic, Format]] = self.numbers.learnt
+        return {} if self.unit.frozen else found
 
     @property
     def running(self) -> dict[str, Format]:
@@ -219,7 +226,7 @@ class NormalStage(Slotted):
         if self.stash_words:
             found.append(("stash", max(2, self.stash_words), numbers.y.bits))
         if numbers.parameters.accumulate > 1:
-            for name, (moves, _) in numbers.learnt.items():
+            for name, (moves, _) in self.moving.items():
                 what = "waiting" if name == "beta" else f"{name} waiting"
                 found.append((what, max(2, numbers.channels), moves.gradient.bits))
         return found

@@ -27,9 +27,14 @@ class NormalUnit(Unit):
     gamma: bool = False
 
     @property
+    def frozen(self) -> bool:
+        """Whether beta stays as it is loaded: nothing reads what a copy adds."""
+        return self.serves != 0
+
+    @property
     def parameters(self) -> int:
-        """Biases, and gammas; nothing reads those of a copy."""
-        return 0 if self.serves else self.inputs[0].shape[2] * (2 if self.gamma else 1)
+        """Biases, and gammas, that learn."""
+        return 0 if self.frozen else self.inputs[0].shape[2] * (2 if self.gamma else 1)
 
     @property
     def multipliers(self) -> int:
@@ -82,10 +87,14 @@ class NormalUnit(Unit):
         return replace(self._beta(recipe, delay), x=self.outputs[0].x, operand=operand)
 
     def _beta(self, recipe: Recipe, delay: int) -> UnitArithmetic:
-        """How beta moves: as the bias of an output that each pixel has."""
+        """How beta moves: as the bias of an output that each pixel has.
+
+        A frozen one has its formats, and neither prediction nor compensation.
+        """
         y = self.outputs[0]
         height, width, channels = self.inputs[0].shape
-        horizon = updates_in_flight(recipe, delay + 1) * recipe.horizon
+        moves = not self.frozen
+        horizon = updates_in_flight(recipe, delay + 1) * recipe.horizon if moves else 0
         return UnitArithmetic(
             taps=1,
             outputs=channels,
@@ -105,8 +114,8 @@ class NormalUnit(Unit):
             rate_span=recipe.rate_span,
             momentum_shift=recipe.momentum_shift,
             horizon=horizon,
-            predicts=recipe.predicts,
-            compensates=recipe.compensates,
+            predicts=recipe.predicts and moves,
+            compensates=recipe.compensates and moves,
             compensation=compensation_for(recipe.momentum_shift, horizon),
             round_activation=self.rounding.activation,
             round_operand=self.rounding.operand,

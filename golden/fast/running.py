@@ -113,6 +113,16 @@ def _move_controls(memory: Memory, unit: Record, sums: int) -> None:
 
 
 @compiled
+def _add(memory: Memory, unit: Record, sums: int) -> None:
+    """Add the sums over a token's gradients to what waits for betas and gammas."""
+    for c in range(unit.channels):
+        memory.bias_gradient[unit.biases + c] += memory.norm_sums[sums + c]
+        if unit.scaled != 0:
+            correlated = memory.norm_sums[sums + CORRELATION * unit.channels + c]
+            memory.bias_gradient[unit.gammas.biases + c] += correlated
+
+
+@compiled
 def _learn(memory: Memory, unit: Record) -> None:
     """Move betas and gammas by all that waits for it; those of a channel share a draw."""
     if unit.stochastic:
@@ -148,13 +158,10 @@ def update(memory: Memory, unit: Record, slot: int, kind: int, came: int) -> Non
         sums = backward_sums(unit, slot - unit.delay)
         if unit.backward and unit.group == 0:
             _move_controls(memory, unit, sums)
-        for c in range(unit.channels):
-            memory.bias_gradient[unit.biases + c] += memory.norm_sums[sums + c]
-            if unit.scaled != 0:
-                correlated = memory.norm_sums[sums + CORRELATION * unit.channels + c]
-                memory.bias_gradient[unit.gammas.biases + c] += correlated
-        if came == TRAIN:
-            _learn(memory, unit)
+        if unit.frozen == 0:
+            _add(memory, unit, sums)
+            if came == TRAIN:
+                _learn(memory, unit)
     show(memory, unit, slot + 2)
 
 

@@ -179,9 +179,12 @@ class Normal(ABC):
     def _learn(self, gradient: Gradient, moves: bool) -> None:
         """Add a gradient to what is waiting; with `moves` move by all of it.
 
-        Beta and gamma of a channel share the bits of one draw.
+        Beta and gamma of a channel share the bits of one draw.  Nothing is drawn where beta is
+        frozen.
         """
         numbers, now = self.numbers, self.state
+        if not self.stage.moving:
+            return
         if self._waiting is not None:
             gradient = {name: one + self._waiting[name] for name, one in gradient.items()}
         self._waiting = None if moves else gradient

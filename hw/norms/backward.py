@@ -101,7 +101,9 @@ class Backward(wiring.Component):
         ]
         came = self.dy.payload.data if self.returned else self.dy.payload
         dy = delayed(m, came, FACTORS - SUM, "dy")
-        sums = {"errors": delayed(m, dy, WIDE - FACTORS + SUM, "dy_late")}
+        sums: dict[str, Value] = {}
+        if not self.stage.unit.frozen:
+            sums["errors"] = delayed(m, dy, WIDE - FACTORS + SUM, "dy_late")
         xhat: Value | None = None
         if numbers.gammas is not None:
             xhat = register(m, self.y_word, "xhat")

@@ -41,7 +41,8 @@ GRADIENT = {"beta": "errors", "gamma": "correlations"}  # the sum that it learns
 class BetaUpdate(wiring.Component):
     """Twin of `golden.units.normal.Normal._learn` and what is around it; a kind adds its own.
 
-    Gamma, if there is one, is updated beside beta; they share random bits.
+    Gamma, if there is one, is updated beside beta; they share random bits.  A beta that is frozen
+    stays as the bus stored it: nothing is made that would move it.
 
     Parameters: ``stage``; ``backward``, the layout of the sums of a token that came back, of which
     ``errors`` is that of dy and ``correlations`` that of dy xhat, for gamma; a kind's further
@@ -171,8 +172,9 @@ class BetaUpdate(wiring.Component):
         layout = state(self.stage)
         writes, found = self._moved(m, now, backward)
         learnt = self._learnt(m, now)
-        moves = delayed(m, self.visit & self.learns & self.moves, NEW, "moving_beta")
-        found |= {name: (moves, value) for name, value in learnt.items()}
+        if learnt:
+            moves = delayed(m, self.visit & self.learns & self.moves, NEW, "moving_beta")
+            found |= {name: (moves, value) for name, value in learnt.items()}
         new = Signal(layout, name="new")
         for name in layout.members:
             value = delayed(m, now[name], UPDATE, f"old_{name}")
@@ -185,12 +187,13 @@ class BetaUpdate(wiring.Component):
     def _learnt(self, m: Module, now: Any) -> dict[str, Value]:
         """Beta, gamma and their velocities, moved by all tokens that wait; by name."""
         m.submodules.generator = generator = Generator()
-        if self.stage.numbers.parameters.round_update is Rounding.STOCHASTIC:
+        moving = self.stage.moving
+        if moving and self.stage.numbers.parameters.round_update is Rounding.STOCHASTIC:
             moves = self.visit & self.learns & self.moves
             m.d.comb += generator.step.eq(delayed(m, moves, MEMORY, "drawing"))
         found: dict[str, Value] = {}
         given, clipped = [], []
-        for name, (numbers, _) in self.stage.numbers.learnt.items():
+        for name, (numbers, _) in moving.items():
             update = Update(numbers=numbers)
             m.submodules[f"{PREFIX[name]}update"] = update
             given += [
@@ -203,13 +206,14 @@ class BetaUpdate(wiring.Component):
             ]
             found |= {name: update.new_weight, f"{name}_velocity": update.new_velocity}
             clipped.append(update.clipped)
-        moved = delayed(m, self.visit & self.learns & self.moves, NEW, "moved")
+        if moving:
+            moved = delayed(m, self.visit & self.learns & self.moves, NEW, "moved")
+            given.append(self.clipped.eq(moved & reduce(or_, clipped)))
         m.d.comb += [
             generator.load.eq(self.generator.load),
             generator.initial.eq(self.generator.initial),
             self.generator.state.eq(generator.state),
             *given,
-            self.clipped.eq(moved & reduce(or_, clipped)),
         ]
         return found
 

@@ -42,6 +42,7 @@ class Layout:
         self.start = np.concatenate([[0], np.cumsum(widths)])
         self._column = np.repeat(np.arange(len(fields)), widths)
         self._places = np.arange(self.bits) - self.start[:-1][self._column] + 64 * self._column
+        self._ranks = _ranks(self.fields)
 
     def to_bits(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Rows of values [cycles, fields] as rows of bits [cycles, bits]."""
@@ -61,9 +62,23 @@ class Layout:
     def differences(
         self, expected: NDArray[np.uint8], found: NDArray[np.uint8]
     ) -> list[tuple[int, int]]:
-        """(row, column) of every differing value, in order."""
+        """(row, column) of every differing value, in order; in a row causes come first."""
         rows, bits = np.nonzero(expected != found)
-        return sorted({(int(r), int(self._column[b])) for r, b in zip(rows, bits, strict=True)})
+        places = {(int(r), int(self._column[b])) for r, b in zip(rows, bits, strict=True)}
+        return sorted(places, key=lambda place: (place[0], self._ranks[place[1]], place[1]))
+
+
+def _ranks(fields: Sequence[Field]) -> list[tuple[int, int]]:
+    """Where each field stands among those of its cycle: sorted by these, causes come first.
+
+    Some units are wires and pass on in the same cycle what they are given, activations along the
+    units and gradients against them.
+    """
+    number = {unit: index for index, unit in enumerate(dict.fromkeys(one.unit for one in fields))}
+    return [
+        (1, -number[field.unit]) if field.path.startswith("dx") else (0, column)
+        for column, field in enumerate(fields)
+    ]
 
 
 def _events(schedule: Schedule, field: Field) -> tuple[int, Cycles]:

@@ -73,6 +73,7 @@ def common(stage: NormalStage, where: Places) -> dict[str, Any]:
         "scaled": gammas is not None,
         "gamma_frac": normal.GAMMA_FRAC,
         "gamma_drop": numbers.gamma_drop,
+        "frozen": stage.unit.frozen,
         **_learnt(channels, numbers.parameters, numbers.beta),
         "gammas": {} if gammas is None else _learnt(channels, gammas, numbers.gamma),
         "y_to": narrowing(numbers.y.frac, numbers.y, rounding),

@@ -26,7 +26,7 @@ class Normal(ABC):
     """y = gamma xhat + beta, xhat = (x - mean) / sqrt(variance + epsilon), images of `channels`.
 
     Without ``gamma`` it is 1, and stays so.  With it, its own gradient and dx are those of the
-    gamma that the token saw.
+    gamma that the token saw.  A ``frozen`` beta is 0, and stays so.
     ``limits`` are those that xhat is clamped to.  ``relu``: y ends in one, whose derivative whoever
     reads it applies.  ``wanted``: somebody wants dx.  Token j and the gradient of token j - `delay`
     see what the update of slot j - 2 left.
@@ -43,9 +43,11 @@ class Normal(ABC):
         delay: int,
         rule: Rule,
         gamma: bool = False,
+        frozen: bool = False,
     ) -> None:
         self.channels, self.epsilon, self.limits = channels, epsilon, limits
         self.relu, self.wanted, self.delay, self.rule = relu, wanted, delay, rule
+        self.frozen = frozen
         self.beta, self.updates = Parameter(np.zeros(channels)), 0
         self.gamma = Parameter(np.ones(channels)) if gamma else None
         self._views: dict[int, Any] = {}  # by the update that they follow
@@ -65,6 +67,7 @@ class Normal(ABC):
             delay=delay,
             rule=rule,
             gamma=unit.gamma,
+            frozen=unit.frozen,
             **cls._more(unit),
         )
 
@@ -130,6 +133,8 @@ class Normal(ABC):
 
     def _learn(self, gradient: Sequence[Floats], kind: Kind) -> None:
         """Add the gradient of a token of such a kind to what waits, and perhaps move by it."""
+        if self.frozen:
+            return
         for one, own in zip(self.parameters, gradient, strict=True):
             one.learn(own, self.rule, kind is Kind.TRAIN)
 
