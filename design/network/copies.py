@@ -80,7 +80,7 @@ class _Copies:
         for index, edge in enumerate(unit.inputs):
             if not self._direct(edge):
                 yield self._fork(unit, index, paths)
-        for path in paths:
+        for path in (paths[-1], *paths[:-1]):  # the original first, as readers expect it
             own = path == paths[-1]
             yield replace(
                 unit,
