@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from counterflow.design.network.complaints import complaint
-from counterflow.design.network.description import Description
+from counterflow.design.network.description import Description, Fold
 from counterflow.design.network.files import load, parse, to_toml
 from counterflow.design.parts.horizon import END_TO_END, Horizon
 from counterflow.design.schedule.initial import generator_states, initial_floats
@@ -260,6 +260,22 @@ def test_end_to_end_and_one_component_learn_as_the_plain_chain_bit_for_bit(cut: 
         assert one.generator == other.generator
         for name, value in one.arrays.items():
             assert value.tolist() == other.arrays[name].tolist()
+
+
+# ---- one stream of predictions ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("components", "bound"), [(1, 20), (5, 20), (6, 24), (9, 36)])
+def test_an_interval_is_not_shorter_than_the_scores_of_all_losses(
+    components: int, bound: int
+) -> None:
+    layers = [*[{"outputs": 4}] * (components - 1), LAST]
+    cut: dict[str, Any] = {"components": [1] * components, "interlocking": 1}
+    made = described(layers=layers, **(cut if components > 1 else {}))
+    assert made.graph.slowest.bound == bound
+    if components > 5:
+        with pytest.raises(ValueError, match=rf"interval is {bound - 1} .* at least {bound}"):
+            plan(made.model_copy(update={"fold": Fold(interval=bound - 1)}))
 
 
 # ---- delays -------------------------------------------------------------------------------------

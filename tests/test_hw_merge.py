@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from amaranth.lib import data
 
@@ -61,6 +62,42 @@ def test_every_channel_has_its_packets_whole_and_in_order(stalls: list[str]) -> 
 def test_streams_that_always_offer_take_turns_and_lose_no_cycle() -> None:
     found = merged((1, 2, 0), ["none"] * 4)
     assert [channel for channel, _, _ in found[::LENGTH]] == [1, 2, 0] * PACKETS
+
+
+def waiting(count: int, interval: int, packets: int) -> list[int]:
+    """What of earlier packets waits where one begins, if each stream has one an interval.
+
+    They come a transfer a cycle, those of each stream at another time of the interval.
+    """
+    merge = Merge(transfer=TRANSFER, channels=range(count))
+    begins = np.random.default_rng(count).integers(0, interval, count).tolist()
+    taken, found = [0] * count, []
+
+    async def bench(ctx: Any) -> None:
+        ctx.set(merge.o.ready, 1)
+        for cycle in range(packets * interval):
+            for index, begin in enumerate(begins):
+                packet, place = divmod(cycle - begin, interval)
+                made = LENGTH * packet + min(place + 1, LENGTH)
+                if place == 0:
+                    found.append(made - 1 - taken[index])
+                given, last = merge.given(index), taken[index] % LENGTH == LENGTH - 1
+                ctx.set(given.valid, made > taken[index])
+                ctx.set(given.payload, {"data": 0, "last": last})
+            ready = [merge.given(index).ready for index in range(count)]
+            valid = [merge.given(index).valid for index in range(count)]
+            _, _, *both = await ctx.tick().sample(*ready, *valid)
+            for index in range(count):
+                taken[index] += both[index] & both[count + index]
+
+    simulate(merge, bench)
+    return found
+
+
+@pytest.mark.parametrize("count", [2, 3, 7])
+def test_a_stream_has_a_packet_sent_in_as_many_cycles_as_all_of_them_take(count: int) -> None:
+    assert max(waiting(count, LENGTH * count, 60)) == 0
+    assert max(waiting(count, LENGTH * count - 1, 60)) > LENGTH
 
 
 @pytest.mark.parametrize("numbers", [(3,), (1, 2, 1)])

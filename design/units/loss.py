@@ -104,10 +104,12 @@ class LossUnit(Unit):
     """The end of a graph: softmax cross-entropy of the scores that come, and its gradient.
 
     Ports: x; no output.  It also takes labels and gives predictions, which are no edges.
+    ``together``: losses whose predictions leave in one stream, a score a cycle.
     """
 
     kind: ClassVar[str] = "loss"
     round_error: Rounding
+    together: int = 1
 
     @property
     def numbers(self) -> LossArithmetic:
@@ -117,8 +119,13 @@ class LossUnit(Unit):
 
     @property
     def bound(self) -> int:
-        """Shortest interval."""
-        return loss_bound(self.inputs[0].elements)
+        """Shortest interval: its own, and that of the stream that it shares.
+
+        The stream goes round, no longer than a packet with each loss.  So each sends one packet in
+        as many cycles as all scores of a token are, and none waits with two.
+        """
+        classes = self.inputs[0].elements
+        return max(loss_bound(classes), self.together * classes)
 
     def times(self, tiling: Tiling | None, recipe: Recipe) -> LossTimes:
         """See `Unit.times`."""
