@@ -84,12 +84,17 @@ class LossArithmetic:
         return Format(False, largest.bit_length(), LOG_FRAC)
 
     @property
+    def prediction_bits(self) -> int:
+        """Bits of a transfer of predictions: a score, the loss, the kind and a mark."""
+        return self.logit.bits + self.loss.bits + KIND_BITS + 1
+
+    @property
     def memories(self) -> list[tuple[str, int, int]]:
         """(name, words, bits) of its queues and of the logits that it works on."""
-        n, result = self.classes, self.logit.bits + self.loss.bits + KIND_BITS + 1
+        n = self.classes
         return [
             ("errors", 2 * n, self.error.bits),
-            ("results", 2 * n, result),
+            ("results", 2 * n, self.prediction_bits),
             ("logits", 2 << (n - 1).bit_length(), self.logit.bits),
         ]
 
