@@ -54,15 +54,16 @@ class SlidingPool(wiring.Component):
     def __init__(self, *, pooling: Sliding) -> None:
         self.pooling = pooling
         self.windows = SlidingWindows(pooling=pooling)
-        self.gradients = SlidingGradients(pooling=pooling)
-        super().__init__(
-            {
-                "x": In(activation_stream(pooling.x)),
-                "y": Out(activation_stream(pooling.x)),
+        members: dict[str, In | Out] = {
+            "x": In(activation_stream(pooling.x)),
+            "y": Out(activation_stream(pooling.x)),
+        }
+        if pooling.wanted:
+            members |= {
                 "dy": In(error_stream(pooling.dy)),
                 "dx": Out(error_stream(pooling.dx)),
             }
-        )
+        super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -71,7 +72,8 @@ class SlidingPool(wiring.Component):
             stash = Stash(words=words, bits=self.pooling.stash_bits // words)
             m.submodules.stash = stash
         self._forward(m, stash)
-        self._backward(m, stash)
+        if self.pooling.wanted:
+            self._backward(m, stash)
         return m
 
     def _forward(self, m: Module, stash: Stash | None) -> None:
@@ -150,7 +152,7 @@ class SlidingPool(wiring.Component):
         numbers, total = self.pooling, self.windows.result
         if not numbers.average:
             y, _ = narrow(total.value, numbers.x.frac, numbers.x, numbers.round_activation)
-            return y, total.place
+            return y, total.place if numbers.place_bits else C(0, 1)
         mean = numbers.mean
         quotient = divided(m, total.value, mean, "mean")
         y, _ = narrow(quotient, numbers.x.frac + mean.shift, numbers.x, numbers.round_activation)
@@ -158,8 +160,8 @@ class SlidingPool(wiring.Component):
 
     def _backward(self, m: Module, stash: Stash | None) -> None:
         """Take dy, recall what its window needs, send dx."""
-        numbers, gradients = self.pooling, self.gradients
-        m.submodules.gradients = gradients
+        numbers = self.pooling
+        m.submodules.gradients = gradients = SlidingGradients(pooling=numbers)
         m.submodules.inputs = queue = Scatter(
             bits=numbers.dx.bits, lanes=1, count=1, depth=numbers.dx_words
         )
