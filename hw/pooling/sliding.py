@@ -59,6 +59,7 @@ class SlidingPool(wiring.Component):
             "y": Out(activation_stream(pooling.x)),
         }
         if pooling.wanted:
+            self.gradients = SlidingGradients(pooling=pooling)
             members |= {
                 "dy": In(error_stream(pooling.dy)),
                 "dx": Out(error_stream(pooling.dx)),
@@ -160,8 +161,8 @@ class SlidingPool(wiring.Component):
 
     def _backward(self, m: Module, stash: Stash | None) -> None:
         """Take dy, recall what its window needs, send dx."""
-        numbers = self.pooling
-        m.submodules.gradients = gradients = SlidingGradients(pooling=numbers)
+        numbers, gradients = self.pooling, self.gradients
+        m.submodules.gradients = gradients
         m.submodules.inputs = queue = Scatter(
             bits=numbers.dx.bits, lanes=1, count=1, depth=numbers.dx_words
         )

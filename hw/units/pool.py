@@ -70,6 +70,7 @@ class Pool(wiring.Component):
             "y": Out(activation_stream(pooling.x)),
         }
         if pooling.wanted:
+            self.rows = GradientRows(pooling=pooling)
             members |= {
                 "dy": In(error_stream(pooling.dy)),
                 "dx": Out(error_stream(pooling.dx)),
@@ -180,8 +181,8 @@ class Pool(wiring.Component):
 
     def _backward(self, m: Module, stash: Stash | None) -> None:
         """Take dy, recall what its window needs, send dx."""
-        numbers = self.pooling
-        m.submodules.rows = rows = GradientRows(pooling=numbers)
+        numbers, rows = self.pooling, self.rows
+        m.submodules.rows = rows
         m.submodules.inputs = queue = Scatter(
             bits=numbers.dx.bits, lanes=1, count=1, depth=QUEUE_WORDS
         )
