@@ -13,9 +13,13 @@ from counterflow.design.fpga.targets import Resources, Target, total
 from counterflow.design.network.description import Description
 from counterflow.design.network.files import description_of
 from counterflow.design.schedule.planner import Plan, plan
+from counterflow.design.units.loss import LossUnit
 
 LINK = Resources(block_rams=5, luts=1100)
 """About what host link, UART and reset take beside the network."""
+
+MERGED = 0.8
+"""About the LUTs, for each bit and loss, of the stream in which predictions of several leave."""
 
 SPREAD: Mapping[str, float] = {"ecp5": 1.0, "ice40": 1.5, "xc7": 1.0}
 """Logic cells by LUT: one of iCE40 has a LUT and a flip-flop behind it, and serves a flip-flop
@@ -41,6 +45,15 @@ class Fit(NamedTuple):
 NOTHING = Resources()
 
 
+def around(description: Description) -> Resources:
+    """`LINK`, with the merge of predictions (`hw.parts.merge`) where there are heads."""
+    losses = [unit.numbers for unit in description.graph.units if isinstance(unit, LossUnit)]
+    if len(losses) == 1:
+        return LINK
+    merged = round(MERGED * losses[-1].prediction_bits * len(losses))
+    return LINK._replace(luts=LINK.luts + merged)
+
+
 def own_fold(description: Description, target: Target, around: Resources = NOTHING) -> Plan | None:
     """The plan with the fold that a description names, if that and `around` fit `target`."""
     design = settled(plan(description), target, around.block_rams)
@@ -49,24 +62,26 @@ def own_fold(description: Description, target: Target, around: Resources = NOTHI
 
 def fit_on(description: Description, board: Board) -> Fit:
     """`description` on `board`, with its own fold if that fits, else with another."""
-    name, target = description.name, board.fpga
-    design = own_fold(description, target, LINK)
+    name, target, beside = description.name, board.fpga, around(description)
+    design = own_fold(description, target, beside)
     if design is None:
         try:
-            design = settled(fit(description, _left(target)).plan, target, LINK.block_rams)
+            design = settled(
+                fit(description, _left(target, beside)).plan, target, beside.block_rams
+            )
         except ValueError as error:  # UnfitError, or too few multipliers for so many units
             return Fit(name, None, Resources(), str(error))
     taken = needs(design, target.family).total
-    lack = _lack(design, target, LINK)
+    lack = _lack(design, target, beside)
     if lack is not None:
         return Fit(name, None, taken, f"{name} does not fit {target.name}: {lack}")
     return Fit(name, design, taken)
 
 
-def _left(target: Target) -> Target:
-    """What of `target` is left for a network beside the link."""
+def _left(target: Target, around: Resources) -> Target:
+    """What of `target` is left for a network beside what is `around` it."""
     has = target.has
-    blocks, luts = has.block_rams - LINK.block_rams, has.luts - LINK.luts
+    blocks, luts = has.block_rams - around.block_rams, has.luts - around.luts
     return replace(target, has=has._replace(block_rams=max(0, blocks), luts=max(0, luts)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from counterflow.design.data.training import training_data
+from counterflow.design.network.description import Description
 from counterflow.design.network.files import parse
 from counterflow.design.schedule.planner import Plan, plan
 from counterflow.golden.training.models import IntegerModel
@@ -28,6 +29,24 @@ epochs = 4
 def headed() -> Plan:
     """Three components, heads behind the first two, samples and classes as `tiny` has them."""
     return plan(parse(TOML))
+
+
+def crowded() -> Plan:
+    """Seven losses of eight classes, whose scores take more cycles than each loss for itself."""
+    hidden, last = {"outputs": 4}, {"outputs": 8, "activation": "none"}
+    return plan(
+        Description.model_validate(
+            {
+                "name": "crowded",
+                "dataset": "synthetic",
+                "inputs": 4,
+                "components": [1] * 7,
+                "interlocking": 1,
+                "layers": [*[hidden] * 6, last],
+                "fold": {"multipliers": 200},
+            }
+        )
+    )
 
 
 def tested(epochs: int) -> dict[int, float]:

@@ -22,6 +22,7 @@ EXITS = "early exits from which nothing learns"
 BLOCKS = "residual blocks with norms"
 PAIRWISE = "residual blocks with norms, two losses seen"
 COPIES = "all that has copies, three losses seen"
+POOLS = "pools that no gradient passes"
 
 
 def head(*layers: Layer) -> Layer:
@@ -148,6 +149,22 @@ NETWORKS: dict[str, tuple[tuple[int, int, int], list[Layer], dict[str, Any]]] = 
             "formats": {"activation": "s12.5", "error": "s14.12"},
             "recipe": {**RECIPE, "mitigation": "lwpv", "accumulate": 2},
         },
+    ),
+    POOLS: (
+        (8, 8, 1),
+        [
+            maximum(3, 3, stride=1, **SAME),
+            convolution(2, (3, 3), **SAME),
+            head(SCORES),
+            maximum(2, 2),
+            convolution(3, (3, 3), **SAME),
+            head(average(2, 2), SCORES),
+            average(2, 2),
+            convolution(2, (2, 2), **SAME),
+            head(SCORES),
+            average(3, 2, stride=1),
+        ],
+        {**LOCAL, "recipe": {**RECIPE, "learning_rate": 2.0**-9, "mitigation": "lwpv+sc"}},
     ),
 }
 

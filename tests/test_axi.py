@@ -21,7 +21,7 @@ from counterflow.sim.bench.axi_rules import CHANNELS, Rules
 from counterflow.sim.bench.job import Found, Job
 from counterflow.sim.proofs.proof import Mutant
 from counterflow.sim.simulate import quantised, run_job
-from tests.headed import headed
+from tests.headed import crowded, headed
 
 pytestmark = pytest.mark.xdist_group("axi")  # most of it shares one build
 LIMIT = 60_000  # cycles
@@ -143,10 +143,11 @@ def test_a_reset_in_mid_packet_leaves_nothing_behind(tiny: Plan, data: Dataset) 
 
 
 @pytest.mark.parametrize(
-    "name", ["tiny", "headed", pytest.param("tiny-conv", marks=pytest.mark.slow)]
+    "name", ["tiny", "headed", "crowded", pytest.param("tiny-conv", marks=pytest.mark.slow)]
 )
 def test_a_sample_is_taken_every_interval_without_a_bubble_between(name: str) -> None:
-    design = headed() if name == "headed" else plan(load(name))
+    own = {"headed": headed, "crowded": crowded}
+    design = own[name]() if name in own else plan(load(name))
     data = synthetic(design.description.elements, design.description.classes, 60, 20)
     tokens = tuple(Token(Kind.TRAIN, i) for i in range(40))
     found = run(design, data, scenario="rate", tokens=tokens)

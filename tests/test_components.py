@@ -10,15 +10,16 @@ import pytest
 from pydantic import ValidationError
 
 from counterflow.design.network.complaints import complaint
-from counterflow.design.network.description import Description
+from counterflow.design.network.description import Description, Fold
 from counterflow.design.network.files import load, parse, to_toml
 from counterflow.design.parts.horizon import END_TO_END, Horizon
 from counterflow.design.schedule.initial import generator_states, initial_floats
 from counterflow.design.schedule.planner import plan
 from counterflow.design.schedule.schedule import Schedule
+from counterflow.design.units.pooling import Pooling
 from counterflow.golden.training.start import initial_chain
 from counterflow.hw.tops.verilog import to_verilog
-from tests.fast_pair import trained
+from tests.fast_pair import Pair, mixed, trained
 
 LAST = {"outputs": 4, "activation": "none"}
 CONV = {"kind": "convolution", "outputs": 2, "kernel": 3, "padding": 1}
@@ -64,10 +65,6 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"layers": [HIDDEN, HEAD, HEAD, LAST]},
         ["layers[2]", "component 2", "no layer with weights"],
     ),
-    "a pool that no gradient reaches": (
-        {**IMAGES, "components": [1, 3], "interlocking": 1},
-        ["layers[1]", "of component 2", "let the component before it end behind this layer"],
-    ),
     "cut twice": (
         {"layers": [HIDDEN, HEAD, HIDDEN, LAST], "components": [2, 2]},
         ["components", "layers[1]", "leave one of them out"],
@@ -109,10 +106,6 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "a horizon in words": ({"interlocking": "local"}, ["interlocking", "'local'", "an integer"]),
     "a horizon of one component": ({"interlocking": 2}, ["interlocking is 2", "give components"]),
     "exits of one component": ({"exits": True}, ["exits is true", "give components"]),
-    "an exit that begins with a pool": (
-        {**IMAGES, "components": [1, 3], "exits": True},
-        ["behind layers[0].layers[0]", "an average-pool", "early exit", "layers that begin with"],
-    ),
     "gradients of several losses through a gamma": (
         {**IMAGES, "layers": [CONV, LINEAR, GAMMA, CONV, LAST], "components": [1, 2, 2]}
         | {"interlocking": 2},
@@ -260,6 +253,39 @@ def test_end_to_end_and_one_component_learn_as_the_plain_chain_bit_for_bit(cut: 
         assert one.generator == other.generator
         for name, value in one.arrays.items():
             assert value.tolist() == other.arrays[name].tolist()
+
+
+# ---- pools that no gradient passes --------------------------------------------------------------
+
+
+def test_an_exit_may_begin_with_a_pool_which_keeps_nothing_for_gradients() -> None:
+    made = described(**IMAGES, components=[1, 3], exits=True)
+    pair = Pair(made, seed=1)
+    pools = [one for one in pair.schedule.passing if isinstance(one.numbers, Pooling)]
+    first, second = sorted(pools, key=lambda one: one.numbers.wanted)
+    assert (first.unit.head, second.unit.head) == (1, 0)
+    assert [one.numbers.wanted for one in (first, second)] == [False, True]
+    assert first.gradients == ()
+    assert not {"stash", "errors"} & {name for name, bits in first.held.items() if bits}
+    assert {"stash", "errors"} <= {name for name, bits in second.held.items() if bits}
+    pair.run(mixed(30, 1))
+    assert not pair.golden.passing[first.name].remembered
+
+
+# ---- one stream of predictions ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("components", "bound"), [(1, 20), (5, 20), (6, 24), (9, 36)])
+def test_an_interval_is_not_shorter_than_the_scores_of_all_losses(
+    components: int, bound: int
+) -> None:
+    layers = [*[{"outputs": 4}] * (components - 1), LAST]
+    cut: dict[str, Any] = {"components": [1] * components, "interlocking": 1}
+    made = described(layers=layers, **(cut if components > 1 else {}))
+    assert made.graph.slowest.bound == bound
+    if components > 5:
+        with pytest.raises(ValueError, match=rf"interval is {bound - 1} .* at least {bound}"):
+            plan(made.model_copy(update={"fold": Fold(interval=bound - 1)}))
 
 
 # ---- delays -------------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ def test_the_networks_have_all_kinds_of_heads() -> None:
         *("convolution", "fork", "sum", "pool", "norm", "loss")
     }
     forks = [unit.numbers for unit in units if unit.kind == "fork"]  # type: ignore[attr-defined]
-    assert {one.back for one in forks} == {(), (0,), (1,), (0, 1)}
+    assert {one.back for one in forks} == {(), (0,), (1,), (0, 1), (0, 1, 2)}
     recipes = [one.description.recipe for one in plans]
     assert {recipe.mitigation for recipe in recipes} == {"lwpv", "sc", "lwpv+sc"}
     assert {recipe.accumulate for recipe in recipes} == {1, 2, 3}

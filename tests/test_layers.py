@@ -277,11 +277,6 @@ WRONG: list[tuple[Any, list[Any], str]] = [
         "average-pool layer: the mean of 9 elements, which divides sums in u28.8, takes products "
         "of 64 bits, but at most 62 are possible; use a smaller kernel or fewer bits",
     ),
-    (
-        IMAGE,
-        [MAX, CONV],
-        "layers[0], a max-pool layer: pooling before the first layer with weights",
-    ),
     (IMAGE, [{**CONV, "activation": "none"}], "layers[0] has activation 'none', but its format of"),
     (
         IMAGE,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from counterflow.commands.simulate import by_head
 from counterflow.design.data.sets import Dataset, load, synthetic
 from counterflow.design.data.sources import DataError
 from counterflow.design.network.description import Description, Fold
@@ -20,6 +21,7 @@ from counterflow.design.schedule.planner import Plan, plan
 from counterflow.design.units.convolution import Dense
 from counterflow.design.units.tiling import Lanes
 from counterflow.golden.chain import Chain
+from counterflow.golden.training.epochs import train
 from counterflow.golden.training.models import codes
 from counterflow.golden.training.start import initial_states
 from counterflow.golden.units.convolution import UnitState
@@ -120,12 +122,26 @@ def test_epochs_equal_golden(design: Plan, verilog: str, data: Dataset) -> None:
 
 @pytest.mark.parametrize("stalls", [Stalls(), Stalls(0.3, 0.5, 0.9)], ids=["flowing", "stalled"])
 def test_every_head_is_compared(stalls: Stalls) -> None:
-    heads = headed()
-    report = long_run(heads, synthetic(6, 4, SAMPLES, 2), seed=3, epochs=2, stalls=stalls)
+    heads, data = headed(), synthetic(6, 4, SAMPLES, 2)
+    report = long_run(heads, data, seed=3, epochs=2, stalls=stalls)
     assert report.equal, report.first_divergence
     # As above, of three losses and of five units, two of them heads.
     words = 2 * (6 * 5 + 5 * 5 + 3 * 5 * 4) + 2 * (5 + 5 + 3 * 4) + 2 * 5
     assert report.compared == 2 * 3 * 2 * SAMPLES * 5 + 3 * words
+    expected = train(heads.description, heads.schedule, data, seed=3, epochs=2).epochs
+    assert list(report.accuracy) == [one.test_accuracy for one in expected]
+    assert report.test_losses == pytest.approx([one.test_loss for one in expected])
+    for found, one in zip(report.heads, expected, strict=True):
+        assert [head.component for head in found] == [1, 2]
+        assert [head.accuracy for head in found] == [head.accuracy for head in one.heads]
+        losses = [head.loss for head in one.heads]
+        assert [head.loss for head in found] == pytest.approx(losses)
+    assert by_head(replace(report, heads=[()] * 2)) is None
+    table = by_head(report)
+    assert table is not None
+    assert list(table.columns[0].cells) == ["1", "2", "the last"]
+    said: Any = report.to_json()["heads"]
+    assert [[head["component"] for head in epoch] for epoch in said] == [[1, 2]] * 2
 
 
 def test_a_limit_holds_for_training_and_test(design: Plan, verilog: str, data: Dataset) -> None:

@@ -30,6 +30,7 @@ def pooling(
     average: bool = False,
     x: str = "u8.4",
     error: str = "s10.8",
+    wanted: bool = True,
     **depths: int,
 ) -> Pooling:
     """A pooling unit, of windows side by side without a `stride`."""
@@ -45,6 +46,7 @@ def pooling(
         "round_activation": nearest,
         "round_error": nearest,
         "tokens": 2,
+        "wanted": wanted,
     }
     if not stride:
         return Pooling(**fields)
@@ -68,8 +70,13 @@ UNITS: dict[str, Pooling] = {
     "3x3 every 1, mean": pooling((12, 12, 6), (3, 3), 1, average=True),
     "3x3 every 1, padded, mean": pooling((16, 16, 6), (3, 3), 1, 1, average=True, queue_words=140),
     "2x2 every 1, mean": pooling((14, 14, 12), (2, 2), 1, average=True),
+    "2x2, forward only": pooling((12, 12, 8), (2, 2), wanted=False),
+    "mean of 3x3, forward only": pooling((12, 12, 8), (3, 3), average=True, wanted=False),
+    "3x3 every 1, mean, forward only": pooling(
+        (12, 12, 6), (3, 3), 1, average=True, wanted=False, queue_words=140
+    ),
 }
-QUICK = {("3x3 every 2", "ecp5")}
+QUICK = {("3x3 every 2", "ecp5"), ("2x2, forward only", "ecp5")}
 
 
 def taken(numbers: Pooling, family: str, folder: Path) -> Resources:

@@ -97,6 +97,8 @@ def simulate(
         )
     files = write(report, design, dataset, chosen, folder)
     display.show(report_table(report, design))
+    if (heads := by_head(report)) is not None:
+        display.show(heads)
     display.show(verdict(report))
     display.files(files)
     display.result({**report.to_json(), "files": [str(file) for file in files]})
@@ -208,6 +210,16 @@ def report_table(report: SimulationReport | LongRunReport, design: Plan) -> Tabl
     rows.add_row("cycles", "", f"{report.cycles:,}")
     rows.add_row("cycles a second", "", f"{report.cycles / max(report.seconds, 1e-9):,.0f}")
     return rows
+
+
+def by_head(report: SimulationReport | LongRunReport) -> Table | None:
+    """What each head says after the last epoch of a long run; None where there are no heads."""
+    from counterflow.commands.train import head_table
+    from counterflow.sim.bench.reports import SimulationReport
+
+    if isinstance(report, SimulationReport) or not any(report.heads):
+        return None
+    return head_table(report.heads[-1], report.test_losses[-1], report.accuracy[-1])
 
 
 def verdict(report: SimulationReport | LongRunReport) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from counterflow.design.data.sets import Dataset
     from counterflow.design.network.description import Description
-    from counterflow.golden.training.epochs import Epoch, TrainingResult
+    from counterflow.golden.training.epochs import Epoch, Head, TrainingResult
 
 SCHEMES = ("pipelined", "sequential", "fill-and-drain")
 MITIGATIONS = ("none", "lwpv", "lwpw", "sc", "lwpv+sc", "lwpw+sc", "stash")
@@ -106,7 +106,8 @@ def train(
         files += _write(result, description, dataset, seed, out)
     display.show(epoch_table(result.epochs, description.name))
     if result.epochs[-1].heads:
-        display.show(head_table(result.epochs[-1]))
+        last = result.epochs[-1]
+        display.show(head_table(last.heads, last.test_loss, last.test_accuracy))
     display.files(files)
     display.result(train_json(result))
 
@@ -180,12 +181,15 @@ def epoch_table(epochs: Sequence[Epoch], name: str) -> Table:
     return rows
 
 
-def head_table(last: Epoch) -> Table:
-    """What each head says of the test samples after the last epoch: accuracy by depth."""
+def head_table(heads: Sequence[Head], loss: float | None, accuracy: float | None) -> Table:
+    """What each head says of the test samples after the last epoch: accuracy by depth.
+
+    Behind the last component `loss` and `accuracy` are those of the network.
+    """
     rows = table("scores behind component", "loss, test", "accuracy, test", title="By depth")
-    for head in last.heads:
+    for head in heads:
         rows.add_row(str(head.component), f"{head.loss:.4f}", percent(head.accuracy, 2))
-    rows.add_row("the last", f"{last.test_loss:.4f}", percent(last.test_accuracy, 2))
+    rows.add_row("the last", "–" if loss is None else f"{loss:.4f}", percent(accuracy, 2))
     return rows
 
 

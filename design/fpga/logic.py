@@ -2,8 +2,9 @@
 
 Blocks are counted exactly (`design.fpga.estimate`), LUTs are not: synthesis shares and folds logic
 in ways that no short formula follows.  The weights below are fitted to what Yosys 0.70 made of 21
-units for ECP5, each of which they give within a tenth, and that of what is returned to the seven
-of `cifar-resnet`, within a seventh; expect a fifth more or less elsewhere.
+units for ECP5, each of which they give within a tenth, that of what is returned to the seven
+of `cifar-resnet`, within a seventh, and those of gradients that only pass to 15 units with and
+without them, most of which they give within a fifth; expect a fifth more or less elsewhere.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ ADDED = 1.64  # for each bit of the sums in the lanes
 AHEAD = 1.05  # for each bit of the sums of prediction and compensation
 TURNED = 2.0  # for each bit that is turned into place between the banks of a window
 BANK = 73.0  # for each further bank, to address it
-ASIDE = 300.0  # for each loss whose gradients only pass
+ASIDE = 400.0  # for each loss whose gradients only pass: its queue, slots, sums and way out
+MOVING = 180.0  # for each of these where a kernel moves: rows under it are begun and ended
 RETURNED = 950.0  # where x goes back beside dx: read once more, kept in step, told apart
 
 
@@ -52,7 +54,7 @@ def unit_luts(tiling: Tiling, numbers: UnitArithmetic, cells: MemoryCells, famil
     of = FAMILIES[family]
     logic = BASE + ADDED * added_bits(tiling, numbers) + AHEAD * ahead_bits(tiling, numbers)
     logic += TURNED * turned_bits(tiling, numbers) + BANK * (tiling.banks - 1)
-    logic += RETURNED * numbers.returns + ASIDE * tiling.asides
+    logic += RETURNED * numbers.returns + aside_logic(tiling, numbers)
     return round(of.logic * logic) + of.lut_ram * cells.lut_rams + cells.flip_flops
 
 
@@ -71,9 +73,16 @@ def added_bits(tiling: Tiling, numbers: UnitArithmetic) -> int:
     if numbers.dx is not None:
         column = 2 * numbers.backward_sum.bits + 2 * numbers.dx.bits
         total += lanes * numbers.backward_sum.bits + wide * column
-    aside = lanes * numbers.backward_sum.bits
-    aside += wide * 2 * (numbers.backward_sum.bits + numbers.dy.bits)  # dx is about as wide
-    return total + tiling.asides * aside
+    return total
+
+
+def aside_logic(tiling: Tiling, numbers: UnitArithmetic) -> float:
+    """What the gradients take, as LUTs of ECP5, of losses that a unit does not learn from."""
+    wide, total = tiling.lanes.inputs, numbers.backward_sum.bits
+    bits = tiling.lane_count * total + wide * (total + numbers.dy.bits)  # dx is about as wide
+    logic = ASIDE + ADDED * bits + MOVING * (tiling.geometry.positions > 1)
+    logic += (tiling.banks - 1) * (BANK + TURNED * wide * total / 2)
+    return tiling.asides * logic
 
 
 def ahead_bits(tiling: Tiling, numbers: UnitArithmetic) -> int:

@@ -167,6 +167,7 @@ class Description(Frozen):
                 inputs=(scores,),
                 outputs=(),
                 round_error=rounding,
+                together=1 + len(horizon.built),
             )
         )
         return copied(growth.graph(source), rounding)

@@ -84,12 +84,17 @@ class LossArithmetic:
         return Format(False, largest.bit_length(), LOG_FRAC)
 
     @property
+    def prediction_bits(self) -> int:
+        """Bits of a transfer of predictions: a score, the loss, the kind and a mark."""
+        return self.logit.bits + self.loss.bits + KIND_BITS + 1
+
+    @property
     def memories(self) -> list[tuple[str, int, int]]:
         """(name, words, bits) of its queues and of the logits that it works on."""
-        n, result = self.classes, self.logit.bits + self.loss.bits + KIND_BITS + 1
+        n = self.classes
         return [
             ("errors", 2 * n, self.error.bits),
-            ("results", 2 * n, result),
+            ("results", 2 * n, self.prediction_bits),
             ("logits", 2 << (n - 1).bit_length(), self.logit.bits),
         ]
 
@@ -104,10 +109,12 @@ class LossUnit(Unit):
     """The end of a graph: softmax cross-entropy of the scores that come, and its gradient.
 
     Ports: x; no output.  It also takes labels and gives predictions, which are no edges.
+    ``together``: losses whose predictions leave in one stream, a score a cycle.
     """
 
     kind: ClassVar[str] = "loss"
     round_error: Rounding
+    together: int = 1
 
     @property
     def numbers(self) -> LossArithmetic:
@@ -117,8 +124,13 @@ class LossUnit(Unit):
 
     @property
     def bound(self) -> int:
-        """Shortest interval."""
-        return loss_bound(self.inputs[0].elements)
+        """Shortest interval: its own, and that of the stream that it shares.
+
+        The stream goes round, no longer than a packet with each loss.  So each sends one packet in
+        as many cycles as all scores of a token are, and none waits with two.
+        """
+        classes = self.inputs[0].elements
+        return max(loss_bound(classes), self.together * classes)
 
     def times(self, tiling: Tiling | None, recipe: Recipe) -> LossTimes:
         """See `Unit.times`."""

@@ -43,8 +43,6 @@ class Pool(Layer):
 
     def grow(self, growth: Growth, edge: Edge, place: Place) -> Edge:
         """See `Layer.grow`."""
-        if not edge.wanted:
-            raise ValueError(_before_weights(growth))
         average = self.kind == "average-pool"
         windows = self._windows(edge)
         # An average applies the derivative of a ReLU before it, after a maximum the reader does.
@@ -95,22 +93,6 @@ class Pool(Layer):
         return Windows.of(edge.shape, kernel, self.stride or kernel, self.padding)
 
 
-def _before_weights(growth: Growth) -> str:
-    """What is wrong with a pool where no gradient comes back, and what to do about it."""
-    what = "pooling before the first layer with weights"
-    if growth.head:
-        return (
-            f"{what} of an early exit, from which no body learns, is not offered; give the head "
-            "layers that begin with one with weights"
-        )
-    if growth.component > 1:
-        return (
-            f"{what} of component {growth.component}, from which none below learns, is not "
-            "offered; let the component before it end behind this layer"
-        )
-    return f"{what} is not offered"
-
-
 @dataclass(frozen=True, kw_only=True)
 class PoolUnit(PassingUnit):
     """A pooling unit of the graph.  Ports: x; y."""
@@ -151,6 +133,7 @@ class PoolUnit(PassingUnit):
             "round_activation": self.rounding.activation,
             "round_error": self.rounding.error,
             "tokens": 1,
+            "wanted": edge.wanted,
         }
         if self.windows.tiled:
             return Pooling(**fields)

@@ -27,7 +27,7 @@ from counterflow.design.parts.formats import Format, Rounding
 from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.design.units.division import Division
 from counterflow.design.units.latency import MEMORY, NARROW, QUEUE
-from counterflow.design.units.passing import QUEUE_WORDS, OneToOne
+from counterflow.design.units.passing import QUEUE_WORDS, OneToOne, Traffic
 from counterflow.design.units.pooling_luts import pooling_luts
 from counterflow.design.units.timing import Cycles, occupancy, steady
 from counterflow.design.units.windows import Windows
@@ -49,7 +49,8 @@ class Pooling(OneToOne):
     """One pooling unit: `height` x `width` pixels of `channels`, windows of `kernel` (rows, cols).
 
     ``average`` or maximum; ``relu``: a ReLU stands below (see above).  ``x`` is the format of both
-    activations, ``dy``/``dx`` those of the gradients in and out.  ``tokens`` may be in the unit
+    activations, ``dy``/``dx`` those of the gradients in and out, which there are where they are
+    ``wanted``.  ``tokens`` may be in the unit
     between their forward and their backward pass, ``gradient_rows`` rows of windows of dy can wait
     (two keep dx at one element a cycle as long as dy comes as soon as there is room; see
     `gradients_held` for what a given pattern of arrivals needs).
@@ -77,6 +78,7 @@ class Pooling(OneToOne):
     round_error: Rounding
     tokens: int
     gradient_rows: int = 2
+    wanted: bool = True
 
     def __post_init__(self) -> None:
         for name in ("height", "width", "channels", "tokens", "gradient_rows"):
@@ -88,7 +90,8 @@ class Pooling(OneToOne):
         self._check_windows()
         if self.average:
             self.mean.check(f"sums in {self.x}")
-            self.share.check(f"gradients in {self.dy}")
+            if self.wanted:
+                self.share.check(f"gradients in {self.dy}")
         if Rounding.STOCHASTIC in (self.round_activation, self.round_error):
             raise ValueError("pooling: it has no random bits, so it cannot round stochastically")
 
@@ -183,8 +186,8 @@ class Pooling(OneToOne):
 
     @property
     def place_bits(self) -> int:
-        """Bits that name an element of a window; 0 of an average, which needs no such name."""
-        return 0 if self.average else (self.elements - 1).bit_length()
+        """Bits that name an element of a window; 0 where no gradient has to find the largest."""
+        return 0 if self.average or not self.wanted else (self.elements - 1).bit_length()
 
     @property
     def partial_bits(self) -> int:
@@ -199,9 +202,9 @@ class Pooling(OneToOne):
     @property
     def stash_words(self) -> int:
         """Words between forward and backward pass: a place a window, or a bit an element of x."""
-        if self.average:
-            return self.tokens * self.inputs if self.relu else 0
-        return self.tokens * self.outputs
+        if not self.wanted or (self.average and not self.relu):
+            return 0
+        return self.tokens * (self.inputs if self.average else self.outputs)
 
     @property
     def stash_bits(self) -> int:
@@ -211,16 +214,18 @@ class Pooling(OneToOne):
     @property
     def divisions(self) -> tuple[Division, ...]:
         """What its hardware divides by."""
-        return (self.mean, self.share) if self.average else ()
+        if not self.average:
+            return ()
+        return (self.mean, self.share) if self.wanted else (self.mean,)
 
     @property
     def joined_bits(self) -> int:
         """Bits of what is joined with others, forward and back."""
-        return 2 * self.partial_bits + self.dx.bits
+        return 2 * self.partial_bits + self.dx.bits * self.wanted
 
     def luts(self, family: str, cells: tuple[int, int]) -> int:
         """See `Passing.luts`."""
-        if all(by.exact for by in self.divisions):
+        if self.wanted and all(by.exact for by in self.divisions):
             return super().luts(family, cells)
         return pooling_luts(family, self.joined_bits, self.divisions, self.memories, cells)
 
@@ -236,9 +241,11 @@ class Pooling(OneToOne):
         if self.stash_words:
             words = max(2, self.stash_words)
             found.append(("stash", words, self.stash_bits // self.stash_words))
-        found.append(("gradients", self.gradient_words, self.dx.bits + self.place_bits))
+        if self.wanted:
+            found.append(("gradients", self.gradient_words, self.dx.bits + self.place_bits))
         found.append(("y", self.y_words, self.x.bits + KIND_BITS))
-        found.append(("dx", QUEUE_WORDS, self.dx.bits))
+        if self.wanted:
+            found.append(("dx", QUEUE_WORDS, self.dx.bits))
         return found
 
     @cached_property
@@ -311,7 +318,17 @@ class Pooling(OneToOne):
 
     @property
     def returning(self) -> tuple[int, ...]:
-        return (self.gradient_words,)
+        return (self.gradient_words if self.wanted else 0,)
+
+    def fitted(self, traffic: Traffic) -> Pooling:
+        """See `Passing.fitted`."""
+        if self.wanted:
+            return self.sized(traffic.arrivals[0], traffic.errors[0], traffic.interval)
+        return self.forward_only(traffic.arrivals[0], traffic.interval)
+
+    def forward_only(self, arrivals: Cycles, interval: int) -> Pooling:
+        """As `sized`, where no gradients come."""
+        return self
 
     def sized(self, arrivals: Cycles, errors: Cycles, interval: int) -> Pooling:
         """This unit with room for what a stall-free run ever holds and no more.

@@ -89,20 +89,24 @@ class Sliding(Pooling):
         found = []
         if self.queued:
             found.append(("x", self.queue_words, self.x.bits + KIND_BITS))
-        for name, words, bits in (
+        lines = [
             ("pixel", pixels, across.kept * self.partial_bits),
             ("row", columns, down.kept * self.partial_bits),
-            ("gradient pixel", pixels, across.kept_back * self.column_bits),
-            ("gradient row", columns, down.kept_back * self.gradient_bits),
-        ):
-            if bits:
-                found.append((name, words, bits))
+        ]
+        if self.wanted:
+            lines += [
+                ("gradient pixel", pixels, across.kept_back * self.column_bits),
+                ("gradient row", columns, down.kept_back * self.gradient_bits),
+            ]
+        found += [line for line in lines if line[2]]
         if self.stash_words:
             words = max(2, self.stash_words)
             found.append(("stash", words, self.stash_bits // self.stash_words))
-        found.append(("gradients", self.gradient_words, self.gradient_bits))
+        if self.wanted:
+            found.append(("gradients", self.gradient_words, self.gradient_bits))
         found.append(("y", self.y_words, self.x.bits + KIND_BITS))
-        found.append(("dx", self.dx_words, self.dx.bits))
+        if self.wanted:
+            found.append(("dx", self.dx_words, self.dx.bits))
         return found
 
     @property
@@ -110,6 +114,8 @@ class Sliding(Pooling):
         """See `Pooling.joined_bits`."""
         windows = self.windows.down.overlap + self.windows.across.overlap
         forward = windows * self.partial_bits
+        if not self.wanted:
+            return forward
         return forward + windows * self.dy.bits + self.candidates * self.gradient_bits
 
     def luts(self, family: str, cells: tuple[int, int]) -> int:
@@ -156,7 +162,7 @@ class Sliding(Pooling):
     @property
     def interval(self) -> int:
         """Shortest spacing of tokens in cycles: a step each cycle, forward and back."""
-        return max(self.windows.steps, self.windows.steps_back)
+        return max(self.windows.steps, self.windows.steps_back if self.wanted else 0)
 
     # ---- times ---------------------------------------------------------------------------------
 
@@ -229,18 +235,19 @@ class Sliding(Pooling):
         """Words of x that wait at once if every token's x arrive like these."""
         return occupancy(arrivals, self.steps_of(arrivals)[self.windows.taken] + 1, interval)
 
-    @property
-    def returning(self) -> tuple[int, ...]:
-        return (self.gradient_words,)
+    def forward_only(self, arrivals: Cycles, interval: int) -> Sliding:
+        """See `Pooling.forward_only`."""
+        if not self.queued:
+            return self
+        words = max(2, self.queue_held(arrivals, interval))
+        return replace(self, queue_words=words, ahead=self.ahead_of(arrivals))
 
     def sized(self, arrivals: Cycles, errors: Cycles, interval: int) -> Sliding:
         """See `Pooling.sized`."""
         steps, back = self.steps_of(arrivals), self._followed_steps(errors, interval)
         last = int(back[-1]) + self.step_latency
         return replace(
-            self,
+            self.forward_only(arrivals, interval),
             tokens=math.ceil((last + 1 - int(steps[0])) / interval),
             waiting_words=self.gradients_held(errors, interval),
-            queue_words=max(2, self.queue_held(arrivals, interval)) if self.queued else 2,
-            ahead=self.ahead_of(arrivals) if self.queued else 1,
         )

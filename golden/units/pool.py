@@ -18,7 +18,8 @@ class Pool:
     """One unit; ``remembered`` holds a token's entry from its forward to its backward pass.
 
     An entry is, of a maximum, the place of each window's largest element (shape [outputs]), of an
-    average whether each element of x lets its gradient pass (shape [inputs]).
+    average whether each element of x lets its gradient pass (shape [inputs]).  There is none where
+    no gradient is wanted.
     """
 
     pooling: Pooling
@@ -30,12 +31,16 @@ class Pool:
         if not numbers.average:
             windows = self._windows(x, beyond=numbers.x.min - 1)  # less than any element
             places = windows.argmax(axis=1)  # the first of equals, in raster order
-            self.remembered.append(places)
+            self._remember(places)
             return windows[np.arange(len(windows)), places]
         passing = x > 0 if numbers.relu else np.ones(len(x), np.bool_)
-        self.remembered.append(passing.astype(np.int64))
+        self._remember(passing.astype(np.int64))
         sums = self._windows(x, beyond=0).sum(axis=1)
         return self._divided(sums, numbers.x.frac, numbers.mean, numbers.x)
+
+    def _remember(self, entry: Integers) -> None:
+        if self.pooling.wanted:
+            self.remembered.append(entry)
 
     def backward(self, dy: Integers) -> Integers:
         """dx of the token that has waited longest, shapes [outputs] to [inputs].

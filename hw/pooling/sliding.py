@@ -54,15 +54,17 @@ class SlidingPool(wiring.Component):
     def __init__(self, *, pooling: Sliding) -> None:
         self.pooling = pooling
         self.windows = SlidingWindows(pooling=pooling)
-        self.gradients = SlidingGradients(pooling=pooling)
-        super().__init__(
-            {
-                "x": In(activation_stream(pooling.x)),
-                "y": Out(activation_stream(pooling.x)),
+        members: dict[str, In | Out] = {
+            "x": In(activation_stream(pooling.x)),
+            "y": Out(activation_stream(pooling.x)),
+        }
+        if pooling.wanted:
+            self.gradients = SlidingGradients(pooling=pooling)
+            members |= {
                 "dy": In(error_stream(pooling.dy)),
                 "dx": Out(error_stream(pooling.dx)),
             }
-        )
+        super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -71,7 +73,8 @@ class SlidingPool(wiring.Component):
             stash = Stash(words=words, bits=self.pooling.stash_bits // words)
             m.submodules.stash = stash
         self._forward(m, stash)
-        self._backward(m, stash)
+        if self.pooling.wanted:
+            self._backward(m, stash)
         return m
 
     def _forward(self, m: Module, stash: Stash | None) -> None:
@@ -150,7 +153,7 @@ class SlidingPool(wiring.Component):
         numbers, total = self.pooling, self.windows.result
         if not numbers.average:
             y, _ = narrow(total.value, numbers.x.frac, numbers.x, numbers.round_activation)
-            return y, total.place
+            return y, total.place if numbers.place_bits else C(0, 1)
         mean = numbers.mean
         quotient = divided(m, total.value, mean, "mean")
         y, _ = narrow(quotient, numbers.x.frac + mean.shift, numbers.x, numbers.round_activation)

@@ -53,7 +53,7 @@ class AxiChain(wiring.Component):
     TDEST the number of its component, 0 of the network; ``s_axil_*``, the register map of
     `design.bus.registers` by byte address.
     Cost: beside the chain 155 registers, with heads a `Merge`; latency 1 more at the entrance; one
-    sample an interval, if that is long enough for the scores of all losses.
+    sample an interval, which is long enough for the scores of all losses.
     """
 
     def __init__(self, *, plan: Plan) -> None:

@@ -53,7 +53,7 @@ class Pool(wiring.Component):
 
     Parameters: ``pooling``.
     Members: ``x`` stream of activations, ``y`` likewise in the same format, each element with the
-    kind of its token; ``dy``, ``dx`` streams of gradients.
+    kind of its token; ``dy``, ``dx`` streams of gradients, if they are wanted.
     Cost: no multiplier; the memories of `Pooling.memories`; latency FORWARD from a window's last x
     to its y, BACKWARD from dy to its first dx, one element a cycle of x and of dx.
     """
@@ -65,15 +65,17 @@ class Pool(wiring.Component):
         if pooling.place_bits:  # Verilog has no signals of zero bits
             fields["place"] = pooling.place_bits
         self.partial = data.StructLayout(fields)
-        self.rows = GradientRows(pooling=pooling)
-        super().__init__(
-            {
-                "x": In(activation_stream(pooling.x)),
-                "y": Out(activation_stream(pooling.x)),
+        members: dict[str, In | Out] = {
+            "x": In(activation_stream(pooling.x)),
+            "y": Out(activation_stream(pooling.x)),
+        }
+        if pooling.wanted:
+            self.rows = GradientRows(pooling=pooling)
+            members |= {
                 "dy": In(error_stream(pooling.dy)),
                 "dx": Out(error_stream(pooling.dx)),
             }
-        )
+        super().__init__(members)
 
     @classmethod
     def of(cls, stage: PassingStage, schedule: Schedule) -> Pool | SlidingPool:
@@ -90,7 +92,8 @@ class Pool(wiring.Component):
             stash = Stash(words=words, bits=self.pooling.stash_bits // words)
             m.submodules.stash = stash
         self._forward(m, stash)
-        self._backward(m, stash)
+        if self.pooling.wanted:
+            self._backward(m, stash)
         return m
 
     def _forward(self, m: Module, stash: Stash | None) -> None:

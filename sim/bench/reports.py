@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from counterflow.golden.training.epochs import Head
 
 
 class SlotTime(NamedTuple):
@@ -99,7 +102,9 @@ class LongRunReport(Compared):
     """Outcome of whole epochs in hardware without Python in the cycle.
 
     ``compared`` counts the values (weights, velocities, biases; predictions and losses) that were
-    held to golden's at the ends of the epochs; ``accuracy`` has one entry an epoch.
+    held to golden's at the ends of the epochs.  ``accuracy`` of the test samples has one entry an
+    epoch, ``test_losses`` (in nats) and ``heads``, the same by head, too; ``losses``, in bits, are
+    those of training.
     """
 
     epochs: int
@@ -113,7 +118,13 @@ class LongRunReport(Compared):
     utilisation_planned: float | None = None
     utilisation_measured: float | None = None
     losses: Sequence[float] = field(default=(), repr=False)
+    test_losses: Sequence[float] = ()
+    heads: Sequence[Sequence[Head]] = ()
 
     def to_json(self) -> dict[str, object]:
         """The keys of every report, and what the epochs brought."""
-        return super().to_json() | {"epochs": self.epochs, "accuracy": list(self.accuracy)}
+        return super().to_json() | {
+            "epochs": self.epochs,
+            "accuracy": list(self.accuracy),
+            "heads": [[asdict(head) for head in heads] for heads in self.heads],
+        }

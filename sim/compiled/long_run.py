@@ -7,6 +7,7 @@ weights, velocities, biases and generator states, and how often each unit has sa
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from counterflow.design.schedule.planner import Plan
 from counterflow.design.units.latency import BUS_SPACING
 from counterflow.design.units.loss import LOG_FRAC
 from counterflow.golden.parts.narrow import Integers
+from counterflow.golden.training.epochs import Head
 from counterflow.golden.training.models import Part, Run, codes, epoch_runs
 from counterflow.golden.training.start import initial_states
 from counterflow.golden.units.state import State
@@ -104,6 +106,8 @@ class _LongRun:
         self.both = SideBySide(plan, hardware)
         self.comparison, self.utilisation = Comparison(), Utilisation(plan)
         self.accuracy: list[float] = []
+        self.tested: list[float] = []
+        self.heads: list[tuple[Head, ...]] = []
         self.losses: list[float] = []
         self.on_progress = on_progress
 
@@ -132,6 +136,8 @@ class _LongRun:
             utilisation_planned=self.plan.schedule.utilisation,
             utilisation_measured=self.utilisation.share,
             losses=self.losses,
+            test_losses=self.tested,
+            heads=self.heads,
         )
 
     def _order(self, epoch: int) -> Integers:
@@ -164,25 +170,35 @@ class _LongRun:
             before += len(run.kinds)
         self.losses.append(total / len(order) / 2**LOG_FRAC)
         if not self.comparison.mismatches and tested:
-            kinds, indices = np.full(tested, Kind.INFER, np.uint8), np.arange(tested)
-            scores, _ = self.both.run(
-                f"{when}, test",
-                kinds,
-                indices,
-                self.test,
-                self.comparison,
-                lambda admitted, _: progress(tokens + admitted),
-            )
-            self.accuracy.append(float((scores.argmax(axis=1) == self.test.labels).mean()))
+            self._test(when, lambda admitted, _: progress(tokens + admitted))
         self.both.compare_states(f"{when}, end", self.comparison)
         progress(tokens + tested)
+
+    def _test(self, when: str, on_slice: OnSlice) -> None:
+        """All test samples, forward only: what each loss says of them."""
+        count = len(self.test)
+        scores, losses = self.both.run(
+            f"{when}, test",
+            np.full(count, Kind.INFER, np.uint8),
+            np.arange(count),
+            self.test,
+            self.comparison,
+            on_slice,
+        )
+        right = (scores.argmax(axis=2) == self.test.labels).mean(axis=1).tolist()
+        nats = (losses.mean(axis=1) * 2.0**-LOG_FRAC * math.log(2)).tolist()
+        numbers = self.plan.schedule.heads
+        heads = zip(numbers, nats[1:], right[1:], strict=True)
+        self.accuracy.append(right[0])
+        self.tested.append(nats[0])
+        self.heads.append(tuple(Head(*one) for one in heads))
 
     def _run(
         self, when: str, run: Run, comparison: Comparison, on_slice: OnSlice | None = None
     ) -> Integers:
-        """Both models on one run of training samples; the losses."""
+        """Both models on one run of training samples; the losses of the network."""
         self.both.set(run.settings)
-        return self.both.run(when, run.kinds, run.indices, self.train, comparison, on_slice)[1]
+        return self.both.run(when, run.kinds, run.indices, self.train, comparison, on_slice)[1][0]
 
     def _located(self, epoch: int, states: Sequence[State], order: Integers) -> str | None:
         """The first difference where fewest samples of the epoch, learnt from `states`, show one.

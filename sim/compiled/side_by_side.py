@@ -73,7 +73,7 @@ class SideBySide:
     ) -> tuple[Integers, Integers]:
         """Feed both, compare every prediction of every loss.
 
-        Scores and losses of the network, of the hardware if it has any.
+        Scores and losses [losses, ...], the network's first, of the hardware if it has any.
         """
         tokens = kinds, indices, part.samples, part.labels
         expected = self.golden.run_all(*tokens)
@@ -81,12 +81,12 @@ class SideBySide:
             found = self.hardware.run_all(*tokens, on_slice=on_slice)
         except SimulationError as error:
             comparison.differ(f"{when}: {error}")
-            return expected[0][0], expected[1][0]
+            return expected
         schedule = self.plan.schedule
         for index, loss in enumerate((schedule.loss, *schedule.losses[:-1])):
             for name, got, want in zip(("score", "loss"), found, expected, strict=True):
                 comparison.check(f"{when}: {loss.name}.{name}", got[index], want[index])
-        return found[0][0], found[1][0]
+        return found
 
     def compare_states(self, when: str, comparison: Comparison) -> None:
         """Compare all that the units remember, and how often they have saturated."""

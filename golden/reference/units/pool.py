@@ -13,22 +13,26 @@ class Pool:
     """The maximum or average of each of `windows`; beyond the image an average counts zeros.
 
     ``masks``: the layer below ends in a ReLU, whose derivative an average applies to dx (after a
-    maximum, whoever takes its output does).
+    maximum, whoever takes its output does).  ``wanted``: somebody wants dx.
     """
 
-    def __init__(self, windows: Windows, *, average: bool, masks: bool) -> None:
+    def __init__(
+        self, windows: Windows, *, average: bool, masks: bool, wanted: bool = True
+    ) -> None:
         self.windows = windows
-        self.average, self.masks = average, masks
+        self.average, self.masks, self.wanted = average, masks, wanted
         self.inputs: dict[int, Floats] = {}
 
     @classmethod
     def of(cls, unit: PoolUnit) -> Pool:
         """That of a unit of the graph."""
-        return cls(unit.windows, average=unit.average, masks=unit.inputs[0].rectified)
+        edge = unit.inputs[0]
+        return cls(unit.windows, average=unit.average, masks=edge.rectified, wanted=edge.wanted)
 
     def forward(self, slot: int, x: Floats) -> Floats:
         """y of token `slot`; shapes [inputs] to [outputs]."""
-        self.inputs[slot] = x
+        if self.wanted:
+            self.inputs[slot] = x
         windows = self._windows(x)
         found: Floats = windows.mean(axis=1) if self.average else windows.max(axis=1)
         return found
