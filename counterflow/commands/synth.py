@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from counterflow.commands import options
+from counterflow.commands import options, places
 from counterflow.commands.display import Display, percent, table
 from counterflow.commands.fit import folded
 from counterflow.commands.verilog import default_folder
@@ -73,7 +73,7 @@ def synth(
     from counterflow.design.fpga.needs import settled
     from counterflow.design.fpga.targets import target as named
     from counterflow.design.network import provenance
-    from counterflow.design.network.files import load
+    from counterflow.design.network.files import load, move
     from counterflow.design.tools import programs
     from counterflow.design.tools.synthesis_report import FILE
 
@@ -85,7 +85,7 @@ def synth(
     routing = target.router is not None and not no_route
     wanted = [programs.ROUTERS[target.router]] if routing and target.router else []
     programs.require_packages(programs.YOSYS, *wanted)
-    folder = out or default_folder(design.description.name)
+    folder = out or places.default(default_folder(design.description.name))
     folder.mkdir(parents=True, exist_ok=True)
     # Whatever interrupts this leaves the results of last time as they were.
     with tempfile.TemporaryDirectory(prefix=".synth-", dir=folder) as scratch:
@@ -93,7 +93,7 @@ def synth(
             display, design, target, unit, Path(scratch), route=routing, freq=freq, seed=seed
         )
         changes = report.changes(folder)
-        files = [log.replace(folder / log.name) for log in sorted(Path(scratch).glob("*.log"))]
+        files = [move(log, folder / log.name) for log in sorted(Path(scratch).glob("*.log"))]
     files += [
         provenance.write_json(folder / FILE, report.to_json()),
         *provenance.record(folder, design.description, seed=seed, command=options.command_line()),
