@@ -159,7 +159,7 @@ def _watched(path: Path, on_progress: Progress | None) -> Iterator[None]:
     def watch() -> None:
         while not over.wait(0.2):
             with contextlib.suppress(OSError, ValueError):
-                done, total = path.read_text().split()
+                done, total = path.read_text(encoding="utf-8").split()
                 on_progress(int(done), int(total))
 
     thread = threading.Thread(target=watch, daemon=True)

