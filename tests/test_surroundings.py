@@ -13,6 +13,7 @@ from pathlib import Path
 
 import platformdirs
 import pytest
+from click.testing import CliRunner
 
 from counterflow.cli import main
 from counterflow.commands.display import Display, table
@@ -174,6 +175,28 @@ def test_data_in_a_home_that_cannot_be_written_to_are_found(
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(os, "mkdir", None)
     assert home.home() == tmp_path
+
+
+@pytest.mark.parametrize("line", ["simulate tiny", "demo --net tiny", "board-sim tiny"])
+@pytest.mark.parametrize(
+    ("cache", "words"),
+    [
+        ("a folder", "has a space in its name, where make cannot build; set COUNTERFLOW_CACHE"),
+        ("a#folder", "has the character '#' in its name"),
+        ("file", "is a file; set COUNTERFLOW_CACHE to another"),
+        ("/proc/none", "nothing can be written there"),
+    ],
+)
+def test_a_cache_that_cannot_be_is_refused_before_the_work(
+    line: str, cache: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    monkeypatch.setenv("COUNTERFLOW_CACHE", cache)
+    result = CliRunner().invoke(main, line.split())
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert [path.name for path in Path().iterdir()] == ["file"]
 
 
 # What is shown

@@ -56,6 +56,7 @@ def demo(
 
     display, began = Display(as_json=as_json, quiet=quiet), perf_counter()
     programs.require("verilator")
+    places.cache()
     folder, description = out or places.default(Path("build") / "demo"), load(net)
     dataset, design = training_data(description), planned(description)
     chosen = description.recipe.seed if seed is None else seed

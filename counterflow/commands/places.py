@@ -29,6 +29,17 @@ def default(path: Path) -> Path:
         raise ValueError(f"{error}; name another folder with --out") from None
 
 
+def cache() -> None:
+    """Try where simulations are built; ValueError, which says what to do, where none can be."""
+    from counterflow.sim.simulator import cache_folder
+
+    try:
+        tried(cache_folder(), folder=True)
+    except ValueError as error:
+        remedy = "" if "COUNTERFLOW_CACHE" in str(error) else "; set COUNTERFLOW_CACHE to another"
+        raise ValueError(f"{error}{remedy}") from None
+
+
 def tried(path: Path, *, folder: bool) -> Path:
     """`path`, where a file or with `folder` a folder can be made; ValueError where none can.
 

@@ -86,6 +86,7 @@ def simulate(
     design, _ = folded(load(net), multipliers, memory, interval, target_name)
     dataset = training_data(design.description, data)
     programs.require(simulator)
+    places.cache()
     chosen = design.description.recipe.seed if seed is None else seed
     folder = out or places.default(default_folder(design.description.name))
     report: SimulationReport | LongRunReport
