@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 from typing import Any
 
 import click
@@ -24,7 +26,9 @@ from counterflow.commands.synth import synth
 from counterflow.commands.train import train
 from counterflow.commands.verilog import verilog
 from counterflow.design.network.provenance import version
+from counterflow.design.parts.home import home
 from counterflow.design.tools.programs import MissingTool
+from counterflow.surroundings import settle, silence
 
 TRACEBACK = "COUNTERFLOW_TRACEBACK"  # set it to see where an error comes from
 
@@ -38,13 +42,41 @@ class BadInput(click.ClickException):
 class Commands(click.Group):
     """The commands, with every error of the user's in one sentence and without a traceback."""
 
+    def main(self, args: Any = None, *, standalone_mode: bool = True, **extra: Any) -> Any:  # type: ignore[override]
+        """Run a command; the exit status of Ctrl-C and of a pipe that ended are those of shells."""
+        if not standalone_mode:
+            return super().main(args, standalone_mode=False, **extra)
+        try:
+            settle()
+            status = super().main(args, standalone_mode=False, **extra)
+            sys.stdout.flush()  # here, where a sentence can say that there is no room
+        except click.ClickException as error:
+            error.show()
+            status = error.exit_code
+        except (click.Abort, KeyboardInterrupt):
+            click.echo("Interrupted.", err=True)
+            exec("")  # CPython keeps in mind an interruption of such code, and would end by signal
+            status = 128 + signal.SIGINT
+        except BrokenPipeError:  # whoever reads what is printed has enough
+            silence()
+            status = 128 + signal.SIGPIPE
+        except OSError as error:
+            silence()
+            click.echo(f"Error: {_sentence(error)}", err=True)
+            status = BadInput.exit_code
+        sys.exit(status if isinstance(status, int) else 0)
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta[ARGUMENTS] = tuple(args)
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
+            home()
             return super().invoke(ctx)
+        except BrokenPipeError:  # before click makes it a 1, which means that hardware differs
+            silence()
+            raise click.exceptions.Exit(128 + signal.SIGPIPE) from None
         except (ValueError, OSError, MissingTool) as error:
             if os.environ.get(TRACEBACK):
                 raise
@@ -81,7 +113,7 @@ def main() -> None:
         counterflow host train tiny --port P    ... that is trained over its serial line
 
     The exit status is 0 for success, 1 for hardware that differs from the model or data from what
-    was published, 2 for bad input.
+    was published, 2 for bad input, 130 after Ctrl-C.
     """
 
 

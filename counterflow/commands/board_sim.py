@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from counterflow.commands import options
+from counterflow.commands import options, places
 from counterflow.commands.display import Display
 from counterflow.commands.fit import folded
 
@@ -79,6 +79,7 @@ def board_sim(
     from counterflow.sim.boards.terminal import Terminal
 
     programs.require("verilator")
+    places.cache()
     down, up = LineFaults(rate, kinds, seed), LineFaults(rate, kinds, seed + 1)
     signal.signal(signal.SIGTERM, _interrupt)
     display.note(f"Building a simulated board with {design.description.name} ...")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from counterflow.commands import options
+from counterflow.commands import options, places
 from counterflow.commands.display import Display, table
 from counterflow.commands.fit import folded
 from counterflow.commands.synth import advice, findings
@@ -85,7 +85,7 @@ def build(
     programs.require_packages(programs.BOARD_PINS, *programs_for(board))
     limits = (multipliers, memory, interval)
     design = planned(load(net), board, limits, to_fit=to_fit)
-    folder = out or default_folder(design.description.name) / board.name
+    folder = out or places.default(default_folder(design.description.name) / board.name)
     folder.mkdir(parents=True, exist_ok=True)
     # Whatever interrupts this leaves the results of last time as they were.
     with tempfile.TemporaryDirectory(prefix=".build-", dir=folder) as scratch:
@@ -187,14 +187,16 @@ def _too_full(design: Plan, board: Board, error: OverfullError) -> str:
 
 def _keep(scratch: Path, folder: Path, report: BuildReport) -> list[Path]:
     """Move what is worth keeping into `folder`; a bitstream of last time goes with its report."""
+    from counterflow.design.network.files import move, place_of
+
     name = report.found.network
     products = [f"{name}.bit", f"{name}.bin", f"{name}.dfu"]
     sources = ["top.v", "top.lpf", "top.pcf", "top.xdc", "top.tcl"]
     for product in products:
-        (folder / product).unlink(missing_ok=True)
+        place_of(folder / product).unlink(missing_ok=True)
     logs = sorted(path.name for path in scratch.glob("*.log"))
     return [
-        (scratch / one).replace(folder / one)
+        move(scratch / one, folder / one)
         for one in [*products, *sources, *logs]
         if (scratch / one).exists()
     ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from counterflow.commands import options
+from counterflow.commands import options, places
 from counterflow.commands.display import Display, percent, table
 from counterflow.commands.plan import plan_table
 from counterflow.commands.simulate import cycle_by_cycle, epoch_by_epoch, verdict
@@ -56,7 +56,8 @@ def demo(
 
     display, began = Display(as_json=as_json, quiet=quiet), perf_counter()
     programs.require("verilator")
-    folder, description = out or Path("build") / "demo", load(net)
+    places.cache()
+    folder, description = out or places.default(Path("build") / "demo"), load(net)
     dataset, design = training_data(description), planned(description)
     chosen = description.recipe.seed if seed is None else seed
 

@@ -31,11 +31,11 @@ class Display:
 
     def show(self, *what: RenderableType) -> None:
         """Tables and text of the result."""
-        self._console(stderr=self.as_json).print(*what, highlight=False, soft_wrap=True)
+        _print(self._console(stderr=self.as_json), *what)
 
     def note(self, what: RenderableType) -> None:
         """What happens now, or why there is no result; never part of one."""
-        self._console(stderr=True).print(what, highlight=False, soft_wrap=True)
+        _print(self._console(stderr=True), what)
 
     def result(self, content: Mapping[str, object]) -> None:
         """The result for scripts."""
@@ -117,7 +117,32 @@ class Display:
     def _console(self, *, stderr: bool) -> Console:
         from rich.console import Console
 
-        return Console(stderr=stderr, quiet=self.quiet)
+        class Plain(Console):
+            """A console that leaves it to the command line what the end of a pipe means."""
+
+            def on_broken_pipe(self) -> None:
+                raise BrokenPipeError
+
+        return Plain(stderr=stderr, quiet=self.quiet)
+
+
+def _print(console: Console, *what: RenderableType) -> None:
+    """Print all of it: a table that is too wide has its headers broken, and never is cut."""
+    from rich.table import Table
+
+    for one in what:
+        if isinstance(one, Table):
+            if _width(console, one) > console.width:
+                for column in one.columns:
+                    column.header = str(column.header).replace(" ", "\n")
+            console.width = max(console.width, _width(console, one))
+    console.print(*what, highlight=False, soft_wrap=True)
+
+
+def _width(console: Console, one: Table) -> int:
+    """Characters that a table takes where it may take as many as it likes."""
+    options = console.options.update(max_width=10**6)
+    return one.__rich_measure__(console, options).maximum
 
 
 def table(*columns: str, title: str | None = None) -> Table:

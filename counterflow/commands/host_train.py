@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from counterflow.commands import options
+from counterflow.commands import options, places
 from counterflow.commands.display import Display, percent
 from counterflow.commands.host_port import PROGRESS, common, opened
 from counterflow.commands.host_report import summary, to_json, write
@@ -83,7 +83,7 @@ def train(
     design, device = opened(**where)
     with device:
         dataset = training_data(design.description, data)
-        path = progress or default_folder(design.description.name) / PROGRESS
+        path = progress or places.default(default_folder(design.description.name)) / PROGRESS
         asked, start = _asked(design, dataset, seed, epochs, samples, evaluate, resume)
         training = _training(design, device, dataset, asked, start, verify or 0)
         before = None if fresh else _under_way(device, path, asked)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from counterflow.commands.places import Writable
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -15,21 +16,6 @@ if TYPE_CHECKING:
     from counterflow.design.network.description import Description
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-class Writable(click.Path):
-    """A path where something can be written, checked before any work is done for it."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        path = Path(super().convert(value, param, ctx))  # type: ignore[arg-type]
-        place = path if self.dir_okay else path.parent
-        while not place.exists() and place != place.parent:
-            place = place.parent
-        if not place.is_dir():
-            self.fail(f"{path} cannot be made: {place} is a file.", param, ctx)
-        if not os.access(place, os.W_OK):
-            self.fail(f"{path} cannot be made: {place} cannot be written to.", param, ctx)
-        return path
 
 
 def numbers(of: str) -> Callable[..., tuple[int, ...] | None]:

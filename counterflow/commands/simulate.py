@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from counterflow.commands import options
+from counterflow.commands import options, places
 from counterflow.commands.display import Display, percent, table
 from counterflow.commands.fit import folded
 from counterflow.commands.verilog import default_folder
@@ -86,8 +86,9 @@ def simulate(
     design, _ = folded(load(net), multipliers, memory, interval, target_name)
     dataset = training_data(design.description, data)
     programs.require(simulator)
+    places.cache()
     chosen = design.description.recipe.seed if seed is None else seed
-    folder = out or default_folder(design.description.name)
+    folder = out or places.default(default_folder(design.description.name))
     report: SimulationReport | LongRunReport
     if long:
         report = epoch_by_epoch(display, design, dataset, chosen, epochs, samples)

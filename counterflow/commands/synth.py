@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from counterflow.commands import options
+from counterflow.commands import options, places
 from counterflow.commands.display import Display, percent, table
 from counterflow.commands.fit import folded
 from counterflow.commands.verilog import default_folder
@@ -61,7 +61,8 @@ def synth(
     with the paths that limit it.  All ports are folded onto four pins, so that neither the number
     of pins nor their delay limits the result.
 
-    The exit status is 1 where blocks differ from the plan, 2 where the design does not fit.
+    The exit status is 1 where blocks differ from the plan, 2 where the design does not fit; with
+    --no-route its cells are counted before that is said.
 
     \b
     Examples:
@@ -73,7 +74,7 @@ def synth(
     from counterflow.design.fpga.needs import settled
     from counterflow.design.fpga.targets import target as named
     from counterflow.design.network import provenance
-    from counterflow.design.network.files import load
+    from counterflow.design.network.files import load, move
     from counterflow.design.tools import programs
     from counterflow.design.tools.synthesis_report import FILE
 
@@ -83,9 +84,11 @@ def synth(
     design, _ = folded(load(net), multipliers, memory, interval, fold_for)
     design = settled(design, target)
     routing = target.router is not None and not no_route
+    if routing and unit is None:
+        _refuse(design, target)
     wanted = [programs.ROUTERS[target.router]] if routing and target.router else []
     programs.require_packages(programs.YOSYS, *wanted)
-    folder = out or default_folder(design.description.name)
+    folder = out or places.default(default_folder(design.description.name))
     folder.mkdir(parents=True, exist_ok=True)
     # Whatever interrupts this leaves the results of last time as they were.
     with tempfile.TemporaryDirectory(prefix=".synth-", dir=folder) as scratch:
@@ -93,7 +96,7 @@ def synth(
             display, design, target, unit, Path(scratch), route=routing, freq=freq, seed=seed
         )
         changes = report.changes(folder)
-        files = [log.replace(folder / log.name) for log in sorted(Path(scratch).glob("*.log"))]
+        files = [move(log, folder / log.name) for log in sorted(Path(scratch).glob("*.log"))]
     files += [
         provenance.write_json(folder / FILE, report.to_json()),
         *provenance.record(folder, design.description, seed=seed, command=options.command_line()),
@@ -106,6 +109,19 @@ def synth(
     display.files(files)
     display.result({**report.to_json(), "files": [str(file) for file in files]})
     _judge(report, design)
+
+
+def _refuse(design: Plan, target: Target) -> None:
+    """ValueError, before any work, where already the blocks that are planned are too many."""
+    from counterflow.design.fpga.needs import needs
+    from counterflow.design.tools.synthesis_report import SynthesisReport
+
+    found = needs(design, target.family, target.has).units
+    sure = {name: one._replace(luts=0) for name, one in found.items()}  # LUTs are a guess
+    report = SynthesisReport(design.description.name, None, target, sure, {}, 0, target.frequency)
+    unfit = report.unfit()
+    if unfit:
+        raise ValueError(f"{unfit}. {advice(design, report)}")
 
 
 def _run(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from counterflow.commands import options
+from counterflow.commands import options, places
 from counterflow.commands.display import Display
 from counterflow.commands.fit import folded
 from counterflow.commands.plan import plan_json, plan_table
@@ -70,8 +70,8 @@ def verilog(
     # Planned before what takes long to import.
     design, _ = folded(load(net), multipliers, memory, interval, target_name)
     description = design.description
+    folder = out or places.default(default_folder(description.name))
     contents = axi_files(design, vlnv) if bus == "axi" else stream_files(design)
-    folder = out or default_folder(description.name)
     files = [
         *(write_atomically(folder / name, text) for name, text in contents.items()),
         *provenance.record(

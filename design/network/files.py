@@ -6,12 +6,16 @@ less, so that a file and the Python value mean the same.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import importlib.resources
 import math
 import os
 import secrets
+import shutil
+import stat
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
@@ -122,19 +126,81 @@ def to_toml(description: Description) -> str:
 
 
 def write_atomically(path: Path, content: str | bytes) -> Path:
-    """Put `content` at `path` in one step: a reader sees the old file or the new one, whole."""
+    """Put `content` at `path` in one step: a reader sees the old file or the new one, whole.
+
+    Links are followed.  Raises OSError for what is there and is no regular file.
+    """
     data = content.encode() if isinstance(content, str) else content
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with scratch.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
+    with _replaced(path) as scratch, scratch.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
     return path
+
+
+def move(file: Path, path: Path) -> Path:
+    """Put the finished `file` at `path` as `write_atomically` does."""
+    with _replaced(path) as scratch:
+        shutil.move(file, scratch)
+    return path
+
+
+def place_of(path: Path) -> Path:
+    """The file behind the links of `path`, which may not be there yet.
+
+    Raises OSError for what is there and cannot be replaced: a FIFO, a device, a folder, a file that
+    may not be written or that takes what the program prints.
+    """
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return Path(os.path.realpath(path))
+    if not stat.S_ISREG(found.st_mode):
+        kind = next((words for test, words in _KINDS if test(found.st_mode)), "something else")
+        raise OSError(errno.EINVAL, f"is {kind}, expected a file or a new name", str(path))
+    if not os.access(path, os.W_OK):
+        raise OSError(errno.EACCES, "may not be written to, expected another name", str(path))
+    if any(_is_stream(found, number) for number in (1, 2)):
+        raise OSError(errno.EINVAL, "takes what is printed, expected another name", str(path))
+    return Path(os.path.realpath(path))
+
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a FIFO"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def _is_stream(found: os.stat_result, number: int) -> bool:
+    """Whether the open file of that number is the one `found`, as it is of /dev/stdout."""
+    try:
+        return os.path.samestat(found, os.fstat(number))
+    except OSError:  # closed
+        return False
+
+
+@contextlib.contextmanager
+def _replaced(path: Path) -> Iterator[Path]:
+    """A new name beside the file at `path`; what is there at the end takes that file's place."""
+    scratch = None
+    try:
+        place = place_of(path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        scratch = place.with_name(f".counterflow-{secrets.token_hex(8)}")
+        yield scratch
+        with contextlib.suppress(FileNotFoundError):  # a private file stays private
+            scratch.chmod(stat.S_IMODE(place.stat().st_mode))
+        scratch.replace(place)
+    except OSError as error:
+        if error.strerror:
+            error.filename = str(path)  # the user knows nothing of the other name
+        raise
+    finally:
+        if scratch is not None:
+            scratch.unlink(missing_ok=True)
 
 
 def _shelf() -> Traversable:

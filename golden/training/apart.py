@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -18,7 +19,12 @@ def train_apart(*args: Any, on_progress: Callback | None = None, **options: Any)
     context = multiprocessing.get_context("spawn")  # the other ways copy locks of running threads
     here, there = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(there, args, options), daemon=True)
-    process.start()
+    # Ctrl-C in a terminal reaches all processes; this one answers it, and ends the new one.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     there.close()
     try:
         while True:

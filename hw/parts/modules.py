@@ -84,9 +84,12 @@ def convert(component: wiring.Component, name: str, *, compact: bool = False) ->
         if collecting:
             gc.enable()
     # All modules at once, through what `verilog.convert` calls for one: a call costs 0.2 s.
-    text: str = verilog._convert_rtlil_text(
-        "\n".join([*modules.texts.values(), top]), strip_internal_attrs=True
-    )
+    everything = "\n".join([*modules.texts.values(), top])
+    try:
+        text: str = verilog._convert_rtlil_text(everything, strip_internal_attrs=True)
+    except verilog.YosysError as error:  # of the surroundings: it reads what Amaranth wrote
+        said = str(error).strip().splitlines() or ["it said nothing"]
+        raise OSError(f"Yosys, which writes the Verilog, failed: {said[-1]}") from error
     text = re.sub(r"\A(/\*.*?\*/\s*)", "", text, flags=re.DOTALL)
     return "\n".join([*modules.verilog.values(), _ZEROS.sub(_zeros_in_a_loop, text)])
 

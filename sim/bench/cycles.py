@@ -186,7 +186,8 @@ class CycleBench:
 
     def _progress(self) -> None:
         if self.job.progress is not None:
-            self.job.progress.write_text(f"{self.fed} {len(self.job.tokens)}")
+            told = f"{self.fed} {len(self.job.tokens)}"
+            self.job.progress.write_text(told, encoding="utf-8")
 
 
 async def compared(dut: Any) -> None:

@@ -172,7 +172,8 @@ def _build(target: Path, texts: Mapping[str, str], driver: str) -> None:
         with (scratch / "build.log").open("wb") as log, environment():
             done = subprocess.run(VERILATE, cwd=scratch, stdout=log, stderr=log, check=False)
             if done.returncode == 0:
-                (scratch / "design.cpp").write_text(_all_sources(scratch / "model", driver))
+                everything = _all_sources(scratch / "model", driver)
+                (scratch / "design.cpp").write_text(everything, encoding="utf-8")
                 done = subprocess.run(compile_, cwd=scratch, stdout=log, stderr=log, check=False)
         if done.returncode:
             kept = target.with_suffix(".log")

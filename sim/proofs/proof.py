@@ -98,8 +98,8 @@ def prove(proof: Proof, mutant: Mutant | None = None) -> Verdict:
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="counterflow-") as scratch:
         folder = Path(scratch)
-        (folder / "top.il").write_text(spec.rtlil())
-        (folder / "proof.sby").write_text(_script(spec, mode))
+        (folder / "top.il").write_text(spec.rtlil(), encoding="utf-8")
+        (folder / "proof.sby").write_text(_script(spec, mode), encoding="utf-8")
         found = _run(folder)
     log = found.stdout + found.stderr
     if found.returncode not in (PASS, FAIL):
@@ -156,6 +156,7 @@ def _run(folder: Path) -> subprocess.CompletedProcess[str]:
         cwd=folder,
         env=paths,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         check=False,
     )

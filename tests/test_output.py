@@ -1,0 +1,239 @@
+"""Whatever stands where output goes: links are followed, and nothing but a file is replaced."""
+
+from __future__ import annotations
+
+import ast
+import os
+import socket
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from counterflow.cli import main
+from counterflow.commands.places import Writable, default
+from counterflow.design.network.files import move, write_atomically
+
+ROOT = Path(__file__).parent.parent
+FLOORS = ("counterflow", "design", "golden", "hw", "sim", "boards")
+
+
+def by_move(path: Path, text: str) -> None:
+    made = path.parent / "made"
+    made.write_text(text, encoding="utf-8")
+    move(made, path)
+    assert not made.exists()
+
+
+WRITERS: dict[str, Callable[[Path, str], object]] = {"write": write_atomically, "move": by_move}
+
+
+def make_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(path.name)  # the whole path may be too long for a socket
+
+
+ODD: dict[str, Callable[[Path], object]] = {
+    "a FIFO": os.mkfifo,
+    "a socket": make_socket,
+    "a folder": Path.mkdir,
+    "a device": lambda path: path.symlink_to("/dev/null"),
+}
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def names() -> set[str]:
+    return {str(path) for path in Path().rglob("*")}
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.parametrize("kind", ODD)
+def test_what_is_no_file_stays(kind: str, writer: str) -> None:
+    path = Path("P")
+    ODD[kind](path)
+    before = path.lstat()
+    with pytest.raises(OSError, match=f"is {kind}, expected a file") as caught:
+        WRITERS[writer](path, "new")
+    assert caught.value.filename == "P"
+    assert path.lstat() == before
+    assert names() - {"made"} == {"P"}
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.parametrize("there", [True, False], ids=["to a file", "to nothing yet"])
+def test_a_link_is_followed(there: bool, writer: str) -> None:
+    Path("far").mkdir()
+    if there:
+        Path("far/file").write_text("old")
+    Path("far/link").symlink_to("file")
+    Path("P").symlink_to("far/link")
+    WRITERS[writer](Path("P"), "new")
+    assert (Path("P").is_symlink(), Path("far/link").is_symlink()) == (True, True)
+    assert Path("far/file").read_text() == "new"
+    assert names() == {"P", "far", "far/link", "far/file"}
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_links_in_a_circle_and_links_into_nowhere(writer: str) -> None:
+    Path("P").symlink_to("Q")
+    Path("Q").symlink_to("P")
+    with pytest.raises(OSError, match=r"links|circle") as caught:
+        WRITERS[writer](Path("P"), "new")
+    assert caught.value.filename == "P"
+    Path("R").symlink_to("new/folder/file")
+    WRITERS[writer](Path("R"), "new")
+    assert Path("new/folder/file").read_text() == "new"
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_a_private_file_stays_private(writer: str) -> None:
+    write_atomically(Path("P"), "old")
+    Path("P").chmod(0o600)
+    WRITERS[writer](Path("P"), "new")
+    assert stat.S_IMODE(Path("P").stat().st_mode) == 0o600
+
+
+def test_a_file_that_may_not_be_written_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_atomically(Path("P"), "old").chmod(0o400)
+    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)  # root may all
+    with pytest.raises(PermissionError, match="may not be written to"):
+        write_atomically(Path("P"), "new")
+    assert Path("P").read_text() == "old"
+
+
+def test_a_file_that_takes_what_is_printed_stays() -> None:
+    path, saved = Path("P"), os.dup(1)
+    with path.open("wb") as file:
+        os.dup2(file.fileno(), 1)
+        try:
+            for name in ("P", "/dev/stdout"):
+                with pytest.raises(OSError, match="takes what is printed"):
+                    write_atomically(Path(name), "new")
+        finally:
+            os.dup2(saved, 1)
+            os.close(saved)
+
+
+def test_an_error_names_what_the_user_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space") as caught:
+        write_atomically(Path("deep/P"), "new")
+    assert caught.value.filename == "deep/P"
+    assert names() == {"deep"}
+
+
+# Before the work
+
+
+def options() -> list[tuple[str, click.Option]]:
+    """Every option of every command that takes a path to be written, with the command's words."""
+    found, left = [], [("", main)]
+    while left:
+        words, command = left.pop()
+        if isinstance(command, click.Group):
+            left += [(f"{words} {name}", one) for name, one in command.commands.items()]
+        paths = [one for one in command.params if isinstance(one.type, Writable)]
+        found += [(f"{words} {one.opts[0]}", one) for one in paths]
+    return found
+
+
+@pytest.mark.parametrize(("name", "option"), options(), ids=[name for name, _ in options()])
+def test_what_cannot_be_made_is_refused_before_the_work(name: str, option: click.Option) -> None:
+    folder = option.type.dir_okay
+    Path("file").touch()
+    os.mkfifo("fifo")
+    Path("gone").symlink_to("new")
+    Path("kept").mkdir()
+    before = names()
+    refused = ["file/x", "fifo", "fifo/x", "/proc/x", "/sys/x", "x" * 300, f"new/{'x' * 300}/y"]
+    for path in [*refused, "file" if folder else "kept"]:
+        with pytest.raises(click.BadParameter, match=r"cannot be|is a"):
+            option.type.convert(path, option, None)
+    for path in ("new", "new/deep", "kept/x", "kept" if folder else "file"):
+        assert option.type.convert(path, option, None) == Path(path)
+    made = option.type.convert("gone", option, None)
+    made.mkdir() if folder else write_atomically(made, "new")
+    assert Path("new").exists()
+    assert names() == before | {"new"}
+
+
+def test_checked_options_are_all_that_write() -> None:
+    asked = {name for name, _ in options()}
+    folders = {f" {one} -o" for one in ("plan", "train", "verilog", "simulate", "synth", "build")}
+    assert folders | {" demo -o", " compare -o", " host train -o", " host checkpoint -o"} <= asked
+    assert {" train --checkpoint", " host train --checkpoint", " host train --progress"} <= asked
+
+
+def test_default_folders_are_tried_as_well() -> None:
+    Path("build").touch()
+    with pytest.raises(ValueError, match="build is a file; name another folder with --out"):
+        default(Path("build/tiny"))
+    for command in (["verilog", "tiny"], ["simulate", "tiny"], ["demo", "--net", "tiny"]):
+        result = CliRunner().invoke(main, command)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "build is a file" in result.stderr
+
+
+@pytest.mark.parametrize("kind", ["a FIFO", "a device", "a folder"])
+def test_a_checkpoint_replaces_none_of_these(kind: str) -> None:
+    ODD[kind](Path("P"))
+    before = Path("P").lstat()
+    result = CliRunner().invoke(main, ["train", "tiny", "--epochs", "1", "--checkpoint", "P"])
+    assert result.exit_code == 2
+    assert "P" in result.stderr
+    assert Path("P").lstat() == before
+
+
+def test_a_checkpoint_goes_through_a_link() -> None:
+    Path("P").symlink_to("far.npz")
+    command = ["train", "tiny", "--epochs", "1", "--checkpoint", "P"]
+    assert CliRunner().invoke(main, command).exit_code == 0
+    assert Path("P").is_symlink()
+    assert "about" in np.load("far.npz")
+
+
+# The one home of writers
+
+# Not for users: scratch folders, which no command leaves, and caches.
+SCRATCH = {
+    "design/network/files.py",
+    *("boards/flow.py", "design/tools/synthesis.py", "design/tools/follow.py"),
+    *("design/data/cifar.py", "design/data/idx.py", "design/data/download.py"),
+    *("sim/simulator.py", "sim/compiled/library.py", "sim/bench/job.py", "sim/bench/cycles.py"),
+    *("sim/gates.py", "sim/proofs/proof.py"),
+}
+WRITE = {"write_text", "write_bytes", "rename", "copy", "copy2", "copyfile", "move", "savetxt"}
+
+
+def test_nothing_else_writes() -> None:
+    """All output goes through `write_atomically` and `move`."""
+    found = set()
+    for floor in FLOORS:
+        for path in (ROOT / floor).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                call = node.func if isinstance(node, ast.Call) else None
+                if isinstance(call, ast.Attribute) and _writes(call, node):
+                    found.add(str(path.relative_to(ROOT)))
+    assert {one for one in found if not one.startswith("counterflow/design")} <= SCRATCH
+
+
+def _writes(call: ast.Attribute, node: ast.AST) -> bool:
+    assert isinstance(node, ast.Call)
+    if call.attr == "open":
+        modes = [one.value for one in node.args if isinstance(one, ast.Constant)]
+        return any(str(mode)[:1] in ("w", "x", "a") for mode in modes)
+    if call.attr in ("replace", "save", "savefig"):  # of a path; text has two arguments
+        return False
+    owner = call.value.id if isinstance(call.value, ast.Name) else ""
+    return call.attr in WRITE and (owner in ("shutil", "os") or call.attr.startswith("write_"))
