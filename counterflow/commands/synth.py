@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from counterflow.commands import options, places
+from counterflow.commands import numerals, options, places
 from counterflow.commands.display import Display, percent, table
 from counterflow.commands.fit import folded
 from counterflow.commands.verilog import default_folder
@@ -34,7 +34,7 @@ ARRIVALS = 8  # registers that are shown
 @click.option("--no-route", is_flag=True, help="Count cells, but do not place and route.")
 @click.option(
     "--freq",
-    type=click.FloatRange(min=1),
+    type=numerals.MEGAHERTZ,
     help="MHz to aim at when placing and routing [default: the target's].",
 )
 @options.placement_seed
@@ -83,6 +83,9 @@ def synth(
     fold_for = target_name if to_fit else None
     design, _ = folded(load(net), multipliers, memory, interval, fold_for)
     design = settled(design, target)
+    for name, given in {"freq": freq is not None, "seed": options.given("seed")}.items():
+        if no_route and given:
+            raise click.UsageError(f"--{name} is for placing and routing; leave out --no-route.")
     routing = target.router is not None and not no_route
     if routing and unit is None:
         _refuse(design, target)

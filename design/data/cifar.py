@@ -164,7 +164,9 @@ class CifarSource(Source):
         except DAMAGE as error:
             raise DataError(f"{name}: cannot be read ({error}). {self.obtain}") from error
         fits = isinstance(labels, list) and len(labels) == count
-        if not fits or any(label not in range(self.classes) for label in labels):
+        if not fits or any(
+            type(label) is not int or label not in range(self.classes) for label in labels
+        ):
             raise DataError(
                 f"{name}: is not a list of {count} labels 0..{self.classes - 1}. {self.obtain}"
             )
