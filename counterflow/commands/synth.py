@@ -11,7 +11,7 @@ import click
 
 from counterflow.commands import numerals, options, places
 from counterflow.commands.display import Display, percent, table
-from counterflow.commands.fit import folded
+from counterflow.commands.fit import folded, refuse_unfit
 from counterflow.commands.verilog import default_folder
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def synth(
             raise click.UsageError(f"--{name} is for placing and routing; leave out --no-route.")
     routing = target.router is not None and not no_route
     if routing and unit is None:
-        _refuse(design, target)
+        refuse_unfit(design, target)
     wanted = [programs.ROUTERS[target.router]] if routing and target.router else []
     programs.require_packages(programs.YOSYS, *wanted)
     folder = out or places.default(default_folder(design.description.name))
@@ -112,19 +112,6 @@ def synth(
     display.files(files)
     display.result({**report.to_json(), "files": [str(file) for file in files]})
     _judge(report, design)
-
-
-def _refuse(design: Plan, target: Target) -> None:
-    """ValueError, before any work, where already the blocks that are planned are too many."""
-    from counterflow.design.fpga.needs import needs
-    from counterflow.design.tools.synthesis_report import SynthesisReport
-
-    found = needs(design, target.family, target.has).units
-    sure = {name: one._replace(luts=0) for name, one in found.items()}  # LUTs are a guess
-    report = SynthesisReport(design.description.name, None, target, sure, {}, 0, target.frequency)
-    unfit = report.unfit()
-    if unfit:
-        raise ValueError(f"{unfit}. {advice(design, report)}")
 
 
 def _run(
