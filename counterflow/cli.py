@@ -77,7 +77,7 @@ class Commands(click.Group):
         except BrokenPipeError:  # before click makes it a 1, which means that hardware differs
             silence()
             raise click.exceptions.Exit(128 + signal.SIGPIPE) from None
-        except (ValueError, OSError, MissingTool) as error:
+        except (ValueError, OSError, EOFError, MissingTool) as error:
             if os.environ.get(TRACEBACK):
                 raise
             raise BadInput(_sentence(error)) from error

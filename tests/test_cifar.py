@@ -264,6 +264,31 @@ def test_truncated_archive(part: int, archive: Path) -> None:
         sets.load("cifar10", archive.parent)
 
 
+def test_binary_files_in_the_folder_that_they_are_packed_in(
+    source: cifar.CifarSource, binaries: Path, arrays: Arrays, tmp_path: Path
+) -> None:
+    binaries.rename(tmp_path / "cifar-10-batches-bin")
+    assert np.array_equal(sets.load("cifar10", tmp_path).train_x, arrays[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("data_batch_1", "is of the version for Python"),
+        ("cifar-10-batches-py", "is of the version for Python"),
+        ("cifar-10-python.tar.gz", "is of the version for Python"),
+        ("cifar-10-binary.tar.gz", "is still packed: unpack it"),
+        ("data-batch-1.bin", "has a name like it"),
+    ],
+)
+def test_near_files_are_named(
+    name: str, words: str, source: cifar.CifarSource, tmp_path: Path
+) -> None:
+    (tmp_path / name).touch()
+    with pytest.raises(DataError, match=f"there is neither .*; {tmp_path / name} {words}"):
+        sets.load("cifar10", tmp_path)
+
+
 # The npm package
 
 
@@ -279,6 +304,9 @@ def test_truncated_archive(part: int, archive: Path) -> None:
         ("test_lables.json", b"[0, 1, 4]", r"is not a list of 3 labels 0\.\.3"),
         ("test_lables.json", b"[0, 1, -1]", r"is not a list of 3 labels 0\.\.3"),
         ("test_lables.json", b'[0, 1, "1"]', r"is not a list of 3 labels 0\.\.3"),
+        ("test_lables.json", b"[0, 1, 0.7]", r"is not a list of 3 labels 0\.\.3"),
+        ("test_lables.json", b"[0, 1, 1.0]", r"is not a list of 3 labels 0\.\.3"),
+        ("test_lables.json", b"[0, 1, true]", r"is not a list of 3 labels 0\.\.3"),
     ],
 )
 def test_package_with_other_contents(

@@ -324,6 +324,29 @@ def test_missing_set_names_every_place_and_the_package(
         sets.load("fashion-mnist")
 
 
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
+@pytest.mark.parametrize("nest", [".", "raw", "MNIST/raw"])
+@pytest.mark.parametrize("dotted", [False, True], ids=["hyphens", "dots"])
+def test_idx_files_as_programs_leave_them(
+    dotted: bool, nest: str, packed: bool, folder: Path, arrays: Arrays
+) -> None:
+    if packed:
+        compress(folder)
+    (folder / nest).mkdir(parents=True, exist_ok=True)
+    for path in [path for path in folder.iterdir() if path.is_file()]:
+        path.rename(folder / nest / (path.name.replace("-idx", ".idx") if dotted else path.name))
+    assert np.array_equal(sets.load("mnist", folder).train_x, arrays[0])
+
+
+@pytest.mark.parametrize("name", ["train_images_idx3_ubyte", "train-images-idx3-ubyte.zip"])
+def test_a_file_of_a_name_like_it_is_named(name: str, folder: Path) -> None:
+    (folder / STEMS[0]).rename(folder / name)
+    with pytest.raises(
+        DataError, match=f"there is no {STEMS[0]} .*{folder / name} has a name like"
+    ):
+        sets.load("mnist", folder)
+
+
 def test_another_set_in_the_same_form(folder: Path) -> None:
     path = folder / "t10k-images-idx3-ubyte"
     content = bytearray(path.read_bytes())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from counterflow.commands import options, places
+from counterflow.commands import numerals, options, places
 from counterflow.commands.display import Display
 from counterflow.commands.fit import folded
 
@@ -21,7 +21,7 @@ FREQUENCY, BAUD = 12e6, 3_000_000  # of it: four cycles a bit, so that little ti
 @click.command("board-sim")
 @options.network
 @click.option("--board", default=SIMULATED, show_default=True, help="The board, for its clock.")
-@click.option("--baud", type=options.COUNT, help="Bits a second [default: the board's].")
+@click.option("--baud", type=numerals.BAUD, help="Bits a second [default: the board's].")
 @click.option(
     "--faults",
     default="0",
@@ -31,12 +31,12 @@ FREQUENCY, BAUD = 12e6, 3_000_000  # of it: four cycles a bit, so that little ti
 )
 @click.option(
     "--cable-pull",
-    type=click.FloatRange(min=0),
+    type=numerals.Real(0, numerals.SECONDS),
     metavar="SECONDS",
     help="Pull the cable for a second, so many seconds after the first byte.",
 )
 @click.option(
-    "--seed", type=options.COUNT, default=1, show_default=True, help="Seed of the faults."
+    "--seed", type=numerals.SEED, default=1, show_default=True, help="Seed of the faults."
 )
 @options.target
 @options.fold
@@ -119,13 +119,12 @@ def _faults(text: str) -> tuple[float, tuple[str, ...]]:
     """Rate and kinds in RATE[,KIND...]."""
     from counterflow.sim.boards.line_faults import KINDS
 
-    rate, *kinds = text.split(",")
-    try:
-        return float(rate), tuple(kinds) or KINDS
-    except ValueError:
-        raise click.BadParameter(
-            f"{text!r} does not begin with a number such as 1e-3.", param_hint="--faults"
-        ) from None
+    first, *kinds = text.split(",")
+    rate = numerals.real(first)
+    if rate is None:
+        message = f"{text!r} does not begin with a number such as 1e-3."
+        raise click.BadParameter(message, param_hint="--faults")
+    return rate, tuple(kinds) or KINDS
 
 
 def _rates(board: str, baud: int | None) -> tuple[float, int]:

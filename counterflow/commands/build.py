@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from counterflow.commands import options, places
+from counterflow.commands import numerals, options, places
 from counterflow.commands.display import Display, table
 from counterflow.commands.fit import folded
 from counterflow.commands.synth import advice, findings
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 @click.option("--board", "board_name", required=True, help="The board: see `counterflow boards`.")
 @click.option(
     "--freq",
-    type=click.FloatRange(min=0, min_open=True),
+    type=numerals.Real(0, 10_000, above=True),
     help="Clock in MHz [default: the board's].",
 )
 @click.option(
     "--baud",
-    type=click.IntRange(min=1),
+    type=numerals.BAUD,
     help="Rate of the serial line to the host in bits a second [default: the board's].",
 )
 @click.option(

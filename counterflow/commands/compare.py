@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from counterflow.commands import options
+from counterflow.commands import numerals, options
 from counterflow.commands.compare_horizons import accuracy_table, comparison_json
 from counterflow.commands.display import Display, percent, table
 from counterflow.commands.horizons import horizons_table, under
@@ -41,10 +41,10 @@ NAMES = {
 @click.command()
 @options.network
 @click.option(
-    "--seeds", type=options.COUNT, default=5, show_default=True, help="Seeds, counted from --seed."
+    "--seeds", type=numerals.SEEDS, default=5, show_default=True, help="Seeds, counted from --seed."
 )
-@click.option("--epochs", type=options.COUNT, help="Epochs to train [default: the recipe's].")
-@click.option("--samples", type=options.COUNT, help="Samples an epoch [default: all].")
+@click.option("--epochs", type=numerals.EPOCHS, help="Epochs to train [default: the recipe's].")
+@click.option("--samples", type=numerals.SAMPLES, help="Samples an epoch [default: all].")
 @click.option(
     "--model",
     type=click.Choice(["integer", "float", "both"]),
@@ -54,7 +54,7 @@ NAMES = {
 )
 @click.option(
     "--hybrid",
-    type=options.COUNT,
+    type=numerals.SAMPLES,
     help="Also train pipelined for so many samples, then sequentially [default: the recipe's].",
 )
 @click.option(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from counterflow.commands import options, places
+from counterflow.commands import numerals, options, places
 from counterflow.commands.display import Display, percent, table
 from counterflow.commands.plan import plan_table
 from counterflow.commands.simulate import cycle_by_cycle, epoch_by_epoch, verdict
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--net", default="digits", show_default=True, help="Another network to show.")
-@click.option("--epochs", type=options.COUNT, help="Epochs of golden [default: the recipe's].")
-@click.option("--samples", type=options.COUNT, help="Samples in hardware [default: an epoch].")
+@click.option("--epochs", type=numerals.EPOCHS, help="Epochs of golden [default: the recipe's].")
+@click.option("--samples", type=numerals.SAMPLES, help="Samples in hardware [default: an epoch].")
 @click.option("--long", is_flag=True, help="The other epochs in hardware, too.")
 @options.seed
 @options.output(folder="Folder for everything that is made [default: build/demo].")

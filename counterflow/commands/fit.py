@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from counterflow.design.fit.fitting import Fitted
-    from counterflow.design.fpga.targets import Resources
+    from counterflow.design.fpga.targets import Resources, Target
     from counterflow.design.network.description import Description
     from counterflow.design.schedule.planner import Plan
 
@@ -52,6 +52,20 @@ def folded(
         way = remedy(description, target, multipliers=multipliers, interval=interval)
         raise UnfitError(f"{error}. {way}", error.search) from None
     return fitted.plan, fitted
+
+
+def refuse_unfit(design: Plan, target: Target) -> None:
+    """ValueError where already the blocks that `design` is planned with are more than there are."""
+    from counterflow.design.fit.advice import of_synthesis
+    from counterflow.design.fpga.needs import needs
+    from counterflow.design.tools.synthesis_report import SynthesisReport
+
+    found = needs(design, target.family, target.has).units
+    sure = {name: one._replace(luts=0) for name, one in found.items()}  # LUTs are a guess
+    report = SynthesisReport(design.description.name, None, target, sure, {}, 0, target.frequency)
+    unfit = report.unfit()
+    if unfit:
+        raise ValueError(f"{unfit}. {of_synthesis(design, target, report.short)}")
 
 
 def fit_table(fitted: Fitted) -> Table:

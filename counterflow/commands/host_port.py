@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from counterflow.commands import options
+from counterflow.commands import numerals, options
 from counterflow.commands.fit import folded
 from counterflow.design.bus.link import BAUD
 
@@ -26,14 +26,14 @@ def port(command: Command) -> Command:
     """--port, --baud and --timeout."""
     command = click.option(
         "--timeout",
-        type=click.FloatRange(min=0.1),
+        type=numerals.Real(0.1, numerals.SECONDS),
         default=10.0,
         show_default=True,
         help="Seconds of silence after which the board counts as gone.",
     )(command)
     command = click.option(
         "--baud",
-        type=options.COUNT,
+        type=numerals.BAUD,
         default=BAUD,
         show_default=True,
         help="Bits a second, as the bitstream was built for.",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from counterflow.commands import options, places
+from counterflow.commands import numerals, options, places
 from counterflow.commands.display import Display, percent
 from counterflow.commands.host_port import PROGRESS, common, opened
 from counterflow.commands.host_report import summary, to_json, write
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @common
-@click.option("--epochs", type=options.COUNT, help="Train until so many are done [the recipe's].")
-@click.option("--samples", type=options.COUNT, help="Samples an epoch [default: all].")
+@click.option("--epochs", type=numerals.EPOCHS, help="Train until so many are done [the recipe's].")
+@click.option("--samples", type=numerals.SAMPLES, help="Samples an epoch [default: all].")
 @click.option(
     "--evaluate",
     type=click.Choice(["each", "last", "none"]),
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     help="After which epochs the test samples are tried.",
 )
 @click.option(
-    "--verify", type=options.COUNT, help="Compare all weights with golden every N samples."
+    "--verify", type=numerals.SAMPLES, help="Compare all weights with golden every N samples."
 )
 @click.option(
     "--checkpoint", type=options.NEW_FILE, help="Write the state here at each epoch's end."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from counterflow.commands import options
+from counterflow.commands import numerals, options
 from counterflow.commands.display import Display, percent, table
 from counterflow.commands.host_port import PROGRESS, check_ended, common, opened
 from counterflow.commands.verilog import default_folder
@@ -144,9 +144,13 @@ def restore(file: Path, as_json: bool, quiet: bool, **where: Any) -> None:
 @click.command()
 @common
 @click.option(
-    "--every", type=click.FloatRange(min=0.05), default=1.0, show_default=True, help="Seconds."
+    "--every",
+    type=numerals.Real(0.05, numerals.SECONDS),
+    default=1.0,
+    show_default=True,
+    help="Seconds.",
 )
-@click.option("--times", type=options.COUNT, help="Stop after so many lines [default: Ctrl-C].")
+@click.option("--times", type=numerals.COUNT, help="Stop after so many lines [default: Ctrl-C].")
 def monitor(every: float, times: int | None, as_json: bool, quiet: bool, **where: Any) -> None:
     """Show what the board counts, line by line; it changes nothing.
 

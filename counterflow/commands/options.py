@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from counterflow.commands import numerals
 from counterflow.commands.places import Writable
 
 if TYPE_CHECKING:
@@ -24,11 +25,13 @@ def numbers(of: str) -> Callable[..., tuple[int, ...] | None]:
     def read(
         context: click.Context, parameter: click.Parameter, value: str | None
     ) -> tuple[int, ...] | None:
-        try:
-            return None if value is None else tuple(int(part) for part in value.split(","))
-        except ValueError:
+        if value is None:
+            return None
+        found = [numerals.whole(part) for part in value.split(",")]
+        if None in found:
             message = f"{value!r} is no list of {of} such as 2,4."
-            raise click.BadParameter(message, context, parameter) from None
+            raise click.BadParameter(message, context, parameter)
+        return tuple(one for one in found if one is not None)
 
     return read
 
@@ -37,7 +40,6 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
 NEW_FOLDER = Writable(file_okay=False, path_type=Path)
 NEW_FILE = Writable(dir_okay=False, path_type=Path)
-COUNT = click.IntRange(min=1)
 STASHES = ("inside", "outside", "all")
 ARGUMENTS = "counterflow.arguments"  # where the group leaves the command line for provenance
 
@@ -46,13 +48,13 @@ data = click.option("--data", type=FOLDER, help="Folder with the files of the da
 dataset = click.option("--dataset", "dataset_name", help="Another data set than NET's own.")
 seed = click.option(
     "--seed",
-    type=click.IntRange(0, 2**31 - 1),
+    type=numerals.SEED,
     help="Seed of initial weights, order and rounding [default: the recipe's].",
 )
 
 placement_seed = click.option(
     "--seed",
-    type=click.IntRange(0, 2**31 - 1),
+    type=numerals.SEED,
     default=1,
     show_default=True,
     help="Seed of placement: another one, another frequency.",
@@ -87,7 +89,7 @@ def fold(command: Command) -> Command:
         ("memory", "Memory bits that the design may use."),
         ("multipliers", "Multipliers that the design may use."),
     ):
-        command = click.option(f"--{name}", type=COUNT, help=text)(command)
+        command = click.option(f"--{name}", type=numerals.COUNT, help=text)(command)
     return command
 
 
@@ -118,6 +120,12 @@ def stash(command: Command) -> Command:
         show_default=True,
         help="Where inputs wait for their gradient: inside, outside where they must, all outside.",
     )(command)
+
+
+def given(parameter: str) -> bool:
+    """Whether the user gave it, even if with the value that it has by default."""
+    source = click.get_current_context().get_parameter_source(parameter)
+    return source is click.core.ParameterSource.COMMANDLINE
 
 
 def command_line() -> list[str]:

@@ -9,7 +9,7 @@ import click
 
 from counterflow.commands import horizons as several
 from counterflow.commands import memory as where
-from counterflow.commands import options
+from counterflow.commands import numerals, options
 from counterflow.commands.display import Display, percent, table
 from counterflow.commands.fit import fit_json, fit_table, folded
 
@@ -35,7 +35,7 @@ FREQUENCY = 100.0  # MHz, where neither user nor target say
 @options.fold
 @click.option(
     "--freq",
-    type=click.FloatRange(min=1),
+    type=numerals.MEGAHERTZ,
     help="MHz to say samples a second for [default: the target's].",
 )
 @options.output(folder="Folder for plan.json, two figures and the description.")
@@ -94,6 +94,8 @@ def plan(
     if horizons is not None:
         if stash != "inside":
             raise click.UsageError("--interlocking plans stashes inside; leave out --stash.")
+        if freq is not None:
+            raise click.UsageError("--interlocking plans cycles, not times; leave out --freq.")
         plans = {
             sees: folded(changed, multipliers, memory, interval, target_name)[0]
             for sees, changed in several.under(description, horizons).items()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from counterflow.commands import options, places
+from counterflow.commands import numerals, options, places
 from counterflow.commands.display import Display, percent, table
 from counterflow.commands.fit import folded
 from counterflow.commands.verilog import default_folder
@@ -26,12 +26,12 @@ SAMPLES = 200
 @options.network
 @click.option(
     "--samples",
-    type=options.COUNT,
+    type=numerals.SAMPLES,
     help=f"Samples to train on [default: {SAMPLES}; with --long all of an epoch, and at most as "
     "many to test on].",
 )
 @click.option("--long", is_flag=True, help="Whole epochs, compared at the end of each.")
-@click.option("--epochs", type=options.COUNT, help="Epochs of --long [default: the recipe's].")
+@click.option("--epochs", type=numerals.EPOCHS, help="Epochs of --long [default: the recipe's].")
 @click.option(
     "--simulator",
     type=click.Choice(["verilator", "icarus"]),

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from counterflow.commands import options, places
+from counterflow.commands import numerals, options, places
 from counterflow.commands.display import Display, percent, table
-from counterflow.commands.fit import folded
+from counterflow.commands.fit import folded, refuse_unfit
 from counterflow.commands.verilog import default_folder
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ ARRIVALS = 8  # registers that are shown
 @click.option("--no-route", is_flag=True, help="Count cells, but do not place and route.")
 @click.option(
     "--freq",
-    type=click.FloatRange(min=1),
+    type=numerals.MEGAHERTZ,
     help="MHz to aim at when placing and routing [default: the target's].",
 )
 @options.placement_seed
@@ -83,9 +83,12 @@ def synth(
     fold_for = target_name if to_fit else None
     design, _ = folded(load(net), multipliers, memory, interval, fold_for)
     design = settled(design, target)
+    for name, given in {"freq": freq is not None, "seed": options.given("seed")}.items():
+        if no_route and given:
+            raise click.UsageError(f"--{name} is for placing and routing; leave out --no-route.")
     routing = target.router is not None and not no_route
     if routing and unit is None:
-        _refuse(design, target)
+        refuse_unfit(design, target)
     wanted = [programs.ROUTERS[target.router]] if routing and target.router else []
     programs.require_packages(programs.YOSYS, *wanted)
     folder = out or places.default(default_folder(design.description.name))
@@ -109,19 +112,6 @@ def synth(
     display.files(files)
     display.result({**report.to_json(), "files": [str(file) for file in files]})
     _judge(report, design)
-
-
-def _refuse(design: Plan, target: Target) -> None:
-    """ValueError, before any work, where already the blocks that are planned are too many."""
-    from counterflow.design.fpga.needs import needs
-    from counterflow.design.tools.synthesis_report import SynthesisReport
-
-    found = needs(design, target.family, target.has).units
-    sure = {name: one._replace(luts=0) for name, one in found.items()}  # LUTs are a guess
-    report = SynthesisReport(design.description.name, None, target, sure, {}, 0, target.frequency)
-    unfit = report.unfit()
-    if unfit:
-        raise ValueError(f"{unfit}. {advice(design, report)}")
 
 
 def _run(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from counterflow.commands import options
+from counterflow.commands import numerals, options
 from counterflow.commands.display import Display, percent, spark, table
 from counterflow.commands.fit import folded
 
@@ -28,11 +28,11 @@ MITIGATIONS = ("none", "lwpv", "lwpw", "sc", "lwpv+sc", "lwpw+sc", "stash")
 @click.command()
 @options.network
 @click.option(
-    "--epochs", type=options.COUNT, help="Train until so many are done [default: the recipe's]."
+    "--epochs", type=numerals.EPOCHS, help="Train until so many are done [default: the recipe's]."
 )
-@click.option("--samples", type=options.COUNT, help="Samples an epoch [default: all].")
+@click.option("--samples", type=numerals.SAMPLES, help="Samples an epoch [default: all].")
 @click.option("--scheme", type=click.Choice(SCHEMES), help="Which tokens make up an epoch.")
-@click.option("--batch", type=options.COUNT, help="Samples between two drains (fill-and-drain).")
+@click.option("--batch", type=numerals.BATCH, help="Samples between two drains (fill-and-drain).")
 @click.option("--mitigation", type=click.Choice(MITIGATIONS), help="What makes up for staleness.")
 @click.option(
     "--model",

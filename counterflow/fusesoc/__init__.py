@@ -24,7 +24,7 @@ def core_file(*, vlnv: str, module: str, stem: str, about: str) -> str:
     Its targets are `default`, for cores that depend on it, and `lint`, which elaborates it with
     Verilator.  ValueError if `vlnv` is no name that FuseSoC takes.
     """
-    if not re.fullmatch(r"[\w.-]*:[\w.-]*:[\w.-]+(:[\w.-]+)?", vlnv):
+    if not re.fullmatch(r"[\w.-]*:[\w.-]*:[\w.-]+(:[\w.-]+)?", vlnv, re.ASCII):
         raise ValueError(
             f"{vlnv!r} is no name of a core; FuseSoC wants vendor:library:name:version, for "
             f"example {default_vlnv(module)}"

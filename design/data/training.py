@@ -21,6 +21,11 @@ def training_data(description: Description, folder: Path | None = None) -> Datas
     samples the network cannot take.
     """
     name = description.dataset
+    if name == SYNTHETIC and folder is not None:
+        raise ValueError(
+            f"{description.name} is trained on synthetic data, which are not read from {folder}; "
+            "leave out the folder, or name a data set that is in it."
+        )
     if name == SYNTHETIC:
         return synthetic(
             description.elements,

@@ -21,6 +21,7 @@ from counterflow.design.network.copies import copied
 from counterflow.design.network.layers import AnyLayer
 from counterflow.design.parts.fields import MAX_ELEMENTS, MAX_WIDTH, Expected, Frozen, integers
 from counterflow.design.parts.geometry import Shape
+from counterflow.design.parts.limits import MAX_BUDGET
 from counterflow.design.parts.recipe import Recipe
 from counterflow.design.parts.roles import Formats, Roundings
 from counterflow.design.units.convolution import ConvolutionUnit, Dense
@@ -33,9 +34,9 @@ MIN_LOGIT = 4  # softmax scores that saturate earlier can hardly tell classes ap
 class Fold(Frozen):
     """What the planner is asked for: a budget, a target interval, or lanes given by hand."""
 
-    multipliers: int | None = Field(default=None, ge=1)
-    memory: int | None = Field(default=None, ge=1)
-    interval: int | None = Field(default=None, ge=1)
+    multipliers: int | None = Field(default=None, ge=1, le=MAX_BUDGET)
+    memory: int | None = Field(default=None, ge=1, le=MAX_BUDGET)
+    interval: int | None = Field(default=None, ge=1, le=MAX_BUDGET)
     lanes: tuple[Lanes, ...] | None = Field(default=None, strict=False)
 
     @model_validator(mode="after")

@@ -39,7 +39,7 @@ IMAGENET = "resnet50-imagenet"
 BOTTLENECKS = (3, 4, 6, 3)
 """Blocks of its stages."""
 
-_NAME = re.compile(r"^(resnet|digits-resnet|vgg)(\d+)(?:-w(\d+))?(-group)?$")
+_NAME = re.compile(r"(resnet|digits-resnet|vgg)([0-9]{1,9})(?:-w([0-9]{1,9}))?(-group)?")
 
 SHOWN = (
     f"resnet{DEPTHS[0]} to resnet{DEPTHS[-1]}, digits-resnet30, vgg{min(VGG)} to vgg{max(VGG)} "
@@ -54,7 +54,7 @@ def family(name: str) -> dict[str, Any] | None:
     """
     if name == IMAGENET:
         return bottlenecks(name, norm={"kind": "norm"})
-    match = _NAME.match(name)
+    match = _NAME.fullmatch(name)
     if match is None:
         return None
     kind, depth = match[1], int(match[2])

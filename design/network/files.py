@@ -28,6 +28,8 @@ from counterflow.design.network.families import SHOWN, family
 from counterflow.design.network.interlocked import SHOWN as INTERLOCKED
 from counterflow.design.network.interlocked import interlocked
 
+LONGEST = 60  # characters of a name that an error repeats
+
 
 class DescriptionError(ValueError):
     """A description that cannot be read; the text names the file, the key, the value, a remedy."""
@@ -45,7 +47,7 @@ def load(network: str) -> Description:
     """
     path = Path(network)
     named = path.suffix != ".toml" and os.sep not in network
-    if named and (network in _names() or not path.exists()):
+    if named and (network in _names() or not os.path.exists(path)):
         return generated(network) or description_of(network)
     return load_file(path)
 
@@ -66,7 +68,7 @@ def description_of(name: str) -> Description:
     known = _names()
     if name not in known:
         raise DescriptionError(
-            f"there is no network {name!r}{nearest(name, known) or '.'} Shipped are "
+            f"there is no network {name[:LONGEST]!r}{nearest(name, known) or '.'} Shipped are "
             f"{', '.join(known)}; generated are {SHOWN}; {INTERLOCKED}; for one of your own give "
             "the path of its TOML file."
         )
@@ -85,7 +87,7 @@ def _fields(name: str) -> dict[str, Any]:
 def load_file(path: Path) -> Description:
     """The description in the TOML file `path`."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin with a byte-order mark
     except OSError as error:
         raise DescriptionError(f"{path}: cannot be read ({error.strerror}).") from error
     except UnicodeDecodeError as error:

@@ -43,8 +43,8 @@ LOCAL: Mapping[str, Mapping[str, Any]] = {
 }
 """What differs in the recipe where components learn from their own losses."""
 
-BLOCKS = r"(?:digits-)?resnet\d+(?:-w\d+)?(?:-group)?"  # families with a component a block
-_NAME = re.compile(rf"^({'|'.join(CHANGES)}|{BLOCKS})-({'|'.join(HORIZONS)})$")
+BLOCKS = r"(?:digits-)?resnet[0-9]{1,9}(?:-w[0-9]{1,9})?(?:-group)?"  # with a component a block
+_NAME = re.compile(rf"({'|'.join(CHANGES)}|{BLOCKS})-({'|'.join(HORIZONS)})")
 SHOWN = f"{', '.join(CHANGES)}, resnet32 and its like with -local, -pairwise or -threewise"
 
 
@@ -53,7 +53,7 @@ def interlocked(name: str, named: Callable[[str], Mapping[str, Any]]) -> dict[st
 
     `named` gives those of the network with a name.
     """
-    match = _NAME.match(name)
+    match = _NAME.fullmatch(name)
     if match is None:
         return None
     base, horizon = match[1], HORIZONS[match[2]]

@@ -14,7 +14,7 @@ from enum import StrEnum
 MAX_BITS = 32  # of a format that a description names: one word of the register bus
 SUM_BITS = 62  # of a derived one: sums of products must stay inside int64 in the model
 
-_PATTERN = re.compile(r"^([su])(\d+)\.(\d+)$")
+_PATTERN = re.compile(r"([su])([0-9]{1,9})\.([0-9]{1,9})")
 
 
 class Rounding(StrEnum):
@@ -45,7 +45,7 @@ class Format:
         """Read ``s20.18`` or ``u8.4``; a `Format` passes through.  Raises `ValueError`."""
         if isinstance(text, Format):
             return text
-        match = _PATTERN.match(text) if isinstance(text, str) else None
+        match = _PATTERN.fullmatch(text) if isinstance(text, str) else None
         if match is None:
             raise ValueError(
                 f"{text!r} is not a number format; write s or u, total bits, a dot and fraction "

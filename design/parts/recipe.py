@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from counterflow.design.parts.fields import Frozen
+from counterflow.design.parts.limits import MAX_BATCH, MAX_EPOCHS, MAX_SAMPLES
 from counterflow.design.parts.scaling import scale_to_batch_one, snap
 
 MITIGATIONS = ("none", "lwpv", "lwpw", "sc", "lwpv+sc", "lwpw+sc", "stash")
@@ -21,15 +22,15 @@ MAX_ACCUMULATE = 256
 class Reference(Frozen):
     """Hyper-parameters known to work at some batch size, to be scaled to batch size one."""
 
-    batch: int = Field(ge=1, le=2**20)
-    learning_rate: float = Field(gt=0, allow_inf_nan=False)
+    batch: int = Field(ge=1, le=MAX_BATCH)
+    learning_rate: float = Field(gt=0, le=1e6, allow_inf_nan=False)
     momentum: float = Field(ge=0, lt=1)
 
 
 class RateDrop(Frozen):
     """From `epoch` (counted from 0) on, the learning rate is 2**-shift of the recipe's."""
 
-    epoch: int = Field(ge=1)
+    epoch: int = Field(ge=1, le=MAX_EPOCHS)
     shift: int = Field(ge=0, le=7)
 
 
@@ -48,16 +49,16 @@ class Recipe(Frozen):
     """
 
     scheme: Scheme = "pipelined"
-    batch: int = Field(default=1, ge=1)
-    learning_rate: float = Field(default=2.0**-9, gt=0, allow_inf_nan=False)
+    batch: int = Field(default=1, ge=1, le=MAX_BATCH)
+    learning_rate: float = Field(default=2.0**-9, gt=0, le=1e6, allow_inf_nan=False)
     momentum: float = Field(default=0.875, ge=0, lt=1)
     scale_from: Reference | None = None
     mitigation: Mitigation = "lwpv+sc"
     horizon: Literal[1, 2] = 1
     accumulate: int = Field(default=1, ge=1, le=MAX_ACCUMULATE)
-    sequential_after: int | None = Field(default=None, ge=1)
+    sequential_after: int | None = Field(default=None, ge=1, le=MAX_SAMPLES)
     placement: tuple[int, ...] | None = Field(default=None, strict=False)
-    epochs: int = Field(default=1, ge=1)
+    epochs: int = Field(default=1, ge=1, le=MAX_EPOCHS)
     rate_drops: tuple[RateDrop, ...] = Field(default=(), strict=False)
     init: Literal["he", "orthogonal"] = "he"
     seed: int = Field(default=1, ge=0, lt=2**31)

@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from counterflow.design.graph import Edge, Growth, Layer, Place, shown
-from counterflow.design.parts.fields import FormatField, Frozen
+from counterflow.design.parts.fields import MAX_WIDTH, FormatField, Frozen
 from counterflow.design.parts.formats import Format
 from counterflow.design.parts.recipe import Recipe
 from counterflow.design.units.group_norm import GROUP, GroupNormUnit, check_group
@@ -62,7 +62,7 @@ class Norm(Layer):
 
     kind: Literal["norm"]
     statistics: Literal["running", "group"] = "running"
-    group: int | None = Field(default=None, ge=1, exclude_if=_is_none)
+    group: int | None = Field(default=None, ge=1, le=MAX_WIDTH, exclude_if=_is_none)
     gamma: bool = Field(default=False, exclude_if=_is_false)
     activation: Literal["relu", "none"] = "relu"
     formats: NormFormats = NormFormats()

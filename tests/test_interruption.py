@@ -1,0 +1,82 @@
+"""What ends a command before its end: Ctrl-C, and readers that have enough."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize("target", ["closed", "full", "head"])
+def test_output_that_nobody_takes(target: str) -> None:
+    command = f"{sys.executable} -m counterflow networks"
+    ends = {"closed": ("| true", 141), "full": ("> /dev/full", 2), "head": (">&-", 0)}
+    line, status = f"{command} {ends[target][0]}; exit ${{PIPESTATUS[0]}}", ends[target][1]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "90000"}  # more than a pipe holds
+    done = subprocess.run(["bash", "-c", line], env=env, capture_output=True, check=False)
+    said = done.stderr.decode()
+    assert "Traceback" not in said
+    assert "Exception" not in said
+    assert done.returncode in (status, 0) if target == "closed" else done.returncode == status
+    if target == "full":
+        assert said.strip() == "Error: No space left on device."
+
+
+AT_IMPORT_OF = """
+import os, signal, sys
+class Finder:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == {name!r}:
+            sys.meta_path.remove(Finder)
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder)
+sys.argv = ["counterflow", "train", "tiny", "--epochs", "1000000", "--quiet"]
+from counterflow.__main__ import run
+run()
+"""
+MODULES = (
+    *("click", "counterflow.cli", "counterflow.commands.train", "pydantic", "numpy"),
+    *("dataclasses", "counterflow.golden.training.epochs", "numba"),
+)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_interrupted_while_it_starts(name: str) -> None:
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", AT_IMPORT_OF.format(name=name)],
+        env=env,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.stderr.decode().split() == ["Interrupted."]
+    assert done.returncode == 130
+
+
+@pytest.mark.parametrize(
+    "line", ["train tiny --epochs 100000", "compare tiny --seeds 9 --epochs 1000 --model float"]
+)
+def test_interrupted_at_work(line: str, tmp_path: Path) -> None:
+    """All processes of a terminal are told at once; none of them leaves a traceback."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "counterflow", *line.split()],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "FORCE_COLOR": "1"},
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
+        assert process.stderr is not None
+        began = process.stderr.read(1)  # the bar: training, or about to
+        os.killpg(process.pid, signal.SIGINT)
+        said = (began + process.stderr.read()).decode()
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert said.strip().endswith("Interrupted.")
