@@ -92,6 +92,12 @@ def test_every_head_says_what_golden_does_under_pauses(
     assert found.compared > 600
 
 
+FLOWING_OR_PAUSED = [
+    pytest.param(NONE, id="flowing", marks=pytest.mark.slow),
+    pytest.param(RANDOM, id="paused"),
+]
+
+
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [
@@ -122,7 +128,7 @@ def test_a_network_of_images_trains_behind_axi() -> None:
     assert found.first_divergence is None
 
 
-@pytest.mark.parametrize("stalls", [NONE, RANDOM], ids=["flowing", "paused"])
+@pytest.mark.parametrize("stalls", FLOWING_OR_PAUSED)
 def test_packets_of_wrong_length_are_dropped_with_their_label_and_the_rest_is_learnt(
     tiny: Plan, data: Dataset, stalls: tuple[str, str, str]
 ) -> None:
@@ -143,7 +149,12 @@ def test_a_reset_in_mid_packet_leaves_nothing_behind(tiny: Plan, data: Dataset) 
 
 
 @pytest.mark.parametrize(
-    "name", ["tiny", "headed", "crowded", pytest.param("tiny-conv", marks=pytest.mark.slow)]
+    "name",
+    [
+        "tiny",
+        "headed",
+        *(pytest.param(one, marks=pytest.mark.slow) for one in ("crowded", "tiny-conv")),
+    ],
 )
 def test_a_sample_is_taken_every_interval_without_a_bubble_between(name: str) -> None:
     own = {"headed": headed, "crowded": crowded}
@@ -155,7 +166,7 @@ def test_a_sample_is_taken_every_interval_without_a_bubble_between(name: str) ->
     assert found.compared >= 19
 
 
-@pytest.mark.parametrize("stalls", [NONE, RANDOM], ids=["flowing", "paused"])
+@pytest.mark.parametrize("stalls", FLOWING_OR_PAUSED)
 def test_every_address_is_answered_and_unmapped_ones_with_an_error(
     tiny: Plan, data: Dataset, stalls: tuple[str, str, str]
 ) -> None:

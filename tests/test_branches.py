@@ -63,6 +63,7 @@ def test_random_networks_nest_and_have_everything_in_their_branches() -> None:
 # ---- golden and its twin -----------------------------------------------------------------------
 
 
+@pytest.mark.xdist_group("compiles")  # once, and not in each process at the same time
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_fast_chain_is_golden_bit_for_bit(seed: int) -> None:
     """Scores, losses, every parameter, velocity and generator state, and what saturated."""
