@@ -7,18 +7,30 @@ import signal
 from multiprocessing.connection import Connection
 from typing import Any
 
+from counterflow.design.data.sets import Dataset
+from counterflow.design.network.description import Description
+from counterflow.design.schedule.planner import plan
 from counterflow.golden.training.epochs import Callback, TrainingResult, train
 
 
-def train_apart(*args: Any, on_progress: Callback | None = None, **options: Any) -> TrainingResult:
+def train_apart(
+    description: Description,
+    dataset: Dataset,
+    *,
+    on_progress: Callback | None = None,
+    **options: Any,
+) -> TrainingResult:
     """What `golden.training.epochs.train` returns for these, made in a new process.
 
-    ``on_progress`` is called here; what it or the training raises ends both.  ChildProcessError
-    where the process is gone, for lack of memory as a rule.
+    The schedule is that of `description`; ``options`` are those of `train`.  ``on_progress`` is
+    called here; what it or the training raises ends both.  ChildProcessError where the process is
+    gone, for lack of memory as a rule.
     """
     context = multiprocessing.get_context("spawn")  # the other ways copy locks of running threads
     here, there = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(there, args, options), daemon=True)
+    process = context.Process(
+        target=_work, args=(there, description, dataset, options), daemon=True
+    )
     # Ctrl-C in a terminal reaches all processes; this one answers it, and ends the new one.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -49,10 +61,17 @@ def train_apart(*args: Any, on_progress: Callback | None = None, **options: Any)
         here.close()
 
 
-def _work(there: Connection, args: tuple[Any, ...], options: dict[str, Any]) -> None:
+def _work(
+    there: Connection, description: Description, dataset: Dataset, options: dict[str, Any]
+) -> None:
     """What the process does."""
+
+    def report(done: int, total: int) -> None:
+        there.send(("progress", (done, total)))
+
     try:
-        found = train(*args, **options, on_progress=lambda *value: there.send(("progress", value)))
+        schedule = plan(description).schedule  # cannot be sent: it has functions in it
+        found = train(description, schedule, dataset, **options, on_progress=report)
     except Exception as error:
         there.send(("error", error))
     else:

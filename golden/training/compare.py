@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from counterflow.design.data.sets import Dataset
 from counterflow.design.network.description import Description
@@ -116,7 +116,7 @@ def compare_mitigations(
     lock, stop = threading.Lock(), threading.Event()
     done = [0] * len(jobs)
     threads = threads or os.cpu_count() or 1
-    way = train_apart if model == "float" and threads > 1 else train
+    apart = model == "float" and threads > 1
 
     def job(index: int) -> Epoch:
         method, seed = jobs[index]
@@ -130,17 +130,18 @@ def compare_mitigations(
                 if on_progress:
                     on_progress(sum(done), total * len(jobs))
 
-        result = way(
-            changed,
-            plan(changed).schedule,
-            dataset,
-            seed=seed,
-            epochs=epochs,
-            limit=limit,
-            model=model,
-            evaluate="last",
-            on_progress=report,
-        )
+        options: dict[str, Any] = {
+            "seed": seed,
+            "epochs": epochs,
+            "limit": limit,
+            "model": model,
+            "evaluate": "last",
+            "on_progress": report,
+        }
+        if apart:
+            result = train_apart(changed, dataset, **options)
+        else:
+            result = train(changed, plan(changed).schedule, dataset, **options)
         if result.epochs[-1].test_accuracy is None:
             raise ValueError(f"{dataset.name} has no test samples to compare on")
         return result.epochs[-1]
