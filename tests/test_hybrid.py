@@ -385,7 +385,7 @@ def test_the_papers_runs_from_the_command_line() -> None:
         (["--placement", "1"], "which only the float model offers"),
         (["--placement", "2", "--model", "float"], "at least 1 and less than 2"),
         (["--placement", "one", "--model", "float"], "'one' is no list of layers such as 2,4"),
-        (["--hybrid", "0"], "x>=1"),
+        (["--hybrid", "0"], "0 is not in the range 1<=x"),
     ],
 )
 def test_options_that_cannot_be_are_refused(options: list[str], words: str) -> None:
