@@ -413,7 +413,7 @@ def test_message_of_a_last_layer_without_scores(last: dict[str, Any], named: str
         ),
         (
             {"sequential_after": 0},
-            "recipe.sequential_after is 0, expected an integer of at least 1",
+            "recipe.sequential_after is 0, expected an integer from 1 to 1099511627776",
         ),
     ],
 )
