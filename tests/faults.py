@@ -22,7 +22,6 @@ import counterflow.hw.weighted.window
 from counterflow.design.schedule.planner import Plan, plan
 from counterflow.design.units.latency import UPDATE
 from counterflow.design.units.tiling import Tiling
-from counterflow.hw.parts.modules import convert
 from counterflow.hw.parts.pipeline import delayed
 from counterflow.hw.pooling.sliding_gradients import SlidingGradients
 from counterflow.hw.pooling.sliding_windows import Flags, SlidingWindows
@@ -34,9 +33,7 @@ from counterflow.hw.weighted.lane import GRADIENT
 from counterflow.hw.weighted.learning import Learning
 from counterflow.hw.weighted.lines import Lines
 from counterflow.hw.weighted.place import Place, granule_flags
-from counterflow.sim.harsh import harsh
 from counterflow.sim.shapes import network
-from counterflow.sim.simulate import TOP
 from tests.faulty_top import FaultyTop, Switch
 from tests.images import RECIPE, average, convolution, folded, maximum
 
@@ -113,10 +110,8 @@ class _Top(FaultyTop):
     """The design's bench top, with faulty parts."""
 
     def __init__(self) -> None:
-        super().__init__(design(), _SWITCH)
+        super().__init__(design(), _SWITCH, {POOL: _Pool, ABOVE: _Pool})
         self.chain.units[1].__class__ = _Convolution
-        for name in (POOL, ABOVE):
-            self.chain.parts[name].__class__ = _Pool
         sliding: Any = self.chain.parts[SLIDING]
         sliding.windows.__class__, sliding.gradients.__class__ = _Windows, _Gradients
 
@@ -124,7 +119,7 @@ class _Top(FaultyTop):
 @cache
 def verilog() -> str:
     with _patched():
-        return harsh(convert(_Top(), TOP))
+        return _Top().verilog()
 
 
 @contextlib.contextmanager

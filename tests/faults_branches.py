@@ -19,15 +19,12 @@ from counterflow.design.parts.formats import Rounding
 from counterflow.design.schedule.planner import Plan, plan
 from counterflow.design.units.latency import NARROW
 from counterflow.hw.parts.join import Join
-from counterflow.hw.parts.modules import convert
 from counterflow.hw.parts.narrow import narrow, round_off, shape_of
 from counterflow.hw.parts.pipeline import delayed
 from counterflow.hw.pooling.rings import Stash
 from counterflow.hw.units.fork import Fork
 from counterflow.hw.units.sum import Sum
-from counterflow.sim.harsh import harsh
 from counterflow.sim.shapes import network
-from counterflow.sim.simulate import TOP
 from tests.branches import residual
 from tests.faulty_top import Fault, FaultyTop, Switch
 from tests.images import RECIPE, convolution
@@ -80,15 +77,6 @@ def design() -> Plan:
     return plan(network((4, 3, 2), layers, recipe=recipe))
 
 
-class _Top(FaultyTop):
-    """The design's bench top, with faulty parts."""
-
-    def __init__(self) -> None:
-        super().__init__(design(), _SWITCH)
-        self.chain.parts[FORK].__class__ = _Fork
-        self.chain.parts[SUM].__class__ = _Sum
-
-
 @cache
 def verilog() -> str:
     with (
@@ -96,7 +84,7 @@ def verilog() -> str:
         mock.patch.object(counterflow.hw.units.sum, "Join", _ActivationJoin),
         mock.patch.object(counterflow.hw.units.sum, "Stash", _Stash),
     ):
-        return harsh(convert(_Top(), TOP))
+        return FaultyTop(design(), _SWITCH, {FORK: _Fork, SUM: _Sum}).verilog()
 
 
 class _Join(Join):

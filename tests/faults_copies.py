@@ -16,15 +16,12 @@ from counterflow.hw.chain import Chain
 from counterflow.hw.norms.backward import Backward
 from counterflow.hw.norms.forward import Forward
 from counterflow.hw.norms.update import ChannelUpdate
-from counterflow.hw.parts.modules import convert
 from counterflow.hw.parts.pipeline import delayed
 from counterflow.hw.units.fork import Fork
 from counterflow.hw.units.norm import Norm
 from counterflow.hw.units.rejoin import Rejoin
 from counterflow.hw.units.sum import Sum
-from counterflow.sim.harsh import harsh
 from counterflow.sim.shapes import network
-from counterflow.sim.simulate import TOP
 from tests.branches import residual
 from tests.faulty_top import Fault, FaultyTop, Switch
 from tests.images import RECIPE
@@ -68,11 +65,8 @@ class _Top(FaultyTop):
     """The design's bench top, with faulty parts."""
 
     def __init__(self) -> None:
-        super().__init__(design(), _SWITCH)
-        self.chain.__class__ = _Chain
-        parts: dict[str, type] = {FORK: _Fork, SUM: _Sum, REJOIN: _Rejoin, TO_COPIES: _ToCopies}
-        for name, kind in {**parts, COPY: _Norm, LAST: _Norm}.items():
-            self.chain.parts[name].__class__ = kind
+        parts = {FORK: _Fork, SUM: _Sum, REJOIN: _Rejoin, TO_COPIES: _ToCopies}
+        super().__init__(design(), _SWITCH, {**parts, COPY: _Norm, LAST: _Norm}, _Chain)
         copy = self.chain.parts[COPY]
         copy.other = self.chain.parts[LAST]
         copy.states.__class__ = _ChannelUpdate
@@ -80,7 +74,7 @@ class _Top(FaultyTop):
 
 @cache
 def verilog() -> str:
-    return harsh(convert(_Top(), TOP))
+    return _Top().verilog()
 
 
 class _Chain(Chain):

@@ -24,14 +24,11 @@ from counterflow.hw.norms.group_forward import GroupForward
 from counterflow.hw.norms.group_update import GroupUpdate
 from counterflow.hw.norms.normal import scaled_by, weighed
 from counterflow.hw.norms.update import ChannelUpdate
-from counterflow.hw.parts.modules import convert
 from counterflow.hw.parts.pipeline import delayed
 from counterflow.hw.pooling.rings import Line
 from counterflow.hw.units.group_norm import GroupNorm
 from counterflow.hw.units.norm import Norm
-from counterflow.sim.harsh import harsh
 from counterflow.sim.shapes import network
-from counterflow.sim.simulate import TOP
 from tests.faulty_top import Fault, FaultyTop, Switch
 from tests.group_norms import group_norm
 from tests.images import convolution, maximum
@@ -87,9 +84,8 @@ class _Top(FaultyTop):
     """The design's bench top, with faulty parts."""
 
     def __init__(self) -> None:
-        super().__init__(design(), _SWITCH)
+        super().__init__(design(), _SWITCH, {RUNNING: _Norm, GROUP: _GroupNorm})
         running, group = self.chain.parts[RUNNING], self.chain.parts[GROUP]
-        running.__class__, group.__class__ = _Norm, _GroupNorm
         running.states.__class__, group.states.__class__ = _ChannelUpdate, _GroupUpdate
 
 
@@ -102,7 +98,7 @@ def verilog() -> str:
         mock.patch.object(norms.backward, "weighed", _weighed),
         mock.patch.object(norms.group_backward, "weighed", _weighed_of_groups),
     ):
-        return harsh(convert(_Top(), TOP))
+        return _Top().verilog()
 
 
 def _override(m: Module, name: str, target: Value, value: Value) -> None:

@@ -18,11 +18,8 @@ from counterflow.design.schedule.planner import Plan
 from counterflow.hw.norms.group_backward import GroupBackward
 from counterflow.hw.norms.group_forward import GroupForward
 from counterflow.hw.norms.order import Order
-from counterflow.hw.parts.modules import convert
 from counterflow.hw.parts.pipeline import delayed
 from counterflow.hw.units.group_norm import GroupNorm
-from counterflow.sim.harsh import harsh
-from counterflow.sim.simulate import TOP
 from tests import group_norms
 from tests.faulty_top import Fault, FaultyTop, Switch
 
@@ -59,14 +56,6 @@ def design() -> Plan:
     return group_norms.design("one whose y comes back, one that keeps it")
 
 
-class _Top(FaultyTop):
-    """The design's bench top, with faulty parts."""
-
-    def __init__(self) -> None:
-        super().__init__(design(), _SWITCH)
-        self.chain.parts[NORM].__class__ = _Norm
-
-
 @cache
 def verilog() -> str:
     parts = {"GroupForward": _Forward, "GroupBackward": _Backward}
@@ -74,7 +63,7 @@ def verilog() -> str:
         mock.patch.multiple(counterflow.hw.units.group_norm, **parts),
         mock.patch.object(counterflow.hw.norms.normal_unit, "Order", _Order),
     ):
-        return harsh(convert(_Top(), TOP))
+        return FaultyTop(design(), _SWITCH, {NORM: _Norm}).verilog()
 
 
 def _override(m: Module, name: str, target: Value, value: Value | int) -> None:

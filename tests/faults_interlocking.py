@@ -13,11 +13,8 @@ from amaranth.hdl import Module, Signal
 from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.design.schedule.planner import Plan
 from counterflow.hw.chain import Chain
-from counterflow.hw.parts.modules import convert
 from counterflow.hw.units.fork import Fork
 from counterflow.hw.units.loss import Loss
-from counterflow.sim.harsh import harsh
-from counterflow.sim.simulate import TOP
 from tests import interlocked
 from tests.faulty_top import Fault, FaultyTop, Switch
 
@@ -46,19 +43,9 @@ def design() -> Plan:
     return interlocked.design(interlocked.DENSE)
 
 
-class _Top(FaultyTop):
-    """The design's bench top, with faulty parts."""
-
-    def __init__(self) -> None:
-        super().__init__(design(), _SWITCH)
-        self.chain.__class__ = _Chain
-        self.chain.parts[FORK].__class__ = _Fork
-        self.chain.parts[LOSS].__class__ = _Loss
-
-
 @cache
 def verilog() -> str:
-    return harsh(convert(_Top(), TOP))
+    return FaultyTop(design(), _SWITCH, {FORK: _Fork, LOSS: _Loss}, _Chain).verilog()
 
 
 class _Chain(Chain):

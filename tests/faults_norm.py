@@ -34,16 +34,13 @@ from counterflow.hw.norms.order import Order
 from counterflow.hw.norms.roots import Roots
 from counterflow.hw.norms.rounding import half_up, half_up_by, shared
 from counterflow.hw.norms.update import ChannelUpdate
-from counterflow.hw.parts.modules import convert
 from counterflow.hw.parts.pipeline import delayed, looked_up
 from counterflow.hw.pooling.rings import Stash
 from counterflow.hw.units.norm import Norm
 from counterflow.hw.weighted.departure import Departure
 from counterflow.hw.weighted.input_gradient import InputGradient
 from counterflow.hw.weighted.lanes import Lanes
-from counterflow.sim.harsh import harsh
 from counterflow.sim.shapes import network
-from counterflow.sim.simulate import TOP
 from tests.faulty_top import Fault, FaultyTop, Switch
 from tests.images import convolution, maximum
 from tests.norms import FORMATS, RECIPE, SAME, linear, norm
@@ -111,16 +108,14 @@ class _Top(FaultyTop):
     """The design's bench top, with faulty parts."""
 
     def __init__(self) -> None:
-        super().__init__(design(), _SWITCH)
-        for name in (NORM, KEEPER):
-            self.chain.parts[name].__class__ = _Norm
+        super().__init__(design(), _SWITCH, {NORM: _Norm, KEEPER: _Norm})
         self.chain.parts[NORM].states.__class__ = _ChannelUpdate
 
 
 @cache
 def verilog() -> str:
     with _patched():
-        return harsh(convert(_Top(), TOP))
+        return _Top().verilog()
 
 
 @contextlib.contextmanager

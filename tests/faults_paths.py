@@ -12,11 +12,8 @@ from amaranth.hdl import Module
 
 from counterflow.design.schedule.planner import Plan
 from counterflow.hw.chain import Chain
-from counterflow.hw.parts.modules import convert
 from counterflow.hw.parts.pipeline import delayed
 from counterflow.hw.units.convolution import Convolution
-from counterflow.sim.harsh import harsh
-from counterflow.sim.simulate import TOP
 from tests import interlocked
 from tests.faulty_top import Fault, FaultyTop, Switch
 
@@ -41,18 +38,9 @@ def design() -> Plan:
     return interlocked.design(interlocked.THREE)
 
 
-class _Top(FaultyTop):
-    """The design's bench top, with faulty parts."""
-
-    def __init__(self) -> None:
-        super().__init__(design(), _SWITCH)
-        self.chain.__class__ = _Chain
-        self.chain.parts[UNIT].__class__ = _Unit
-
-
 @cache
 def verilog() -> str:
-    return harsh(convert(_Top(), TOP))
+    return FaultyTop(design(), _SWITCH, {UNIT: _Unit}, _Chain).verilog()
 
 
 class _Chain(Chain):

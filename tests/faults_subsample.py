@@ -14,11 +14,8 @@ from amaranth.hdl import C, Module, Mux, Signal
 import counterflow.hw.units.subsample
 from counterflow.design.schedule.planner import Plan, plan
 from counterflow.design.units.subsample import Subsampling
-from counterflow.hw.parts.modules import convert
 from counterflow.hw.units.subsample import Raster, Spread
-from counterflow.sim.harsh import harsh
 from counterflow.sim.shapes import network
-from counterflow.sim.simulate import TOP
 from tests.branches import residual
 from tests.faulty_top import Fault, FaultyTop, Switch
 from tests.images import RECIPE, convolution
@@ -63,17 +60,10 @@ def numbers_of(name: str) -> Subsampling:
     return found
 
 
-class _Top(FaultyTop):
-    """The design's bench top, with faulty parts."""
-
-    def __init__(self) -> None:
-        super().__init__(design(), _SWITCH)
-
-
 @cache
 def verilog() -> str:
     with mock.patch.multiple(counterflow.hw.units.subsample, Spread=_Spread, Raster=_Raster):
-        return harsh(convert(_Top(), TOP))
+        return FaultyTop(design(), _SWITCH).verilog()
 
 
 class _Spread(Spread):

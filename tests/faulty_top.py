@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,11 @@ from amaranth.hdl import Module, Signal, Value
 from amaranth.lib.memory import Memory
 
 from counterflow.design.schedule.planner import Plan
+from counterflow.hw.chain import Chain
+from counterflow.hw.parts.modules import convert
 from counterflow.sim.bench.top import BenchTop
-from counterflow.sim.simulate import record_depth
+from counterflow.sim.harsh import harsh
+from counterflow.sim.simulate import TOP, record_depth
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,27 @@ class Switch:
 
 
 class FaultyTop(BenchTop):
-    """The bench top of a design; ``fault_memory`` holds the number of the fault that is on."""
+    """The bench top of a design; ``fault_memory`` holds the number of the fault that is on.
 
-    def __init__(self, planned: Plan, switch: Switch) -> None:
+    Those of its ``parts`` that are named, and its ``chain``, become of the faulty kinds given.
+    """
+
+    def __init__(
+        self,
+        planned: Plan,
+        switch: Switch,
+        parts: Mapping[str, type] | None = None,
+        chain: type[Chain] = Chain,
+    ) -> None:
         super().__init__(plan=planned, depth=record_depth(planned))
         self._chosen = switch.chosen
+        self.chain.__class__ = chain
+        for name, kind in (parts or {}).items():
+            self.chain.parts[name].__class__ = kind
+
+    def verilog(self) -> str:
+        """What a bench simulates; its memories give noise where a word is read as it is written."""
+        return harsh(convert(self, TOP))
 
     def elaborate(self, platform: object) -> Module:
         m = super().elaborate(platform)

@@ -8,7 +8,7 @@ there for their own gradients alone, end here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -23,8 +23,6 @@ class Rejoin(Passing):
 
     Cost: no multiplier, no memory, no logic; latency 0 and one element a cycle each way.
     """
-
-    holds: ClassVar[Mapping[str, str]] = {}
 
     elements: int
     paths: tuple[int, ...]

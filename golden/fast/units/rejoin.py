@@ -15,6 +15,7 @@ from counterflow.golden.fast.lanes import LANES, load_lanes, store_first
 from counterflow.golden.fast.narrowings import fields
 from counterflow.golden.fast.places import Places
 from counterflow.golden.fast.records import PASSING, Memory, passing
+from counterflow.golden.fast.units import fork
 from counterflow.golden.fast.words import compiled
 
 RECORD = np.dtype([*PASSING, *fields("rows", "row", "feeds")])
@@ -43,15 +44,9 @@ def fits(numbers: Rejoin, bits: int) -> bool:
 
 @compiled
 def forward(memory: Memory, unit: Any, slot: int) -> None:
-    """Copy x of token `slot` to y."""
-    if not unit.feeds:
-        return
-    stash = memory.stash
-    y = unit.y + slot % unit.y_depth * unit.y_size
-    for row in range(unit.rows):
-        for i in range(0, unit.row, LANES):
-            value = load_lanes(stash, unit.x + row * unit.row + i)
-            store_first(stash, y + row * unit.y_pitch + i, value, unit.row - i)
+    """Copy x of token `slot` to y, as a fork does to a branch."""
+    if unit.feeds:
+        fork.forward(memory, unit, slot)
 
 
 @compiled
