@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from counterflow.design.data.sets import Dataset
 from counterflow.design.network.description import Description
@@ -21,9 +23,12 @@ from counterflow.sim import simulator as tool
 from counterflow.sim.bench.job import Found, Job, load_found, store
 from counterflow.sim.bench.reports import SimulationReport
 from counterflow.sim.bench.top import BenchTop
+from counterflow.sim.exercise import CYCLES, Exercise, exercised, harsh_runs
+from counterflow.sim.harsh import harsh as with_worst_memories
 
 TOP = "bench_top"
 RECORD_CYCLES = 1024
+QUICK_CYCLES = 200_000  # of a run: an optimised model pays for its building only in longer ones
 RECORD_PART = 64  # cycles that a part of a slot has at least: reading a record costs a while
 
 Progress = Callable[[int, int], None]
@@ -101,50 +106,89 @@ def simulate(
     out: Path | None = None,
     waves: bool = False,
     simulator: str = "verilator",
+    harsh: bool = False,
     on_progress: Progress | None = None,
 ) -> SimulationReport:
     """Train on `samples` samples in the generated hardware, comparing every cycle with golden.
 
     The order is that of the recipe's first epoch under `seed`; the run ends with an empty chain.
+    With ``harsh`` it is followed by the runs of `sim.exercise`, of which `on_progress` hears too.
     """
-    description = plan.description
     tool.check(simulator)
     order = epoch_order(len(dataset.train_x), seed, 0)[:samples]
-    runs = epoch_runs(description.recipe, order, plan.schedule.delay, epoch=0, before=0)
-    starts = np.cumsum([0, *(len(run.kinds) for run in runs)]).tolist()
+    plain = plain_job(plan, dataset, order, seed)
+    runs = [Exercise("", CYCLES, plain)]
+    verilog = bench_verilog(plan)
+    if harsh:
+        runs += harsh_runs(plan, plain, samples)
+        verilog = with_worst_memories(verilog)
+    counts = [len(run.job.tokens) for run in runs]
+    short = sum(counts) * plan.schedule.interval < QUICK_CYCLES
+    quick = short and not tool.is_built(verilog, TOP, simulator, waves)
+    found: list[Found] = []
     with tempfile.TemporaryDirectory(prefix="counterflow-") as scratch:
         progress = Path(scratch) / "progress"
-        job = Job(
-            description=description,
-            tokens=tuple(token for run in runs for token in tokens_of(run.kinds, run.indices)),
-            settings=tuple((start, run.settings) for start, run in zip(starts, runs, strict=False)),
-            samples=quantised(description, dataset),
-            labels=dataset.train_y,
-            seed=seed,
-            depth=record_depth(plan),
-            progress=progress if on_progress else None,
-        )
-        with _watched(progress, on_progress):
-            found = run_job(
-                bench_verilog(plan),
-                job,
-                simulator=simulator,
-                waves=out if waves else None,
-                log=None if out is None else out / "simulation.log",
-            )
+        for number, run in enumerate(runs):
+            before = sum(counts[:number])
+
+            def report(done: int, _total: int, before: int = before) -> None:
+                if on_progress:
+                    on_progress(before + done, sum(counts))
+
+            with _watched(progress, report if on_progress else None):
+                one = run_job(
+                    verilog,
+                    replace(run.job, progress=progress if on_progress else None),
+                    run.bench,
+                    simulator=simulator,
+                    waves=out if waves and not number else None,
+                    quick=quick,
+                    log=None if out is None else out / "simulation.log",
+                )
+            if one.first_divergence and run.name:
+                one.first_divergence = f"{run.name}: {one.first_divergence}"
+            found.append(one)
+    return _report(plan, len(order), found, exercised(runs, worst_memories=harsh))
+
+
+def plain_job(plan: Plan, dataset: Dataset, order: NDArray[np.int64], seed: int) -> Job:
+    """The recipe's training on the samples that `order` names."""
+    description = plan.description
+    runs = epoch_runs(description.recipe, order, plan.schedule.delay, epoch=0, before=0)
+    starts = np.cumsum([0, *(len(run.kinds) for run in runs)]).tolist()
+    return Job(
+        description=description,
+        tokens=tuple(token for run in runs for token in tokens_of(run.kinds, run.indices)),
+        settings=tuple((start, run.settings) for start, run in zip(starts, runs, strict=False)),
+        samples=quantised(description, dataset),
+        labels=dataset.train_y,
+        seed=seed,
+        depth=record_depth(plan),
+    )
+
+
+def _report(
+    plan: Plan, samples: int, found: Sequence[Found], done: dict[str, bool]
+) -> SimulationReport:
+    """Sums over all runs; what is said of the steady state is the first one's."""
+    first = found[0]
     return SimulationReport(
-        cycles=found.cycles,
-        samples=len(order),
-        compared=found.compared,
-        mismatches=found.mismatches,
+        cycles=sum(one.cycles for one in found),
+        samples=samples,
+        compared=sum(one.compared for one in found),
+        mismatches=sum(one.mismatches for one in found),
         utilisation_planned=plan.schedule.utilisation,
-        utilisation_measured=found.utilisation,
-        first_divergence=found.first_divergence,
-        seconds=found.seconds,
-        losses=found.losses,
-        golden_losses=found.golden_losses,
-        correct=found.correct,
-        slots=found.slots,
+        utilisation_measured=first.utilisation,
+        first_divergence=next(
+            (one.first_divergence for one in found if one.first_divergence), None
+        ),
+        seconds=sum(one.seconds for one in found),
+        losses=first.losses,
+        golden_losses=first.golden_losses,
+        correct=first.correct,
+        slots=first.slots,
+        counters=sum(one.counters for one in found),
+        exercised=done,
     )
 
 

@@ -114,28 +114,41 @@ def build(
     design public, as cocotb's runner asks by itself, costs ten times the build and half the speed.
     """
     check(simulator)
-    # Amaranth's Verilog is full of harmless width differences; everything else stays fatal.
-    arguments = (
-        [
-            "--no-public-flat-rw",
-            "-Wno-WIDTH",
-            "-Wno-fatal",
-            "-O3",
-            "--x-assign",
-            "fast",
-            "--x-initial",
-            "fast",
-        ]
-        if simulator == "verilator"
-        else []
-    )
-    made = f"{arguments} {waves} {quick} {top} {_libraries()}\n{verilog}"
-    key = hashlib.sha256(made.encode()).hexdigest()[:16]
-    folder = cache_folder() / f"{top}-{simulator}-{key}"
+    folder = _folder(verilog, top, simulator, waves, quick)
     with _alone(folder):
         if not (folder / "built").exists():
-            _build(folder, verilog, top, simulator, waves, quick, arguments)
+            _build(folder, verilog, top, simulator, waves, quick)
     return folder
+
+
+def is_built(
+    verilog: str, top: str, simulator: str = "verilator", waves: bool = False, quick: bool = False
+) -> bool:
+    """Whether `build` would find this model done."""
+    return (_folder(verilog, top, simulator, waves, quick) / "built").exists()
+
+
+def _folder(verilog: str, top: str, simulator: str, waves: bool, quick: bool) -> Path:
+    """Where a model is, or will be: another place for whatever makes it another one."""
+    made = f"{ARGUMENTS[simulator]} {waves} {quick} {top} {_libraries()}\n{verilog}"
+    key = hashlib.sha256(made.encode()).hexdigest()[:16]
+    return cache_folder() / f"{top}-{simulator}-{key}"
+
+
+ARGUMENTS = {
+    "verilator": [
+        "--no-public-flat-rw",
+        # Amaranth's Verilog is full of harmless width differences; everything else stays fatal.
+        "-Wno-WIDTH",
+        "-Wno-fatal",
+        "-O3",
+        "--x-assign",
+        "fast",
+        "--x-initial",
+        "fast",
+    ],
+    "icarus": [],
+}
 
 
 @contextlib.contextmanager
@@ -161,7 +174,6 @@ def _build(
     simulator: str,
     waves: bool,
     quick: bool,
-    arguments: list[str],
 ) -> None:
     """Build into a fresh `folder`; the file ``built`` says that it is whole."""
     from cocotb_tools.runner import VerilatorControlFile, get_runner
@@ -187,7 +199,7 @@ def _build(
                     sources=sources,
                     hdl_toplevel=top,
                     build_dir=folder,
-                    build_args=arguments,
+                    build_args=ARGUMENTS[simulator],
                     timescale=TIMESCALE,
                     waves=waves,
                     always=True,

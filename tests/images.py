@@ -5,12 +5,10 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-import numpy as np
-
 from counterflow.design.data.sets import Dataset, synthetic
-from counterflow.design.parts.tokens import BUBBLE, Kind, Token, drained
 from counterflow.design.schedule.planner import Plan, plan
 from counterflow.sim.bench.job import Found, Job
+from counterflow.sim.exercise import mixed_tokens
 from counterflow.sim.harsh import harsh
 from counterflow.sim.shapes import network
 from counterflow.sim.simulate import bench_verilog, quantised, record_depth, run_job
@@ -163,27 +161,12 @@ def data_of(planned: Plan, seed: int = 2) -> Dataset:
     return synthetic(description.elements, CLASSES, SAMPLES, seed)
 
 
-def mixed_tokens(planned: Plan, count: int = SAMPLES, seed: int = 7) -> tuple[Token, ...]:
-    """All kinds of tokens in random order, a train token first, drained at the end."""
-    random = np.random.default_rng(seed)
-    most = planned.description.recipe.accumulate - 1
-    tokens, waiting = [Token(Kind.TRAIN, 0)], 0
-    for index in range(1, count):
-        kind = Kind(int(random.choice([2, 1, 0], p=[0.7, 0.15, 0.15])))
-        if kind is Kind.TRAIN and waiting < most and random.random() < 0.7:
-            kind = Kind.ACCUMULATE
-        if kind.learns:
-            waiting = waiting + 1 if kind is Kind.ACCUMULATE else 0
-        tokens.append(BUBBLE if kind is Kind.BUBBLE else Token(kind, index))
-    return tuple(drained([*tokens, Token(Kind.TRAIN, count - 1)], planned.schedule.delay))
-
-
 def run(planned: Plan, bench: str = "counterflow.sim.bench.cycles", **changes: Any) -> Found:
     """One bench on the design with the worst of memories, with mixed tokens unless others are."""
     data = data_of(planned)
     fields = {
         "description": planned.description,
-        "tokens": mixed_tokens(planned),
+        "tokens": mixed_tokens(planned, SAMPLES),
         "samples": quantised(planned.description, data),
         "labels": data.train_y,
         "seed": 1,

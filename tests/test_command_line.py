@@ -443,6 +443,21 @@ def test_simulate_says_how_much_was_compared(simulation: Simulation) -> None:
     assert "123,456 values over 5,000 cycles compared, 0 mismatches" in shown
 
 
+def test_simulate_says_what_a_run_exercised_and_what_not(simulation: Simulation) -> None:
+    asked = simulation(report(counters=11, exercised={"inference": True, "stalls": False}))
+    answer = read("simulate", "tiny")
+    assert not asked["harsh"]
+    assert answer["counters"] == 11
+    assert answer["exercised"] == {"inference": True, "stalls": False}
+    shown = " ".join(succeed("simulate", "tiny").stdout.split())
+    assert "Exercised: training, 11 counters, inference." in shown
+    assert "Not exercised: stalls (--harsh)." in shown
+    simulation(report(exercised={"rate drops": False, "stalls": True}))
+    shown = " ".join(succeed("simulate", "tiny", "--harsh").stdout.split())
+    assert "Not exercised: rate drops." in shown
+    assert "choose one" in refuse("simulate", "tiny", "--harsh", "--long")
+
+
 def test_simulate_fails_where_something_differs(simulation: Simulation) -> None:
     found = "cycle 77: dense1 weights[3] is 4, expected 5"
     simulation(report(mismatches=2, first_divergence=found))

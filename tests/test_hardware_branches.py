@@ -14,9 +14,10 @@ from counterflow.design.parts.tokens import BUBBLE, Kind, Token, drained
 from counterflow.design.schedule.planner import Plan, plan
 from counterflow.golden.units.update import Settings
 from counterflow.sim.bench.job import Found
+from counterflow.sim.exercise import mixed_tokens
 from counterflow.sim.shapes import random_branches
 from tests.branches import NETWORKS, design
-from tests.images import RECIPE, mixed_tokens, run
+from tests.images import RECIPE, run
 
 ORDER = "counterflow.sim.bench.order"
 STALLS = (

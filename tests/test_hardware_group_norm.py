@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from counterflow.sim.exercise import mixed_tokens
 from tests.group_norms import NETWORKS, design
-from tests.images import mixed_tokens, run
+from tests.images import run
 from tests.test_hardware_branches import ORDER, STALLS, assert_equal, runs_of
 
 DEFAULT = "one whose y comes back, one that keeps it"

@@ -18,8 +18,9 @@ from counterflow.design.units.pool import PoolUnit
 from counterflow.design.units.timing import unawaited_words
 from counterflow.hw.weighted import arrivals, bundles, departure
 from counterflow.sim.bench.job import Found
+from counterflow.sim.exercise import mixed_tokens
 from counterflow.sim.shapes import random_network
-from tests.images import CLASSES, NETWORKS, RECIPE, SAMPLES, data_of, design, mixed_tokens, run
+from tests.images import CLASSES, NETWORKS, RECIPE, SAMPLES, data_of, design, run
 
 STALLS = (
     ("random", "random", "long"),
@@ -104,7 +105,7 @@ def test_the_networks_have_all_odd_shapes() -> None:
 @pytest.mark.parametrize("name", groups())
 def test_every_cycle_equals_golden(name: str) -> None:
     planned = design(name)
-    kinds = {token.kind for token in mixed_tokens(planned)}
+    kinds = {token.kind for token in mixed_tokens(planned, SAMPLES)}
     several = planned.description.recipe.accumulate > 1
     assert kinds == (set(Kind) if several else set(Kind) - {Kind.ACCUMULATE})
     found = run(planned)

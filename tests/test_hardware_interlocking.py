@@ -13,7 +13,8 @@ import pytest
 from counterflow.design.network.files import load
 from counterflow.design.parts.tokens import Kind, Token
 from counterflow.design.schedule.planner import plan
-from tests.images import mixed_tokens, run
+from counterflow.sim.exercise import mixed_tokens
+from tests.images import run
 from tests.interlocked import DENSE, EXITS, NETWORKS, THREE, design
 from tests.test_hardware_branches import ORDER, STALLS, assert_equal, runs_of
 

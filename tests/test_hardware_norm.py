@@ -14,7 +14,8 @@ import pytest
 from counterflow.design.parts.formats import Rounding
 from counterflow.design.schedule.planner import plan
 from counterflow.sim.bench.job import Found
-from tests.images import mixed_tokens, run
+from counterflow.sim.exercise import mixed_tokens
+from tests.images import run
 from tests.norms import NETWORKS, design, random_norms
 from tests.test_hardware_branches import ORDER, STALLS, runs_of
 

@@ -10,7 +10,7 @@ import pytest
 from counterflow.design.parts.formats import Format, Rounding
 from counterflow.design.parts.tokens import Kind
 from counterflow.design.units.latency import LOSS_FIXED, LOSS_TAIL
-from counterflow.design.units.loss import LossArithmetic
+from counterflow.design.units.loss import LOG_FRAC, LossArithmetic
 from counterflow.golden.units.loss import Loss as Golden
 from counterflow.hw.units.loss import Loss
 from counterflow.sim.bench.stalls import pattern
@@ -126,6 +126,17 @@ def test_errors_scores_and_losses_equal_golden(
 ) -> None:
     numbers = numbers_of(classes, formats, rounding)
     answered(numbers, training([*corners(numbers), *noise(numbers, 120 // classes)]))
+
+
+def test_the_smallest_probability_is_not_taken_for_zero() -> None:
+    """2**-12 is where the unit's shifts end: the exponent has to be 12 exactly, the error fine."""
+    numbers = numbers_of(2, ("s18.12", "s14.12"))
+    near = round(12 * np.log(2) * 2**12)  # a difference of logits that makes about 2**-12
+    rows = [[0, -one] for one in range(near - 100, near + 100)]
+    exact = [row for row in rows if Golden(numbers)(np.array(row), 1)[1] == 12 << LOG_FRAC]
+    assert exact
+    assert {int(Golden(numbers)(np.array(row), 0)[0][1]) for row in exact} == {1}
+    answered(numbers, training(exact[:8]))
 
 
 def test_as_many_classes_as_are_possible_equal_golden() -> None:

@@ -39,6 +39,12 @@ SAMPLES = 200
     show_default=True,
     help="Who simulates the Verilog.",
 )
+@click.option(
+    "--harsh",
+    is_flag=True,
+    help="Go on with stalled streams, spoilt samples, mixed kinds of tokens, changed settings, a "
+    "reset and a power cycle, with block memories at their worst.",
+)
 @click.option("--waves", is_flag=True, help="Leave waveforms in the output folder.")
 @options.target
 @options.fold
@@ -51,6 +57,7 @@ def simulate(
     long: bool,
     epochs: int | None,
     simulator: str,
+    harsh: bool,
     waves: bool,
     target_name: str | None,
     multipliers: int | None,
@@ -64,13 +71,16 @@ def simulate(
 ) -> None:
     """Train NET in simulated hardware, compared with golden.
 
-    Every stream and every weight memory's write port is compared in every clock cycle. With --long
-    the simulator runs free, some hundred times as fast, and all weights are compared at the end of
-    every epoch. The exit status is 0 only where something was compared and all of it was equal.
+    Every stream and every weight memory's write port is compared in every clock cycle, all weights
+    and counters at the end. The report says what a run exercised; --harsh exercises all of it. With
+    --long the simulator runs free, some hundred times as fast, and all weights are compared at the
+    end of every epoch. The exit status is 0 only where something was compared and all of it was
+    equal.
 
     \b
     Examples:
         counterflow simulate digits --samples 100
+        counterflow simulate tiny --harsh
         counterflow simulate tiny --waves -o out
         counterflow simulate digits --long
     """
@@ -82,6 +92,8 @@ def simulate(
         raise click.UsageError("--epochs needs --long: without it a run is part of one epoch.")
     if long and (waves or simulator != "verilator"):
         raise click.UsageError("--long runs in Verilator and leaves no waveforms.")
+    if long and harsh:
+        raise click.UsageError("--harsh compares every cycle, --long does not; choose one of them.")
     display = Display(as_json=as_json, quiet=quiet)
     design, _ = folded(load(net), multipliers, memory, interval, target_name)
     dataset = training_data(design.description, data)
@@ -94,13 +106,23 @@ def simulate(
         report = epoch_by_epoch(display, design, dataset, chosen, epochs, samples)
     else:
         report = cycle_by_cycle(
-            display, design, dataset, chosen, samples or SAMPLES, folder, simulator, waves=waves
+            display,
+            design,
+            dataset,
+            chosen,
+            samples or SAMPLES,
+            folder,
+            simulator,
+            waves=waves,
+            harsh=harsh,
         )
     files = write(report, design, dataset, chosen, folder)
     display.show(report_table(report, design))
     if (heads := by_head(report)) is not None:
         display.show(heads)
     display.show(verdict(report))
+    if said := exercises(report):
+        display.show(said)
     display.files(files)
     display.result({**report.to_json(), "files": [str(file) for file in files]})
     if not report.equal:
@@ -117,6 +139,7 @@ def cycle_by_cycle(
     simulator: str = "verilator",
     *,
     waves: bool = False,
+    harsh: bool = False,
 ) -> SimulationReport:
     """Run the comparison of every cycle with a progress bar."""
     from counterflow.sim.simulate import simulate as run
@@ -131,6 +154,7 @@ def cycle_by_cycle(
             out=folder,
             waves=waves,
             simulator=simulator,
+            harsh=harsh,
             on_progress=on_progress,
         )
 
@@ -221,6 +245,20 @@ def by_head(report: SimulationReport | LongRunReport) -> Table | None:
     if isinstance(report, SimulationReport) or not any(report.heads):
         return None
     return head_table(report.heads[-1], report.test_losses[-1], report.accuracy[-1])
+
+
+def exercises(report: SimulationReport | LongRunReport) -> str:
+    """What a run exercised beyond training, and what not; nothing of a long run."""
+    from counterflow.sim.bench.reports import SimulationReport
+
+    if not isinstance(report, SimulationReport):
+        return ""
+    done = [what for what, was in report.exercised.items() if was]
+    left = [what for what, was in report.exercised.items() if not was]
+    said = f"Exercised: training, {report.counters} counters"
+    said += "".join(f", {what}" for what in done) + "."
+    remedy = "" if report.exercised.get("stalls") else " (--harsh)"
+    return f"{said} Not exercised: {', '.join(left)}{remedy}." if left else said
 
 
 def verdict(report: SimulationReport | LongRunReport) -> str:

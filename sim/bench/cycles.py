@@ -17,8 +17,9 @@ from counterflow.design.units.loss import LOG_FRAC
 from counterflow.golden.chain import Chain
 from counterflow.golden.cycle_trace import Trace
 from counterflow.golden.training.start import initial_chain
+from counterflow.sim.bench import counters
 from counterflow.sim.bench.compare import Layout, locate
-from counterflow.sim.bench.host import Host
+from counterflow.sim.bench.host import Host, HostError
 from counterflow.sim.bench.job import Found, Job, job_of_environment, store
 from counterflow.sim.bench.recorder import Recorder
 from counterflow.sim.bench.reports import SlotTime
@@ -46,6 +47,12 @@ class CycleBench:
 
     async def run(self) -> None:
         """Load, feed, compare block by block, read back."""
+        try:
+            await self._compared()
+        except HostError as error:  # as a unit does that hangs
+            self.found.differ(str(error))
+
+    async def _compared(self) -> None:
         await self.host.start()
         await self.host.load(self.golden.states)
         began = time.monotonic()
@@ -57,11 +64,7 @@ class CycleBench:
             await self._run(list(tokens), products)
         self.found.seconds = time.monotonic() - began
         self._utilisation(products, self.job.depth)
-        try:
-            await self._read_back()
-        except RuntimeError as error:  # a unit that hangs refuses access to its weights
-            self.found.mismatches += 1
-            self.found.first_divergence = self.found.first_divergence or f"read back: {error}"
+        await self._read_back()
 
     async def _run(self, waiting: list[Token], products: list[int]) -> None:
         """Feed tokens to an empty chain, compare until it is empty again."""
@@ -105,14 +108,12 @@ class CycleBench:
 
     def _differ(self, first: int, expected: NDArray[np.uint8], found: NDArray[np.uint8]) -> None:
         differences = self.layout.differences(expected, found)
-        self.found.mismatches += len(differences)
-        if self.found.first_divergence is None:
-            row, column = differences[0]
-            place = locate(
-                self.plan.schedule, self.layout, first + row, column, expected[row], found[row]
-            )
-            cycle, slot = place.cycle + self.earlier, place.slot + self.trace.before
-            self.found.first_divergence = str(replace(place, cycle=cycle, slot=slot))
+        row, column = differences[0]
+        place = locate(
+            self.plan.schedule, self.layout, first + row, column, expected[row], found[row]
+        )
+        cycle, slot = place.cycle + self.earlier, place.slot + self.trace.before
+        self.found.differ(str(replace(place, cycle=cycle, slot=slot)), len(differences))
 
     def _observe(self, first: int, bits: NDArray[np.uint8]) -> None:
         """Losses and slot times as the hardware showed them."""
@@ -165,24 +166,16 @@ class CycleBench:
             self.found.utilisation = made / (schedule.lane_multipliers * (last - first) * block)
 
     async def _read_back(self) -> None:
-        """Every weight, velocity and generator state over the bus equals golden's."""
+        """Everything remembered, read over the bus, equals golden's; so do the counters."""
+        states = await self.host.read_back()
         for stage, found, expected in zip(
-            self.plan.schedule.stages,
-            await self.host.read_back(),
-            self.golden.states,
-            strict=True,
+            self.plan.schedule.stages, states, self.golden.states, strict=True
         ):
             for name in stage.remembered:
-                got, want = np.asarray(getattr(found, name)), np.asarray(getattr(expected, name))
-                self.found.compared += want.size
-                wrong = np.argwhere(got != want)
-                if len(wrong):
-                    self.found.mismatches += len(wrong)
-                    place = tuple(int(i) for i in wrong[0])
-                    self.found.first_divergence = self.found.first_divergence or (
-                        f"read back: {stage.name}.{name}{list(place)} is {got[place]}, "
-                        f"golden has {want[place]}"
-                    )
+                what = f"read back: {stage.name}.{name}"
+                self.found.check(what, getattr(found, name), getattr(expected, name))
+        counted = await counters.read(self.host, self.plan, self.golden, self.job.tokens)
+        self.found.count(counted)
 
     def _progress(self) -> None:
         if self.job.progress is not None:

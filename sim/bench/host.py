@@ -31,6 +31,10 @@ from counterflow.sim.bench.top import FEED_ELEMENTS, FEED_TOKENS, feed_words
 PERIOD = 10  # ns
 
 
+class HostError(Exception):
+    """The simulated chain does not answer as it must."""
+
+
 class Host:
     """Drives `sim.bench.top.BenchTop`; signals change on falling edges, between clock edges."""
 
@@ -65,7 +69,7 @@ class Host:
     async def access(self, accesses: Sequence[Transfer]) -> list[int]:
         """Make register accesses one after the other; the words of the responses.
 
-        An access that no node took raises RuntimeError.
+        An access that no node took, or that stays without response, raises HostError.
         """
         words: list[int] = []
         nodes = len(self.plan.schedule.stages) + 1
@@ -84,11 +88,11 @@ class Host:
             response = int(self.dut.response.value)
             if response & 1:
                 if not response & 2:
-                    raise RuntimeError(f"no node took the register access {waiting[answered]}")
+                    raise HostError(f"no node took the register access {waiting[answered]}")
                 words.append(response >> 2)
                 answered += 1
             if cycles > BUS_SPACING * len(waiting) + 4 * nodes + 16:
-                raise RuntimeError("register accesses stay without response")
+                raise HostError("register accesses stay without response")
         self.dut.request__valid.value = 0
         await FallingEdge(self.dut.clk)
         await FallingEdge(self.dut.clk)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import pickle
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from counterflow.design.network.description import Description
 from counterflow.design.parts.tokens import Token
 from counterflow.golden.units.update import Settings
+from counterflow.sim.bench.counters import Counted
 from counterflow.sim.bench.reports import SlotTime
 
 JOB_VARIABLE = "COUNTERFLOW_JOB"
@@ -59,7 +62,8 @@ class Found:
     """What a bench measured.
 
     ``seconds`` are those of running and comparing, without building and loading; ``utilisation``
-    is None where the run was too short for a steady state.
+    is None where the run was too short for a steady state; ``counters`` were held to golden's
+    beside the ``compared`` values.
     """
 
     cycles: int = 0
@@ -72,6 +76,32 @@ class Found:
     golden_losses: list[float] = field(default_factory=list)
     correct: list[bool] = field(default_factory=list)
     slots: list[SlotTime] = field(default_factory=list)
+    counters: int = 0
+
+    def differ(self, text: str, count: int = 1) -> None:
+        """`count` differences more; `text` places the first of them."""
+        self.mismatches += count
+        self.first_divergence = self.first_divergence or text
+
+    def check(self, what: str, found: Any, expected: Any) -> None:
+        """Hold an array, or a number, to golden's."""
+        got, want = np.asarray(found), np.asarray(expected)
+        self.compared += want.size
+        if got.shape != want.shape:
+            self.differ(f"{what} has the shape {got.shape}, golden has {want.shape}")
+            return
+        wrong = np.argwhere(got != want)
+        if len(wrong):
+            place = tuple(int(one) for one in wrong[0])
+            text = f"{what}{list(place) or ''} is {got[place]}, golden has {want[place]}"
+            self.differ(text, len(wrong))
+
+    def count(self, counted: Sequence[Counted]) -> None:
+        """Hold counters of the hardware to what they must show."""
+        self.counters += len(counted)
+        for one in counted:
+            if one.found != one.expected:
+                self.differ(f"counter {one.name} is {one.found}, expected {one.expected}")
 
 
 def store(value: object, path: Path) -> None:

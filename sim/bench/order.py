@@ -7,23 +7,24 @@ over, and at the end all weights and counters are equal.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import cocotb
 import numpy as np
 from cocotb.triggers import FallingEdge
-from numpy.typing import NDArray
 
-from counterflow.design.bus.registers import IntakeRegister, UnitRegister
 from counterflow.design.parts.tokens import Token
 from counterflow.design.schedule.planner import plan
 from counterflow.golden.chain import Chain
 from counterflow.golden.cycle_trace import Trace
 from counterflow.golden.training.start import initial_chain
 from counterflow.golden.units.state import State
+from counterflow.sim.bench import counters, in_order
 from counterflow.sim.bench.compare import Layout
-from counterflow.sim.bench.host import Host
+from counterflow.sim.bench.counters import NONE_DROPPED, Dropped
+from counterflow.sim.bench.host import Host, HostError
 from counterflow.sim.bench.job import Found, Job, job_of_environment, store
 from counterflow.sim.bench.recorder import Bits, Recorder
 from counterflow.sim.bench.stalls import pattern
@@ -43,12 +44,17 @@ class OrderBench:
         self.layout = Layout(Trace(self.plan).fields)
         self.recorder = Recorder(dut, self.layout, job.depth)
         self._gates: list[Any] = []
+        self._learnt: list[Token] = []  # since the last reset
 
     async def run(self) -> None:
         """The job's scenario."""
-        await self.host.start()
-        scenario = getattr(self, f"_{self.job.scenario}")
-        await scenario()
+        began = time.monotonic()
+        try:
+            await self.host.start()
+            await getattr(self, f"_{self.job.scenario}")()
+        except HostError as error:
+            self.found.differ(str(error))
+        self.found.seconds = time.monotonic() - began
         if self.found.mismatches == 0 and self.found.compared == 0:
             raise AssertionError("nothing was compared")
 
@@ -72,27 +78,16 @@ class OrderBench:
             for token, length in zip(self.job.tokens, self.job.lengths, strict=True)
             if token.sample < 0 or (length == inputs and self.job.labels[token.sample] < classes)
         ]
-        await self._compared(golden, good, self.job.tokens, self.job.lengths)
         samples = [
             (length == inputs, self.job.labels[token.sample] < classes)
             for token, length in zip(self.job.tokens, self.job.lengths, strict=True)
             if token.sample >= 0
         ]
-        bad_samples = sum(not whole for whole, _ in samples)
-        bad_labels = sum(whole and not known for whole, known in samples)
-        self._equal(
-            "intake.BAD_SAMPLES",
-            await self.host.intake_counter(IntakeRegister.BAD_SAMPLES),
-            bad_samples,
+        dropped = Dropped(
+            samples=sum(not whole for whole, _ in samples),
+            labels=sum(whole and not known for whole, known in samples),
         )
-        self._equal(
-            "intake.BAD_LABELS",
-            await self.host.intake_counter(IntakeRegister.BAD_LABELS),
-            bad_labels,
-        )
-        self._equal(
-            "tokens admitted", await self.host.intake_counter(IntakeRegister.TOKENS), len(good)
-        )
+        await self._compared(golden, good, self.job.tokens, self.job.lengths, dropped)
 
     async def _reset(self) -> None:
         """A reset in mid-training leaves nothing behind: the run after it is as the first."""
@@ -122,6 +117,7 @@ class OrderBench:
         self._states(await self.host.read_back(), undisturbed.states)
 
     async def _begin(self, states: Sequence[State], golden: Chain) -> None:
+        self._learnt = []
         await self.host.load(states)
         await self.host.set(golden.settings)
 
@@ -134,6 +130,7 @@ class OrderBench:
         tokens: Iterable[Token],
         fed: Sequence[Token] | None = None,
         lengths: Sequence[int] | None = None,
+        dropped: Dropped = NONE_DROPPED,
     ) -> None:
         """Run `fed` (default: `tokens`) and compare with golden over `tokens`."""
         tokens = list(tokens)
@@ -141,11 +138,11 @@ class OrderBench:
         golden.run(tokens, self.job.samples, self.job.labels, trace)
         expected = self.layout.to_bits(trace.take(trace.end))
         found = await self._recorded_run(list(fed or tokens), lengths, len(expected))
-        self._streams(expected, found)
+        in_order.check(self.layout, expected, found, self.found)
         self._states(await self.host.read_back(), golden.states)
-        for unit in golden.units:
-            counted = await self.host.unit_counter(unit.stage, UnitRegister.SATURATIONS)
-            self._equal(f"{unit.stage.name}.SATURATIONS", counted, unit.saturations)
+        self._learnt += tokens
+        counted = await counters.read(self.host, self.plan, golden, self._learnt, dropped)
+        self.found.count(counted)
 
     async def _recorded_run(
         self, tokens: list[Token], lengths: Sequence[int] | None, stall_free: int
@@ -176,7 +173,7 @@ class OrderBench:
             quiet = 0 if blocks[-1].any() else quiet + 1
             self.found.cycles += depth
             if self.found.cycles > limit:
-                raise AssertionError(f"not done after {limit} cycles, {fed} tokens fed: deadlock?")
+                raise HostError(f"not done after {limit} cycles, {fed} tokens fed: deadlock?")
         self.dut.recording.value = 0
         for gate in self._gates:
             gate.cancel()
@@ -194,61 +191,10 @@ class OrderBench:
             handle.value = int(is_open)
             await FallingEdge(self.dut.clk)
 
-    def _streams(self, expected: Bits, found: Bits) -> None:
-        """Each stream's transfers and each memory's writes, in order.
-
-        Of differences in several the one is told that would come first without stalls.
-        """
-        earliest: list[tuple[int, str]] = []
-        for name, columns in self._groups().items():
-            times, want = self._transfers(expected, columns)
-            _, got = self._transfers(found, columns)
-            self.found.compared += want.size
-            same = min(len(want), len(got))
-            wrong = np.nonzero((want[:same] != got[:same]).any(axis=1))[0]
-            if len(wrong) or len(want) != len(got):
-                self.found.mismatches += len(wrong) + abs(len(want) - len(got))
-                place = int(wrong[0]) if len(wrong) else same
-                text = f"{name}: transfer {place} differs ({len(got)} found, {len(want)} expected)"
-                earliest.append((int(times[place]) if place < len(want) else len(expected), text))
-        if earliest:
-            self._report(min(earliest)[1])
-
-    def _groups(self) -> dict[str, list[int]]:
-        """Columns by stream or memory, strobe first."""
-        groups: dict[str, list[int]] = {}
-        for column, field in enumerate(self.layout.fields):
-            owner = field.path.split(".")[0]
-            if owner != "walk":
-                groups.setdefault(f"{field.unit}.{owner}", []).append(column)
-        return groups
-
-    def _transfers(
-        self, rows: Bits, columns: list[int]
-    ) -> tuple[NDArray[np.intp], NDArray[np.uint8]]:
-        """Cycles in which something of one group was transferred, and the rows' bits of it."""
-        start, fields = self.layout.start, self.layout.fields
-        happened = rows[:, start[columns[0]]] == 1
-        if fields[columns[1]].path.endswith("blocked"):
-            happened &= rows[:, start[columns[1]]] == 0
-        last = columns[-1]
-        part: NDArray[np.uint8] = rows[happened, start[columns[0]] : start[last + 1]]
-        return np.flatnonzero(happened), part
-
     def _states(self, found: Sequence[State], expected: Sequence[State]) -> None:
         for stage, got, want in zip(self.plan.schedule.stages, found, expected, strict=True):
             for name in stage.remembered:
-                self._equal(f"{stage.name}.{name}", getattr(got, name), getattr(want, name))
-
-    def _equal(self, what: str, found: Any, expected: Any) -> None:
-        got, want = np.asarray(found), np.asarray(expected)
-        self.found.compared += want.size
-        if got.shape != want.shape or (got != want).any():
-            self.found.mismatches += int((got != want).sum())
-            self._report(f"{what} is {got.ravel()[:4]}..., golden has {want.ravel()[:4]}...")
-
-    def _report(self, text: str) -> None:
-        self.found.first_divergence = self.found.first_divergence or text
+                self.found.check(f"{stage.name}.{name}", getattr(got, name), getattr(want, name))
 
 
 def _blank(state: State) -> State:

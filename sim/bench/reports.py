@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -68,7 +68,8 @@ class SimulationReport(Compared):
 
     ``compared`` counts values (one of each stream or memory port in one cycle), utilisation is
     useful products over multipliers x cycles in the steady state (None where a run was too short to
-    reach it); losses are in bits, one a sample.
+    reach it); losses are in bits, one a sample.  ``counters`` of the hardware were compared beside
+    these values; ``exercised`` says of each thing that a run may exercise whether this one did.
     """
 
     cycles: int
@@ -84,6 +85,8 @@ class SimulationReport(Compared):
     correct: Sequence[bool] = ()
     files: Sequence[Path] = ()
     slots: Sequence[SlotTime] = ()
+    counters: int = 0
+    exercised: Mapping[str, bool] = field(default_factory=dict)
 
     @property
     def interval(self) -> int | None:
@@ -93,8 +96,12 @@ class SimulationReport(Compared):
         return steps[len(steps) // 2] if steps else None
 
     def to_json(self) -> dict[str, object]:
-        """The keys of every report, and the interval as observed."""
-        return super().to_json() | {"interval": self.interval}
+        """The keys of every report, the interval as observed, and what the runs exercised."""
+        return super().to_json() | {
+            "interval": self.interval,
+            "counters": self.counters,
+            "exercised": dict(self.exercised),
+        }
 
 
 @dataclass(frozen=True)

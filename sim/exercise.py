@@ -1,0 +1,136 @@
+"""What a simulation can put hardware through beyond a plain training, and what a run of it did.
+
+A plain run trains on good samples without a stall.  A harsh one goes on with runs in which kinds of
+tokens and settings change, streams stand still, samples are spoilt, a reset strikes and all state
+is read out and loaded again; its block memories give noise where they promise nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from counterflow.design.parts.tokens import BUBBLE, Kind, Token, drained
+from counterflow.design.schedule.planner import Plan
+from counterflow.golden.training.models import settings_in
+from counterflow.golden.units.update import Settings
+from counterflow.sim.bench.job import Job
+
+CYCLES, ORDER = "counterflow.sim.bench.cycles", "counterflow.sim.bench.order"
+MOST = 48  # samples of each of the harsh runs: enough to fill and drain what it exercises
+SEED = 7
+SPOILT = (0, 5, 6, 20)  # tokens whose samples are too short or too long
+UNKNOWN = (3, 5, 30)  # tokens whose labels no class has
+
+
+class Exercise(NamedTuple):
+    """A run: its name in reports, the bench and its job."""
+
+    name: str
+    bench: str
+    job: Job
+
+
+EXERCISED = (
+    "inference",
+    "accumulation",
+    "bubbles among samples",
+    "rate drops",
+    "mitigation off",
+    "stalls",
+    "bad samples",
+    "reset in training",
+    "state read out and loaded",
+    "colliding accesses of memories",
+)
+"""What runs may exercise, in the words of the report."""
+
+
+def mixed_tokens(planned: Plan, count: int, seed: int = SEED) -> tuple[Token, ...]:
+    """All kinds of tokens in random order, a train token first and last, drained at the end."""
+    random = np.random.default_rng(seed)
+    most = planned.description.recipe.accumulate - 1
+    tokens, waiting = [Token(Kind.TRAIN, 0)], 0
+    for index in range(1, count):
+        kind = Kind(int(random.choice([2, 1, 0], p=[0.7, 0.15, 0.15])))
+        if kind is Kind.TRAIN and waiting < most and random.random() < 0.7:
+            kind = Kind.ACCUMULATE
+        if kind.learns:
+            waiting = waiting + 1 if kind is Kind.ACCUMULATE else 0
+        tokens.append(BUBBLE if kind is Kind.BUBBLE else Token(kind, index))
+    return tuple(drained([*tokens, Token(Kind.TRAIN, count - 1)], planned.schedule.delay))
+
+
+def settings_of(planned: Plan) -> list[Settings]:
+    """Those of every epoch of the recipe, and with prediction and compensation off."""
+    recipe = planned.description.recipe
+    found = [settings_in(recipe, epoch) for epoch in range(recipe.epochs)]
+    off = replace(found[-1], predict=False, compensate=False)
+    return list(dict.fromkeys([*found, off]))
+
+
+def harsh_runs(planned: Plan, plain: Job, samples: int) -> Iterator[Exercise]:
+    """The runs that follow the `plain` one; of at most `samples` samples each."""
+    count = min(samples, MOST, len(plain.samples))
+    mixed = mixed_tokens(planned, count)
+    changes = [(index * len(mixed), one) for index, one in enumerate(settings_of(planned))]
+    job = replace(plain, tokens=mixed, settings=(), slots_shown=0)
+    several = replace(job, tokens=mixed * len(changes), settings=tuple(changes))
+    yield Exercise("kinds of tokens and settings change", CYCLES, several)
+    stalls = [("random", "random", "random"), ("burst", "slow", "long"), ("late", "none", "slow")]
+    for gates in stalls:
+        yield Exercise(f"stalls {', '.join(gates)}", ORDER, replace(job, stalls=gates))
+    yield Exercise("spoilt samples", ORDER, _spoilt(planned, job, count))
+    cycle = planned.schedule.interval * min(count, planned.schedule.delay + 2) // 2 + 3
+    interrupted = replace(job, scenario="reset", interrupt=cycle)
+    yield Exercise(f"reset in cycle {cycle}", ORDER, interrupted)
+    again = replace(job, scenario="power_cycle", tokens=mixed * 2)
+    yield Exercise("power cycle", ORDER, again)
+
+
+def _spoilt(planned: Plan, job: Job, count: int) -> Job:
+    """Some samples of wrong length or class among good ones, under stalls."""
+    trained = [Token(Kind.TRAIN, index) for index in range(count)]
+    tokens = tuple(drained(trained, planned.schedule.delay))
+    inputs, classes = planned.description.elements, planned.description.classes
+    wrong = dict(zip(SPOILT, (1, inputs - 1, inputs + 1, 3 * inputs), strict=True))
+    lengths = tuple(wrong.get(index, inputs) or inputs + 1 for index in range(len(tokens)))
+    labels = job.labels.copy()
+    labels[[index for index in UNKNOWN if index < count]] = classes
+    return replace(
+        job,
+        scenario="spoilt",
+        tokens=tokens,
+        lengths=lengths,
+        labels=labels,
+        stalls=("random", "none", "burst"),
+    )
+
+
+def exercised(runs: Sequence[Exercise], *, worst_memories: bool) -> dict[str, bool]:
+    """Which of `EXERCISED` these runs did, told from their jobs."""
+    jobs = [run.job for run in runs]
+    kinds = {token.kind for job in jobs for token in job.tokens}
+    settings = [change for job in jobs for change, _ in job.runs() if change is not None]
+    done = (
+        Kind.INFER in kinds,
+        Kind.ACCUMULATE in kinds,
+        any(_bubbles_inside(job.tokens) for job in jobs),
+        len({one.extra_shift for one in settings}) > 1,
+        len({(one.predict, one.compensate) for one in settings}) > 1,
+        any(set(job.stalls) != {"none"} for job in jobs),
+        any(job.scenario == "spoilt" for job in jobs),
+        any(job.scenario == "reset" for job in jobs),
+        any(job.scenario == "power_cycle" for job in jobs),
+        worst_memories,
+    )
+    return dict(zip(EXERCISED, done, strict=True))
+
+
+def _bubbles_inside(tokens: Sequence[Token]) -> bool:
+    """Whether a sample follows a bubble."""
+    places = [index for index, token in enumerate(tokens) if token.kind is Kind.BUBBLE]
+    return any(token.kind is not Kind.BUBBLE for token in tokens[places[0] :]) if places else False

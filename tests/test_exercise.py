@@ -1,0 +1,114 @@
+"""A simulation says what it exercised; a harsh one exercises everything, and finds what only shows
+there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from counterflow.design.bus.registers import UnitRegister
+from counterflow.design.data.sets import Dataset, synthetic
+from counterflow.design.network.description import Description
+from counterflow.design.network.files import load
+from counterflow.design.parts.order import epoch_order
+from counterflow.design.schedule.planner import Plan, plan
+from counterflow.design.units.convolution import Dense
+from counterflow.hw.intake import Intake
+from counterflow.hw.weighted.registers import UnitRegisters
+from counterflow.sim.exercise import EXERCISED, harsh_runs
+from counterflow.sim.simulate import bench_verilog, plain_job, run_job, simulate
+
+SAMPLES = 32
+
+EVERYTHING = plan(
+    Description.model_validate(
+        {
+            "name": "everything",
+            "inputs": 5,
+            "layers": [Dense(outputs=4), Dense(outputs=3, activation="none")],
+            "recipe": {
+                "accumulate": 3,
+                "epochs": 2,
+                "rate_drops": [{"epoch": 1, "shift": 2}],
+                "mitigation": "lwpv+sc",
+            },
+        }
+    )
+)
+"""A network whose recipe leaves nothing of `EXERCISED` out."""
+
+
+def data_of(planned: Plan) -> Dataset:
+    return synthetic(planned.description.elements, planned.description.classes, SAMPLES, 1)
+
+
+def test_a_plain_run_says_that_it_trained_and_no_more() -> None:
+    planned = plan(load("tiny"))
+    report = simulate(planned, data_of(planned), seed=1, samples=SAMPLES)
+    assert report.equal, report.first_divergence
+    assert report.exercised == dict.fromkeys(EXERCISED, False)
+    assert report.counters == 3 + 3 * len(planned.schedule.weighted)
+
+
+def test_a_harsh_run_exercises_everything_and_tells_how_it_gets_on() -> None:
+    seen: list[tuple[int, int]] = []
+    report = simulate(
+        EVERYTHING,
+        data_of(EVERYTHING),
+        seed=1,
+        samples=SAMPLES,
+        harsh=True,
+        on_progress=lambda done, total: seen.append((done, total)),
+    )
+    assert report.equal, report.first_divergence
+    assert report.exercised == dict.fromkeys(EXERCISED, True)
+    assert len({total for _, total in seen}) == 1
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+
+
+# Faults that no stream shows
+
+
+def test_a_counter_that_does_not_count_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    count = UnitRegisters._count
+
+    def forgetful(self: Any, m: Any, node: Any) -> None:
+        count(self, m, node)
+        m.d.comb += node.value(UnitRegister.PRODUCTS).eq(1)
+
+    monkeypatch.setattr(UnitRegisters, "_count", forgetful)
+    planned = plan(load("tiny"))
+    report = simulate(planned, data_of(planned), seed=1, samples=SAMPLES)
+    assert not report.equal
+    assert "counter dense0.PRODUCTS is 1, expected" in str(report.first_divergence)
+
+
+def test_a_label_that_no_class_has_gets_past_a_plain_run_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    emit = Intake._emit
+
+    def lenient(self: Any, *arguments: Any) -> Any:
+        self.classes += 1
+        return emit(self, *arguments)
+
+    monkeypatch.setattr(Intake, "_emit", lenient)
+    planned = plan(load("tiny"))
+    data = data_of(planned)
+    plain = plain_job(planned, data, epoch_order(SAMPLES, 1, 0), 1)
+    verilog = bench_verilog(planned)
+    assert run_job(verilog, plain, quick=True).mismatches == 0
+    (spoilt,) = (run for run in harsh_runs(planned, plain, SAMPLES) if run.name == "spoilt samples")
+    found = run_job(verilog, spoilt.job, spoilt.bench, quick=True)
+    assert found.mismatches > 0
+    assert "transfer" in str(found.first_divergence)
+
+
+def test_no_harsh_run_is_longer_than_asked_for() -> None:
+    """Of its samples; bubbles and a second time through come on top."""
+    planned = plan(load("tiny"))
+    plain = plain_job(planned, data_of(planned), epoch_order(SAMPLES, 1, 0), 1)
+    for run in harsh_runs(planned, plain, 4):
+        assert {token.sample for token in run.job.tokens} <= {-1, 0, 1, 2, 3}
