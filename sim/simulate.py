@@ -57,7 +57,8 @@ def run_job(
 ) -> Found:
     """Build `verilog` (once), run a bench on it, and return what it found.
 
-    ``waves``: where to put the waveforms; ``log``: where to keep the simulator's output.
+    ``waves``: where to put the waveforms; ``log``: where to keep the simulator's output, by default
+    of a bench that failed only, beside what was built.
     """
     folder = tool.build(verilog, top, simulator, waves is not None, quick)
     with tempfile.TemporaryDirectory(prefix="counterflow-") as scratch:
@@ -73,11 +74,11 @@ def run_job(
                 log=Path(scratch) / "run.log",
                 COUNTERFLOW_JOB=str(path),
             )
-            return load_found(path)
+            found = load_found(path)
+        except tool.SimulationError as error:
+            error.log = _kept(Path(scratch), log or folder / "run.log")
+            raise
         finally:
-            if log is not None:
-                with contextlib.suppress(OSError):
-                    move(Path(scratch) / "run.log", log)
             if waves is not None:
                 for dump in [
                     *Path(scratch).glob("*.vcd"),
@@ -85,6 +86,17 @@ def run_job(
                     *folder.glob("*.fst"),
                 ]:
                     move(dump, waves / dump.name)
+        if log is not None:
+            _kept(Path(scratch), log)
+        return found
+
+
+def _kept(scratch: Path, log: Path) -> Path | None:
+    """What the run in `scratch` wrote, now at `log`; None where it is not, as on a full disk."""
+    try:
+        return move(scratch / "run.log", log)
+    except OSError:
+        return None
 
 
 def quantised(description: Description, dataset: Dataset) -> np.ndarray:
@@ -98,14 +110,15 @@ def simulate(
     *,
     seed: int,
     samples: int,
-    out: Path | None = None,
-    waves: bool = False,
+    waves: Path | None = None,
+    log: Path | None = None,
     simulator: str = "verilator",
     on_progress: Progress | None = None,
 ) -> SimulationReport:
     """Train on `samples` samples in the generated hardware, comparing every cycle with golden.
 
     The order is that of the recipe's first epoch under `seed`; the run ends with an empty chain.
+    ``waves`` and ``log`` are those of `run_job`.
     """
     description = plan.description
     tool.check(simulator)
@@ -129,8 +142,8 @@ def simulate(
                 bench_verilog(plan),
                 job,
                 simulator=simulator,
-                waves=out if waves else None,
-                log=None if out is None else out / "simulation.log",
+                waves=waves,
+                log=log,
             )
     return SimulationReport(
         cycles=found.cycles,

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from counterflow.commands import numerals, options
+from counterflow.commands import numerals, options, outcome, places
 from counterflow.commands.compare_horizons import accuracy_table, comparison_json
 from counterflow.commands.display import Display, percent, table
 from counterflow.commands.horizons import horizons_table, under
+from counterflow.commands.verilog import default_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,7 +68,7 @@ NAMES = {
 @options.interlocking
 @options.data
 @options.seed
-@options.output(folder="Folder for comparison.json and the description.")
+@options.output(folder="Folder for compare.json and the description [default: build/NET].")
 def compare(
     net: str,
     seeds: int,
@@ -101,7 +102,6 @@ def compare(
         counterflow compare deep-digits-local --interlocking 1,4
     """
     from counterflow.design.data.training import training_data
-    from counterflow.design.network import provenance
     from counterflow.design.network.files import load
     from counterflow.design.schedule.planner import plan
 
@@ -138,32 +138,25 @@ def compare(
         return tables
 
     title = _title(description, seeds)
-    if horizons is None:
-        tables = trained(None)
-        answer = compare_json(tables)
-        for numbers, rows in tables.items():
-            display.show(compare_table(rows, f"{title}, {NUMBERS[numbers]}"))
-    else:
-        plans = {sees: plan(several[sees]) for sees in horizons}
-        found = {sees: trained(sees) for sees in horizons}
-        answer = comparison_json(plans, found)
-        display.show(horizons_table(plans, description.name))
-        for numbers in MODELS[model]:
-            by_horizon = {sees: one[numbers] for sees, one in found.items()}
-            display.show(accuracy_table(plans, by_horizon, f"{title}, {NUMBERS[numbers]}"))
-    if out is not None:
-        files = [
-            provenance.write_json(out / "comparison.json", answer),
-            *provenance.record(
-                out,
-                description,
-                seed=first,
-                command=options.command_line(),
-                dataset_sha256=dataset.sha256,
-            ),
-        ]
-        display.files(files)
-    display.result(answer)
+    shown: list[Table] = []
+    with outcome.into(out or places.default(default_folder(description.name)), "compare") as made:
+        if horizons is None:
+            tables = trained(None)
+            answer = compare_json(tables)
+            for numbers, rows in tables.items():
+                shown.append(compare_table(rows, f"{title}, {NUMBERS[numbers]}"))
+        else:
+            plans = {sees: plan(several[sees]) for sees in horizons}
+            found = {sees: trained(sees) for sees in horizons}
+            answer = comparison_json(plans, found)
+            shown.append(horizons_table(plans, description.name))
+            for numbers in MODELS[model]:
+                by_horizon = {sees: one[numbers] for sees, one in found.items()}
+                shown.append(accuracy_table(plans, by_horizon, f"{title}, {NUMBERS[numbers]}"))
+        kept = made.keep(answer, description, seed=first, dataset_sha256=dataset.sha256)
+    display.show(*shown)
+    display.files(kept.files)
+    display.result(kept.result)
 
 
 def under_horizons(
