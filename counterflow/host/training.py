@@ -13,12 +13,13 @@ import numpy as np
 from counterflow.design.bus import link
 from counterflow.design.bus.link import POSITIONS
 from counterflow.design.parts.tokens import Kind
+from counterflow.golden.parts.narrow import Integers
 from counterflow.golden.training.models import IntegerModel
 from counterflow.golden.units.state import State
 from counterflow.host.course import Course, Leg
 from counterflow.host.device import WORD, Counters, Device
+from counterflow.host.journal import Journal, Prediction, Predictions, beside
 from counterflow.host.progress import Progress
-from counterflow.host.session import Predictions
 from counterflow.host.tally import NATS, Tally
 from counterflow.host.transport import LinkError
 
@@ -29,12 +30,14 @@ LINE_BITS = 10  # of a byte: start, eight bits, stop
 class Outcome:
     """What a training came to.
 
-    ``resumed_at``: tokens that the device had before this host; ``verified``: comparisons of all
-    weights with the golden model's, all equal; ``payload`` bytes of samples and labels in as many
-    ``cycles`` of the device's clock.
+    ``tallies``: one of each epoch, and one of each test.  ``resumed_at``: tokens that the device
+    had before this host, of whose samples ``recalled`` were learnt from; ``verified``: comparisons
+    of all weights with the golden model's, all equal; ``payload`` bytes of samples and labels in as
+    many ``cycles`` of the device's clock.
     """
 
     tallies: list[Tally] = field(default_factory=list)
+    recalled: int = 0
     losses: list[float] = field(default_factory=list)
     right: list[bool] = field(default_factory=list)
     seconds: float = 0.0
@@ -83,16 +86,23 @@ class Training:
         """Load the initial weights and begin anew, with the progress file at `path`."""
         # The board forgets the training before, if any, first: from then on none can go on with it.
         session = self.device.session
+        journal = session.journal or Journal(beside(path))
+        session.journal = None
         session.mark(0)
         self.device.empty()
         self.device.load(self.initial)
         base, mark = self.device.rest().tokens, 1 + secrets.randbelow(POSITIONS - 1)
+        journal.begin(mark, session.position)
+        session.journal = journal
         replace(progress, mark=mark, base=base, tokens=self.course.tokens).save(path)
         session.mark(mark)
         return 0
 
     def resume(self, progress: Progress) -> int:
-        """Find where the device stands in the course; the number of tokens it has had."""
+        """Find where the device stands in the course; the number of tokens it has had.
+
+        What it has said of their samples is in the outcome then.
+        """
         if self.device.session.refresh().mark != progress.mark:
             raise LinkError(
                 "the board has been reset or used otherwise since this training began, so its "
@@ -104,7 +114,24 @@ class Training:
                 f"the board has accepted {done} tokens of a training that has "
                 f"{self.course.tokens}; give --fresh to begin anew"
             )
+        self._recall(done)
         return done
+
+    def _recall(self, done: int) -> None:
+        """Take from the journal what the device has said of the tokens before number `done`."""
+        legs = [(leg, min(leg.end, done)) for leg in self.course.legs if leg.first < done]
+        count = sum(len(self._labels(leg, leg.first, stop)) for leg, stop in legs)
+        due = dict.fromkeys((0, *self.device.plan.schedule.heads), count)
+        self.device.session.keep()
+        journal = self.device.session.journal
+        said = {one: iter([None] * count) for one in due} if journal is None else journal.read(due)
+        past = {number: iter(predictions) for number, predictions in said.items()}
+        for leg, stop in legs:
+            tally = self._tally(leg)
+            for label in self._labels(leg, leg.first, stop):
+                for number, predictions in past.items():
+                    self._count(tally, number, next(predictions), int(label))
+        self.outcome.recalled = len(self.outcome.losses)
 
     def run(
         self, start: int, *, report: Report | None = None, on_epoch: OnEpoch | None = None
@@ -130,7 +157,7 @@ class Training:
 
     def measure(self, leg: Leg, report: Report | None = None) -> Tally:
         """Try the samples of a leg that is no part of the course."""
-        tally = self._tally(leg)
+        tally = Tally.begun(leg.epoch, self.device.plan.schedule.heads, tests=leg.tests)
         self._stretch(leg, leg.first, leg.end, tally, report)
         return tally
 
@@ -143,13 +170,35 @@ class Training:
         self._compare(token)
 
     def _tally(self, leg: Leg) -> Tally:
-        heads = self.device.plan.schedule.heads
-        return Tally.begun(leg.epoch, heads, tests=leg.tests)
+        """That of the epoch that `leg` is part of, or of its test."""
+        tallies = self.outcome.tallies
+        if not tallies or (tallies[-1].epoch, tallies[-1].tests) != (leg.epoch, leg.tests):
+            heads = self.device.plan.schedule.heads
+            tallies.append(Tally.begun(leg.epoch, heads, tests=leg.tests))
+        return tallies[-1]
+
+    def _labels(self, leg: Leg, start: int, stop: int) -> Integers:
+        """Of the samples among the tokens `start` to `stop` - 1 of the course, all in `leg`."""
+        block = slice(start - leg.first, stop - leg.first)
+        kinds, indices = leg.kinds[block], leg.indices[block]
+        found: Integers = self.course.part(leg).labels[indices[kinds != Kind.BUBBLE]]
+        return found
+
+    def _count(self, tally: Tally, number: int, said: Prediction | None, label: int) -> None:
+        """Add what the network, as number 0, or a head has said of a sample; None where lost."""
+        one = tally.losses[number]
+        if said is None:
+            one.lost += 1
+            return
+        right = said.chosen == label
+        one.add(right=right, bits=said.loss)
+        if number == 0 and not tally.tests:
+            self.outcome.losses.append(said.loss * NATS)
+            self.outcome.right.append(right)
 
     def _leg(self, leg: Leg, start: int, report: Report | None) -> None:
         """The tokens of `leg` from number `start` of the course on."""
         tally = self._tally(leg)
-        self.outcome.tallies.append(tally)
         at = start
         while at < leg.end:
             stop = leg.end
@@ -174,7 +223,7 @@ class Training:
         """Tokens without a pause between them."""
         part, block = self.course.part(leg), slice(start - leg.first, stop - leg.first)
         kinds, indices = leg.kinds[block], leg.indices[block]
-        expected = part.labels[indices[kinds != Kind.BUBBLE]]
+        expected = self._labels(leg, start, stop)
         before = {number: one.samples for number, one in tally.losses.items()}
 
         def take(found: Predictions) -> None:
@@ -182,11 +231,7 @@ class Training:
                 seen = one.samples - before[number]
                 fresh = found.get(number, [])[seen:]
                 for prediction, label in zip(fresh, expected[seen:], strict=False):
-                    right = bool(prediction.chosen == label)
-                    one.add(right=right, bits=prediction.loss)
-                    if number == 0 and not leg.tests:
-                        self.outcome.losses.append(prediction.loss * NATS)
-                        self.outcome.right.append(right)
+                    self._count(tally, number, prediction, int(label))
 
         def sent(done: int, found: Predictions) -> None:
             take(found)
