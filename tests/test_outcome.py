@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -186,6 +187,33 @@ def test_a_writer_killed_at_any_moment_leaves_no_json_beside_files_of_another_ru
     new = {name for name, content in found.items() if content == second[name]}
     assert len(new) == end
     assert all(found[name] == first[name] for name in set(found) - new)
+
+
+@contextmanager
+def full(size: int) -> Iterator[None]:
+    """No file can grow beyond so many bytes, for which the system says what it says of a disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_disk_that_is_full_half_way_leaves_the_last_run_whole(quick: None) -> None:
+    """With 600 bytes there is room for some files of each run, but not for its JSON."""
+    lines = [line for line in WRITING if line.split()[0] in ("plan", "simulate", "synth", "build")]
+    for line in lines:
+        run(*line.split(), "-o", "out")
+    before = contents()
+    for line in lines:
+        with full(600):
+            result = run(*line.split(), "-o", "out", "--json")
+        assert result.exit_code == 2, line
+        assert result.stdout == ""
+        (said,) = [one for one in result.stderr.splitlines() if one.startswith("Error: ")]
+        assert "File too large" in said
+        assert contents() == before, line
 
 
 # Locks

