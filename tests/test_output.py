@@ -229,7 +229,7 @@ OF_MODULES = {  # names that others have, too
     **{module: {"dump"} for module in ("json", "pickle", "tomli_w")},
     **{module: {"save"} for module in ("np", "numpy")},
 }
-MODE = re.compile(r"[wxa][bt]?\+?|r[bt]?\+")  # of files that are opened to be written
+MODE = re.compile(r"[wxa][bt+]{0,2}|r[bt]?\+[bt]?")  # of files that are opened to be written
 
 
 def test_nothing_else_writes() -> None:
@@ -268,7 +268,7 @@ def _reads(call: ast.Call) -> bool:
     "text",
     [
         *("path.write_text(x)", "open('x', 'w')", "open('x', mode='wb')", "path.open('a')"),
-        *("path.open('rb+')", "os.open(p, os.O_RDWR | os.O_CREAT)", "os.replace(a, b)"),
+        *("path.open('r+b')", "os.open(p, os.O_RDWR | os.O_CREAT)", "os.replace(a, b)"),
         *("json.dump(x, file)", "np.save(p, x)", "figure.savefig(p)", "shutil.copy(a, b)"),
         *("array.tofile(p)", "a.replace(b)", "shutil.copyfileobj(a, b)", "path.touch()"),
     ],
