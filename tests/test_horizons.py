@@ -119,7 +119,10 @@ def methods(answer: Any) -> list[Any]:
     return [method for one in answer["horizons"] for method in one["methods"]]
 
 
-def test_compare_trains_every_horizon_by_every_method_and_tells_of_every_head() -> None:
+def test_compare_trains_every_horizon_by_every_method_and_tells_of_every_head(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     answer = read("compare", NET, "--interlocking", "1,4", *QUICK, "-o", "out")
     assert kept("out/compare.json") == answer
     local, whole = answer["horizons"]
