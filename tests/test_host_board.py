@@ -170,6 +170,7 @@ def test_a_killed_host_is_resumed_and_ends_with_the_golden_models_weights(
     )
     assert 0 < int(str(found["resumed_at"])) < int(str(found["tokens"]))
     assert int(str(found["verified"])) > 1
+    assert int(str(found["compared"])) > int(str(found["verified"])) * load(NET).parameters
     accuracy = assert_equal_to_golden(tmp_path / "c.npz", 40)
     assert found["accuracy"] == accuracy
     # The verbs that follow a training: save, load, test.

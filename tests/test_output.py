@@ -7,6 +7,9 @@ import os
 import re
 import socket
 import stat
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -121,6 +124,32 @@ def test_a_file_that_takes_what_is_printed_stays() -> None:
         finally:
             os.dup2(saved, 1)
             os.close(saved)
+
+
+WRITING = """
+import sys
+from pathlib import Path
+from counterflow.design.network.files import write_atomically
+while True:
+    for letter in "ab":
+        write_atomically(Path("P"), letter * 3_000_000)
+        print(letter, flush=True)
+"""
+
+
+def test_a_writer_killed_at_any_moment_leaves_the_old_file_or_the_new_one() -> None:
+    for moment in range(6):
+        with subprocess.Popen(
+            [sys.executable, "-c", WRITING],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.read(4) == b"a\nb\n"
+            time.sleep(0.003 * moment)
+            process.kill()
+        text = Path("P").read_text()
+        assert text in ("a" * 3_000_000, "b" * 3_000_000)
 
 
 def test_an_error_names_what_the_user_knows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,7 +120,9 @@ def test_every_command_elsewhere(place: Place, tmp_path: Path) -> None:
     check(place, tmp_path)
 
 
-def test_no_command_damages_anything_on_a_full_disk(tmp_path: Path) -> None:
+def test_no_command_damages_anything_on_a_full_disk_and_every_json_says_what_made_it(
+    tmp_path: Path,
+) -> None:
     """Where no file may grow, what writes says so in a sentence, and all else works as ever."""
     (tmp_path / "home").mkdir()
     report = tmp_path / "report.json"
@@ -135,9 +137,13 @@ def test_no_command_damages_anything_on_a_full_disk(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     found = json.loads(report.read_text(encoding="utf-8"))
     assert sum(map(writes, found)) >= 6
-    for line, (status, said, unchanged) in found.items():
+    for line, (status, said, unchanged, made) in found.items():
         assert status == (2 if writes(line) else LINES[line]), f"counterflow {line}: {said}"
         assert unchanged, line
+        if LINES[line] == 0 and line[0] != "-":
+            asked = line.format(out=tmp_path / "out").removesuffix(" --json")
+            assert made["command"].startswith(f"counterflow {asked} --json")
+            assert made["versions"]["counterflow"]
         if writes(line):
             assert "File too large" in said.splitlines()[-1], line
             assert sum(one.startswith("Error: ") for one in said.splitlines()) == 1

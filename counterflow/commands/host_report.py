@@ -10,8 +10,9 @@ from counterflow.commands.display import Display, percent, table
 if TYPE_CHECKING:
     from counterflow.commands.outcome import Outcome as Made
     from counterflow.host.device import Device
+    from counterflow.host.outcome import Outcome
     from counterflow.host.tally import Tally
-    from counterflow.host.training import Outcome, Training
+    from counterflow.host.training import Training
 
 
 def summary(display: Display, outcome: Outcome, device: Device) -> None:
@@ -36,7 +37,7 @@ def summary(display: Display, outcome: Outcome, device: Device) -> None:
     if outcome.verified:
         display.show(
             f"[bold green]Equal:[/] all weights compared with the golden model's "
-            f"{outcome.verified} times, 0 mismatches."
+            f"{outcome.verified} times, {outcome.compared:,} values, 0 mismatches."
         )
 
 
@@ -63,6 +64,7 @@ def to_json(outcome: Outcome, device: Device, training: Training) -> dict[str, o
         "tokens": training.course.tokens,
         "resumed_at": outcome.resumed_at,
         "verified": outcome.verified,
+        "compared": outcome.compared,
         "line_share": outcome.share(device.info.frequency, device.info.baud),
         "resent": device.session.resent,
         "repeats": device.session.repeats,

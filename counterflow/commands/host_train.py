@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from counterflow.golden.units.state import State
     from counterflow.host.course import Leg
     from counterflow.host.device import Device
+    from counterflow.host.outcome import Outcome
     from counterflow.host.progress import Progress
     from counterflow.host.tally import Tally
-    from counterflow.host.training import Outcome, Training
+    from counterflow.host.training import Training
 
 
 @click.command()
