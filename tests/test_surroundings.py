@@ -146,6 +146,7 @@ def test_no_command_damages_anything_on_a_full_disk_and_every_json_says_what_mad
             assert made["versions"]["counterflow"]
         if writes(line):
             assert "File too large" in said.splitlines()[-1], line
+            assert ".counterflow" not in said, line
             assert sum(one.startswith("Error: ") for one in said.splitlines()) == 1
     assert not [path for path in tmp_path.rglob(".*") if "home" not in path.parts]
 

@@ -141,6 +141,10 @@ def into(folder: Path, name: str) -> Iterator[Outcome]:
         except LoggedError as error:
             error.log = _kept(error.log, folder / f"{name}{FAILED}", Path(scratch))
             raise
+        except OSError as error:  # the user knows the file by where it was to be
+            if isinstance(error.filename, str) and Path(error.filename).is_relative_to(scratch):
+                error.filename = str(folder / Path(error.filename).name)
+            raise
 
 
 def _kept(log: Path | None, path: Path, scratch: Path) -> Path | None:

@@ -68,13 +68,13 @@ class Journal:
         if not whole or RECORD.unpack_from(text)[1:] != (START, 0, mark):
             return None
         made = cls(path)
-        os.truncate(made._file, whole)
+        os.ftruncate(made._file, whole)
         made.end = RECORD.unpack_from(text, whole - RECORD.size)[0]
         return made
 
     def begin(self, mark: int, position: int) -> None:
         """Be the journal of a new training, whose results begin at that position."""
-        os.truncate(self._file, 0)
+        os.ftruncate(self._file, 0)
         self.end = position
         self._write([(position, START, 0, mark)])
 

@@ -36,7 +36,7 @@ def in_use(folder: Path, doing: str) -> Iterator[bool]:
     handle, locked = _lock(path)
     try:
         with contextlib.suppress(OSError):  # on a full disk it is a lock without a name
-            os.truncate(handle, 0)
+            os.ftruncate(handle, 0)
             os.write(handle, f"{os.getpid()} {doing}".encode())
         yield locked
     finally:
