@@ -14,7 +14,6 @@ from counterflow.design.fpga.targets import Resources
 from counterflow.design.schedule.planner import Plan
 from counterflow.design.tools.synthesis_report import SynthesisReport
 
-FILE = "build.json"
 AROUND = "board"  # what is in no unit of the network: host link, clock and reset
 
 

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from counterflow.design.fpga.targets import Target, target
 from counterflow.design.tools import synthesis
-from counterflow.design.tools.follow import follow
+from counterflow.design.tools.follow import ToolError, follow
 from counterflow.design.tools.programs import YOSYS
 
 TARGET = target("ecp5-25f")
@@ -56,7 +56,11 @@ def gates_of(verilog: str, module: str, units: Iterable[str], device: Target = T
             f"opt_clean -purge; write_verilog -noattr {_FLAT}",
         )
         command = [*YOSYS.command(), "-q", "-l", synthesis.LOG, "-p", "; ".join(commands)]
-        follow(command, folder, synthesis.LOG, lambda line: None, what="Yosys")
+        try:
+            follow(command, folder, synthesis.LOG, lambda line: None, what="Yosys")
+        except ToolError as error:
+            error.log = None  # it goes with the folder
+            raise
         synthesis.check_log((folder / synthesis.LOG).read_text("utf-8", "replace"))
         netlist = (folder / _FLAT).read_text(encoding="utf-8")
         facts = json.loads((folder / _CELLS).read_text(encoding="utf-8"))["design"]

@@ -62,7 +62,8 @@ def run_job(
 ) -> Found:
     """Build `verilog` (once), run a bench on it, and return what it found.
 
-    ``waves``: where to put the waveforms; ``log``: where to keep the simulator's output.
+    ``waves``: where to put the waveforms; ``log``: where to keep the simulator's output, by default
+    of a bench that failed only, beside what was built.
     """
     folder = tool.build(verilog, top, simulator, waves is not None, quick)
     with tempfile.TemporaryDirectory(prefix="counterflow-") as scratch:
@@ -78,11 +79,11 @@ def run_job(
                 log=Path(scratch) / "run.log",
                 COUNTERFLOW_JOB=str(path),
             )
-            return load_found(path)
+            found = load_found(path)
+        except tool.SimulationError as error:
+            error.log = _kept(Path(scratch), log or folder / "run.log")
+            raise
         finally:
-            if log is not None:
-                with contextlib.suppress(OSError):
-                    move(Path(scratch) / "run.log", log)
             if waves is not None:
                 for dump in [
                     *Path(scratch).glob("*.vcd"),
@@ -90,6 +91,17 @@ def run_job(
                     *folder.glob("*.fst"),
                 ]:
                     move(dump, waves / dump.name)
+        if log is not None:
+            _kept(Path(scratch), log)
+        return found
+
+
+def _kept(scratch: Path, log: Path) -> Path | None:
+    """What the run in `scratch` wrote, now at `log`; None where it is not, as on a full disk."""
+    try:
+        return move(scratch / "run.log", log)
+    except OSError:
+        return None
 
 
 def quantised(description: Description, dataset: Dataset) -> np.ndarray:
@@ -103,8 +115,8 @@ def simulate(
     *,
     seed: int,
     samples: int,
-    out: Path | None = None,
-    waves: bool = False,
+    waves: Path | None = None,
+    log: Path | None = None,
     simulator: str = "verilator",
     harsh: bool = False,
     on_progress: Progress | None = None,
@@ -113,6 +125,7 @@ def simulate(
 
     The order is that of the recipe's first epoch under `seed`; the run ends with an empty chain.
     With ``harsh`` it is followed by the runs of `sim.exercise`, of which `on_progress` hears too.
+    ``waves`` and ``log`` are those of `run_job`.
     """
     tool.check(simulator)
     order = epoch_order(len(dataset.train_x), seed, 0)[:samples]
@@ -124,7 +137,7 @@ def simulate(
         verilog = with_worst_memories(verilog)
     counts = [len(run.job.tokens) for run in runs]
     short = sum(counts) * plan.schedule.interval < QUICK_CYCLES
-    quick = short and not tool.is_built(verilog, TOP, simulator, waves)
+    quick = short and not tool.is_built(verilog, TOP, simulator, waves is not None)
     found: list[Found] = []
     with tempfile.TemporaryDirectory(prefix="counterflow-") as scratch:
         progress = Path(scratch) / "progress"
@@ -141,9 +154,9 @@ def simulate(
                     replace(run.job, progress=progress if on_progress else None),
                     run.bench,
                     simulator=simulator,
-                    waves=out if waves and not number else None,
+                    waves=None if number else waves,
                     quick=quick,
-                    log=None if out is None else out / "simulation.log",
+                    log=log,
                 )
             if one.first_divergence and run.name:
                 one.first_divergence = f"{run.name}: {one.first_divergence}"

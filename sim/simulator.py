@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import importlib.util
 import os
@@ -16,7 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from counterflow.design.parts import locks
 from counterflow.design.parts.home import cache
+from counterflow.design.tools.logged import LoggedError
 
 SIMULATORS = ("verilator", "icarus")
 TIMESCALE = ("1ns", "1ps")  # without one, a clock of 10 ns is refused
@@ -29,7 +30,7 @@ MAKE_FLAGS = (
 )
 
 
-class SimulationError(ValueError):
+class SimulationError(LoggedError):
     """The simulator cannot be had or could not build or run the design."""
 
 
@@ -115,7 +116,7 @@ def build(
     """
     check(simulator)
     folder = _folder(verilog, top, simulator, waves, quick)
-    with _alone(folder):
+    with locks.waiting(folder.with_suffix(".lock")):
         if not (folder / "built").exists():
             _build(folder, verilog, top, simulator, waves, quick)
     return folder
@@ -149,15 +150,6 @@ ARGUMENTS = {
     ],
     "icarus": [],
 }
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep other processes from building into `folder` at the same time."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _libraries() -> Path:
@@ -206,7 +198,7 @@ def _build(
                 )
             except (SystemExit, RuntimeError, OSError) as error:
                 raise SimulationError(
-                    f"{simulator} could not build {top}; see {folder / 'build.log'}"
+                    f"{simulator} could not build {top}", folder / "build.log"
                 ) from error
     if simulator == "verilator" and not waves:
         _keep_runtime(folder)
@@ -276,10 +268,10 @@ def run(
                     results_xml=str(path.with_suffix(".xml")),
                 )
             except (SystemExit, RuntimeError) as error:
-                raise SimulationError(f"the bench {module} did not finish; see {path}") from error
+                raise SimulationError(f"the bench {module} did not finish", path) from error
     ran, failed = get_results(results)
     if failed or not ran:
-        raise SimulationError(f"the bench {module} failed; see {path}")
+        raise SimulationError(f"the bench {module} failed", path)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,8 @@
 """Runs command lines in the surroundings of this process, and tells how each ended.
 
-``python every_command.py REPORT [GONE]``: the JSON file REPORT receives an entry for each of
-`LINES`.  With GONE the folder that the process is in is removed first.
+``python every_command.py REPORT [GONE | FULL]``: the JSON file REPORT receives an entry for each of
+`LINES`.  With GONE the folder that the process is in is removed first; with FULL those that write
+run once, and then all where no file may grow, as on a full disk.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import io
 import json
 import os
 import pwd
+import resource
 import shutil
 import sys
 import traceback
@@ -66,6 +68,44 @@ def status_of(line: str, out: str) -> object:
     return "no end"
 
 
+def run_where_disks_are_full(report: Path) -> None:
+    """Status, errors and whether all files stay as they are, by line; what its JSON says made it.
+
+    Lines that succeed are run for their JSON; those that write have it from before.
+    """
+    out, limits, found = str(report.parent / "out"), resource.getrlimit(resource.RLIMIT_FSIZE), {}
+    before_it = {line: heard(line, out) for line in LINES if writes(line)}
+    for line in LINES:
+        before = files(report.parent)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+        status, said, errors = heard(line, out)
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        answer = before_it[line][1] if writes(line) else said
+        made = json.loads(answer)["provenance"] if LINES[line] == 0 and line[0] != "-" else None
+        found[line] = [status, errors, files(report.parent) == before, made]
+    report.write_text(json.dumps(found), encoding="utf-8")
+
+
+def heard(line: str, out: str) -> tuple[object, str, str]:
+    """Status, standard output and standard error of a line, in JSON if it gives a result."""
+    streams, said, errors = (sys.stdout, sys.stderr), io.StringIO(), io.StringIO()
+    sys.stdout, sys.stderr = said, errors
+    status = status_of(line if LINES[line] or line[0] == "-" else f"{line} --json", out)
+    sys.stdout, sys.stderr = streams
+    return status, said.getvalue(), errors.getvalue()
+
+
+def writes(line: str) -> bool:
+    """Whether a line that succeeds leaves files."""
+    return LINES[line] == 0 and ("{out}" in line or line.split()[0] in ("train", "compare"))
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """All files that a user has there, by name."""
+    paths = [path for path in folder.rglob("*") if path.is_file() and "home" not in path.parts]
+    return {str(path): path.read_bytes() for path in paths}
+
+
 def run(report: Path, *, gone: bool) -> None:
     """Run all lines, with nobody in the list of users where the variable NOBODY is set."""
     if os.environ.pop("NOBODY", ""):
@@ -89,4 +129,7 @@ def _nobody(number: int) -> None:
 
 
 if __name__ == "__main__":
-    run(Path(sys.argv[1]), gone="GONE" in sys.argv)
+    if "FULL" in sys.argv:
+        run_where_disks_are_full(Path(sys.argv[1]))
+    else:
+        run(Path(sys.argv[1]), gone="GONE" in sys.argv)

@@ -112,7 +112,7 @@ def test_tiny_becomes_a_bitstream_from_the_command_line() -> None:
     assert answer["total"]["multipliers"] == answer["plan"]["multipliers"]
     assert device(Path("out/tiny.bit").read_bytes()) == "LFE5U-85F"
     names = {path.name for path in Path("out").iterdir()}
-    assert {"tiny.bit", "top.v", "top.lpf", "build.json", "description.toml"} <= names
+    assert {"tiny.bit", "top.v", "top.lpf", "build.json", "build.toml", "build-yosys.log"} <= names
     done = run("program", "out/tiny.bit", "--board", "ulx3s-85f", "--dry-run")
     assert done.stdout == "openFPGALoader -b ulx3s out/tiny.bit\n"
 

@@ -28,6 +28,7 @@ from counterflow.design.parts.recipe import MITIGATIONS
 from counterflow.design.schedule.planner import Plan, plan
 from counterflow.design.tools import programs
 from counterflow.sim.bench.reports import SimulationReport, SlotTime
+from tests.kept import kept
 from tests.norms import design
 
 TINY = """
@@ -189,6 +190,7 @@ def test_what_does_not_fit_a_target_is_refused_with_what_would() -> None:
     assert result.exit_code == 2
     answer = json.loads(result.stdout)
     short, stages = answer.pop("short"), answer.pop("stages")
+    assert answer.pop("provenance")["network"] == "digits"
     assert answer == {"network": "digits", "target": "up5k", "fits": False, "advice": [said]}
     assert short[0]["resource"] == "block_rams"
     assert short[0]["needed"] - short[0]["available"] == short[0]["short"] > 0
@@ -236,13 +238,16 @@ def test_plan_with_stashes_outside_says_what_passes_and_is_a_plan_only() -> None
 
 def test_what_does_not_fit_is_drawn_where_it_was_asked_for() -> None:
     assert run("plan", "digits", "--target", "up5k", "-o", "out").exit_code == 2
-    assert [path.name for path in Path("out").iterdir()] == ["memory.png"]
+    assert {path.name for path in Path("out").iterdir()} == {
+        *("plan-memory.png", "plan.json", "plan.toml")
+    }
+    assert kept("out/plan.json")["fits"] is False
 
 
 def test_a_fold_for_a_target_is_generated_as_it_was_planned() -> None:
     planned = read("plan", "tiny", "--target", "ecp5-25f", "--multipliers", "4")
     succeed("verilog", "tiny", "--target", "ecp5-25f", "--multipliers", "4", "-o", "out")
-    lanes = parse(Path("out/description.toml").read_text()).fold.lanes
+    lanes = parse(Path("out/tiny-verilog.toml").read_text()).fold.lanes
     assert lanes is not None
     assert [one.model_dump() for one in lanes] == [unit["lanes"] for unit in planned["units"]]
     assert planned["multipliers"] <= 4
@@ -250,17 +255,18 @@ def test_a_fold_for_a_target_is_generated_as_it_was_planned() -> None:
 
 def test_plan_of_a_file_is_that_of_its_network() -> None:
     Path("copy.toml").write_text(to_toml(load("digits")))
-    assert read("plan", "copy.toml") == read("plan", "digits")
+    of_file, of_name = read("plan", "copy.toml"), read("plan", "digits")
+    for answer, net in ((of_file, "copy.toml"), (of_name, "digits")):
+        assert answer["provenance"].pop("command") == f"counterflow plan {net} --json"
+    assert of_file == of_name
 
 
 def test_output_folder_says_where_it_comes_from() -> None:
     succeed("plan", "tiny", "--multipliers", "9", "-o", "out")
     names = {path.name for path in Path("out").iterdir()}
-    assert names == {
-        *("plan.json", "stages.png", "memory.png", "description.toml", "provenance.json")
-    }
-    facts = json.loads(Path("out/provenance.json").read_text())
-    description = parse(Path("out/description.toml").read_text())
+    assert names == {"plan.json", "plan-stages.png", "plan-memory.png", "plan.toml"}
+    facts = kept("out/plan.json")["provenance"]
+    description = parse(Path("out/plan.toml").read_text())
     assert description.fold.multipliers == 9
     assert facts["description_hash"] == description.hash()
     assert facts["command"] == "counterflow plan tiny --multipliers 9 -o out"
@@ -271,10 +277,11 @@ def test_output_folder_says_where_it_comes_from() -> None:
 def test_verilog() -> None:
     answer = read("verilog", "tiny", "-o", "out")
     assert set(answer["files"]) == {
-        str(Path("out") / name) for name in ("tiny.v", "description.toml", "provenance.json")
+        str(Path("out") / name) for name in ("tiny.v", "tiny-verilog.toml", "tiny-verilog.json")
     }
+    assert kept("out/tiny-verilog.json") == answer
     assert "module tiny" in Path("out/tiny.v").read_text()
-    assert parse(Path("out/description.toml").read_text()) == load("tiny")
+    assert parse(Path("out/tiny-verilog.toml").read_text()) == load("tiny")
     first = Path("out/tiny.v").read_bytes()
     succeed("verilog", "tiny")
     assert Path("build/tiny/tiny.v").read_bytes() == first
@@ -323,7 +330,8 @@ def test_train() -> None:
     assert answer["epochs"][-1]["test_accuracy"] == answer["accuracy"]
     shown = succeed("train", "tiny").stdout
     assert f"{100 * answer['accuracy']:.2f} %" in shown
-    assert list(Path().iterdir()) == []
+    assert f"Files: {Path('build/tiny/train.json')}, " in shown
+    assert kept("build/tiny/train.json")["accuracy"] == answer["accuracy"]
 
 
 def scores(*arguments: str) -> list[float]:
@@ -358,9 +366,9 @@ def test_train_goes_on_from_a_checkpoint() -> None:
 def test_train_leaves_results_in_a_folder() -> None:
     answer = read("train", "tiny", "--seed", "9", "-o", "out")
     names = {path.name for path in Path("out").iterdir()}
-    assert names == {"training.json", "training.png", "description.toml", "provenance.json"}
-    assert json.loads(Path("out/training.json").read_text()) == answer
-    facts = json.loads(Path("out/provenance.json").read_text())
+    assert names == {"train.json", "train.png", "train.toml"}
+    assert kept("out/train.json") == answer
+    facts = answer["provenance"]
     assert facts["seed"] == 9
     assert facts["dataset_sha256"] == training_data(load("tiny")).sha256
 
@@ -368,7 +376,7 @@ def test_train_leaves_results_in_a_folder() -> None:
 def test_train_on_another_data_set() -> None:
     command = ["train", "lenet5", "--dataset", "synthetic", "--samples", "3", "--epochs", "1"]
     succeed(*command, "--quiet", "-o", "out")
-    facts = json.loads(Path("out/provenance.json").read_text())
+    facts = kept("out/train.json")["provenance"]
     assert facts["dataset"] == "synthetic"
     assert facts["description_hash"] != load("lenet5").hash()
 
@@ -428,17 +436,19 @@ def test_simulate_says_how_much_was_compared(simulation: Simulation) -> None:
     answer = read("simulate", "tiny", "--samples", "8", "--seed", "3", "-o", "out")
     assert asked["samples"] == 8
     assert asked["seed"] == 3
-    assert asked["out"] == Path("out")
-    assert {key: answer[key] for key in ("cycles", "samples", "compared", "mismatches")} == {
+    assert asked["log"].name == "simulate.log"
+    said = ("cycles", "samples", "equal", "compared", "mismatches")
+    assert {key: answer[key] for key in said} == {
         "cycles": 5000,
+        "equal": True,
         "samples": 8,
         "compared": 123_456,
         "mismatches": 0,
     }
     assert answer["utilisation"] == {"planned": 0.99, "measured": 0.98}
     assert answer["first_divergence"] is None
-    assert all(Path(file).exists() for file in answer["files"])
-    assert json.loads(Path("out/provenance.json").read_text())["seed"] == 3
+    assert kept("out/simulate.json") == answer
+    assert answer["provenance"]["seed"] == 3
     shown = succeed("simulate", "tiny").stdout
     assert "123,456 values over 5,000 cycles compared, 0 mismatches" in shown
 
@@ -463,7 +473,9 @@ def test_simulate_fails_where_something_differs(simulation: Simulation) -> None:
     simulation(report(mismatches=2, first_divergence=found))
     result = run("simulate", "tiny", "--json")
     assert result.exit_code == 1
-    assert json.loads(result.stdout)["first_divergence"] == found
+    answer = json.loads(result.stdout)
+    assert (answer["first_divergence"], answer["mismatches"]) == (found, 2)
+    assert answer["equal"] is False
     assert found in run("simulate", "tiny").stdout
 
 
@@ -472,6 +484,8 @@ def test_simulate_fails_where_nothing_was_compared(simulation: Simulation) -> No
     result = run("simulate", "tiny")
     assert result.exit_code == 1
     assert "Nothing was compared" in result.stdout
+    answer = kept("build/tiny/simulate.json")
+    assert (answer["equal"], answer["compared"], answer["mismatches"]) == (False, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -502,7 +516,8 @@ def test_demo_shows_everything_once(simulation: Simulation) -> None:
     assert answer["compared"] == 123_456
     assert answer["training"]["accuracy"] > 0.8
     names = {path.name for path in Path("out").iterdir()}
-    assert {"tiny.v", "training.png", "slots.png", "stages.png", "provenance.json"} <= names
+    drawn = {"demo.png", "demo-slots.png", "demo-stages.png"}
+    assert names == {"demo.v", *drawn, "demo.json", "demo.toml"}
     simulation(report(mismatches=1))
     assert run("demo", "--net", "tiny", "-o", "out", "--quiet").exit_code == 1
 
@@ -512,7 +527,7 @@ def test_compare() -> None:
     found = {(one["scheme"], one["mitigation"]): one for one in answer["methods"]}
     assert {("sequential", "none"), ("pipelined", "none"), ("pipelined", "lwpv+sc")} <= set(found)
     assert all(len(one["accuracies"]) == 2 for one in found.values())
-    assert json.loads(Path("out/comparison.json").read_text()) == answer
+    assert kept("out/compare.json") == answer
     assert "lwpv+sc" in succeed("compare", "tiny", "--seeds", "1", "--epochs", "1").stdout
 
 

@@ -36,7 +36,8 @@ FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"(?<!`)(`{1,2})([^`]+)\1(?!`)")
 FULL = re.compile(rf"(?<![\w./-])(?:{'|'.join(FLOORS)})(?:\.[A-Za-z_]\w*)+")
 SHORT = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
-NO_NAMES = (".json", ".md", ".toml", ".tcl", ".xdc", ".v", ".h", ".core")  # but files of no folder
+# But files of no folder.
+NO_NAMES = (".json", ".md", ".toml", ".tcl", ".xdc", ".v", ".h", ".core", ".png", ".log")
 FOREIGN = ("wiring",)  # modules of other packages
 FILE = re.compile(rf"(?<![\w./-])(?:{'|'.join(FLOORS)}|docs|tests)/[\w./*-]*[\w*/]")
 LINK = re.compile(r"\]\(([^)\s]+)\)")

@@ -31,6 +31,7 @@ from counterflow.cli import main
 from counterflow.design.data import download, idx, sets
 from counterflow.design.data.sets import SOURCES
 from counterflow.design.data.sources import DataError, Source, digest
+from counterflow.design.parts.locks import LOCK
 
 STEMS = (
     "train-images-idx3-ubyte",
@@ -285,13 +286,16 @@ def test_interrupted_download_harms_nothing_and_starts_again(
             break
         time.sleep(0.02)
     assert registry.requests == 1
-    with pytest.raises(DataError, match=r"another `counterflow data fetch` is at work there"):
+    with pytest.raises(DataError, match=r"by process \d+ \(counterflow data fetch\); wait for its"):
         sets.fetch("mnist", target)
     process.send_signal(signal_number)
     assert process.communicate(timeout=120)[1].count("Traceback") == 0
     assert process.returncode != 0
+    left = (".fetch-", LOCK)
     assert {
-        name: text for name, text in contents(target).items() if ".fetch-" not in name
+        name: text
+        for name, text in contents(target).items()
+        if not any(one in name for one in left)
     } == before
     registry.sent, registry.stall = None, False
     sets.fetch("mnist", target)
@@ -393,6 +397,7 @@ def test_fetch(registry: Registry, source: Source, tmp_path: Path) -> None:
     registry.offer(packed(FILES))
     folder = tmp_path / "chosen"
     answer = read("fetch", "mnist", "--folder", str(folder))
+    assert answer.pop("provenance")["command"].startswith("counterflow data fetch mnist")
     assert answer == {"name": "mnist", "folder": str(folder), "sha256": source.sha256}
     shown = run("fetch", "mnist")
     assert shown.stdout == f"mnist: 4 + 1 images in {tmp_path / 'data/mnist'}, checked.\n"
@@ -446,7 +451,7 @@ def test_list(source: Source, tmp_path: Path) -> None:
 
 
 def test_check_of_what_is_here(source: Source, tmp_path: Path) -> None:
-    assert read("check") == {"sets": [{"name": "digits", "right": True, "error": None}]}
+    assert read("check")["sets"] == [{"name": "digits", "right": True, "error": None}]
     folder = tmp_path / "data/mnist"
     folder.mkdir(parents=True)
     for stem, content in FILES.items():

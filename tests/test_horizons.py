@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from counterflow.design.schedule.components import components
 from counterflow.design.schedule.planner import plan
 from counterflow.golden.training.compare import PLAIN_AND_MITIGATED
 from tests.interlocked import BLOCKS, EXITS, design
+from tests.kept import kept
 from tests.test_command_line import read, refuse, run, succeed
 
 NET, QUICK = "tiny-local", ("--seeds", "2", "--epochs", "1", "--samples", "60")
@@ -85,7 +85,7 @@ def size(path: str) -> tuple[int, int]:
 
 def test_plan_has_horizons_side_by_side_and_draws_them() -> None:
     answer = read("plan", NET, "--interlocking", "1,4", "-o", "out")
-    assert json.loads(Path("out/horizons.json").read_text()) == answer
+    assert kept("out/plan.json") == answer
     local, whole = answer["horizons"]
     for sees, one in ((1, local), (4, whole)):
         expected = plan(with_interlocking(load(NET), sees))
@@ -100,7 +100,7 @@ def test_plan_has_horizons_side_by_side_and_draws_them() -> None:
             if part
         )
     assert local["delay"] < whole["delay"]
-    assert min(size("out/horizons.png")) > 300
+    assert min(size("out/plan-horizons.png")) > 300
     shown = succeed("plan", NET, "--interlocking", "1,4").stdout
     assert "1, local" in shown
     assert "4, end to end" in shown
@@ -119,9 +119,12 @@ def methods(answer: Any) -> list[Any]:
     return [method for one in answer["horizons"] for method in one["methods"]]
 
 
-def test_compare_trains_every_horizon_by_every_method_and_tells_of_every_head() -> None:
+def test_compare_trains_every_horizon_by_every_method_and_tells_of_every_head(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     answer = read("compare", NET, "--interlocking", "1,4", *QUICK, "-o", "out")
-    assert json.loads(Path("out/comparison.json").read_text()) == answer
+    assert kept("out/compare.json") == answer
     local, whole = answer["horizons"]
     for one, heads in ((local, [1, 2, 3]), (whole, [])):
         assert [(row["scheme"], row["mitigation"]) for row in one["methods"]] == [

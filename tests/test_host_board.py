@@ -24,10 +24,12 @@ from counterflow.golden.training.epochs import train
 from counterflow.golden.training.start import initial_states
 from counterflow.host.course import course
 from counterflow.host.device import Device
+from counterflow.host.journal import RECORD, beside
 from counterflow.host.progress import Progress
 from counterflow.host.training import Training
 from counterflow.host.transport import SerialPort
 from tests import headed
+from tests.kept import kept
 
 NET = "tiny"
 COUNTERFLOW = (sys.executable, "-m", "counterflow.cli")
@@ -168,6 +170,7 @@ def test_a_killed_host_is_resumed_and_ends_with_the_golden_models_weights(
     )
     assert 0 < int(str(found["resumed_at"])) < int(str(found["tokens"]))
     assert int(str(found["verified"])) > 1
+    assert int(str(found["compared"])) > int(str(found["verified"])) * load(NET).parameters
     accuracy = assert_equal_to_golden(tmp_path / "c.npz", 40)
     assert found["accuracy"] == accuracy
     # The verbs that follow a training: save, load, test.
@@ -179,6 +182,60 @@ def test_a_killed_host_is_resumed_and_ends_with_the_golden_models_weights(
     done = host("checkpoint", NET, *where, "-o", "e.npz", folder=tmp_path)
     assert done.returncode == 2
     assert "tells of no training of this board" in done.stderr
+
+
+def killed_after(port: str, folder: Path, heard: int, *options: str) -> None:
+    """Kill a host by signal 9 once it has kept so many predictions of the board."""
+    process = subprocess.Popen(
+        [*COUNTERFLOW, "host", "train", NET, "--port", port, "--quiet", *PATIENT, *options],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    journal, until = beside(folder / "build" / NET / "host-progress.json"), heard * RECORD.size
+    while not journal.exists() or journal.stat().st_size <= until:
+        assert process.poll() is None, "it had ended"
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+
+
+def table_of(said: str) -> list[str]:
+    """The lines of the table of epochs."""
+    lines = [line.split() for line in said.splitlines()]
+    return [" ".join(line) for line in lines if line and line[0].rstrip(",").isdigit()]
+
+
+def test_a_host_killed_in_its_second_epoch_and_again_keeps_the_whole_history(
+    board: Board, tmp_path: Path
+) -> None:
+    options = ("--epochs", "8", "--evaluate", "each")
+    line = ("train", NET, "--port", board.port, *PATIENT, *options)
+    other = tmp_path / "whole"
+    other.mkdir()
+    whole = host(*line, folder=other)
+    assert whole.returncode == 0, whole.stderr
+    killed_after(board.port, tmp_path, 450, *options)  # of 200 to learn and 100 to test an epoch
+    killed_after(board.port, tmp_path, 900, *options)
+    resumed = host(*line, folder=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "tokens; going on." in resumed.stderr
+    assert table_of(resumed.stdout) == table_of(whole.stdout)
+    assert len(table_of(whole.stdout)) == 16
+    found, wanted = (
+        kept(str(one / f"build/{NET}/host.json")) for one in (tmp_path, tmp_path / "whole")
+    )
+    assert found["resumed_at"] > 600
+    assert [(one["epoch"], one["tests"]) for one in found["epochs"]] == [
+        (epoch, tests) for epoch in range(8) for tests in (False, True)
+    ]
+    for name in ("epochs", "accuracy", "loss", "samples"):
+        assert found[name] == wanted[name]
+    assert {one["lost"] for one in found["epochs"]} == {0}
+    assert found["provenance"]["dataset_sha256"]
+    pictures = [
+        (one / f"build/{NET}/host.png").read_bytes() for one in (tmp_path, tmp_path / "whole")
+    ]
+    assert pictures[0] == pictures[1]
 
 
 @pytest.mark.slow

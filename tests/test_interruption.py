@@ -48,10 +48,11 @@ MODULES = (
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_interrupted_while_it_starts(name: str) -> None:
+def test_interrupted_while_it_starts(name: str, tmp_path: Path) -> None:
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", AT_IMPORT_OF.format(name=name)],
+        cwd=tmp_path,
         env=env,
         capture_output=True,
         check=False,

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from counterflow.cli import main
 from counterflow.commands.display import Display, table
 from counterflow.design.parts import home
-from tests.every_command import LINES
+from tests.every_command import LINES, writes
 
 ROOT = Path(__file__).parent.parent
 DRIVER = Path(__file__).parent / "every_command.py"
@@ -118,6 +118,37 @@ def test_every_command_where_most_is_odd(tmp_path: Path) -> None:
 @pytest.mark.parametrize("place", PAIRS, ids=map(str, range(len(PAIRS))))
 def test_every_command_elsewhere(place: Place, tmp_path: Path) -> None:
     check(place, tmp_path)
+
+
+def test_no_command_damages_anything_on_a_full_disk_and_every_json_says_what_made_it(
+    tmp_path: Path,
+) -> None:
+    """Where no file may grow, what writes says so in a sentence, and all else works as ever."""
+    (tmp_path / "home").mkdir()
+    report = tmp_path / "report.json"
+    done = subprocess.run(
+        [sys.executable, str(DRIVER), str(report), "FULL"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(tmp_path / "home")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(report.read_text(encoding="utf-8"))
+    assert sum(map(writes, found)) >= 6
+    for line, (status, said, unchanged, made) in found.items():
+        assert status == (2 if writes(line) else LINES[line]), f"counterflow {line}: {said}"
+        assert unchanged, line
+        if LINES[line] == 0 and line[0] != "-":
+            asked = line.format(out=tmp_path / "out").removesuffix(" --json")
+            assert made["command"].startswith(f"counterflow {asked} --json")
+            assert made["versions"]["counterflow"]
+        if writes(line):
+            assert "File too large" in said.splitlines()[-1], line
+            assert ".counterflow" not in said, line
+            assert sum(one.startswith("Error: ") for one in said.splitlines()) == 1
+    assert not [path for path in tmp_path.rglob(".*") if "home" not in path.parts]
 
 
 def test_the_surroundings_are_all_tried() -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from counterflow.commands import numerals, options, places
+from counterflow.commands import numerals, options, outcome, places
 from counterflow.commands.display import Display, table
 from counterflow.commands.fit import folded
 from counterflow.commands.synth import advice, findings
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from counterflow.boards.flow import OverfullError
     from counterflow.boards.report import BuildReport
     from counterflow.boards.table import Board
+    from counterflow.commands.outcome import Outcome
     from counterflow.design.network.description import Description
     from counterflow.design.schedule.planner import Plan
 
@@ -74,9 +74,7 @@ def build(
         counterflow build tiny --board orangecrab-85f --freq 80
     """
     from counterflow.boards.flow import programs_for
-    from counterflow.boards.report import FILE
     from counterflow.boards.table import board as named
-    from counterflow.design.network import provenance
     from counterflow.design.network.files import load
     from counterflow.design.tools import programs
 
@@ -86,21 +84,17 @@ def build(
     limits = (multipliers, memory, interval)
     design = planned(load(net), board, limits, to_fit=to_fit)
     folder = out or places.default(default_folder(design.description.name) / board.name)
-    folder.mkdir(parents=True, exist_ok=True)
-    # Whatever interrupts this leaves the results of last time as they were.
-    with tempfile.TemporaryDirectory(prefix=".build-", dir=folder) as scratch:
-        report, seconds = _run(display, design, board, Path(scratch), freq, baud, seed)
-        files = _keep(Path(scratch), folder, report)
-    content = {**report.to_json(), "seconds": seconds}
-    files += [
-        provenance.write_json(folder / FILE, content),
-        *provenance.record(folder, design.description, seed=seed, command=options.command_line()),
-    ]
+    with outcome.into(folder, "build") as made:
+        work = made.work()
+        report, seconds = _run(display, design, board, work, freq, baud, seed)
+        _keep(work, made, report)
+        content = {**report.to_json(), "seconds": seconds}
+        kept = made.keep(content, design.description, seed=seed)
     display.show(report_table(report))
     for line in [*findings(report.found), *_outlook(report)]:
         display.show(line)
-    display.files(files)
-    display.result({**content, "files": [str(file) for file in files]})
+    display.files(kept.files)
+    display.result(kept.result)
     _judge(report)
 
 
@@ -185,21 +179,17 @@ def _too_full(design: Plan, board: Board, error: OverfullError) -> str:
     )
 
 
-def _keep(scratch: Path, folder: Path, report: BuildReport) -> list[Path]:
-    """Move what is worth keeping into `folder`; a bitstream of last time goes with its report."""
-    from counterflow.design.network.files import move, place_of
+def _keep(work: Path, made: Outcome, report: BuildReport) -> None:
+    """Of what programs left in `work` keep what a board or another program wants, and the logs."""
+    from counterflow.design.network.files import move
 
     name = report.found.network
     products = [f"{name}.bit", f"{name}.bin", f"{name}.dfu"]
-    sources = ["top.v", "top.lpf", "top.pcf", "top.xdc", "top.tcl"]
-    for product in products:
-        place_of(folder / product).unlink(missing_ok=True)
-    logs = sorted(path.name for path in scratch.glob("*.log"))
-    return [
-        move(scratch / one, folder / one)
-        for one in [*products, *sources, *logs]
-        if (scratch / one).exists()
-    ]
+    for one in [*products, "top.v", "top.lpf", "top.pcf", "top.xdc", "top.tcl"]:
+        if (work / one).exists():
+            move(work / one, made.scratch / one)
+    for log in work.glob("*.log"):
+        move(log, made.path(f"-{log.name}"))
 
 
 def report_table(report: BuildReport) -> Table:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from counterflow.commands import numerals, options
+from counterflow.commands import numerals, options, outcome, places
 from counterflow.commands.compare_horizons import accuracy_table, comparison_json
 from counterflow.commands.display import Display, percent, table
 from counterflow.commands.horizons import horizons_table, under
+from counterflow.commands.recovered import against_json, recovered, row_json, said
+from counterflow.commands.verilog import default_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,7 +29,6 @@ MODELS: dict[str, tuple[Numbers, ...]] = {
     "both": ("integer", "float"),
 }
 NUMBERS: dict[Numbers, str] = {"integer": "integers", "float": "float64"}
-NOISE = 0.005  # smaller differences of accuracy say nothing
 NAMES = {
     ("sequential", "none"): "sequential, no delay",
     ("pipelined", "none"): "pipelined, plain",
@@ -67,7 +68,7 @@ NAMES = {
 @options.interlocking
 @options.data
 @options.seed
-@options.output(folder="Folder for comparison.json and the description.")
+@options.output(folder="Folder for compare.json and the description [default: build/NET].")
 def compare(
     net: str,
     seeds: int,
@@ -87,7 +88,9 @@ def compare(
 
     Each seed gives every method the same initial weights and the same order of samples. "Recovered"
     is the share of what plain pipelining loses against sequential training that a mitigation brings
-    back; the deeper the network and the higher its momentum, the more there is to lose.
+    back, with the interval that holds it in 95 of 100 cases; a dash where chance may be all that is
+    lost, as of a single seed. The deeper the network and the higher its momentum, the more there is
+    to lose.
 
     With --interlocking, horizons of a network that is cut into components are trained side by side:
     sequentially, pipelined, and pipelined with prediction and compensation.
@@ -101,7 +104,6 @@ def compare(
         counterflow compare deep-digits-local --interlocking 1,4
     """
     from counterflow.design.data.training import training_data
-    from counterflow.design.network import provenance
     from counterflow.design.network.files import load
     from counterflow.design.schedule.planner import plan
 
@@ -138,32 +140,25 @@ def compare(
         return tables
 
     title = _title(description, seeds)
-    if horizons is None:
-        tables = trained(None)
-        answer = compare_json(tables)
-        for numbers, rows in tables.items():
-            display.show(compare_table(rows, f"{title}, {NUMBERS[numbers]}"))
-    else:
-        plans = {sees: plan(several[sees]) for sees in horizons}
-        found = {sees: trained(sees) for sees in horizons}
-        answer = comparison_json(plans, found)
-        display.show(horizons_table(plans, description.name))
-        for numbers in MODELS[model]:
-            by_horizon = {sees: one[numbers] for sees, one in found.items()}
-            display.show(accuracy_table(plans, by_horizon, f"{title}, {NUMBERS[numbers]}"))
-    if out is not None:
-        files = [
-            provenance.write_json(out / "comparison.json", answer),
-            *provenance.record(
-                out,
-                description,
-                seed=first,
-                command=options.command_line(),
-                dataset_sha256=dataset.sha256,
-            ),
-        ]
-        display.files(files)
-    display.result(answer)
+    shown: list[Table] = []
+    with outcome.into(out or places.default(default_folder(description.name)), "compare") as made:
+        if horizons is None:
+            tables = trained(None)
+            answer = compare_json(tables)
+            for numbers, rows in tables.items():
+                shown.append(compare_table(rows, f"{title}, {NUMBERS[numbers]}"))
+        else:
+            plans = {sees: plan(several[sees]) for sees in horizons}
+            found = {sees: trained(sees) for sees in horizons}
+            answer = comparison_json(plans, found)
+            shown.append(horizons_table(plans, description.name))
+            for numbers in MODELS[model]:
+                by_horizon = {sees: one[numbers] for sees, one in found.items()}
+                shown.append(accuracy_table(plans, by_horizon, f"{title}, {NUMBERS[numbers]}"))
+        kept = made.keep(answer, description, seed=first, dataset_sha256=dataset.sha256)
+    display.show(*shown)
+    display.files(kept.files)
+    display.result(kept.result)
 
 
 def under_horizons(
@@ -191,24 +186,15 @@ def _title(description: Description, seeds: int) -> str:
     return f"{title}; registers behind {', '.join(map(str, placement))}, {share} of weights stale"
 
 
-def recovered(rows: Sequence[Row], row: Row) -> float | None:
-    """Share of what plain pipelining loses that `row` brings back; None where it loses nothing."""
-    means = {(one.method.way, one.method.mitigation): one.mean for one in rows}
-    best, plain = means[("sequential", "none")], means[("pipelined", "none")]
-    return (row.mean - plain) / (best - plain) if best - plain > NOISE else None
-
-
 def compare_json(tables: Mapping[Numbers, Sequence[Row]]) -> dict[str, object]:
-    """Accuracies of every method in every kind of numbers, one for each seed."""
+    """Accuracies of every method in every kind of numbers, one for each seed; what they tell."""
     return {
         "methods": [
             {
                 "model": numbers,
                 **asdict(row.method),
-                "mean": row.mean,
-                "sd": row.sd,
-                "recovered": recovered(rows, row),
-                "accuracies": list(row.accuracies),
+                **row_json(row),
+                **against_json(rows, row),
             }
             for numbers, rows in tables.items()
             for row in rows
@@ -226,7 +212,7 @@ def compare_table(rows: Sequence[Row], title: str) -> Table:
             NAMES.get(key, str(row.method)),
             percent(row.mean, 2),
             f"{100 * row.sd:.2f}",
-            percent(recovered(rows, row), 0) if mitigated else "",
+            said(recovered(rows, row)) if mitigated else "",
             " ".join(f"{100 * one:.1f}" for one in row.accuracies),
         )
     return made

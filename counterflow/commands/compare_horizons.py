@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from counterflow.commands.display import percent, table
 from counterflow.commands.horizons import horizon_json, label
+from counterflow.commands.recovered import against_json, recovered, row_json, said
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,8 +33,9 @@ def comparison_json(
                 "interlocking": sees,
                 **horizon_json(design),
                 "methods": [
-                    {"model": numbers, **asdict(row.method), **_row_json(row)}
-                    | {"heads": [{"component": at, **_row_json(one)} for at, one in _heads(row)]}
+                    {"model": numbers, **asdict(row.method), **row_json(row)}
+                    | against_json(rows, row)
+                    | {"heads": [{"component": at, **row_json(one)} for at, one in _heads(row)]}
                     for numbers, rows in found[sees].items()
                     for row in rows
                 ],
@@ -48,15 +50,11 @@ def _heads(row: Row) -> list[tuple[int, Row]]:
     return sorted(row.heads.items())
 
 
-def _row_json(row: Row) -> dict[str, object]:
-    return {"mean": row.mean, "sd": row.sd, "accuracies": list(row.accuracies)}
-
-
 def accuracy_table(
     plans: Mapping[int, Plan], found: Mapping[int, Sequence[Row]], title: str
 ) -> Table:
     """Mean and spread at the end, and the mean behind each inner component that has a head."""
-    rows = table("losses seen", "method", "mean", "sd", "by head, %", title=title)
+    rows = table("losses seen", "method", "mean", "sd", "recovered", "by head, %", title=title)
     for sees, design in plans.items():
         for row in found[sees]:
             rows.add_row(
@@ -64,6 +62,7 @@ def accuracy_table(
                 str(row.method),
                 percent(row.mean, 2),
                 f"{100 * row.sd:.2f}",
+                said(recovered(found[sees], row)) if row.method.mitigation != "none" else "",
                 _in_short([f"{100 * one.mean:.1f}" for _, one in _heads(row)]),
             )
     return rows

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from counterflow.commands import numerals, options, places
+from counterflow.commands import numerals, options, outcome, places
 from counterflow.commands.display import Display, percent, table
 from counterflow.commands.plan import plan_table
-from counterflow.commands.simulate import cycle_by_cycle, epoch_by_epoch, verdict
+from counterflow.commands.simulate import cycle_by_cycle, draw, epoch_by_epoch, verdict
 from counterflow.commands.train import epoch_table, golden_training, train_json
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from counterflow.commands.outcome import Outcome
+    from counterflow.design.data.sets import Dataset
     from counterflow.design.schedule.planner import Plan
     from counterflow.golden.training.epochs import TrainingResult
     from counterflow.sim.bench.reports import LongRunReport, SimulationReport
@@ -50,7 +52,7 @@ def demo(
         counterflow demo --long
     """
     from counterflow.design.data.training import training_data
-    from counterflow.design.network.files import load, write_atomically
+    from counterflow.design.network.files import load
     from counterflow.design.schedule.planner import plan as planned
     from counterflow.design.tools import programs
 
@@ -61,37 +63,63 @@ def demo(
     dataset, design = training_data(description), planned(description)
     chosen = description.recipe.seed if seed is None else seed
 
+    with outcome.into(folder, "demo") as made:
+        training, report, whole = _shown(
+            display, made, design, dataset, chosen, epochs, samples, long=long
+        )
+        answer = {**report.to_json(), "training": train_json(training)}
+        if whole is not None:
+            answer["long"] = whole.to_json()
+        _draw(made, design, training, report, whole)
+        kept = made.keep(answer, description, seed=chosen, dataset_sha256=dataset.sha256)
+    display.show(_report(design, training, report, perf_counter() - began))
+    display.show(verdict(report))
+    if whole is not None:
+        display.show(verdict(whole))
+    display.files(kept.files)
+    display.result(kept.result)
+    if not (report.equal and (whole is None or whole.equal)):
+        click.get_current_context().exit(1)
+
+
+def _shown(
+    display: Display,
+    made: Outcome,
+    design: Plan,
+    dataset: Dataset,
+    seed: int,
+    epochs: int | None,
+    samples: int | None,
+    *,
+    long: bool,
+) -> tuple[TrainingResult, SimulationReport, LongRunReport | None]:
+    """What golden came to, the hardware beside it, and with `long` all epochs of that."""
+    from counterflow.design.network.files import write_atomically
+
+    description = design.description
     display.note(f"\n[bold]1  The plan[/] for {description.name}, folded onto multipliers")
     display.show(plan_table(design))
     display.note(
         "[bold]2  The golden model[/] trains: integers in Python, every bit as in hardware"
     )
-    training = golden_training(display, description, dataset, chosen, epochs)
+    training = golden_training(display, description, dataset, seed, epochs)
     display.show(epoch_table(training.epochs, description.name))
     display.note("[bold]3  The hardware[/]: from the same description to Verilog")
     from counterflow.hw.tops.verilog import to_verilog
 
-    verilog = write_atomically(folder / f"{description.name}.v", to_verilog(design))
-    display.note(f"{verilog}: {verilog.stat().st_size:,} bytes\n")
+    verilog = write_atomically(made.path(".v"), to_verilog(design))
+    display.note(f"{made.folder / verilog.name}: {verilog.stat().st_size:,} bytes\n")
     display.note("[bold]4  The hardware trains[/] in Verilator, on the same samples")
+    count = samples or len(dataset.train_x)
     report = cycle_by_cycle(
-        display, design, dataset, chosen, samples or len(dataset.train_x), folder
+        display, design, dataset, seed, count, made.scratch, log=made.path(".log")
     )
-    whole = None
-    if long:
-        display.note("[bold]5  The whole training[/] in hardware, compared after every epoch")
-        limit = None if samples is None else min(samples, len(dataset.train_x))
-        whole = epoch_by_epoch(display, design, dataset, chosen, len(training.epochs), limit)
-    files = _write(folder, design, training, report, whole, chosen, dataset.sha256)
-    display.show(_report(design, training, report, perf_counter() - began))
-    display.show(verdict(report))
-    if whole is not None:
-        display.show(verdict(whole))
-    display.files(list(dict.fromkeys([verilog, *files])))
-    answer = {**report.to_json(), "training": train_json(training)}
-    display.result(answer if whole is None else {**answer, "long": whole.to_json()})
-    if not (report.equal and (whole is None or whole.equal)):
-        click.get_current_context().exit(1)
+    if not long:
+        return training, report, None
+    display.note("[bold]5  The whole training[/] in hardware, compared after every epoch")
+    limit = None if samples is None else min(samples, len(dataset.train_x))
+    whole = epoch_by_epoch(display, design, dataset, seed, len(training.epochs), limit)
+    return training, report, whole
 
 
 def _report(
@@ -119,37 +147,22 @@ def _report(
     return rows
 
 
-def _write(
-    folder: Path,
+def _draw(
+    made: Outcome,
     design: Plan,
     training: TrainingResult,
     report: SimulationReport,
     whole: LongRunReport | None,
-    seed: int,
-    dataset_sha256: str,
-) -> list[Path]:
+) -> None:
+    """The figures of plan and simulation; the curves of both models are in one."""
     from counterflow import figures
-    from counterflow.design.network import provenance
 
-    name = design.description.name
-    shares = () if whole is None else whole.accuracy
-    files = [
-        figures.training_curves(
-            folder / "training.png", report, training.epochs, shares, title=name
-        ),
-        figures.delays(folder / "stages.png", design),
-        provenance.write_json(folder / "training.json", train_json(training)),
-        provenance.write_json(folder / "simulation.json", report.to_json()),
-        *provenance.record(
-            folder,
-            design.description,
-            seed=seed,
-            command=options.command_line(),
-            dataset_sha256=dataset_sha256,
-        ),
-        *report.files,
-    ]
-    if report.slots:
-        title = f"{name}: what each stage works on, as simulated"
-        files.insert(1, figures.slot_diagram(folder / "slots.png", report.slots, title=title))
-    return files
+    draw(made, report, design)
+    figures.training_curves(
+        made.path(".png"),
+        report,
+        training.epochs,
+        () if whole is None else whole.accuracy,
+        title=design.description.name,
+    )
+    figures.delays(made.path("-stages.png"), design)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from counterflow.commands import options
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -38,9 +39,12 @@ class Display:
         _print(self._console(stderr=True), what)
 
     def result(self, content: Mapping[str, object]) -> None:
-        """The result for scripts."""
+        """The result for scripts, which says what made it even where no network did."""
         if self.as_json:
-            click.echo(json.dumps(content, indent=2))
+            from counterflow.design.network.provenance import as_json, origin
+
+            made = {} if "provenance" in content else {"provenance": origin(options.command_line())}
+            click.echo(as_json({**content, **made}), nl=False)
 
     def files(self, files: Sequence[Path]) -> None:
         """Where the files are."""

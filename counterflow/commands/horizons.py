@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from counterflow.commands import options
+from counterflow.commands import options, outcome
 from counterflow.commands.display import percent, table
 
 if TYPE_CHECKING:
@@ -38,23 +38,16 @@ def side_by_side(
         ],
     }
     if out is not None:
-        from counterflow.design.network import provenance
         from counterflow.horizon_figure import horizons
 
         labels = {label(sees, design): design for sees, design in plans.items()}
         title = f"{description.name}: delay and stash by the losses that components see"
-        files = [
-            provenance.write_json(out / "horizons.json", facts),
-            horizons(out / "horizons.png", labels, title=title),
-            *provenance.record(
-                out,
-                description,
-                seed=description.recipe.seed,
-                command=options.command_line(),
-            ),
-        ]
-        display.files(files)
-    display.result(facts)
+        with outcome.into(out, "plan") as made:
+            horizons(made.path("-horizons.png"), labels, title=title)
+            kept = made.keep(facts, description)
+        display.files(kept.files)
+        facts = kept.result
+    display.result(facts if out is not None else outcome.stated(facts, description))
 
 
 def components_of(design: Plan) -> tuple[Component, ...]:

@@ -9,6 +9,7 @@ import click
 
 from counterflow.commands import numerals, options
 from counterflow.commands.fit import folded
+from counterflow.commands.verilog import default_folder
 from counterflow.design.bus.link import BAUD
 
 if TYPE_CHECKING:
@@ -59,14 +60,21 @@ def opened(
     multipliers: int | None,
     memory: int | None,
     interval: int | None,
+    progress: Path | None = None,
 ) -> tuple[Plan, Device]:
-    """The plan of NET and the device at the port."""
+    """The plan of NET and the device at the port.
+
+    ``progress``: the file that tells of its training, if it is not the one in NET's folder.  What
+    the device still has to say in that training goes into the journal, whoever takes it.
+    """
     from counterflow.design.network.files import load
 
     design, _ = folded(load(net), multipliers, memory, interval, target_name)
     from counterflow.host.device import Device
+    from counterflow.host.journal import beside
 
-    return design, Device.open(port_name, design, baud=baud, timeout=timeout)
+    journal = beside(progress or default_folder(design.description.name) / PROGRESS)
+    return design, Device.open(port_name, design, baud=baud, timeout=timeout, journal=journal)
 
 
 def check_ended(device: Device, found: Progress, path: Path) -> None:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from counterflow.commands.display import Display, percent, table
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from counterflow.commands.outcome import Outcome as Made
     from counterflow.host.device import Device
+    from counterflow.host.outcome import Outcome
     from counterflow.host.tally import Tally
-    from counterflow.host.training import Outcome, Training
+    from counterflow.host.training import Training
 
 
 def summary(display: Display, outcome: Outcome, device: Device) -> None:
@@ -25,6 +25,9 @@ def summary(display: Display, outcome: Outcome, device: Device) -> None:
         said = [" ".join(_shown(head)) for head in one.heads.values()]
         rows.add_row(name, f"{one.samples:,}", *_shown(one), *said)
     display.show(rows)
+    lost = sum(one.lost for one in outcome.tallies)
+    if lost:
+        display.show(f"Of {lost:,} samples nothing is known: another program was told of them.")
     share = outcome.share(device.info.frequency, device.info.baud)
     session = device.session
     display.show(
@@ -34,7 +37,7 @@ def summary(display: Display, outcome: Outcome, device: Device) -> None:
     if outcome.verified:
         display.show(
             f"[bold green]Equal:[/] all weights compared with the golden model's "
-            f"{outcome.verified} times, 0 mismatches."
+            f"{outcome.verified} times, {outcome.compared:,} values, 0 mismatches."
         )
 
 
@@ -51,15 +54,17 @@ def to_json(outcome: Outcome, device: Device, training: Training) -> dict[str, o
     tested = [one for one in outcome.tallies if one.tests]
     last = tested[-1] if tested else None
     samples = sum(one.samples for one in trained)
+    fresh = samples - outcome.recalled
     return {
         **(last.means if last else {"accuracy": None, "loss": None}),
         **(last.heads_json if last else {}),
         "samples": samples,
-        "samples_per_second": samples / outcome.seconds if outcome.seconds else 0.0,
+        "samples_per_second": fresh / outcome.seconds if outcome.seconds else 0.0,
         "seconds": outcome.seconds,
         "tokens": training.course.tokens,
         "resumed_at": outcome.resumed_at,
         "verified": outcome.verified,
+        "compared": outcome.compared,
         "line_share": outcome.share(device.info.frequency, device.info.baud),
         "resent": device.session.resent,
         "repeats": device.session.repeats,
@@ -69,13 +74,9 @@ def to_json(outcome: Outcome, device: Device, training: Training) -> dict[str, o
     }
 
 
-def write(folder: Path, found: dict[str, object], outcome: Outcome, name: str) -> list[Path]:
-    from counterflow.design.network import provenance
+def draw(made: Made, outcome: Outcome, name: str) -> None:
+    """The picture of a training that has taught something."""
     from counterflow.host.figure import curves
 
-    files = [provenance.write_json(folder / "host.json", found)]
     if outcome.losses:
-        files.append(
-            curves(folder / "host.png", outcome.losses, outcome.right, title=f"{name} on a board")
-        )
-    return files
+        curves(made.path(".png"), outcome.losses, outcome.right, title=f"{name} on a board")

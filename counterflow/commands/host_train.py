@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from counterflow.commands import numerals, options, places
+from counterflow.commands import numerals, options, outcome, places
 from counterflow.commands.display import Display, percent
 from counterflow.commands.host_port import PROGRESS, common, opened
-from counterflow.commands.host_report import summary, to_json, write
+from counterflow.commands.host_report import draw, summary, to_json
 from counterflow.commands.verilog import default_folder
 
 if TYPE_CHECKING:
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
     from counterflow.golden.units.state import State
     from counterflow.host.course import Leg
     from counterflow.host.device import Device
+    from counterflow.host.outcome import Outcome
     from counterflow.host.progress import Progress
     from counterflow.host.tally import Tally
-    from counterflow.host.training import Outcome, Training
+    from counterflow.host.training import Training
 
 
 @click.command()
@@ -46,7 +48,12 @@ if TYPE_CHECKING:
 @click.option("--resume", type=options.FILE, help="Begin with this checkpoint.")
 @click.option("--progress", type=options.NEW_FILE, help=f"[default: build/NET/{PROGRESS}].")
 @click.option("--fresh", is_flag=True, help="Begin anew even if a training is under way.")
-@click.option("-o", "--out", type=options.NEW_FOLDER, help="Folder for host.json and host.png.")
+@click.option(
+    "-o",
+    "--out",
+    type=options.NEW_FOLDER,
+    help="Folder for host.json and host.png [default: build/NET].",
+)
 @options.data
 @options.seed
 def train(
@@ -69,7 +76,7 @@ def train(
 
     A training that ended too early, the host killed or the cable pulled, goes on where the board
     stands when the same command is given again: the board counts what it has accepted, and a small
-    file remembers what it was.
+    file remembers what it was, another one what the board has said.
 
     \b
     Examples:
@@ -80,10 +87,12 @@ def train(
     from counterflow.design.data.training import training_data
 
     display = Display(as_json=as_json, quiet=quiet)
-    design, device = opened(**where)
-    with device:
+    design, device = opened(**where, progress=progress)
+    with device, ExitStack() as stack:
         dataset = training_data(design.description, data)
-        path = progress or places.default(default_folder(design.description.name)) / PROGRESS
+        usual = default_folder(design.description.name)
+        path = progress or places.default(usual) / PROGRESS
+        made = stack.enter_context(outcome.into(out or places.default(usual), "host"))
         asked, start = _asked(design, dataset, seed, epochs, samples, evaluate, resume)
         training = _training(design, device, dataset, asked, start, verify or 0)
         before = None if fresh else _under_way(device, path, asked)
@@ -92,14 +101,17 @@ def train(
             display.note(
                 f"The board has had {at:,} of {training.course.tokens:,} tokens; going on."
             )
-        outcome = _run(display, training, at, asked, checkpoint)
-    found = to_json(outcome, device, training)
-    files = [checkpoint] if checkpoint else []
-    if out is not None:
-        files += write(out, found, outcome, design.description.name)
-    summary(display, outcome, device)
-    display.files(files)
-    display.result(found)
+        found = _run(display, training, at, asked, checkpoint)
+        draw(made, found, design.description.name)
+        kept = made.keep(
+            to_json(found, device, training),
+            design.description,
+            seed=asked.seed,
+            dataset_sha256=dataset.sha256,
+        )
+    summary(display, found, device)
+    display.files([*([checkpoint] if checkpoint else []), *kept.files])
+    display.result(kept.result)
 
 
 def _asked(

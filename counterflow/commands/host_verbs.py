@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from counterflow.commands import numerals, options
+from counterflow.commands import numerals, options, outcome
 from counterflow.commands.display import Display, percent, table
 from counterflow.commands.host_port import PROGRESS, check_ended, common, opened
 from counterflow.commands.verilog import default_folder
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def info(as_json: bool, quiet: bool, **where: Any) -> None:
     """Say what board is at the port, and what it has counted."""
     display = Display(as_json=as_json, quiet=quiet)
-    _, device = opened(**where)
+    design, device = opened(**where)
     with device:
         counters, about = device.counters(), device.info
     rows = table("", "", title=f"{about.name} on {about.board or 'a board'}")
@@ -37,7 +37,7 @@ def info(as_json: bool, quiet: bool, **where: Any) -> None:
     for name, value in asdict(counters).items():
         rows.add_row(name.replace("_", " "), _shown(value))
     display.show(rows)
-    display.result({**asdict(about), **asdict(counters)})
+    display.result(outcome.stated({**asdict(about), **asdict(counters)}, design.description))
 
 
 def _shown(value: Any) -> str:
@@ -73,7 +73,8 @@ def evaluate(data: Path | None, as_json: bool, quiet: bool, **where: Any) -> Non
         accuracy, loss = one.right / one.samples, one.loss / one.samples
         whose = f"Head {number}" if number else f"{one.samples:,} samples"
         display.show(f"{whose}: {percent(accuracy, 2)} right, loss {loss:.4f}.")
-    display.result({**tally.means, "samples": tally.samples, **tally.heads_json})
+    found = {**tally.means, "samples": tally.samples, **tally.heads_json}
+    display.result(outcome.stated(found, design.description, dataset_sha256=dataset.sha256))
 
 
 def _check_ended(device: Device, design: Plan) -> Path:
@@ -115,7 +116,8 @@ def checkpoint(out: Path, as_json: bool, quiet: bool, **where: Any) -> None:
         state = checkpoints.Checkpoint(found.network, found.epochs, found.seed, settings, states)
         checkpoints.save(out, state)
     display.files([out])
-    display.result({"file": str(out), "epoch": found.epochs})
+    answer = {"file": str(out), "epoch": found.epochs}
+    display.result(outcome.stated(answer, design.description, seed=found.seed))
 
 
 @click.command()
@@ -138,7 +140,8 @@ def restore(file: Path, as_json: bool, quiet: bool, **where: Any) -> None:
         device.set(state.settings)
         device.load(state.states)
     display.show(f"{file}: {state.epoch} epochs, now on the board.")
-    display.result({"file": str(file), "epoch": state.epoch})
+    answer = {"file": str(file), "epoch": state.epoch}
+    display.result(outcome.stated(answer, design.description, seed=state.seed))
 
 
 @click.command()
@@ -157,7 +160,7 @@ def monitor(every: float, times: int | None, as_json: bool, quiet: bool, **where
     A port belongs to one program at a time: a training that runs shows its own progress.
     """
     display = Display(as_json=as_json, quiet=quiet)
-    _, device = opened(**where)
+    design, device = opened(**where)
     with device:
         lines = 0
         while times is None or lines < times:
@@ -167,7 +170,7 @@ def monitor(every: float, times: int | None, as_json: bool, quiet: bool, **where
                 f"{now.tokens:>12,} tokens {now.cycles:>14,} cycles {stalls:>12,} stalls "
                 f"{clipped:>10,} saturations {now.bad_samples + now.bad_labels:>4} dropped"
             )
-            display.result(asdict(now))
+            display.result(outcome.stated(asdict(now), design.description))
             lines += 1
             if lines != times:
                 time.sleep(every)

@@ -9,13 +9,14 @@ import click
 
 from counterflow.commands import horizons as several
 from counterflow.commands import memory as where
-from counterflow.commands import numerals, options
+from counterflow.commands import numerals, options, outcome
 from counterflow.commands.display import Display, percent, table
 from counterflow.commands.fit import fit_json, fit_table, folded
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from counterflow.commands.outcome import Kept
     from counterflow.design.fit.fitting import UnfitError
     from counterflow.design.network.description import Description
     from counterflow.design.schedule.planner import Plan, UnitCost
@@ -136,9 +137,12 @@ def plan(
         facts["outside"] = where.outside_json(design, frequency)
         for line in where.outside_lines(design, frequency):
             display.show(line)
+    answer = outcome.stated(facts, design.description)
     if out is not None:
-        display.files(_write(design, facts, out))
-    display.result(facts)
+        kept = _keep(design, facts, out)
+        display.files(kept.files)
+        answer = kept.result
+    display.result(answer)
 
 
 def unfit(
@@ -161,16 +165,21 @@ def unfit(
         **{"network": description.name, "target": name, "fits": False, "advice": [str(error)]},
         "short": where.shortage_json(short),
     }
-    if error.search is not None:
-        parts = where.stages(error.search.least(1).plan)
+    parts = None if error.search is None else where.stages(error.search.least(1).plan)
+    if parts is not None:
         facts["stages"] = where.stages_json(parts)
         display.note(where.stages_table(parts))
-        if out is not None:
-            from counterflow import figures
+    if out is None:
+        display.result(outcome.stated(facts, description))
+        return
+    from counterflow import figures
 
-            title = f"{description.name} does not fit {name}"
-            figures.memory(out / "memory.png", parts, where.needed_shares(short), title=title)
-    display.result(facts)
+    with outcome.into(out, "plan") as made:
+        if parts is not None:
+            title, shares = f"{description.name} does not fit {name}", where.needed_shares(short)
+            figures.memory(made.path("-memory.png"), parts, shares, title=title)
+        kept = made.keep(facts, description)
+    display.result(kept.result)
 
 
 def on_targets(display: Display, description: Description, *, outside: bool) -> None:
@@ -182,7 +191,8 @@ def on_targets(display: Display, description: Description, *, outside: bool) -> 
         found.append(one)
         display.show(f"{one.target.name:10} {one.words}")
     facts = [where.outcome_json(one) for one in found]
-    display.result({"network": description.name, "targets": facts})
+    answer = {"network": description.name, "targets": facts}
+    display.result(outcome.stated(answer, description))
 
 
 def plan_json(design: Plan) -> dict[str, object]:
@@ -297,18 +307,11 @@ def plan_table(design: Plan) -> Table:
     return rows
 
 
-def _write(design: Plan, facts: dict[str, object], out: Path) -> list[Path]:
+def _keep(design: Plan, facts: dict[str, object], out: Path) -> Kept:
     from counterflow import figures
-    from counterflow.design.network import provenance
 
-    return [
-        provenance.write_json(out / "plan.json", facts),
-        figures.delays(out / "stages.png", design),
-        figures.memory(out / "memory.png", where.stages(design), title=design.description.name),
-        *provenance.record(
-            out,
-            design.description,
-            seed=design.description.recipe.seed,
-            command=options.command_line(),
-        ),
-    ]
+    with outcome.into(out, "plan") as made:
+        figures.delays(made.path("-stages.png"), design)
+        title = design.description.name
+        figures.memory(made.path("-memory.png"), where.stages(design), title=title)
+        return made.keep(facts, design.description)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from counterflow.commands import numerals, options, places
+from counterflow.commands import numerals, options, outcome, places
 from counterflow.commands.display import Display, percent, table
 from counterflow.commands.fit import folded
 from counterflow.commands.verilog import default_folder
@@ -15,6 +15,7 @@ from counterflow.commands.verilog import default_folder
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from counterflow.commands.outcome import Outcome
     from counterflow.design.data.sets import Dataset
     from counterflow.design.schedule.planner import Plan
     from counterflow.sim.bench.reports import LongRunReport, SimulationReport
@@ -102,29 +103,29 @@ def simulate(
     chosen = design.description.recipe.seed if seed is None else seed
     folder = out or places.default(default_folder(design.description.name))
     report: SimulationReport | LongRunReport
-    if long:
-        report = epoch_by_epoch(display, design, dataset, chosen, epochs, samples)
-    else:
-        report = cycle_by_cycle(
-            display,
-            design,
-            dataset,
-            chosen,
-            samples or SAMPLES,
-            folder,
-            simulator,
-            waves=waves,
-            harsh=harsh,
+    with outcome.into(folder, "simulate") as made:
+        if long:
+            report = epoch_by_epoch(display, design, dataset, chosen, epochs, samples)
+        else:
+            report = cycle_by_cycle(
+                *(display, design, dataset, chosen, samples or SAMPLES, made.scratch),
+                simulator,
+                waves=waves,
+                harsh=harsh,
+                log=made.path(".log"),
+            )
+        draw(made, report, design)
+        kept = made.keep(
+            report.to_json(), design.description, seed=chosen, dataset_sha256=dataset.sha256
         )
-    files = write(report, design, dataset, chosen, folder)
     display.show(report_table(report, design))
     if (heads := by_head(report)) is not None:
         display.show(heads)
     display.show(verdict(report))
     if said := exercises(report):
         display.show(said)
-    display.files(files)
-    display.result({**report.to_json(), "files": [str(file) for file in files]})
+    display.files(kept.files)
+    display.result(kept.result)
     if not report.equal:
         click.get_current_context().exit(1)
 
@@ -140,19 +141,19 @@ def cycle_by_cycle(
     *,
     waves: bool = False,
     harsh: bool = False,
+    log: Path | None = None,
 ) -> SimulationReport:
-    """Run the comparison of every cycle with a progress bar."""
+    """Run the comparison of every cycle with a progress bar; waveforms go into `folder`."""
     from counterflow.sim.simulate import simulate as run
 
-    folder.mkdir(parents=True, exist_ok=True)  # the simulator leaves log and waveforms there
     with display.progress("Hardware, every cycle compared") as on_progress:
         return run(
             design,
             dataset,
             seed=seed,
             samples=min(samples, len(dataset.train_x)),
-            out=folder,
-            waves=waves,
+            log=log,
+            waves=folder if waves else None,
             simulator=simulator,
             harsh=harsh,
             on_progress=on_progress,
@@ -181,36 +182,19 @@ def epoch_by_epoch(
         )
 
 
-def write(
-    report: SimulationReport | LongRunReport,
-    design: Plan,
-    dataset: Dataset,
-    seed: int,
-    folder: Path,
-) -> list[Path]:
-    """Results, figures and provenance of a run."""
+def draw(made: Outcome, report: SimulationReport | LongRunReport, design: Plan) -> None:
+    """The figures of a run that was compared in every cycle: how it learnt, and its slots."""
     from counterflow import figures
-    from counterflow.design.network import provenance
     from counterflow.sim.bench.reports import SimulationReport
 
+    if not isinstance(report, SimulationReport):
+        return
     name = design.description.name
-    files = [provenance.write_json(folder / "simulation.json", report.to_json())]
-    if isinstance(report, SimulationReport):
-        left = [*folder.glob("*.log"), *folder.glob("*.vcd"), *folder.glob("*.fst")]
-        files += [*report.files, *sorted(left)]
-        if report.losses:
-            files.append(figures.training_curves(folder / "training.png", report, title=name))
-        if report.slots:
-            title = f"{name}: what each stage works on, as simulated"
-            files.append(figures.slot_diagram(folder / "slots.png", report.slots, title=title))
-    files += provenance.record(
-        folder,
-        design.description,
-        seed=seed,
-        command=options.command_line(),
-        dataset_sha256=dataset.sha256,
-    )
-    return list(dict.fromkeys(files))
+    if report.losses:
+        figures.training_curves(made.path(".png"), report, title=name)
+    if report.slots:
+        title = f"{name}: what each stage works on, as simulated"
+        figures.slot_diagram(made.path("-slots.png"), report.slots, title=title)
 
 
 def report_table(report: SimulationReport | LongRunReport, design: Plan) -> Table:

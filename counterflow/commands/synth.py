@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from counterflow.commands import numerals, options, places
+from counterflow.commands import numerals, options, outcome, places
 from counterflow.commands.display import Display, percent, table
 from counterflow.commands.fit import folded, refuse_unfit
 from counterflow.commands.verilog import default_folder
@@ -73,10 +72,8 @@ def synth(
     """
     from counterflow.design.fpga.needs import settled
     from counterflow.design.fpga.targets import target as named
-    from counterflow.design.network import provenance
     from counterflow.design.network.files import load, move
     from counterflow.design.tools import programs
-    from counterflow.design.tools.synthesis_report import FILE
 
     display = Display(as_json=as_json, quiet=quiet)
     target = named(target_name)
@@ -92,25 +89,20 @@ def synth(
     wanted = [programs.ROUTERS[target.router]] if routing and target.router else []
     programs.require_packages(programs.YOSYS, *wanted)
     folder = out or places.default(default_folder(design.description.name))
-    folder.mkdir(parents=True, exist_ok=True)
-    # Whatever interrupts this leaves the results of last time as they were.
-    with tempfile.TemporaryDirectory(prefix=".synth-", dir=folder) as scratch:
-        report = _run(
-            display, design, target, unit, Path(scratch), route=routing, freq=freq, seed=seed
-        )
+    with outcome.into(folder, "synth") as made:
+        work = made.work()
+        report = _run(display, design, target, unit, work, route=routing, freq=freq, seed=seed)
         changes = report.changes(folder)
-        files = [move(log, folder / log.name) for log in sorted(Path(scratch).glob("*.log"))]
-    files += [
-        provenance.write_json(folder / FILE, report.to_json()),
-        *provenance.record(folder, design.description, seed=seed, command=options.command_line()),
-    ]
+        for log in work.glob("*.log"):
+            move(log, made.path(f"-{log.name}"))
+        kept = made.keep(report.to_json(), design.description, seed=seed)
     display.show(report_table(report))
     for line in findings(report):
         display.show(line)
     if changes:
         display.show(f"Since last time: {', '.join(changes)}.")
-    display.files(files)
-    display.result({**report.to_json(), "files": [str(file) for file in files]})
+    display.files(kept.files)
+    display.result(kept.result)
     _judge(report, design)
 
 

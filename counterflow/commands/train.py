@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from counterflow.commands import numerals, options
+from counterflow.commands import numerals, options, outcome, places
 from counterflow.commands.display import Display, percent, spark, table
 from counterflow.commands.fit import folded
+from counterflow.commands.verilog import default_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.table import Table
 
+    from counterflow.commands.outcome import Kept, Outcome
     from counterflow.design.data.sets import Dataset
     from counterflow.design.network.description import Description
     from counterflow.golden.training.epochs import Epoch, Head, TrainingResult
@@ -47,7 +49,7 @@ MITIGATIONS = ("none", "lwpv", "lwpw", "sc", "lwpv+sc", "lwpw+sc", "stash")
 @options.target
 @options.data
 @options.seed
-@options.output(folder="Folder for training.json, training.png and the description.")
+@options.output(folder="Folder for train.json, train.png, the description [default: build/NET].")
 def train(
     net: str,
     epochs: int | None,
@@ -90,26 +92,25 @@ def train(
     if target_name is not None:  # delays follow from the fold
         description = folded(description, None, None, None, target_name)[0].description
     dataset = training_data(description, data)
-    result = golden_training(
-        display,
-        description,
-        dataset,
-        seed,
-        epochs,
-        samples,
-        model=model,
-        checkpoint=checkpoint,
-        resume=resume,
-    )
-    files = [] if checkpoint is None else [checkpoint]
-    if out is not None:
-        files += _write(result, description, dataset, seed, out)
+    with outcome.into(out or places.default(default_folder(description.name)), "train") as made:
+        result = golden_training(
+            display,
+            description,
+            dataset,
+            seed,
+            epochs,
+            samples,
+            model=model,
+            checkpoint=checkpoint,
+            resume=resume,
+        )
+        kept = _keep(made, result, description, dataset, seed)
     display.show(epoch_table(result.epochs, description.name))
     if result.epochs[-1].heads:
         last = result.epochs[-1]
         display.show(head_table(last.heads, last.test_loss, last.test_accuracy))
-    display.files(files)
-    display.result(train_json(result))
+    display.files([*([] if checkpoint is None else [checkpoint]), *kept.files])
+    display.result(kept.result)
 
 
 def golden_training(
@@ -193,26 +194,16 @@ def head_table(heads: Sequence[Head], loss: float | None, accuracy: float | None
     return rows
 
 
-def _write(
+def _keep(
+    made: Outcome,
     result: TrainingResult,
     description: Description,
     dataset: Dataset,
     seed: int | None,
-    out: Path,
-) -> list[Path]:
+) -> Kept:
     from counterflow import figures
-    from counterflow.design.network import provenance
 
     if result.checkpoint is not None:  # a resumed training keeps the seed it began with
         seed = result.checkpoint.seed
-    return [
-        provenance.write_json(out / "training.json", train_json(result)),
-        figures.learning_curve(out / "training.png", result.epochs, title=description.name),
-        *provenance.record(
-            out,
-            description,
-            seed=description.recipe.seed if seed is None else seed,
-            command=options.command_line(),
-            dataset_sha256=dataset.sha256,
-        ),
-    ]
+    figures.learning_curve(made.path(".png"), result.epochs, title=description.name)
+    return made.keep(train_json(result), description, seed=seed, dataset_sha256=dataset.sha256)

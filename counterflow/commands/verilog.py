@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from counterflow.commands import options, places
+from counterflow.commands import options, outcome, places
 from counterflow.commands.display import Display
 from counterflow.commands.fit import folded
 from counterflow.commands.plan import plan_json, plan_table
@@ -47,9 +47,9 @@ def verilog(
 ) -> None:
     """Generate Verilog that trains NET.
 
-    Leaves NET.v, the whole description and the versions that made it in the output folder. With
-    --bus axi it is NET_axi.v, with the registers as a C header (NET_axi.h) and as a page
-    (NET_axi.md), and a core file for FuseSoC (NET_axi.core).
+    Leaves NET.v, the whole description (NET-verilog.toml) and what made it (NET-verilog.json) in
+    the output folder. With --bus axi it is NET_axi.v, with the registers as a C header (NET_axi.h)
+    and as a page (NET_axi.md), and a core file for FuseSoC (NET_axi.core).
 
     \b
     Examples:
@@ -57,7 +57,6 @@ def verilog(
         counterflow verilog digits --target ecp5-25f
         counterflow verilog digits --bus axi -o out
     """
-    from counterflow.design.network import provenance
     from counterflow.design.network.files import load, write_atomically
 
     if vlnv is not None and bus != "axi":
@@ -71,17 +70,15 @@ def verilog(
     design, _ = folded(load(net), multipliers, memory, interval, target_name)
     description = design.description
     folder = out or places.default(default_folder(description.name))
-    contents = axi_files(design, vlnv) if bus == "axi" else stream_files(design)
-    files = [
-        *(write_atomically(folder / name, text) for name, text in contents.items()),
-        *provenance.record(
-            folder, description, seed=description.recipe.seed, command=options.command_line()
-        ),
-    ]
-    shown, facts = plan_table(design), plan_json(design)
-    display.show(shown)
-    display.files(files)
-    display.result({**facts, "files": [str(file) for file in files]})
+    stem = description.name if bus == "streams" else f"{description.name}_{bus}"
+    with outcome.into(folder, f"{stem}-verilog") as made:
+        contents = axi_files(design, vlnv) if bus == "axi" else stream_files(design)
+        for name, text in contents.items():
+            write_atomically(made.scratch / name, text)
+        kept = made.keep(plan_json(design), description)
+    display.show(plan_table(design))
+    display.files(kept.files)
+    display.result(kept.result)
 
 
 def stream_files(design: Plan) -> dict[str, str]:

@@ -6,6 +6,8 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -21,7 +23,8 @@ from counterflow.golden.parts.narrow import Integers
 from counterflow.golden.training.models import Bytes, Part
 from counterflow.golden.transfer import Loadable
 from counterflow.golden.units.update import Settings
-from counterflow.host.session import Predictions, Session
+from counterflow.host.journal import Journal, Predictions
+from counterflow.host.session import Session
 from counterflow.host.transport import LinkError, SerialPort, Transport
 
 WORD = 1 << WORD_BITS
@@ -61,13 +64,22 @@ class Device(Loadable):
     """The device behind `transport`, which must have the network of `plan`.
 
     Raises LinkError, one sentence, when it has another one, and from every method when it cannot
-    be reached.  ``timeout``: seconds of silence after which that is so.
+    be reached.  ``timeout``: seconds of silence after which that is so.  ``journal``: the file of
+    what the device has said in the training that it may be in.
     """
 
-    def __init__(self, transport: Transport, plan: Plan, *, timeout: float = 10.0) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        plan: Plan,
+        *,
+        timeout: float = 10.0,
+        journal: Path | None = None,
+    ) -> None:
         self.plan = plan
+        of = (lambda mark: None) if journal is None else partial(Journal.of, journal)
         try:
-            self.session = Session(transport, timeout=timeout)
+            self.session = Session(transport, timeout=timeout, journal=of)
         except ValueError as error:
             transport.close()
             if isinstance(error, LinkError):
@@ -84,9 +96,17 @@ class Device(Loadable):
             )
 
     @classmethod
-    def open(cls, port: str, plan: Plan, *, baud: int = BAUD, timeout: float = 10.0) -> Self:
+    def open(
+        cls,
+        port: str,
+        plan: Plan,
+        *,
+        baud: int = BAUD,
+        timeout: float = 10.0,
+        journal: Path | None = None,
+    ) -> Self:
         """The device at a serial port."""
-        return cls(SerialPort(port, baud), plan, timeout=timeout)
+        return cls(SerialPort(port, baud), plan, timeout=timeout, journal=journal)
 
     def __enter__(self) -> Self:
         return self

@@ -25,6 +25,7 @@ from counterflow.design.bus.link import (
     packet,
 )
 from counterflow.host.frames import Frames, Received
+from counterflow.host.journal import Heard, Journal, Prediction, Predictions
 from counterflow.host.transport import LinkError, Transport
 
 FIRST_PATIENCE = 0.5  # seconds without progress until the device is asked, before any is measured
@@ -32,17 +33,6 @@ LEAST_PATIENCE, MOST_PATIENCE = 0.1, 4.0
 PATIENCE = 4  # times the measured time from a packet to its acknowledgement
 TRIES = 12  # at least, before a device counts as gone: each may be lost, too
 FLUSH_BYTES = 4200  # more than the rest of any packet in which the device may be stuck
-
-
-class Prediction(NamedTuple):
-    """The best class of a token, and its loss in bits with `design.units.loss.LOG_FRAC` places."""
-
-    kind: int
-    chosen: int
-    loss: int
-
-
-Predictions = dict[int, list[Prediction]]
 
 
 class Answer(NamedTuple):
@@ -71,6 +61,9 @@ class Session:
     head, those of the network as 0, and ``answers``, since they were last cleared; ``resent`` and
     ``repeats`` count packets sent again and requests for results.  Everything raises LinkError, one
     sentence, after `timeout` seconds of silence.
+
+    ``journal``: that of the training whose mark the device has, which `journal` gives; it has every
+    prediction before the device is told that it need not keep it.
     """
 
     def __init__(
@@ -79,6 +72,7 @@ class Session:
         *,
         timeout: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
+        journal: Callable[[int], Journal | None] = lambda mark: None,
     ) -> None:
         self.transport, self.timeout, self._clock = transport, timeout, clock
         self.frames = Frames()
@@ -86,6 +80,8 @@ class Session:
         self.answers: list[Answer] = []
         self.resent = self.repeats = 0
         self.status = Status(0, 0, 0, 0, complaint=False)
+        self.journal: Journal | None = None
+        self._journal, self._heard_of = journal, list[Heard]()
         self._flying: deque[Sent] = deque()
         self._sent = self._consumed = 0  # positions in the stream of packets
         self._whole = 0  # position behind the last whole result, which is what is acknowledged
@@ -99,10 +95,23 @@ class Session:
         self._repeated = self._heard = self._moved = self._asked_at = self._clock()
         self._pumped = self._moved
         self.statuses = self._done = 0
-        self.info = self._connect()
+        try:
+            self.info = self._connect()
+        except BaseException:
+            if self.journal is not None:
+                self.journal.close()
+            raise
 
     def close(self) -> None:
         self.transport.close()
+        if self.journal is not None:
+            self.journal.close()
+
+    def keep(self) -> None:
+        """Have all that was heard in the journal."""
+        if self.journal is not None:
+            self.journal.add(self._heard_of, self._whole)
+        self._heard_of.clear()
 
     # Sending
 
@@ -181,9 +190,9 @@ class Session:
             self._moved, self._expiries = self._clock(), 0
         self._rest += fresh
         while (size := self._size(self._rest)) and len(self._rest) >= size:
+            self._whole = (self._whole + size) % POSITIONS
             self._record(self._rest[:size])
             self._rest = self._rest[size:]
-            self._whole = (self._whole + size) % POSITIONS
 
     def _size(self, text: bytes) -> int:
         """Bytes of the record that `text` begins with, 0 of none."""
@@ -205,7 +214,9 @@ class Session:
             self.answers.append(Answer(Record(text[0]), None))
         else:
             loss, (kind, channel) = int.from_bytes(text[2:], "little"), channel_of(text[0])
-            self.predictions[channel].append(Prediction(kind, text[1], loss))
+            made = Prediction(kind, text[1], loss)
+            self.predictions[channel].append(made)
+            self._heard_of.append((self._whole, channel, made))
 
     def _consume(self, position: int) -> None:
         """Forget the packets that the device has worked on."""
@@ -277,6 +288,7 @@ class Session:
         return min(max(PATIENCE * self._round, LEAST_PATIENCE), MOST_PATIENCE)
 
     def _write(self, kind: Packet, sequence: int = 0, payload: bytes = b"") -> None:
+        self.keep()
         self._told = self._whole
         self.transport.write(packet(kind, sequence, self._whole, payload))
 
@@ -300,7 +312,7 @@ class Session:
             if now - asked > FIRST_PATIENCE * 2**stuck:
                 asked, stuck, info, status = now, min(stuck + 1, 3), None, None
                 self.transport.write(bytes(FLUSH_BYTES) + packet(Packet.HELLO, nonce, 0))
-        self.info, self.status = info, status
+        self.info, self.status, self.journal = info, status, self._journal(status.mark)
         self._whole = self._told = status.oldest
         self._sent = self._consumed = status.expected
         self._connected = True

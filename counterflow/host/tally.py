@@ -16,8 +16,9 @@ NATS = math.log(2) * 2.0**-LOG_FRAC  # of a loss as it is sent
 class Tally:
     """Samples of one kind in one epoch: how many, how many right, and the sum of their losses.
 
-    ``bits`` is that sum as the device sends losses; ``loss`` the same in nats.  ``heads`` has the
-    same of each head, by the number of its component.
+    ``bits`` is that sum as the device sends losses; ``loss`` the same in nats; ``lost`` counts
+    others, of which nothing is known, as another program has taken the device's word.  ``heads``
+    has the same of each head, by the number of its component.
     """
 
     epoch: int
@@ -25,6 +26,7 @@ class Tally:
     samples: int = 0
     right: int = 0
     bits: int = 0
+    lost: int = 0
     heads: dict[int, Tally] = field(default_factory=dict)
 
     @property
@@ -61,5 +63,6 @@ class Tally:
 
     def to_json(self) -> dict[str, object]:
         """As scripts read it."""
-        about = {"epoch": self.epoch, "tests": self.tests, "samples": self.samples}
+        about: dict[str, object] = {"epoch": self.epoch, "tests": self.tests}
+        about |= {"samples": self.samples, "lost": self.lost}
         return {**about, **self.means, **self.heads_json}

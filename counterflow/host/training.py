@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,43 +13,16 @@ import numpy as np
 from counterflow.design.bus import link
 from counterflow.design.bus.link import POSITIONS
 from counterflow.design.parts.tokens import Kind
+from counterflow.golden.parts.narrow import Integers
 from counterflow.golden.training.models import IntegerModel
 from counterflow.golden.units.state import State
 from counterflow.host.course import Course, Leg
-from counterflow.host.device import WORD, Counters, Device
+from counterflow.host.device import WORD, Device
+from counterflow.host.journal import Journal, Predictions, beside
+from counterflow.host.outcome import LINE_BITS, Outcome
 from counterflow.host.progress import Progress
-from counterflow.host.session import Predictions
 from counterflow.host.tally import NATS, Tally
 from counterflow.host.transport import LinkError
-
-LINE_BITS = 10  # of a byte: start, eight bits, stop
-
-
-@dataclass
-class Outcome:
-    """What a training came to.
-
-    ``resumed_at``: tokens that the device had before this host; ``verified``: comparisons of all
-    weights with the golden model's, all equal; ``payload`` bytes of samples and labels in as many
-    ``cycles`` of the device's clock.
-    """
-
-    tallies: list[Tally] = field(default_factory=list)
-    losses: list[float] = field(default_factory=list)
-    right: list[bool] = field(default_factory=list)
-    seconds: float = 0.0
-    resumed_at: int = 0
-    verified: int = 0
-    payload: int = 0
-    cycles: int = 0
-    counters: Counters | None = None
-    states: list[State] = field(default_factory=list)
-
-    def share(self, frequency: int, baud: int) -> float | None:
-        """Part of the line's bytes, from the first to the last, that were samples and labels."""
-        if not self.cycles or not baud:
-            return None
-        return self.payload * LINE_BITS * round(frequency / baud) / self.cycles
 
 
 class DifferenceError(ValueError):
@@ -73,6 +46,7 @@ class Training:
         self.device, self.course, self.verify = device, way, verify
         self.initial = [state.copy() for state in initial]
         self.outcome = Outcome()
+        self._heads = device.plan.schedule.heads
         self._golden_at = 0
         self._golden: IntegerModel | None = None
         if verify:
@@ -83,16 +57,23 @@ class Training:
         """Load the initial weights and begin anew, with the progress file at `path`."""
         # The board forgets the training before, if any, first: from then on none can go on with it.
         session = self.device.session
+        journal = session.journal or Journal(beside(path))
+        session.journal = None
         session.mark(0)
         self.device.empty()
         self.device.load(self.initial)
         base, mark = self.device.rest().tokens, 1 + secrets.randbelow(POSITIONS - 1)
+        journal.begin(mark, session.position)
+        session.journal = journal
         replace(progress, mark=mark, base=base, tokens=self.course.tokens).save(path)
         session.mark(mark)
         return 0
 
     def resume(self, progress: Progress) -> int:
-        """Find where the device stands in the course; the number of tokens it has had."""
+        """Find where the device stands in the course; the number of tokens it has had.
+
+        What it has said of their samples is in the outcome then.
+        """
         if self.device.session.refresh().mark != progress.mark:
             raise LinkError(
                 "the board has been reset or used otherwise since this training began, so its "
@@ -104,7 +85,24 @@ class Training:
                 f"the board has accepted {done} tokens of a training that has "
                 f"{self.course.tokens}; give --fresh to begin anew"
             )
+        self._recall(done)
         return done
+
+    def _recall(self, done: int) -> None:
+        """Take from the journal what the device has said of the tokens before number `done`."""
+        legs = [(leg, min(leg.end, done)) for leg in self.course.legs if leg.first < done]
+        count = sum(len(self._labels(leg, leg.first, stop)) for leg, stop in legs)
+        due = dict.fromkeys((0, *self._heads), count)
+        self.device.session.keep()
+        journal = self.device.session.journal
+        said = {one: iter([None] * count) for one in due} if journal is None else journal.read(due)
+        past = {number: iter(predictions) for number, predictions in said.items()}
+        for leg, stop in legs:
+            tally = self.outcome.tally(leg, self._heads)
+            for label in self._labels(leg, leg.first, stop):
+                for number, predictions in past.items():
+                    self.outcome.count(tally, number, next(predictions), int(label))
+        self.outcome.recalled = len(self.outcome.losses)
 
     def run(
         self, start: int, *, report: Report | None = None, on_epoch: OnEpoch | None = None
@@ -130,7 +128,7 @@ class Training:
 
     def measure(self, leg: Leg, report: Report | None = None) -> Tally:
         """Try the samples of a leg that is no part of the course."""
-        tally = self._tally(leg)
+        tally = Tally.begun(leg.epoch, self._heads, tests=leg.tests)
         self._stretch(leg, leg.first, leg.end, tally, report)
         return tally
 
@@ -142,14 +140,16 @@ class Training:
         self._follow(token)
         self._compare(token)
 
-    def _tally(self, leg: Leg) -> Tally:
-        heads = self.device.plan.schedule.heads
-        return Tally.begun(leg.epoch, heads, tests=leg.tests)
+    def _labels(self, leg: Leg, start: int, stop: int) -> Integers:
+        """Of the samples among the tokens `start` to `stop` - 1 of the course, all in `leg`."""
+        block = slice(start - leg.first, stop - leg.first)
+        kinds, indices = leg.kinds[block], leg.indices[block]
+        found: Integers = self.course.part(leg).labels[indices[kinds != Kind.BUBBLE]]
+        return found
 
     def _leg(self, leg: Leg, start: int, report: Report | None) -> None:
         """The tokens of `leg` from number `start` of the course on."""
-        tally = self._tally(leg)
-        self.outcome.tallies.append(tally)
+        tally = self.outcome.tally(leg, self._heads)
         at = start
         while at < leg.end:
             stop = leg.end
@@ -174,7 +174,7 @@ class Training:
         """Tokens without a pause between them."""
         part, block = self.course.part(leg), slice(start - leg.first, stop - leg.first)
         kinds, indices = leg.kinds[block], leg.indices[block]
-        expected = part.labels[indices[kinds != Kind.BUBBLE]]
+        expected = self._labels(leg, start, stop)
         before = {number: one.samples for number, one in tally.losses.items()}
 
         def take(found: Predictions) -> None:
@@ -182,11 +182,7 @@ class Training:
                 seen = one.samples - before[number]
                 fresh = found.get(number, [])[seen:]
                 for prediction, label in zip(fresh, expected[seen:], strict=False):
-                    right = bool(prediction.chosen == label)
-                    one.add(right=right, bits=prediction.loss)
-                    if number == 0 and not leg.tests:
-                        self.outcome.losses.append(prediction.loss * NATS)
-                        self.outcome.right.append(right)
+                    self.outcome.count(tally, number, prediction, int(label))
 
         def sent(done: int, found: Predictions) -> None:
             take(found)
@@ -210,7 +206,7 @@ class Training:
         Of the network as number 0, and of each head.
         """
         assert self._golden is not None
-        found = dict.fromkeys((0, *self.device.plan.schedule.heads), (0, 0))
+        found = dict.fromkeys((0, *self._heads), (0, 0))
         for leg in self.course.legs:
             start, stop = max(leg.first, self._golden_at), min(leg.end, token)
             if start >= stop:
@@ -234,6 +230,7 @@ class Training:
             for name in stage.remembered:
                 if not np.array_equal(getattr(found, name), getattr(wanted, name)):
                     self._differ(token, f"{stage.name}.{name}")
+                self.outcome.compared += np.size(getattr(wanted, name))
         self.outcome.verified += 1
 
     def _differ(self, token: int, what: str) -> None:

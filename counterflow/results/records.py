@@ -1,13 +1,12 @@
 """The JSON of everything but accuracy: one measurement a file, with what it takes to make it again.
 
-A simulation or synthesis leaves its JSON in a folder of its own below ``build/results``, from where
-`collect` takes it; a plan needs no such run.
+A simulation or synthesis leaves its JSON in a folder below ``build/results``, from where `collect`
+takes it; a plan needs no such run.
 """
 
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -23,7 +22,7 @@ from counterflow.results.settings import described
 MADE = Path("build/results")
 """Where folders of simulations and syntheses are looked for."""
 
-COLLECTED = {"simulate": "simulation.json", "synth": "synth.json"}
+COLLECTED = ("simulate", "synth")  # whose JSON bears their name
 KINDS = ("plan", "speed", *COLLECTED)
 
 
@@ -106,17 +105,13 @@ def collect(made: Path, folder: Path, networks: Mapping[str, object]) -> list[Pa
 
 def _finished(made: Path) -> Iterator[Record]:
     """Measurements of whole networks below `made`."""
-    for path in sorted(made.glob("*/provenance.json")):
-        about = json.loads(path.read_text(encoding="utf-8"))
-        command = shlex.split(about.get("command", ""))
-        kind = command[1] if len(command) > 1 else ""
-        result = path.with_name(COLLECTED.get(kind, ""))
-        if not result.is_file():
-            continue
-        content = json.loads(result.read_text(encoding="utf-8"))
-        if content.get("unit") is None:
-            description = load_file(path.with_name("description.toml"))
-            yield record(kind, description, about, content)
+    for kind in COLLECTED:
+        for path in sorted(made.glob(f"*/{kind}.json")):
+            content = json.loads(path.read_text(encoding="utf-8"))
+            about = content.pop("provenance")
+            del content["files"]
+            if content.get("unit") is None:
+                yield record(kind, load_file(path.with_suffix(".toml")), about, content)
 
 
 def planned(description: Description) -> Record:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import errno
-import fcntl
 import gzip
 import hashlib
 import json
@@ -28,6 +27,7 @@ from pathlib import Path
 
 from counterflow.design.data.sources import DataError, Source
 from counterflow.design.network.files import move
+from counterflow.design.parts.locks import InUseError, in_use
 
 OnProgress = Callable[[int, int], None]
 """Told the bytes that are there and the bytes in all."""
@@ -167,22 +167,14 @@ def _unpacked(
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Keep other downloads out of `folder`, and remove what one that was killed left there."""
-    handle = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise DataError(
-                f"{folder}: another `counterflow data fetch` is at work there; wait for its end."
-            ) from error
-        except OSError:
-            pass  # a file system without locks: leave all, since others may be at work
-        else:
-            for left in folder.glob(f"{SCRATCH}*"):
-                shutil.rmtree(left, ignore_errors=True)
-        yield
-    finally:
-        os.close(handle)
+        with in_use(folder, "counterflow data fetch") as locked:
+            if locked:  # else leave all, since others may be at work
+                for left in folder.glob(f"{SCRATCH}*"):
+                    shutil.rmtree(left, ignore_errors=True)
+            yield
+    except InUseError as error:
+        raise DataError(f"{error}; wait for its end.") from error
 
 
 def _flush(path: Path) -> None:

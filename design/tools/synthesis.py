@@ -108,17 +108,20 @@ def synthesise(
     # Names relative to the folder: the packaged Yosys sees no other files.
     commands = ["-q", "-l", LOG, "-p", script(target, top, units)]
     follow([*YOSYS.command(), *commands], folder, LOG, on_line, what="Yosys")
-    check_log((folder / LOG).read_text(encoding="utf-8", errors="replace"))
+    check_log((folder / LOG).read_text(encoding="utf-8", errors="replace"), folder / LOG)
     modules = json.loads((folder / _CELLS).read_text(encoding="utf-8"))["modules"]
     return count(modules, units, top)
 
 
-def check_log(text: str) -> None:
-    """ToolError where Yosys met a net with two drivers: it takes one and goes on."""
+def check_log(text: str, log: Path | None = None) -> None:
+    """ToolError where Yosys met a net with two drivers: it takes one and goes on.
+
+    `log` is the file that has the `text`, if it is kept.
+    """
     conflict = re.search(r"Driver-driver conflict.*", text)
     if conflict:
         raise ToolError(
-            f"Yosys changed what the design does ({conflict[0].strip()}); no netlist is kept"
+            f"Yosys changed what the design does ({conflict[0].strip()}); no netlist is kept", log
         )
 
 

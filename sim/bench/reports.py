@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -47,10 +46,15 @@ class Compared:
         return self.compared > 0 and self.mismatches == 0 and self.first_divergence is None
 
     def to_json(self) -> dict[str, object]:
-        """The keys that `counterflow simulate --json` promises."""
+        """The keys that `counterflow simulate --json` promises.
+
+        ``equal`` is false where nothing was compared; values ``compared`` and ``mismatches`` among
+        them say how much stands behind it.
+        """
         return {
             "cycles": self.cycles,
             "samples": self.samples,
+            "equal": self.equal,
             "compared": self.compared,
             "mismatches": self.mismatches,
             "utilisation": {
@@ -83,7 +87,6 @@ class SimulationReport(Compared):
     losses: Sequence[float] = ()
     golden_losses: Sequence[float] = ()
     correct: Sequence[bool] = ()
-    files: Sequence[Path] = ()
     slots: Sequence[SlotTime] = ()
     counters: int = 0
     exercised: Mapping[str, bool] = field(default_factory=dict)

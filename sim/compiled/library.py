@@ -7,7 +7,6 @@ Verilator makes C++ of the chain, and `library.cpp` drives that with whole array
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import hashlib
 import importlib.resources
 import re
@@ -21,6 +20,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from counterflow.design.parts import locks
 from counterflow.design.tools.programs import COMPILER
 from counterflow.sim.simulator import SimulationError, cache_folder, environment, verilator_root
 
@@ -123,9 +123,7 @@ def build_library(
     everything = "\0".join([*VERILATE, *COMPILE, *texts.values()])
     key = hashlib.sha256(everything.encode()).hexdigest()[:16]
     target = cache_folder() / f"{top}-library-{key}"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with target.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locks.waiting(target.with_suffix(".lock")):
         if not (target / NAME).exists():
             _build(target, texts, driver.name)
     return target / NAME
@@ -165,6 +163,8 @@ def _build(target: Path, texts: Mapping[str, str], driver: str) -> None:
     include = verilator_root() / "include"
     compiler = next(filter(None, map(shutil.which, COMPILER.names)), COMPILER.names[0])
     compile_ = (compiler, *COMPILE, f"-I{include}", f"-I{include / 'vltstd'}")
+    for left in target.parent.glob(f"{target.name}-*"):  # by a build that was killed
+        shutil.rmtree(left, ignore_errors=True)
     scratch = Path(tempfile.mkdtemp(prefix=f"{target.name}-", dir=target.parent))
     try:
         for name, text in texts.items():
@@ -178,7 +178,7 @@ def _build(target: Path, texts: Mapping[str, str], driver: str) -> None:
         if done.returncode:
             kept = target.with_suffix(".log")
             shutil.copy(scratch / "build.log", kept)
-            raise SimulationError(f"the library of {target.name} could not be built; see {kept}")
+            raise SimulationError(f"the library of {target.name} could not be built", kept)
         shutil.rmtree(scratch / "model")
         scratch.rename(target)
     finally:

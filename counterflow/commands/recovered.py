@@ -1,0 +1,51 @@
+"""What a method brings back of what plain pipelining loses, as far as the seeds can tell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from counterflow.golden.training.compare import Row
+    from counterflow.golden.training.paired import Estimate
+
+
+def row_json(row: Row) -> dict[str, object]:
+    """Accuracies of one method, one for each seed."""
+    return {"mean": row.mean, "sd": row.sd, "accuracies": list(row.accuracies)}
+
+
+def against_json(rows: Sequence[Row], row: Row) -> dict[str, object]:
+    """What `row` has gained over plain pipelining, and its share of what sequential training has.
+
+    Each with ``n``, ``mean`` and ``interval``; the share is None where that is no more than noise.
+    """
+    from counterflow.golden.training.paired import gain
+
+    share = recovered(rows, row)
+    return {
+        "gain": gain(row.accuracies, _plain(rows).accuracies).to_json(),
+        "recovered": None if share is None else share.to_json(),
+    }
+
+
+def recovered(rows: Sequence[Row], row: Row) -> Estimate | None:
+    """Share of what plain pipelining loses that `row` brings back; None within noise."""
+    from counterflow.golden.training.paired import share
+
+    best = next(one for one in rows if one.method.way == "sequential")
+    return share(row.accuracies, _plain(rows).accuracies, best.accuracies)
+
+
+def _plain(rows: Sequence[Row]) -> Row:
+    ways = {(one.method.way, one.method.mitigation): one for one in rows}
+    return ways[("pipelined", "none")]
+
+
+def said(share: Estimate | None) -> str:
+    """75 % (52 to 98); a dash within noise."""
+    if share is None or share.interval is None:
+        return "–"
+    low, high = (f"{100 * end:.0f}" for end in share.interval)
+    return f"{100 * share.mean:.0f} % ({low} to {high})"
