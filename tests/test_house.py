@@ -66,6 +66,7 @@ ROOMS = {
         "bench": "",
         "exercise": "bench",
         "simulate": "simulator bench exercise harsh",
+        "mutants": "simulator bench exercise harsh simulate",
         "compiled": "simulator bench",
         "boards": "compiled",
         "proofs": "",
