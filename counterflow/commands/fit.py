@@ -121,11 +121,13 @@ def _cells(taken: Resources, columns: dict[str, str]) -> list[str]:
     return [f"{getattr(taken, field):,}" for field in columns]
 
 
-def fit_json(fitted: Fitted, frequency: float) -> dict[str, object]:
+def fit_json(fitted: Fitted, frequency: float | None) -> dict[str, object]:
     """What `counterflow plan --target --json` says of the target."""
     from counterflow.design.fit.advice import samples_per_second, verdict
+    from counterflow.design.fpga.reached import clock
 
     step = fitted.next_step
+    mhz, _ = clock(fitted.target, fitted.needs.total.luts, frequency)
     return {
         "target": fitted.target.name,
         "fits": True,
@@ -136,8 +138,8 @@ def fit_json(fitted: Fitted, frequency: float) -> dict[str, object]:
         "least_interval": fitted.search.intervals[0],
         "next": None if step is None else {"interval": step.interval, **_json(step.total)},
         "lacking": list(fitted.lacking),
-        "frequency": frequency,
-        "samples_per_second": samples_per_second(fitted.plan, frequency),
+        "frequency": mhz,
+        "samples_per_second": samples_per_second(fitted.plan, mhz),
         "advice": verdict(fitted, frequency),
     }
 

@@ -37,7 +37,7 @@ FREQUENCY = 100.0  # MHz, where neither user nor target say
 @click.option(
     "--freq",
     type=numerals.MEGAHERTZ,
-    help="MHz to say samples a second for [default: the target's].",
+    help="MHz to say samples a second for [default: what similar designs reached].",
 )
 @options.output(folder="Folder for plan.json, two figures and the description.")
 def plan(
@@ -80,6 +80,7 @@ def plan(
     """
     from counterflow.design.fit.advice import samples_per_second, verdict
     from counterflow.design.fit.fitting import UnfitError
+    from counterflow.design.fpga.reached import clock
     from counterflow.design.network.files import load
 
     display, description = Display(as_json=as_json, quiet=quiet), load(net)
@@ -117,10 +118,9 @@ def plan(
             facts |= {"frequency": freq, "samples_per_second": speed}
             display.show(f"At {freq:g} MHz it trains on {speed:,.0f} samples a second.")
     else:
-        frequency = freq or fitted.target.frequency
-        facts |= fit_json(fitted, frequency)
+        facts |= fit_json(fitted, freq)
         display.show(fit_table(fitted))
-        for line in verdict(fitted, frequency):
+        for line in verdict(fitted, freq):
             display.show(line)
     components = several.components_of(design)
     if len(components) > 1:
@@ -133,7 +133,9 @@ def plan(
     if len(parts) > 1:
         display.show(where.stages_table(parts))
     if stash != "inside":
-        frequency = freq or (fitted.target.frequency if fitted else FREQUENCY)
+        frequency = freq or FREQUENCY
+        if fitted is not None:
+            frequency = clock(fitted.target, fitted.needs.total.luts, freq).mhz
         facts["outside"] = where.outside_json(design, frequency)
         for line in where.outside_lines(design, frequency):
             display.show(line)

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from counterflow.design.fit.fitting import Fitted, fit, takes
 from counterflow.design.fpga.needs import Needs, needs
+from counterflow.design.fpga.reached import clock
 from counterflow.design.fpga.targets import RESOURCE_NAMES, TARGETS, Resources, Target
 from counterflow.design.network.description import Description, Fold
 from counterflow.design.parts.formats import Format
@@ -28,8 +29,8 @@ RAM_BITS_OF_LUT = 16  # at most, if it can be one at all
 SURE = 0.5  # of the bits of stashes in some fold, that every fold has: delays depend on the fold
 
 
-def verdict(fitted: Fitted, frequency: float) -> list[str]:
-    """What fits, how fast it is at `frequency` MHz, what limits that and the next step."""
+def verdict(fitted: Fitted, frequency: float | None = None) -> list[str]:
+    """What fits, how fast it is at `frequency` MHz (None: as similar designs), what limits that."""
     taken, has = fitted.needs.total, fitted.target.has
     shares = (
         f"{taken.multipliers:,} of {has.multipliers:,} multipliers",
@@ -38,10 +39,11 @@ def verdict(fitted: Fitted, frequency: float) -> list[str]:
         f"roughly {round(taken.luts, -2):,} of {has.luts:,} LUTs",
     )
     fits = "fits" if fitted.routable else "may fit"
-    speed = samples_per_second(fitted.plan, frequency)
+    mhz, source = clock(fitted.target, taken.luts, frequency)
+    speed = samples_per_second(fitted.plan, mhz)
     return [
         f"{fitted.plan.description.name} {fits} {fitted.target.name}: {', '.join(shares)}.",
-        f"At {frequency:g} MHz it trains on {speed:,.0f} samples a second.",
+        f"At {mhz:g} MHz{source} it trains on {speed:,.0f} samples a second.",
         limits(fitted),
     ]
 

@@ -1,0 +1,176 @@
+"""What `counterflow compare` found, in the documents: each table and claim from a JSON.
+
+    python -m counterflow.results.comparisons                renews them in `PAGES`
+    python -m counterflow.results.comparisons KEY=FOLDER ... keeps what is in these folders, first
+
+A JSON is ``docs/results/compare-KEY.json``.  A document names it in a mark, for the table
+``<!-- compare KEY -->``, for one of `CLAIMS` ``<!-- compare KEY loss -->``, each up to
+``<!-- end -->``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from counterflow.design.network.files import load, write_atomically
+from counterflow.results.markdown import grid
+
+PAGES = [Path("README.md"), Path("docs/measurements.md"), Path("docs/interlocking.md")]
+FOLDER = Path("docs/results")
+MARKED = re.compile(r"<!-- compare (\S+)( \S+)? -->(.*?)<!-- end -->", re.DOTALL)
+WAYS = {
+    ("sequential", "none"): "sequential, no delay",
+    ("pipelined", "none"): "pipelined, nothing done",
+    ("pipelined", "lwpv"): "prediction (lwpv)",
+    ("pipelined", "sc"): "compensation (sc)",
+    ("pipelined", "lwpv+sc"): "both (lwpv+sc)",
+}
+MODELS = {"integer": "integers", "float": "float64"}
+Facts = Mapping[str, Any]
+
+
+def path_of(key: str, folder: Path = FOLDER) -> Path:
+    """The JSON that stands for `key`."""
+    return folder / f"compare-{key}.json"
+
+
+def renewed(text: str, folder: Path = FOLDER) -> str:
+    """`text` with what each of its marks asks for; ValueError names a mark that asks in vain."""
+
+    def fresh(match: re.Match[str]) -> str:
+        key, claim = match[1], (match[2] or "").strip()
+        path = path_of(key, folder)
+        if not path.exists():
+            raise ValueError(f"a mark names {key}, but there is no {path}")
+        if claim and claim not in CLAIMS:
+            raise ValueError(f"a mark asks for {claim!r}; there are {', '.join(CLAIMS)}")
+        found = json.loads(path.read_text(encoding="utf-8"))
+        begin = f"<!-- compare {key}{match[2] or ''} -->"
+        if claim:
+            return f"{begin}{CLAIMS[claim](found)}<!-- end -->"
+        return f"{begin}\n{table(found, path)}\n<!-- end -->"
+
+    return MARKED.sub(fresh, text)
+
+
+def table(found: Facts, path: Path) -> str:
+    """Accuracies of every method, and under them what made them."""
+    rows = _by_horizon(found) if "horizons" in found else _by_method(found)
+    made = found["provenance"]
+    seeds = len(_methods(found)[0]["accuracies"])
+    source = f"`{_command(made)}`, n = {seeds} seeds; [JSON](results/{path.name})"
+    if outdated(found):
+        source += ". The network has been changed since"
+    return f"{grid(rows)}\n\n{source}."
+
+
+def outdated(found: Facts) -> bool:
+    """Whether the network is no longer that which was trained."""
+    made = found["provenance"]
+    return load(str(made["network"])).hash() != str(made["description_hash"])
+
+
+def _command(made: Facts) -> str:
+    """The command line without where its result went."""
+    return re.sub(r" (-o|--out) \S+| --quiet", "", str(made["command"]))
+
+
+def _methods(found: Facts) -> Sequence[Facts]:
+    several: Sequence[Facts] = found.get("methods") or found["horizons"][0]["methods"]
+    return several
+
+
+def _by_method(found: Facts) -> list[list[str]]:
+    """A row a way to train, and of each kind of numbers accuracy, gain and share of the gap."""
+    models = list(dict.fromkeys(one["model"] for one in found["methods"]))
+    heads = ("mean ± sd, %", "against nothing done, points", "share of the gap closed")
+    rows = [["", *(f"{MODELS[model]}: {head}" for model in models for head in heads)]]
+    for way, name in WAYS.items():
+        several = [one for one in found["methods"] if (one["scheme"], one["mitigation"]) == way]
+        if several:
+            rows.append([name, *(cell for one in several for cell in _cells(one))])
+    return rows
+
+
+def _cells(one: Facts) -> tuple[str, str, str]:
+    plain = (one["scheme"], one["mitigation"]) == ("pipelined", "none")
+    mitigated = one["mitigation"] != "none"
+    share = _interval(one["recovered"], "%", 0) if one["recovered"] else "–"
+    return (
+        _mean(one),
+        "" if plain else _interval(one["gain"], "", 2),
+        share if mitigated else "",
+    )
+
+
+def _by_horizon(found: Facts) -> list[list[str]]:
+    """A row a horizon: what it costs, what each way to train reaches."""
+    ways = [(one["scheme"], one["mitigation"]) for one in found["horizons"][0]["methods"]]
+    head = ["losses seen", "longest delay", "stash, kbit", *(f"{WAYS[way]}, %" for way in ways)]
+    rows = [[*head, "by head, pipelined, %"]]
+    for one in found["horizons"]:
+        heads = next(m["heads"] for m in one["methods"] if m["scheme"] == "pipelined")
+        rows.append(
+            [
+                str(one["interlocking"]),
+                str(one["delay"]),
+                f"{one['stash_bits'] / 1000:,.1f}",
+                *(_mean(method) for method in one["methods"]),
+                ", ".join(f"{100 * each['mean']:.1f}" for each in heads),
+            ]
+        )
+    return rows
+
+
+def _mean(one: Facts) -> str:
+    return f"{100 * one['mean']:.2f} ± {100 * one['sd']:.2f}"
+
+
+def _interval(estimate: Facts, unit: str, places: int) -> str:
+    """A mean with its 95 % interval, both in hundredths."""
+    unit = f" {unit}" if unit else ""
+    mean = f"{100 * estimate['mean']:.{places}f}{unit}"
+    if estimate["interval"] is None:
+        return mean
+    low, high = (f"{100 * end:.{places}f}" for end in estimate["interval"])
+    return f"{mean} ({low} to {high})"
+
+
+def _loss(found: Facts) -> str:
+    """What the delay costs, in points."""
+    gain = _of(found, "sequential", "none")["gain"]
+    return f"{_interval(gain, '', 1)} points of accuracy (n = {gain['n']}, 95 % interval)"
+
+
+def _share(found: Facts) -> str:
+    """How much of that both mitigations together bring back."""
+    share = _of(found, "pipelined", "lwpv+sc")["recovered"]
+    return _interval(share, "%", 0) if share else "nothing that could be told from noise"
+
+
+def _of(found: Facts, scheme: str, mitigation: str) -> Facts:
+    wanted = scheme, mitigation
+    return next(one for one in _methods(found) if (one["scheme"], one["mitigation"]) == wanted)
+
+
+CLAIMS: dict[str, Callable[[Facts], str]] = {"loss": _loss, "recovered": _share}
+"""What a mark may ask for in a sentence."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Keep the results that are given as KEY=FOLDER, then renew all pages."""
+    for argument in arguments:
+        key, _, folder = argument.partition("=")
+        text = (Path(folder) / "compare.json").read_text(encoding="utf-8")
+        write_atomically(path_of(key), text)
+    for page in PAGES:
+        write_atomically(page, renewed(page.read_text(encoding="utf-8")))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
