@@ -179,6 +179,11 @@ def test_a_killed_host_is_resumed_and_ends_with_the_golden_models_weights(
     assert_equal_to_golden(tmp_path / "d.npz", 40)
     assert result("restore", NET, *where, "d.npz", folder=tmp_path)["epoch"] == 40
     assert result("evaluate", NET, *where, folder=tmp_path)["accuracy"] == accuracy
+    for verb in (("info", NET), ("monitor", NET, "--times", "1"), ("evaluate", NET)):
+        about = result(*verb, *where, folder=tmp_path)["provenance"]
+        assert isinstance(about, dict)
+        assert about["description_hash"] == load(NET).hash()
+        assert about["command"].startswith(f"counterflow host {' '.join(verb)} --port")
     done = host("checkpoint", NET, *where, "-o", "e.npz", folder=tmp_path)
     assert done.returncode == 2
     assert "tells of no training of this board" in done.stderr
