@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from counterflow.design.network.files import load, write_atomically
+from counterflow.design.network.provenance import write_json
 from counterflow.results.markdown import grid
 
 PAGES = [Path("README.md"), Path("docs/measurements.md"), Path("docs/interlocking.md")]
@@ -166,8 +167,9 @@ def main(arguments: Sequence[str]) -> None:
     """Keep the results that are given as KEY=FOLDER, then renew all pages."""
     for argument in arguments:
         key, _, folder = argument.partition("=")
-        text = (Path(folder) / "compare.json").read_text(encoding="utf-8")
-        write_atomically(path_of(key), text)
+        found = json.loads((Path(folder) / "compare.json").read_text(encoding="utf-8"))
+        found["provenance"]["command"] = _command(found["provenance"])
+        write_json(path_of(key), {name: found[name] for name in found if name != "files"})
     for page in PAGES:
         write_atomically(page, renewed(page.read_text(encoding="utf-8")))
 
