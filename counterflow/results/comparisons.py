@@ -3,7 +3,7 @@
     python -m counterflow.results.comparisons                renews them in `PAGES`
     python -m counterflow.results.comparisons KEY=FOLDER ... keeps what is in these folders, first
 
-A JSON is ``docs/results/compare-KEY.json``.  A document names it in a mark, for the table
+A JSON is ``compare-KEY.json`` among the results.  A document names it in a mark, for the table
 ``<!-- compare KEY -->``, for one of `CLAIMS` ``<!-- compare KEY loss -->``, each up to
 ``<!-- end -->``.
 """
