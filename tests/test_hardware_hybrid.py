@@ -76,7 +76,7 @@ def job_of(design: Plan, data: Dataset, **changes: Any) -> Job:
 
 def test_stalls_change_no_value_of_either_scheme(design: Plan, data: Dataset) -> None:
     job = job_of(design, data, stalls=("random", "burst", "random"))
-    found = run_job(bench_verilog(design), job, "counterflow.sim.bench.order")
+    found = run_job(bench_verilog(design), job, "counterflow.sim.bench.order", quick=True)
     assert found.mismatches == 0, found.first_divergence
     assert found.compared > 20_000
 
@@ -85,7 +85,7 @@ def test_the_switch_changes_what_comes_after_it_alone(design: Plan, data: Datase
     job = job_of(design, data)
     (_, first), (start, _) = job.settings
     kept = job_of(design, data, settings=((0, first), (start, first)))
-    one, other = (run_job(bench_verilog(design), each) for each in (job, kept))
+    one, other = (run_job(bench_verilog(design), each, quick=True) for each in (job, kept))
     assert one.mismatches == other.mismatches == 0
     assert one.losses[:AFTER] == other.losses[:AFTER]
     assert one.losses[AFTER:] != other.losses[AFTER:]
