@@ -61,7 +61,8 @@ def mutants_of(plan: Plan, count: int, seed: int) -> Mutants:
         yosys(
             folder,
             f"read_verilog design.v; hierarchy -top {_name(CHAIN)}; proc; flatten",
-            "opt_expr; opt_clean; memory -nomap; opt -full; opt_clean",
+            # What is constant for any input goes first: its mutants would change nothing.
+            "memory -nomap; opt -full; wreduce; wreduce; opt -full; opt_clean",
             f"mutate -list {count} -seed {seed} -o mutants.txt {_name(CHAIN)}",
             "write_rtlil base.il",
         )
