@@ -13,6 +13,7 @@ from counterflow.boards.clock import Clocking
 from counterflow.boards.pins import LAMPS, Pins, pins
 from counterflow.boards.pll import Dividers, dividers
 from counterflow.boards.table import Board
+from counterflow.design.parts.names import APART
 from counterflow.design.schedule.planner import Plan
 from counterflow.hw.parts.modules import convert
 from counterflow.hw.tops.board_core import BoardCore
@@ -91,10 +92,10 @@ def source(board: Board, design: Plan, *, frequency: float, baud: int) -> Source
 def units(text: str, design: Plan) -> dict[str, str]:
     """The units of the network by module of the Verilog `text`."""
     names = {"intake", *(unit.name for unit in design.schedule.units)}
-    modules = re.findall(rf"^module \\({TOP}\.core\.[\w.]+) ", text, re.MULTILINE)
+    modules = re.findall(rf"^module ({TOP}{APART}core{APART}\w+) ?\(", text, re.MULTILINE)
     found: dict[str, str] = {}
-    for module in sorted(modules, key=lambda module: module.count(".")):
-        name = module.rsplit(".", 1)[1]
+    for module in sorted(modules, key=lambda module: module.count(APART)):
+        name = module.rsplit(APART, 1)[1]
         if name in names - set(found.values()):
             found[module] = name
     return found

@@ -146,7 +146,7 @@ BLOCKS = dataclasses.replace(plan(load_description("digits-8bit")), compact=True
 def test_every_cycle_equals_golden_where_delays_and_queues_are_block_ram() -> None:
     verilog = bench_verilog(BLOCKS)
     for memory in ("9x16", "4x10", "13x15", "3x14", "64x13"):  # lines, a queue, a table
-        assert f"module memory_{memory}_falling" in verilog
+        assert f"module bench_top__memory_{memory}_falling" in verilog
     tokens = mixed_tokens(24, BLOCKS.schedule.delay)
     found = run_job(verilog, job_of(BLOCKS, load("digits"), tokens), quick=True)
     assert_equal(found, 1_000_000)

@@ -14,12 +14,12 @@ from amaranth.lib.wiring import In, Out
 from counterflow.hw.parts.modules import Modules
 
 _PORTS = """module {name}(clk, read_address, read_data, write_enable, write_address, write_data);
-  input clk;
-  input [{address}:0] read_address;
+  input wire clk;
+  input wire [{address}:0] read_address;
   output reg [{data}:0] read_data = 0;
-  input write_enable;
-  input [{address}:0] write_address;
-  input [{data}:0] write_data;
+  input wire write_enable;
+  input wire [{address}:0] write_address;
+  input wire [{data}:0] write_data;
 """
 
 _LARGE = (
@@ -103,7 +103,7 @@ class BlockMemory(wiring.Component):
         return m
 
     def _instance(self, modules: Modules) -> Instance:
-        name = f"memory_{self.words}x{self.bits}"
+        name = modules.named(f"memory_{self.words}x{self.bits}")
         if self.falling:
             name += "_falling"
         if self.init:
