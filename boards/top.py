@@ -17,6 +17,7 @@ from counterflow.design.parts.names import APART
 from counterflow.design.schedule.planner import Plan
 from counterflow.hw.parts.modules import convert
 from counterflow.hw.tops.board_core import BoardCore
+from counterflow.hw.tops.verilog import file_of
 
 TOP = "top"  # the Verilog module
 
@@ -85,7 +86,7 @@ def source(board: Board, design: Plan, *, frequency: float, baud: int) -> Source
     except ValueError as error:
         raise ValueError(f"{board.name}: {error}") from None
     top = Top(family=family, pins=found, dividers=setting, core=core)
-    text = convert(top, TOP, compact=design.compact)
+    text = file_of(convert(top, TOP, compact=design.compact))
     return Source(text, units(text, design), made)
 
 

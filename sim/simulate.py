@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -54,12 +54,15 @@ def run_job(
     waves: Path | None = None,
     log: Path | None = None,
     quick: bool = False,
+    building: Sequence[str] = (),
+    running: Sequence[str] = (),
 ) -> Found:
     """Build `verilog` (once), run a bench on it, and return what it found.
 
-    ``waves``: where to put the waveforms; ``log``: where to keep the simulator's output.
+    ``waves``: where to put the waveforms; ``log``: where to keep the simulator's output;
+    ``building`` and ``running``: further options of `sim.simulator.build` and `run`.
     """
-    folder = tool.build(verilog, top, simulator, waves is not None, quick)
+    folder = tool.build(verilog, top, simulator, waves is not None, quick, building)
     with tempfile.TemporaryDirectory(prefix="counterflow-") as scratch:
         path = Path(scratch) / "job"
         store(job, path)
@@ -71,6 +74,7 @@ def run_job(
                 simulator,
                 waves is not None,
                 log=Path(scratch) / "run.log",
+                options=running,
                 COUNTERFLOW_JOB=str(path),
             )
             return load_found(path)

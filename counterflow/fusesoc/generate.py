@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-OPTIONS = ("target", "multipliers", "memory", "interval")
+OPTIONS = ("module", "target", "multipliers", "memory", "interval")
 
 
 def arguments(config: Mapping[str, Any]) -> list[str]:
