@@ -44,7 +44,7 @@ class Top(wiring.Component):
         m = Module()
         m.submodules.clocking = clocking = Clocking(family=self.family, dividers=self.dividers)
         m.submodules.core = core = self.core
-        m.domains.sync = ClockDomain()
+        m.domains.sync = ClockDomain("sync")
         m.d.comb += [
             clocking.pin.eq(self.clock),
             ClockSignal().eq(clocking.clock),

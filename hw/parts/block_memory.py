@@ -133,8 +133,8 @@ def falling_memory(m: Module, name: str, *, shape: ShapeLike, depth: int) -> tup
     block = BlockMemory(words=depth, bits=Shape.cast(shape).width, falling=True)
     m.submodules[name] = block
     address = len(block.read_address)
-    write = WritePort.Signature(addr_width=address, shape=shape).create()
-    read = ReadPort.Signature(addr_width=address, shape=shape).create()
+    write = WritePort.Signature(addr_width=address, shape=shape).create(path=("write",))
+    read = ReadPort.Signature(addr_width=address, shape=shape).create(path=("read",))
     m.d.comb += [
         block.write_enable.eq(write.en),
         block.write_address.eq(write.addr),

@@ -10,6 +10,7 @@ import gc
 import hashlib
 from typing import Any
 
+from amaranth import tracer
 from amaranth.back import rtlil
 from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal
 from amaranth.lib import wiring
@@ -50,7 +51,7 @@ class Modules:
             self._made[key] = (name, component.signature)
             self.texts[name] = rtlil.convert(component, name=name, platform=self, emit_src=False)
         name, signature = self._made[key]
-        interface = signature.create()
+        interface = signature.create(path=("interface",))
         ports: dict[str, object] = {"i_clk": ClockSignal(), "i_rst": ResetSignal()}
         for path, member, value in signature.flatten(interface):
             direction = "i" if member.flow is wiring.In else "o"
@@ -86,13 +87,29 @@ def convert(component: wiring.Component, name: str, *, compact: bool = False) ->
     The same text for the same component: nothing in it differs between runs.
     """
     modules = Modules(name, compact=compact)
-    collecting = gc.isenabled()
+    collecting, get_var_name = gc.isenabled(), tracer.get_var_name
     gc.disable()  # millions of small, long-lived objects; searching them is a third of the time
     try:
+        tracer.get_var_name = _no_name
         top = rtlil.convert(component, name=name, platform=modules, emit_src=False)
     finally:
+        tracer.get_var_name = get_var_name
         if collecting:
             gc.enable()
     # All modules at once: a call of Yosys costs 0.2 s.
     text = plain_verilog("\n".join([*modules.texts.values(), top]))
     return "\n".join([*modules.verilog.values(), text])
+
+
+_NO_DEFAULT = object()
+
+
+def _no_name(depth: int = 2, default: object = _NO_DEFAULT) -> object:
+    """What Amaranth is told in place of the name of the variable that a signal is put into.
+
+    It reads that from the bytecode, and misses more or less of it with every version of Python: so
+    in Verilog a signal has a name if it was given one.
+    """
+    if default is _NO_DEFAULT:
+        raise tracer.NameNotFound
+    return default

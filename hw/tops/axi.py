@@ -62,7 +62,7 @@ class AxiChain(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.domains.sync = ClockDomain()
+        m.domains.sync = ClockDomain("sync")
         m.d.comb += [ClockSignal().eq(self.aclk), ResetSignal().eq(~self.aresetn)]
         m.submodules.chain = chain = self.chain
         m.submodules.packets = packets = Packets(number=self.number)

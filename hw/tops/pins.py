@@ -41,9 +41,9 @@ class Pins(wiring.Component):
             ports[member.flow].append(value)
         inputs, outputs = Cat(ports[wiring.In]), Cat(ports[wiring.Out])
         # Registers of data need no reset; one would cost every bit a wire from the reset's pin.
-        given = Signal(len(inputs), reset_less=True)
-        taken = Signal(len(outputs), reset_less=True)
-        folded = Signal(len(outputs), reset_less=True)
+        given = Signal(len(inputs), reset_less=True, name="given")
+        taken = Signal(len(outputs), reset_less=True, name="taken")
+        folded = Signal(len(outputs), reset_less=True, name="folded")
         m.d.comb += [inputs.eq(given), self.o.eq(folded[-1])]
         m.d.sync += [
             given.eq(Cat(self.i, given)),
