@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 
 from amaranth._toolchain.yosys import YosysError, find_yosys
 
@@ -41,17 +40,15 @@ def plain_verilog(rtlil: str) -> str:
     return _ZEROS.sub(_zeros_in_a_loop, _plainly_named(text))
 
 
-_DOTTED = re.compile(r"\\([A-Za-z_]\w*(?:\.[\w$]+)+) ")  # an escaped name ends with a space
-_MODULE = re.compile(r"^module \\?(\S+) ?\(", re.MULTILINE)
+_ESCAPED = re.compile(r"\\(\S+) ")  # such a name ends with a space
+_MODULE = re.compile(r"^module \\?([^\s(]+)", re.MULTILINE)
 
 
 def _plainly_named(text: str) -> str:
     """Modules named after their place, `top.unit.part`, as `top__unit__part`."""
-    text = _DOTTED.sub(lambda name: name[1].replace(".", APART), text)
-    times = Counter(_MODULE.findall(text))
-    twice = [name for name, count in times.items() if count > 1]
-    assert not twice, f"several modules would be called {', '.join(twice)}"
-    return text
+    plain = {name: name.replace(".", APART) for name in _MODULE.findall(text)}
+    assert len(set(plain.values())) == len(plain), "two modules would have one name"
+    return _ESCAPED.sub(lambda name: plain.get(name[1], name[0]), text)
 
 
 _ZEROS = re.compile(r"  initial begin\n((?:    \S+\[\d+\] = \d+'h0+;\n)+)  end\n")
