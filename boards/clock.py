@@ -27,19 +27,19 @@ class Clocking(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        locked = Signal()
+        locked = Signal(name="locked")
         if self.dividers is None:
             m.d.comb += [self.clock.eq(self.pin), locked.eq(1)]
         else:
             made = {"ecp5": _ecp5, "ice40": _ice40, "xc7": _xc7}[self.family]
             made(m, self.dividers, self.pin, self.clock, locked)
-        m.domains.steady = ClockDomain(async_reset=True, local=True)
+        m.domains.steady = ClockDomain("steady", async_reset=True, local=True)
         m.d.comb += [
             ClockSignal("steady").eq(self.clock),
             ResetSignal("steady").eq(~locked | self.hold),
         ]
         # The first two registers see the reset end at any time, what follows only with the clock.
-        ended, count = Signal(2), Signal(range(HOLD))
+        ended, count = Signal(2, name="ended"), Signal(range(HOLD), name="count")
         m.d.steady += ended.eq(ended << 1 | 1)
         with m.If(ended[1] & (count != HOLD - 1)):
             m.d.steady += count.eq(count + 1)
@@ -105,7 +105,7 @@ def _ice40(m: Module, to: Dividers, pin: Signal, clock: Signal, locked: Signal) 
 
 def _xc7(m: Module, to: Dividers, pin: Signal, clock: Signal, locked: Signal) -> None:
     """A PLL of Xilinx 7 with the buffer behind it."""
-    feedback, made = Signal(), Signal()
+    feedback, made = Signal(name="feedback"), Signal(name="made")
     period = 1000 * to.feedback / (to.oscillator * to.reference)
     m.submodules.pll = Instance(
         "PLLE2_BASE",

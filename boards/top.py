@@ -13,9 +13,11 @@ from counterflow.boards.clock import Clocking
 from counterflow.boards.pins import LAMPS, Pins, pins
 from counterflow.boards.pll import Dividers, dividers
 from counterflow.boards.table import Board
+from counterflow.design.parts.names import APART
 from counterflow.design.schedule.planner import Plan
 from counterflow.hw.parts.modules import convert
 from counterflow.hw.tops.board_core import BoardCore
+from counterflow.hw.tops.verilog import file_of
 
 TOP = "top"  # the Verilog module
 
@@ -42,7 +44,7 @@ class Top(wiring.Component):
         m = Module()
         m.submodules.clocking = clocking = Clocking(family=self.family, dividers=self.dividers)
         m.submodules.core = core = self.core
-        m.domains.sync = ClockDomain()
+        m.domains.sync = ClockDomain("sync")
         m.d.comb += [
             clocking.pin.eq(self.clock),
             ClockSignal().eq(clocking.clock),
@@ -84,17 +86,17 @@ def source(board: Board, design: Plan, *, frequency: float, baud: int) -> Source
     except ValueError as error:
         raise ValueError(f"{board.name}: {error}") from None
     top = Top(family=family, pins=found, dividers=setting, core=core)
-    text = convert(top, TOP, compact=design.compact)
+    text = file_of(convert(top, TOP, compact=design.compact))
     return Source(text, units(text, design), made)
 
 
 def units(text: str, design: Plan) -> dict[str, str]:
     """The units of the network by module of the Verilog `text`."""
     names = {"intake", *(unit.name for unit in design.schedule.units)}
-    modules = re.findall(rf"^module \\({TOP}\.core\.[\w.]+) ", text, re.MULTILINE)
+    modules = re.findall(rf"^module ({TOP}{APART}core{APART}\w+) ?\(", text, re.MULTILINE)
     found: dict[str, str] = {}
-    for module in sorted(modules, key=lambda module: module.count(".")):
-        name = module.rsplit(".", 1)[1]
+    for module in sorted(modules, key=lambda module: module.count(APART)):
+        name = module.rsplit(APART, 1)[1]
         if name in names - set(found.values()):
             found[module] = name
     return found

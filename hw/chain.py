@@ -163,7 +163,7 @@ class Chain(wiring.Component):
 
     def _bus(self, m: Module) -> None:
         """Every node in turn; a response is the access as it leaves the last one."""
-        recent = Signal(BUS_SPACING - 1)
+        recent = Signal(BUS_SPACING - 1, name="recent")
         accepted = self.request.valid & self.request.ready
         request = self.request.payload
         entry = self.intake.bus_i

@@ -6,7 +6,6 @@ from typing import Any
 
 from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.memory import Memory, ReadPort
 from amaranth.lib.wiring import In, Out
 
@@ -15,6 +14,7 @@ from counterflow.design.parts.formats import Format
 from counterflow.design.parts.tokens import KIND_BITS, Kind
 from counterflow.hw.parts.block_memory import falling_memory
 from counterflow.hw.parts.bus import Access, BusNode
+from counterflow.hw.parts.fifo import SyncFIFO
 from counterflow.hw.parts.modules import is_compact
 from counterflow.hw.parts.narrow import shape_of
 from counterflow.hw.parts.streams import activation_stream, label_stream
@@ -69,7 +69,7 @@ class Intake(wiring.Component):
             write = memory.write_port()
             read = memory.read_port()
         m.submodules.verdicts = verdicts = SyncFIFO(width=1, depth=2 * SAMPLES)
-        held = Signal(range(SAMPLES + 1))
+        held = Signal(range(SAMPLES + 1), name="held")
         taken = self._receive(m, write, verdicts, held)
         released, bad_sample, bad_label, start = self._emit(m, read, verdicts)
         m.d.sync += held.eq(held + taken - released)
@@ -80,7 +80,7 @@ class Intake(wiring.Component):
     def _falling(m: Module, bits: int, words: int) -> tuple[Any, Any]:
         """Ports of a memory that reads at the falling edge, with the register of its address."""
         write, at = falling_memory(m, "memory", shape=bits, depth=words)
-        read = ReadPort.Signature(addr_width=len(at.addr), shape=bits).create()
+        read = ReadPort.Signature(addr_width=len(at.addr), shape=bits).create(path=("read",))
         with m.If(read.en):
             m.d.sync += at.addr.eq(read.addr)
         m.d.comb += read.data.eq(at.data)
@@ -88,11 +88,14 @@ class Intake(wiring.Component):
 
     def _receive(self, m: Module, write: Any, verdicts: SyncFIFO, held: Signal) -> Value:
         """Write samples to memory and judge them; high when a good one is complete."""
-        bank, within, spoilt = Signal(), Signal(), Signal()
-        count = Signal(range(self.inputs + 1))
+        bank, within, spoilt = Signal(name="bank"), Signal(name="within"), Signal(name="spoilt")
+        count = Signal(range(self.inputs + 1), name="count")
         element = self.samples.payload
-        cut_short, accept, bad, good = Signal(), Signal(), Signal(), Signal()
-        index = Signal.like(count)
+        cut_short = Signal(name="cut_short")
+        accept = Signal(name="accept")
+        bad = Signal(name="bad")
+        good = Signal(name="good")
+        index = Signal.like(count, name="index")
         room = verdicts.w_rdy & (held != SAMPLES)
         m.d.comb += [
             # The verdict on an unfinished sample takes a cycle of its own before the next starts.
@@ -124,9 +127,11 @@ class Intake(wiring.Component):
 
     def _emit(self, m: Module, read: Any, verdicts: SyncFIFO) -> tuple[Value, Value, Value, Value]:
         """Admit tokens; (sample released, bad sample, bad label, token admitted) strobes."""
-        bank, emitting, kind = Signal(), Signal(), Signal(KIND_BITS)
-        index = Signal(range(max(2, self.inputs)))
-        wait = Signal(range(max(2, self.interval)))
+        bank = Signal(name="bank")
+        emitting = Signal(name="emitting")
+        kind = Signal(KIND_BITS, name="kind")
+        index = Signal(range(max(2, self.inputs)), name="index")
+        wait = Signal(range(max(2, self.interval)), name="wait")
         label = self.labels.payload
         bubble = label.kind == Kind.BUBBLE
         in_range = label.label < self.classes  # two bits hold nothing but kinds

@@ -65,7 +65,7 @@ def gates_of(verilog: str, module: str, units: Iterable[str], device: Target = T
         netlist = (folder / _FLAT).read_text(encoding="utf-8")
         facts = json.loads((folder / _CELLS).read_text(encoding="utf-8"))["design"]
     text, found = re.subn(
-        rf"^module \\{re.escape(module)} .*?^endmodule$",
+        rf"^module {module} ?\(.*?^endmodule$",
         "",
         verilog,
         flags=re.DOTALL | re.MULTILINE,

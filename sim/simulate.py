@@ -59,13 +59,16 @@ def run_job(
     waves: Path | None = None,
     log: Path | None = None,
     quick: bool = False,
+    building: Sequence[str] = (),
+    running: Sequence[str] = (),
 ) -> Found:
     """Build `verilog` (once), run a bench on it, and return what it found.
 
     ``waves``: where to put the waveforms; ``log``: where to keep the simulator's output, by default
     of a bench that failed only, beside what was built.
+    ``building`` and ``running``: further options of `sim.simulator.build` and `run`.
     """
-    folder = tool.build(verilog, top, simulator, waves is not None, quick)
+    folder = tool.build(verilog, top, simulator, waves is not None, quick, building)
     with tempfile.TemporaryDirectory(prefix="counterflow-") as scratch:
         path = Path(scratch) / "job"
         store(job, path)
@@ -77,6 +80,7 @@ def run_job(
                 simulator,
                 waves is not None,
                 log=Path(scratch) / "run.log",
+                options=running,
                 COUNTERFLOW_JOB=str(path),
             )
             found = load_found(path)

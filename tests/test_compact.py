@@ -65,7 +65,9 @@ def test_the_plan_counts_the_memories_of_the_hardware(name: str) -> None:
     expected = Counter([samples])
     expected += Counter((one.words, one.bits) for one in parts if not one.logic)
     found: Counter[tuple[int, int]] = Counter()
-    for words, bits in re.findall(r"^  memory_(\d+)x(\d+)_falling\w* ", to_verilog(design), re.M):
+    for words, bits in re.findall(
+        r"^  \w+__memory_(\d+)x(\d+)_falling\w* ", to_verilog(design), re.M
+    ):
         found[int(words), int(bits)] += 1
     assert found == expected
     assert len(found) > 8

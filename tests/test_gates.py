@@ -61,8 +61,8 @@ def test_the_netlist_equals_golden_in_every_cycle() -> None:
     planned = small()
     schedule = planned.schedule
     names = [unit.name for unit in schedule.units]
-    units = [f"bench_top.chain.{name}" for name in ("intake", *names)]
-    gates = gates_of(bench_verilog(planned), "bench_top.chain", units)
+    units = [f"bench_top__chain__{name}" for name in ("intake", *names)]
+    gates = gates_of(bench_verilog(planned), "bench_top__chain", units)
     assert gates.cells["MULT18X18D"] == schedule.multipliers
     assert gates.cells["DP16KD"] > 4 * len(schedule.stages)
     known = {"CCU2C", "DP16KD", "L6MUX21", "LUT4", "MULT18X18D", "PFUMX"}
@@ -78,8 +78,8 @@ def test_the_netlist_of_a_compact_design_for_ice40_equals_golden_in_every_cycle(
     from counterflow.sim.gates import gates_of
 
     planned = replace(plan(load("digits-8bit")), compact=True)
-    units = [f"bench_top.chain.{name}" for name in ("intake", "loss", "dense0")]
-    gates = gates_of(bench_verilog(planned), "bench_top.chain", units, target("up5k"))
+    units = [f"bench_top__chain__{name}" for name in ("intake", "loss", "dense0")]
+    gates = gates_of(bench_verilog(planned), "bench_top__chain", units, target("up5k"))
     assert gates.cells["SB_MAC16"] == 1
     expected = estimate(planned, "ice40")
     blocks = sum(number for kind, number in gates.cells.items() if kind.startswith("SB_RAM40"))

@@ -24,8 +24,8 @@ def test_the_netlist_of_a_network_that_branches_equals_golden_in_every_cycle() -
     fold = folded(*[(1, 1, False)] * 3, (1, 2, True))
     planned = plan(network((3, 2, 1), layers, fold=fold, formats=FORMATS, recipe=RECIPE))
     schedule = planned.schedule
-    units = [f"bench_top.chain.{name}" for name in ("intake", *schedule.by_name)]
-    gates = gates_of(bench_verilog(planned), "bench_top.chain", units)
+    units = [f"bench_top__chain__{name}" for name in ("intake", *schedule.by_name)]
+    gates = gates_of(bench_verilog(planned), "bench_top__chain", units)
     assert gates.cells["MULT18X18D"] == schedule.multipliers
     assert gates.cells["DP16KD"] > 4 * len(schedule.stages)
     found = run_job(gates.verilog, job_of(planned, 24), quick=True)

@@ -31,8 +31,8 @@ def test_the_netlist_of_a_network_with_a_norm_equals_golden_in_every_cycle(gamma
     planned = plan(network((3, 2, 1), layers, fold=fold, formats=FORMATS, recipe=RECIPE))
     schedule = planned.schedule
     assert [one.unit.outputs[0].returned for one in schedule.norms] == [not gamma]
-    units = [f"bench_top.chain.{name}" for name in ("intake", *schedule.by_name)]
-    gates = gates_of(bench_verilog(planned), "bench_top.chain", units)
+    units = [f"bench_top__chain__{name}" for name in ("intake", *schedule.by_name)]
+    gates = gates_of(bench_verilog(planned), "bench_top__chain", units)
     assert gates.cells["MULT18X18D"] == schedule.multipliers
     found = run_job(gates.verilog, job_of(planned, 24), quick=True)
     assert found.mismatches == 0, found.first_divergence

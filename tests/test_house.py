@@ -33,7 +33,7 @@ ROOMS = {
         "fit": "parts network units schedule fpga",
         "data": "parts network",
         "bus": "parts network units schedule",
-        "tools": "fpga",
+        "tools": "parts fpga",
     },
     "golden": {
         "parts": "",

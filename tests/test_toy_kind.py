@@ -109,7 +109,7 @@ def test_its_units_are_planned_and_become_verilog(planned: Plan) -> None:
         "loss",
     ]
     text = to_verilog(planned)
-    assert all(f".{name} " in text or f".{name}(" in text for name in names)
+    assert all(f"__{name}(" in text for name in names)
 
 
 def test_the_float_reference_has_it_and_the_integers_follow(planned: Plan) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-OPTIONS = ("target", "multipliers", "memory", "interval")
+OPTIONS = ("module", "target", "multipliers", "memory", "interval")
 OLDEST = (3, 11)  # Python that Counterflow runs in
 
 

@@ -14,10 +14,13 @@ from counterflow.design.units.slotted import Block, Slotted
 KIND_BITS = 2  # of TUSER, lowest
 
 
-def c_header(plan: Plan) -> str:
-    """Macros only: C99 and C++, no library needed; names begin with that of the network."""
+def c_header(plan: Plan, module: str | None = None) -> str:
+    """Macros only: C99 and C++, no library needed.
+
+    Their names begin with that of the ``module``, by default with that of the network.
+    """
     description, stages = plan.description, plan.schedule.stages
-    name = re.sub(r"\W", "_", description.name).upper()
+    name = re.sub(r"\W", "_", module or description.name).upper()
     found = nodes(stage.name for stage in stages)
     lines = [
         f"/* {description.name} behind AXI: byte addresses on s_axil, packing of s_axis.",

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from counterflow.design.fpga.targets import Resources, Target, total
+from counterflow.design.parts.names import APART
 from counterflow.design.tools.follow import OnLine, ToolError, follow
 from counterflow.design.tools.programs import YOSYS
 
@@ -131,13 +132,14 @@ def count(
     """Resources by unit from the statistics of Yosys; ToolError for a cell that is not known."""
     result: dict[str, Resources] = {}
     rest: list[Resources] = []
+    inner = f"{top}{APART}inner"
     for module, facts in modules.items():
         name = module.removeprefix("\\")
         cells = facts.get("num_cells_by_type", {})
         taken = total(
             Resources(*(amount * number for number in worth(kind)))
             for kind, amount in cells.items()
-            if kind.removeprefix("\\") not in units and kind.removeprefix("\\") != f"{top}.inner"
+            if kind.removeprefix("\\") not in units and kind.removeprefix("\\") != inner
         )
         if name in units:
             result[units[name]] = taken

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from counterflow.design.parts.formats import Format
 from counterflow.design.parts.tokens import KIND_BITS, LABEL_BITS, Kind
 from counterflow.hw.intake import SAMPLES, sample_stream
+from counterflow.hw.parts.fifo import SyncFIFO
 from counterflow.hw.parts.streams import label_stream
 
 USER_BITS = KIND_BITS + LABEL_BITS  # of a sample's TUSER: its kind lowest, then its label
@@ -60,7 +60,7 @@ class Packets(wiring.Component):
         within, dropping = Signal(name="within"), Signal(name="dropping")
         bubble = Mux(within, dropping, beat.user[:KIND_BITS] == Kind.BUBBLE)
         room = within | queue.w_rdy  # for the label, which goes with the first transfer
-        taken = Signal()
+        taken = Signal(name="taken")
         m.d.comb += [
             skid.w_en.eq(self.packets.valid),
             skid.w_data.eq(self.packets.payload),

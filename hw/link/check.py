@@ -39,7 +39,7 @@ class PacketCheck(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        step = Signal(range(2 * BITS))  # a bit each in the upper half
+        step = Signal(range(2 * BITS), name="step")  # a bit each in the upper half
         place = step[:-1]
         header = Signal(HEADER_CRC.width, init=HEADER_CRC.initial, name="crc_8")
         packet = Signal(PACKET_CRC.width, init=PACKET_CRC.initial, name="crc_32")

@@ -81,10 +81,10 @@ class Commands(wiring.Component):
                 "finished": Out(1),
             }
         )
-        self.left = Signal(range(buffers.packets))  # bytes of the payload
-        self.kind = Signal(8)
-        self.word = Signal(WORD_BITS)  # the last bytes, the latest one highest
-        self.index = Signal(range(max(elements, MOST_BUBBLES + 1)))
+        self.left = Signal(range(buffers.packets), name="left")  # bytes of the payload
+        self.kind = Signal(8, name="kind")
+        self.word = Signal(WORD_BITS, name="word")  # the last bytes, the latest one highest
+        self.index = Signal(range(max(elements, MOST_BUBBLES + 1)), name="index")
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -94,7 +94,7 @@ class Commands(wiring.Component):
             self.labels.payload.eq(labels.r_data),
             labels.r_en.eq(self.labels.ready),
         ]
-        byte, taken = self.i.payload, Signal()
+        byte, taken = self.i.payload, Signal(name="taken")
         m.d.comb += taken.eq(self.i.valid & self.i.ready)
         with m.If(taken):
             m.d.sync += [
@@ -138,7 +138,7 @@ class Commands(wiring.Component):
 
     def _tokens(self, m: Module, labels: BlockFIFO, taken: Value) -> None:
         """Labels and elements, one after the other."""
-        byte, wide, high = self.i.payload, self.number.bits > 8, Signal()
+        byte, wide, high = self.i.payload, self.number.bits > 8, Signal(name="high")
         whole = high if wide else 1
         last = self.index == self.elements - 1
         final = self.left == 1
@@ -191,8 +191,10 @@ class Commands(wiring.Component):
     def _accesses(self, m: Module, taken: Value) -> None:
         """Register accesses, each with its answer before the next one."""
         byte, final = self.i.payload, self.left == 1
-        write, register, node = Signal(), Signal(REGISTER_BITS), Signal(NODE_BITS)
-        done, count = Signal(), Signal(range(WORD_BITS // 8))
+        write = Signal(name="write")
+        register = Signal(REGISTER_BITS, name="register")
+        node = Signal(NODE_BITS, name="node")
+        done, count = Signal(name="done"), Signal(range(WORD_BITS // 8), name="count")
         m.d.comb += [
             self.request.payload.write.eq(write),
             self.request.payload.register.eq(register),

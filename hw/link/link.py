@@ -127,7 +127,7 @@ class Link(wiring.Component):
 
         Another number is that of a host that has just started.
         """
-        oldest, left = Signal(POSITION_BITS), Signal(POSITION_BITS)
+        oldest, left = Signal(POSITION_BITS, name="oldest"), Signal(POSITION_BITS, name="left")
         m.d.comb += left.eq(results.written - receiver.header.acknowledge)
         with m.If(receiver.acknowledged & (left <= results.held)):
             m.d.sync += oldest.eq(receiver.header.acknowledge)

@@ -54,10 +54,15 @@ class PacketReceiver(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.check = check = PacketCheck()
-        byte, taken, start, broken = Signal(8), Signal(), Signal(), Signal()
-        index = Signal(range(HEADER_FIELDS + 1))
-        left = Signal(range(self.buffers.packets))
-        judging, judged, stored = Signal(), Signal(), Signal()
+        byte = Signal(8, name="byte")
+        taken = Signal(name="taken")
+        start = Signal(name="start")
+        broken = Signal(name="broken")
+        index = Signal(range(HEADER_FIELDS + 1), name="index")
+        left = Signal(range(self.buffers.packets), name="left")
+        judging = Signal(name="judging")
+        judged = Signal(name="judged")
+        stored = Signal(name="stored")
         m.d.comb += [
             self.i.ready.eq(~check.busy & ~judging),
             byte.eq(self.i.payload),
@@ -111,10 +116,11 @@ class PacketReceiver(wiring.Component):
 
         It matters only for packets that are then committed what is written here.
         """
-        size = Signal(range(self.buffers.packets))
-        lost = Signal()
-        full = Signal()
-        end, held = Signal(len(self.ring.addr) + 1), Signal(len(self.ring.addr) + 1)
+        size = Signal(range(self.buffers.packets), name="size")
+        lost = Signal(name="lost")
+        full = Signal(name="full")
+        end = Signal(len(self.ring.addr) + 1, name="end")
+        held = Signal(len(self.ring.addr) + 1, name="held")
         m.d.comb += [
             end.eq(self.committed + size),
             held.eq(end - self.consumed),
@@ -135,8 +141,11 @@ class PacketReceiver(wiring.Component):
         """Commit a good packet in sequence; strobes for what the others ask for."""
         kind = self.header.kind
         good, sequenced = judging & right, (kind & link.SEQUENCED_BITS) != 0
-        ahead = Signal(Position)
-        due, bad, asked, marked = Signal(), Signal(), Signal(), Signal()
+        ahead = Signal(Position, name="ahead")
+        due = Signal(name="due")
+        bad = Signal(name="bad")
+        asked = Signal(name="asked")
+        marked = Signal(name="marked")
         m.d.comb += [
             ahead.eq(self.header.sequence - self.committed),
             due.eq(good & sequenced & (ahead == 0)),

@@ -56,8 +56,8 @@ class Results(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         p, answer = self.predictions.payload, self.answers.payload
-        room, answering = Signal(), Signal()
-        index, writing = Signal(range(LONGEST)), Signal()
+        room, answering = Signal(name="room"), Signal(name="answering")
+        index, writing = Signal(range(LONGEST), name="index"), Signal(name="writing")
         records = 1 + CLASS_BYTES + loss_bytes(self.numbers)
         # Nearly full, by a part of SPARE bytes: its number has ones only.
         low = SPARE.bit_length() - 1
@@ -95,8 +95,10 @@ class Results(wiring.Component):
         """The class of the largest score, the first one of equals, once the last score is there."""
         p = self.predictions.payload
         classes = range(max(2, self.numbers.classes))
-        index, chosen, best = Signal(classes), Signal(classes), Signal(classes)
-        largest = Signal(shape_of(self.numbers.logit))
+        index = Signal(classes, name="index")
+        chosen = Signal(classes, name="chosen")
+        best = Signal(classes, name="best")
+        largest = Signal(shape_of(self.numbers.logit), name="largest")
         better = (index == 0) | (p.score > largest)
         m.d.comb += best.eq(Mux(better, index, chosen))
         with m.If(taken):

@@ -45,19 +45,21 @@ class PacketSender(wiring.Component):
                 "o": Out(stream.Signature(8)),
             }
         )
-        self.kind = Signal(8, init=Packet.INFO)
-        self.length = Signal(range(max(MOST_RESULTS, len(self.text)) + 1))
-        self.sent = Signal(Position)  # of the next result that goes out
+        self.kind = Signal(8, init=Packet.INFO, name="kind")
+        self.length = Signal(range(max(MOST_RESULTS, len(self.text)) + 1), name="length")
+        self.sent = Signal(Position, name="sent")  # of the next result that goes out
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.check = check = PacketCheck()
         # A byte's time: the memories find it, it is loaded, checked, and offered.
-        fetched = Signal()
-        loaded = Signal()
-        moved = Signal()
-        index = Signal(range(max(len(self.text), MOST_RESULTS) + 1), init=1)  # of the byte, from 1
-        idle, some, ended = Signal(), Signal(), Signal()
+        fetched = Signal(name="fetched")
+        loaded = Signal(name="loaded")
+        moved = Signal(name="moved")
+        index = Signal(
+            range(max(len(self.text), MOST_RESULTS) + 1), init=1, name="index"
+        )  # of the byte, from 1
+        idle, some, ended = Signal(name="idle"), Signal(name="some"), Signal(name="ended")
         m.d.comb += [
             self.o.payload.eq(check.byte),
             self.o.valid.eq(loaded & ~check.busy),
@@ -97,11 +99,13 @@ class PacketSender(wiring.Component):
 
     def _chosen(self, m: Module, idle: Value) -> Value:
         """Decide between two packets what is sent next; whether there is something."""
-        info = Signal()
-        status = Signal()
-        again = Signal()
-        waiting = Signal(range(self.results + 1))
-        beyond = Signal(range(2 * self.results))  # the results are a buffer at most, on either side
+        info = Signal(name="info")
+        status = Signal(name="status")
+        again = Signal(name="again")
+        waiting = Signal(range(self.results + 1), name="waiting")
+        beyond = Signal(
+            range(2 * self.results), name="beyond"
+        )  # the results are a buffer at most, on either side
         m.d.comb += [waiting.eq(self.written - self.sent), beyond.eq(self.sent - self.oldest)]
         back = again | beyond[-1]  # the second: acknowledged from what was sent before
         with m.If(idle):
@@ -128,7 +132,7 @@ class PacketSender(wiring.Component):
         sequence = Mux(self.kind == Packet.INFO, self.sequence, self.sent)
         headers = (Cat(C(link.SYNC, 8), self.kind), self.length, sequence, self.consumed)
         status = (self.expected, self.oldest, self.written, self.mark)
-        number, later = Signal(Position), Signal(8)
+        number, later = Signal(Position, name="number"), Signal(8, name="later")
         with m.Switch(Cat(index[1:3], header)):
             for place, value in enumerate((*status, *headers)):
                 with m.Case(place):

@@ -52,14 +52,14 @@ class UartReceiver(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        rx, recent = Signal(init=1), Signal(2, init=0b11)
+        rx, recent = Signal(init=1, name="rx"), Signal(2, init=0b11, name="recent")
         m.submodules.synchronizer = FFSynchronizer(self.rx, rx, init=1)
         m.d.sync += recent.eq(Cat(rx, recent))
         majority = (rx & recent[0]) | (rx & recent[1]) | (recent[0] & recent[1])
         level = majority if self.divisor >= MAJORITY_DIVISOR else recent[0]
-        busy, bits = Signal(), Signal(range(FRAME_BITS))
-        timer = Signal(range(self.divisor))
-        word = Signal(8)
+        busy, bits = Signal(name="busy"), Signal(range(FRAME_BITS), name="bits")
+        timer = Signal(range(self.divisor), name="timer")
+        word = Signal(8, name="word")
         m.d.comb += self.o.payload.eq(word)
         m.d.sync += self.o.valid.eq(0)
         with m.If(~busy):
@@ -93,8 +93,9 @@ class UartTransmitter(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        timer, left = Signal(range(max(2, self.divisor))), Signal(range(FRAME_BITS + 1))
-        word = Signal(FRAME_BITS - 1, init=-1)  # what follows the bit on the line
+        timer = Signal(range(max(2, self.divisor)), name="timer")
+        left = Signal(range(FRAME_BITS + 1), name="left")
+        word = Signal(FRAME_BITS - 1, init=-1, name="word")  # what follows the bit on the line
         over = timer == 0
         m.d.comb += self.i.ready.eq((left == 0) | ((left == 1) & over))
         m.d.sync += timer.eq(Mux(over, self.divisor - 1, timer - 1))

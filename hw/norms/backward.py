@@ -84,7 +84,7 @@ class Backward(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        numbers, taken, bank = self.stage.numbers, self.taken, Signal()
+        numbers, taken, bank = self.stage.numbers, self.taken, Signal(name="bank")
         m.submodules.place = place = Place(channels=numbers.channels, pixels=numbers.pixels)
         base = stepped(m, self.ends, self.stage.tokens, numbers.channels, "base")
         with m.If(self.begins):

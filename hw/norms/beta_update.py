@@ -91,9 +91,9 @@ class BetaUpdate(wiring.Component):
                 **members,
             }
         )
-        self.visit = Signal()  # a channel is addressed by an update
-        self.learns = Signal()  # by a token that came back
-        self.moves = Signal()  # and what is learnt moves
+        self.visit = Signal(name="visit")  # a channel is addressed by an update
+        self.learns = Signal(name="learns")  # by a token that came back
+        self.moves = Signal(name="moves")  # and what is learnt moves
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -141,7 +141,7 @@ class BetaUpdate(wiring.Component):
 
     def _walk(self, m: Module) -> Value:
         """Address all channels from `begins` on; whether this is the last one."""
-        running, at = Signal(), Signal.like(self.channel)
+        running, at = Signal(name="running"), Signal.like(self.channel, name="at")
         channels = self.stage.numbers.channels
         last = self.visit & (self.channel == channels - 1)
         m.d.comb += [

@@ -89,7 +89,7 @@ class Forward(wiring.Component):
         m.submodules.outputs = queue = Scatter(
             bits=numbers.y.bits, lanes=1, count=1, depth=Y_QUEUE + self.stage.later, tag=KIND_BITS
         )
-        taken, bank = self.taken, Signal()
+        taken, bank = self.taken, Signal(name="bank")
         with m.If(self.begins):
             m.d.sync += bank.eq(self.bank)
         m.d.comb += [

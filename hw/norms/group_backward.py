@@ -107,7 +107,7 @@ class GroupBackward(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        numbers, taken, bank = self.stage.numbers, self.taken, Signal()
+        numbers, taken, bank = self.stage.numbers, self.taken, Signal(name="bank")
         m.submodules.place = place = Place(channels=numbers.channels, pixels=numbers.pixels)
         m.submodules.sums = sums = GroupSums(numbers=numbers, layout=gradient_sums(self.stage))
         ends = taken & place.ends

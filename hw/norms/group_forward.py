@@ -100,7 +100,7 @@ class GroupForward(wiring.Component):
             images=stage.images,
         )
         self._arrive(m, image)
-        bank = Signal()
+        bank = Signal(name="bank")
         with m.If(image.begins):
             m.d.sync += bank.eq(self.bank)
         m.d.comb += [

@@ -64,7 +64,7 @@ class Order(wiring.Component):
         backward = counter("backward_begun", self.backward_begins, over, delay)
         returned = counter("backward_totalled", self.backward_known, over, delay)
         kept = counter("tokens_kept", self.forward_begins, self.backward_ends)
-        busy = Signal()
+        busy = Signal(name="busy")
         due = (known != 0) & (returned != 0) & ~busy & ~self.update_begins
         m.d.sync += self.update_begins.eq(due)
         with m.If(self.update_begins):

@@ -27,7 +27,7 @@ class Place(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        pixel = Signal(range(max(2, self.pixels)))
+        pixel = Signal(range(max(2, self.pixels)), name="pixel")
         end = self.channel == self.channels - 1
         with m.If(self.step):
             m.d.sync += self.channel.eq(Mux(end, 0, self.channel + 1))
@@ -64,7 +64,7 @@ class GroupPlace(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        member = Signal(range(max(2, self.group)))
+        member = Signal(range(max(2, self.group)), name="member")
         m.d.comb += [self.opens.eq(member == 0), self.closes.eq(member == self.group - 1)]
         with m.If(self.step):
             m.d.sync += member.eq(Mux(self.closes, 0, member + 1))

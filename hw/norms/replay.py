@@ -71,8 +71,8 @@ class Replay(wiring.Component):
         m.submodules.stash = stash = Stash(words=self.depth, bits=self.bits)
         m.submodules.place = place = Place(channels=numbers.channels, pixels=numbers.pixels)
         m.submodules.groups = groups = GroupPlace(channels=numbers.channels, group=numbers.group)
-        waiting = Signal(range(self.images + 1))  # of which an element was taken
-        ready = Signal(range(self.images + 1))  # that can be read and have not begun
+        waiting = Signal(range(self.images + 1), name="waiting")  # of which an element was taken
+        ready = Signal(range(self.images + 1), name="ready")  # that can be read and have not begun
         complete = self._known(m, groups.number)
         m.d.sync += [
             waiting.eq(waiting + (self.taken & self.opens) - self.ends),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import wiring
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from counterflow.design.fpga.blocks import LEAST_BLOCK
 from counterflow.hw.parts.block_memory import BlockMemory
+from counterflow.hw.parts.fifo import SyncFIFO
 from counterflow.hw.parts.modules import is_compact
 
 
@@ -50,10 +50,10 @@ class BlockFIFO(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        produce = Signal(range(self.depth))
-        consume = Signal(range(self.depth))
+        produce = Signal(range(self.depth), name="produce")
+        consume = Signal(range(self.depth), name="consume")
         taken, given = self.r_rdy & self.r_en, self.w_rdy & self.w_en
-        following = Signal.like(consume)
+        following = Signal.like(consume, name="following")
         m.d.comb += [
             self.w_rdy.eq(self.level != self.depth),
             self.r_rdy.eq(self.level != 0),

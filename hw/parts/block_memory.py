@@ -14,12 +14,12 @@ from amaranth.lib.wiring import In, Out
 from counterflow.hw.parts.modules import Modules
 
 _PORTS = """module {name}(clk, read_address, read_data, write_enable, write_address, write_data);
-  input clk;
-  input [{address}:0] read_address;
+  input wire clk;
+  input wire [{address}:0] read_address;
   output reg [{data}:0] read_data = 0;
-  input write_enable;
-  input [{address}:0] write_address;
-  input [{data}:0] write_data;
+  input wire write_enable;
+  input wire [{address}:0] write_address;
+  input wire [{data}:0] write_data;
 """
 
 _LARGE = (
@@ -103,7 +103,7 @@ class BlockMemory(wiring.Component):
         return m
 
     def _instance(self, modules: Modules) -> Instance:
-        name = f"memory_{self.words}x{self.bits}"
+        name = modules.named(f"memory_{self.words}x{self.bits}")
         if self.falling:
             name += "_falling"
         if self.init:
@@ -133,8 +133,8 @@ def falling_memory(m: Module, name: str, *, shape: ShapeLike, depth: int) -> tup
     block = BlockMemory(words=depth, bits=Shape.cast(shape).width, falling=True)
     m.submodules[name] = block
     address = len(block.read_address)
-    write = WritePort.Signature(addr_width=address, shape=shape).create()
-    read = ReadPort.Signature(addr_width=address, shape=shape).create()
+    write = WritePort.Signature(addr_width=address, shape=shape).create(path=("write",))
+    read = ReadPort.Signature(addr_width=address, shape=shape).create(path=("read",))
     m.d.comb += [
         block.write_enable.eq(write.en),
         block.write_address.eq(write.addr),

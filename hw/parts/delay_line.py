@@ -29,7 +29,7 @@ class DelayLine(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.ring = ring = BlockMemory(words=self.cycles, bits=self.bits, falling=True)
-        place = Signal(range(self.cycles), reset_less=True)
+        place = Signal(range(self.cycles), reset_less=True, name="place")
         m.d.sync += place.eq(Mux(place == self.cycles - 1, 0, place + 1))
         m.d.comb += [
             ring.read_address.eq(place),

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from counterflow.design.fpga.blocks import READ_AT_ONCE
 from counterflow.hw.parts.block_fifo import BlockFIFO
+from counterflow.hw.parts.fifo import SyncFIFO
 
 
 class Join(wiring.Component):

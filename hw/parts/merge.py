@@ -58,8 +58,8 @@ class Merge(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         count, out = len(self.channels), self.o.payload
-        turn = Signal(range(count))
-        within = Signal()
+        turn = Signal(range(count), name="turn")
+        within = Signal(name="within")
         with m.Switch(turn):
             for index, channel in enumerate(self.channels):
                 given = self.given(index)

@@ -8,39 +8,50 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import re
 from typing import Any
 
-from amaranth.back import rtlil, verilog
+from amaranth import tracer
+from amaranth.back import rtlil
 from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal
 from amaranth.lib import wiring
+
+from counterflow.design.parts.names import APART
+from counterflow.hw.parts.plain_verilog import plain_verilog
 
 
 class Modules:
     """The platform of a Verilog conversion: collects the shared modules.
 
+    ``top``: the module that they are for; all their names begin with it, so that several designs
+    can stand in one project.
     ``compact``: a logic cell counts more than a block RAM or some speed, see
     `design.schedule.planner.Plan`.
     ``texts`` maps module names to RTLIL, in the order in which they were first needed; ``verilog``
     maps those that components bring as text to it.
     """
 
-    def __init__(self, *, compact: bool = False) -> None:
+    def __init__(self, top: str, *, compact: bool = False) -> None:
+        self.top = top
         self.compact = compact
         self.texts: dict[str, str] = {}
         self.verilog: dict[str, str] = {}
         self._made: dict[str, tuple[str, wiring.Signature]] = {}
 
+    def named(self, name: str) -> str:
+        """The whole name of the shared module `name`."""
+        return f"{self.top}{APART}{name}"
+
     def instance(self, kind: type[wiring.Component], parameters: dict[str, Any]) -> tuple[Any, Any]:
         """(instance, interface to its ports) of the one module of `kind` with `parameters`."""
         key = f"{kind.__name__} {parameters!r}"
         if key not in self._made:
-            name = f"{kind.__name__.lower()}_{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+            digest = hashlib.sha256(key.encode()).hexdigest()[:8]
+            name = self.named(f"{kind.__name__.lower()}_{digest}")
             component = kind(**parameters)
             self._made[key] = (name, component.signature)
             self.texts[name] = rtlil.convert(component, name=name, platform=self, emit_src=False)
         name, signature = self._made[key]
-        interface = signature.create()
+        interface = signature.create(path=("interface",))
         ports: dict[str, object] = {"i_clk": ClockSignal(), "i_rst": ResetSignal()}
         for path, member, value in signature.flatten(interface):
             direction = "i" if member.flow is wiring.In else "o"
@@ -70,40 +81,35 @@ def is_compact(platform: object) -> bool:
 
 
 def convert(component: wiring.Component, name: str, *, compact: bool = False) -> str:
-    """Verilog of one component as module `name`, and of the shared modules that it needs.
+    """Verilog of one component as module `name`, and of all modules that it needs.
 
-    `compact` as of `Modules`.
+    `compact` as of `Modules`.  The names of those modules begin with ``name__``.
     The same text for the same component: nothing in it differs between runs.
     """
-    modules = Modules(compact=compact)
-    collecting = gc.isenabled()
+    modules = Modules(name, compact=compact)
+    collecting, get_var_name = gc.isenabled(), tracer.get_var_name
     gc.disable()  # millions of small, long-lived objects; searching them is a third of the time
     try:
+        tracer.get_var_name = _no_name
         top = rtlil.convert(component, name=name, platform=modules, emit_src=False)
     finally:
+        tracer.get_var_name = get_var_name
         if collecting:
             gc.enable()
-    # All modules at once, through what `verilog.convert` calls for one: a call costs 0.2 s.
-    everything = "\n".join([*modules.texts.values(), top])
-    try:
-        text: str = verilog._convert_rtlil_text(everything, strip_internal_attrs=True)
-    except verilog.YosysError as error:  # of the surroundings: it reads what Amaranth wrote
-        said = str(error).strip().splitlines() or ["it said nothing"]
-        raise OSError(f"Yosys, which writes the Verilog, failed: {said[-1]}") from error
-    text = re.sub(r"\A(/\*.*?\*/\s*)", "", text, flags=re.DOTALL)
-    return "\n".join([*modules.verilog.values(), _ZEROS.sub(_zeros_in_a_loop, text)])
+    # All modules at once: a call of Yosys costs 0.2 s.
+    text = plain_verilog("\n".join([*modules.texts.values(), top]))
+    return "\n".join([*modules.verilog.values(), text])
 
 
-_ZEROS = re.compile(r"  initial begin\n((?:    \S+\[\d+\] = \d+'h0+;\n)+)  end\n")
+_NO_DEFAULT = object()
 
 
-def _zeros_in_a_loop(block: re.Match[str]) -> str:
-    """One loop for a memory that starts as zeros, so that text does not grow with its depth."""
-    first = block[1].split("\n", 1)[0].strip()
-    name, width = first.split("[", 1)[0], first.split("= ", 1)[1].split("'", 1)[0]
-    index, depth = f"{name}_index", block[1].count("\n")
-    return (
-        f"  integer {index};\n"
-        f"  initial for ({index} = 0; {index} < {depth}; {index} = {index} + 1)\n"
-        f"    {name}[{index}] = {width}'h0;\n"
-    )
+def _no_name(depth: int = 2, default: object = _NO_DEFAULT) -> object:
+    """What Amaranth is told in place of the name of the variable that a signal is put into.
+
+    It reads that from the bytecode, and misses more or less of it with every version of Python: so
+    in Verilog a signal has a name if it was given one.
+    """
+    if default is _NO_DEFAULT:
+        raise tracer.NameNotFound
+    return default

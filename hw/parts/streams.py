@@ -54,8 +54,8 @@ class Gather(wiring.Component):
             Signal(self.bits, name=f"kept_{lane}", reset_less=True)
             for lane in range(self.lanes - 1)
         ]
-        lane = Signal(range(max(2, self.lanes)))
-        element = Signal(range(max(2, self.count)))
+        lane = Signal(range(max(2, self.lanes)), name="lane")
+        element = Signal(range(max(2, self.count)), name="element")
         last = element == self.count - 1
         full = last | (lane == self.lanes - 1)
         word = [Mux(lane > index, register, 0) for index, register in enumerate(kept)] + [0]
@@ -132,11 +132,11 @@ class Scatter(wiring.Component):
             width=self.bits * self.lanes + self.tag,
             depth=self.depth,
         )
-        free = Signal(range(self.depth + 1), init=self.depth)
-        lane = Signal(range(max(2, self.lanes)))
-        element = Signal(range(max(2, self.count)))
+        free = Signal(range(self.depth + 1), init=self.depth, name="free")
+        lane = Signal(range(max(2, self.lanes)), name="lane")
+        element = Signal(range(max(2, self.count)), name="element")
         last = element == self.count - 1
-        sent, done = Signal(), Signal()
+        sent, done = Signal(name="sent"), Signal(name="done")
         words = words_queue.r_data[: self.bits * self.lanes]
         m.d.comb += [
             words_queue.w_data.eq(Cat(self.word, self.word_tag) if self.tag else self.word),

@@ -46,9 +46,9 @@ class GradientRows(wiring.Component):
         words = self.pooling.gradient_words
         m.submodules.memory = memory = BlockMemory(words=words, bits=self.bits)
         m.submodules.raster = raster = Raster(pooling=self.pooling)
-        free = Signal(range(words + 1), init=words)
-        fresh = Signal(range(words + 1))  # written and not yet used
-        opens, closes = Signal(), Signal()
+        free = Signal(range(words + 1), init=words, name="free")
+        fresh = Signal(range(words + 1), name="fresh")  # written and not yet used
+        opens, closes = Signal(name="opens"), Signal(name="closes")
         # The address rests on the next word, even while it is written; only then it is fresh.
         m.d.comb += [
             opens.eq(raster.first_row & raster.first_column),

@@ -90,7 +90,7 @@ class Stash(wiring.Component):
         m = Module()
         m.submodules.memory = memory = BlockMemory(words=max(2, self.words), bits=self.bits)
         # The address rests on the next word, even while it is written; only then it is asked for.
-        free = Signal(range(self.words + 1), init=self.words)
+        free = Signal(range(self.words + 1), init=self.words, name="free")
         m.d.sync += [
             free.eq(free - self.reserve + self.read),
             self.oldest.eq(memory.read_data),

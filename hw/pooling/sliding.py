@@ -21,7 +21,6 @@ from typing import Any
 
 from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from counterflow.design.fpga.blocks import READ_AT_ONCE
@@ -30,6 +29,7 @@ from counterflow.design.units.latency import MEMORY, NARROW
 from counterflow.design.units.pooling import JOIN
 from counterflow.design.units.sliding import Sliding
 from counterflow.hw.parts.block_fifo import BlockFIFO
+from counterflow.hw.parts.fifo import SyncFIFO
 from counterflow.hw.parts.narrow import narrow
 from counterflow.hw.parts.pipeline import delayed
 from counterflow.hw.parts.streams import Scatter, activation_stream, error_stream
@@ -84,7 +84,7 @@ class SlidingPool(wiring.Component):
         m.submodules.outputs = queue = Scatter(
             bits=numbers.x.bits, lanes=1, count=1, depth=numbers.y_words, tag=KIND_BITS
         )
-        step, able = Signal(), Signal()
+        step, able = Signal(name="step"), Signal(name="able")
         payload, valid = self._arrived(m, step & windows.inside)
         room = queue.room | ~windows.ends
         done, latency = step & windows.ends, MEMORY + 2 * JOIN + numbers.dividing + NARROW
@@ -142,7 +142,7 @@ class SlidingPool(wiring.Component):
         """The kind of the token, beyond its last x, too."""
         if not self.pooling.queued:
             return came
-        kept = Signal(KIND_BITS)
+        kept = Signal(KIND_BITS, name="kept")
         kind = Mux(self.windows.inside, came, kept)
         with m.If(step):
             m.d.sync += kept.eq(kind)
@@ -166,7 +166,7 @@ class SlidingPool(wiring.Component):
         m.submodules.inputs = queue = Scatter(
             bits=numbers.dx.bits, lanes=1, count=1, depth=numbers.dx_words
         )
-        taken = Signal()
+        taken = Signal(name="taken")
         word = delayed(m, self.dy.payload, MEMORY, "dy")
         total, frac = gradients.total, numbers.dy.frac
         latency = MEMORY + numbers.column_latency + numbers.summing + numbers.sharing

@@ -54,8 +54,10 @@ class SlidingGradients(wiring.Component):
         m.submodules.sweep = sweep = Sweep(
             down=_course(down), across=_course(across), channels=numbers.channels
         )
-        fresh = Signal(range(numbers.gradient_words + 1))  # written and not yet used
-        step, begins, begins_column = Signal(), Signal(), Signal()
+        fresh = Signal(range(numbers.gradient_words + 1), name="fresh")  # written and not yet used
+        step = Signal(name="step")
+        begins = Signal(name="begins")
+        begins_column = Signal(name="begins_column")
         row_turns, row_begins = _turns(down, sweep.row, sweep.row_phase)
         column_turns, column_begins = _turns(across, sweep.column, sweep.column_phase)
         inside = (sweep.row >= down.lead) & (sweep.column >= across.lead)
@@ -98,7 +100,7 @@ class SlidingGradients(wiring.Component):
             return [delayed(m, Cat(slots), numbers.column_latency, "column")]
         flags = delayed(m, valid, MEMORY, "row_valid")
         dy = [Mux(flag, one, 0) for flag, one in zip(flags, self._dy(slots), strict=True)]
-        column = Signal(numbers.column_bits)
+        column = Signal(numbers.column_bits, name="column")
         m.d.comb += column.eq(summed(m, dy, "column", levels=numbers.column_latency))
         return [column]
 

@@ -41,7 +41,7 @@ class Sweep(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        channel = Signal(range(max(2, self.channels)))
+        channel = Signal(range(max(2, self.channels)), name="channel")
         last = channel == self.channels - 1
         with m.If(self.step):
             m.d.sync += channel.eq(Mux(last, 0, channel + 1))

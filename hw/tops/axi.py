@@ -6,6 +6,7 @@ from amaranth.hdl import Cat, ClockDomain, ClockSignal, Module, ResetSignal, Val
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect
 
+from counterflow.design.parts.names import module_name
 from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.design.schedule.planner import Plan
 from counterflow.hw.axi.lite import AxiLite, axi_lite
@@ -13,13 +14,10 @@ from counterflow.hw.axi.packets import USER_BITS, Packets, data_bits
 from counterflow.hw.chain import Chain, merged
 from counterflow.hw.parts.merge import channel_bits
 from counterflow.hw.parts.modules import convert
-from counterflow.hw.tops.verilog import module_name
+from counterflow.hw.tops.verilog import file_of
 
 # What tells Vivado which clock the buses have; others go by the names alone.
 _CLOCK = "ASSOCIATED_BUSIF s_axis:m_axis:s_axil, ASSOCIATED_RESET aresetn"
-
-# Of what Verilator warns about in generated Verilog.
-_HARMLESS = ("WIDTH", "CASEINCOMPLETE", "UNSIGNED")
 
 
 def axi_ports(plan: Plan) -> dict[str, In | Out]:
@@ -64,7 +62,7 @@ class AxiChain(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.domains.sync = ClockDomain()
+        m.domains.sync = ClockDomain("sync")
         m.d.comb += [ClockSignal().eq(self.aclk), ResetSignal().eq(~self.aresetn)]
         m.submodules.chain = chain = self.chain
         m.submodules.packets = packets = Packets(number=self.number)
@@ -102,17 +100,15 @@ class AxiChain(wiring.Component):
             m.d.comb += [*(value.eq(outer) for outer, value in pairs), ready.eq(inner.ready)]
 
 
-def axi_module_name(plan: Plan) -> str:
-    """Name of the Verilog module with the standard buses."""
-    return f"{module_name(plan)}_axi"
+def axi_module_name(plan: Plan, module: str | None = None) -> str:
+    """Name of the Verilog module with the standard buses: `module`, or NETWORK_axi."""
+    return module_name(plan.description.name, module, suffix="_axi")
 
 
-def to_axi_verilog(plan: Plan) -> str:
+def to_axi_verilog(plan: Plan, module: str | None = None) -> str:
     """Verilog of the chain with standard buses; the same text for the same plan.
 
-    It asks Verilator not to warn of what is harmless in it, so that who uses it need not turn the
-    warnings off for files of their own.
+    ``module`` as of `hw.tops.verilog.to_verilog`.
     """
-    text = convert(AxiChain(plan=plan), axi_module_name(plan), compact=plan.compact)
-    harmless = "".join(f"/* verilator lint_off {rule} */\n" for rule in _HARMLESS)
-    return f"/* verilator lint_save */\n{harmless}{text}/* verilator lint_restore */\n"
+    name = axi_module_name(plan, module)
+    return file_of(convert(AxiChain(plan=plan), name, compact=plan.compact))

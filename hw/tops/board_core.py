@@ -66,11 +66,11 @@ class BoardCore(wiring.Component):
     def _lamps(self, m: Module, trained: Value, complaint: Value) -> None:
         """Blink, and show for half a second or a whole one what may have lasted a cycle only."""
         half = round(math.log2(self.frequency / 2))  # a second, as a power of two: no comparison
-        timer, recent = Signal(half + 1), Signal()
+        timer, recent = Signal(half + 1, name="timer"), Signal(name="recent")
         tick = recent ^ self.alive
         m.d.comb += self.alive.eq(timer[-1])
         m.d.sync += [timer.eq(timer + 1), recent.eq(self.alive)]
         for lamp, lit in ((self.training, trained), (self.error, complaint)):
-            seen = Signal()
+            seen = Signal(name="seen")
             m.d.sync += seen.eq((seen & ~tick) | lit)
             m.d.sync += lamp.eq(lit | seen | (lamp & ~tick))

@@ -10,6 +10,7 @@ from amaranth.hdl import Cat, Module, Signal, UnusedElaboratable
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from counterflow.design.parts.names import APART
 from counterflow.design.schedule.planner import Plan
 from counterflow.hw.chain import Chain
 from counterflow.hw.parts.modules import convert
@@ -40,9 +41,9 @@ class Pins(wiring.Component):
             ports[member.flow].append(value)
         inputs, outputs = Cat(ports[wiring.In]), Cat(ports[wiring.Out])
         # Registers of data need no reset; one would cost every bit a wire from the reset's pin.
-        given = Signal(len(inputs), reset_less=True)
-        taken = Signal(len(outputs), reset_less=True)
-        folded = Signal(len(outputs), reset_less=True)
+        given = Signal(len(inputs), reset_less=True, name="given")
+        taken = Signal(len(outputs), reset_less=True, name="taken")
+        folded = Signal(len(outputs), reset_less=True, name="folded")
         m.d.comb += [inputs.eq(given), self.o.eq(folded[-1])]
         m.d.sync += [
             given.eq(Cat(self.i, given)),
@@ -61,7 +62,7 @@ def pinned_verilog(plan: Plan, unit: str | None = None) -> tuple[str, dict[str, 
     chain = Chain(plan=plan)
     if unit is None:
         text = convert(Pins(inner=chain), TOP, compact=plan.compact)
-        return text, {f"{TOP}.inner.{name}": name for name in _units(text)}
+        return text, {_module(name): name for name in _units(text)}
     units = {"intake": chain.intake, **chain.parts}
     inner, names = units.get(unit), ", ".join(sorted(units))
     with warnings.catch_warnings():
@@ -71,9 +72,15 @@ def pinned_verilog(plan: Plan, unit: str | None = None) -> tuple[str, dict[str, 
         gc.collect()
     if inner is None:
         raise ValueError(f"{plan.description.name} has no unit {unit!r}; it has {names}")
-    return convert(Pins(inner=inner), TOP, compact=plan.compact), {f"{TOP}.inner": unit}
+    return convert(Pins(inner=inner), TOP, compact=plan.compact), {_module(): unit}
+
+
+def _module(*unit: str) -> str:
+    """The Verilog module of the component, or of a unit in it."""
+    return APART.join((TOP, "inner", *unit))
 
 
 def _units(text: str) -> list[str]:
     """Names of what the chain is made of, from the modules of its Verilog."""
-    return re.findall(rf"^module \\{TOP}\.inner\.(\w+) ", text, re.MULTILINE)
+    found = re.findall(rf"^module {_module()}{APART}(\w+)\(", text, re.MULTILINE)
+    return [name for name in found if APART not in name]

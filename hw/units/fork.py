@@ -107,7 +107,7 @@ class Fork(wiring.Component):
             terms.append(term)
         total = sum(terms[1:], start=terms[0])
         dx, _ = narrow(total, number.frac, number, numbers.round_error)
-        taken = Signal()
+        taken = Signal(name="taken")
         m.d.comb += [
             taken.eq(join.valid & queue.room),
             join.take.eq(queue.room),

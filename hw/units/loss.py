@@ -78,12 +78,14 @@ class Loss(wiring.Component):
             }
         )
         n = numbers.classes
-        self.step = Signal(range(3 * n + LOSS_TAIL))
-        self.index = Signal(range(n))
-        self.bank = Signal()
-        self.next_index, self.next_bank = Signal.like(self.index), Signal()
-        self.token_kind, self.token_max = Signal(KIND_BITS), Signal(shape_of(numbers.logit))
-        self.logarithm = Signal(numbers.sum.bits)
+        self.step = Signal(range(3 * n + LOSS_TAIL), name="step")
+        self.index = Signal(range(n), name="index")
+        self.bank = Signal(name="bank")
+        self.next_index = Signal.like(self.index, name="next_index")
+        self.next_bank = Signal(name="next_bank")
+        self.token_kind = Signal(KIND_BITS, name="token_kind")
+        self.token_max = Signal(shape_of(numbers.logit), name="token_max")
+        self.logarithm = Signal(numbers.sum.bits, name="logarithm")
 
     @classmethod
     def of(cls, stage: LossStage, schedule: Schedule) -> Self:
@@ -100,7 +102,7 @@ class Loss(wiring.Component):
         m.submodules.results = results = BlockFIFO(
             width=len(self.predictions.payload.as_value()), depth=2 * n
         )
-        done = Signal()
+        done = Signal(name="done")
         full, logit = self._collect(m, done, platform)
         m.d.comb += [
             labels.w_en.eq(self.labels.valid),
@@ -129,8 +131,8 @@ class Loss(wiring.Component):
             write = logits.write_port()
             read = logits.read_port(domain="sync", transparent_for=(write,))
             place = Cat(self.next_index, self.next_bank)
-        filling, count = Signal(), Signal(range(n))
-        full = Signal(BANKS)
+        filling, count = Signal(name="filling"), Signal(range(n), name="count")
+        full = Signal(BANKS, name="full")
         largest = [Signal(shape, name=f"max_{bank}") for bank in range(BANKS)]
         kinds = [Signal(KIND_BITS, name=f"kind_{bank}") for bank in range(BANKS)]
         x = self.x.payload
@@ -174,19 +176,19 @@ class Loss(wiring.Component):
     def _exponential(self, m: Module, logit: Value, platform: object) -> tuple[Value, Value]:
         """t = (max - logit) log2(e) + L two cycles after `index`, and 2**-t three cycles after."""
         numbers = self.numbers
-        s1_difference = Signal(numbers.logit.bits)
+        s1_difference = Signal(numbers.logit.bits, name="s1_difference")
         m.d.sync += s1_difference.eq(self.token_max - logit)
         shift = numbers.exponent_shift
         scaled = times_constant(s1_difference, LOG2E_NUMERATOR) + (1 << (shift - 1))
         summing = self.step <= numbers.classes + 3
-        s1_offset = Signal.like(self.logarithm)
-        s2_exponent = Signal(numbers.loss.bits)
+        s1_offset = Signal.like(self.logarithm, name="s1_offset")
+        s2_exponent = Signal(numbers.loss.bits, name="s2_exponent")
         m.d.sync += s1_offset.eq(Mux(summing, 0, self.logarithm))
         # One sum, not a sum of rounded ones: it is the same, and synthesis makes one carry of it.
         m.d.sync += s2_exponent.eq((scaled + (s1_offset << shift)) >> shift)
         part, whole = s2_exponent[:LOG_FRAC], s2_exponent[LOG_FRAC:]
         table = looked_up(m, "exponentials", EXP2, EXP_FRAC + 1, part, platform)
-        s3_power = Signal(EXP_FRAC + 1)
+        s3_power = Signal(EXP_FRAC + 1, name="s3_power")
         for amount in range(EXP_FRAC + 1):
             with m.If(whole == amount):
                 m.d.sync += s3_power.eq(table >> amount)
@@ -197,12 +199,12 @@ class Loss(wiring.Component):
     def _sum(self, m: Module, power: Value, platform: object) -> None:
         """Sum the powers of the first pass; its logarithm two steps after the last."""
         n, bits = self.numbers.classes, self.numbers.sum.bits
-        total = Signal(bits)
+        total = Signal(bits, name="total")
         with m.If(self.step == 0):
             m.d.sync += total.eq(0)
         with m.If((self.step >= 3) & (self.step < n + 3)):
             m.d.sync += total.eq(total + power)
-        place, mantissa = Signal(range(bits)), Signal(LOG_FRAC)
+        place, mantissa = Signal(range(bits), name="place"), Signal(LOG_FRAC, name="mantissa")
         with m.If(self.step == n + 3):
             for top in range(EXP_FRAC, bits):
                 with m.If(total[top:] == 1):
@@ -221,11 +223,11 @@ class Loss(wiring.Component):
         else:
             m.submodules.kept = kept = Memory(shape=numbers.error.bits, depth=n, init=[])
             write, read = kept.write_port(), kept.read_port(domain="comb")
-        others = Signal(signed(numbers.error.bits))
-        loss = Signal(numbers.loss.bits)
+        others = Signal(signed(numbers.error.bits), name="others")
+        loss = Signal(numbers.loss.bits, name="loss")
         value, _ = narrow(power, EXP_FRAC, numbers.error, numbers.round_error)
         first = n + 5
-        position = Signal(range(n))
+        position = Signal(range(n), name="position")
         m.d.comb += [
             position.eq(self.step - first - 3),
             write.en.eq((self.step >= first + 3) & (self.step < first + 3 + n)),
@@ -254,7 +256,7 @@ class Loss(wiring.Component):
     ) -> None:
         """Queue the last pass' errors and scores; their room was made sure of at step 0."""
         sending = self.step >= 2 * self.numbers.classes + 8
-        result = Signal(self.predictions.payload.shape())
+        result = Signal(self.predictions.payload.shape(), name="result")
         m.d.comb += [
             result.score.eq(logit),
             result.loss.eq(loss),

@@ -103,7 +103,7 @@ class Pool(wiring.Component):
         m.submodules.outputs = queue = Scatter(
             bits=numbers.x.bits, lanes=1, count=1, depth=numbers.y_words, tag=KIND_BITS
         )
-        taken, ends, done = Signal(), Signal(), Signal()
+        taken, ends, done = Signal(name="taken"), Signal(name="ends"), Signal(name="done")
         total = self._window(m, raster, taken)
         value, frac = total.value, numbers.x.frac
         if numbers.average:
@@ -142,7 +142,7 @@ class Pool(wiring.Component):
     def _window(self, m: Module, raster: Raster, taken: Value) -> Any:
         """x joined with all of its window that came before it, MEMORY + 2 JOIN cycles after it."""
         high, wide = self.pooling.kernel
-        x = Signal(self.partial)
+        x = Signal(self.partial, name="x")
         m.d.comb += x.value.eq(self.x.payload.data)
         if self.pooling.place_bits:
             m.d.comb += x.place.eq(raster.place)
@@ -186,7 +186,7 @@ class Pool(wiring.Component):
         m.submodules.inputs = queue = Scatter(
             bits=numbers.dx.bits, lanes=1, count=1, depth=QUEUE_WORDS
         )
-        taken = Signal()
+        taken = Signal(name="taken")
         dy, frac = delayed(m, self.dy.payload, 1, "dy"), numbers.dy.frac
         if numbers.average:
             dy, frac = divided(m, dy, numbers.share, "share"), frac + numbers.share.shift

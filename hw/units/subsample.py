@@ -14,7 +14,6 @@ from typing import Self
 
 from amaranth.hdl import C, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from counterflow.design.fpga.blocks import READ_AT_ONCE
@@ -23,6 +22,7 @@ from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units.passing import PassingStage
 from counterflow.design.units.subsample import Grid, Subsampling
 from counterflow.hw.parts.block_fifo import BlockFIFO
+from counterflow.hw.parts.fifo import SyncFIFO
 from counterflow.hw.parts.streams import activation_stream, error_stream
 
 
@@ -117,7 +117,7 @@ class Spread(wiring.Component):
         begun: Value = C(1, 1)
         if self.begin > 1:
             begun = ~made.first | (queue.level >= self.begin)
-        sent = Signal()
+        sent = Signal(name="sent")
         m.d.comb += [
             queue.w_data[: self.bits].eq(self.i.payload),
             queue.w_en.eq(self.i.valid & given.on),
@@ -130,7 +130,7 @@ class Spread(wiring.Component):
             queue.r_en.eq(sent & made.on),
         ]
         if self.tag:
-            now, before = queue.r_data[self.bits :], Signal(self.tag)
+            now, before = queue.r_data[self.bits :], Signal(self.tag, name="before")
             m.d.comb += [
                 queue.w_data[self.bits :].eq(self.i_tag),
                 self.o_tag.eq(Mux(made.on, now, before)),

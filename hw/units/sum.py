@@ -77,7 +77,7 @@ class Sum(wiring.Component):
 
     def _forward(self, m: Module, stash: Stash | None) -> None:
         """Wait for all activations of an element, send their sum; remember which are positive."""
-        numbers, taken = self.numbers, Signal()
+        numbers, taken = self.numbers, Signal(name="taken")
         join = self._joined(m)
         m.submodules.outputs = queue = Scatter(
             bits=numbers.y.bits, lanes=1, count=1, depth=QUEUE_WORDS, tag=KIND_BITS
@@ -134,7 +134,7 @@ class Sum(wiring.Component):
 
     def _backward(self, m: Module, stash: Stash | None) -> None:
         """Take dy, recall where each x was positive, send dx to each branch."""
-        numbers, taken = self.numbers, Signal()
+        numbers, taken = self.numbers, Signal(name="taken")
         dy = delayed(m, self.dy.payload, MEMORY, "dy")
         m.d.comb += [self.dy.ready.eq(1), taken.eq(self.dy.valid & self.dy.ready)]
         push = delayed(m, taken, MEMORY + NARROW, "dx_push")

@@ -81,11 +81,11 @@ class Tanh(wiring.Component):
         m.submodules.outputs = queue = Scatter(
             bits=unit.y.bits, lanes=1, count=1, depth=QUEUE_WORDS, tag=KIND_BITS
         )
-        taken = Signal()
+        taken = Signal(name="taken")
         entry = looked_up(m, "table", unit.table, unit.kept_bits, self._magnitude(m))
         most = delayed(m, entry, TABLE, "most")
         negative = delayed(m, self.x.payload.data < 0, ABSOLUTE + TABLE, "negative")
-        y = Signal(Shape(unit.y.bits, signed=True))
+        y = Signal(Shape(unit.y.bits, signed=True), name="y")
         m.d.sync += y.eq(Mux(negative, -most, most))
         m.d.comb += [
             self.x.ready.eq(queue.room & stash.room),
@@ -115,11 +115,11 @@ class Tanh(wiring.Component):
         m.submodules.inputs = queue = Scatter(
             bits=unit.dx.bits, lanes=1, count=1, depth=QUEUE_WORDS
         )
-        taken = Signal()
+        taken = Signal(name="taken")
         entry = looked_up(m, "slopes", unit.slopes, unit.slope.bits, stash.oldest)
         slope = delayed(m, entry, TABLE, "slope")
         dy = delayed(m, self.dy.payload, MEMORY + TABLE, "dy")
-        product = Signal((dy * slope).shape())
+        product = Signal((dy * slope).shape(), name="product")
         m.d.sync += product.eq(dy * slope)
         frac = unit.dy.frac + unit.slope.frac
         dx, _ = narrow(product, frac, unit.dx, unit.round_error)

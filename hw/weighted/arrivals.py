@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.design.units.slots import Stage
 from counterflow.design.units.timing import unawaited_words
+from counterflow.hw.parts.fifo import SyncFIFO
 from counterflow.hw.parts.narrow import shape_of
 from counterflow.hw.parts.streams import Gather, activation_stream, signed_lanes
 from counterflow.hw.weighted.bundles import input_words, visit_signals, walk_claims
@@ -107,7 +107,7 @@ class Arrivals(wiring.Component):
         tokens = self.stage.depths.window // self.stage.tiling.image_words + 2
         m.submodules.kinds = kinds = SyncFIFO(width=KIND_BITS, depth=tokens)
         images = self.stage.tiling.image_words
-        count, begun = Signal(range(max(2, images))), Signal()
+        count, begun = Signal(range(max(2, images)), name="count"), Signal(name="begun")
         accepted, ends = self.x.valid & self.x.ready, word & (count == images - 1)
         with m.If(word):
             m.d.sync += count.eq(Mux(count == images - 1, 0, count + 1))

@@ -80,7 +80,7 @@ class Aside(wiring.Component):
 
     def _claims(self, m: Module, due: Value) -> Any:
         """What the walk takes, as `Walk` says it of the loss that the unit learns from."""
-        claims, walk = walk_claims(self.stage).create(), self.walk
+        claims, walk = walk_claims(self.stage).create(path=("claims",)), self.walk
         lines = walk.first_across & walk.row_begin & walk.first_row
         m.d.comb += [
             claims.error.eq(walk.row_end & due),
@@ -91,7 +91,7 @@ class Aside(wiring.Component):
 
     def _visit(self, m: Module) -> Any:
         """The visit, but for what comes back in its slot."""
-        found = visit_signals(self.stage).create()
+        found = visit_signals(self.stage).create(path=("found",))
         sources = self.visit.signature.flatten(self.visit)
         for (path, _, source), (_, _, target) in zip(
             sources, found.signature.flatten(found), strict=True

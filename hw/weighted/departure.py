@@ -66,12 +66,12 @@ class Departure(wiring.Component):
             depth=PREFETCHED,
         )
         fetch, row_left, word = self._fetch(m, scatter.room)
-        free = Signal(range(self.rows + 1), init=self.rows)
+        free = Signal(range(self.rows + 1), init=self.rows, name="free")
         fewer = free - self.begin_rows  # chosen late in a cycle
         m.d.sync += free.eq(Mux(self.begin, fewer + row_left, free + row_left))
         m.d.comb += self.room.eq(free >= self.begin_rows)
 
-        at = Signal(range(max(2, self.words_in_all)))
+        at = Signal(range(max(2, self.words_in_all)), name="at")
         with m.If(fetch):
             m.d.sync += at.eq(Mux(at == self.words_in_all - 1, 0, at + 1))
         found = []
@@ -108,9 +108,12 @@ class Departure(wiring.Component):
         """Fetch what is done; (a word is fetched, it is the last of its row, which one it is)."""
         row_words = self.stage.tiling.row_words
         height = self.stage.tiling.geometry.image[0]
-        word, frontier = Signal(range(max(2, row_words))), Signal(range(row_words + 1))
-        complete = Signal(range(-1, height + self.rows + 1))  # -1: left before it was declared done
-        fetch, left = Signal(), Signal()
+        word = Signal(range(max(2, row_words)), name="word")
+        frontier = Signal(range(row_words + 1), name="frontier")
+        complete = Signal(
+            range(-1, height + self.rows + 1), name="complete"
+        )  # -1: left before it was declared done
+        fetch, left = Signal(name="fetch"), Signal(name="left")
         last = word == row_words - 1
         done = (complete > 0) | ((complete == 0) & (word < frontier))
         m.d.comb += [fetch.eq(room & done), left.eq(fetch & last)]
@@ -132,7 +135,7 @@ class Departure(wiring.Component):
             - geometry.padding[axis]
             for axis in (0, 1)
         )
-        row = Signal(range(max(2, geometry.image[0])))
+        row = Signal(range(max(2, geometry.image[0])), name="row")
         with m.If(row_left):
             m.d.sync += row.eq(Mux(row == geometry.image[0] - 1, 0, row + 1))
         flags, wide = [], tiling.lanes.inputs

@@ -55,13 +55,13 @@ class Errors(wiring.Component):
             waiting.r_en.eq(self.visit.row_end & returning),
         ]
         # What the queue will hold once the walk has had its own, known a cycle before.
-        unclaimed = Signal.like(waiting.level)
+        unclaimed = Signal.like(waiting.level, name="unclaimed")
         more = unclaimed + (waiting.w_en & waiting.w_rdy)
         m.d.sync += [
             unclaimed.eq(Mux(self.claims.error, more - 1, more)),
             self.ready.eq(Mux(self.claims.error, more != 1, more != 0)),
         ]
-        word = Signal(self.width)
+        word = Signal(self.width, name="word")
         m.d.comb += [
             word.eq(Mux(returning, waiting.r_data, 0)),
             self.word.eq(delayed(m, word, AT_LANES, "dy")),

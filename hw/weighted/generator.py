@@ -22,7 +22,9 @@ class Generator(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        first, second, third = Signal(32), Signal(32), Signal(32)
+        first = Signal(32, name="first")
+        second = Signal(32, name="second")
+        third = Signal(32, name="third")
         m.d.comb += [
             first.eq(self.state ^ (self.state << 13)[:32]),
             second.eq(first ^ (first >> 17)),

@@ -38,7 +38,7 @@ class GradientSums(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         words = max(2, self.words)
-        now = Signal.like(self.address)
+        now = Signal.like(self.address, name="now")
         if self.soon or self.words <= READ_AT_ONCE:
             m.submodules.memory = small = Memory(shape=self.bits, depth=words, init=[])
             read, write = small.read_port(domain="comb"), small.write_port()

@@ -52,7 +52,7 @@ class InputGradient(wiring.Component):
         )
         self.totalled = OPERANDS + PRODUCT + tree_latency(tiling.lanes.outputs)
         self.summing = self.totalled + TURN
-        self.turn = Signal()  # a tile is visited for its backward product
+        self.turn = Signal(name="turn")  # a tile is visited for its backward product
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -93,7 +93,7 @@ class Learning(wiring.Component):
     def _sums(self, m: Module, turn: Value) -> None:
         """Memories of the sums; a sum starts where nothing waits for its update."""
         visit, lanes, tiling = self.visit, self.lanes, self.stage.tiling
-        waiting = Signal()
+        waiting = Signal(name="waiting")
         if self.stage.arithmetic.accumulate > 1:
             with m.If(visit.finish & visit.slot.learning):
                 m.d.sync += waiting.eq(~visit.slot.moving)

@@ -63,7 +63,7 @@ class Lines(wiring.Component):
 
     def _of_one_row(self, m: Module) -> None:
         """Images without rows: nothing but their ends moves the address."""
-        under = Signal.like(self.under, init=-self.words)
+        under = Signal.like(self.under, init=-self.words, name="under")
         further = under + self.tiling.image_words % self.words
         with m.If(self.restart & self.finish):
             m.d.sync += under.eq(Mux(further < 0, further, further - self.words))

@@ -70,11 +70,13 @@ class Place(wiring.Component):
         self.stage = stage
         super().__init__({"step": In(1), **{k: Out(v) for k, v in shapes_of(stage).items()}})
         geometry = stage.tiling.geometry
-        self.across = Signal(range(max(2, geometry.places[1])))
-        self.down = Signal(range(max(2, geometry.places[0])))
-        self.last = Signal(offset_shape(stage.tiling))
+        self.across = Signal(range(max(2, geometry.places[1])), name="across")
+        self.down = Signal(range(max(2, geometry.places[0])), name="down")
+        self.last = Signal(offset_shape(stage.tiling), name="last")
         banks, lowest = stage.tiling.banks, offset_shape(stage.tiling)
-        self.begin = Signal(Shape(lowest.width + banks.bit_length(), signed=True))  # in granules
+        self.begin = Signal(
+            Shape(lowest.width + banks.bit_length(), signed=True), name="begin"
+        )  # in granules
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -177,7 +179,7 @@ class Place(wiring.Component):
             Signal(self.offset.shape(), name=name, init=first) for name in ("start", "now")
         )
         shift = Signal(self.shift.shape(), name="turn", init=turn)
-        turned = Signal.like(shift, init=0)
+        turned = Signal.like(shift, init=0, name="turned")
         sum_of_turns = shift + step_turn
         over = sum_of_turns >= banks
         place_ends = self.last_column & self.last_row
@@ -199,7 +201,7 @@ class Place(wiring.Component):
         """The last word of the row that the taps need, found with the step to the tile."""
         start, offset, shift, turned = now
         most = self.stage.tiling.row_words - 1
-        last = Signal.like(self.last, init=min(first, most))
+        last = Signal.like(self.last, init=min(first, most), name="last")
         m.d.comb += self.last.eq(last)
 
         def limited(word: Value) -> Value:
@@ -212,8 +214,8 @@ class Place(wiring.Component):
 
     def _begin(self, m: Module, first: int, step: int) -> None:
         """The same place, offset x banks + shift, as a number of granules."""
-        start = Signal.like(self.begin, init=first)
-        begin = Signal.like(self.begin, init=first)
+        start = Signal.like(self.begin, init=first, name="start")
+        begin = Signal.like(self.begin, init=first, name="begin")
         m.d.comb += self.begin.eq(begin)
         next_start = Mux(self.last_across, first, start + step)
         with m.If(self.step):

@@ -55,7 +55,7 @@ class UnitRegisters(wiring.Component):
         if stage.asides:
             members["passed"] = In(len(stage.asides))
         super().__init__(members)
-        self.products = Signal(COUNTER_BITS)
+        self.products = Signal(COUNTER_BITS, name="products")
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -69,7 +69,7 @@ class UnitRegisters(wiring.Component):
         """Let the bus at the memories while the unit rests; a slot that is due comes first."""
         r = UnitRegister
         latency = OPERANDS + PRODUCT + UPDATE + 1  # from a visit
-        settling = Signal(range(latency + 1))
+        settling = Signal(range(latency + 1), name="settling")
         with m.If(self.visit.issue):
             m.d.sync += settling.eq(latency)
         with m.Elif(settling != 0):
@@ -101,7 +101,7 @@ class UnitRegisters(wiring.Component):
         """The shift register of {weight, velocity} pairs, lane 0 lowest."""
         r, numbers = UnitRegister, self.stage.arithmetic
         bits, shifted, issue = numbers.word_bits, self.stored.word, self.visit.issue
-        weight = Signal(numbers.weight.bits)
+        weight = Signal(numbers.weight.bits, name="weight")
         low = shifted[: numbers.weight.bits].as_signed()
         high = shifted[numbers.weight.bits : bits].as_signed()
         m.d.comb += [node.value(r.WEIGHT).eq(low), node.value(r.VELOCITY).eq(high)]
@@ -109,7 +109,7 @@ class UnitRegisters(wiring.Component):
         writing, moving = node.strobe(r.VELOCITY), node.reading(r.VELOCITY)
         with m.If(node.strobe(r.WEIGHT)):
             m.d.sync += weight.eq(node.data)
-        entering = Signal(bits)
+        entering = Signal(bits, name="entering")
         pair = Cat(weight, node.data[: numbers.velocity.bits])
         m.d.sync += entering.eq(Mux(writing, pair, shifted[:bits]))
         # A slot that began in that cycle shows in the visit of the next, and has the memories then.
@@ -147,10 +147,10 @@ class UnitRegisters(wiring.Component):
             made = forward + learnt if tiling.first else forward + (learnt << 1)
         for index in range(len(self.stage.asides)):
             made = made + Mux(self.passed[index], cells, 0)
-        slots, stalls = Signal(WORD_BITS), Signal(WORD_BITS)
-        saturations = Signal(WORD_BITS)
+        slots, stalls = Signal(WORD_BITS, name="slots"), Signal(WORD_BITS, name="stalls")
+        saturations = Signal(WORD_BITS, name="saturations")
         # Long counters take events a cycle later.
-        recent = Signal(made.shape())
+        recent = Signal(made.shape(), name="recent")
         m.d.sync += recent.eq(Mux(visit.issue, made, 0))
         m.d.sync += [
             self.products.eq(self.products + recent),

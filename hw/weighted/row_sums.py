@@ -54,7 +54,7 @@ class RowSums(wiring.Component):
             tag=KIND_BITS,
             block=True,
         )
-        turn = Signal()
+        turn = Signal(name="turn")
         m.d.comb += turn.eq(self.visit.issue & (self.visit.phase == 0))
         valid = delayed(m, turn, summing, "valid")
         first = delayed(m, self.visit.first_column, summing, "first")

@@ -40,13 +40,13 @@ class Predict(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         frac, rounding = self.numbers.weight.frac, self.numbers.round_operand
-        s1_weight = Signal.like(self.weight, reset_less=True)
+        s1_weight = Signal.like(self.weight, reset_less=True, name="s1_weight")
         m.d.sync += s1_weight.eq(self.weight)
         current, _ = narrow(s1_weight, frac, self.target, rounding)
         m.d.comb += [self.forward.eq(current), self.backward.eq(current)]
         if self.numbers.predicts:
             ahead = self.weight - times_constant(self.velocity, self.numbers.horizon)
-            s1_ahead = Signal(ahead.shape(), reset_less=True)
+            s1_ahead = Signal(ahead.shape(), reset_less=True, name="s1_ahead")
             m.d.sync += s1_ahead.eq(ahead)
             predicted, _ = narrow(s1_ahead, frac, self.target, rounding)
             m.d.comb += self.forward.eq(Mux(self.enable, predicted, current))

@@ -53,7 +53,7 @@ class Walk(wiring.Component):
         m = Module()
         now, state = self.now, self.state
         due, begun, started = (Signal(name=name) for name in ("due", "begun", "started"))
-        last_phase, first_phase = Signal(), Signal(init=1)
+        last_phase, first_phase = Signal(name="last_phase"), Signal(init=1, name="first_phase")
         m.submodules.ahead = ahead = Place(stage=self.stage)
         done = now.issue & last_phase
         self._arrived(m, ahead)
@@ -106,7 +106,7 @@ class Walk(wiring.Component):
         def there(needed: Value) -> Value:
             return Mux(words.more, words.arrived >= needed, words.arrived > needed)
 
-        needed = Signal(Shape(len(now.needed) + 1, signed=True))
+        needed = Signal(Shape(len(now.needed) + 1, signed=True), name="needed")
         first = self.stage.threshold - 1 + self.stage.tiling.image_words
         m.d.comb += needed.eq(Mux(ahead.starts_slot, first, ahead.needed))
         stays, follows = ~now.uses | there(now.needed), ~ahead.uses | there(needed)

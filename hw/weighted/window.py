@@ -88,7 +88,7 @@ class Window(wiring.Component):
             lines.finish.eq(visit.finish & self.moves),
         ]
         self._room(m)
-        end = Signal(range(max(2, words)))
+        end = Signal(range(max(2, words)), name="end")
         # A write is decided upon late; the word is not asked for before the cycle after the next.
         write, word = delayed(m, self.write, 1, "write"), delayed(m, self.word, 1, "word")
         with m.If(write):
@@ -119,10 +119,10 @@ class Window(wiring.Component):
         before they are written need a place in the ring, but need not keep it.
         """
         left = self.visit.place_down & self.moves
-        freed = Signal(range(self.words + self.stage.tiling.image_words + 1))
+        freed = Signal(range(self.words + self.stage.tiling.image_words + 1), name="freed")
         amount = Mux(left, self.visit.words_done, 0)
         m.d.comb += freed.eq(delayed(m, amount, FREE - ISSUE - 1, "freed"))
-        room = Signal(range(self.words + self.ahead + 1), init=self.words)
+        room = Signal(range(self.words + self.ahead + 1), init=self.words, name="room")
         unwritten = room + freed
         m.d.sync += [
             room.eq(Mux(self.write, unwritten - 1, unwritten)),

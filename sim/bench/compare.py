@@ -12,22 +12,25 @@ from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units.timing import Cycles
 from counterflow.design.units.watched import Field
 
+UNKNOWN = 2  # a recorded bit that a simulator with four states does not know
+
 
 @dataclass(frozen=True)
 class Divergence:
-    """The first place where hardware and golden model differ."""
+    """The first place where hardware and golden model differ; nothing is found where it is X."""
 
     cycle: int
     slot: int
     field: Field
     index: int | None
     expected: int
-    found: int
+    found: int | None
 
     def __str__(self) -> str:
         index = "" if self.index is None else f" at index {self.index}"
+        found = "unknown (X)" if self.found is None else self.found
         return (
-            f"cycle {self.cycle}, slot {self.slot}: {self.field}{index} is {self.found}, "
+            f"cycle {self.cycle}, slot {self.slot}: {self.field}{index} is {found}, "
             f"golden has {self.expected} (made by {self.field.made_by})"
         )
 
@@ -50,10 +53,17 @@ class Layout:
         unpacked = np.unpackbits(little, axis=1, bitorder="little")
         return np.take(unpacked, self._places, axis=1)  # indexing would give another layout
 
+    def field_of(self, bit: int) -> Field:
+        """The field that a bit of a row belongs to."""
+        return self.fields[int(self._column[bit])]
+
+    def part(self, bits: NDArray[np.uint8], column: int) -> NDArray[np.uint8]:
+        """One field's bits in one row or in several."""
+        return bits[..., self.start[column] : self.start[column + 1]]
+
     def value(self, bits: NDArray[np.uint8], column: int) -> int:
         """One field's value in one row of bits."""
-        field = self.fields[column]
-        part = bits[self.start[column] : self.start[column + 1]]
+        field, part = self.fields[column], self.part(bits, column)
         number = int(sum(int(bit) << place for place, bit in enumerate(part)))
         if field.signed and number >> (field.bits - 1):
             number -= 1 << field.bits
@@ -120,5 +130,5 @@ def locate(
         field,
         index,
         layout.value(expected, column),
-        layout.value(found, column),
+        None if (layout.part(found, column) == UNKNOWN).any() else layout.value(found, column),
     )

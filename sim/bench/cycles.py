@@ -19,7 +19,7 @@ from counterflow.golden.cycle_trace import Trace
 from counterflow.golden.training.start import initial_chain
 from counterflow.sim.bench import counters
 from counterflow.sim.bench.compare import Layout, locate
-from counterflow.sim.bench.host import Host, HostError
+from counterflow.sim.bench.host import Host, HostError, number
 from counterflow.sim.bench.job import Found, Job, job_of_environment, store
 from counterflow.sim.bench.recorder import Recorder
 from counterflow.sim.bench.reports import SlotTime
@@ -75,7 +75,7 @@ class CycleBench:
         self.dut.recording.value = 1
         while waiting or self.trace.base < self.trace.end:
             await self._block(block)
-            products.append(int(self.dut.products.value))
+            products.append(number(self.dut.products))
             taken = max(0, self.trace.base - schedule.intake_start) // interval
             self._feed(waiting, taken + FEED_TOKENS - (self.fed - fed))
             self._progress()
@@ -104,7 +104,7 @@ class CycleBench:
         self.found.compared += expected.shape[0] * len(self.layout.fields)
         if not np.array_equal(expected, found):
             self._differ(first, expected, found)
-        self._observe(first, found)
+        self._observe(first, (found == 1).astype(np.uint8))
 
     def _differ(self, first: int, expected: NDArray[np.uint8], found: NDArray[np.uint8]) -> None:
         differences = self.layout.differences(expected, found)

@@ -35,6 +35,18 @@ class HostError(Exception):
     """The simulated chain does not answer as it must."""
 
 
+class UnknownError(HostError):
+    """A simulator with four states does not know what the design says."""
+
+
+def number(handle: Any) -> int:
+    """The value of a signal; UnknownError, which names it, where that is X."""
+    value = handle.value
+    if not value.is_resolvable:
+        raise UnknownError(f"{handle._name} is unknown (X)")
+    return int(value)
+
+
 class Host:
     """Drives `sim.bench.top.BenchTop`; signals change on falling edges, between clock edges."""
 
@@ -81,11 +93,11 @@ class Host:
             if sent < len(waiting):
                 self.dut.request__payload.value = _packed(waiting[sent])
             self.dut.request__valid.value = sent < len(waiting)
-            ready = int(self.dut.request__ready.value)
+            ready = number(self.dut.request__ready)
             await FallingEdge(self.dut.clk)
             sent += ready and sent < len(waiting)
             cycles += 1
-            response = int(self.dut.response.value)
+            response = number(self.dut.response)
             if response & 1:
                 if not response & 2:
                     raise HostError(f"no node took the register access {waiting[answered]}")

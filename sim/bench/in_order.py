@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from counterflow.sim.bench.compare import Layout
+from counterflow.sim.bench.compare import UNKNOWN, Layout
 from counterflow.sim.bench.job import Found
 from counterflow.sim.bench.recorder import Bits
 
@@ -16,6 +16,11 @@ def check(layout: Layout, expected: Bits, record: Bits, found: Found) -> None:
     Both are rows of bits [cycles, layout.bits]; what differs is entered in `found`.  Of differences
     in several streams the one is told that would come first without stalls.
     """
+    unknown = np.argwhere(record == UNKNOWN)
+    if len(unknown):
+        cycle, bit = unknown[0]
+        field = layout.field_of(int(bit))
+        found.differ(f"cycle {cycle}: {field} is unknown (X)", len(unknown))
     earliest: list[tuple[int, str]] = []
     for name, columns in _groups(layout).items():
         times, want = _transfers(layout, expected, columns)

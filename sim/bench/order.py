@@ -24,7 +24,7 @@ from counterflow.golden.units.state import State
 from counterflow.sim.bench import counters, in_order
 from counterflow.sim.bench.compare import Layout
 from counterflow.sim.bench.counters import NONE_DROPPED, Dropped
-from counterflow.sim.bench.host import Host, HostError
+from counterflow.sim.bench.host import Host, HostError, number
 from counterflow.sim.bench.job import Found, Job, job_of_environment, store
 from counterflow.sim.bench.recorder import Bits, Recorder
 from counterflow.sim.bench.stalls import pattern
@@ -183,7 +183,7 @@ class OrderBench:
 
     def _sent(self) -> int:
         """Tokens that the feeder has handed over, bubbles included."""
-        return int(self.dut.tokens_sent.value)
+        return number(self.dut.tokens_sent)
 
     async def _gate(self, gate: str, name: str, seed: int) -> None:
         handle = getattr(self.dut, gate)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from counterflow.sim.bench.compare import Layout
+from counterflow.sim.bench.compare import UNKNOWN, Layout
 from counterflow.sim.bench.top import record_words
 
 Bits = NDArray[np.uint8]
@@ -22,10 +22,10 @@ class Recorder:
         self._rows = [[memory[row] for row in range(depth)] for memory in reversed(memories)]
 
     def read(self) -> Bits:
-        """All rows, [depth, layout.bits], lowest bit first."""
+        """All rows, [depth, layout.bits], lowest bit first; UNKNOWN where a bit is neither."""
         parts = []
         for rows in self._rows:
             text = "".join([str(row.value) for row in rows])
             parts.append(np.frombuffer(text.encode(), np.uint8).reshape(len(rows), -1))
         bits: Bits = np.ascontiguousarray(np.concatenate(parts, axis=1)[:, ::-1]) - ord("0")
-        return bits
+        return np.minimum(bits, UNKNOWN)  # X, Z and the like are no digits

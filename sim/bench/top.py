@@ -110,7 +110,7 @@ class BenchTop(wiring.Component):
         )
         read, length = memory.read_port(domain="comb"), lengths.read_port(domain="comb")
         target = self.chain.samples
-        sent, element = Signal(COUNT_BITS), Signal(LENGTH_BITS)
+        sent, element = Signal(COUNT_BITS, name="sent"), Signal(LENGTH_BITS, name="element")
         slot = sent[: (FEED_TOKENS - 1).bit_length()]
         last = element == length.data - 1
         m.d.comb += [
@@ -142,14 +142,14 @@ class BenchTop(wiring.Component):
     @staticmethod
     def _offer(m: Module, target: stream.Interface, some: Value, gate: Value) -> None:
         """Valid while there is something and the gate is open; once valid, until it is taken."""
-        held = Signal()
+        held = Signal(name="held")
         m.d.comb += target.valid.eq(some & (gate | held))
         m.d.sync += held.eq(target.valid & ~target.ready)
 
     def _record(self, m: Module) -> None:
         """One row a cycle while recording; the row index wraps at `depth`."""
         row = Cat(self._value(field) for field in self.watched)
-        position = Signal(range(self.depth))
+        position = Signal(range(self.depth), name="position")
         for index in range(record_words(len(row))):
             part = row[index * RECORD_BITS : (index + 1) * RECORD_BITS]
             memory = Memory(shape=len(part), depth=self.depth, init=[])

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from counterflow.design.bus.registers import WORD_BITS, IntakeRegister, UnitRegister, control_word
 from counterflow.design.bus.transfers import Transfer, packed
+from counterflow.design.parts.names import module_name
 from counterflow.design.parts.tokens import Kind
 from counterflow.design.schedule.planner import Plan
 from counterflow.design.units.latency import BUS_SPACING
 from counterflow.design.units.slotted import Integers
 from counterflow.golden.transfer import Loadable
 from counterflow.golden.units.update import Settings
-from counterflow.hw.tops.verilog import module_name, to_verilog
+from counterflow.hw.tops.verilog import to_verilog
 from counterflow.sim.compiled.library import Gate, Library, Work, build_library
 from counterflow.sim.compiled.predictions import Predictions
 from counterflow.sim.simulator import SimulationError
@@ -77,7 +78,8 @@ class Hardware(Loadable):
         self.plan, self.stalls = plan, stalls or Stalls()
         self._made = Predictions(plan.schedule, 0)
         text, streams = verilog or to_verilog(plan), self._made.streams
-        self._library = Library(build_library(text, module_name(plan), predictions=streams))
+        top = module_name(plan.description.name)
+        self._library = Library(build_library(text, top, predictions=streams))
         self.reset()
 
     def __enter__(self) -> Hardware:
