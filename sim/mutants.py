@@ -22,7 +22,7 @@ from counterflow.sim.exercise import CYCLES, Exercise, harsh_runs
 from counterflow.sim.harsh import harsh
 from counterflow.sim.simulate import TOP, bench_verilog
 
-CHAIN = f"{TOP}.chain"
+CHAIN = f"{TOP}__chain"
 SELECT, SELECT_BITS = "mutsel", 16
 LOG = "yosys.log"
 BENCH = "counterflow.sim.bench.mutants"
