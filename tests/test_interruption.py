@@ -41,6 +41,13 @@ sys.argv = ["counterflow", "train", "tiny", "--epochs", "1000000", "--quiet"]
 from counterflow.__main__ import run
 run()
 """
+
+
+def heard() -> None:
+    """Lets a child hear Ctrl-C where its parents do not, as in the background of a shell."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 MODULES = (
     *("click", "counterflow.cli", "counterflow.commands.train", "pydantic", "numpy"),
     *("dataclasses", "counterflow.golden.training.epochs", "numba"),
@@ -57,6 +64,7 @@ def test_interrupted_while_it_starts(name: str, tmp_path: Path) -> None:
         capture_output=True,
         check=False,
         timeout=60,
+        preexec_fn=heard,
     )
     assert done.stderr.decode().split() == ["Interrupted."]
     assert done.returncode == 130
@@ -73,6 +81,7 @@ def test_interrupted_at_work(line: str, tmp_path: Path) -> None:
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         start_new_session=True,
+        preexec_fn=heard,
     ) as process:
         assert process.stderr is not None
         began = process.stderr.read(1)  # the bar: training, or about to
