@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from counterflow.design.network.files import write_atomically
 from counterflow.design.schedule.planner import Plan
 from counterflow.design.tools.follow import follow
 from counterflow.design.tools.programs import YOSYS
@@ -57,7 +58,7 @@ def mutants_of(plan: Plan, count: int, seed: int) -> Mutants:
     with tempfile.TemporaryDirectory(prefix="counterflow-") as scratch:
         folder = Path(scratch)
         design = harsh(bench_verilog(plan))
-        (folder / "design.v").write_text(design, encoding="utf-8")
+        write_atomically(folder / "design.v", design)
         yosys(
             folder,
             f"read_verilog design.v; hierarchy -top {_name(CHAIN)}; proc; flatten",
@@ -92,7 +93,7 @@ def _with_select(design: str) -> str:
 
 def yosys(folder: Path, *commands: str) -> str:
     """Run Yosys on a script of `commands` in `folder`; what it said."""
-    (folder / "script.ys").write_text("\n".join(commands), encoding="utf-8")
+    write_atomically(folder / "script.ys", "\n".join(commands))
     follow(
         [*YOSYS.command(), "-q", "-l", LOG, "-s", "script.ys"],
         folder,

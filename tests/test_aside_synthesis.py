@@ -32,7 +32,7 @@ UNITS = [  # of some an input gradient goes to the loss that they learn from, to
     (CONVOLUTIONS, "conv3"),
     (COPIES, "conv2"),
 ]
-QUICK = {(THREE, "dense3", "ecp5")}
+QUICK = {("tiny-threewise", "dense2", "ecp5")}
 
 
 def planned(network: str) -> Plan:

@@ -43,7 +43,13 @@ def run(design: Plan, condition: str, bench: str) -> Found:
     return run_job(text.replace(READ, wrong), job, bench, quick=True)
 
 
-@pytest.mark.parametrize("bench", ["counterflow.sim.bench.cycles", "counterflow.sim.bench.order"])
+@pytest.mark.parametrize(
+    "bench",
+    [
+        pytest.param("counterflow.sim.bench.cycles", marks=pytest.mark.slow),
+        "counterflow.sim.bench.order",
+    ],
+)
 def test_a_wrong_word_in_the_cycle_of_its_write_changes_nothing(design: Plan, bench: str) -> None:
     found = run(design, COLLIDES, bench)
     assert found.mismatches == 0, found.first_divergence

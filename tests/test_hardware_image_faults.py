@@ -44,14 +44,18 @@ def run(fault: Fault, monkeypatch: pytest.MonkeyPatch, *, stalls: bool) -> Found
     return run_job(verilog(), job, "tests.bench_faults", quick=True)
 
 
-@pytest.mark.parametrize("stalls", [False, True])
+@pytest.mark.parametrize("stalls", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_without_a_fault_nothing_differs(monkeypatch: pytest.MonkeyPatch, stalls: bool) -> None:
     found = run(FAULTS[0], monkeypatch, stalls=stalls)
     assert found.mismatches == 0, found.first_divergence
     assert found.compared > 10_000
 
 
-@pytest.mark.parametrize("fault", FAULTS[1:], ids=str)
+@pytest.mark.parametrize(
+    "fault",
+    [pytest.param(one, marks=[pytest.mark.slow] * (at % 2)) for at, one in enumerate(FAULTS[1:])],
+    ids=str,
+)
 def test_a_fault_is_found_and_located_in_its_unit(
     fault: Fault, monkeypatch: pytest.MonkeyPatch
 ) -> None:

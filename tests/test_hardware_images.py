@@ -42,6 +42,8 @@ LATER = {  # builds that are left to the slow tests
     EARLY,
     "unequal strides, convolution after convolution",
     "one row, wide formats, nearest",
+    "pool after pool, averages, three samples an update",
+    "kernels as large as the image, three samples an update",
 }
 
 

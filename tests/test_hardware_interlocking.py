@@ -15,10 +15,10 @@ from counterflow.design.parts.tokens import Kind, Token
 from counterflow.design.schedule.planner import plan
 from counterflow.sim.exercise import mixed_tokens
 from tests.images import run
-from tests.interlocked import DENSE, EXITS, NETWORKS, THREE, design
+from tests.interlocked import DENSE, EXITS, NETWORKS, design
 from tests.test_hardware_branches import ORDER, STALLS, assert_equal, runs_of
 
-DEFAULT = {DENSE, EXITS, THREE}
+DEFAULT = {DENSE, EXITS}
 
 
 def named(default: Collection[str] = DEFAULT) -> list[Any]:

@@ -63,7 +63,7 @@ def run(
     return run_job(module.verilog(), job, "tests.bench_faults", quick=True)
 
 
-@pytest.mark.parametrize("stalls", [False, True])
+@pytest.mark.parametrize("stalls", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("module", "fault"), named(lambda fault: fault.name == "nothing"))
 def test_without_a_fault_nothing_differs(
     module: ModuleType, fault: Fault, monkeypatch: pytest.MonkeyPatch, stalls: bool

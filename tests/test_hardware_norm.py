@@ -67,7 +67,7 @@ def test_the_networks_have_norms_of_all_kinds() -> None:
     assert {stage.arithmetic.rectifies for stage in back} == {False, True}
 
 
-@pytest.mark.parametrize("name", named({RESIDUAL, FIRST, GAMMAS}))
+@pytest.mark.parametrize("name", named({RESIDUAL, GAMMAS}))
 def test_every_cycle_equals_golden(name: str) -> None:
     found = run(design(name))
     assert_equal(found, 100_000)

@@ -29,7 +29,7 @@ def test_the_design_has_both_kinds_of_norms() -> None:
     assert len({fault.name for fault in FAULTS}) == len(FAULTS) > 15
 
 
-@pytest.mark.parametrize("stalls", [False, True])
+@pytest.mark.parametrize("stalls", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_without_a_fault_nothing_differs(monkeypatch: pytest.MonkeyPatch, stalls: bool) -> None:
     found = run(FAULTS[0], monkeypatch, stalls=stalls)
     assert found.mismatches == 0, found.first_divergence

@@ -78,7 +78,12 @@ def test_every_cycle_equals_golden(design: Plan) -> None:
 
 
 @pytest.mark.parametrize(
-    "stalls", [("random", "random", "random"), ("slow", "random", "burst")], ids="-".join
+    "stalls",
+    [
+        ("random", "random", "random"),
+        pytest.param(("slow", "random", "burst"), marks=pytest.mark.slow),
+    ],
+    ids="-".join,
 )
 def test_stalls_change_no_value_and_no_order(design: Plan, stalls: tuple[str, str, str]) -> None:
     found = run(design, None, "counterflow.sim.bench.order", stalls)
@@ -141,7 +146,13 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize(("apply", "place"), FAULTS.values(), ids=FAULTS)
+@pytest.mark.parametrize(
+    ("apply", "place"),
+    [
+        pytest.param(*how, id=name, marks=[pytest.mark.slow] * (at > 0))  # each is a build
+        for at, (name, how) in enumerate(FAULTS.items())
+    ],
+)
 def test_a_planted_fault_is_found_and_located(
     design: Plan, apply: Callable[[Chain], None], place: str
 ) -> None:

@@ -158,6 +158,7 @@ def assert_equal_to_golden(path: Path, epochs: int) -> float | None:
     return accuracy
 
 
+@pytest.mark.slow
 def test_a_killed_host_is_resumed_and_ends_with_the_golden_models_weights(
     board: Board, tmp_path: Path
 ) -> None:

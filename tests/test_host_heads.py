@@ -108,7 +108,10 @@ def relabelled(numbers: dict[int, int]) -> Callable[[int], tuple[int, int]]:
     ("numbers", "error", "said"),
     [
         ({1: 2, 2: 1}, DifferenceError, "the predictions of head 1 since the last comparison"),
-        ({1: 0, 0: 1}, DifferenceError, "the predictions since the last comparison"),
+        pytest.param(
+            *({1: 0, 0: 1}, DifferenceError, "the predictions since the last comparison"),
+            marks=pytest.mark.slow,
+        ),
         ({2: 3}, LinkError, "sent 0 predictions of head 2 where 15 others were due"),
     ],
     ids=["exchanged", "for the network's", "unknown"],

@@ -120,7 +120,11 @@ def test_epochs_equal_golden(design: Plan, verilog: str, data: Dataset) -> None:
     assert seen == sorted(seen)
 
 
-@pytest.mark.parametrize("stalls", [Stalls(), Stalls(0.3, 0.5, 0.9)], ids=["flowing", "stalled"])
+@pytest.mark.parametrize(
+    "stalls",
+    [pytest.param(Stalls(), marks=pytest.mark.slow), Stalls(0.3, 0.5, 0.9)],
+    ids=["flowing", "stalled"],
+)
 def test_every_head_is_compared(stalls: Stalls) -> None:
     heads, data = headed(), synthetic(6, 4, SAMPLES, 2)
     report = long_run(heads, data, seed=3, epochs=2, stalls=stalls)
@@ -265,7 +269,7 @@ def test_a_wrong_update_is_found_in_its_unit(design: Plan, data: Dataset) -> Non
 
 @pytest.mark.parametrize(
     ("network", "unit", "loss"),
-    [("design", 2, "loss"), ("heads", 3, "loss2")],
+    [("design", 2, "loss"), pytest.param("heads", 3, "loss2", marks=pytest.mark.slow)],
     ids=["of the network", "of a head"],
 )
 def test_a_wrong_activation_shows_in_a_prediction(

@@ -100,7 +100,7 @@ def on_a_board(design: Plan) -> str:
     [
         ("tiny", bench_verilog),
         ("tiny", on_a_board),
-        ("tiny-conv", to_axi_verilog),
+        pytest.param("tiny-conv", to_axi_verilog, marks=SLOW),
         *(
             pytest.param(name, write, marks=SLOW)
             for name in ("tiny-res", "deep-digits-local", "digits-8bit", "digits-resnet")

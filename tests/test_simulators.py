@@ -97,7 +97,7 @@ def test_every_cycle_equals_golden_in_icarus(name: str, language: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "seed"),
-    [("tiny", 1)]
+    [pytest.param("tiny", 1, marks=SLOW)]
     + [
         pytest.param(name, seed, marks=SLOW)
         for name in ("tiny", "tiny-conv", "tiny-res", *NETWORKS)
