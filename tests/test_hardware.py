@@ -176,11 +176,16 @@ def tiny_data(tiny: Plan) -> Dataset:
     [
         ("none", "none", "none"),
         ("random", "random", "random"),
-        ("burst", "none", "none"),
-        ("none", "burst", "none"),
+        *(
+            pytest.param(one, marks=pytest.mark.slow)
+            for one in (
+                ("burst", "none", "none"),
+                ("none", "burst", "none"),
+                ("none", "late", "none"),
+            )
+        ),
         ("none", "none", "burst"),
         ("late", "none", "slow"),
-        ("none", "late", "none"),
         ("slow", "random", "burst"),
     ],
     ids=lambda stalls: "-".join(stalls),
@@ -195,7 +200,10 @@ def test_stalls_change_no_value_and_no_order(
     )
 
 
-@pytest.mark.parametrize("cycle", [1, 100, 333, 777])
+SLOW_CYCLES = [pytest.param(one, marks=pytest.mark.slow) for one in (100, 777)]
+
+
+@pytest.mark.parametrize("cycle", [1, 333, *SLOW_CYCLES])
 def test_reset_in_mid_training_leaves_nothing_behind(
     tiny: Plan, tiny_data: Dataset, cycle: int
 ) -> None:

@@ -122,8 +122,10 @@ def test_epochs_equal_golden(design: Plan, verilog: str, data: Dataset) -> None:
 
 @pytest.mark.parametrize(
     "stalls",
-    [pytest.param(Stalls(), marks=pytest.mark.slow), Stalls(0.3, 0.5, 0.9)],
-    ids=["flowing", "stalled"],
+    [
+        pytest.param(Stalls(), id="flowing", marks=pytest.mark.slow),
+        pytest.param(Stalls(0.3, 0.5, 0.9), id="stalled"),
+    ],
 )
 def test_every_head_is_compared(stalls: Stalls) -> None:
     heads, data = headed(), synthetic(6, 4, SAMPLES, 2)
