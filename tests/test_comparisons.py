@@ -93,6 +93,15 @@ def test_what_is_within_noise_is_called_that(tmp_path: Path) -> None:
     assert "nothing that could be told from noise" in text
 
 
+def test_a_share_that_could_be_anything_is_left_out(tmp_path: Path) -> None:
+    vague = method("pipelined", "lwpv+sc", 0.9, recovered=estimate(-0.1, -14, 2.5))
+    text = renewed(
+        "<!-- compare net --><!-- end -->",
+        written(tmp_path, methods=[*FOUND["methods"][:2], vague]),
+    )
+    assert "| both (lwpv+sc) | 90.00 ± 1.00 | 0.00 (0.00 to 0.00) | – |" in text
+
+
 def test_a_network_that_has_changed_is_said_to_have(tmp_path: Path) -> None:
     about = {**FOUND["provenance"], "description_hash": "another"}
     text = renewed("<!-- compare net --><!-- end -->", written(tmp_path, provenance=about))

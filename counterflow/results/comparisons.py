@@ -32,6 +32,7 @@ WAYS = {
     ("pipelined", "lwpv+sc"): "both (lwpv+sc)",
 }
 MODELS = {"integer": "integers", "float": "float64"}
+VAGUE = 4.0  # gaps that the interval of a share may be wide
 Facts = Mapping[str, Any]
 
 
@@ -101,12 +102,20 @@ def _by_method(found: Facts) -> list[list[str]]:
 def _cells(one: Facts) -> tuple[str, str, str]:
     plain = (one["scheme"], one["mitigation"]) == ("pipelined", "none")
     mitigated = one["mitigation"] != "none"
-    share = _interval(one["recovered"], "%", 0) if one["recovered"] else "–"
+    share = _interval(one["recovered"], "%", 0) if _tells(one["recovered"]) else "–"
     return (
         _mean(one),
         "" if plain else _interval(one["gain"], "", 2),
         share if mitigated else "",
     )
+
+
+def _tells(share: Facts | None) -> bool:
+    """Whether a share of the gap is known to within so many gaps that it says something."""
+    if share is None or share["interval"] is None:
+        return False
+    low, high = share["interval"]
+    return bool(high - low <= VAGUE)
 
 
 def _by_horizon(found: Facts) -> list[list[str]]:
