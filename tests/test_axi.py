@@ -99,15 +99,12 @@ FLOWING_OR_PAUSED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [
         ("idle | (moved & out.last)", "idle | moved", "scores of prediction 0 is ["),
-        pytest.param(
-            *("channel.eq(channel)", "channel.eq((2, 1, 0)[index])"),
-            "scores of head 1's prediction 0 ",
-            marks=pytest.mark.slow,
-        ),
+        ("channel.eq(channel)", "channel.eq((2, 1, 0)[index])", "scores of head 1's prediction 0 "),
     ],
     ids=["torn", "mislabelled"],
 )
@@ -157,8 +154,7 @@ def test_a_reset_in_mid_packet_leaves_nothing_behind(tiny: Plan, data: Dataset) 
     "name",
     [
         "tiny",
-        "headed",
-        *(pytest.param(one, marks=pytest.mark.slow) for one in ("crowded", "tiny-conv")),
+        *(pytest.param(one, marks=pytest.mark.slow) for one in ("headed", "crowded", "tiny-conv")),
     ],
 )
 def test_a_sample_is_taken_every_interval_without_a_bubble_between(name: str) -> None:

@@ -111,7 +111,13 @@ DESIGNS = {
 }
 
 
-@pytest.mark.parametrize("name", DESIGNS)
+LATER = ("one layer", "16-bit formats, no momentum, nearest")  # builds left to the slow tests
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(one, marks=[pytest.mark.slow] * (one in LATER)) for one in DESIGNS],
+)
 def test_every_cycle_equals_golden(name: str) -> None:
     design = DESIGNS[name]
     description = design.description

@@ -126,15 +126,10 @@ def test_stalls_change_no_value_and_no_order(name: str, stalls: tuple[str, str, 
     assert_equal(run(design(name), "counterflow.sim.bench.order", stalls=stalls), 10_000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    [
-        *groups("padded, pooled, several banks"),
-        *(
-            pytest.param(name, marks=[*marks_of(name), pytest.mark.slow])
-            for name in ["pool after pool, averages, three samples an update"]
-        ),
-    ],
+    groups("padded, pooled, several banks", "pool after pool, averages, three samples an update"),
 )
 def test_a_reset_in_mid_training_and_a_power_cycle_leave_nothing_behind(name: str) -> None:
     planned = design(name)

@@ -71,6 +71,7 @@ def trained(design: Plan, verilog: str | None = None) -> Iterator[Training]:
         yield Training(device, way, states, verify=15)
 
 
+@pytest.mark.slow
 def test_every_head_is_counted_and_equals_the_golden_model() -> None:
     design = headed()
     with trained(design) as training:

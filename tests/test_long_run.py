@@ -179,6 +179,7 @@ def test_stalls_change_no_bit(design: Plan, verilog: str, data: Dataset, stalls:
     assert stalled.cycles > smooth.cycles
 
 
+@pytest.mark.slow
 def test_fill_and_drain(design: Plan, data: Dataset) -> None:
     update = {"scheme": "fill-and-drain", "batch": 4}
     recipe = design.description.recipe.model_copy(update=update)
@@ -258,6 +259,7 @@ def faulty(design: Plan, unit: int, **changes: object) -> str:
     return to_verilog(replace(design, schedule=replace(design.schedule, units=units)))
 
 
+@pytest.mark.slow
 def test_a_wrong_update_is_found_in_its_unit(design: Plan, data: Dataset) -> None:
     coefficient = design.schedule.stages[1].arithmetic.compensation
     wrong = faulty(design, 1, compensation=coefficient + 3)
