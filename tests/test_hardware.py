@@ -7,6 +7,7 @@ power-cycle: the same values in the same order, all weights, all counters.
 from __future__ import annotations
 
 import dataclasses
+from functools import cache
 
 import numpy as np
 import pytest
@@ -47,6 +48,12 @@ def job_of(design: Plan, data: Dataset, tokens: tuple[Token, ...], **changes: ob
         depth=record_depth(design),
     )
     return dataclasses.replace(job, **changes)  # type: ignore[arg-type]
+
+
+@cache
+def verilog_of(design: Plan) -> str:
+    """To write it takes longer than many a run."""
+    return bench_verilog(design)
 
 
 def assert_equal(found: Found, at_least: int) -> None:
@@ -123,7 +130,7 @@ def test_every_cycle_equals_golden(name: str) -> None:
     description = design.description
     data = synthetic(description.elements, description.classes, 48, 2)
     tokens = mixed_tokens(48, design.schedule.delay)
-    found = run_job(bench_verilog(design), job_of(design, data, tokens), quick=True)
+    found = run_job(verilog_of(design), job_of(design, data, tokens), quick=True)
     assert_equal(found, 20_000)
     golden = initial_chain(description, design.schedule, 1)
     predictions = golden.run(tokens, quantised(description, data), data.train_y)
@@ -139,7 +146,7 @@ def test_a_chain_that_stands_for_long_reads_no_weight_before_it_is_written(name:
     tokens = tuple(drained([Token(Kind.TRAIN, i) for i in range(48)], design.schedule.delay))
     job = job_of(design, data, tokens, stalls=("none", "none", "long"))
     assert_equal(
-        run_job(bench_verilog(design), job, "counterflow.sim.bench.order", quick=True), 10_000
+        run_job(verilog_of(design), job, "counterflow.sim.bench.order", quick=True), 10_000
     )
 
 
@@ -149,7 +156,7 @@ BLOCKS = dataclasses.replace(plan(load_description("digits-8bit")), compact=True
 
 
 def test_every_cycle_equals_golden_where_delays_and_queues_are_block_ram() -> None:
-    verilog = bench_verilog(BLOCKS)
+    verilog = verilog_of(BLOCKS)
     for memory in ("9x16", "4x10", "13x15", "3x14", "64x13"):  # lines, a queue, a table
         assert f"module bench_top__memory_{memory}_falling" in verilog
     tokens = mixed_tokens(24, BLOCKS.schedule.delay)
@@ -163,7 +170,7 @@ def test_block_rams_that_no_reset_empties_change_nothing(scenario: str) -> None:
     stalls = ("random", "burst", "random") if scenario == "stalls" else ("none",) * 3
     job = job_of(BLOCKS, load("digits"), tokens, scenario=scenario, interrupt=2_000, stalls=stalls)
     assert_equal(
-        run_job(bench_verilog(BLOCKS), job, "counterflow.sim.bench.order", quick=True), 10_000
+        run_job(verilog_of(BLOCKS), job, "counterflow.sim.bench.order", quick=True), 10_000
     )
 
 
@@ -201,9 +208,7 @@ def test_stalls_change_no_value_and_no_order(
 ) -> None:
     tokens = mixed_tokens(60, tiny.schedule.delay)
     job = job_of(tiny, tiny_data, tokens, stalls=stalls)
-    assert_equal(
-        run_job(bench_verilog(tiny), job, "counterflow.sim.bench.order", quick=True), 50_000
-    )
+    assert_equal(run_job(verilog_of(tiny), job, "counterflow.sim.bench.order", quick=True), 50_000)
 
 
 SLOW_CYCLES = [pytest.param(one, marks=pytest.mark.slow) for one in (100, 777)]
@@ -215,17 +220,13 @@ def test_reset_in_mid_training_leaves_nothing_behind(
 ) -> None:
     tokens = mixed_tokens(40, tiny.schedule.delay)
     job = job_of(tiny, tiny_data, tokens, scenario="reset", interrupt=cycle)
-    assert_equal(
-        run_job(bench_verilog(tiny), job, "counterflow.sim.bench.order", quick=True), 30_000
-    )
+    assert_equal(run_job(verilog_of(tiny), job, "counterflow.sim.bench.order", quick=True), 30_000)
 
 
 def test_training_goes_on_bit_for_bit_after_a_power_cycle(tiny: Plan, tiny_data: Dataset) -> None:
     half = mixed_tokens(30, tiny.schedule.delay)
     job = job_of(tiny, tiny_data, half + half, scenario="power_cycle")
-    assert_equal(
-        run_job(bench_verilog(tiny), job, "counterflow.sim.bench.order", quick=True), 50_000
-    )
+    assert_equal(run_job(verilog_of(tiny), job, "counterflow.sim.bench.order", quick=True), 50_000)
 
 
 @pytest.mark.parametrize("stalls", [("none",) * 3, ("random",) * 3], ids=["flowing", "stalled"])
@@ -247,9 +248,7 @@ def test_spoilt_samples_are_counted_and_dropped_whole(
         labels=labels,
         stalls=stalls,
     )
-    assert_equal(
-        run_job(bench_verilog(tiny), job, "counterflow.sim.bench.order", quick=True), 30_000
-    )
+    assert_equal(run_job(verilog_of(tiny), job, "counterflow.sim.bench.order", quick=True), 30_000)
 
 
 @pytest.mark.slow

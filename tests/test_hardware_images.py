@@ -19,7 +19,9 @@ from counterflow.design.units.timing import unawaited_words
 from counterflow.hw.weighted import arrivals, bundles, departure
 from counterflow.sim.bench.job import Found
 from counterflow.sim.exercise import mixed_tokens
+from counterflow.sim.harsh import harsh
 from counterflow.sim.shapes import random_network
+from counterflow.sim.simulate import bench_verilog
 from tests.images import CLASSES, NETWORKS, RECIPE, SAMPLES, data_of, design, run
 
 STALLS = (
@@ -184,7 +186,7 @@ def test_pixels_that_no_window_covers_are_seen_to(
 ) -> None:
     """Were old gradients sent for them, or were they waited for, a bench would say so."""
     planted(monkeypatch)
-    found = run(design(name))
+    found = run(design(name), verilog=harsh(bench_verilog(design(name))))
     assert found.mismatches > 0
     assert found.first_divergence is not None
     assert place in found.first_divergence
