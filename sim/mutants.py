@@ -39,7 +39,7 @@ class Mutant:
 
     def __str__(self) -> str:
         said = dict(re.findall(r"-(mode|cell|port|portbit|wire|wirebit) (\S+)", self.command))
-        cell = said["cell"].removeprefix("$flatten").lstrip("\\")
+        cell = re.sub(r"\$flatten|\$design\.v:\d+|\\", "", said["cell"])
         wire = f" ({said['wire']}[{said['wirebit']}])" if "wire" in said else ""
         return f"{said['mode']} of {cell}.{said['port']}[{said['portbit']}]{wire}"
 
