@@ -295,6 +295,7 @@ def test_a_missing_port_is_named(tmp_path: Path) -> None:
     assert "/dev/ttyNONE: there is no such port; serial ports here:" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_faulty_line_and_a_pulled_cable_change_nothing(tmp_path: Path) -> None:
     with board_sim("--faults", "1e-3", "--cable-pull", "2") as faulty:
         found = result(

@@ -271,9 +271,10 @@ def test_a_wrong_update_is_found_in_its_unit(design: Plan, data: Dataset) -> Non
     assert ": dense1." in report.first_divergence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "unit", "loss"),
-    [("design", 2, "loss"), pytest.param("heads", 3, "loss2", marks=pytest.mark.slow)],
+    [("design", 2, "loss"), ("heads", 3, "loss2")],
     ids=["of the network", "of a head"],
 )
 def test_a_wrong_activation_shows_in_a_prediction(
