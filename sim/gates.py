@@ -21,8 +21,6 @@ from typing import NamedTuple
 
 from counterflow.design.fpga.targets import Target, target
 from counterflow.design.tools import synthesis
-from counterflow.design.tools.follow import ToolError, follow
-from counterflow.design.tools.programs import YOSYS
 
 TARGET = target("ecp5-25f")
 _CELLS, _FLAT = "counted.json", "flat.v"
@@ -55,13 +53,7 @@ def gates_of(verilog: str, module: str, units: Iterable[str], device: Target = T
             f"hierarchy -top {module}; proc; flatten; delete t:$scopeinfo; opt_expr",
             f"opt_clean -purge; write_verilog -noattr {_FLAT}",
         )
-        command = [*YOSYS.command(), "-q", "-l", synthesis.LOG, "-p", "; ".join(commands)]
-        try:
-            follow(command, folder, synthesis.LOG, lambda line: None, what="Yosys")
-        except ToolError as error:
-            error.log = None  # it goes with the folder
-            raise
-        synthesis.check_log((folder / synthesis.LOG).read_text("utf-8", "replace"))
+        synthesis.check_log(synthesis.run_apart(["-p", "; ".join(commands)], folder))
         netlist = (folder / _FLAT).read_text(encoding="utf-8")
         facts = json.loads((folder / _CELLS).read_text(encoding="utf-8"))["design"]
     text, found = re.subn(

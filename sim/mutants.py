@@ -15,8 +15,7 @@ from pathlib import Path
 
 from counterflow.design.network.files import write_atomically
 from counterflow.design.schedule.planner import Plan
-from counterflow.design.tools.follow import follow
-from counterflow.design.tools.programs import YOSYS
+from counterflow.design.tools import synthesis
 from counterflow.sim import simulator as tool
 from counterflow.sim.bench.job import Job, store
 from counterflow.sim.exercise import CYCLES, Exercise, harsh_runs
@@ -25,17 +24,15 @@ from counterflow.sim.simulate import TOP, bench_verilog
 
 CHAIN = f"{TOP}__chain"
 SELECT, SELECT_BITS = "mutsel", 16
-LOG = "yosys.log"
 BENCH = "counterflow.sim.bench.mutants"
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change of the netlist: `command` is Yosys' for it, `place` the lines it stems from."""
+    """One change of the netlist: `command` is Yosys' for it."""
 
     number: int
     command: str
-    place: tuple[str, ...]
 
     def __str__(self) -> str:
         said = dict(re.findall(r"-(mode|cell|port|portbit|wire|wirebit) (\S+)", self.command))
@@ -46,11 +43,10 @@ class Mutant:
 
 @dataclass(frozen=True)
 class Mutants:
-    """Mutants of a bench's chain: the ``verilog`` of all, and the netlist ``rtlil`` of none."""
+    """Mutants of a bench's chain, and the ``verilog`` of all."""
 
     mutants: tuple[Mutant, ...]
     verilog: str
-    rtlil: str
 
 
 def mutants_of(plan: Plan, count: int, seed: int) -> Mutants:
@@ -59,53 +55,41 @@ def mutants_of(plan: Plan, count: int, seed: int) -> Mutants:
         folder = Path(scratch)
         design = harsh(bench_verilog(plan))
         write_atomically(folder / "design.v", design)
-        yosys(
+        _yosys(
             folder,
-            f"read_verilog design.v; hierarchy -top {_name(CHAIN)}; proc; flatten",
+            f"read_verilog design.v; hierarchy -top {CHAIN}; proc; flatten",
             # What is constant for any input goes first: its mutants would change nothing.
-            "memory -nomap; opt -full; wreduce; wreduce; opt -full; opt_clean",
-            f"mutate -list {count} -seed {seed} -o mutants.txt {_name(CHAIN)}",
+            "memory -nomap; opt -full; wreduce; opt -full; opt_clean",
+            f"mutate -list {count} -seed {seed} -o mutants.txt {CHAIN}",
             "write_rtlil base.il",
         )
         lines = (folder / "mutants.txt").read_text(encoding="utf-8").splitlines()
         found = tuple(_mutant(number, line) for number, line in enumerate(lines, start=1))
-        yosys(
+        _yosys(
             folder,
             "read_rtlil base.il",
             *(one.command.replace("mutate ", _chosen(one.number), 1) for one in found),
             "opt_clean; write_verilog -noattr mutants.v",
         )
         chain = (folder / "mutants.v").read_text(encoding="utf-8")
-        rtlil = (folder / "base.il").read_text(encoding="utf-8")
-        return Mutants(found, f"{_with_select(design)}\n{chain}", rtlil)
+        return Mutants(found, f"{_with_select(design)}\n{chain}")
 
 
 def _with_select(design: str) -> str:
     """The bench's own module, with a register that chooses the mutant."""
     (top,) = re.findall(rf"^module {TOP}\(.*?^endmodule$", design, re.DOTALL | re.MULTILINE)
     head, body = str(top).split(";\n", 1)
-    chain = re.compile(rf"(\\?{re.escape(CHAIN)}\s+chain \()")
-    body, found = chain.subn(rf"\1\n    .{SELECT}({SELECT}),", body)
+    instance = re.compile(rf"({CHAIN} chain \()")
+    body, found = instance.subn(rf"\1\n    .{SELECT}({SELECT}),", body)
     if found != 1:
         raise ValueError(f"the bench has {found} chains")
     return f"{head};\n  reg [{SELECT_BITS - 1}:0] {SELECT} = 0;\n{body}"
 
 
-def yosys(folder: Path, *commands: str) -> str:
-    """Run Yosys on a script of `commands` in `folder`; what it said."""
+def _yosys(folder: Path, *commands: str) -> None:
+    """Run Yosys on a script of `commands` in `folder`; too many for a command line."""
     write_atomically(folder / "script.ys", "\n".join(commands))
-    follow(
-        [*YOSYS.command(), "-q", "-l", LOG, "-s", "script.ys"],
-        folder,
-        LOG,
-        lambda line: None,
-        what="Yosys",
-    )
-    return (folder / LOG).read_text(encoding="utf-8", errors="replace")
-
-
-def _name(module: str) -> str:
-    return f"\\{module}"
+    synthesis.run_apart(["-s", "script.ys"], folder)
 
 
 def _chosen(number: int) -> str:
@@ -113,8 +97,7 @@ def _chosen(number: int) -> str:
 
 
 def _mutant(number: int, line: str) -> Mutant:
-    places = tuple(re.findall(r"-src (\S+)", line))
-    return Mutant(number, re.sub(r" -src \S+", "", line), places)
+    return Mutant(number, re.sub(r" -src \S+", "", line))
 
 
 def runs_of(plan: Plan, plain: Job, samples: int) -> list[Exercise]:

@@ -124,16 +124,9 @@ def build(
     return folder
 
 
-def is_built(
-    verilog: str,
-    top: str,
-    simulator: str = "verilator",
-    waves: bool = False,
-    quick: bool = False,
-    options: Sequence[str] = (),
-) -> bool:
-    """Whether `build` would find this model done."""
-    return (_folder(verilog, top, simulator, waves, quick, options) / "built").exists()
+def is_built(verilog: str, top: str, simulator: str, waves: bool) -> bool:
+    """Whether the optimised model is there, so that a quick one would only be slower."""
+    return (_folder(verilog, top, simulator, waves, quick=False, options=()) / "built").exists()
 
 
 def _folder(

@@ -32,6 +32,7 @@ from counterflow.design.data import download, idx, sets
 from counterflow.design.data.sets import SOURCES
 from counterflow.design.data.sources import DataError, Source, digest
 from counterflow.design.parts.locks import LOCK
+from tests.heard import heard
 
 STEMS = (
     "train-images-idx3-ubyte",
@@ -278,8 +279,7 @@ def test_interrupted_download_harms_nothing_and_starts_again(
         cwd=Path(counterflow.__file__).parent.parent,
         stderr=subprocess.PIPE,
         text=True,
-        # A shell's background jobs, and what they start, ignore interrupts unless told otherwise.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=heard,
     )
     for _ in range(3000):
         if registry.requests:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.heard import heard
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -41,12 +43,6 @@ sys.argv = ["counterflow", "train", "tiny", "--epochs", "1000000", "--quiet"]
 from counterflow.__main__ import run
 run()
 """
-
-
-def heard() -> None:
-    """Lets a child hear Ctrl-C where its parents do not, as in the background of a shell."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
 
 MODULES = (
     *("click", "counterflow.cli", "counterflow.commands.train", "pydantic", "numpy"),

@@ -19,7 +19,7 @@ def test_a_mutant_is_told_by_what_is_changed_and_where() -> None:
     command = (
         f"mutate -mode inv -module {CHAIN} -cell $and$1 -port B -portbit 3 -wire a.b -wirebit 2"
     )
-    assert str(Mutant(7, command, ())) == "inv of $and$1.B[3] (a.b[2])"
+    assert str(Mutant(7, command)) == "inv of $and$1.B[3] (a.b[2])"
 
 
 def test_a_page_says_how_many_were_found_by_what_and_names_the_others() -> None:

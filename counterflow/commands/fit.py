@@ -123,11 +123,10 @@ def _cells(taken: Resources, columns: dict[str, str]) -> list[str]:
 
 def fit_json(fitted: Fitted, frequency: float | None) -> dict[str, object]:
     """What `counterflow plan --target --json` says of the target."""
-    from counterflow.design.fit.advice import samples_per_second, verdict
-    from counterflow.design.fpga.reached import clock
+    from counterflow.design.fit.advice import reckoned, samples_per_second, verdict
 
     step = fitted.next_step
-    mhz, _ = clock(fitted.target, fitted.needs.total.luts, frequency)
+    mhz = reckoned(fitted, frequency).mhz
     return {
         "target": fitted.target.name,
         "fits": True,

@@ -78,9 +78,8 @@ def plan(
         counterflow plan vgg-small --target ecp5-85f --stash outside
         counterflow plan deep-digits-local --interlocking 1,4 -o out
     """
-    from counterflow.design.fit.advice import samples_per_second, verdict
+    from counterflow.design.fit.advice import reckoned, samples_per_second, verdict
     from counterflow.design.fit.fitting import UnfitError
-    from counterflow.design.fpga.reached import clock
     from counterflow.design.network.files import load
 
     display, description = Display(as_json=as_json, quiet=quiet), load(net)
@@ -133,9 +132,7 @@ def plan(
     if len(parts) > 1:
         display.show(where.stages_table(parts))
     if stash != "inside":
-        frequency = freq or FREQUENCY
-        if fitted is not None:
-            frequency = clock(fitted.target, fitted.needs.total.luts, freq).mhz
+        frequency = reckoned(fitted, freq).mhz if fitted else freq or FREQUENCY
         facts["outside"] = where.outside_json(design, frequency)
         for line in where.outside_lines(design, frequency):
             display.show(line)

@@ -47,5 +47,13 @@ def said(share: Estimate | None) -> str:
     """75 % (52 to 98); a dash within noise."""
     if share is None or share.interval is None:
         return "–"
-    low, high = (f"{100 * end:.0f}" for end in share.interval)
-    return f"{100 * share.mean:.0f} % ({low} to {high})"
+    return interval(share.mean, share.interval, unit=" %")
+
+
+def interval(mean: float, ends: Sequence[float] | None, *, unit: str = "", places: int = 0) -> str:
+    """A mean with the ends of its interval, if there is one, all in hundredths."""
+    text = f"{100 * mean:.{places}f}{unit}"
+    if ends is None:
+        return text
+    low, high = (f"{100 * end:.{places}f}" for end in ends)
+    return f"{text} ({low} to {high})"

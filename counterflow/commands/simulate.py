@@ -122,7 +122,7 @@ def simulate(
     if (heads := by_head(report)) is not None:
         display.show(heads)
     display.show(verdict(report))
-    if said := exercises(report):
+    if said := exercises(report, harsh=harsh):
         display.show(said)
     display.files(kept.files)
     display.result(kept.result)
@@ -231,7 +231,7 @@ def by_head(report: SimulationReport | LongRunReport) -> Table | None:
     return head_table(report.heads[-1], report.test_losses[-1], report.accuracy[-1])
 
 
-def exercises(report: SimulationReport | LongRunReport) -> str:
+def exercises(report: SimulationReport | LongRunReport, *, harsh: bool) -> str:
     """What a run exercised beyond training, and what not; nothing of a long run."""
     from counterflow.sim.bench.reports import SimulationReport
 
@@ -241,7 +241,7 @@ def exercises(report: SimulationReport | LongRunReport) -> str:
     left = [what for what, was in report.exercised.items() if not was]
     said = f"Exercised: training, {report.counters} counters"
     said += "".join(f", {what}" for what in done) + "."
-    remedy = "" if report.exercised.get("stalls") else " (--harsh)"
+    remedy = "" if harsh else " (--harsh)"
     return f"{said} Not exercised: {', '.join(left)}{remedy}." if left else said
 
 

@@ -17,6 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from counterflow.commands.compare import NUMBERS
+from counterflow.commands.recovered import interval
 from counterflow.design.network.files import load, write_atomically
 from counterflow.design.network.provenance import write_json
 from counterflow.results.markdown import grid
@@ -31,7 +33,6 @@ WAYS = {
     ("pipelined", "sc"): "compensation (sc)",
     ("pipelined", "lwpv+sc"): "both (lwpv+sc)",
 }
-MODELS = {"integer": "integers", "float": "float64"}
 VAGUE = 4.0  # gaps that the interval of a share may be wide
 Facts = Mapping[str, Any]
 
@@ -91,7 +92,7 @@ def _by_method(found: Facts) -> list[list[str]]:
     """A row a way to train, and of each kind of numbers accuracy, gain and share of the gap."""
     models = list(dict.fromkeys(one["model"] for one in found["methods"]))
     heads = ("mean ± sd, %", "against nothing done, points", "share of the gap closed")
-    rows = [["", *(f"{MODELS[model]}: {head}" for model in models for head in heads)]]
+    rows = [["", *(f"{NUMBERS[model]}: {head}" for model in models for head in heads)]]
     for way, name in WAYS.items():
         several = [one for one in found["methods"] if (one["scheme"], one["mitigation"]) == way]
         if several:
@@ -102,10 +103,10 @@ def _by_method(found: Facts) -> list[list[str]]:
 def _cells(one: Facts) -> tuple[str, str, str]:
     plain = (one["scheme"], one["mitigation"]) == ("pipelined", "none")
     mitigated = one["mitigation"] != "none"
-    share = _interval(one["recovered"], "%", 0) if _tells(one["recovered"]) else "–"
+    share = _said(one["recovered"], " %") if _tells(one["recovered"]) else "–"
     return (
         _mean(one),
-        "" if plain else _interval(one["gain"], "", 2),
+        "" if plain else _said(one["gain"], places=2),
         share if mitigated else "",
     )
 
@@ -141,26 +142,20 @@ def _mean(one: Facts) -> str:
     return f"{100 * one['mean']:.2f} ± {100 * one['sd']:.2f}"
 
 
-def _interval(estimate: Facts, unit: str, places: int) -> str:
-    """A mean with its 95 % interval, both in hundredths."""
-    unit = f" {unit}" if unit else ""
-    mean = f"{100 * estimate['mean']:.{places}f}{unit}"
-    if estimate["interval"] is None:
-        return mean
-    low, high = (f"{100 * end:.{places}f}" for end in estimate["interval"])
-    return f"{mean} ({low} to {high})"
+def _said(estimate: Facts, unit: str = "", places: int = 0) -> str:
+    return interval(estimate["mean"], estimate["interval"], unit=unit, places=places)
 
 
 def _loss(found: Facts) -> str:
     """What the delay costs, in points."""
     gain = _of(found, "sequential", "none")["gain"]
-    return f"{_interval(gain, '', 1)} points of accuracy (n = {gain['n']}, 95 % interval)"
+    return f"{_said(gain, places=1)} points of accuracy (n = {gain['n']}, 95 % interval)"
 
 
 def _share(found: Facts) -> str:
     """How much of that both mitigations together bring back."""
     share = _of(found, "pipelined", "lwpv+sc")["recovered"]
-    return _interval(share, "%", 0) if share else "nothing that could be told from noise"
+    return _said(share, " %") if share else "nothing that could be told from noise"
 
 
 def _of(found: Facts, scheme: str, mitigation: str) -> Facts:

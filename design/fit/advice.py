@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from counterflow.design.fit.fitting import Fitted, fit, takes
 from counterflow.design.fpga.needs import Needs, needs
-from counterflow.design.fpga.reached import clock
+from counterflow.design.fpga.reached import Clock, clock
 from counterflow.design.fpga.targets import RESOURCE_NAMES, TARGETS, Resources, Target
 from counterflow.design.network.description import Description, Fold
 from counterflow.design.parts.formats import Format
@@ -39,13 +39,18 @@ def verdict(fitted: Fitted, frequency: float | None = None) -> list[str]:
         f"roughly {round(taken.luts, -2):,} of {has.luts:,} LUTs",
     )
     fits = "fits" if fitted.routable else "may fit"
-    mhz, source = clock(fitted.target, taken.luts, frequency)
+    mhz, source = reckoned(fitted, frequency)
     speed = samples_per_second(fitted.plan, mhz)
     return [
         f"{fitted.plan.description.name} {fits} {fitted.target.name}: {', '.join(shares)}.",
         f"At {mhz:g} MHz{source} it trains on {speed:,.0f} samples a second.",
         limits(fitted),
     ]
+
+
+def reckoned(fitted: Fitted, asked: float | None) -> Clock:
+    """The clock to reckon with: `asked`, in MHz, or what similar designs reached."""
+    return clock(fitted.target, fitted.needs.total.luts, asked)
 
 
 def samples_per_second(design: Plan, frequency: float) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from counterflow.design.fpga.targets import Resources, Target, total
@@ -112,6 +112,20 @@ def synthesise(
     check_log((folder / LOG).read_text(encoding="utf-8", errors="replace"), folder / LOG)
     modules = json.loads((folder / _CELLS).read_text(encoding="utf-8"))["modules"]
     return count(modules, units, top)
+
+
+def run_apart(arguments: Sequence[str], folder: Path) -> str:
+    """Run Yosys in a `folder` that nobody keeps; its log. ToolError names no file in there."""
+    try:
+        follow([*YOSYS.command(), "-q", "-l", LOG, *arguments], folder, LOG, _unheard, what="Yosys")
+    except ToolError as error:
+        error.log = None
+        raise
+    return (folder / LOG).read_text(encoding="utf-8", errors="replace")
+
+
+def _unheard(line: str) -> None:
+    """Of those who wait in silence."""
 
 
 def check_log(text: str, log: Path | None = None) -> None:

@@ -41,9 +41,9 @@ class AxiBench:
         try:
             await with_timeout(getattr(self, f"_{self.job.scenario}")(), limit, "ns")
         except SimTimeoutError:
-            self._wrong(f"no end after {self.job.depth} cycles")
+            self.found.differ(f"no end after {self.job.depth} cycles")
         for broken in self.host.rules.broken:
-            self._wrong(broken)
+            self.found.differ(broken)
 
     async def _stalls(self) -> None:
         """All tokens under the job's stall patterns; the weights loaded and read back, too."""
@@ -230,11 +230,7 @@ class AxiBench:
         got, want = np.asarray(found), np.asarray(expected)
         self.found.compared += want.size
         if got.shape != want.shape or (got != want).any():
-            self._wrong(f"{what} is {found}, expected {expected}")
-
-    def _wrong(self, text: str) -> None:
-        self.found.mismatches += 1
-        self.found.first_divergence = self.found.first_divergence or text
+            self.found.differ(f"{what} is {found}, expected {expected}")
 
 
 @cocotb.test()

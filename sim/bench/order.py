@@ -44,7 +44,7 @@ class OrderBench:
         self.layout = Layout(Trace(self.plan).fields)
         self.recorder = Recorder(dut, self.layout, job.depth)
         self._gates: list[Any] = []
-        self._golden = initial_chain(job.description, self.plan.schedule, job.seed)
+        self._golden: Chain  # of the run that was compared last
         self._learnt: list[Token] = []  # by it, since the last reset
         self._dropped = NONE_DROPPED
 
