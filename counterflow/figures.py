@@ -90,8 +90,9 @@ def training_curves(
 
 
 def learning_curve(path: Path, epochs: Sequence[Any], *, title: str = "Training") -> Path:
-    """Loss and accuracy of a golden training, epoch by epoch."""
-    figure, axes = panels(2)
+    """Loss and accuracy of a golden training, epoch by epoch; by depth where there are heads."""
+    headed = _tested(epochs) and bool(epochs[-1].heads)
+    figure, axes = panels(3 if headed else 2)
     numbers = [one.epoch + 1 for one in epochs]
     axes[0].plot(numbers, [one.loss for one in epochs], "o-", ms=4, color=HARDWARE, label="train")
     if _tested(epochs):
@@ -103,6 +104,8 @@ def learning_curve(path: Path, epochs: Sequence[Any], *, title: str = "Training"
     axes[0].legend(frameon=False)
     whole_numbers(axes[0])
     _epochs(axes[1], epochs, "Accuracy")
+    if headed:
+        _by_depth(axes[2], epochs[-1])
     figure.suptitle(title, x=0.01, ha="left", weight="bold")
     return save(figure, path)
 
@@ -218,6 +221,15 @@ def _epochs(axis: Axes, epochs: Sequence[Any], title: str, hardware: Sequence[fl
     axis.set_title(title, loc="left", fontsize=10)
     axis.legend(frameon=False, loc="lower right")
     whole_numbers(axis)
+
+
+def _by_depth(axis: Axes, epoch: Any) -> None:
+    """Test accuracy behind each component that has a head, and behind the last, after `epoch`."""
+    components = [f"{head.component}" for head in epoch.heads]
+    shares = [*(head.accuracy for head in epoch.heads), epoch.test_accuracy]
+    axis.plot([*components, "the last"], [100 * one for one in shares], "o-", ms=4, color=GOLDEN)
+    axis.set(xlabel="scores behind component", ylabel="accuracy, %")
+    axis.set_title("Test accuracy by depth, last epoch", loc="left", fontsize=10)
 
 
 def _tested(epochs: Sequence[Any]) -> bool:

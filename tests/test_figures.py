@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import struct
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,10 +13,11 @@ from counterflow import figures
 from counterflow.design.network.files import load
 from counterflow.design.schedule.holdings import holdings
 from counterflow.design.schedule.planner import Plan, plan
+from counterflow.golden.training.epochs import Epoch, Head
 from counterflow.sim.bench.reports import SimulationReport, SlotTime
 
 EPOCHS = [
-    SimpleNamespace(epoch=n, loss=1 / (n + 1), accuracy=0.9, test_loss=0.5, test_accuracy=0.8)
+    Epoch(n, 10, 1.0, loss=1 / (n + 1), accuracy=0.9, test_loss=0.5, test_accuracy=0.8)
     for n in range(3)
 ]
 
@@ -94,6 +95,16 @@ def test_picture_of_what_memories_hold(tmp_path: Path) -> None:
 def test_picture_of_a_training(tmp_path: Path) -> None:
     assert_picture(figures.learning_curve(tmp_path / "a.png", EPOCHS))
     assert_picture(figures.learning_curve(tmp_path / "b.png", EPOCHS[:1]))
+
+
+def test_picture_of_a_training_with_heads_has_accuracy_by_depth_beside_it(tmp_path: Path) -> None:
+    heads = (Head(1, 0.5, 0.6), Head(2, 0.4, 0.8))
+    headed = [dataclasses.replace(one, heads=heads) for one in EPOCHS]
+    plain = figures.learning_curve(tmp_path / "a.png", EPOCHS).read_bytes()
+    picture = figures.learning_curve(tmp_path / "b.png", headed)
+    assert_picture(picture)
+    widths = [struct.unpack(">I", text[16:20])[0] for text in (plain, picture.read_bytes())]
+    assert widths[1] * 2 == widths[0] * 3
 
 
 def test_the_same_run_makes_the_same_picture(tmp_path: Path) -> None:
