@@ -14,17 +14,17 @@ from numpy.typing import NDArray
 
 from counterflow.design.data.sets import Dataset
 from counterflow.design.network.description import Description
-from counterflow.design.network.files import move
 from counterflow.design.parts.order import epoch_order
 from counterflow.design.schedule.planner import Plan
 from counterflow.golden.training.models import codes, epoch_runs, tokens_of
 from counterflow.hw.parts.modules import convert
 from counterflow.sim import simulator as tool
-from counterflow.sim.bench.job import Found, Job, load_found, store
+from counterflow.sim.bench.job import Found, Job
 from counterflow.sim.bench.reports import SimulationReport
 from counterflow.sim.bench.top import BenchTop
 from counterflow.sim.exercise import CYCLES, Exercise, exercised, harsh_runs
 from counterflow.sim.harsh import harsh as with_worst_memories
+from counterflow.sim.session import Session
 
 TOP = "bench_top"
 RECORD_CYCLES = 1024
@@ -64,48 +64,12 @@ def run_job(
 ) -> Found:
     """Build `verilog` (once), run a bench on it, and return what it found.
 
-    ``waves``: where to put the waveforms; ``log``: where to keep the simulator's output, by default
-    of a bench that failed only, beside what was built.
-    ``building`` and ``running``: further options of `sim.simulator.build` and `run`.
+    ``waves`` and ``log`` are those of a `Session`, ``building`` and ``running`` further options of
+    `sim.simulator.build` and `run`.
     """
-    folder = tool.build(verilog, top, simulator, waves is not None, quick, building)
-    with tempfile.TemporaryDirectory(prefix="counterflow-") as scratch:
-        path = Path(scratch) / "job"
-        store(job, path)
-        try:
-            tool.run(
-                folder,
-                top,
-                module,
-                simulator,
-                waves is not None,
-                log=Path(scratch) / "run.log",
-                options=running,
-                COUNTERFLOW_JOB=str(path),
-            )
-            found = load_found(path)
-        except tool.SimulationError as error:
-            error.log = _kept(Path(scratch), log or folder / "run.log")
-            raise
-        finally:
-            if waves is not None:
-                for dump in [
-                    *Path(scratch).glob("*.vcd"),
-                    *folder.glob("*.vcd"),
-                    *folder.glob("*.fst"),
-                ]:
-                    move(dump, waves / dump.name)
-        if log is not None:
-            _kept(Path(scratch), log)
-        return found
-
-
-def _kept(scratch: Path, log: Path) -> Path | None:
-    """What the run in `scratch` wrote, now at `log`; None where it is not, as on a full disk."""
-    try:
-        return move(scratch / "run.log", log)
-    except OSError:
-        return None
+    built = tool.build(verilog, top, simulator, waves is not None, quick, building)
+    with Session(built, top, simulator, waves=waves, log=log, options=running) as session:
+        return session.run(job, module)
 
 
 def quantised(description: Description, dataset: Dataset) -> np.ndarray:
@@ -143,8 +107,13 @@ def simulate(
     short = sum(counts) * plan.schedule.interval < QUICK_CYCLES
     quick = short and not tool.is_built(verilog, TOP, simulator, waves is not None)
     found: list[Found] = []
-    with tempfile.TemporaryDirectory(prefix="counterflow-") as scratch:
-        progress = Path(scratch) / "progress"
+    built = tool.build(verilog, TOP, simulator, waves is not None, quick)
+    with contextlib.ExitStack() as stack:
+        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="counterflow-"))
+        progress = Path(scratch) / "progress" if on_progress else None
+        session = stack.enter_context(
+            Session(built, TOP, simulator, most=len(runs), waves=waves, log=log)
+        )
         for number, run in enumerate(runs):
             before = sum(counts[:number])
 
@@ -152,16 +121,8 @@ def simulate(
                 if on_progress:
                     on_progress(before + done, sum(counts))
 
-            with _watched(progress, report if on_progress else None):
-                one = run_job(
-                    verilog,
-                    replace(run.job, progress=progress if on_progress else None),
-                    run.bench,
-                    simulator=simulator,
-                    waves=None if number else waves,
-                    quick=quick,
-                    log=log,
-                )
+            with _watched(progress, report):
+                one = session.run(replace(run.job, progress=progress), run.bench)
             if one.first_divergence and run.name:
                 one.first_divergence = f"{run.name}: {one.first_divergence}"
             found.append(one)
@@ -210,9 +171,9 @@ def _report(
 
 
 @contextlib.contextmanager
-def _watched(path: Path, on_progress: Progress | None) -> Iterator[None]:
-    """Report what the bench writes to `path` while it runs in another process."""
-    if on_progress is None:
+def _watched(path: Path | None, on_progress: Progress) -> Iterator[None]:
+    """Report what the bench writes to `path`, if any, while it runs in another process."""
+    if path is None:
         yield
         return
     over = threading.Event()

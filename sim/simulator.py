@@ -252,7 +252,8 @@ def run(
 ) -> None:
     """Run the cocotb module on a built design; `extra` joins the bench's environment.
 
-    ``options`` go to the simulation, as +verilator+rand+reset+2.
+    ``options`` go to the simulation, as +verilator+rand+reset+2.  May be called in any thread: the
+    state of this process stays as it is.
 
     Raises `SimulationError` when the bench itself failed.
     """
@@ -260,23 +261,24 @@ def run(
     from cocotb_tools.runner import get_runner
 
     path = log or folder / "run.log"
-    with environment(**extra):
-        runner = get_runner(simulator)
-        with _quiet(path):
-            try:
-                results = runner.test(
-                    test_module=module,
-                    hdl_toplevel_lang="verilog",
-                    hdl_toplevel=top,
-                    build_dir=folder,
-                    test_dir=path.parent,
-                    timescale=TIMESCALE,
-                    waves=waves,
-                    plusargs=list(options),
-                    results_xml=str(path.with_suffix(".xml")),
-                )
-            except (SystemExit, RuntimeError) as error:
-                raise SimulationError(f"the bench {module} did not finish", path) from error
+    runner = get_runner(simulator)
+    runner.log.disabled = True  # what it has to say is raised
+    try:
+        results = runner.test(
+            test_module=module,
+            hdl_toplevel_lang="verilog",
+            hdl_toplevel=top,
+            build_dir=folder,
+            test_dir=path.parent,
+            timescale=TIMESCALE,
+            waves=waves,
+            plusargs=list(options),
+            results_xml=str(path.with_suffix(".xml")),
+            extra_env=extra,
+            log_file=path,
+        )
+    except (SystemExit, RuntimeError) as error:
+        raise SimulationError(f"the bench {module} did not finish", path) from error
     ran, failed = get_results(results)
     if failed or not ran:
         raise SimulationError(f"the bench {module} failed", path)

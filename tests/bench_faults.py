@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import cocotb
-
 from counterflow.sim.bench import cycles, order
+from counterflow.sim.bench.job import Found, Job
 
 FAULT, BENCH = "COUNTERFLOW_FAULT", "COUNTERFLOW_BENCH"
 
 
-@cocotb.test()
-async def compared_with_a_fault(dut: Any) -> None:
+async def compared(dut: Any, job: Job) -> Found:
     dut.fault_memory[0].value = int(os.environ[FAULT])
     bench = order if os.environ[BENCH] == "order" else cycles
-    await bench.compared(dut)
+    return await bench.compared(dut, job)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import cocotb
-
 from counterflow.sim.bench import cycles, order
+from counterflow.sim.bench.job import Found, Job
 from tests import toy
 
 BENCH = "COUNTERFLOW_BENCH"
@@ -15,7 +14,6 @@ BENCH = "COUNTERFLOW_BENCH"
 toy.register()
 
 
-@cocotb.test()
-async def compared_with_a_kind_of_the_tests(dut: Any) -> None:
+async def compared(dut: Any, job: Job) -> Found:
     bench = order if os.environ.get(BENCH) == "order" else cycles
-    await bench.compared(dut)
+    return await bench.compared(dut, job)

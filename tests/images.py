@@ -11,7 +11,8 @@ from counterflow.sim.bench.job import Found, Job
 from counterflow.sim.exercise import mixed_tokens
 from counterflow.sim.harsh import harsh
 from counterflow.sim.shapes import network
-from counterflow.sim.simulate import bench_verilog, quantised, record_depth, run_job
+from counterflow.sim.simulate import bench_verilog, quantised, record_depth
+from tests import simulated
 
 Layer = dict[str, Any]
 CLASSES, SAMPLES = 3, 30
@@ -184,4 +185,4 @@ def run(
         "depth": record_depth(planned),
     }
     job = Job(**{**fields, **changes})
-    return run_job(verilog or written(planned), job, bench, quick=True)
+    return simulated.run(verilog or written(planned), job, bench)

@@ -7,7 +7,8 @@ import pytest
 from counterflow.design.parts.tokens import Kind, Token, drained
 from counterflow.design.schedule.planner import Plan
 from counterflow.sim.bench.job import Found, Job
-from counterflow.sim.simulate import quantised, record_depth, run_job
+from counterflow.sim.simulate import quantised, record_depth
+from tests import simulated
 from tests.bench_faults import BENCH, FAULT
 from tests.images import data_of
 
@@ -32,4 +33,4 @@ def run(
     )
     monkeypatch.setenv(FAULT, str(fault))
     monkeypatch.setenv(BENCH, "order" if stalls else "cycles")
-    return run_job(verilog, job, "tests.bench_faults", quick=True)
+    return simulated.run(verilog, job, "tests.bench_faults")

@@ -20,7 +20,8 @@ from counterflow.hw.tops.axi import axi_module_name, axi_ports, to_axi_verilog
 from counterflow.sim.bench.axi_rules import CHANNELS, Rules
 from counterflow.sim.bench.job import Found, Job
 from counterflow.sim.proofs.proof import Mutant
-from counterflow.sim.simulate import quantised, run_job
+from counterflow.sim.simulate import quantised
+from tests import simulated
 from tests.headed import crowded, headed
 
 pytestmark = pytest.mark.xdist_group("axi")  # most of it shares one build
@@ -58,8 +59,8 @@ def run(design: Plan, data: Dataset, verilog: str = "", **fields: Any) -> Found:
         }
     )
     top = axi_module_name(design)
-    return run_job(
-        verilog or to_axi_verilog(design), job, "counterflow.sim.bench.axi", top=top, quick=True
+    return simulated.run(
+        verilog or to_axi_verilog(design), job, "counterflow.sim.bench.axi", top=top
     )
 
 

@@ -12,7 +12,8 @@ from counterflow.design.network.files import load
 from counterflow.design.parts.tokens import Kind, Token, drained
 from counterflow.design.schedule.planner import Plan, plan
 from counterflow.sim.bench.job import Found, Job
-from counterflow.sim.simulate import bench_verilog, quantised, record_depth, run_job
+from counterflow.sim.simulate import bench_verilog, quantised, record_depth
+from tests import simulated
 
 READ = "read_data <= words[read_address];"
 COLLIDES = "write_enable && write_address == read_address"
@@ -40,7 +41,7 @@ def run(design: Plan, condition: str, bench: str) -> Found:
         depth=record_depth(design),
         stalls=("random", "none", "burst"),
     )
-    return run_job(text.replace(READ, wrong), job, bench, quick=True)
+    return simulated.run(text.replace(READ, wrong), job, bench)
 
 
 @pytest.mark.parametrize(

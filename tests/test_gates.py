@@ -15,7 +15,8 @@ from counterflow.design.parts.tokens import Kind, Token, drained
 from counterflow.design.schedule.planner import Plan, plan
 from counterflow.sim.bench.job import Job
 from counterflow.sim.shapes import network
-from counterflow.sim.simulate import bench_verilog, quantised, record_depth, run_job
+from counterflow.sim.simulate import bench_verilog, quantised, record_depth
+from tests import simulated
 from tests.images import RECIPE, convolution, folded, maximum
 
 FORMATS = {
@@ -68,7 +69,7 @@ def test_the_netlist_equals_golden_in_every_cycle() -> None:
     assert gates.cells["DP16KD"] > 4 * len(schedule.stages)
     known = {"CCU2C", "DP16KD", "L6MUX21", "LUT4", "MULT18X18D", "PFUMX"}
     assert set(gates.cells) <= known | {"TRELLIS_DPR16X4", "TRELLIS_FF"}
-    found = run_job(gates.verilog, job_of(planned, 60), quick=True)
+    found = simulated.run(gates.verilog, job_of(planned, 60))
     assert found.mismatches == 0, found.first_divergence
     assert found.compared > 100_000
 
@@ -86,6 +87,6 @@ def test_the_netlist_of_a_compact_design_for_ice40_equals_golden_in_every_cycle(
     blocks = sum(number for kind, number in gates.cells.items() if kind.startswith("SB_RAM40"))
     assert blocks == sum(unit.block_rams for unit in expected.values())
     assert gates.cells["SB_RAM40_4KNR"] >= 10  # that read at the falling edge
-    found = run_job(gates.verilog, job_of(planned, 12), quick=True)
+    found = simulated.run(gates.verilog, job_of(planned, 12))
     assert found.mismatches == 0, found.first_divergence
     assert found.compared > 100_000

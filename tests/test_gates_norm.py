@@ -6,7 +6,8 @@ import pytest
 
 from counterflow.design.schedule.planner import plan
 from counterflow.sim.shapes import network
-from counterflow.sim.simulate import bench_verilog, run_job
+from counterflow.sim.simulate import bench_verilog
+from tests import simulated
 from tests.branches import residual
 from tests.images import convolution, folded
 from tests.norms import RECIPE, linear, norm
@@ -34,6 +35,6 @@ def test_the_netlist_of_a_network_with_a_norm_equals_golden_in_every_cycle(gamma
     units = [f"bench_top__chain__{name}" for name in ("intake", *schedule.by_name)]
     gates = gates_of(bench_verilog(planned), "bench_top__chain", units)
     assert gates.cells["MULT18X18D"] == schedule.multipliers
-    found = run_job(gates.verilog, job_of(planned, 24), quick=True)
+    found = simulated.run(gates.verilog, job_of(planned, 24))
     assert found.mismatches == 0, found.first_divergence
     assert found.compared > 50_000

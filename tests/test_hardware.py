@@ -26,7 +26,8 @@ from counterflow.design.units.tiling import Lanes
 from counterflow.design.units.timing import rest
 from counterflow.golden.training.start import initial_chain
 from counterflow.sim.bench.job import Found, Job
-from counterflow.sim.simulate import bench_verilog, quantised, record_depth, run_job, simulate
+from counterflow.sim.simulate import bench_verilog, quantised, record_depth, simulate
+from tests import simulated
 
 
 def mixed_tokens(count: int, delay: int, seed: int = 7) -> tuple[Token, ...]:
@@ -130,7 +131,7 @@ def test_every_cycle_equals_golden(name: str) -> None:
     description = design.description
     data = synthetic(description.elements, description.classes, 48, 2)
     tokens = mixed_tokens(48, design.schedule.delay)
-    found = run_job(verilog_of(design), job_of(design, data, tokens), quick=True)
+    found = simulated.run(verilog_of(design), job_of(design, data, tokens))
     assert_equal(found, 20_000)
     golden = initial_chain(description, design.schedule, 1)
     predictions = golden.run(tokens, quantised(description, data), data.train_y)
@@ -145,9 +146,7 @@ def test_a_chain_that_stands_for_long_reads_no_weight_before_it_is_written(name:
     data = synthetic(design.description.elements, design.description.classes, 48, 2)
     tokens = tuple(drained([Token(Kind.TRAIN, i) for i in range(48)], design.schedule.delay))
     job = job_of(design, data, tokens, stalls=("none", "none", "long"))
-    assert_equal(
-        run_job(verilog_of(design), job, "counterflow.sim.bench.order", quick=True), 10_000
-    )
+    assert_equal(simulated.run(verilog_of(design), job, "counterflow.sim.bench.order"), 10_000)
 
 
 # Delays, tables and small memories in block RAM
@@ -160,7 +159,7 @@ def test_every_cycle_equals_golden_where_delays_and_queues_are_block_ram() -> No
     for memory in ("9x16", "4x10", "13x15", "3x14", "64x13"):  # lines, a queue, a table
         assert f"module bench_top__memory_{memory}_falling" in verilog
     tokens = mixed_tokens(24, BLOCKS.schedule.delay)
-    found = run_job(verilog, job_of(BLOCKS, load("digits"), tokens), quick=True)
+    found = simulated.run(verilog, job_of(BLOCKS, load("digits"), tokens))
     assert_equal(found, 1_000_000)
 
 
@@ -169,9 +168,7 @@ def test_block_rams_that_no_reset_empties_change_nothing(scenario: str) -> None:
     tokens = mixed_tokens(12, BLOCKS.schedule.delay)
     stalls = ("random", "burst", "random") if scenario == "stalls" else ("none",) * 3
     job = job_of(BLOCKS, load("digits"), tokens, scenario=scenario, interrupt=2_000, stalls=stalls)
-    assert_equal(
-        run_job(verilog_of(BLOCKS), job, "counterflow.sim.bench.order", quick=True), 10_000
-    )
+    assert_equal(simulated.run(verilog_of(BLOCKS), job, "counterflow.sim.bench.order"), 10_000)
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +205,7 @@ def test_stalls_change_no_value_and_no_order(
 ) -> None:
     tokens = mixed_tokens(60, tiny.schedule.delay)
     job = job_of(tiny, tiny_data, tokens, stalls=stalls)
-    assert_equal(run_job(verilog_of(tiny), job, "counterflow.sim.bench.order", quick=True), 50_000)
+    assert_equal(simulated.run(verilog_of(tiny), job, "counterflow.sim.bench.order"), 50_000)
 
 
 SLOW_CYCLES = [pytest.param(one, marks=pytest.mark.slow) for one in (100, 777)]
@@ -220,13 +217,13 @@ def test_reset_in_mid_training_leaves_nothing_behind(
 ) -> None:
     tokens = mixed_tokens(40, tiny.schedule.delay)
     job = job_of(tiny, tiny_data, tokens, scenario="reset", interrupt=cycle)
-    assert_equal(run_job(verilog_of(tiny), job, "counterflow.sim.bench.order", quick=True), 30_000)
+    assert_equal(simulated.run(verilog_of(tiny), job, "counterflow.sim.bench.order"), 30_000)
 
 
 def test_training_goes_on_bit_for_bit_after_a_power_cycle(tiny: Plan, tiny_data: Dataset) -> None:
     half = mixed_tokens(30, tiny.schedule.delay)
     job = job_of(tiny, tiny_data, half + half, scenario="power_cycle")
-    assert_equal(run_job(verilog_of(tiny), job, "counterflow.sim.bench.order", quick=True), 50_000)
+    assert_equal(simulated.run(verilog_of(tiny), job, "counterflow.sim.bench.order"), 50_000)
 
 
 @pytest.mark.parametrize("stalls", [("none",) * 3, ("random",) * 3], ids=["flowing", "stalled"])
@@ -248,7 +245,7 @@ def test_spoilt_samples_are_counted_and_dropped_whole(
         labels=labels,
         stalls=stalls,
     )
-    assert_equal(run_job(verilog_of(tiny), job, "counterflow.sim.bench.order", quick=True), 30_000)
+    assert_equal(simulated.run(verilog_of(tiny), job, "counterflow.sim.bench.order"), 30_000)
 
 
 @pytest.mark.slow

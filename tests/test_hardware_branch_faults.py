@@ -15,8 +15,8 @@ from counterflow.design.schedule.planner import Plan
 from counterflow.sim.bench.job import Found, Job
 from counterflow.sim.exercise import mixed_tokens
 from counterflow.sim.harsh import harsh
-from counterflow.sim.simulate import bench_verilog, quantised, record_depth, run_job
-from tests import branches
+from counterflow.sim.simulate import bench_verilog, quantised, record_depth
+from tests import branches, simulated
 from tests.bench_faults import BENCH, FAULT
 from tests.faults_branches import FAULTS, FORK, SUM, design, verilog
 from tests.faulty_top import Fault
@@ -47,7 +47,7 @@ def run(fault: Fault, monkeypatch: pytest.MonkeyPatch, *, stalls: bool) -> Found
     gates = ("none", "none", "long") if stalls else ("none", "none", "none")
     monkeypatch.setenv(FAULT, str(FAULTS.index(fault)))
     monkeypatch.setenv(BENCH, "order" if stalls else "cycles")
-    return run_job(verilog(), job_of(design(), stalls=gates), "tests.bench_faults", quick=True)
+    return simulated.run(verilog(), job_of(design(), stalls=gates), "tests.bench_faults")
 
 
 def test_every_queue_that_is_deeper_than_one_can_have_a_place_less() -> None:
@@ -137,10 +137,9 @@ def test_hardware_with_a_place_less_is_not_equal(
 ) -> None:
     planned = branches.design(name)
     short = shortened(planned, unit, **less)
-    found = run_job(
+    found = simulated.run(
         harsh(bench_verilog(short)),
         job_of(planned, tokens=mixed_tokens(planned, SAMPLES)),
-        quick=True,
     )
     assert found.mismatches > 0
     assert found.first_divergence is not None
@@ -153,10 +152,9 @@ def test_hardware_with_a_place_less_is_not_equal(
 def test_hardware_that_forgets_the_relu_of_a_sum_is_found() -> None:
     planned, name = branches.design("ReLUs behind sums"), "sum1"
     changed = shortened(planned, name, relu=False)
-    found = run_job(
+    found = simulated.run(
         harsh(bench_verilog(changed)),
         job_of(planned, tokens=mixed_tokens(planned, SAMPLES)),
-        quick=True,
     )
     assert found.first_divergence is not None
     place = found.first_divergence.split(": ")[1]

@@ -30,7 +30,8 @@ from counterflow.hw.units.loss import Loss
 from counterflow.hw.weighted.weights import WeightMemory
 from counterflow.sim.bench.job import Found, Job
 from counterflow.sim.bench.top import BenchTop
-from counterflow.sim.simulate import TOP, quantised, record_depth, run_job
+from counterflow.sim.simulate import TOP, quantised, record_depth
+from tests import simulated
 
 SAMPLES = 40
 
@@ -241,7 +242,7 @@ def run(
         depth=record_depth(design),
         stalls=("random", "none", "burst"),
     )
-    return run_job(convert(top, TOP), job, bench, quick=True)
+    return simulated.run(convert(top, TOP), job, bench)
 
 
 @pytest.fixture(scope="module")

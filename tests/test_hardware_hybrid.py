@@ -20,7 +20,8 @@ from counterflow.sim.bench.job import Job
 from counterflow.sim.compiled.hardware import Hardware
 from counterflow.sim.compiled.long_run import long_run
 from counterflow.sim.shapes import network
-from counterflow.sim.simulate import bench_verilog, quantised, record_depth, run_job, simulate
+from counterflow.sim.simulate import bench_verilog, quantised, record_depth, simulate
+from tests import simulated
 
 pytestmark = pytest.mark.xdist_group("hybrid")  # the benches share a build
 
@@ -76,7 +77,7 @@ def job_of(design: Plan, data: Dataset, **changes: Any) -> Job:
 
 def test_stalls_change_no_value_of_either_scheme(design: Plan, data: Dataset) -> None:
     job = job_of(design, data, stalls=("random", "burst", "random"))
-    found = run_job(bench_verilog(design), job, "counterflow.sim.bench.order", quick=True)
+    found = simulated.run(bench_verilog(design), job, "counterflow.sim.bench.order")
     assert found.mismatches == 0, found.first_divergence
     assert found.compared > 20_000
 
@@ -85,7 +86,7 @@ def test_the_switch_changes_what_comes_after_it_alone(design: Plan, data: Datase
     job = job_of(design, data)
     (_, first), (start, _) = job.settings
     kept = job_of(design, data, settings=((0, first), (start, first)))
-    one, other = (run_job(bench_verilog(design), each, quick=True) for each in (job, kept))
+    one, other = (simulated.run(bench_verilog(design), each) for each in (job, kept))
     assert one.mismatches == other.mismatches == 0
     assert one.losses[:AFTER] == other.losses[:AFTER]
     assert one.losses[AFTER:] != other.losses[AFTER:]

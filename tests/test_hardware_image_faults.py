@@ -11,7 +11,8 @@ import pytest
 from counterflow.design.data.sets import synthetic
 from counterflow.design.parts.tokens import Kind, Token, drained
 from counterflow.sim.bench.job import Found, Job
-from counterflow.sim.simulate import quantised, record_depth, run_job
+from counterflow.sim.simulate import quantised, record_depth
+from tests import simulated
 from tests.bench_faults import BENCH, FAULT
 from tests.faults import FAULTS, Fault, design, verilog
 
@@ -41,7 +42,7 @@ def run(fault: Fault, monkeypatch: pytest.MonkeyPatch, *, stalls: bool) -> Found
     )
     monkeypatch.setenv(FAULT, str(FAULTS.index(fault)))
     monkeypatch.setenv(BENCH, "order" if stalls else "cycles")
-    return run_job(verilog(), job, "tests.bench_faults", quick=True)
+    return simulated.run(verilog(), job, "tests.bench_faults")
 
 
 @pytest.mark.parametrize("stalls", [False, pytest.param(True, marks=pytest.mark.slow)])

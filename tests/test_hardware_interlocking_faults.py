@@ -14,8 +14,7 @@ import pytest
 from counterflow.design.parts.tokens import Kind, Token, drained
 from counterflow.sim.bench.job import Found
 from counterflow.sim.exercise import mixed_tokens
-from counterflow.sim.simulate import run_job
-from tests import faults_copies, faults_interlocking, faults_paths
+from tests import faults_copies, faults_interlocking, faults_paths, simulated
 from tests.bench_faults import BENCH, FAULT
 from tests.faulty_top import Fault
 from tests.images import SAMPLES
@@ -60,7 +59,7 @@ def run(
         tokens = [Token(Kind.TRAIN, index % SAMPLES) for index in range(2 * SAMPLES)]
         drains = tuple(drained(tokens, planned.schedule.delay))
         job = job_of(planned, tokens=drains, stalls=("none", "none", "long"), seed=6)
-    return run_job(module.verilog(), job, "tests.bench_faults", quick=True)
+    return simulated.run(module.verilog(), job, "tests.bench_faults")
 
 
 @pytest.mark.parametrize("stalls", [False, pytest.param(True, marks=pytest.mark.slow)])

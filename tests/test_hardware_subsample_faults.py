@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from counterflow.sim.bench.job import Found
-from counterflow.sim.simulate import run_job
+from tests import simulated
 from tests.bench_faults import BENCH, FAULT
 from tests.faults_subsample import ADDING, FAULTS, design, numbers_of, verilog
 from tests.test_hardware_branch_faults import job_of
@@ -21,7 +21,7 @@ def run(number: int, monkeypatch: pytest.MonkeyPatch, *, stalls: bool = False) -
     gates = ("none", "none", "long") if stalls else ("none", "none", "none")
     monkeypatch.setenv(FAULT, str(number))
     monkeypatch.setenv(BENCH, "order" if stalls else "cycles")
-    return run_job(verilog(), job_of(design(), stalls=gates), "tests.bench_faults", quick=True)
+    return simulated.run(verilog(), job_of(design(), stalls=gates), "tests.bench_faults")
 
 
 def test_what_can_be_less_is_more_than_one() -> None:

@@ -21,7 +21,8 @@ from counterflow.hw.units.tanh import Tanh
 from counterflow.sim.bench.job import Found, Job
 from counterflow.sim.bench.top import BenchTop
 from counterflow.sim.shapes import network
-from counterflow.sim.simulate import TOP, quantised, record_depth, run_job
+from counterflow.sim.simulate import TOP, quantised, record_depth
+from tests import simulated
 
 SAMPLES = 30
 LAYERS = [
@@ -68,7 +69,7 @@ def run(
         depth=record_depth(design),
         stalls=stalls,
     )
-    return run_job(convert(top, TOP), job, bench, quick=True)
+    return simulated.run(convert(top, TOP), job, bench)
 
 
 def test_every_cycle_equals_golden(design: Plan) -> None:

@@ -28,8 +28,8 @@ from counterflow.hw.tops.verilog import to_verilog
 from counterflow.hw.units import UNITS as HARDWARE
 from counterflow.sim.bench.job import Job
 from counterflow.sim.shapes import network
-from counterflow.sim.simulate import bench_verilog, record_depth, run_job
-from tests import toy
+from counterflow.sim.simulate import bench_verilog, record_depth
+from tests import simulated, toy
 
 ROOT = Path(__file__).parents[1]
 LAYERS: list[dict[str, Any]] = [
@@ -138,7 +138,7 @@ def test_its_hardware_is_equal_in_every_cycle_and_under_stalls(planned: Plan, be
     environment = pytest.MonkeyPatch()
     environment.setenv("COUNTERFLOW_BENCH", bench)
     try:
-        found = run_job(bench_verilog(planned), job, "tests.bench_toy", quick=True)
+        found = simulated.run(bench_verilog(planned), job, "tests.bench_toy")
     finally:
         environment.undo()
     assert found.first_divergence is None

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import cocotb
 import numpy as np
 from cocotb.triggers import ClockCycles, RisingEdge, SimTimeoutError, with_timeout
 from cocotbext.axi import AxiResp
@@ -21,7 +20,7 @@ from counterflow.golden.chain import Chain, Prediction
 from counterflow.golden.training.start import initial_chain
 from counterflow.sim.bench.axi_host import AxiHost, BusError, Packet
 from counterflow.sim.bench.host import PERIOD
-from counterflow.sim.bench.job import Found, Job, job_of_environment, store
+from counterflow.sim.bench.job import Found, Job
 
 SETTLE_SLOTS = 4  # slots without anything to do before a run counts as over
 
@@ -233,11 +232,8 @@ class AxiBench:
             self.found.differ(f"{what} is {found}, expected {expected}")
 
 
-@cocotb.test()
-async def axi(dut: Any) -> None:
-    job, path = job_of_environment()
+async def compared(dut: Any, job: Job) -> Found:
+    """What the bench found of the job."""
     bench = AxiBench(dut, job)
-    try:
-        await bench.run()
-    finally:
-        store(bench.found, path)
+    await bench.run()
+    return bench.found

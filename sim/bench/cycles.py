@@ -7,7 +7,6 @@ import time
 from dataclasses import replace
 from typing import Any
 
-import cocotb
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,10 +19,10 @@ from counterflow.golden.training.start import initial_chain
 from counterflow.sim.bench import counters
 from counterflow.sim.bench.compare import Layout, locate
 from counterflow.sim.bench.host import Host, HostError, number
-from counterflow.sim.bench.job import Found, Job, job_of_environment, store
+from counterflow.sim.bench.job import Found, Job
+from counterflow.sim.bench.memories import FEED_TOKENS
 from counterflow.sim.bench.recorder import Recorder
 from counterflow.sim.bench.reports import SlotTime
-from counterflow.sim.bench.top import FEED_TOKENS
 
 TAIL_SLOTS = 3  # slots that a run goes on after the last event, in which nothing may happen
 
@@ -183,18 +182,12 @@ class CycleBench:
             self.job.progress.write_text(told, encoding="utf-8")
 
 
-async def compared(dut: Any) -> None:
-    """Run the job of this process and leave what was found."""
-    job, path = job_of_environment()
+async def compared(dut: Any, job: Job) -> Found:
+    """What the bench found of the job."""
     sys.setrecursionlimit(10_000)
     bench = CycleBench(dut, job)
     await bench.run()
     scale = 2.0**-LOG_FRAC
     bench.found.golden_losses = [p.loss * scale for p in bench.predictions]
     bench.found.correct = [p.correct for p in bench.predictions]
-    store(bench.found, path)
-
-
-@cocotb.test()
-async def every_cycle_equals_golden(dut: Any) -> None:
-    await compared(dut)
+    return bench.found

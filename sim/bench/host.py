@@ -26,7 +26,7 @@ from counterflow.design.units.slotted import Slotted
 from counterflow.golden.transfer import decode
 from counterflow.golden.units.state import State
 from counterflow.golden.units.update import Settings
-from counterflow.sim.bench.top import FEED_ELEMENTS, FEED_TOKENS, feed_words
+from counterflow.sim.bench.memories import FEED_ELEMENTS, FEED_TOKENS, feed_words
 
 PERIOD = 10  # ns
 
@@ -159,8 +159,7 @@ class Host:
                 part = row[word * FEED_ELEMENTS : (word + 1) * FEED_ELEMENTS]
                 packed = sum((int(v) & ((1 << bits) - 1)) << (bits * i) for i, v in enumerate(part))
                 self.dut.sample_memory[place * words + word].value = packed
-            if lengths is not None:
-                self.dut.length_memory[place].value = lengths[index]
+            self.dut.length_memory[place].value = inputs if lengths is None else lengths[index]
         self.tokens += len(tokens)
         self.samples += len(wanted)
         self.dut.tokens.value = self.tokens

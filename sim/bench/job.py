@@ -114,11 +114,10 @@ def store(value: object, path: Path) -> None:
 def job_of_environment() -> tuple[Job, Path]:
     """The job that this process was started for, and where to put what it finds."""
     path = Path(os.environ[JOB_VARIABLE])
-    job: Job = pickle.loads(path.read_bytes())
+    job: Job = load(path)
     return job, path.with_suffix(".found")
 
 
-def load_found(job_path: Path) -> Found:
-    """What the bench of the job at `job_path` found."""
-    found: Found = pickle.loads(job_path.with_suffix(".found").read_bytes())
-    return found
+def load(path: Path) -> Any:
+    """What `store` wrote."""
+    return pickle.loads(path.read_bytes())

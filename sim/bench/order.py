@@ -25,10 +25,10 @@ from counterflow.sim.bench import counters, in_order
 from counterflow.sim.bench.compare import Layout
 from counterflow.sim.bench.counters import NONE_DROPPED, Dropped
 from counterflow.sim.bench.host import Host, HostError, number
-from counterflow.sim.bench.job import Found, Job, job_of_environment, store
+from counterflow.sim.bench.job import Found, Job
+from counterflow.sim.bench.memories import FEED_TOKENS
 from counterflow.sim.bench.recorder import Bits, Recorder
 from counterflow.sim.bench.stalls import pattern
-from counterflow.sim.bench.top import FEED_TOKENS
 
 GATES = ("sample_gate", "label_gate", "prediction_gate")
 SETTLE_SLOTS = 4  # slots without anything to do before a run counts as over
@@ -209,16 +209,8 @@ def _blank(state: State) -> State:
     return made(**zeros, generator=1)
 
 
-async def compared(dut: Any) -> None:
-    """Run the job of this process and leave what was found."""
-    job, path = job_of_environment()
+async def compared(dut: Any, job: Job) -> Found:
+    """What the bench found of the job."""
     bench = OrderBench(dut, job)
-    try:
-        await bench.run()
-    finally:
-        store(bench.found, path)
-
-
-@cocotb.test()
-async def same_values_in_the_same_order(dut: Any) -> None:
-    await compared(dut)
+    await bench.run()
+    return bench.found

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterflow.sim.bench.compare import UNKNOWN, Layout
-from counterflow.sim.bench.top import record_words
+from counterflow.sim.bench.memories import record_words
 
 Bits = NDArray[np.uint8]
 

@@ -19,22 +19,16 @@ from counterflow.design.schedule.planner import Plan
 from counterflow.design.schedule.watch import fields
 from counterflow.design.units.watched import Field
 from counterflow.hw.chain import Chain, Request, Response, predictions
+from counterflow.sim.bench.memories import (
+    FEED_ELEMENTS,
+    FEED_TOKENS,
+    RECORD_BITS,
+    feed_words,
+    record_words,
+)
 
-FEED_TOKENS = 64  # tokens that the feeder's memories hold
-FEED_ELEMENTS = 64  # elements of a sample in one word of its memory
-RECORD_BITS = 2048  # of one word of a record memory: what Verilator lets one access read
 COUNT_BITS = 32
 LENGTH_BITS = 16
-
-
-def feed_words(inputs: int) -> int:
-    """Words of the sample memory that one sample takes."""
-    return -(-inputs // FEED_ELEMENTS)
-
-
-def record_words(bits: int) -> int:
-    """Record memories beside each other that hold one cycle."""
-    return -(-bits // RECORD_BITS)
 
 
 def _starts(watched: Sequence[Field]) -> dict[Field, int]:

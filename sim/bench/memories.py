@@ -1,0 +1,20 @@
+"""The memories of a bench's top level: what it and the bench in another process agree on.
+
+Apart from `sim.bench.top`, because a bench has no need of Amaranth and starts in half the time.
+"""
+
+from __future__ import annotations
+
+FEED_TOKENS = 64  # tokens that the feeder's memories hold
+FEED_ELEMENTS = 64  # elements of a sample in one word of its memory
+RECORD_BITS = 2048  # of one word of a record memory: what Verilator lets one access read
+
+
+def feed_words(inputs: int) -> int:
+    """Words of the sample memory that one sample takes."""
+    return -(-inputs // FEED_ELEMENTS)
+
+
+def record_words(bits: int) -> int:
+    """Record memories beside each other that hold one cycle."""
+    return -(-bits // RECORD_BITS)

@@ -1,0 +1,80 @@
+"""Bench: the jobs of one `sim.session.Session`, one after the other on the same model.
+
+Jobs come and go as files of a folder, numbered: `asked`, then `found` or `failed`.  The file
+``process`` holds this process' number; the file ``end`` says that no job is to come.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pickle
+import time
+import traceback
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cocotb
+
+from counterflow.sim.bench.job import store
+
+FOLDER, MOST = "COUNTERFLOW_JOBS", "COUNTERFLOW_MOST_JOBS"
+END, PROCESS = "end", "process"
+WAIT = 0.005  # seconds between two looks for a file
+
+
+class Asked(NamedTuple):
+    """A job to do: ``bench`` is the module, whose ``compared`` does it, in this ``environment``.
+
+    The job is ``pickled`` for itself, to be read when its bench is there with what it registers.
+    """
+
+    bench: str
+    environment: dict[str, str]
+    pickled: bytes
+
+
+def asked(folder: Path, number: int) -> Path:
+    """Where job `number` is put."""
+    return folder / f"{number}.asked"
+
+
+def found(folder: Path, number: int) -> Path:
+    """Where what its bench found is put."""
+    return folder / f"{number}.found"
+
+
+def failed(folder: Path, number: int) -> Path:
+    """Where it is said that its bench raised something."""
+    return folder / f"{number}.failed"
+
+
+def _wait_for(folder: Path, number: int, parent: int) -> Asked | None:
+    """The job when it comes; None where no more will."""
+    while not asked(folder, number).exists():
+        if (folder / END).exists() or os.getppid() != parent:
+            return None
+        time.sleep(WAIT)
+    job: Asked = pickle.loads(asked(folder, number).read_bytes())
+    return job
+
+
+_PARENT = os.getppid()
+
+
+@cocotb.test()
+@cocotb.parametrize(number=range(int(os.environ.get(MOST, "1"))))
+async def job(dut: Any, number: int) -> None:
+    """Wait for one more job and do it; cocotb ends what it started before the next begins."""
+    folder = Path(os.environ[FOLDER])
+    store(os.getpid(), folder / PROCESS)
+    waiting = _wait_for(folder, number, _PARENT)
+    if waiting is None:
+        return
+    os.environ.update(waiting.environment)
+    try:
+        bench = importlib.import_module(waiting.bench)
+        store(await bench.compared(dut, pickle.loads(waiting.pickled)), found(folder, number))
+    except Exception:
+        store(traceback.format_exc(), failed(folder, number))
+        raise

@@ -1,0 +1,16 @@
+"""Benches for the tests of sessions."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from counterflow.sim.bench.job import Found, Job
+
+
+async def compared(dut: Any, job: Job) -> Found:
+    if job.scenario == "raises":
+        raise RuntimeError("this bench never works")
+    if job.scenario == "dies":
+        os._exit(3)
+    return Found(cycles=os.getpid(), first_divergence=os.environ["COUNTERFLOW_TOLD"])

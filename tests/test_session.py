@@ -1,0 +1,109 @@
+"""Sessions: one simulator process that does job after job, and ends when it should."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from counterflow.design.data.sets import synthetic
+from counterflow.design.network.files import load
+from counterflow.design.schedule.planner import Plan, plan
+from counterflow.sim import simulator
+from counterflow.sim.bench.job import Job
+from counterflow.sim.exercise import CYCLES, ORDER, mixed_tokens
+from counterflow.sim.session import Session
+from counterflow.sim.simulate import TOP, bench_verilog, quantised, record_depth
+
+pytestmark = pytest.mark.xdist_group("sessions")  # they share one build
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Plan:
+    return plan(load("tiny"))
+
+
+@pytest.fixture(scope="module")
+def built(tiny: Plan) -> Path:
+    return simulator.build(bench_verilog(tiny), TOP, quick=True)
+
+
+def job_of(tiny: Plan, scenario: str = "stalls", **changes: object) -> Job:
+    data = synthetic(tiny.description.elements, tiny.description.classes, 30, 2)
+    fields = {
+        "description": tiny.description,
+        "tokens": mixed_tokens(tiny, 30),
+        "samples": quantised(tiny.description, data),
+        "labels": data.train_y,
+        "seed": 1,
+        "depth": record_depth(tiny),
+        "scenario": scenario,
+    }
+    return Job(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def test_what_a_job_finds_does_not_depend_on_those_before_it(tiny: Plan, built: Path) -> None:
+    spoilt = (tiny.description.elements + 1,) * len(mixed_tokens(tiny, 30))
+    jobs = [
+        (job_of(tiny), CYCLES),
+        (job_of(tiny, "spoilt", lengths=spoilt), ORDER),
+        (job_of(tiny, "reset", interrupt=100, stalls=("burst", "slow", "long")), ORDER),
+    ]
+    found = {}
+    for order in (jobs, jobs[::-1]):
+        with Session(built, TOP, most=3) as session:
+            for job, bench in order:
+                one = session.run(job, bench)
+                assert one.mismatches == 0, one.first_divergence
+                assert one.compared > 1_000
+                counted = (one.cycles, one.compared, one.counters)
+                assert found.setdefault(job.scenario, counted) == counted
+        assert session.left == 0
+
+
+def test_a_bench_that_raises_or_dies_is_said_with_its_log(tiny: Plan, built: Path) -> None:
+    for scenario, said in (("raises", "failed"), ("dies", "did not finish")):
+        session = Session(built, TOP, most=3)
+        with pytest.raises(
+            simulator.SimulationError, match=rf"bench_session {said}; see "
+        ) as error:
+            session.run(job_of(tiny, scenario), "tests.bench_session")
+        log = error.value.log
+        assert log is not None
+        assert ("this bench never works" in log.read_text()) == (scenario == "raises")
+
+
+def test_an_exception_ends_the_process_in_the_middle_of_a_job(
+    tiny: Plan, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    progress = tmp_path / "progress"
+    many = job_of(tiny, tokens=mixed_tokens(tiny, 30) * 2_000, progress=progress)
+    session, before = Session(built, TOP), time.monotonic()
+
+    def interrupted(seconds: float) -> None:
+        if progress.exists():
+            raise KeyboardInterrupt
+
+    def run() -> None:
+        with session:
+            session.run(many, CYCLES)
+
+    monkeypatch.setattr("counterflow.sim.session.time.sleep", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert time.monotonic() - before < 60
+    assert not session._process.is_alive()
+
+
+def test_a_job_sees_the_environment_that_it_was_asked_in(
+    tiny: Plan, built: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Session(built, TOP, most=2) as session:
+        processes = set()
+        for told in ("one", "another"):
+            monkeypatch.setenv("COUNTERFLOW_TOLD", told)
+            found = session.run(job_of(tiny), "tests.bench_session")
+            assert found.first_divergence == told
+            processes.add(found.cycles)
+        assert len(processes) == 1
