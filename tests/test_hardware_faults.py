@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -30,8 +31,14 @@ from counterflow.hw.units.loss import Loss
 from counterflow.hw.weighted.weights import WeightMemory
 from counterflow.sim.bench.job import Found, Job
 from counterflow.sim.bench.top import BenchTop
+from counterflow.sim.exercise import CYCLES, ORDER
 from counterflow.sim.simulate import TOP, quantised, record_depth
 from tests import simulated
+from tests.bench_faults import BENCH, FAULT
+from tests.faulty_top import Fault as Switched
+from tests.faulty_top import FaultyTop, Switch
+
+pytestmark = pytest.mark.xdist_group("faults")  # they share builds
 
 SAMPLES = 40
 
@@ -58,57 +65,44 @@ def description() -> Description:
     )
 
 
-class SwappedOperands(Convolution):
-    """x and the stashed x exchanged."""
+SWITCHED = (
+    Switched("nothing", ""),
+    Switched("operands swapped", "dense1"),
+    Switched("mask left out", "dense1"),
+    Switched("random stuck", "dense1"),
+    Switched("learns from inference", "dense1"),
+    Switched("valid stuck", "dense1"),
+    Switched("bias address stuck", "dense1"),
+    Switched("softmax without zero sum", "loss"),
+    Switched("kind lost", "intake"),
+)
+_SWITCH = Switch(SWITCHED)
+on = _SWITCH.on
+
+
+class FaultyUnit(Convolution):
+    """Of the middle: operands, mask, random bits, what is learnt from, valid."""
 
     def elaborate(self, platform: object) -> Module:
         m = super().elaborate(platform)
         parts = m.submodules
-        m.d.comb += [
-            parts.lanes.x.eq(parts.arrivals.stashed),
-            parts.lanes.stash.eq(parts.arrivals.taps),
-            parts.gradient.stash.eq(parts.arrivals.taps),
-        ]
-        return m
-
-
-class NoMask(Convolution):
-    """Gradients pass where the ReLU below was shut."""
-
-    def elaborate(self, platform: object) -> Module:
-        m = super().elaborate(platform)
+        with m.If(on("operands swapped")):
+            m.d.comb += [
+                parts.lanes.x.eq(parts.arrivals.stashed),
+                parts.lanes.stash.eq(parts.arrivals.taps),
+                parts.gradient.stash.eq(parts.arrivals.taps),
+            ]
         lanes, bits = self.stage.tiling.lanes.inputs, self.stage.arithmetic.x.bits
-        m.d.comb += m.submodules.gradient.stash.eq(Cat(C(1, bits) for _ in range(lanes)))
-        return m
-
-
-class StuckRandom(Convolution):
-    """The generator's state does not reach the lanes."""
-
-    def elaborate(self, platform: object) -> Module:
-        m = super().elaborate(platform)
-        m.d.comb += m.submodules.lanes.learning.random.eq(0)
-        return m
-
-
-class LearnsAlways(Convolution):
-    """Every returning token is learnt from, also those that were only to be inferred."""
-
-    def elaborate(self, platform: object) -> Module:
-        m = super().elaborate(platform)
-        slot, returning = self.walk.slot, m.submodules.slots.slot.returning
-        m.d.comb += [slot.learning.eq(returning), slot.moving.eq(returning)]
-        return m
-
-
-class StuckValid(Convolution):
-    """Valid of the output stream stuck at one from its first element on."""
-
-    def elaborate(self, platform: object) -> Module:
-        m = super().elaborate(platform)
-        stuck = Signal()
+        with m.If(on("mask left out")):  # gradients pass where the ReLU below was shut
+            m.d.comb += parts.gradient.stash.eq(Cat(C(1, bits) for _ in range(lanes)))
+        with m.If(on("random stuck")):  # the generator's state does not reach the lanes
+            m.d.comb += parts.lanes.learning.random.eq(0)
+        slot, returning = self.walk.slot, parts.slots.slot.returning
+        with m.If(on("learns from inference")):
+            m.d.comb += [slot.learning.eq(returning), slot.moving.eq(returning)]
+        stuck = Signal()  # from the first element on
         with m.If(self.y.valid & self.y.ready):
-            m.d.sync += stuck.eq(1)
+            m.d.sync += stuck.eq(on("valid stuck"))
         with m.If(stuck):
             m.d.comb += self.y.valid.eq(1)
         return m
@@ -119,7 +113,7 @@ class StuckAddress(WeightMemory):
 
     def elaborate(self, platform: object) -> Module:
         m = super().elaborate(platform)
-        with m.If(self.visits.learnt):
+        with m.If(self.visits.learnt & on("bias address stuck")):
             m.d.comb += self.write_address.eq(0)
         return m
 
@@ -131,8 +125,8 @@ class NaiveSoftmax(Loss):
         self, m: Module, label: Value, exponent: Value, power: Value, platform: object
     ) -> Any:
         error, loss = super()._probability(m, label, exponent, power, platform)
-        naive = Value.cast(error) + (self.index == label)
-        return naive, loss
+        here = (self.index == label) & on("softmax without zero sum")
+        return Value.cast(error) + here, loss
 
 
 class WrongKind(Intake):
@@ -140,7 +134,8 @@ class WrongKind(Intake):
 
     def elaborate(self, platform: object) -> Module:
         m = super().elaborate(platform)
-        m.d.comb += self.x.payload.kind.eq(Kind.TRAIN)
+        with m.If(on("kind lost")):
+            m.d.comb += self.x.payload.kind.eq(Kind.TRAIN)
         return m
 
 
@@ -178,27 +173,16 @@ def _interval(chain: Chain) -> None:
     chain.units[1].walk.interval += 1
 
 
-def _becomes(kind: type, part: Callable[[Chain], Any]) -> Callable[[Chain], None]:
-    """One component replaced by a faulty kind of it."""
-
-    def apply(chain: Chain) -> None:
-        part(chain).__class__ = kind
-
-    return apply
-
-
 @dataclass(frozen=True)
 class Fault:
+    """What changes numbers of the design, which is built anew with it."""
+
     name: str
     unit: str
     apply: Callable[[Chain], None]
 
     def __str__(self) -> str:
         return self.name
-
-
-def middle(chain: Chain) -> Convolution:
-    return chain.units[1]
 
 
 FAULTS = [
@@ -212,75 +196,85 @@ FAULTS = [
     Fault("delay off by one", "dense1", _delay),
     Fault("slot started a word early", "dense1", _threshold),
     Fault("interval off by one", "dense1", _interval),
-    Fault("operands swapped", "dense1", _becomes(SwappedOperands, middle)),
-    Fault("mask left out", "dense1", _becomes(NoMask, middle)),
-    Fault("random stuck", "dense1", _becomes(StuckRandom, middle)),
-    Fault("learns from inference", "dense1", _becomes(LearnsAlways, middle)),
-    Fault("valid stuck", "dense1", _becomes(StuckValid, middle)),
-    Fault("bias address stuck", "dense1", _becomes(StuckAddress, lambda c: middle(c).biases)),
-    Fault("softmax without zero sum", "loss", _becomes(NaiveSoftmax, lambda c: c.parts["loss"])),
-    Fault("kind lost", "intake", _becomes(WrongKind, lambda c: c.intake)),
 ]
 
 
-def run(
-    design: Plan, apply: Callable[[Chain], None] | None, bench: str = "counterflow.sim.bench.cycles"
-) -> Found:
-    """Simulate the design with a fault in it, against a golden model without."""
-    top = BenchTop(plan=design, depth=record_depth(design))
-    if apply is not None:
-        apply(top.chain)
-    data = synthetic(6, 3, SAMPLES, 3)
-    kinds = [Kind.INFER if index % 5 == 3 else Kind.TRAIN for index in range(SAMPLES)]
-    tokens = [Token(kind, index) for index, kind in enumerate(kinds)]
-    job = Job(
-        description=design.description,
-        tokens=tuple(drained(tokens, design.schedule.delay)),
-        samples=quantised(design.description, data),
-        labels=data.train_y.astype(np.uint8),
-        seed=4,
-        depth=record_depth(design),
-        stalls=("random", "none", "burst"),
-    )
-    return simulated.run(convert(top, TOP), job, bench)
-
-
-@pytest.fixture(scope="module")
+@cache
 def design() -> Plan:
     return plan(description())
 
 
-def test_hardware_without_a_fault_is_equal_in_every_cycle(design: Plan) -> None:
-    found = run(design, None)
+@cache
+def switched() -> str:
+    """The design with all faults that a switch can turn on."""
+    parts = {"dense1": FaultyUnit, "loss": NaiveSoftmax}
+    top = FaultyTop(design(), _SWITCH, parts)
+    top.chain.parts["dense1"].biases.__class__ = StuckAddress
+    top.chain.intake.__class__ = WrongKind
+    return top.verilog()
+
+
+@cache
+def built_with(fault: Fault) -> str:
+    top = BenchTop(plan=design(), depth=record_depth(design()))
+    fault.apply(top.chain)
+    return convert(top, TOP)
+
+
+def run(verilog: str, bench: str = CYCLES) -> Found:
+    """Simulate a design with a fault in it, against a golden model without."""
+    data = synthetic(6, 3, SAMPLES, 3)
+    kinds = [Kind.INFER if index % 5 == 3 else Kind.TRAIN for index in range(SAMPLES)]
+    tokens = [Token(kind, index) for index, kind in enumerate(kinds)]
+    job = Job(
+        description=design().description,
+        tokens=tuple(drained(tokens, design().schedule.delay)),
+        samples=quantised(design().description, data),
+        labels=data.train_y.astype(np.uint8),
+        seed=4,
+        depth=record_depth(design()),
+        stalls=("random", "none", "burst"),
+    )
+    return simulated.run(verilog, job, bench)
+
+
+def run_switched(fault: Switched, monkeypatch: pytest.MonkeyPatch) -> Found:
+    monkeypatch.setenv(FAULT, str(SWITCHED.index(fault)))
+    monkeypatch.setenv(BENCH, "cycles")
+    return run(switched(), "tests.bench_faults")
+
+
+def assert_located(found: Found, unit: str) -> None:
+    assert found.mismatches > 0
+    assert found.first_divergence is not None
+    assert f": {unit}." in found.first_divergence, found.first_divergence
+    assert found.first_divergence.startswith("cycle ")
+
+
+def test_hardware_without_a_fault_is_equal_in_every_cycle(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = run_switched(SWITCHED[0], monkeypatch)
     assert found.mismatches == 0, found.first_divergence
     assert found.compared > 10_000
 
 
-QUICK = {  # one of each sort; each fault is a build of its own
-    "activation truncated",
-    "delay off by one",
-    "slot started a word early",
-    "valid stuck",
-    "softmax without zero sum",
-}
+@pytest.mark.parametrize("fault", SWITCHED[1:], ids=str)
+def test_a_fault_is_found_and_located_in_its_unit(
+    fault: Switched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert_located(run_switched(fault, monkeypatch), fault.unit)
 
 
 @pytest.mark.parametrize(
     "fault",
-    [pytest.param(f, marks=[] if f.name in QUICK else [pytest.mark.slow]) for f in FAULTS],
+    [pytest.param(one, marks=[pytest.mark.slow] * (at > 0)) for at, one in enumerate(FAULTS)],
     ids=str,
 )
-def test_fault_is_found_and_located_in_its_unit(design: Plan, fault: Fault) -> None:
-    found = run(design, fault.apply)
-    assert found.mismatches > 0
-    assert found.first_divergence is not None
-    assert f": {fault.unit}." in found.first_divergence, found.first_divergence
-    assert found.first_divergence.startswith("cycle ")
+def test_a_wrong_number_is_found_and_located_in_its_unit(fault: Fault) -> None:
+    assert_located(run(built_with(fault)), fault.unit)
 
 
-def test_fault_is_found_under_stalls_too(design: Plan) -> None:
-    fault = next(f for f in FAULTS if f.name == "error truncated")
-    found = run(design, fault.apply, "counterflow.sim.bench.order")
+def test_a_wrong_number_is_found_under_stalls_too() -> None:
+    found = run(built_with(FAULTS[0]), ORDER)
     assert found.mismatches > 0
     assert found.first_divergence is not None
     assert found.first_divergence.startswith("dense")
