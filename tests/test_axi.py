@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from typing import Any
 from unittest import mock
@@ -20,7 +21,7 @@ from counterflow.hw.tops.axi import axi_module_name, axi_ports, to_axi_verilog
 from counterflow.sim.bench.axi_rules import CHANNELS, Rules
 from counterflow.sim.bench.job import Found, Job
 from counterflow.sim.proofs.proof import Mutant
-from counterflow.sim.simulate import quantised
+from counterflow.sim.simulate import quantised, run_job
 from tests import simulated
 from tests.headed import crowded, headed
 
@@ -44,10 +45,12 @@ def data(tiny: Plan) -> Dataset:
     return synthetic(tiny.description.elements, tiny.description.classes, 60, 20)
 
 
-def run(design: Plan, data: Dataset, verilog: str = "", **fields: Any) -> Found:
-    """What a scenario finds in the hardware of `design`, or in `verilog` instead."""
+AXI = "counterflow.sim.bench.axi"
+
+
+def job_of(design: Plan, data: Dataset, **fields: Any) -> Job:
     tokens = drained([Token(Kind.TRAIN, i) for i in range(20)], design.schedule.delay)
-    job = Job(
+    return Job(
         **{
             "description": design.description,
             "tokens": tuple(tokens),
@@ -58,10 +61,13 @@ def run(design: Plan, data: Dataset, verilog: str = "", **fields: Any) -> Found:
             **fields,
         }
     )
-    top = axi_module_name(design)
-    return simulated.run(
-        verilog or to_axi_verilog(design), job, "counterflow.sim.bench.axi", top=top
-    )
+
+
+def run(design: Plan, data: Dataset, verilog: str = "", **fields: Any) -> Found:
+    """What a scenario finds in the hardware of `design`, or in `verilog` instead."""
+    job = job_of(design, data, **fields)
+    text = verilog or to_axi_verilog(design)
+    return simulated.run(text, job, AXI, top=axi_module_name(design))
 
 
 def mixed(design: Plan, count: int) -> tuple[Token, ...]:
@@ -92,6 +98,23 @@ def test_every_head_says_what_golden_does_under_pauses(
     found = run(heads, data, scenario="stalls", tokens=mixed(heads, 40), stalls=stalls)
     assert found.first_divergence is None
     assert found.compared > 600
+
+
+@pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus is not installed")
+@pytest.mark.parametrize("language", ["2005", pytest.param("2012", marks=pytest.mark.slow)])
+def test_a_simulator_with_four_states_finds_nothing_unknown(
+    tiny: Plan, data: Dataset, language: str
+) -> None:
+    found = run_job(
+        to_axi_verilog(tiny),
+        job_of(tiny, data, scenario="stalls", tokens=mixed(tiny, 8), stalls=RANDOM),
+        AXI,
+        top=axi_module_name(tiny),
+        simulator="icarus",
+        building=[f"-g{language}"],
+    )
+    assert found.first_divergence is None
+    assert found.compared > 100
 
 
 FLOWING_OR_PAUSED = [
@@ -208,11 +231,14 @@ def test_a_valid_that_waits_for_ready_is_found(tiny: Plan, data: Dataset, faulty
         ([(1, 1, 5), (1, 1, 6)], ""),
         ([(1, 0, 5), (0, 1, 5)], "cycle 2: s_axil_b: valid was withdrawn"),
         ([(1, 0, 5), (1, 0, 6)], "cycle 2: s_axil_b: [6] after [5] was offered"),
+        ([(0, 1, None)], ""),
+        ([(None, 1, 5)], "cycle 1: s_axil_b: valid is unknown (X)"),
+        ([(1, 1, None)], "cycle 1: s_axil_b: resp is unknown (X) while valid"),
     ],
-    ids=["kept", "taken", "withdrawn", "changed"],
+    ids=["kept", "taken", "withdrawn", "changed", "nothing", "unknown valid", "unknown payload"],
 )
 def test_what_goes_against_the_rules_is_found(
-    cycles: list[tuple[int, int, int]], broken: str
+    cycles: list[tuple[int | None, int, int | None]], broken: str
 ) -> None:
     rules = Rules()
     quiet = {name: (0, 0, *[0] * len(carried)) for name, carried in CHANNELS.items()}

@@ -63,7 +63,8 @@ def test_what_a_job_finds_does_not_depend_on_those_before_it(tiny: Plan, built: 
 
 
 def test_a_bench_that_raises_or_dies_is_said_with_its_log(tiny: Plan, built: Path) -> None:
-    for scenario, said in (("raises", "failed"), ("dies", "did not finish")):
+    said_of = {"raises": "failed", "fails beside": "failed", "dies": "did not finish"}
+    for scenario, said in said_of.items():
         session = Session(built, TOP, most=3)
         with pytest.raises(
             simulator.SimulationError, match=rf"bench_session {said}; see "
@@ -71,7 +72,7 @@ def test_a_bench_that_raises_or_dies_is_said_with_its_log(tiny: Plan, built: Pat
             session.run(job_of(tiny, scenario), "tests.bench_session")
         log = error.value.log
         assert log is not None
-        assert ("this bench never works" in log.read_text()) == (scenario == "raises")
+        assert ("this bench never works" in log.read_text()) == (said == "failed")
 
 
 def test_an_exception_ends_the_process_in_the_middle_of_a_job(

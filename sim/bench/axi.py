@@ -19,7 +19,7 @@ from counterflow.design.schedule.planner import plan
 from counterflow.golden.chain import Chain, Prediction
 from counterflow.golden.training.start import initial_chain
 from counterflow.sim.bench.axi_host import AxiHost, BusError, Packet
-from counterflow.sim.bench.host import PERIOD
+from counterflow.sim.bench.host import PERIOD, number
 from counterflow.sim.bench.job import Found, Job
 
 SETTLE_SLOTS = 4  # slots without anything to do before a run counts as over
@@ -89,7 +89,7 @@ class AxiBench:
             await RisingEdge(self.dut.aclk)
             cycle += 1
             names = ("tvalid", "tready", "tlast")
-            if all(int(getattr(self.dut, f"s_axis_{name}").value) for name in names):
+            if all(number(getattr(self.dut, f"s_axis_{name}")) for name in names):
                 ends.append(cycle)
         steady = np.diff(ends)[len(ends) // 2 :]
         for period in steady.tolist():
@@ -102,8 +102,8 @@ class AxiBench:
         beyond = len(known) * NODE_BYTES
         for node in known:
             mapped = {int(one): one for one in node.registers}
-            for number in range(NODE_BYTES // WORD_BYTES):
-                place, one = address(node.number, number), mapped.get(number)
+            for word in range(NODE_BYTES // WORD_BYTES):
+                place, one = address(node.number, word), mapped.get(word)
                 await self._answers("read", place, one is not None and one.readable)
                 await self._answers("write", place, one is not None and one.writable)
         for place in (beyond, beyond + 4, 2 * beyond, (1 << 14) - WORD_BYTES):
@@ -170,7 +170,7 @@ class AxiBench:
             channel.pause = False
 
     def _high(self, *names: str) -> int:
-        return sum(int(getattr(self.dut, name).value) for name in names)
+        return sum(number(getattr(self.dut, name)) for name in names)
 
     async def _begun(self) -> Chain:
         """Golden at its initial state, and the hardware loaded with the same."""
@@ -220,10 +220,10 @@ class AxiBench:
     ) -> None:
         """The packets of one loss, in the order of the tokens."""
         self._equal(f"the number of packets that are a {what}", len(found), len(expected))
-        for number, (packet, want) in enumerate(zip(found, expected, strict=False)):
-            self._equal(f"scores of {what} {number}", packet.scores, want.scores)
-            self._equal(f"kind of {what} {number}", packet.kind, want.token.kind)
-            self._equal(f"loss of {what} {number}", packet.loss, want.loss)
+        for index, (packet, want) in enumerate(zip(found, expected, strict=False)):
+            self._equal(f"scores of {what} {index}", packet.scores, want.scores)
+            self._equal(f"kind of {what} {index}", packet.kind, want.token.kind)
+            self._equal(f"loss of {what} {index}", packet.loss, want.loss)
 
     def _equal(self, what: str, found: Any, expected: Any) -> None:
         got, want = np.asarray(found), np.asarray(expected)

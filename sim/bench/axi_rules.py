@@ -28,7 +28,7 @@ class Rules:
     def __init__(self, channels: Mapping[str, Sequence[str]] = CHANNELS) -> None:
         self.broken: list[str] = []
         self._channels = channels
-        self._offered: dict[str, Sequence[int] | None] = dict.fromkeys(channels)
+        self._offered: dict[str, Sequence[int | None] | None] = dict.fromkeys(channels)
         self._reset = False
         self._cycle = 0
 
@@ -38,16 +38,21 @@ class Rules:
             await RisingEdge(dut.aclk)
             levels = {
                 channel: [
-                    int(getattr(dut, channel + name).value) for name in ("valid", "ready", *carried)
+                    _level(getattr(dut, channel + name)) for name in ("valid", "ready", *carried)
                 ]
                 for channel, carried in self._channels.items()
             }
             self.look(levels, reset=not int(dut.aresetn.value))
 
-    def look(self, levels: Mapping[str, Sequence[int]], *, reset: bool) -> None:
-        """Check a cycle: valid, ready and what is carried, of each channel."""
+    def look(self, levels: Mapping[str, Sequence[int | None]], *, reset: bool) -> None:
+        """Check a cycle: valid, ready and what is carried, of each channel; None is unknown."""
         self._cycle += 1
         for channel, (valid, ready, *payload) in levels.items():
+            if valid is None:
+                self._broke(channel, "valid is unknown (X)")
+            elif valid and None in payload:
+                name = self._channels[channel][payload.index(None)]
+                self._broke(channel, f"{name} is unknown (X) while valid")
             before = self._offered[channel]
             if self._reset and reset and valid:
                 self._broke(channel, "valid in reset")
@@ -60,3 +65,8 @@ class Rules:
 
     def _broke(self, channel: str, what: str) -> None:
         self.broken.append(f"cycle {self._cycle}: {channel}: {what}")
+
+
+def _level(handle: Any) -> int | None:
+    """A signal's value; None where a simulator with four states does not know it."""
+    return int(handle.value) if handle.value.is_resolvable else None

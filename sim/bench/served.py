@@ -75,6 +75,6 @@ async def job(dut: Any, number: int) -> None:
     try:
         bench = importlib.import_module(waiting.bench)
         store(await bench.compared(dut, pickle.loads(waiting.pickled)), found(folder, number))
-    except Exception:
+    except BaseException:  # also when cocotb cancels it, since something that it started failed
         store(traceback.format_exc(), failed(folder, number))
         raise
