@@ -87,17 +87,21 @@ def simulate(
     log: Path | None = None,
     simulator: str = "verilator",
     harsh: bool = False,
+    all_slots: bool = False,
     on_progress: Progress | None = None,
 ) -> SimulationReport:
     """Train on `samples` samples in the generated hardware, comparing every cycle with golden.
 
     The order is that of the recipe's first epoch under `seed`; the run ends with an empty chain.
     With ``harsh`` it is followed by the runs of `sim.exercise`, of which `on_progress` hears too.
-    ``waves`` and ``log`` are those of `run_job`.
+    ``waves`` and ``log`` are those of `run_job`.  With ``all_slots`` the report has those of the
+    whole first run, not only of its beginning.
     """
     tool.check(simulator)
     order = epoch_order(len(dataset.train_x), seed, 0)[:samples]
     plain = plain_job(plan, dataset, order, seed)
+    if all_slots:
+        plain = replace(plain, slots_shown=len(plain.tokens))
     runs = [Exercise("", CYCLES, plain)]
     verilog = bench_verilog(plan)
     if harsh:

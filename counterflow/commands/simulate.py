@@ -47,6 +47,11 @@ SAMPLES = 200
     "reset and a power cycle, with block memories at their worst.",
 )
 @click.option("--waves", is_flag=True, help="Leave waveforms in the output folder.")
+@click.option(
+    "--trace",
+    is_flag=True,
+    help="Leave all slots for trace viewers, too: Perfetto (-trace.json) and Konata (.kanata).",
+)
 @options.target
 @options.fold
 @options.data
@@ -60,6 +65,7 @@ def simulate(
     simulator: str,
     harsh: bool,
     waves: bool,
+    trace: bool,
     target_name: str | None,
     multipliers: int | None,
     memory: int | None,
@@ -82,7 +88,7 @@ def simulate(
     Examples:
         counterflow simulate digits --samples 100
         counterflow simulate tiny --harsh
-        counterflow simulate tiny --waves -o out
+        counterflow simulate tiny --waves --trace -o out
         counterflow simulate digits --long
     """
     from counterflow.design.data.training import training_data
@@ -91,6 +97,10 @@ def simulate(
 
     if epochs is not None and not long:
         raise click.UsageError("--epochs needs --long: without it a run is part of one epoch.")
+    if long and trace:
+        raise click.UsageError(
+            "--trace shows slots of runs compared in every cycle, without --long."
+        )
     if long and (waves or simulator != "verilator"):
         raise click.UsageError("--long runs in Verilator and leaves no waveforms.")
     if long and harsh:
@@ -113,8 +123,11 @@ def simulate(
                 waves=waves,
                 harsh=harsh,
                 log=made.path(".log"),
+                all_slots=trace,
             )
         draw(made, report, design)
+        if trace:
+            write_traces(made, report, design)
         kept = made.keep(
             report.to_json(), design.description, seed=chosen, dataset_sha256=dataset.sha256
         )
@@ -142,6 +155,7 @@ def cycle_by_cycle(
     waves: bool = False,
     harsh: bool = False,
     log: Path | None = None,
+    all_slots: bool = False,
 ) -> SimulationReport:
     """Run the comparison of every cycle with a progress bar; waveforms go into `folder`."""
     from counterflow.sim.simulate import simulate as run
@@ -156,6 +170,7 @@ def cycle_by_cycle(
             waves=folder if waves else None,
             simulator=simulator,
             harsh=harsh,
+            all_slots=all_slots,
             on_progress=on_progress,
         )
 
@@ -195,6 +210,17 @@ def draw(made: Outcome, report: SimulationReport | LongRunReport, design: Plan) 
     if report.slots:
         title = f"{name}: what each stage works on, as simulated"
         figures.slot_diagram(made.path("-slots.png"), report.slots, title=title)
+
+
+def write_traces(made: Outcome, report: SimulationReport | LongRunReport, design: Plan) -> None:
+    """The slots of a run that was compared in every cycle, for trace viewers."""
+    from counterflow import traces
+    from counterflow.sim.bench.reports import SimulationReport
+
+    if isinstance(report, SimulationReport) and report.slots:
+        title = f"{design.description.name}, cycles as microseconds"
+        traces.chrome(made.path("-trace.json"), report.slots, title=title)
+        traces.konata(made.path(".kanata"), report.slots)
 
 
 def report_table(report: SimulationReport | LongRunReport, design: Plan) -> Table:

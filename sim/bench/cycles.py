@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -43,6 +44,7 @@ class CycleBench:
         self.fed = 0
         self.predictions: list[Any] = []
         self._slots_open: dict[str, list[int]] = {}
+        self._slots_done: Counter[str] = Counter()
 
     async def run(self) -> None:
         """Load, feed, compare block by block, read back."""
@@ -139,7 +141,8 @@ class CycleBench:
 
     def _slot(self, name: str, delay: int, finish: int) -> None:
         """Enter one finished slot of a stage."""
-        number = sum(1 for slot in self.found.slots if slot.stage == name)
+        number = self._slots_done[name]
+        self._slots_done[name] += 1
         start = self._slots_open[name][number]
 
         def token(slot: int) -> int | None:
