@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -108,3 +109,10 @@ def test_a_job_sees_the_environment_that_it_was_asked_in(
             assert found.first_divergence == told
             processes.add(found.cycles)
         assert len(processes) == 1
+
+
+def test_tests_that_share_a_build_stay_in_one_process(request: pytest.FixtureRequest) -> None:
+    """They are told by their names; some versions of pytest and pytest-xdist lose these together."""
+    if "PYTEST_XDIST_WORKER" not in os.environ or request.config.getvalue("loadgroup") is False:
+        pytest.skip("the tests run in one process, or are not to be grouped")
+    assert request.node.nodeid.endswith("@sessions")
