@@ -112,7 +112,7 @@ def test_a_job_sees_the_environment_that_it_was_asked_in(
 
 
 def test_tests_that_share_a_build_stay_in_one_process(request: pytest.FixtureRequest) -> None:
-    """They are told by their names; some versions of pytest and pytest-xdist lose these together."""
+    """Their names tell the group; some versions of pytest and pytest-xdist do not get on."""
     if "PYTEST_XDIST_WORKER" not in os.environ or request.config.getvalue("loadgroup") is False:
         pytest.skip("the tests run in one process, or are not to be grouped")
     assert request.node.nodeid.endswith("@sessions")
