@@ -15,6 +15,8 @@ from counterflow.sim.bench.job import Found, Job
 from counterflow.sim.simulate import bench_verilog, quantised, record_depth
 from tests import simulated
 
+pytestmark = pytest.mark.xdist_group("block memory")  # they share a build
+
 READ = "read_data <= words[read_address];"
 COLLIDES = "write_enable && write_address == read_address"
 SAMPLES = 24

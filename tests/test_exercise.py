@@ -20,6 +20,8 @@ from counterflow.hw.weighted.registers import UnitRegisters
 from counterflow.sim.exercise import EXERCISED, harsh_runs
 from counterflow.sim.simulate import bench_verilog, plain_job, run_job, simulate
 
+pytestmark = pytest.mark.xdist_group("exercise")  # they share builds
+
 SAMPLES = 32
 
 EVERYTHING = plan(

@@ -29,6 +29,8 @@ from counterflow.sim.bench.job import Found, Job
 from counterflow.sim.simulate import bench_verilog, quantised, record_depth, simulate
 from tests import simulated
 
+pytestmark = pytest.mark.xdist_group("chains")  # most of it shares a build
+
 
 def mixed_tokens(count: int, delay: int, seed: int = 7) -> tuple[Token, ...]:
     """Train, infer and bubble tokens in random order, a train token first, drained at the end."""

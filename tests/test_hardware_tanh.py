@@ -24,6 +24,8 @@ from counterflow.sim.shapes import network
 from counterflow.sim.simulate import TOP, quantised, record_depth
 from tests import simulated
 
+pytestmark = pytest.mark.xdist_group("tanh")  # they share a build
+
 SAMPLES = 30
 LAYERS = [
     {"kind": "convolution", "outputs": 2, "kernel": 3, "padding": 1, "activation": "tanh"},

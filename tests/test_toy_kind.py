@@ -31,6 +31,8 @@ from counterflow.sim.shapes import network
 from counterflow.sim.simulate import bench_verilog, record_depth
 from tests import simulated, toy
 
+pytestmark = pytest.mark.xdist_group("toy kind")  # its benches share a build
+
 ROOT = Path(__file__).parents[1]
 LAYERS: list[dict[str, Any]] = [
     {"kind": "convolution", "outputs": 3, "kernel": 2},
