@@ -16,7 +16,7 @@ from counterflow.design.data.sets import Dataset
 from counterflow.design.network.description import Description
 from counterflow.design.parts.order import epoch_order
 from counterflow.design.schedule.planner import Plan
-from counterflow.golden.training.models import codes, epoch_runs, tokens_of
+from counterflow.golden.training.models import epoch_runs, tokens_of
 from counterflow.hw.parts.modules import convert
 from counterflow.sim import simulator as tool
 from counterflow.sim.bench.job import Found, Job
@@ -74,7 +74,7 @@ def run_job(
 
 def quantised(description: Description, dataset: Dataset) -> np.ndarray:
     """The training samples in the network's input format."""
-    return codes(dataset.train_x, dataset.pixel_max, description.formats.input)
+    return dataset.scaling.codes(dataset.train_x, description.formats.input)
 
 
 def simulate(

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from counterflow.design.data import cifar, sets
+from counterflow.design.data.scaling import Scaling
 from counterflow.design.data.sources import Arrays, DataError, digest
 
 TRAIN, TEST, CLASSES = 10, 3, 4
@@ -139,7 +140,7 @@ def test_every_form_gives_the_same_arrays(
     ):
         np.testing.assert_array_equal(array, expected, strict=True)
         assert not array.flags.writeable
-    assert (found.pixel_max, found.classes) == (255, CLASSES)
+    assert (found.scaling, found.classes) == (Scaling.common(255), CLASSES)
     assert found.shape == (HEIGHT, WIDTH, CHANNELS)
     assert found.sha256 == digest(arrays)
 

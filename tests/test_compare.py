@@ -14,7 +14,6 @@ from counterflow.design.network.files import load
 from counterflow.design.parts.tokens import Kind, Token, drained
 from counterflow.design.schedule.planner import Plan, plan
 from counterflow.golden.cycle_trace import Trace
-from counterflow.golden.training.models import codes
 from counterflow.golden.training.start import initial_chain
 from counterflow.sim.bench.compare import Layout, locate
 
@@ -22,7 +21,7 @@ SAMPLES = 30
 
 
 def quantised(description: Description, data: Dataset) -> NDArray[Any]:
-    return codes(data.train_x, data.pixel_max, description.formats.input)
+    return data.scaling.codes(data.train_x, description.formats.input)
 
 
 @pytest.fixture(scope="module")

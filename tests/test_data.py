@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gzip
 import importlib.resources
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +16,9 @@ import pytest
 
 from counterflow.design.data import idx, sets
 from counterflow.design.data.digits import DIGITS
+from counterflow.design.data.scaling import Scaling
 from counterflow.design.data.sources import Arrays, DataError, digest
+from counterflow.design.parts.formats import Format
 from counterflow.design.parts.order import epoch_order
 
 TRAIN, TEST, SIDE, CLASSES = 12, 5, 3, 4
@@ -82,7 +86,8 @@ def test_digits() -> None:
     arrays = (digits.train_x, digits.train_y, digits.test_x, digits.test_y)
     assert {array.dtype for array in arrays} == {np.dtype(np.uint8)}
     assert not any(array.flags.writeable for array in arrays)
-    assert (digits.pixel_max, digits.classes, digits.shape) == (16, 10, (8, 8, 1))
+    assert (digits.scaling, digits.classes) == (Scaling.common(16), 10)
+    assert digits.shape == (8, 8, 1)
     assert digits.train_x.max() == digits.test_x.max() == 16
     counts = np.bincount(np.concatenate((digits.train_y, digits.test_y)))
     assert counts.tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]  # as UCI says
@@ -144,7 +149,8 @@ def test_idx_files(packed: bool, folder: Path, arrays: Arrays) -> None:
     ):
         np.testing.assert_array_equal(array, expected, strict=True)
         assert not array.flags.writeable
-    assert (found.name, found.pixel_max, found.classes) == ("mnist", 255, CLASSES)
+    assert (found.name, found.classes) == ("mnist", CLASSES)
+    assert found.scaling == Scaling.common(255)
     assert found.shape == (SIDE, SIDE, 1)
     assert found.sha256 == sets.SOURCES["mnist"].sha256
 
@@ -382,57 +388,71 @@ def test_published_set(name: str) -> None:
 # Codes
 
 
+U8_8 = Format.parse("u8.8")
+
+
+def codes(values: npt.ArrayLike, most: float, target: Format = U8_8) -> npt.NDArray[Any]:
+    return Scaling.common(most).codes(np.asarray(values), target)
+
+
 def test_raw_byte_is_its_own_u8_8_code() -> None:
     pixels = np.arange(256, dtype=np.uint8)
-    codes = sets.quantise(pixels, 255, 8, 8)
-    np.testing.assert_array_equal(codes, np.arange(256, dtype=np.int64), strict=True)
+    np.testing.assert_array_equal(codes(pixels, 255), pixels, strict=True)
 
 
 def test_digits_in_u8_8() -> None:
-    codes = sets.quantise(np.arange(17, dtype=np.uint8), 16, 8, 8)
-    assert codes.tolist() == [*range(0, 256, 16), 255]
+    found = codes(np.arange(17, dtype=np.uint8), 16)
+    assert found.tolist() == [*range(0, 256, 16), 255]
 
 
-@pytest.mark.parametrize("pixel_max", [1, 2, 15, 16, 17, 128, 129, 255])
-@pytest.mark.parametrize(("bits", "frac"), [(1, 0), (4, 4), (6, 7), (8, 4), (8, 8), (12, 11)])
-def test_codes_are_the_nearest_that_the_format_has(pixel_max: int, bits: int, frac: int) -> None:
-    pixels = np.arange(pixel_max + 1, dtype=np.uint8)
-    scale = next(2**k for k in range(9) if 2**k >= pixel_max)
-    exact = pixels / scale * 2.0**frac  # a float64 holds it
-    expected = np.minimum(np.floor(exact + 0.5), 2**bits - 1)
-    np.testing.assert_array_equal(sets.quantise(pixels, pixel_max, bits, frac), expected)
+@pytest.mark.parametrize("most", [1, 2, 15, 16, 17, 128, 129, 255])
+@pytest.mark.parametrize("text", ["u1.0", "u4.4", "u6.7", "u8.4", "u8.8", "u12.11", "s9.8", "s8.7"])
+@pytest.mark.parametrize("kind", [np.uint8, np.int64, np.float32])
+def test_codes_are_the_nearest_that_the_format_has(most: int, text: str, kind: Any) -> None:
+    target, pixels = Format.parse(text), np.arange(most + 1)
+    scale = next(2**k for k in range(9) if 2**k >= most)
+    expected = np.minimum((pixels * 2**target.frac * 2 + scale) // (2 * scale), target.max)
+    np.testing.assert_array_equal(codes(pixels.astype(kind), most, target), expected)
+
+
+def test_codes_below_zero_are_rounded_as_those_above() -> None:
+    target = Format.parse("s8.7")
+    found = codes([[-3.0, -1.0, -1 / 256, 0.0, 1 / 256, 1.0, 3.0]], 1, target)
+    assert found.tolist() == [[-128, -128, 0, 0, 1, 127, 127]]
 
 
 def test_codes_keep_the_shape_and_the_images() -> None:
     images = np.full((2, 3, 4), 16, np.uint8)
-    codes = sets.quantise(images, 16, 32, 32)
-    assert codes.shape == (2, 3, 4)
-    assert set(codes.ravel().tolist()) == {2**32 - 1}
+    found = codes(images, 16, Format.parse("u32.32"))
+    assert found.shape == (2, 3, 4)
+    assert set(found.ravel().tolist()) == {2**32 - 1}
     assert (images == 16).all()
-    assert sets.quantise(np.zeros((0, 4), np.uint8), 16, 8, 8).shape == (0, 4)
+    assert codes(np.zeros((0, 4)), 16).shape == (0, 4)
 
 
-@pytest.mark.parametrize(
-    ("pixel_max", "bits", "frac", "complaint"),
-    [
-        (0, 8, 8, r"pixel_max is 0, expected 1\.\.255"),
-        (256, 8, 8, r"pixel_max is 256, expected 1\.\.255"),
-        (16, 0, 8, r"bits is 0, expected 1\.\.32"),
-        (16, 33, 8, r"bits is 33, expected 1\.\.32"),
-        (16, 8, -1, r"frac is -1, expected 0\.\.32"),
-        (16, 8, 33, r"frac is 33, expected 0\.\.32"),
-        (15, 8, 8, r"images\[1, 2\] is 16, expected 0\.\.15 \(pixel_max\)"),
-    ],
-)
-def test_bad_format(pixel_max: int, bits: int, frac: int, complaint: str) -> None:
-    images = np.array([[0, 1, 2], [3, 4, 16]], np.uint8)
-    with pytest.raises(ValueError, match=complaint):
-        sets.quantise(images, pixel_max, bits, frac)
+def test_many_codes_are_those_of_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = np.random.default_rng(1).normal(size=(50, 7))
+    scaling = Scaling.by_column(samples.min(axis=0), samples.max(axis=0), signed=True)
+    whole = scaling.codes(samples, Format.parse("s12.11"))
+    monkeypatch.setattr("counterflow.design.data.scaling.BLOCK", 20)
+    np.testing.assert_array_equal(scaling.codes(samples, Format.parse("s12.11")), whole)
 
 
-def test_images_must_be_bytes() -> None:
-    with pytest.raises(ValueError, match="images have the type float64, expected uint8"):
-        sets.quantise(np.zeros(3), 255, 8, 8)  # type: ignore[arg-type]
+@pytest.mark.parametrize("signed", [False, True])
+def test_columns_fill_the_format(signed: bool) -> None:
+    """Each by its own range, of which at least half the codes are used."""
+    target = Format.parse("s8.7" if signed else "u8.8")
+    samples = np.array([[-1e-3, 1e6, 5.0], [2e-3, 1e6 + 7, 5.0], [0.0, 1e6 + 3, 5.0]])
+    scaling = Scaling.by_column(samples.min(axis=0), samples.max(axis=0), signed=signed)
+    found = scaling.codes(samples, target).astype(int)
+    spans = found.max(axis=0) - found.min(axis=0)
+    assert (spans[:2] >= 127).all()
+    assert (spans[2], found[0, 2]) == (0, 0)
+    assert all(math.frexp(scale)[0] == 0.5 for scale in scaling.scale)
+    assert (found.min(axis=0)[:2] == 0).all() != signed
+
+
+# type: ignore[arg-type]
 
 
 # Order
@@ -478,7 +498,7 @@ def test_bad_epoch(count: int, seed: int, epoch: int, complaint: str) -> None:
 def test_synthetic(inputs: int, classes: int, count: int) -> None:
     found = sets.synthetic(inputs, classes, count, seed=3)
     assert found.name == f"synthetic-{inputs}x{classes}"
-    assert (found.pixel_max, found.classes) == (255, classes)
+    assert (found.scaling, found.classes) == (Scaling.common(255), classes)
     assert found.shape == (1, 1, inputs)
     corners: dict[int, bytes] = {}
     for pixels, labels in ((found.train_x, found.train_y), (found.test_x, found.test_y)):

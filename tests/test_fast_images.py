@@ -17,7 +17,6 @@ from counterflow.design.schedule.planner import plan
 from counterflow.golden.chain import Chain
 from counterflow.golden.fast.chain import MITIGATIONS, FastChain, offered
 from counterflow.golden.fast.words import folded
-from counterflow.golden.training.models import codes
 from counterflow.golden.training.start import initial_states
 from counterflow.golden.units.update import Settings
 from tests.fast_pair import (
@@ -272,7 +271,7 @@ def test_lenet5_trains_as_the_golden_chain_does() -> None:
     description, count = load("lenet5"), 300
     schedule = plan(description).schedule
     data = synthetic(description.elements, description.classes, count, seed=1)
-    samples = codes(data.train_x, data.pixel_max, description.formats.input)[:count]
+    samples = data.scaling.codes(data.train_x, description.formats.input)[:count]
     labels = data.train_y[:count]
     golden = Chain(description, schedule, initial_states(description, schedule, 1))
     fast = FastChain(description, schedule, initial_states(description, schedule, 1))

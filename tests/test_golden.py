@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from counterflow.design.data.sets import load, quantise, synthetic
+from counterflow.design.data.sets import load, synthetic
 from counterflow.design.network.description import Description
 from counterflow.design.parts.formats import Format, Rounding
 from counterflow.design.parts.order import epoch_order
@@ -637,7 +637,7 @@ def test_nearest_rounding_loses_the_same_gradients() -> None:
 
 def clusters(inputs: int, classes: int, count: int) -> tuple[Integers, Integers]:
     data = synthetic(inputs, classes, count, seed=3)
-    return quantise(data.train_x, data.pixel_max, 8, 8), data.train_y.astype(np.int64)
+    return data.scaling.codes(data.train_x, Format.parse("u8.8")), data.train_y.astype(np.int64)
 
 
 @pytest.mark.parametrize("mitigation", MITIGATIONS)
@@ -861,7 +861,7 @@ def test_golden_learns_the_digits_as_well_as_the_reference() -> None:
     schedule, chain = built(description, interval=144)
     assert [stage.delay for stage in schedule.stages] == [6, 4, 2]
     data = load("digits")
-    samples = quantise(data.train_x, data.pixel_max, 8, 8)
+    samples = data.scaling.codes(data.train_x, Format.parse("u8.8"))
     tokens = list(epoch(description.recipe, epoch_order(1437, 1, 0), schedule.delay))
     reference = reference_chain(description, schedule)
     found = chain.run(tokens, samples, data.train_y)[-500:]

@@ -43,7 +43,6 @@ from counterflow.golden.training.models import (
     FloatModel,
     IntegerModel,
     Part,
-    codes,
     epoch_runs,
     settings_in,
 )
@@ -172,7 +171,7 @@ def test_a_hybrid_training_is_a_pipelined_one_and_then_a_sequential_one_bit_for_
     description = network(shape, **recipe, sequential_after=after)
     hybrid = trained(description)
 
-    pixels = codes(DATA.train_x, DATA.pixel_max, description.formats.input)
+    pixels = DATA.scaling.codes(DATA.train_x, description.formats.input)
     part = Part(pixels, DATA.train_y)
     orders = [epoch_order(COUNT, SEED, epoch) for epoch in range(2)]
     states, left = initial_states(description, plan(description).schedule, SEED), after
@@ -265,7 +264,7 @@ def test_the_float_model_is_sequential_sgd_behind_the_switch(
     recipe = {"mitigation": mitigation, "sequential_after": 17, "placement": placement}
     description = network(**recipe)
     sequential = network(mitigation=mitigation, scheme="sequential")
-    part = Part(codes(DATA.train_x, 255, description.formats.input), DATA.train_y)
+    part = Part(DATA.scaling.codes(DATA.train_x, description.formats.input), DATA.train_y)
     model = FloatModel(description, plan(description).schedule, SEED)
     assert model.delay == (model.chain.delay if placement is None else 2 * len(placement))
     first, second = epoch_runs(description.recipe, np.arange(COUNT), model.delay, 0, before=0)

@@ -22,7 +22,6 @@ from counterflow.design.units.convolution import Dense
 from counterflow.design.units.tiling import Lanes
 from counterflow.golden.chain import Chain
 from counterflow.golden.training.epochs import train
-from counterflow.golden.training.models import codes
 from counterflow.golden.training.start import initial_states
 from counterflow.golden.units.convolution import UnitState
 from counterflow.golden.units.update import Settings
@@ -197,7 +196,7 @@ def test_mixed_tokens_equal_the_authority(design: Plan, data: Dataset, hardware:
     hardware.load(states)
     hardware.set(settings)
     chain.set(settings)
-    samples = codes(data.train_x, data.pixel_max, design.description.formats.input)
+    samples = data.scaling.codes(data.train_x, design.description.formats.input)
     tokens = mixed_tokens(SAMPLES, design.schedule.delay)
     expected = chain.run(tokens, samples, data.train_y)
     for used in (samples, samples.astype(np.int64)):  # as bytes and as words
@@ -293,7 +292,7 @@ def test_a_wrong_activation_shows_in_a_prediction(
 def test_a_run_that_does_not_finish_says_so(
     design: Plan, data: Dataset, hardware: Hardware
 ) -> None:
-    samples = codes(data.train_x, data.pixel_max, design.description.formats.input)
+    samples = data.scaling.codes(data.train_x, design.description.formats.input)
     tokens = arrays([Token(Kind.TRAIN, index) for index in range(SAMPLES)])
     with pytest.raises(SimulationError, match=r"not finished after 100 cycles.* 3 of 60 tokens"):
         hardware.run_all(*tokens, samples, data.train_y, limit=100)
@@ -316,7 +315,7 @@ def test_hardware_that_hangs_is_a_divergence(
 
 
 def test_bad_arguments(design: Plan, data: Dataset, hardware: Hardware) -> None:
-    samples = codes(data.train_x, data.pixel_max, design.description.formats.input)
+    samples = data.scaling.codes(data.train_x, design.description.formats.input)
     token = arrays([Token(Kind.TRAIN, SAMPLES)])
     with pytest.raises(ValueError, match=r"outside 0\.\.59"):
         hardware.run_all(*token, samples, data.train_y)

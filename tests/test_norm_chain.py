@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from counterflow.design.data.sets import quantise, synthetic
+from counterflow.design.data.sets import synthetic
 from counterflow.design.network.description import Description
+from counterflow.design.parts.formats import Format
 from counterflow.design.parts.recipe import MITIGATIONS
 from counterflow.design.parts.tokens import BUBBLE, Kind, Token, epoch, updates_in_flight
 from counterflow.design.schedule.planner import plan
@@ -162,7 +163,7 @@ def chains(description: Description, *, tabled: bool = False) -> tuple[Chain, Fl
 def trained(description: Description, integer: Chain, exact: FloatChain, count: int) -> Any:
     """Predictions of both in an epoch of `count` samples."""
     data = synthetic(description.elements, 3, count, seed=7)
-    samples = quantise(data.train_x, data.pixel_max, 8, 8)
+    samples = data.scaling.codes(data.train_x, Format.parse("u8.8"))
     tokens = list(epoch(description.recipe, range(count), exact.delay))
     ours = integer.run(tokens, samples, data.train_y)
     return ours, exact.run(tokens, samples / 256, data.train_y)
@@ -280,7 +281,7 @@ def test_both_forms_of_prediction_are_one_in_plain_sgdm_bit_for_bit(accumulate: 
         description = chained("s12.5", "s9.5", "s12.10", **recipe)
         integer, _ = chains(description)
         data = synthetic(16, 3, 60, seed=2)
-        samples = quantise(data.train_x, data.pixel_max, 8, 8)
+        samples = data.scaling.codes(data.train_x, Format.parse("u8.8"))
         kinds = kinds_of(60, seed=4)
         tokens = [BUBBLE if one is Kind.BUBBLE else Token(one, at) for at, one in enumerate(kinds)]
         integer.run(tokens, samples, data.train_y)

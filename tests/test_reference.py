@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from counterflow.design.data.sets import load, quantise, synthetic
+from counterflow.design.data.sets import load, synthetic
 from counterflow.design.network.description import Description
 from counterflow.design.parts.formats import Format
 from counterflow.design.parts.geometry import Geometry
@@ -528,7 +528,7 @@ def test_with_enough_bubbles_the_golden_chain_is_sequential_sgd_bit_for_bit(
     """Every mitigation: nothing is in flight, so there is nothing to predict or to compensate."""
     description = network((5, 4, 3, 2), scheme="sequential", mitigation=mitigation)
     data = synthetic(5, 2, 40, seed=2)
-    samples = quantise(data.train_x, data.pixel_max, 8, 8)
+    samples = data.scaling.codes(data.train_x, Format.parse("u8.8"))
     labels = [int(label) for label in data.train_y]
     schedule = plan(description).schedule
     chain = initial_chain(description, schedule)
@@ -636,7 +636,7 @@ def test_the_reference_follows_golden_through_rate_drops() -> None:
     schedule = plan(description).schedule
     golden, reference = initial_chain(description, schedule), reference_chain(description, schedule)
     data = synthetic(6, 3, 150, seed=3)
-    samples = quantise(data.train_x, data.pixel_max, 8, 8)
+    samples = data.scaling.codes(data.train_x, Format.parse("u8.8"))
     means = []
     for number in range(2):
         shift = description.recipe.extra_shift(number)
@@ -701,7 +701,7 @@ def test_over_images_golden_in_fine_formats_is_the_reference(
     golden.losses["loss"] = exact  # type: ignore[assignment]
     before = [unit.weight.value for unit in reference.units]
     data = synthetic(48, 3, 40, seed=7)
-    samples = quantise(data.train_x, data.pixel_max, 8, 8)
+    samples = data.scaling.codes(data.train_x, Format.parse("u8.8"))
     tokens = list(epoch(description.recipe, range(40), schedule.delay))
     golden.run(tokens, samples, data.train_y)
     reference.run(tokens, samples / 256, data.train_y)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from counterflow.design.data.sets import Dataset, load, quantise, synthetic
+from counterflow.design.data.sets import Dataset, load, synthetic
 from counterflow.design.network.description import Description
 from counterflow.design.network.files import load as network_of
 from counterflow.design.parts.formats import Format
@@ -21,7 +21,7 @@ from counterflow.design.units.loss import LOG_FRAC
 from counterflow.golden.chain import Chain
 from counterflow.golden.training.checkpoint import Checkpoint
 from counterflow.golden.training.epochs import Epoch, TrainingResult, train
-from counterflow.golden.training.models import codes, token_arrays
+from counterflow.golden.training.models import parts, token_arrays
 from counterflow.golden.training.start import initial_states
 from counterflow.golden.units.update import Settings
 
@@ -48,8 +48,7 @@ def golden(description: Description, schedule: Schedule, seed: int) -> tuple[Cha
     """The same training written down plainly with the golden chain."""
     recipe = description.recipe
     chain = Chain(description, schedule, initial_states(description, schedule, seed))
-    images = (CLUSTERS.train_x, CLUSTERS.test_x)
-    x, test_x = (quantise(part, CLUSTERS.pixel_max, 8, 8) for part in images)
+    x, test_x = CLUSTERS.train_x, CLUSTERS.test_x  # u8.8 of bytes are they themselves
     epochs = []
     for number in range(recipe.epochs):
         chain.set(Settings(recipe.predicts, recipe.compensates, recipe.extra_shift(number)))
@@ -213,13 +212,15 @@ def test_images_of_another_shape_are_refused_even_if_as_large(shape: tuple[int, 
 
 
 @pytest.mark.parametrize("text", ["u8.8", "u8.4", "u5.4", "u12.10", "s9.8", "s9.4"])
-def test_codes_are_those_of_quantise(text: str) -> None:
+def test_samples_are_codes_of_the_input_format(text: str) -> None:
+    description = network()
+    fields = description.model_dump() | {"formats": {"input": text}}
     target = Format.parse(text)
-    found = codes(CLUSTERS.train_x, 255, target)
-    bits = target.bits - target.signed
-    np.testing.assert_array_equal(found, quantise(CLUSTERS.train_x, 255, bits, target.frac))
-    assert found.max() <= target.max
-    assert (found.dtype == np.uint8) == (bits <= 8)
+    found, tested = parts(type(description).model_validate(fields), CLUSTERS)
+    exact = (CLUSTERS.train_x.astype(int) * 2**target.frac * 2 + 256) // 512
+    np.testing.assert_array_equal(found.samples, np.minimum(exact, target.max))
+    assert len(tested.samples) == len(CLUSTERS.test_x)
+    assert (found.samples.dtype == np.uint8) == (target.max <= 255)
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 12])

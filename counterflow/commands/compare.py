@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from counterflow.commands import numerals, options, outcome, places
+from counterflow.commands import brought, numerals, options, outcome, places
 from counterflow.commands.compare_horizons import accuracy_table, comparison_json
 from counterflow.commands.display import Display, percent, table
 from counterflow.commands.horizons import horizons_table, under
@@ -66,7 +66,7 @@ NAMES = {
     "[default: the recipe's].",
 )
 @options.interlocking
-@options.data
+@brought.data
 @options.seed
 @options.output(folder="Folder for compare.json and the description [default: build/NET].")
 def compare(
@@ -79,6 +79,7 @@ def compare(
     placement: tuple[int, ...] | None,
     horizons: tuple[int, ...] | None,
     data: Path | None,
+    label: str | None,
     seed: int | None,
     as_json: bool,
     quiet: bool,
@@ -103,7 +104,6 @@ def compare(
         counterflow compare digits-resnet --model both --seeds 10
         counterflow compare deep-digits-local --interlocking 1,4
     """
-    from counterflow.design.data.training import training_data
     from counterflow.design.network.files import load
     from counterflow.design.schedule.planner import plan
 
@@ -111,7 +111,7 @@ def compare(
     description = options.with_recipe(load(net), placement=placement)
     if model != "float" and description.recipe.float_only:
         raise ValueError(description.recipe.float_only)
-    dataset = training_data(description, data)
+    dataset = brought.dataset_for(display, net, description, data, label)
     first = description.recipe.seed if seed is None else seed
     several = under_horizons(description, horizons, hybrid, placement)
     for one in several.values():  # refuses what cannot be, before what takes long to import
@@ -155,7 +155,7 @@ def compare(
             for numbers in MODELS[model]:
                 by_horizon = {sees: one[numbers] for sees, one in found.items()}
                 shown.append(accuracy_table(plans, by_horizon, f"{title}, {NUMBERS[numbers]}"))
-        kept = made.keep(answer, description, seed=first, dataset_sha256=dataset.sha256)
+        kept = made.keep(answer, description, seed=first, dataset=dataset)
     display.show(*shown)
     display.files(kept.files)
     display.result(kept.result)

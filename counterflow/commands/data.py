@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from counterflow.commands import options
+from counterflow.commands import brought, options
 from counterflow.commands.display import Display, OnProgress, table
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def data() -> None:
-    """List, download and check the data sets to train on.
+    """List, download and check the data sets to train on, and show your own.
 
     They lie in $COUNTERFLOW_DATA or, that not being set, in ~/.cache/counterflow/data.
 
@@ -26,6 +26,7 @@ def data() -> None:
         counterflow data list
         counterflow data fetch cifar10
         counterflow data check
+        counterflow data show mine.csv
     """
 
 
@@ -136,6 +137,40 @@ def check(names: tuple[str, ...], folder: Path | None, as_json: bool, quiet: boo
     display.result({"sets": results})
     if not all(result["right"] for result in results):
         click.get_current_context().exit(1)
+
+
+@data.command()
+@click.argument("file", type=brought.PATH)
+@brought.label
+@options.display
+def show(file: Path, label: str | None, as_json: bool, quiet: bool) -> None:
+    """Show what a training would find in FILE: data of yours, a file or a folder.
+
+    Everything is read and checked. What is understood stands in docs/your-data.md.
+
+    \b
+    Examples:
+        counterflow data show flowers.csv
+        counterflow data show flowers.csv --label species
+        counterflow data show photographs
+    """
+    from counterflow.design.data.own.read import read
+
+    display = Display(as_json=as_json, quiet=quiet)
+    found = read(file, brought.reading_with(None, label))
+    display.show("\n".join((found.summary, *found.told)))
+    least, most = found.range
+    facts = {
+        "name": found.name,
+        "train": len(found.train_x),
+        "test": len(found.test_x),
+        "shape": list(found.shape),
+        "classes": found.classes,
+        "range": [least, most],
+        "sha256": found.sha256,
+        "told": list(found.told),
+    }
+    display.result(facts)
 
 
 def about(source: Source) -> dict[str, object]:

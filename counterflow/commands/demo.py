@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from counterflow.commands import numerals, options, outcome, places
+from counterflow.commands import brought, numerals, options, outcome, places
 from counterflow.commands.display import Display, percent, table
 from counterflow.commands.plan import plan_table
 from counterflow.commands.simulate import cycle_by_cycle, draw, epoch_by_epoch, verdict
@@ -51,7 +51,6 @@ def demo(
         counterflow demo -o out
         counterflow demo --long
     """
-    from counterflow.design.data.training import training_data
     from counterflow.design.network.files import load
     from counterflow.design.schedule.planner import plan as planned
     from counterflow.design.tools import programs
@@ -60,7 +59,8 @@ def demo(
     programs.require("verilator")
     places.cache()
     folder, description = out or places.default(Path("build") / "demo"), load(net)
-    dataset, design = training_data(description), planned(description)
+    dataset = brought.dataset_for(display, net, description)
+    design = planned(description)
     chosen = description.recipe.seed if seed is None else seed
 
     with outcome.into(folder, "demo") as made:
@@ -71,7 +71,7 @@ def demo(
         if whole is not None:
             answer["long"] = whole.to_json()
         _draw(made, design, training, report, whole)
-        kept = made.keep(answer, description, seed=chosen, dataset_sha256=dataset.sha256)
+        kept = made.keep(answer, description, seed=chosen, dataset=dataset)
     display.show(_report(design, training, report, perf_counter() - began))
     display.show(verdict(report))
     if whole is not None:

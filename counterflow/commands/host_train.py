@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from counterflow.commands import numerals, options, outcome, places
+from counterflow.commands import brought, numerals, options, outcome, places
 from counterflow.commands.display import Display, percent
 from counterflow.commands.host_port import PROGRESS, common, opened
 from counterflow.commands.host_report import draw, summary, to_json
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     "--checkpoint", type=options.NEW_FILE, help="Write the state here at each epoch's end."
 )
 @click.option("--resume", type=options.FILE, help="Begin with this checkpoint.")
+@brought.other_data
 @click.option("--progress", type=options.NEW_FILE, help=f"[default: build/NET/{PROGRESS}].")
 @click.option("--fresh", is_flag=True, help="Begin anew even if a training is under way.")
 @click.option(
@@ -54,7 +56,7 @@ if TYPE_CHECKING:
     type=options.NEW_FOLDER,
     help="Folder for host.json and host.png [default: build/NET].",
 )
-@options.data
+@brought.data
 @options.seed
 def train(
     epochs: int | None,
@@ -63,10 +65,12 @@ def train(
     verify: int | None,
     checkpoint: Path | None,
     resume: Path | None,
+    other_data: bool,
     progress: Path | None,
     fresh: bool,
     out: Path | None,
     data: Path | None,
+    label: str | None,
     seed: int | None,
     as_json: bool,
     quiet: bool,
@@ -84,16 +88,21 @@ def train(
         counterflow host train digits --port /dev/ttyUSB1 --checkpoint trained.npz
         counterflow host train digits --port /dev/ttyUSB1 --resume trained.npz --epochs 30
     """
-    from counterflow.design.data.training import training_data
+
+    from counterflow.golden.training.checkpoint import load
 
     display = Display(as_json=as_json, quiet=quiet)
     design, device = opened(**where, progress=progress)
     with device, ExitStack() as stack:
-        dataset = training_data(design.description, data)
+        dataset = brought.dataset_for(display, where["net"], design.description, data, label)
         usual = default_folder(design.description.name)
         path = progress or places.default(usual) / PROGRESS
         made = stack.enter_context(outcome.into(out or places.default(usual), "host"))
-        asked, start = _asked(design, dataset, seed, epochs, samples, evaluate, resume)
+        start = None
+        if resume is not None:
+            start = load(resume, design.description, design.schedule, other_data=other_data)
+            dataset = brought.going_on(display, start, dataset, other_data=other_data)
+        asked = _asked(design, dataset, seed, epochs, samples, evaluate, resume, start)
         training = _training(design, device, dataset, asked, start, verify or 0)
         before = None if fresh else _under_way(device, path, asked)
         at = training.begin(asked, path) if before is None else training.resume(before)
@@ -107,7 +116,7 @@ def train(
             to_json(found, device, training),
             design.description,
             seed=asked.seed,
-            dataset_sha256=dataset.sha256,
+            dataset=dataset,
         )
     summary(display, found, device)
     display.files([*([checkpoint] if checkpoint else []), *kept.files])
@@ -122,13 +131,13 @@ def _asked(
     samples: int | None,
     evaluate: str,
     resume: Path | None,
-) -> tuple[Progress, Checkpoint | None]:
-    """What the user wants trained, and the checkpoint to begin with."""
-    from counterflow.golden.training import checkpoint as checkpoints
+    start: Checkpoint | None,
+) -> Progress:
+    """What the user wants trained, from the checkpoint `start` of the file `resume` on."""
+    from counterflow.golden.training.checkpoint import TrainedOn
     from counterflow.host.progress import Progress
 
     description = design.description
-    start = checkpoints.load(resume, description, design.schedule) if resume else None
     if start and seed not in (None, start.seed):
         raise ValueError(f"the checkpoint was trained with seed {start.seed}, not {seed}")
     first = start.epoch if start else 0
@@ -136,7 +145,7 @@ def _asked(
     if last <= first:
         raise ValueError(f"epochs is {last}, but must be more than the {first} that are done")
     chosen = start.seed if start else description.recipe.seed if seed is None else seed
-    asked = Progress(
+    return Progress(
         network=description.hash(),
         seed=chosen,
         first_epoch=first,
@@ -147,8 +156,8 @@ def _asked(
         mark=0,
         base=0,
         resumed=str(resume) if resume else None,
+        data=asdict(TrainedOn.of(description, dataset)),
     )
-    return asked, start
 
 
 def _training(
@@ -203,7 +212,7 @@ def _run(
 
     def keep(leg: Leg, states: list[State]) -> None:
         state = checkpoints.Checkpoint(
-            asked.network, leg.epoch + 1, asked.seed, leg.settings, states
+            asked.network, leg.epoch + 1, asked.seed, leg.settings, states, data=asked.trained_on
         )
         assert checkpoint is not None
         checkpoints.save(checkpoint, state)

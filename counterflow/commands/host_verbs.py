@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from counterflow.commands import numerals, options, outcome
+from counterflow.commands import brought, numerals, options, outcome
 from counterflow.commands.display import Display, percent, table
 from counterflow.commands.host_port import PROGRESS, check_ended, common, opened
 from counterflow.commands.verilog import default_folder
@@ -46,13 +46,14 @@ def _shown(value: Any) -> str:
 
 @click.command()
 @common
-@options.data
-def evaluate(data: Path | None, as_json: bool, quiet: bool, **where: Any) -> None:
+@brought.data
+def evaluate(
+    data: Path | None, label: str | None, as_json: bool, quiet: bool, **where: Any
+) -> None:
     """Try the test samples with the weights that the board has.
 
     Not within a training, whose tokens the board counts: let `host train --evaluate each` do it.
     """
-    from counterflow.design.data.training import training_data
     from counterflow.golden.training.start import initial_states
     from counterflow.host.course import course, test_leg
     from counterflow.host.training import Training
@@ -60,7 +61,7 @@ def evaluate(data: Path | None, as_json: bool, quiet: bool, **where: Any) -> Non
     display = Display(as_json=as_json, quiet=quiet)
     design, device = opened(**where)
     with device:
-        dataset = training_data(design.description, data)
+        dataset = brought.dataset_for(display, where["net"], design.description, data, label)
         _check_ended(device, design)
         way = course(
             design.description, design.schedule, dataset, seed=0, epochs=range(1), evaluate="none"
@@ -74,7 +75,7 @@ def evaluate(data: Path | None, as_json: bool, quiet: bool, **where: Any) -> Non
         whose = f"Head {number}" if number else f"{one.samples:,} samples"
         display.show(f"{whose}: {percent(accuracy, 2)} right, loss {loss:.4f}.")
     found = {**tally.means, "samples": tally.samples, **tally.heads_json}
-    display.result(outcome.stated(found, design.description, dataset_sha256=dataset.sha256))
+    display.result(outcome.stated(found, design.description, dataset=dataset))
 
 
 def _check_ended(device: Device, design: Plan) -> Path:
@@ -113,7 +114,9 @@ def checkpoint(out: Path, as_json: bool, quiet: bool, **where: Any) -> None:
             )
         states = device.read_back()
         settings = settings_in(design.description.recipe, found.epochs - 1)
-        state = checkpoints.Checkpoint(found.network, found.epochs, found.seed, settings, states)
+        state = checkpoints.Checkpoint(
+            found.network, found.epochs, found.seed, settings, states, data=found.trained_on
+        )
         checkpoints.save(out, state)
     display.files([out])
     answer = {"file": str(out), "epoch": found.epochs}

@@ -44,7 +44,6 @@ STASHES = ("inside", "outside", "all")
 ARGUMENTS = "counterflow.arguments"  # where the group leaves the command line for provenance
 
 network = click.argument("net")
-data = click.option("--data", type=FOLDER, help="Folder with the files of the data set.")
 dataset = click.option("--dataset", "dataset_name", help="Another data set than NET's own.")
 seed = click.option(
     "--seed",

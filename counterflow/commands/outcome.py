@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from counterflow.commands import options
 
 if TYPE_CHECKING:
+    from counterflow.design.data.sets import Dataset
     from counterflow.design.network.description import Description
 
 SCRATCH = ".counterflow-made-"  # how folders begin that have files until all are there
@@ -29,7 +30,7 @@ def stated(
     description: Description,
     *,
     seed: int | None = None,
-    dataset_sha256: str | None = None,
+    dataset: Dataset | None = None,
 ) -> dict[str, Any]:
     """`content` with its ``provenance``; the seed is the recipe's unless another one is given."""
     from counterflow.design.network.provenance import provenance
@@ -38,7 +39,7 @@ def stated(
         description,
         seed=description.recipe.seed if seed is None else seed,
         command=options.command_line(),
-        dataset_sha256=dataset_sha256,
+        dataset=dataset,
     )
     return {**content, "provenance": facts}
 
@@ -75,7 +76,7 @@ class Outcome:
         description: Description,
         *,
         seed: int | None = None,
-        dataset_sha256: str | None = None,
+        dataset: Dataset | None = None,
     ) -> Kept:
         """Put all files that were made into the folder, with `description` and a JSON of `content`.
 
@@ -89,7 +90,7 @@ class Outcome:
         write_atomically(self.path(".toml"), to_toml(description))
         names = sorted(one.name for one in self.scratch.iterdir() if one.is_file())
         first = self.path(".json").name
-        facts = stated(content, description, seed=seed, dataset_sha256=dataset_sha256)
+        facts = stated(content, description, seed=seed, dataset=dataset)
         write_json(self.path(".json"), {**facts, "files": [first, *names]})
         for name in (first, *names):  # nothing has changed yet if one of them cannot be replaced
             place_of(self.folder / name)

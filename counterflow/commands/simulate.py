@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from counterflow.commands import numerals, options, outcome, places
+from counterflow.commands import brought, numerals, options, outcome, places
 from counterflow.commands.display import Display, percent, table
 from counterflow.commands.fit import folded
 from counterflow.commands.verilog import default_folder
@@ -54,7 +54,7 @@ SAMPLES = 200
 )
 @options.target
 @options.fold
-@options.data
+@brought.data
 @options.seed
 @options.output(folder="Folder for results and figures [default: build/NET].")
 def simulate(
@@ -71,6 +71,7 @@ def simulate(
     memory: int | None,
     interval: int | None,
     data: Path | None,
+    label: str | None,
     seed: int | None,
     as_json: bool,
     quiet: bool,
@@ -91,7 +92,6 @@ def simulate(
         counterflow simulate tiny --waves --trace -o out
         counterflow simulate digits --long
     """
-    from counterflow.design.data.training import training_data
     from counterflow.design.network.files import load
     from counterflow.design.tools import programs
 
@@ -107,7 +107,7 @@ def simulate(
         raise click.UsageError("--harsh compares every cycle, --long does not; choose one of them.")
     display = Display(as_json=as_json, quiet=quiet)
     design, _ = folded(load(net), multipliers, memory, interval, target_name)
-    dataset = training_data(design.description, data)
+    dataset = brought.dataset_for(display, net, design.description, data, label)
     programs.require(simulator)
     places.cache()
     chosen = design.description.recipe.seed if seed is None else seed
@@ -128,9 +128,7 @@ def simulate(
         draw(made, report, design)
         if trace:
             write_traces(made, report, design)
-        kept = made.keep(
-            report.to_json(), design.description, seed=chosen, dataset_sha256=dataset.sha256
-        )
+        kept = made.keep(report.to_json(), design.description, seed=chosen, dataset=dataset)
     display.show(report_table(report, design))
     if (heads := by_head(report)) is not None:
         display.show(heads)

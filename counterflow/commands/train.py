@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from counterflow.commands import numerals, options, outcome, places
+from counterflow.commands import brought, numerals, options, outcome, places
 from counterflow.commands.display import Display, percent, spark, table
 from counterflow.commands.fit import folded
 from counterflow.commands.verilog import default_folder
@@ -45,9 +45,10 @@ MITIGATIONS = ("none", "lwpv", "lwpw", "sc", "lwpv+sc", "lwpw+sc", "stash")
 )
 @click.option("--checkpoint", type=options.NEW_FILE, help="Write the trained state here.")
 @click.option("--resume", type=options.FILE, help="Go on from this checkpoint.")
+@brought.other_data
 @options.dataset
 @options.target
-@options.data
+@brought.data
 @options.seed
 @options.output(folder="Folder for train.json, train.png, the description [default: build/NET].")
 def train(
@@ -60,9 +61,11 @@ def train(
     model: str,
     checkpoint: Path | None,
     resume: Path | None,
+    other_data: bool,
     dataset_name: str | None,
     target_name: str | None,
     data: Path | None,
+    label: str | None,
     seed: int | None,
     as_json: bool,
     quiet: bool,
@@ -80,8 +83,8 @@ def train(
         counterflow train digits --checkpoint half.npz --epochs 10
         counterflow train digits --resume half.npz
         counterflow train lenet5 --dataset fashion-mnist
+        counterflow train mine.toml --data flowers.csv --label species
     """
-    from counterflow.design.data.training import training_data
     from counterflow.design.network.files import load
 
     if model == "float" and (checkpoint or resume):
@@ -91,7 +94,8 @@ def train(
     description = options.with_recipe(network, scheme=scheme, batch=batch, mitigation=mitigation)
     if target_name is not None:  # delays follow from the fold
         description = folded(description, None, None, None, target_name)[0].description
-    dataset = training_data(description, data)
+    renamed = dataset_name is not None
+    dataset = brought.dataset_for(display, net, description, data, label, renamed=renamed)
     with outcome.into(out or places.default(default_folder(description.name)), "train") as made:
         result = golden_training(
             display,
@@ -103,6 +107,7 @@ def train(
             model=model,
             checkpoint=checkpoint,
             resume=resume,
+            other_data=other_data,
         )
         kept = _keep(made, result, description, dataset, seed)
     display.show(epoch_table(result.epochs, description.name))
@@ -124,6 +129,7 @@ def golden_training(
     model: str = "integer",
     checkpoint: Path | None = None,
     resume: Path | None = None,
+    other_data: bool = False,
 ) -> TrainingResult:
     """A whole training with a progress bar; `checkpoint` is written after every epoch."""
     from counterflow.design.schedule.planner import plan
@@ -136,7 +142,10 @@ def golden_training(
         if checkpoint is not None and state is not None:
             checkpoints.save(checkpoint, state)
 
-    before = None if resume is None else checkpoints.load(resume, description, schedule)
+    before = None
+    if resume is not None:
+        before = checkpoints.load(resume, description, schedule, other_data=other_data)
+        dataset = brought.going_on(display, before, dataset, other_data=other_data)
     with display.progress("Golden model") as on_progress:
         return run(
             description,
@@ -147,6 +156,7 @@ def golden_training(
             limit=samples,
             model="float" if model == "float" else "integer",
             resume=before,
+            other_data=other_data,
             on_progress=on_progress,
             on_epoch=keep,
         )
@@ -206,4 +216,4 @@ def _keep(
     if result.checkpoint is not None:  # a resumed training keeps the seed it began with
         seed = result.checkpoint.seed
     figures.learning_curve(made.path(".png"), result.epochs, title=description.name)
-    return made.keep(train_json(result), description, seed=seed, dataset_sha256=dataset.sha256)
+    return made.keep(train_json(result), description, seed=seed, dataset=dataset)

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from counterflow.design.data.sets import Dataset
-from counterflow.design.data.training import check_fits
 from counterflow.design.network.description import Description
 from counterflow.design.parts.order import epoch_order
 from counterflow.design.parts.tokens import Kind
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.golden.parts.narrow import Integers
-from counterflow.golden.training.models import Bytes, Part, codes, epoch_runs
+from counterflow.golden.training.models import Bytes, Part, epoch_runs, parts
 from counterflow.golden.units.update import Settings
 
 
@@ -73,10 +72,7 @@ def course(
 
     ``evaluate``: whether test samples follow upon "each" epoch, the "last" one or "none".
     """
-    check_fits(description, dataset)
-    number = description.formats.input
-    train = Part(codes(dataset.train_x, dataset.pixel_max, number), dataset.train_y)
-    test = Part(codes(dataset.test_x, dataset.pixel_max, number), dataset.test_y)
+    train, test = parts(description, dataset)
     count = min(limit or len(train), len(train))
     legs: list[Leg] = []
     first = 0

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from counterflow.design.network.files import write_atomically
+from counterflow.golden.training.checkpoint import TrainedOn
 
 FORMAT = 1
 
@@ -36,7 +37,13 @@ class Progress:
     base: int
     tokens: int = 0
     resumed: str | None = None
+    data: dict[str, Any] | None = None
+    """`golden.training.checkpoint.TrainedOn` as JSON has it; older files have none."""
     format: int = FORMAT
+
+    @property
+    def trained_on(self) -> TrainedOn | None:
+        return TrainedOn.from_json(self.data)
 
     def save(self, path: Path) -> None:
         """Write the file, whole or not at all."""

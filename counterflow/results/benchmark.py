@@ -30,7 +30,7 @@ from counterflow.design.network.files import load as network_of
 from counterflow.design.network.provenance import provenance
 from counterflow.design.parts.tokens import Kind
 from counterflow.design.schedule.planner import plan
-from counterflow.golden.training.models import IntegerModel, Part, codes
+from counterflow.golden.training.models import IntegerModel, parts
 from counterflow.golden.training.start import initial_states
 from counterflow.results import records
 from counterflow.results.peers import network_of_modules
@@ -151,7 +151,7 @@ def _golden(description: Description, data: Dataset) -> Round:
     schedule = plan(description).schedule
     states = initial_states(description, schedule, description.recipe.seed)
     model = IntegerModel(description, schedule, states)
-    part = Part(codes(data.train_x, data.pixel_max, description.formats.input), data.train_y)
+    part, _ = parts(description, data)
 
     def run(count: int) -> float:
         kinds = np.full(count, Kind.TRAIN, np.uint8)
@@ -178,7 +178,7 @@ def _torch(description: Description, data: Dataset, way: Way) -> Round:
     network: Any = network_of_modules(description)
     height, width, channels = description.image
     images = data.train_x.reshape(-1, height, width, channels).astype(np.float32)
-    samples: Any = torch.from_numpy(images / data.pixel_max).permute(0, 3, 1, 2).contiguous()
+    samples: Any = torch.from_numpy(images / data.scaling.scale[0]).permute(0, 3, 1, 2).contiguous()
     if way.channels_last:
         network = network.to(memory_format=torch.channels_last)
         samples = samples.contiguous(memory_format=torch.channels_last)

@@ -103,9 +103,7 @@ def run_job(job: Job, dataset: Dataset, on_progress: Callback) -> Run:
         test_accuracy=tuple(one.test_accuracy or 0.0 for one in result.epochs),
         test_loss=tuple(one.test_loss or 0.0 for one in result.epochs),
         curve=tuple(curve.points),
-        provenance=provenance(
-            setting.description, seed=seed, command=command, dataset_sha256=dataset.sha256
-        ),
+        provenance=provenance(setting.description, seed=seed, command=command, dataset=dataset),
         description=to_toml(setting.description),
     )
 

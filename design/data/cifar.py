@@ -14,16 +14,22 @@ from __future__ import annotations
 
 import io
 import json
-import struct
 import tarfile
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from counterflow.design.data.sources import Arrays, Bytes, DataError, Source, alike, either, exists
+from counterflow.design.data.sources import (
+    DAMAGE,
+    Arrays,
+    Bytes,
+    DataError,
+    Source,
+    alike,
+    either,
+    exists,
+)
 
 FILE = "cifar10.npz"
 ARRAYS = ("train_x", "train_y", "test_x", "test_y")  # in `FILE`
@@ -38,19 +44,6 @@ OTHERS = {
 }
 """What else is published of the set, and what is to be said of it."""
 BINARIES = tuple(f"{stem}.bin" for stem in (*BATCHES, TEST))
-# What the libraries raise for damaged contents: zipfile a RuntimeError for a flipped flag, Pillow a
-# SyntaxError for a broken PNG.
-DAMAGE = (
-    OSError,
-    EOFError,
-    LookupError,
-    RuntimeError,
-    SyntaxError,
-    ValueError,
-    struct.error,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 @dataclass(frozen=True)

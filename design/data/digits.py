@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import importlib.resources
 import tarfile
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from counterflow.design.data.sources import Arrays, DataError, Source
+from counterflow.design.data.sources import DAMAGE, Arrays, DataError, Source
 from counterflow.design.parts.order import epoch_order
 
 FILE = "digits.npz"
@@ -54,14 +52,7 @@ class EmbeddedSource(Source):
             order = epoch_order(len(pixels), SPLIT_SEED, 0)
             train, test = order[: self.train], order[self.train :]
             return pixels[train], labels[train], pixels[test], labels[test]
-        except (
-            OSError,
-            EOFError,
-            LookupError,
-            ValueError,
-            zlib.error,
-            zipfile.BadZipFile,
-        ) as error:
+        except DAMAGE as error:
             raise DataError(f"{FILE}: cannot be read ({error}). {self.obtain}") from error
 
     def unpack(self, archive: tarfile.TarFile, folder: Path) -> list[Path]:

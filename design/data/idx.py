@@ -6,17 +6,23 @@ Use them through `design.data.sets`.
 from __future__ import annotations
 
 import gzip
+import math
 import shutil
 import tarfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from counterflow.design.data.sources import Arrays, Bytes, DataError, Source, alike, either, exists
 
 FOLDER = "package/data"  # of the npm package
+BYTES = 0x08
+KINDS = {BYTES: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+"""What IDX files hold, by their third byte."""
 
 
 @dataclass(frozen=True)
@@ -74,25 +80,38 @@ class IdxSource(Source):
     def _read_file(self, path: Path, shape: tuple[int, ...]) -> Bytes:
         """Read one IDX file of unsigned bytes, which must have this shape."""
         try:
-            blob = path.read_bytes()
-            if path.suffix == ".gz":
-                blob = gzip.decompress(blob)
-        except (OSError, EOFError, zlib.error) as error:
-            raise DataError(f"{path}: cannot be read ({error}). {self.obtain}") from error
-        magic = bytes((0, 0, 0x08, len(shape)))  # 0x08: unsigned bytes; then the dimensions
-        if blob[:4] != magic:
-            raise DataError(
-                f"{path}: begins with the bytes {blob[:4].hex(' ') or '(none)'}, expected "
-                f"{magic.hex(' ')} (IDX). {self.obtain}"
-            )
-        start = 4 + 4 * len(shape)
-        found = tuple(int.from_bytes(blob[at : at + 4]) for at in range(4, start, 4))
-        if found != shape:
-            raise DataError(f"{path}: has the shape {found}, expected {shape}. {self.obtain}")
-        expected = start + int(np.prod(shape))
-        if len(blob) != expected:
-            raise DataError(f"{path}: has {len(blob)} bytes, expected {expected}. {self.obtain}")
-        return np.frombuffer(blob, np.uint8, offset=start).reshape(shape)
+            return read_idx(path, shape).astype(np.uint8, copy=False)
+        except DataError as error:
+            raise DataError(f"{error} {self.obtain}") from error
+
+
+def read_idx(path: Path, shape: tuple[int, ...] | None = None) -> NDArray[Any]:
+    """The array in an IDX file, plain or gzip; with a `shape` it must be of bytes and have that.
+
+    Raises DataError, one sentence that names the file, where it is damaged or something else.
+    """
+    try:
+        blob = path.read_bytes()
+        if path.suffix == ".gz":
+            blob = gzip.decompress(blob)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: cannot be read ({error}).") from error
+    sizes = len(shape) if shape is not None else blob[3] if len(blob) > 3 else 0
+    kinds = (BYTES,) if shape is not None else tuple(KINDS)
+    if blob[:4] not in [bytes((0, 0, kind, sizes)) for kind in kinds]:
+        wanted = f"00 00 08 {sizes:02x}" if shape is not None else "00 00 08 03 or the like"
+        raise DataError(
+            f"{path}: begins with the bytes {blob[:4].hex(' ') or '(none)'}, expected {wanted} "
+            "(IDX)."
+        )
+    start, number = 4 + 4 * sizes, np.dtype(KINDS[blob[2]])
+    found = tuple(int.from_bytes(blob[at : at + 4]) for at in range(4, start, 4))
+    if shape is not None and found != shape:
+        raise DataError(f"{path}: has the shape {found}, expected {shape}.")
+    expected = start + number.itemsize * math.prod(found)
+    if len(blob) != expected:
+        raise DataError(f"{path}: has {len(blob):,} bytes, expected {expected:,}.")
+    return np.frombuffer(blob, number, offset=start).reshape(found)
 
 
 def _stems(half: str) -> tuple[str, str]:

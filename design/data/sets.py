@@ -1,8 +1,8 @@
 """Labelled images to train on: the embedded digits, MNIST, Fashion-MNIST, CIFAR-10 and clusters.
 
-Pixels stay raw bytes until `quantise` turns them into the fixed-point codes that the golden model
-and the hardware both consume. All of it is integer arithmetic on fixed seeds, so a data set, its
-codes and its order are the same bits on every machine and under every version of NumPy.
+Elements stay as they are until the set's `Scaling` turns them into the fixed-point codes that the
+golden model and the hardware both consume. A data set, its codes and its order are the same bits on
+every machine and under every version of NumPy. `design.data.own` reads those of the user's own.
 
 ``counterflow data fetch mnist`` gets a set that is not embedded.
 """
@@ -12,13 +12,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from counterflow.design.data.cifar import CIFAR10
 from counterflow.design.data.digits import DIGITS
 from counterflow.design.data.idx import FASHION_MNIST, MNIST
+from counterflow.design.data.scaling import Scaling
 from counterflow.design.data.sources import Arrays, Bytes, DataError, Source, data_folder, digest
 from counterflow.design.parts.order import Integers, require_seeds
 
@@ -37,26 +39,47 @@ NAMES = tuple(SOURCES)
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Raw labelled images of n elements each; arrays are read-only.
+    """Raw labelled samples of n elements each, images as a rule; arrays are read-only.
 
     An image is stored row by row from the top left, a row pixel by pixel, a pixel channel by
     channel (red, green, blue), so that `train_x.reshape(-1, *shape)` gives [N, H, W, C].
     """
 
     name: str
-    train_x: Bytes
-    """[N, n] elements, 0..pixel_max."""
+    train_x: NDArray[Any]
+    """[N, n] elements, bytes or float64."""
     train_y: Bytes
     """[N] labels, 0..classes-1."""
-    test_x: Bytes
+    test_x: NDArray[Any]
     test_y: Bytes
-    pixel_max: int
-    """The brightest pixel the set's format knows: 16 for digits, 255 for MNIST."""
+    scaling: Scaling
+    """What makes codes of elements, for images from the brightest pixel that their format knows."""
     classes: int
     shape: Shape
     """Height and width in pixels and channels a pixel; their product is n."""
     sha256: str
     """Of the four arrays' shapes and bytes, in hexadecimal."""
+    told: tuple[str, ...] = ()
+    """What else there is to say of the set: sentences."""
+
+    @property
+    def summary(self) -> str:
+        """One line: how many samples, their shape, classes, range and hash."""
+        height, width, channels = self.shape
+        elements = f"{channels:,} element{'s' * (channels > 1)}"
+        shape = elements if height == width == 1 else "x".join(map(str, self.shape))
+        least, most = self.range
+        return (
+            f"{self.name}: {len(self.train_x):,} training and {len(self.test_x):,} test samples of "
+            f"{shape}, {self.classes} classes, {least:g}..{most:g}, SHA-256 {self.sha256[:12]}."
+        )
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The least and the largest element of both halves."""
+        halves = [half for half in (self.train_x, self.test_x) if half.size]
+        least, most = min(half.min() for half in halves), max(half.max() for half in halves)
+        return float(least), float(most)
 
     def __post_init__(self) -> None:
         """ValueError, one sentence, for what a training would take for something else."""
@@ -102,7 +125,7 @@ def load(name: str, folder: Path | None = None) -> Dataset:
     return _dataset(
         name,
         source.read(folder),
-        pixel_max=source.pixel_max,
+        scaling=Scaling.common(source.pixel_max),
         classes=source.classes,
         shape=source.shape,
         sha256=source.sha256,
@@ -171,37 +194,13 @@ def synthetic(
     name = f"synthetic-{inputs}x{classes}"
     arrays = (*half(), *half())
     return _dataset(
-        name, arrays, pixel_max=255, classes=classes, shape=shape, sha256=digest(arrays)
+        name,
+        arrays,
+        scaling=Scaling.common(255),
+        classes=classes,
+        shape=shape,
+        sha256=digest(arrays),
     )
-
-
-def quantise(images: Bytes, pixel_max: int, bits: int, frac: int) -> Integers:
-    """Turn raw pixels into codes of an unsigned format of `bits` bits, `frac` of them fraction.
-
-    A code is min(floor(pixel / scale * 2^frac + 1/2), 2^bits - 1), in units of 2^-frac, where scale
-    is the least power of two not below `pixel_max`. That is 256 for 255, so that u8.8 is the raw
-    byte, and 16 for 16, so that u8.8 is 16 times the pixel but 255 for the brightest. The shape of
-    `images` is kept.
-
-    Raises ValueError for a format outside 1..32 bits and 0..32 fraction bits and for a pixel above
-    `pixel_max`.
-    """
-    if images.dtype != np.uint8:
-        raise ValueError(f"images have the type {images.dtype}, expected uint8")
-    if not 1 <= pixel_max <= 255:
-        raise ValueError(f"pixel_max is {pixel_max}, expected 1..255")
-    if not 1 <= bits <= 32:
-        raise ValueError(f"bits is {bits}, expected 1..32")
-    if not 0 <= frac <= 32:
-        raise ValueError(f"frac is {frac}, expected 0..32")
-    if images.size and images.max() > pixel_max:
-        at = tuple(int(index) for index in np.unravel_index(images.argmax(), images.shape))
-        raise ValueError(f"images{list(at)} is {images[at]}, expected 0..{pixel_max} (pixel_max)")
-    shift = frac - (pixel_max - 1).bit_length()
-    pixels = np.arange(pixel_max + 1, dtype=np.int64)
-    codes = pixels << shift if shift >= 0 else (pixels + (1 << (-shift - 1))) >> -shift
-    table: Integers = np.minimum(codes, (1 << bits) - 1)
-    return table[images]
 
 
 def source_of(name: str) -> Source:
@@ -220,8 +219,8 @@ def _right(source: Source, folder: Path) -> bool:
 
 
 def _dataset(
-    name: str, arrays: Arrays, *, pixel_max: int, classes: int, shape: Shape, sha256: str
+    name: str, arrays: Arrays, *, scaling: Scaling, classes: int, shape: Shape, sha256: str
 ) -> Dataset:
     for array in arrays:
         array.flags.writeable = False
-    return Dataset(name, *arrays, pixel_max, classes, shape, sha256)
+    return Dataset(name, *arrays, scaling, classes, shape, sha256)

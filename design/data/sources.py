@@ -8,7 +8,10 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
+import struct
 import tarfile
+import zipfile
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,6 +25,20 @@ from counterflow.design.parts.home import cache
 Bytes = npt.NDArray[np.uint8]
 Arrays = tuple[Bytes, Bytes, Bytes, Bytes]
 """Training images [N, n], training labels [N], test images, test labels."""
+# What the libraries raise for damaged contents: zipfile a RuntimeError for a flipped flag, Pillow a
+# SyntaxError for a broken PNG, NumPy a MemoryError for a size that nobody has.
+DAMAGE = (
+    OSError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    SyntaxError,
+    ValueError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 class DataError(ValueError):

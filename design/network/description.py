@@ -19,6 +19,7 @@ from counterflow.design.graph import Graph, Growth
 from counterflow.design.network.components import Components, cut, horizon_of
 from counterflow.design.network.copies import copied
 from counterflow.design.network.layers import AnyLayer
+from counterflow.design.network.reading import Reading
 from counterflow.design.parts.fields import MAX_ELEMENTS, MAX_WIDTH, Expected, Frozen, integers
 from counterflow.design.parts.geometry import Shape
 from counterflow.design.parts.limits import MAX_BUDGET
@@ -28,6 +29,7 @@ from counterflow.design.units.convolution import ConvolutionUnit, Dense
 from counterflow.design.units.loss import LossUnit
 from counterflow.design.units.tiling import Lanes
 
+DATASET = "digits"
 MIN_LOGIT = 4  # softmax scores that saturate earlier can hardly tell classes apart
 
 
@@ -69,14 +71,17 @@ def _inputs(value: object) -> int | tuple[int, ...]:
 class Description(Frozen):
     """A whole design: a chain of layers, its numbers, its recipe, its data set and its fold.
 
-    ``inputs`` is the number of elements of a sample, or [height, width, channels] of an image.
+    ``dataset`` is the name of a data set or the path of a file or folder, and ``data`` how that is
+    read.  ``inputs`` is the number of elements of a sample, or [height, width, channels] of an
+    image.
     ``interlocking`` is the number of losses that a body sees, of the ``components`` into which the
     network is cut, by default all: end to end; ``head``: the layers of their heads, see
     `design.units.head.Head`; ``exits``: heads are built from which nothing learns.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=40)
-    dataset: str = "digits"
+    dataset: str = DATASET
+    data: Reading | None = Field(default=None, exclude_if=_is_none)
     inputs: Annotated[int | tuple[int, int, int], BeforeValidator(_inputs), INPUTS]
     layers: tuple[AnyLayer, ...] = Field(min_length=1, strict=False)
     interlocking: int | None = Field(default=None, exclude_if=_is_none)
@@ -206,3 +211,7 @@ class Description(Frozen):
         """Twelve hex digits that name this description; equal values have equal hashes."""
         text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def hash_without_data(self) -> str:
+        """As `hash`, of all but the data set: what a training on other data has in common."""
+        return self.model_copy(update={"dataset": DATASET, "data": None}).hash()

@@ -9,12 +9,14 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
+from counterflow.design.data.scaling import Scaling
+from counterflow.design.data.sets import Dataset
 from counterflow.design.network.description import Description
 from counterflow.design.network.files import write_atomically
 from counterflow.design.network.provenance import version
@@ -34,6 +36,35 @@ def versions() -> dict[str, str]:
 
 
 @dataclass(frozen=True)
+class TrainedOn:
+    """The data of a training, and how its elements became codes.
+
+    ``design`` is the hash of the network's description without its data.
+    """
+
+    name: str
+    sha256: str
+    scaling: Scaling
+    design: str
+
+    @classmethod
+    def of(cls, description: Description, dataset: Dataset) -> Self:
+        design = description.hash_without_data()
+        return cls(dataset.name, dataset.sha256, dataset.scaling, design)
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any] | None) -> Self | None:
+        """From `asdict` of one; older files have None."""
+        if fields is None:
+            return None
+        numbers = {name: tuple(map(float, one)) for name, one in fields["scaling"].items()}
+        return cls(**{**fields, "scaling": Scaling(**numbers)})
+
+    def __str__(self) -> str:
+        return f"{self.name} (SHA-256 {self.sha256[:12]})"
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """A training after `epoch` epochs of the description whose hash is `network`."""
 
@@ -43,6 +74,8 @@ class Checkpoint:
     settings: Settings
     states: list[State]
     versions: dict[str, str] = field(default_factory=versions)
+    data: TrainedOn | None = None
+    """None where that is not known."""
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
@@ -55,6 +88,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         "settings": asdict(checkpoint.settings),
         "generators": [state.generator for state in checkpoint.states],
         "versions": checkpoint.versions,
+        "data": None if checkpoint.data is None else asdict(checkpoint.data),
     }
     arrays: dict[str, Any] = {"about": np.array(json.dumps(about))}
     for index, state in enumerate(checkpoint.states):
@@ -64,10 +98,13 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     write_atomically(path, content.getvalue())
 
 
-def load(path: Path, description: Description, schedule: Schedule) -> Checkpoint:
+def load(
+    path: Path, description: Description, schedule: Schedule, *, other_data: bool = False
+) -> Checkpoint:
     """The checkpoint in the file `path`, which must be one of `description`.
 
-    Raises ValueError, one sentence long, if it is of another network, damaged or not there.
+    With `other_data` it may be one of a description that differs in its data only.  Raises
+    ValueError, one sentence long, if it is of another network, damaged or not there.
     """
     try:
         if path.exists() and not zipfile.is_zipfile(path):
@@ -75,8 +112,10 @@ def load(path: Path, description: Description, schedule: Schedule) -> Checkpoint
         with np.load(path, allow_pickle=False) as arrays:
             about = json.loads(str(arrays["about"]))
             found, network = about["format"], about["network"]
-            if found == FORMAT and network == description.hash():
-                return _read(about, arrays, schedule)
+            data = TrainedOn.from_json(about.get("data")) if found == FORMAT else None
+            alike = data is not None and data.design == description.hash_without_data()
+            if found == FORMAT and (network == description.hash() or (alike and other_data)):
+                return replace(_read(about, arrays, schedule), network=description.hash())
     except FileNotFoundError as error:
         raise ValueError(f"{path}: there is no such checkpoint.") from error
     except Exception as error:  # a damaged archive fails in more ways than can be named
@@ -84,6 +123,11 @@ def load(path: Path, description: Description, schedule: Schedule) -> Checkpoint
         raise ValueError(f"{path}: cannot be read as a checkpoint ({reason}).") from error
     if found != FORMAT:
         raise ValueError(f"{path}: has format {found} of checkpoints, but {FORMAT} is known.")
+    if alike:
+        raise ValueError(
+            f"{path}: was trained on {data}, and {description.name} names other data; name those, "
+            "or give --other-data to go on with others all the same."
+        )
     raise ValueError(
         f"{path}: is a checkpoint of the network {network}, not of {description.name}, which is "
         f"{description.hash()}; give it the description and the options that it was made with."
@@ -110,4 +154,28 @@ def _read(about: dict[str, Any], arrays: Any, schedule: Schedule) -> Checkpoint:
         Settings(**about["settings"]),
         states,
         dict(about["versions"]),
+        TrainedOn.from_json(about.get("data")),
     )
+
+
+def going_on(checkpoint: Checkpoint, dataset: Dataset, *, other_data: bool = False) -> Dataset:
+    """`dataset`, scaled as the data of the checkpoint were, for a training that goes on from it.
+
+    Raises ValueError for other data than those unless `other_data` allows them.
+    """
+    before = checkpoint.data
+    if before is None or (before.sha256, before.scaling) == (dataset.sha256, dataset.scaling):
+        return dataset
+    if not other_data:
+        now = f"{dataset.name} (SHA-256 {dataset.sha256[:12]})"
+        raise ValueError(
+            f"the checkpoint was trained on {before}, not on {now}; name the data that it was "
+            "trained on, or give --other-data to go on with others all the same"
+        )
+    columns = before.scaling.columns
+    if columns not in (None, dataset.train_x.shape[1]):
+        raise ValueError(
+            f"the checkpoint was trained on {columns} columns with scalings of their own, but "
+            f"{dataset.name} has {dataset.train_x.shape[1]}"
+        )
+    return replace(dataset, scaling=before.scaling)

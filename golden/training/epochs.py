@@ -14,20 +14,19 @@ from typing import Literal
 import numpy as np
 
 from counterflow.design.data.sets import Dataset
-from counterflow.design.data.training import check_fits
 from counterflow.design.network.description import Description
 from counterflow.design.parts.order import epoch_order
 from counterflow.design.parts.tokens import Kind
 from counterflow.design.schedule.schedule import Schedule
-from counterflow.golden.training.checkpoint import Checkpoint
+from counterflow.golden.training.checkpoint import Checkpoint, TrainedOn, going_on
 from counterflow.golden.training.models import (
     FloatModel,
     IntegerModel,
     Model,
     Part,
     Run,
-    codes,
     epoch_runs,
+    parts,
 )
 from counterflow.golden.training.start import initial_states
 
@@ -91,6 +90,7 @@ def train(
     evaluate: bool | Literal["last"] = True,
     model: Literal["integer", "float"] = "integer",
     resume: Checkpoint | None = None,
+    other_data: bool = False,
     on_progress: Callback | None = None,
     on_epoch: Callable[[Epoch, Checkpoint | None], None] | None = None,
     on_block: OnBlock | None = None,
@@ -100,13 +100,16 @@ def train(
     ``seed`` (default: the recipe's, or that of the checkpoint) decides on initial weights, order
     and random bits.  ``evaluate`` says whether the test samples are tried: after each epoch, after
     the last one or not at all.  With ``resume`` the training goes on bit for bit from where that
-    was taken.  ``on_progress`` is called with the number of training samples done and to do,
+    was taken, on the same data or, with ``other_data``, on others that are scaled alike.  ``on_progress`` is called with the number of training samples done and to do,
     ``on_epoch`` with each epoch and the state after it, ``on_block`` with the results of a
     thousand tokens at most, as they come.
     """
     recipe = description.recipe
-    train_part, test_part = _parts(description, dataset)
     first, chosen = _start(description, model, seed, resume)
+    if resume is not None:
+        dataset = going_on(resume, dataset, other_data=other_data)
+    train_part, test_part = parts(description, dataset)
+    trained_on = TrainedOn.of(description, dataset)
     last = recipe.epochs if epochs is None else epochs
     if last <= first:
         raise ValueError(f"epochs is {last}, but must be more than the {first} that are done")
@@ -142,7 +145,12 @@ def train(
         )
         if isinstance(chain, IntegerModel):
             checkpoint = Checkpoint(
-                description.hash(), epoch + 1, chosen, chain.settings, chain.states
+                description.hash(),
+                epoch + 1,
+                chosen,
+                chain.settings,
+                chain.states,
+                data=trained_on,
             )
         if on_epoch:
             on_epoch(results[-1], checkpoint)
@@ -208,13 +216,3 @@ def _start(
             f"is {description.hash()}"
         )
     return resume.epoch, resume.seed
-
-
-def _parts(description: Description, dataset: Dataset) -> tuple[Part, Part]:
-    """Training and test samples in the input format; `ValueError` if the network is another's."""
-    check_fits(description, dataset)
-    target = description.formats.input
-    return (
-        Part(codes(dataset.train_x, dataset.pixel_max, target), dataset.train_y),
-        Part(codes(dataset.test_x, dataset.pixel_max, target), dataset.test_y),
-    )

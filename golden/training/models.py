@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from counterflow.design.data.sets import quantise
+from counterflow.design.data.sets import Dataset
+from counterflow.design.data.training import check_fits
 from counterflow.design.network.description import Description
-from counterflow.design.parts.formats import Format
 from counterflow.design.parts.recipe import Recipe
 from counterflow.design.parts.tokens import Kind, Token, runs
 from counterflow.design.schedule.schedule import Schedule
@@ -182,7 +182,11 @@ def tokens_of(kinds: Bytes, indices: Integers) -> list[Token]:
     return [Token(Kind(kind), index) for kind, index in pairs]
 
 
-def codes(images: Bytes, pixel_max: int, target: Format) -> NDArray[Any]:
-    """Samples in the input format, as bytes if they suffice."""
-    found = quantise(images, pixel_max, target.bits - target.signed, target.frac)
-    return found.astype(np.uint8) if target.max <= np.iinfo(np.uint8).max else found
+def parts(description: Description, dataset: Dataset) -> tuple[Part, Part]:
+    """Training and test samples in the input format; ValueError if they do not fit the network."""
+    check_fits(description, dataset)
+    codes, target = dataset.scaling.codes, description.formats.input
+    return (
+        Part(codes(dataset.train_x, target), dataset.train_y),
+        Part(codes(dataset.test_x, target), dataset.test_y),
+    )

@@ -22,7 +22,7 @@ from counterflow.design.units.latency import BUS_SPACING
 from counterflow.design.units.loss import LOG_FRAC
 from counterflow.golden.parts.narrow import Integers
 from counterflow.golden.training.epochs import Head
-from counterflow.golden.training.models import Part, Run, codes, epoch_runs
+from counterflow.golden.training.models import Part, Run, epoch_runs, parts
 from counterflow.golden.training.start import initial_states
 from counterflow.golden.units.state import State
 from counterflow.sim.bench.reports import LongRunReport
@@ -98,10 +98,8 @@ class _LongRun:
         on_progress: Progress | None,
     ) -> None:
         self.plan, self.hardware, self.seed = plan, hardware, seed
-        number = plan.description.formats.input
-        self.train = Part(codes(dataset.train_x, dataset.pixel_max, number), dataset.train_y)
-        tested = codes(dataset.test_x[:limit], dataset.pixel_max, number)
-        self.test = Part(tested, dataset.test_y[:limit])
+        self.train, test = parts(plan.description, dataset)
+        self.test = Part(test.samples[:limit], test.labels[:limit])
         self.count = min(limit or len(self.train), len(self.train))
         self.both = SideBySide(plan, hardware)
         self.comparison, self.utilisation = Comparison(), Utilisation(plan)

@@ -1,0 +1,80 @@
+"""The data that a command trains on: NET's own, or what the user brings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from counterflow.commands.options import Command
+
+if TYPE_CHECKING:
+    from counterflow.commands.display import Display
+    from counterflow.design.data.sets import Dataset
+    from counterflow.design.network.description import Description
+    from counterflow.design.network.reading import Reading
+    from counterflow.golden.training.checkpoint import Checkpoint
+
+PATH = click.Path(path_type=Path)
+label = click.option(
+    "--label", help="Column of the labels in a table: its name or number, first or last."
+)
+other_data = click.option(
+    "--other-data",
+    is_flag=True,
+    help="Let --resume go on with other data, scaled as those of the checkpoint.",
+)
+
+
+def data(command: Command) -> Command:
+    """--data and --label."""
+    text = "Data of yours to train on, a file or a folder: see docs/your-data.md."
+    return click.option("--data", type=PATH, help=text)(label(command))
+
+
+def dataset_for(
+    display: Display,
+    net: str,
+    description: Description,
+    path: Path | None = None,
+    column: str | None = None,
+    *,
+    renamed: bool = False,
+) -> Dataset:
+    """The data to train `description` on, which was read from `net`; says what they are.
+
+    ``path`` and ``column`` are those of --data and --label; ``renamed``: the name of the data set
+    is not from NET's file.  Raises ValueError, one sentence, where there are none that fit.
+    """
+    from counterflow.design.data.training import training_data
+
+    file = Path(net) if net.endswith(".toml") and not renamed else None
+    found = training_data(
+        description,
+        path,
+        reading=reading_with(description.data, column),
+        beside=None if file is None else file.parent,
+    )
+    for line in (found.summary, *found.told):
+        display.note(line)
+    return found
+
+
+def going_on(display: Display, start: Checkpoint, dataset: Dataset, *, other_data: bool) -> Dataset:
+    """`dataset` for a training that goes on from `start`; says so if it is scaled otherwise."""
+    from counterflow.golden.training import checkpoint
+
+    found = checkpoint.going_on(start, dataset, other_data=other_data)
+    if found.scaling != dataset.scaling:
+        display.note(f"Scaled as {start.data} were, on which the checkpoint was trained.")
+    return found
+
+
+def reading_with(reading: Reading | None, column: str | None) -> Reading | None:
+    """`reading` with another column for the label, if that is given."""
+    from counterflow.design.network.reading import Reading
+
+    if column is None:
+        return reading
+    return (reading or Reading()).model_copy(update={"label": column})

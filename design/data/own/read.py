@@ -1,0 +1,102 @@
+"""Data of the user's own, from a file, a folder, arrays or a function, as a `Dataset`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from counterflow.design.data.own.files import Found, in_path, of_arrays
+from counterflow.design.data.own.halves import labels_of, samples_of, shape_of
+from counterflow.design.data.scaling import Scaling
+from counterflow.design.data.sets import Dataset
+from counterflow.design.data.sources import Bytes, DataError, digest
+from counterflow.design.network.reading import TEST, Reading
+from counterflow.design.parts.order import epoch_order
+
+Given = Path | str | Mapping[str, Any] | Sequence[Any] | Callable[[], Any]
+"""A path; arrays by name; x and y, or also x_test and y_test; a function that returns one of these.
+"""
+
+
+def read(given: Given, reading: Reading | None = None, *, name: str | None = None) -> Dataset:
+    """The data set in `given`, called `name`, by default the path or "arrays".
+
+    Raises DataError, one sentence with file, place, value and remedy, for all that is no data set.
+    """
+    how = reading or Reading()
+    if callable(given):
+        name = name or getattr(given, "__name__", "function")
+        given = given()
+    if isinstance(given, Path | str):
+        name = name or str(given)
+        return _dataset(name, in_path(Path(given), how), how)
+    name = name or "arrays"
+    if isinstance(given, Mapping):
+        arrays: Mapping[str, Any] = given
+    elif isinstance(given, Sequence) and len(given) in (2, 4):
+        arrays = dict(zip(("x_train", "y_train", "x_test", "y_test"), given, strict=False))
+    else:
+        raise DataError(f"{name}: is {type(given).__name__}, expected (x, y) or arrays by name.")
+    return _dataset(name, of_arrays(name, arrays, how), how)
+
+
+def _dataset(name: str, found: Found, how: Reading) -> Dataset:
+    shape = shape_of(found.halves[0].x, found.halves[0].sample_at(()))
+    for half in found.halves[1:]:
+        if half.x.shape[1:] != found.halves[0].x.shape[1:]:
+            raise DataError(
+                f"{half.sample_at(())} has samples of shape {half.x.shape[1:]}, expected "
+                f"{found.halves[0].x.shape[1:]} as those to train on."
+            )
+    samples = [samples_of(half).reshape(len(half.x), -1) for half in found.halves]
+    labels, names = labels_of(found.halves)
+    classes = len(names) or 1 + max((int(one.max()) for one in labels if one.size), default=0)
+    told = [*found.told]
+    if len(found.halves) == 2 and how.test is not None:
+        raise DataError(
+            f"{name}: has a test half, so that data.test can say nothing; leave it out."
+        )
+    if len(found.halves) == 1:
+        samples, labels, said = _split(name, samples[0], labels[0], how)
+        told.append(said)
+    if not len(samples[0]):
+        raise DataError(f"{name}: has no samples to train on, expected at least 1.")
+    if classes < 2:
+        shown = names[0] if names else labels[0][0]
+        raise DataError(f"{name}: all labels are {shown}, expected at least two classes.")
+    if names:
+        told.append(f"Classes from 0 on are {_listed(names)}.")
+    if len({one.dtype for one in samples}) > 1:
+        samples = [one.astype(np.float64) for one in samples]
+    arrays = (samples[0], labels[0], samples[1], labels[1])
+    for array in arrays:
+        array.flags.writeable = False
+    scaling = Scaling.common(float(np.abs(samples[0]).max()))
+    return Dataset(name, *arrays, scaling, classes, shape, digest(arrays), tuple(told))
+
+
+def _split(
+    name: str, x: NDArray[Any], y: Bytes, how: Reading
+) -> tuple[list[NDArray[Any]], list[Bytes], str]:
+    """A training and a test half drawn by the seed, and what was done in a sentence."""
+    share = TEST if how.test is None else how.test
+    tests = math.ceil(round(share * len(x), 6))  # 0.1 x 30 is a little above 3
+    if len(x) - tests < 1:
+        raise DataError(
+            f"{name}: has {len(x)} samples, of which {tests} are kept for testing; expected more, "
+            "or a smaller share in data.test."
+        )
+    order = epoch_order(len(x), how.seed, 0)
+    parts = order[: len(x) - tests], order[len(x) - tests :]
+    said = f"{tests:,} of {len(x):,} samples are kept for testing, drawn with seed {how.seed}."
+    return [x[part] for part in parts], [y[part] for part in parts], said
+
+
+def _listed(names: Sequence[str], most: int = 10) -> str:
+    more = f", ... {names[-1]}" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
