@@ -100,9 +100,10 @@ def train(
     ``seed`` (default: the recipe's, or that of the checkpoint) decides on initial weights, order
     and random bits.  ``evaluate`` says whether the test samples are tried: after each epoch, after
     the last one or not at all.  With ``resume`` the training goes on bit for bit from where that
-    was taken, on the same data or, with ``other_data``, on others that are scaled alike.  ``on_progress`` is called with the number of training samples done and to do,
-    ``on_epoch`` with each epoch and the state after it, ``on_block`` with the results of a
-    thousand tokens at most, as they come.
+    was taken, on the same data or, with ``other_data``, on others that are scaled alike.
+    ``on_progress`` is called with the number of training samples done and to do, ``on_epoch`` with
+    each epoch and the state after it, ``on_block`` with the results of a thousand tokens at most,
+    as they come.
     """
     recipe = description.recipe
     first, chosen = _start(description, model, seed, resume)
