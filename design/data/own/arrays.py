@@ -47,7 +47,7 @@ def unreadable(path: Path, error: BaseException) -> DataError:
             f"{path}: has an array of Python objects, which is never read, as that would run code "
             "in it; save it as an array of numbers or of text."
         )
-    reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    reason = " ".join(str(error).split()).rstrip(".").replace(". ", "; ") or type(error).__name__
     return DataError(f"{path}: is damaged, or something else than its name says ({reason}).")
 
 

@@ -26,6 +26,7 @@ HALVES = ("train", "test")
 """Folders of images."""
 MAGIC = (
     (b"PK\x03\x04", ".npz"),
+    (b"PK\x05\x06", ".npz"),  # without arrays
     (b"\x93NUMPY", ".npy"),
     (b"\x89PNG", "an image"),
     (b"\xff\xd8\xff", "an image"),

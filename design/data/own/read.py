@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterflow.design.data.own.files import Found, in_path, of_arrays
-from counterflow.design.data.own.halves import labels_of, samples_of, shape_of
+from counterflow.design.data.own.halves import Half, labels_of, samples_of, shape_of
 from counterflow.design.data.scaling import Scaling
-from counterflow.design.data.sets import Dataset
+from counterflow.design.data.sets import Dataset, Shape
 from counterflow.design.data.sources import Bytes, DataError, digest
 from counterflow.design.network.reading import TEST, Reading
 from counterflow.design.parts.order import epoch_order
@@ -46,38 +46,45 @@ def read(given: Given, reading: Reading | None = None, *, name: str | None = Non
 
 
 def _dataset(name: str, found: Found, how: Reading) -> Dataset:
-    shape = shape_of(found.halves[0].x, found.halves[0].sample_at(()))
-    for half in found.halves[1:]:
-        if half.x.shape[1:] != found.halves[0].x.shape[1:]:
-            raise DataError(
-                f"{half.sample_at(())} has samples of shape {half.x.shape[1:]}, expected "
-                f"{found.halves[0].x.shape[1:]} as those to train on."
-            )
-    samples = [samples_of(half).reshape(len(half.x), -1) for half in found.halves]
+    shape, samples = _samples(name, found.halves)
     labels, names = labels_of(found.halves)
-    classes = len(names) or 1 + max((int(one.max()) for one in labels if one.size), default=0)
+    classes = len(names) or 1 + max(int(one.max(initial=0)) for one in labels)
+    if len({*np.concatenate(labels).tolist()}) < 2:
+        shown = names[0] if names else labels[0][0]
+        raise DataError(f"{name}: all labels are {shown}, expected at least two classes.")
     told = [*found.told]
-    if len(found.halves) == 2 and how.test is not None:
-        raise DataError(
-            f"{name}: has a test half, so that data.test can say nothing; leave it out."
-        )
     if len(found.halves) == 1:
         samples, labels, said = _split(name, samples[0], labels[0], how)
         told.append(said)
-    if not len(samples[0]):
-        raise DataError(f"{name}: has no samples to train on, expected at least 1.")
-    if classes < 2:
-        shown = names[0] if names else labels[0][0]
-        raise DataError(f"{name}: all labels are {shown}, expected at least two classes.")
+    elif how.test is not None:
+        raise DataError(
+            f"{name}: has a test half, so that data.test can say nothing; leave it out."
+        )
     if names:
         told.append(f"Classes from 0 on are {_listed(names)}.")
-    if len({one.dtype for one in samples}) > 1:
-        samples = [one.astype(np.float64) for one in samples]
     arrays = (samples[0], labels[0], samples[1], labels[1])
     for array in arrays:
         array.flags.writeable = False
     scaling = Scaling.common(float(np.abs(samples[0]).max()))
     return Dataset(name, *arrays, scaling, classes, shape, digest(arrays), tuple(told))
+
+
+def _samples(name: str, halves: Sequence[Half]) -> tuple[Shape, list[NDArray[Any]]]:
+    """The shape of a sample, and those of each half, [N, n], which have one type."""
+    first = halves[0]
+    for half in halves[1:]:
+        if half.x.shape[1:] != first.x.shape[1:]:
+            raise DataError(
+                f"{half.sample_at(())} has samples of shape {half.x.shape[1:]}, expected "
+                f"{first.x.shape[1:]} as those to train on."
+            )
+    if not len(first.x):
+        raise DataError(f"{name}: has no samples to train on, expected some of at least 2 classes.")
+    shape = shape_of(first.x, first.sample_at(()))
+    samples = [samples_of(half).reshape(len(half.x), math.prod(shape)) for half in halves]
+    if len({one.dtype for one in samples}) > 1:
+        samples = [one.astype(np.float64) for one in samples]
+    return shape, samples
 
 
 def _split(
