@@ -26,6 +26,7 @@ LINES: dict[str, int] = {
     "data check digits": 0,
     "data check cifar10 --folder nowhere": 1,
     "data fetch digits": 2,
+    "data show missing.csv": 2,
     "boards": 0,
     "plan digits": 0,
     "plan tiny-res -o {out}": 0,

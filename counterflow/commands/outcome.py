@@ -39,7 +39,7 @@ def stated(
         description,
         seed=description.recipe.seed if seed is None else seed,
         command=options.command_line(),
-        dataset=dataset,
+        data=None if dataset is None else dataset.identity,
     )
     return {**content, "provenance": facts}
 

@@ -103,7 +103,9 @@ def run_job(job: Job, dataset: Dataset, on_progress: Callback) -> Run:
         test_accuracy=tuple(one.test_accuracy or 0.0 for one in result.epochs),
         test_loss=tuple(one.test_loss or 0.0 for one in result.epochs),
         curve=tuple(curve.points),
-        provenance=provenance(setting.description, seed=seed, command=command, dataset=dataset),
+        provenance=provenance(
+            setting.description, seed=seed, command=command, data=dataset.identity
+        ),
         description=to_toml(setting.description),
     )
 

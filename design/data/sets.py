@@ -63,6 +63,11 @@ class Dataset:
     """What else there is to say of the set: sentences."""
 
     @property
+    def identity(self) -> tuple[str, str]:
+        """Name and hash, for the provenance of results."""
+        return self.name, self.sha256
+
+    @property
     def summary(self) -> str:
         """One line: how many samples, their shape, classes, range and hash."""
         height, width, channels = self.shape

