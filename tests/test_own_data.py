@@ -458,6 +458,24 @@ def test_data_show_says_in_a_line_what_a_training_would_find() -> None:
     assert facts["told"] == shown[1:]
 
 
+def test_names_with_brackets_are_said_as_they_are() -> None:
+    Path("a[1].csv").write_text("width [cm],kind [x]\n1,[a]\n2,b\n3,b\n")
+    said = succeed("data", "show", "a[1].csv").stdout
+    for name in ("a[1].csv: 2 training", "column 2 (kind [x])", "are [a], b."):
+        assert name in said
+    made = 'name = "n"\ninputs = 1\nlayers = [{ outputs = 2, activation = "none" }]\n'
+    Path("n.toml").write_text(made)
+    result = succeed("train", "n.toml", "--data", "a[1].csv", "--epochs", "1", "-o", "[out]")
+    assert "column 2 (kind [x])" in result.stderr
+    assert "[out]/train.json" in result.stdout
+
+
+def test_classes_without_samples_are_said() -> None:
+    found = read((np.arange(9), 1 + 2 * (np.arange(9) % 2)))
+    assert found.classes == 4
+    assert "Classes without samples: 0, 2." in found.told
+
+
 def test_commands_say_what_they_train_on() -> None:
     for net, words in (("digits", "digits: 1,437 training"), ("tiny", "synthetic: 200 training")):
         result = succeed("train", net, "--epochs", "1", "--samples", "5")

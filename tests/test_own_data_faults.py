@@ -114,12 +114,16 @@ TABLES: dict[str, tuple[Callable[[], str], list[str]]] = {
         text("a,y\n1,0\n2,0.7\n"),
         ["line 3, column 2 (y) is 0.7, expected a whole number from 0 on", "regression"],
     ),
+    "not the label": (
+        text("1,0,3.5\n2,1,4.5\n"),
+        ["column 3 is 3.5", "name another column with --label if that is not the label"],
+    ),
     "label NaN": (text("a,y\n1,0\n2,nan\n"), ["line 3, column 2 (y) is nan"]),
     "label negative": (text("a,y\n1,0\n2,-1\n"), ["column 2 (y) is -1, expected classes num"]),
     "label large": (text("a,y\n1,0\n2,256\n"), ["column 2 (y) is 256, expected 0..255"]),
     "labels of text, too many": (
         text("a,y\n" + "".join(f"1,n{at}\n" for at in range(257))),
-        ["one of 257 classes", "at most 256", "Is it the label?"],
+        ["one of 257 classes", "at most 256", "with --label if that is not"],
     ),
     "one class": (text("a,y\n1,3\n2,3\n"), ["all labels are 3, expected at least two classes"]),
     "one sample": (text("a,y\n1,0\n"), ["mine.csv: all labels are 0"]),
@@ -227,6 +231,7 @@ NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40), np.u
 
 FOLDERS: dict[str, tuple[Callable[[], str], list[str]]] = {
     "empty": (folder(_hidden=b""), ["set: has nothing in it that is understood", "CSV"]),
+    "a device": (lambda: "/dev/null", ["/dev/null: is no file"]),
     "nothing": (lambda: "nowhere", ["nowhere: there is no such file or folder"]),
     "no labels": (
         folder(train__images=b"", train__images__idx3=IMAGES),
@@ -393,7 +398,7 @@ UNFIT: dict[str, tuple[dict[str, Any], Any, str]] = {
     "more classes than outputs": (
         {},
         (X, np.arange(6)),
-        "tells 2 classes apart, but arrays has 6; the last layer needs at least 6 outputs",
+        "tells 2 classes apart, but arrays has 6, numbered from 0 on; the last layer needs at",
     ),
     "other width": (
         {"inputs": 3},

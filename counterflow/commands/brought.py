@@ -10,6 +10,8 @@ import click
 from counterflow.commands.options import Command
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from counterflow.commands.display import Display
     from counterflow.design.data.sets import Dataset
     from counterflow.design.network.description import Description
@@ -56,9 +58,15 @@ def dataset_for(
         reading=reading_with(description.data, column),
         beside=None if file is None else file.parent,
     )
-    for line in (found.summary, *found.told):
-        display.note(line)
+    display.note(lines_of(found))
     return found
+
+
+def lines_of(dataset: Dataset) -> Text:
+    """What a data set is, in lines; names in them may have brackets, which are no markup."""
+    from rich.text import Text
+
+    return Text("\n".join((dataset.summary, *dataset.told)))
 
 
 def going_on(display: Display, start: Checkpoint, dataset: Dataset, *, other_data: bool) -> Dataset:
@@ -67,7 +75,9 @@ def going_on(display: Display, start: Checkpoint, dataset: Dataset, *, other_dat
 
     found = checkpoint.going_on(start, dataset, other_data=other_data)
     if found.scaling != dataset.scaling:
-        display.note(f"Scaled as {start.data} were, on which the checkpoint was trained.")
+        from rich.text import Text
+
+        display.note(Text(f"Scaled as {start.data}, on which the checkpoint was trained."))
     return found
 
 

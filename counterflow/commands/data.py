@@ -158,7 +158,7 @@ def show(file: Path, label: str | None, as_json: bool, quiet: bool) -> None:
 
     display = Display(as_json=as_json, quiet=quiet)
     found = read(file, brought.reading_with(None, label))
-    display.show("\n".join((found.summary, *found.told)))
+    display.show(brought.lines_of(found))
     least, most = found.range
     facts = {
         "name": found.name,

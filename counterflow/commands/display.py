@@ -48,8 +48,10 @@ class Display:
 
     def files(self, files: Sequence[Path]) -> None:
         """Where the files are."""
-        if files:
-            self.show("Files: " + ", ".join(str(file) for file in files))
+        from rich.text import Text
+
+        if files:  # whose names may have brackets, which are no markup
+            self.show(Text("Files: " + ", ".join(str(file) for file in files)))
 
     @contextmanager
     def progress(self, label: str, *, in_bytes: bool = False) -> Iterator[OnProgress]:

@@ -143,5 +143,6 @@ def check_fits(description: Description, dataset: Dataset) -> None:
     if dataset.classes > description.classes:
         raise ValueError(
             f"{description.name} tells {description.classes} classes apart, but {name} has "
-            f"{dataset.classes}; the last layer needs at least {dataset.classes} outputs."
+            f"{dataset.classes}, numbered from 0 on; the last layer needs at least "
+            f"{dataset.classes} outputs."
         )

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterflow.design.data.own.halves import Half
-from counterflow.design.data.own.tables import Table, label_of
+from counterflow.design.data.own.tables import REMEDY, Table, label_of
 from counterflow.design.data.sources import DAMAGE, DataError
 from counterflow.design.network.reading import Reading
 
@@ -144,7 +144,8 @@ def table_of(path: Path, array: NDArray[Any], reading: Reading) -> Table:
     def sample_at(index: tuple[int, ...]) -> str:
         return place(index[0], features[index[1]]) if index else str(path)
 
-    return Table(Half(x, column(label), sample_at, lambda row: place(row, label)), names, label)
+    half = Half(x, column(label), sample_at, lambda row: place(row, label), REMEDY)
+    return Table(half, names, label)
 
 
 def _role(name: str) -> tuple[str, str] | None:

@@ -66,6 +66,8 @@ def in_path(path: Path, how: Reading) -> Found:
         if reader is None:
             raise DataError(f"{path}: has nothing in it that is understood; expected {UNDERSTOOD}.")
         return reader(path, how)
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path}: is no file, but a device or a pipe; expected {UNDERSTOOD}.")
     try:
         with path.open("rb") as file:
             start = file.read(8)

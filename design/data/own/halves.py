@@ -27,13 +27,15 @@ REGRESSION = "targets of a regression need a loss that there is not yet"
 class Half:
     """Samples [N, ...] and labels [N], numbers or text.
 
-    ``sample_at`` and ``label_at`` say in words where an element stands, by its index.
+    ``sample_at`` and ``label_at`` say in words where an element stands, by its index; ``remedy``
+    what may be done where labels look like something else.
     """
 
     x: NDArray[Any]
     y: NDArray[Any]
     sample_at: Callable[[tuple[int, ...]], str]
     label_at: Callable[[int], str]
+    remedy: str = ""
 
 
 def samples_of(half: Half) -> NDArray[Any]:
@@ -103,7 +105,7 @@ def _named(halves: Sequence[Half]) -> tuple[list[Bytes], tuple[str, ...]]:
     if len(names) > MAX_CLASSES:
         raise DataError(
             f"{halves[0].label_at(0)} is one of {len(names):,} classes, such as {names[0]!r} and "
-            f"{names[1]!r}; at most {MAX_CLASSES} are possible. Is it the label?"
+            f"{names[1]!r}; at most {MAX_CLASSES} are possible{halves[0].remedy}."
         )
     found = [np.searchsorted(names, text).astype(np.uint8) for text in texts]
     return found, tuple(names)
@@ -128,7 +130,9 @@ def _numbered(half: Half) -> Bytes:
     ):
         if wrong.any():
             at = int(wrong.argmax())
-            raise DataError(f"{half.label_at(at)} is {values[at]:g}, expected {expected}.")
+            raise DataError(
+                f"{half.label_at(at)} is {values[at]:g}, expected {expected}{half.remedy}."
+            )
     return values.astype(np.uint8)
 
 

@@ -49,7 +49,8 @@ def _dataset(name: str, found: Found, how: Reading) -> Dataset:
     shape, samples = _samples(name, found.halves)
     labels, names = labels_of(found.halves)
     classes = len(names) or 1 + max(int(one.max(initial=0)) for one in labels)
-    if len({*np.concatenate(labels).tolist()}) < 2:
+    present = {*np.concatenate(labels).tolist()}
+    if len(present) < 2:
         shown = names[0] if names else labels[0][0]
         raise DataError(f"{name}: all labels are {shown}, expected at least two classes.")
     told = [*found.told]
@@ -62,6 +63,8 @@ def _dataset(name: str, found: Found, how: Reading) -> Dataset:
         )
     if names:
         told.append(f"Classes from 0 on are {_listed(names)}.")
+    if without := sorted(set(range(classes)) - present):
+        told.append(f"Classes without samples: {_listed([*map(str, without)])}.")
     arrays = (samples[0], labels[0], samples[1], labels[1])
     for array in arrays:
         array.flags.writeable = False

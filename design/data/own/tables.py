@@ -20,6 +20,7 @@ from counterflow.design.network.reading import Reading
 LABELS = ("label", "labels", "class", "target", "species", "y")
 """What the column of the labels is called where nobody says which it is, in lower case."""
 SEPARATORS = ("\t", ";", ",")
+REMEDY = "; name another column with --label if that is not the label"
 LONGEST = 40  # characters of a cell that an error repeats
 
 
@@ -97,7 +98,7 @@ def read_table(path: Path, reading: Reading) -> Table:
         return layout.feature_at(lines[index[0]], index[1]) if index else str(path)
 
     x, y = np.array(numbers), _as_numbers(labels)
-    half = Half(x, y, sample_at, lambda at: layout.label_at(lines[at]))
+    half = Half(x, y, sample_at, lambda at: layout.label_at(lines[at]), REMEDY)
     return Table(half, layout.names, layout.label)
 
 
