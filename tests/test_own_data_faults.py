@@ -137,6 +137,10 @@ ARRAYS: dict[str, tuple[Callable[[], str], list[str]]] = {
     "cut off": (cut(npz(x=X, y=Y), 0.7), ["mine.npz: is damaged"]),
     "NPY cut off": (cut(npy(np.column_stack((X, Y))), 0.9), ["mine.npy: is damaged"]),
     "head cut off": (cut(npy(np.column_stack((X, Y))), 0.1), ["mine.npy: is damaged"]),
+    "head scrambled": (
+        text(b"\x93NUMPY\x01\0\x1a\0{'descr': '<f8', 'shape': (\n", "mine.npy"),
+        ["mine.npy: is damaged"],
+    ),
     "text": (text("x,y\n1,2\n", "mine.npz"), ["begins with the bytes 78 2c 79 0a, which no .npz"]),
     "another archive": (
         packed(book=b"<xml/>"),
@@ -480,3 +484,36 @@ def test_a_table_data_that_says_nothing_sensible_is_refused(line: str, words: st
 def test_a_file_that_was_cut_anywhere_is_refused(make: Callable[[], str], share: float) -> None:
     with pytest.raises(DataError, match=r"^mine\.np[yz]: "):
         read(cut(make, share)())
+
+
+GOOD = {
+    "NPZ": npz(x=X, y=Y),
+    "NPY": npy(np.column_stack((X, Y))),
+    "table": text(ROWS * 3),
+    "images": pictures(a__z__png=image(), b__z__jpg=image(kind="JPEG")),
+    "IDX": folder(images__idx3=IMAGES, labels__idx1=LABELS),
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("form", GOOD)
+def test_a_spoilt_file_is_read_or_refused_but_never_more(form: str) -> None:
+    """Bytes changed, left out or put in, anywhere: an error is one sentence that names the file."""
+    place = Path(GOOD[form]())
+    random = np.random.default_rng(5)
+    files = sorted(path for path in (place, *place.rglob("*")) if path.is_file())
+    refused = 0
+    for _ in range(60):
+        path = files[random.integers(len(files))]
+        before = path.read_bytes()
+        at, longer = random.integers(len(before)), random.integers(3)
+        spoilt = before[:at] + random.bytes(longer) + before[at + random.integers(3) :]
+        path.write_bytes(spoilt)
+        try:
+            read(place)
+        except DataError as error:
+            refused += 1
+            assert str(error).startswith(str(place))  # noqa: PT017
+            assert "\n" not in str(error)  # noqa: PT017
+        path.write_bytes(before)
+    assert refused > 9

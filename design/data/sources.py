@@ -10,6 +10,7 @@ import hashlib
 import os
 import struct
 import tarfile
+import tokenize
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
@@ -26,7 +27,8 @@ Bytes = npt.NDArray[np.uint8]
 Arrays = tuple[Bytes, Bytes, Bytes, Bytes]
 """Training images [N, n], training labels [N], test images, test labels."""
 # What the libraries raise for damaged contents: zipfile a RuntimeError for a flipped flag, Pillow a
-# SyntaxError for a broken PNG, NumPy a MemoryError for a size that nobody has.
+# SyntaxError for a broken PNG, NumPy a MemoryError for a size that nobody has and a TokenError for
+# a scrambled header.
 DAMAGE = (
     OSError,
     EOFError,
@@ -36,6 +38,7 @@ DAMAGE = (
     SyntaxError,
     ValueError,
     struct.error,
+    tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
 )

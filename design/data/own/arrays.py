@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,20 +26,26 @@ NAMES = "x and y, or x_train, y_train, x_test and y_test"
 
 def read_npz(path: Path) -> dict[str, NDArray[Any]]:
     """The arrays of an NPZ file by name; nothing is unpickled.  DataError where it is damaged."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except DAMAGE as error:
-        raise unreadable(path, error) from error
+    with _opened(path) as file, np.load(file, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
 
 
 def read_npy(path: Path) -> NDArray[Any]:
     """The array of an NPY file; nothing is unpickled.  DataError where it is damaged."""
+    with _opened(path) as file:
+        found: NDArray[Any] = np.load(file, allow_pickle=False)
+        return found
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """The open file, from which NumPy reads."""
     try:
-        found: NDArray[Any] = np.load(path, allow_pickle=False)
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Python 2, which may have written it
+            yield file
     except DAMAGE as error:
         raise unreadable(path, error) from error
-    return found
 
 
 def unreadable(path: Path, error: BaseException) -> DataError:
