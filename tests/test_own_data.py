@@ -363,6 +363,7 @@ def test_the_scaling_is_that_of_the_training_half() -> None:
     mine = network(inputs=1, layers=[{"outputs": 2, "activation": "none"}], dataset="none")
     found = training_data(mine, (x, np.arange(10) % 2, far, np.arange(2)))
     codes = found.scaling.codes(found.test_x, Format.parse("u8.8"))
+    assert found.scaling == Scaling((0.0,), (4.0,))
     assert codes.tolist() == [[0], [255]]
 
 
@@ -414,6 +415,10 @@ def test_to_go_on_with_other_data_is_refused_unless_it_is_asked_for() -> None:
     with pytest.raises(ValueError, match=r"trained on arrays \(SHA-256 .{12}\), not on arrays \(S"):
         trained(network(), other, resume=start)
     assert going_on(start, first) is first
+    alike = training_data(network(), (x - 0.5, 9 - y))
+    assert alike.scaling == first.scaling
+    with pytest.raises(ValueError, match="give --other-data"):
+        trained(network(), alike, resume=start)
     after = trained(network(), other, resume=start, other_data=True)
     assert after.data is not None
     assert (after.data.sha256, after.data.scaling) == (other.sha256, first.scaling)

@@ -106,6 +106,7 @@ TABLES: dict[str, tuple[Callable[[], str], list[str]]] = {
     "a separator of thousands": (table("7,1_000,x"), ["column 2 (b) is '1_000'"]),
     "commas in fractions": (text("a;k\n1,5;x\n"), ["line 2, column 1 (a) is '1,5'", "with a dot"]),
     "behind the label": (text("k,a,b\nx,1,2\ny,3,?\n"), ["line 3, column 3 (b) is '?'"]),
+    "next to the label": (text("k,a,b\nx,1,2\ny,?,4\n"), ["line 3, column 2 (a) is '?'"]),
     "no header": (text("1,2,0\n3,z,1\n"), ["line 2, column 2 is 'z'"]),
     "quotes": (text('a,b\n1,"2"3\n'), ["line 2 is no line of a table"]),
     "label missing": (table("7,8,"), ["line 5, column 3 (kind) is empty, expected a class"]),
