@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,10 @@ from counterflow.design.network.description import Description
 from counterflow.design.network.reading import Reading
 from counterflow.design.parts.formats import Format
 from counterflow.design.schedule.planner import plan
-from counterflow.golden.training.checkpoint import Checkpoint, going_on, save
+from counterflow.golden.training.checkpoint import Checkpoint, TrainedOn, going_on, save
 from counterflow.golden.training.checkpoint import load as load_checkpoint
 from counterflow.golden.training.epochs import train
+from counterflow.host.progress import Progress
 from tests.test_command_line import read as answer
 from tests.test_command_line import refuse, succeed
 
@@ -423,6 +425,27 @@ def test_to_go_on_with_other_data_is_refused_unless_it_is_asked_for() -> None:
     assert after.data is not None
     assert (after.data.sha256, after.data.scaling) == (other.sha256, first.scaling)
     assert going_on(start, other, other_data=True).scaling == first.scaling != other.scaling
+
+
+def test_a_host_remembers_what_a_board_was_trained_on(tmp_path: Path) -> None:
+    x, y = published()
+    mine = network(formats={"input": "s8.7"})
+    first, other = (training_data(mine, (x * factor - 0.5, y)) for factor in (1, 2))
+    before = TrainedOn.of(mine, first)
+    kept = Progress("net", 1, 0, 1, None, "last", first.sha256, 0, 0, data=asdict(before))
+    kept.save(tmp_path / "progress.json")
+    found = Progress.load(tmp_path / "progress.json")
+    assert found is not None
+    assert found.trained_on == before
+    assert before.scaled(other).scaling == first.scaling != other.scaling
+    with pytest.raises(ValueError, match="has scalings for 64 columns, but arrays has 63 columns"):
+        before.scaled(read((x[:, 1:], y)))
+    fields = json.loads((tmp_path / "progress.json").read_text())
+    del fields["data"]  # as older programs left it
+    (tmp_path / "progress.json").write_text(json.dumps(fields))
+    older = Progress.load(tmp_path / "progress.json")
+    assert older is not None
+    assert older.trained_on is None
 
 
 def test_a_checkpoint_goes_on_with_a_description_of_other_data_if_asked() -> None:

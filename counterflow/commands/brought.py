@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from counterflow.design.data.sets import Dataset
     from counterflow.design.network.description import Description
     from counterflow.design.network.reading import Reading
-    from counterflow.golden.training.checkpoint import Checkpoint
+    from counterflow.golden.training.checkpoint import Checkpoint, TrainedOn
 
 PATH = click.Path(path_type=Path)
 label = click.option(
@@ -74,11 +74,16 @@ def going_on(display: Display, start: Checkpoint, dataset: Dataset, *, other_dat
     from counterflow.golden.training import checkpoint
 
     found = checkpoint.going_on(start, dataset, other_data=other_data)
-    if found.scaling != dataset.scaling:
-        from rich.text import Text
+    return dataset if start.data is None else scaled_as(display, start.data, found)
 
-        display.note(Text(f"Scaled as {start.data}, on which the checkpoint was trained."))
-    return found
+
+def scaled_as(display: Display, before: TrainedOn, dataset: Dataset) -> Dataset:
+    """`dataset` with the scaling that the weights have learnt with; says so if it had another."""
+    from rich.text import Text
+
+    if (dataset.sha256, dataset.scaling) != (before.sha256, before.scaling):
+        display.note(Text(f"Scaled as {before}, on which the weights were trained."))
+    return before.scaled(dataset)
 
 
 def reading_with(reading: Reading | None, column: str | None) -> Reading | None:

@@ -50,19 +50,22 @@ def _shown(value: Any) -> str:
 def evaluate(
     data: Path | None, label: str | None, as_json: bool, quiet: bool, **where: Any
 ) -> None:
-    """Try the test samples with the weights that the board has.
+    """Try the test samples with the weights that the board has, scaled as those they learnt from.
 
     Not within a training, whose tokens the board counts: let `host train --evaluate each` do it.
     """
     from counterflow.golden.training.start import initial_states
     from counterflow.host.course import course, test_leg
+    from counterflow.host.progress import Progress
     from counterflow.host.training import Training
 
     display = Display(as_json=as_json, quiet=quiet)
     design, device = opened(**where)
     with device:
         dataset = brought.dataset_for(display, where["net"], design.description, data, label)
-        _check_ended(device, design)
+        under = Progress.load(_check_ended(device, design))
+        if under and under.trained_on and device.session.refresh().mark == under.mark:
+            dataset = brought.scaled_as(display, under.trained_on, dataset)
         way = course(
             design.description, design.schedule, dataset, seed=0, epochs=range(1), evaluate="none"
         )

@@ -60,6 +60,15 @@ class TrainedOn:
         numbers = {name: tuple(map(float, one)) for name, one in fields["scaling"].items()}
         return cls(**{**fields, "scaling": Scaling(**numbers)})
 
+    def scaled(self, dataset: Dataset) -> Dataset:
+        """`dataset`, scaled as these data were; ValueError where that is for another width."""
+        columns, width = self.scaling.columns, dataset.train_x.shape[1]
+        if columns not in (None, width):
+            raise ValueError(
+                f"{self} has scalings for {columns} columns, but {dataset.name} has {width} columns"
+            )
+        return replace(dataset, scaling=self.scaling)
+
     def __str__(self) -> str:
         return f"{self.name} (SHA-256 {self.sha256[:12]})"
 
@@ -172,10 +181,4 @@ def going_on(checkpoint: Checkpoint, dataset: Dataset, *, other_data: bool = Fal
             f"the checkpoint was trained on {before}, not on {now}; name the data that it was "
             "trained on, or give --other-data to go on with others all the same"
         )
-    columns = before.scaling.columns
-    if columns not in (None, dataset.train_x.shape[1]):
-        raise ValueError(
-            f"the checkpoint was trained on {columns} columns with scalings of their own, but "
-            f"{dataset.name} has {dataset.train_x.shape[1]}"
-        )
-    return replace(dataset, scaling=before.scaling)
+    return before.scaled(dataset)
