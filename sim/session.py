@@ -52,7 +52,7 @@ class Session:
         self._scratch = tempfile.TemporaryDirectory(prefix="counterflow-")
         self._folder = Path(self._scratch.name)
         self._number, self._closed = 0, False
-        self._error: tool.SimulationError | None = None
+        self._error: Exception | None = None
 
         def simulate() -> None:
             try:
@@ -66,7 +66,7 @@ class Session:
                     options=options,
                     **{served.FOLDER: str(self._folder), served.MOST: str(most)},
                 )
-            except tool.SimulationError as error:
+            except Exception as error:  # raised by whoever waits for a job
                 self._error = error
 
         self._process = threading.Thread(target=simulate, daemon=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import resource
@@ -293,8 +294,10 @@ def test_a_lock_is_held_by_one_of_many_that_try_at_once() -> None:
 class Failing:
     """A runner of simulators whose bench ends badly."""
 
-    def test(self, **_options: object) -> None:
-        os.write(1, b"the reason\n")
+    log = logging.getLogger("failing")
+
+    def test(self, *, log_file: Path, **_options: object) -> None:
+        log_file.write_text("the reason\n")
         raise SystemExit(1)
 
 
