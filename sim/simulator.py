@@ -11,7 +11,8 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -119,9 +120,33 @@ def build(
     check(simulator)
     folder = _folder(verilog, top, simulator, waves, quick, options)
     with locks.waiting(folder.with_suffix(".lock")):
-        if not (folder / "built").exists():
+        if tell_of(folder, verilog, there=(folder / "built").exists()):
             _build(folder, verilog, top, simulator, waves, quick, options)
     return folder
+
+
+Tell = Callable[[str], None]
+_tell: ContextVar[Tell] = ContextVar("tell", default=lambda _text: None)
+
+
+@contextlib.contextmanager
+def telling(tell: Tell) -> Iterator[None]:
+    """Let `tell` hear of models that are built meanwhile, which can take minutes."""
+    before = _tell.set(tell)
+    try:
+        yield
+    finally:
+        _tell.reset(before)
+
+
+def tell_of(folder: Path, verilog: str, *, there: bool) -> bool:
+    """Say whether a model is built or was there before; the former is the result, too."""
+    lines = verilog.count("\n")
+    if there:
+        _tell.get()(f"The model was built before: {folder}")
+    else:
+        _tell.get()(f"Building the model, {lines:,} lines of Verilog; it stays in {folder}")
+    return not there
 
 
 def is_built(verilog: str, top: str, simulator: str, waves: bool) -> bool:

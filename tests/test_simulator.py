@@ -37,3 +37,18 @@ def test_a_model_of_another_environment_is_not_used(
     monkeypatch.setattr(simulator, "_libraries", lambda: Path("elsewhere"))
     simulator.build("module a;", "a")
     assert len(set(built)) == 2
+
+
+def test_who_waits_hears_that_a_model_is_built_and_later_that_it_was(
+    built: list[Path], tmp_path: Path
+) -> None:
+    heard: list[str] = []
+    with simulator.telling(heard.append):
+        for _ in range(2):
+            folder = simulator.build("module a;\nendmodule\n", "a")
+    assert heard == [
+        f"Building the model, 2 lines of Verilog; it stays in {folder}",
+        f"The model was built before: {folder}",
+    ]
+    simulator.build("module b;", "b")
+    assert len(heard) == 2

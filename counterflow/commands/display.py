@@ -13,7 +13,7 @@ from counterflow.commands import options
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
-    from rich.progress import TaskID
+    from rich.progress import Progress, TaskID
     from rich.table import Table
 
 OnProgress = Callable[[int, int], None]
@@ -21,6 +21,20 @@ OnText = Callable[[int, int, str], None]
 OnStage = Callable[[str, str], None]
 
 _BARS = "▁▂▃▄▅▆▇█"
+
+
+class Bar:
+    """A bar that is moved by calling it with (done, total); `say` puts a line above it."""
+
+    def __init__(self, bars: Progress, task: TaskID) -> None:
+        self._bars, self._task = bars, task
+
+    def __call__(self, done: int, total: int) -> None:
+        self._bars.update(self._task, completed=done, total=total)
+
+    def say(self, text: str) -> None:
+        """What happens while nothing is counted."""
+        self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 class Display:
@@ -54,8 +68,8 @@ class Display:
             self.show(Text("Files: " + ", ".join(str(file) for file in files)))
 
     @contextmanager
-    def progress(self, label: str, *, in_bytes: bool = False) -> Iterator[OnProgress]:
-        """A bar with the time left, moved by calling what this yields with (done, total)."""
+    def progress(self, label: str, *, in_bytes: bool = False) -> Iterator[Bar]:
+        """A bar with the time left."""
         from rich.progress import (
             BarColumn,
             DownloadColumn,
@@ -75,8 +89,7 @@ class Display:
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=self._console(stderr=True), disable=self.quiet) as bar:
-            task = bar.add_task(label, total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
+            yield Bar(bar, bar.add_task(label, total=None))
 
     @contextmanager
     def live(self, label: str) -> Iterator[OnText]:

@@ -157,8 +157,9 @@ def cycle_by_cycle(
 ) -> SimulationReport:
     """Run the comparison of every cycle with a progress bar; waveforms go into `folder`."""
     from counterflow.sim.simulate import simulate as run
+    from counterflow.sim.simulator import telling
 
-    with display.progress("Hardware, every cycle compared") as on_progress:
+    with display.progress("Hardware, every cycle compared") as bar, telling(bar.say):
         return run(
             design,
             dataset,
@@ -169,7 +170,7 @@ def cycle_by_cycle(
             simulator=simulator,
             harsh=harsh,
             all_slots=all_slots,
-            on_progress=on_progress,
+            on_progress=bar,
         )
 
 
@@ -183,15 +184,16 @@ def epoch_by_epoch(
 ) -> LongRunReport:
     """Run whole epochs without Python in the cycle, with a progress bar."""
     from counterflow.sim.compiled.long_run import long_run
+    from counterflow.sim.simulator import telling
 
-    with display.progress("Hardware, every epoch compared") as on_progress:
+    with display.progress("Hardware, every epoch compared") as bar, telling(bar.say):
         return long_run(
             design,
             dataset,
             seed=seed,
             epochs=epochs or design.description.recipe.epochs,
             limit=limit,
-            on_progress=on_progress,
+            on_progress=bar,
         )
 
 

@@ -22,7 +22,13 @@ from numpy.typing import NDArray
 
 from counterflow.design.parts import locks
 from counterflow.design.tools.programs import COMPILER
-from counterflow.sim.simulator import SimulationError, cache_folder, environment, verilator_root
+from counterflow.sim.simulator import (
+    SimulationError,
+    cache_folder,
+    environment,
+    tell_of,
+    verilator_root,
+)
 
 TOP = "powered"  # the module that is simulated: the chain after power-on
 NAME = "libdesign.so"
@@ -124,7 +130,7 @@ def build_library(
     key = hashlib.sha256(everything.encode()).hexdigest()[:16]
     target = cache_folder() / f"{top}-library-{key}"
     with locks.waiting(target.with_suffix(".lock")):
-        if not (target / NAME).exists():
+        if tell_of(target, verilog, there=(target / NAME).exists()):
             _build(target, texts, driver.name)
     return target / NAME
 
