@@ -15,6 +15,7 @@ from counterflow.commands.build import build
 from counterflow.commands.compare import compare
 from counterflow.commands.data import data
 from counterflow.commands.demo import demo
+from counterflow.commands.export import export
 from counterflow.commands.host import host
 from counterflow.commands.networks import networks
 from counterflow.commands.options import ARGUMENTS
@@ -118,7 +119,7 @@ def main() -> None:
 
 
 for _command in (
-    *(networks, data, plan, train, verilog, simulate, synth),
+    *(networks, data, plan, train, export, verilog, simulate, synth),
     *(boards, build, program, host, board_sim, compare, prove, demo),
 ):
     main.add_command(_command)

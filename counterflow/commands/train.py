@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from counterflow.design.data.sets import Dataset
     from counterflow.design.network.description import Description
     from counterflow.golden.training.epochs import Epoch, Head, TrainingResult
+    from counterflow.golden.units.state import State
 
 SCHEMES = ("pipelined", "sequential", "fill-and-drain")
 MITIGATIONS = ("none", "lwpv", "lwpw", "sc", "lwpv+sc", "lwpw+sc", "stash")
@@ -46,6 +47,9 @@ MITIGATIONS = ("none", "lwpv", "lwpw", "sc", "lwpv+sc", "lwpw+sc", "stash")
 @click.option("--checkpoint", type=options.NEW_FILE, help="Write the trained state here.")
 @click.option("--resume", type=options.FILE, help="Go on from this checkpoint.")
 @brought.other_data
+@click.option(
+    "--weights", type=options.FILE, help="Begin with the weights in this safetensors or NPZ file."
+)
 @options.dataset
 @options.target
 @brought.data
@@ -62,6 +66,7 @@ def train(
     checkpoint: Path | None,
     resume: Path | None,
     other_data: bool,
+    weights: Path | None,
     dataset_name: str | None,
     target_name: str | None,
     data: Path | None,
@@ -74,7 +79,8 @@ def train(
     """Train NET with the golden model.
 
     The options on scheme and mitigation change the recipe. Accuracy and loss (in nats) are those of
-    the test samples after the last epoch.
+    the test samples after the last epoch. Weights from a file are rounded to the formats of NET, and
+    what they do to the test samples before any training is told.
 
     \b
     Examples:
@@ -84,11 +90,15 @@ def train(
         counterflow train digits --resume half.npz
         counterflow train lenet5 --dataset fashion-mnist
         counterflow train mine.toml --data flowers.csv --label species
+        counterflow train lenet5 --weights pretrained.safetensors
     """
     from counterflow.design.network.files import load
 
     if model == "float" and (checkpoint or resume):
         raise click.UsageError("a checkpoint holds the integer model; leave out --model float.")
+    if weights and (resume or model == "float"):
+        other = "--resume has weights already" if resume else "--model float takes no weights"
+        raise click.UsageError(f"{other}; leave it out, or --weights.")
     display = Display(as_json=as_json, quiet=quiet)
     network = options.with_dataset(load(net), dataset_name)
     description = options.with_recipe(network, scheme=scheme, batch=batch, mitigation=mitigation)
@@ -96,6 +106,9 @@ def train(
         description = folded(description, None, None, None, target_name)[0].description
     renamed = dataset_name is not None
     dataset = brought.dataset_for(display, net, description, data, label, renamed=renamed)
+    begun = None if weights is None else _loaded(description, dataset, weights, seed)
+    if begun is not None:
+        display.show("\n".join(begun.lines))
     with outcome.into(out or places.default(default_folder(description.name)), "train") as made:
         result = golden_training(
             display,
@@ -108,8 +121,9 @@ def train(
             checkpoint=checkpoint,
             resume=resume,
             other_data=other_data,
+            states=None if begun is None else begun.states,
         )
-        kept = _keep(made, result, description, dataset, seed)
+        kept = _keep(made, result, description, dataset, seed, begun)
     display.show(epoch_table(result.epochs, description.name))
     if result.epochs[-1].heads:
         last = result.epochs[-1]
@@ -130,6 +144,7 @@ def golden_training(
     checkpoint: Path | None = None,
     resume: Path | None = None,
     other_data: bool = False,
+    states: list[State] | None = None,
 ) -> TrainingResult:
     """A whole training with a progress bar; `checkpoint` is written after every epoch."""
     from counterflow.design.schedule.planner import plan
@@ -157,6 +172,7 @@ def golden_training(
             model="float" if model == "float" else "integer",
             resume=before,
             other_data=other_data,
+            states=states,
             on_progress=on_progress,
             on_epoch=keep,
         )
@@ -210,10 +226,37 @@ def _keep(
     description: Description,
     dataset: Dataset,
     seed: int | None,
+    begun: Begun | None,
 ) -> Kept:
     from counterflow import figures
 
     if result.checkpoint is not None:  # a resumed training keeps the seed it began with
         seed = result.checkpoint.seed
     figures.learning_curve(made.path(".png"), result.epochs, title=description.name)
-    return made.keep(train_json(result), description, seed=seed, dataset=dataset)
+    content = train_json(result) | ({} if begun is None else {"weights": begun.facts})
+    return made.keep(content, description, seed=seed, dataset=dataset)
+
+
+class Begun(NamedTuple):
+    """What a training begins with: states, what is said of them, and the same for scripts."""
+
+    states: list[State]
+    lines: list[str]
+    facts: dict[str, object]
+
+
+def _loaded(description: Description, dataset: Dataset, weights: Path, seed: int | None) -> Begun:
+    """The weights in a file, tried on the test samples."""
+    from counterflow.design.schedule.planner import plan
+
+    schedule = plan(description).schedule
+    from counterflow.exchange.weights import load
+    from counterflow.golden.training.epochs import test
+
+    chosen = description.recipe.seed if seed is None else seed
+    found = load(weights, description, schedule, chosen)
+    loss, accuracy = test(description, schedule, dataset, found.states) or (None, None)
+    lines = [f"{one}." for one in found.sentences()]
+    if loss is not None:
+        lines.append(f"Before training: loss {loss:.4f}, accuracy {percent(accuracy, 2)}.")
+    return Begun(found.states, lines, {**found.facts(), "loss": loss, "accuracy": accuracy})

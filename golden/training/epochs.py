@@ -29,6 +29,7 @@ from counterflow.golden.training.models import (
     parts,
 )
 from counterflow.golden.training.start import initial_states
+from counterflow.golden.units.state import State
 
 Callback = Callable[[int, int], None]
 OnBlock = Callable[[int, int, float], None]
@@ -89,6 +90,7 @@ def train(
     limit: int | None = None,
     evaluate: bool | Literal["last"] = True,
     model: Literal["integer", "float"] = "integer",
+    states: list[State] | None = None,
     resume: Checkpoint | None = None,
     other_data: bool = False,
     on_progress: Callback | None = None,
@@ -99,11 +101,11 @@ def train(
 
     ``seed`` (default: the recipe's, or that of the checkpoint) decides on initial weights, order
     and random bits.  ``evaluate`` says whether the test samples are tried: after each epoch, after
-    the last one or not at all.  With ``resume`` the training goes on bit for bit from where that
-    was taken, on the same data or, with ``other_data``, on others that are scaled alike.
-    ``on_progress`` is called with the number of training samples done and to do, ``on_epoch`` with
-    each epoch and the state after it, ``on_block`` with the results of a thousand tokens at most,
-    as they come.
+    the last one or not at all.  The integer model begins with ``states`` in place of initial ones.
+    With ``resume`` the training goes on bit for bit from where that was taken, on the same data or,
+    with ``other_data``, on others that are scaled alike.  ``on_progress`` is called with the number
+    of training samples done and to do, ``on_epoch`` with each epoch and the state after it,
+    ``on_block`` with the results of a thousand tokens at most, as they come.
     """
     recipe = description.recipe
     first, chosen = _start(description, model, seed, resume)
@@ -118,8 +120,9 @@ def train(
     if model == "float":
         chain = FloatModel(description, schedule, chosen)
     else:
-        states = resume.states if resume else initial_states(description, schedule, chosen)
-        chain = IntegerModel(description, schedule, states)
+        begun = resume.states if resume else states
+        begun = begun or initial_states(description, schedule, chosen)
+        chain = IntegerModel(description, schedule, begun)
     _test(chain, Part(test_part.samples[:0], test_part.labels[:0]))  # compiles, if need be
     count = min(limit or len(train_part), len(train_part))
     results: list[Epoch] = []
@@ -156,6 +159,15 @@ def train(
         if on_epoch:
             on_epoch(results[-1], checkpoint)
     return TrainingResult(tuple(results), checkpoint)
+
+
+def test(
+    description: Description, schedule: Schedule, dataset: Dataset, states: list[State]
+) -> tuple[float, float] | None:
+    """(mean loss in nats, accuracy) of the test samples; None where there are none."""
+    _, part = parts(description, dataset)
+    loss, accuracy, _ = _test(IntegerModel(description, schedule, states), part)
+    return (loss, accuracy) if len(part) else None
 
 
 def _run(

@@ -1,0 +1,89 @@
+"""`counterflow export`: what a training has made, in formats of others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from counterflow.commands import options, places
+from counterflow.commands.display import Display
+from counterflow.commands.verilog import default_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from counterflow.design.network.description import Description
+    from counterflow.design.schedule.schedule import Schedule
+    from counterflow.golden.units.state import State
+
+ENDINGS = {
+    "safetensors": ".safetensors",
+    "npz": ".npz",
+}
+
+
+@click.command()
+@options.network
+@click.argument("checkpoint", type=options.FILE)
+@click.option("--to", type=click.Choice(list(ENDINGS)), required=True, help="What to write.")
+@click.option(
+    "-o", "--out", type=options.NEW_FILE, help="File to write [default: in build/NET, by its kind]."
+)
+@options.display
+def export(
+    net: str, checkpoint: Path, to: str, out: Path | None, as_json: bool, quiet: bool
+) -> None:
+    """Write the weights in CHECKPOINT, which `train NET --checkpoint` left, for other programs.
+
+    \b
+        safetensors  real numbers, names and layouts of a PyTorch state_dict
+        npz          integers, and the scale of each array
+
+    \b
+    Examples:
+        counterflow export digits digits.npz --to safetensors
+        counterflow export build/digits/train.toml digits.npz --to npz -o weights.npz
+    """
+    from counterflow.design.network.files import load, write_atomically
+    from counterflow.design.schedule.planner import plan
+
+    display = Display(as_json=as_json, quiet=quiet)
+    description = load(net)
+    schedule = plan(description).schedule
+    from counterflow.golden.training import checkpoint as checkpoints
+
+    found = checkpoints.load(checkpoint, description, schedule)
+    folder = places.default(default_folder(description.name)) if out is None else out.parent
+    path = out or folder / f"{description.name}{ENDINGS[to]}"
+    about = {
+        "network": description.name,
+        "description": description.hash(),
+        "epoch": found.epoch,
+        "seed": found.seed,
+        "versions": found.versions,
+    }
+    content = contents(to, description, schedule, found.states, about)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, content)
+    display.files([path])
+    display.result({"format": to, "file": str(path), **about})
+
+
+def contents(
+    to: str,
+    description: Description,
+    schedule: Schedule,
+    states: Sequence[State],
+    about: dict[str, Any],
+) -> str | bytes:
+    """The file of format `to`."""
+    from counterflow.exchange import files
+    from counterflow.exchange.tensors import Tensors
+
+    tensors = Tensors(schedule)
+    about = {**about, "epsilons": tensors.epsilons} if tensors.epsilons else about
+    if to == "npz":
+        return files.npz(tensors, states, about)
+    return files.safetensors(tensors, states, about)
