@@ -1,4 +1,4 @@
-"""What tests of exports and imports share: states drawn at random, files that PyTorch has written."""
+"""What tests of exports and imports share: states at random, files that PyTorch has written."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ import numpy as np
 
 from counterflow.design.data.training import training_data
 from counterflow.design.network.description import Description
-from counterflow.design.parts.tokens import Kind, Token
+from counterflow.design.parts.tokens import Kind
 from counterflow.design.schedule.planner import plan
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.golden.chain import Chain
+from counterflow.golden.fast.chain import FastChain, offered
 from counterflow.golden.training.epochs import train
+from counterflow.golden.training.models import tokens_of
+from counterflow.golden.units import state_of
 from counterflow.golden.units.state import State
 
 FILES = Path(__file__).parent / "data"
@@ -75,8 +78,6 @@ def drawn(schedule: Schedule, seed: int) -> list[State]:
 
 def initial_states_of(schedule: Schedule) -> list[State]:
     """Those that a schedule's units begin with, without weights."""
-    from counterflow.golden.units import state_of
-
     return [state_of(stage, stage.initial(), 1) for stage in schedule.stages]
 
 
@@ -92,10 +93,27 @@ def golden_scores(
     network: Description, schedule: Schedule, states: list[State], samples: Any
 ) -> Any:
     """The golden model's logits [N, classes] of samples [N, elements], as integers."""
-    chain = Chain(network, schedule, [state.copy() for state in states])
-    tokens = [Token(Kind.INFER, index) for index in range(len(samples))]
-    found = chain.run(tokens, samples, np.zeros(len(samples), np.int64))
-    return np.array([one.scores for one in found])
+    return head_scores(network, schedule, states, samples)[0]
+
+
+def head_scores(network: Description, schedule: Schedule, states: list[State], samples: Any) -> Any:
+    """As `golden_scores`, then those of the heads; [1 + heads, N, classes]."""
+    labels = np.zeros(len(samples), np.int64)
+    kinds, indices = np.full(len(samples), Kind.INFER, np.uint8), np.arange(len(samples))
+    own = [state.copy() for state in states]
+    if offered(network):
+        return FastChain(network, schedule, own).run_all(kinds, indices, samples, labels)[0]
+    found = Chain(network, schedule, own).run(tokens_of(kinds, indices), samples, labels)
+    heads = sorted(found[0].heads)
+    every = [found, *([one.heads[head] for one in found] for head in heads)]
+    return np.array([[one.scores for one in some] for some in every])
+
+
+def first(samples: Any, image: tuple[int, int, int]) -> Any:
+    """Samples [N, elements] as an exported graph takes them: channels first."""
+    if image[:2] == (1, 1):
+        return samples.astype(np.int64)
+    return samples.reshape(-1, *image).transpose(0, 3, 1, 2).astype(np.int64)
 
 
 def flat(images: Any) -> Any:

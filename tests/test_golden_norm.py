@@ -199,5 +199,5 @@ def seen(unit: Norm, variances: Any) -> Any:
     unit.state.variance = variances
     channels = len(variances)
     unit.state.beta = unit.state.beta_velocity = np.zeros(channels, np.int64)
-    root = unit._view().root
+    root = unit.view().root
     return root.root / 2**8 / 2.0 ** (root.halvings - 4)

@@ -1,4 +1,4 @@
-"""Weights go out and come back the same, in the layouts of PyTorch, and what does not match is said."""
+"""Weights go out and come back the same, in PyTorch's layouts; what does not match is said."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from tests.exchanged import CNN, FILES, MLP, described, drawn, expected, golden_scores
 from safetensors.numpy import load_file, save_file
 
 from counterflow.cli import main
@@ -17,6 +16,7 @@ from counterflow.design.network.files import load as network_of
 from counterflow.design.schedule.planner import plan
 from counterflow.exchange import files, weights
 from counterflow.exchange.tensors import LEAVES, Tensors
+from tests.exchanged import CNN, FILES, MLP, described, drawn, expected, golden_scores
 
 WRITERS = {".safetensors": files.safetensors, ".npz": files.npz}
 NETWORKS = ("tiny", "tiny-conv", "tiny-res", "digits-resnet", "deep-digits-pairwise", "lenet5")
@@ -151,7 +151,7 @@ def test_what_does_not_match_is_one_sentence(
     arrays = {**load_file(FILES / "mlp.safetensors"), **changes}
     path = tmp_path / "w.safetensors"
     save_file({name: one for name, one in arrays.items() if one is not None}, path)
-    with pytest.raises(ValueError, match="w.safetensors") as found:
+    with pytest.raises(ValueError, match=r"w\.safetensors") as found:
         weights.load(path, network, schedule, seed=1)
     assert message in str(found.value)
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 ENDINGS = {
     "safetensors": ".safetensors",
     "npz": ".npz",
+    "onnx": ".onnx",
 }
 
 
@@ -40,6 +41,7 @@ def export(
     \b
         safetensors  real numbers, names and layouts of a PyTorch state_dict
         npz          integers, and the scale of each array
+        onnx         the network in integers: the golden model's scores, bit for bit
 
     \b
     Examples:
@@ -84,6 +86,10 @@ def contents(
 
     tensors = Tensors(schedule)
     about = {**about, "epsilons": tensors.epsilons} if tensors.epsilons else about
+    if to == "onnx":
+        from counterflow.exchange.integer.network import integer_model
+
+        return integer_model(description, schedule, states, about)
     if to == "npz":
         return files.npz(tensors, states, about)
     return files.safetensors(tensors, states, about)

@@ -79,8 +79,8 @@ def train(
     """Train NET with the golden model.
 
     The options on scheme and mitigation change the recipe. Accuracy and loss (in nats) are those of
-    the test samples after the last epoch. Weights from a file are rounded to the formats of NET, and
-    what they do to the test samples before any training is told.
+    the test samples after the last epoch. Weights from a file are rounded to the formats of NET;
+    how the test samples do with them before any training is told first.
 
     \b
     Examples:

@@ -41,14 +41,13 @@ def safetensors(tensors: Tensors, states: Sequence[State], metadata: Mapping[str
         name: np.ascontiguousarray(one.values(states)) for name, one in tensors.by_name.items()
     }
     ones = {name: np.ones(count, np.float32) for name, count in tensors.ones.items()}
-    texts = {key: _text(value) for key, value in metadata.items()}
-    texts["scales"] = _text({name: one.scale for name, one in tensors.by_name.items()})
-    return bytes(package.save(arrays | ones, texts))
+    scales = {name: one.scale for name, one in tensors.by_name.items()}
+    return bytes(package.save(arrays | ones, texts_of({**metadata, "scales": scales})))
 
 
 def npz(tensors: Tensors, states: Sequence[State], metadata: Mapping[str, object]) -> bytes:
     """Integers by name, each with its scale as ``NAME.scale``."""
-    arrays: dict[str, Any] = {METADATA: np.array(_text(metadata))}
+    arrays: dict[str, Any] = {METADATA: np.array(json.dumps(metadata))}
     for name, one in tensors.by_name.items():
         arrays[name] = one.integers(states)
         arrays[f"{name}{SCALE}"] = np.array(one.scale)
@@ -145,5 +144,9 @@ def _check_finite(what: str, values: Floats) -> None:
         raise ValueError(f"{what}{at} is {values[tuple(at)]}, expected finite numbers")
 
 
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+def texts_of(metadata: Mapping[str, object]) -> dict[str, str]:
+    """`metadata` as formats have it that know texts only: JSON, but what is a text already."""
+    return {
+        key: value if isinstance(value, str) else json.dumps(value)
+        for key, value in metadata.items()
+    }

@@ -74,7 +74,7 @@ class GroupNorm(Normal):
         self._updated()
         return self.state.copy() if gradient is not None else None
 
-    def _view(self) -> Learnt:
+    def view(self) -> Learnt:
         return self._learnt()
 
     def _summed(self, image: Integers) -> Integers:

@@ -112,7 +112,7 @@ class Norm(Normal):
         self._updated()
         return self.state.copy() if forward is not None or backward is not None else None
 
-    def _view(self) -> View:
+    def view(self) -> View:
         now = self.state
         centre = half_up(now.mean, MEAN_GUARD - CENTRE_FRAC)
         controls = now.scale_control, now.shift_control

@@ -73,7 +73,7 @@ class Normal(ABC):
     def __post_init__(self) -> None:
         self.numbers = self.stage.numbers
         self._previous = {name: getattr(self.state, name).copy() for name in self.numbers.learnt}
-        first = self._view()
+        first = self.view()
         self._views = {-2: first, -1: first}  # by the update that they follow
         self._kept: deque[Kept] = deque()
         self._backward: dict[int, Any] = {}  # sums, by the slot whose update they belong to
@@ -104,7 +104,7 @@ class Normal(ABC):
         return token + delay - self.updates <= 1
 
     @abstractmethod
-    def _view(self) -> Any:
+    def view(self) -> Any:
         """What tokens see of the state as it is."""
 
     def _learnt(self) -> Learnt:
@@ -206,7 +206,7 @@ class Normal(ABC):
 
     def _updated(self) -> None:
         """An update is over: what the tokens two slots on see of it."""
-        self._views[self.updates] = self._view()
+        self._views[self.updates] = self.view()
         del self._views[self.updates - 2]
         self.updates += 1
 

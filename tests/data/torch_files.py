@@ -1,4 +1,4 @@
-"""Writes the files beside it with PyTorch: `python tests/data/torch_files.py`, with torch and onnxscript.
+"""Writes the files beside it with PyTorch: run it where torch and onnxscript are installed.
 
 Weights and inputs are sixteenths, so that what PyTorch computes in float32 is exact: a network with
 formats wide enough gives the same numbers, bit for bit.
