@@ -17,6 +17,7 @@ from counterflow.commands.data import data
 from counterflow.commands.demo import demo
 from counterflow.commands.export import export
 from counterflow.commands.host import host
+from counterflow.commands.import_model import import_model
 from counterflow.commands.networks import networks
 from counterflow.commands.options import ARGUMENTS
 from counterflow.commands.plan import plan
@@ -119,7 +120,7 @@ def main() -> None:
 
 
 for _command in (
-    *(networks, data, plan, train, export, verilog, simulate, synth),
+    *(networks, data, plan, train, export, import_model, verilog, simulate, synth),
     *(boards, build, program, host, board_sim, compare, prove, demo),
 ):
     main.add_command(_command)

@@ -1,4 +1,4 @@
-"""The package `onnx`, which only exports and imports need."""
+"""The packages `onnx` and `onnxruntime`, which only exports and imports need."""
 
 from __future__ import annotations
 
@@ -10,11 +10,20 @@ from counterflow.design.tools.programs import MissingTool
 
 def onnx() -> Any:
     """The package with its helpers; MissingTool, one sentence, where it is not installed."""
+    _installed("onnx.helper", "onnx", "reads and writes ONNX files")
+    return _installed("onnx", "onnx", "reads and writes ONNX files")
+
+
+def onnxruntime() -> Any:
+    """The evaluator; that of `onnx` itself takes minutes for what it does in a second."""
+    return _installed("onnxruntime", "onnxruntime", "evaluates ONNX files")
+
+
+def _installed(module: str, package: str, does: str) -> Any:
     try:
-        importlib.import_module("onnx.helper")
-        return importlib.import_module("onnx")
+        return importlib.import_module(module)
     except ImportError as error:
         raise MissingTool(
-            "the Python package onnx is missing, which reads and writes ONNX files: "
-            "install it with `pip install 'counterflow[onnx]'`"
+            f"the Python package {package} is missing, which {does}: install it with "
+            "`pip install 'counterflow[onnx]'`"
         ) from error

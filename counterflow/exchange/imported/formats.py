@@ -1,0 +1,87 @@
+"""Number formats for pieces, from the ranges of their weights and activations.
+
+Weights are known.  Activations are as large as samples make them; without samples they get room
+for 64.  A range is rounded up to a power of two.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from counterflow.design.parts.formats import Format
+from counterflow.exchange.imported.pieces import Piece
+
+OPERAND_BITS = 10  # of a weight as multipliers see it
+WEIGHT_BITS = 20  # ... and as memories hold it
+VELOCITY_BITS = 14
+ACTIVATION_BITS = 10  # without a sign
+LOGIT_BITS = 13
+TANH = {"activation": "s9.8", "preactivation": "s12.8"}
+UNKNOWN = 64.0  # what activations can be without samples that tell
+NORM_ERROR = "s14.12"  # errors between norms, and ...
+END_ERROR = "s10.8"  # ... at the last layer, where a label's is -1
+NORM_FRAC = 8  # the most fraction bits of what is normalised
+
+Ranges = Mapping[str, float]
+"""The largest magnitude of tensors, by name."""
+
+
+def holding(most: float, bits: int, *, signed: bool, frac: int = 30) -> Format:
+    """A format of `bits` bits, and a sign, that holds magnitudes up to `most`.
+
+    It has at most `frac` fraction bits, and no more than bits.
+    """
+    whole = math.ceil(math.log2(most)) if most > 0 else 0
+    wanted = min(bits - whole, frac, bits)
+    total = bits if wanted >= 0 else bits - wanted
+    return Format(signed, total + signed, max(wanted, 0))
+
+
+def formats_of(piece: Piece, ranges: Ranges | None, *, norms: bool, last: bool) -> dict[str, str]:
+    """What a description says of the numbers of `piece`; ``norms``: the network has some."""
+    found: dict[str, Any] = {}
+    if piece.weighted:
+        found |= _weights(piece)
+    if piece.kind == "norm":
+        most = _most(ranges, piece.sums or piece.end)
+        found["activation"] = holding(most, ACTIVATION_BITS, signed=True, frac=NORM_FRAC)
+    elif piece.activation == "tanh":
+        found |= TANH
+    elif (piece.weighted or piece.kind == "residual") and not last:
+        signed = piece.activation != "relu"
+        found["activation"] = holding(_most(ranges, piece.end), ACTIVATION_BITS, signed=signed)
+    if norms and last:
+        found["error"] = END_ERROR
+    return {role: str(number) for role, number in found.items()}
+
+
+def logit(ranges: Ranges | None, end: str) -> Format:
+    """That of the scores; it holds 4 at least, as a softmax needs."""
+    return holding(max(_most(ranges, end), 4.0), LOGIT_BITS, signed=True)
+
+
+def _weights(piece: Piece) -> dict[str, Format]:
+    """Weight and bias share one format, and the operand has the range of the weight."""
+    weight, bias = piece.tensors["weight"], piece.tensors["bias"]
+    initial = min(math.sqrt(2 / weight[0].size), 1)  # what a description makes sure of
+    operand = holding(max(_largest(weight), initial), OPERAND_BITS - 1, signed=True)
+    both = max(_largest(weight), _largest(bias), initial)
+    whole = holding(both, WEIGHT_BITS - 1, signed=True)
+    return {
+        "operand": operand,
+        "weight": whole,
+        "velocity": Format(True, VELOCITY_BITS, whole.frac),
+    }
+
+
+def _largest(values: Any) -> float:
+    """The largest magnitude, and a little: a power of two itself is beyond what it bounds."""
+    return float(np.abs(values).max()) * (1 + 2.0**-WEIGHT_BITS)
+
+
+def _most(ranges: Ranges | None, name: str) -> float:
+    return UNKNOWN if ranges is None else ranges[name]

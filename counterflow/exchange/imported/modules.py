@@ -1,0 +1,48 @@
+"""PyTorch modules, by way of ONNX."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from counterflow.design.tools.programs import MissingTool
+from counterflow.exchange.imported.network import Read, read_pieces
+from counterflow.exchange.imported.source import source_of
+from counterflow.exchange.package import onnx
+
+
+def read_module(module: Any, inputs: Sequence[int]) -> Read:
+    """A module whose samples have the shape `inputs`, channels first, as pieces.
+
+    Raises MissingTool without torch or onnx, ValueError where it cannot be expressed.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingTool(
+            "PyTorch is missing, of which a module would be: install torch"
+        ) from error
+    package, name = onnx(), f"the module {type(module).__name__}"
+    training, content = module.training, io.BytesIO()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the exporter, about itself
+            torch.onnx.export(
+                module.eval(),
+                (torch.zeros(1, *inputs),),
+                content,
+                input_names=["samples"],
+                output_names=["scores"],
+                dynamic_axes={"samples": {0: "batch"}},
+                dynamo=False,  # the other exporter needs packages of its own
+            )
+    except Exception as error:  # whatever the module's code raises
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(". ")
+        raise ValueError(
+            f"{name} cannot be exported with samples of shape {list(inputs)} ({reason})"
+        ) from error
+    finally:
+        module.train(training)
+    return read_pieces(source_of(package.load_from_string(content.getvalue()), name))

@@ -1,0 +1,146 @@
+"""An imported network: its description and its weights."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from counterflow.design.network.complaints import complaint
+from counterflow.design.network.description import Description
+from counterflow.design.network.files import to_toml, write_atomically
+from counterflow.design.schedule.planner import plan
+from counterflow.design.units.convolution import ConvolutionUnit
+from counterflow.design.units.normal_unit import NormalUnit
+from counterflow.exchange.files import write_values
+from counterflow.exchange.imported.formats import NORM_ERROR, Ranges, formats_of, logit
+from counterflow.exchange.imported.operators import OPERATORS
+from counterflow.exchange.imported.pieces import Piece, flattened
+from counterflow.exchange.imported.source import Source, UnfitError
+from counterflow.exchange.imported.walk import Walk
+
+RECIPE = {"mitigation": "none", "learning_rate": 2.0**-10}
+"""That of a network which has learnt already: a low rate."""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A description, its weights by PyTorch's names, and ``notes`` of what became of the graph."""
+
+    description: Description
+    weights: dict[str, NDArray[Any]]
+    notes: tuple[str, ...]
+
+    def write(self, folder: Path) -> list[Path]:
+        """Write NAME.toml and NAME.safetensors into `folder`, which is made."""
+        folder.mkdir(parents=True, exist_ok=True)
+        name = self.description.name
+        weights = write_values(folder / f"{name}.safetensors", self.weights)
+        return [write_atomically(folder / f"{name}.toml", to_toml(self.description)), weights]
+
+
+@dataclass(frozen=True)
+class Read:
+    """A graph as pieces of a description, still without numbers; ``image``: [height, width,
+    channels] of a sample.
+    """
+
+    source: Source
+    pieces: list[Piece]
+    image: tuple[int, ...]
+    notes: tuple[str, ...]
+
+    def ends(self) -> list[str]:
+        """Tensors whose ranges matter."""
+        found = [name for one in flattened(self.pieces) for name in (one.end, one.sums) if name]
+        return list(dict.fromkeys(found))
+
+    def imported(self, name: str, dataset: str, ranges: Ranges | None = None) -> Imported:
+        """The description with formats for `ranges`, by default for what weights say alone.
+
+        Raises ValueError, one sentence, where a limit of descriptions is in the way.
+        """
+        pieces, where = self.pieces, self.source.where
+        norms = any(piece.kind == "norm" for piece in flattened(pieces))
+        shared: dict[str, Any] = {"logit": str(logit(ranges, pieces[-1].end))}
+        if norms:
+            shared["error"] = NORM_ERROR
+        last = pieces[-1]
+        fields = {
+            "name": name,
+            "dataset": dataset,
+            "inputs": list(self.image) if len(self.image) == 3 else self.image[0],
+            "layers": [_layer(one, ranges, norms, one is last) for one in pieces],
+            "formats": shared,
+            "recipe": RECIPE,
+        }
+        try:
+            description = Description.model_validate(fields)
+            plan(description)
+        except ValidationError as error:
+            raise UnfitError(f"{where}: {self._named(complaint(error, Description))}") from error
+        except ValueError as error:
+            raise UnfitError(f"{where}: {self._named(str(error))}") from error
+        return Imported(description, self._weights(description), self.notes)
+
+    def _named(self, text: str) -> str:
+        """A complaint, with the operator that it is about."""
+        place = re.search(r"layers\[(\d+)\]", text)
+        if place is None or int(place[1]) >= len(self.pieces):
+            return text
+        return f"the operator {self.pieces[int(place[1])].operator!r} cannot be a layer: {text}"
+
+    def _weights(self, description: Description) -> dict[str, NDArray[Any]]:
+        """Those of all units; variances as they are before a norm adds to them."""
+        learning = (ConvolutionUnit, NormalUnit)
+        units = [one for one in description.graph.units if isinstance(one, learning)]
+        pieces = [one for one in flattened(self.pieces) if one.tensors]
+        found: dict[str, NDArray[Any]] = {}
+        for unit, piece in zip(units, pieces, strict=True):
+            for leaf, values in piece.tensors.items():
+                if leaf == "running_var":
+                    added = piece.epsilon - 4.0 ** -unit.inputs[0].x.frac
+                    values = np.maximum(values + added, 0)
+                found[f"{unit.name}.{leaf}"] = values.astype(np.float32)
+        return found
+
+
+def read_pieces(source: Source) -> Read:
+    """A graph as pieces; ValueError, which names the first operator that cannot be expressed."""
+    walk = Walk(source, OPERATORS)
+    pieces = walk.pieces()
+    if not pieces or pieces[-1].kind != "dense":
+        what = f"the operator {pieces[-1].operator!r}" if pieces else "nothing"
+        raise UnfitError(
+            f"{source.where}: it ends in {what}, but a network ends in the scores of a dense layer "
+            "(Gemm, or MatMul and Add)"
+        )
+    shape = walk.inputs
+    if len(shape) not in (1, 3):
+        raise UnfitError(
+            f"{source.where}: its samples have the shape {list(shape)}; vectors and images of "
+            "[channels, height, width] are possible"
+        )
+    image = (*shape[1:], shape[0]) if len(shape) == 3 else shape
+    return Read(source, pieces, image, tuple(walk.notes))
+
+
+def _layer(piece: Piece, ranges: Ranges | None, norms: bool, last: bool) -> dict[str, Any]:
+    """What stands in a description."""
+    found: dict[str, Any] = {"kind": piece.kind, **piece.fields}
+    if piece.kind == "flatten":
+        return found
+    if piece.weighted or piece.kind in ("norm", "residual"):
+        found["activation"] = piece.activation
+    for chain in ("body", "shortcut"):
+        inner: Sequence[Piece] = getattr(piece, chain)
+        if inner:
+            found[chain] = [_layer(one, ranges, norms, False) for one in inner]
+    formats = formats_of(piece, ranges, norms=norms, last=last)
+    return {**found, "formats": formats} if formats else found
