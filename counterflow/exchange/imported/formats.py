@@ -1,7 +1,7 @@
 """Number formats for pieces, from the ranges of their weights and activations.
 
 Weights are known.  Activations are as large as samples make them; without samples they get room
-for 64.  A range is rounded up to a power of two.
+for 64, what is normalised for 16, and two bits more.  A range is rounded up to a power of two.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from counterflow.exchange.imported.pieces import Piece
 OPERAND_BITS = 10  # of a weight as multipliers see it
 WEIGHT_BITS = 20  # ... and as memories hold it
 VELOCITY_BITS = 14
-ACTIVATION_BITS = 10  # without a sign
-LOGIT_BITS = 13
+ACTIVATION_BITS = 10  # without a sign; of scores, too
+MORE_BITS = 2  # where no samples tell the range
 TANH = {"activation": "s9.8", "preactivation": "s12.8"}
-UNKNOWN = 64.0  # what activations can be without samples that tell
+UNKNOWN = {"norm": 16.0}  # what activations can be without samples that tell, and ...
+ELSE = 64.0  # ... those of all other kinds
 NORM_ERROR = "s14.12"  # errors between norms, and ...
 END_ERROR = "s10.8"  # ... at the last layer, where a label's is -1
 NORM_FRAC = 8  # the most fraction bits of what is normalised
@@ -46,22 +47,23 @@ def formats_of(piece: Piece, ranges: Ranges | None, *, norms: bool, last: bool) 
     found: dict[str, Any] = {}
     if piece.weighted:
         found |= _weights(piece)
+    most, bits = _range(piece, ranges)
     if piece.kind == "norm":
-        most = _most(ranges, piece.sums or piece.end)
-        found["activation"] = holding(most, ACTIVATION_BITS, signed=True, frac=NORM_FRAC)
+        found["activation"] = holding(most, bits, signed=True, frac=NORM_FRAC)
     elif piece.activation == "tanh":
         found |= TANH
     elif (piece.weighted or piece.kind == "residual") and not last:
         signed = piece.activation != "relu"
-        found["activation"] = holding(_most(ranges, piece.end), ACTIVATION_BITS, signed=signed)
+        found["activation"] = holding(most, bits, signed=signed)
     if norms and last:
         found["error"] = END_ERROR
     return {role: str(number) for role, number in found.items()}
 
 
-def logit(ranges: Ranges | None, end: str) -> Format:
+def logit(piece: Piece, ranges: Ranges | None) -> Format:
     """That of the scores; it holds 4 at least, as a softmax needs."""
-    return holding(max(_most(ranges, end), 4.0), LOGIT_BITS, signed=True)
+    most, bits = _range(piece, ranges)
+    return holding(max(most, 4.0), bits + MORE_BITS, signed=True)
 
 
 def _weights(piece: Piece) -> dict[str, Format]:
@@ -83,5 +85,9 @@ def _largest(values: Any) -> float:
     return float(np.abs(values).max()) * (1 + 2.0**-WEIGHT_BITS)
 
 
-def _most(ranges: Ranges | None, name: str) -> float:
-    return UNKNOWN if ranges is None else ranges[name]
+def _range(piece: Piece, ranges: Ranges | None) -> tuple[float, int]:
+    """The largest magnitude of what a piece gives, before a norm's ReLU, and bits to hold it."""
+    if ranges is None:
+        return UNKNOWN.get(piece.kind, ELSE), ACTIVATION_BITS + MORE_BITS
+    before = piece.kind == "norm" and piece.sums
+    return ranges[piece.sums if before else piece.end], ACTIVATION_BITS

@@ -68,7 +68,7 @@ class Read:
         """
         pieces, where = self.pieces, self.source.where
         norms = any(piece.kind == "norm" for piece in flattened(pieces))
-        shared: dict[str, Any] = {"logit": str(logit(ranges, pieces[-1].end))}
+        shared: dict[str, Any] = {"logit": str(logit(pieces[-1], ranges))}
         if norms:
             shared["error"] = NORM_ERROR
         last = pieces[-1]
