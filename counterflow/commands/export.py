@@ -22,6 +22,8 @@ ENDINGS = {
     "safetensors": ".safetensors",
     "npz": ".npz",
     "onnx": ".onnx",
+    "onnx-float": "-float.onnx",
+    "header": ".h",
 }
 
 
@@ -42,10 +44,13 @@ def export(
         safetensors  real numbers, names and layouts of a PyTorch state_dict
         npz          integers, and the scale of each array
         onnx         the network in integers: the golden model's scores, bit for bit
+        onnx-float   the network in floats, without rounding, and the formats that it has here
+        header       a C header with the integers of the forward pass
 
     \b
     Examples:
         counterflow export digits digits.npz --to safetensors
+        counterflow export digits digits.npz --to onnx -o digits.onnx
         counterflow export build/digits/train.toml digits.npz --to npz -o weights.npz
     """
     from counterflow.design.network.files import load, write_atomically
@@ -90,6 +95,14 @@ def contents(
         from counterflow.exchange.integer.network import integer_model
 
         return integer_model(description, schedule, states, about)
+    if to == "onnx-float":
+        from counterflow.exchange.floats.network import float_model
+
+        return float_model(description, schedule, states, about)
+    if to == "header":
+        from counterflow.exchange.header import header
+
+        return header(description, schedule, states, about)
     if to == "npz":
         return files.npz(tensors, states, about)
     return files.safetensors(tensors, states, about)

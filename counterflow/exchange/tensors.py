@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from counterflow.design.graph import Graph
+from counterflow.design.graph import Graph, Unit
 from counterflow.design.parts.formats import Format
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units.convolution import ConvolutionUnit
@@ -136,9 +136,13 @@ def _tensors(stage: Slotted, graph: Graph) -> Iterator[Tensor]:
         places = np.arange(int(np.prod(one.shape))).reshape(one.shape)
         if one.name == "weight":
             places = _arranged(unit, graph, places)
-        module = unit.name.removesuffix(f"l{unit.serves}") if unit.serves else unit.name
-        shape = places.shape
-        yield Tensor(stage.index, module, one.name, shape, one.number, frac, places.ravel())
+        shape, order = places.shape, places.ravel()
+        yield Tensor(stage.index, module_of(unit), one.name, shape, one.number, frac, order)
+
+
+def module_of(unit: Unit) -> str:
+    """The name of its module, which a copy shares with its original."""
+    return unit.name.removesuffix(f"l{unit.serves}") if unit.serves else unit.name
 
 
 def _arranged(unit: Any, graph: Graph, places: Integers) -> Integers:

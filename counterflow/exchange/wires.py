@@ -1,0 +1,58 @@
+"""What graphs of integers and of floats have in common: their ends, and how units are joined."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from counterflow.design.graph import Edge
+from counterflow.design.parts.geometry import Shape
+from counterflow.design.schedule.schedule import Schedule
+from counterflow.design.units.loss import LossStage
+from counterflow.exchange.drawing import Drawing, Value
+from counterflow.exchange.files import texts_of
+
+SAMPLES, LOGITS = "samples", "logits"  # the names of what goes in and comes out
+
+Ends = dict[str, tuple[str, Edge]]
+"""The scores of the network, then those of heads: names in the graph, and their edges."""
+
+
+def joined(
+    drawing: Drawing,
+    schedule: Schedule,
+    wires: dict[int, Value],
+    draw: Callable[..., tuple[Value, ...]],
+) -> Ends:
+    """All units drawn by `draw`, which gets one and its inputs; ``wires``: the source, by edge."""
+    ends: dict[int, tuple[str, Edge]] = {}
+    for one in schedule.units:
+        inputs = [wires[edge.number] for edge in one.unit.inputs]
+        if isinstance(one, LossStage):
+            ends[one.unit.head] = drawing.named(inputs[0]), one.unit.inputs[0]
+            continue
+        drawing.scope = one.name
+        numbers = (edge.number for edge in one.unit.outputs)
+        wires.update(zip(numbers, draw(one, *inputs), strict=True))
+    return {f"{LOGITS}{head or ''}": ends[head] for head in sorted(ends)}
+
+
+def shape_of(image: Shape) -> tuple[int, ...]:
+    """A sample as PyTorch has it: channels first, or a vector."""
+    height, width, channels = image
+    return (channels,) if (height, width) == (1, 1) else (channels, height, width)
+
+
+def file_of(
+    drawing: Drawing,
+    name: str,
+    inputs: Mapping[str, tuple[int, ...]],
+    ends: Ends,
+    kind: type[np.generic],
+    metadata: Mapping[str, Any],
+) -> bytes:
+    """The finished graph."""
+    outputs = {given: (ours, (edge.elements,)) for given, (ours, edge) in ends.items()}
+    return drawing.model(name, inputs, outputs, kind, texts_of(metadata))
