@@ -38,20 +38,10 @@ FULL = re.compile(rf"(?<![\w./-])(?:{'|'.join(FLOORS)})(?:\.[A-Za-z_]\w*)+")
 SHORT = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
 # But files of no folder.
 NO_NAMES = (
-    ".csv",
-    ".json",
-    ".md",
-    ".toml",
-    ".tcl",
-    ".xdc",
-    ".v",
-    ".h",
-    ".core",
-    ".png",
-    ".log",
-    ".kanata",
+    *(".csv", ".json", ".md", ".toml", ".tcl", ".xdc", ".v", ".h", ".core", ".png", ".log"),
+    *(".kanata", ".onnx", ".npz", ".safetensors"),
 )
-FOREIGN = ("wiring",)  # modules of other packages
+FOREIGN = ("onnx", "safetensors", "torch", "wiring")  # modules of other packages
 FILE = re.compile(rf"(?<![\w./-])(?:{'|'.join(FLOORS)}|docs|tests)/[\w./*-]*[\w*/]")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 

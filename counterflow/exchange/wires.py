@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from counterflow.design.graph import Edge
+from counterflow.design.graph import Edge, Unit
 from counterflow.design.parts.geometry import Shape
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units.loss import LossStage
@@ -16,8 +16,21 @@ from counterflow.exchange.files import texts_of
 
 SAMPLES, LOGITS = "samples", "logits"  # the names of what goes in and comes out
 
+Units = Mapping[str, Callable[..., tuple[Value, ...]]]
+"""What a unit of each kind makes of its inputs."""
+
 Ends = dict[str, tuple[str, Edge]]
 """The scores of the network, then those of heads: names in the graph, and their edges."""
+
+
+def drawer(units: Units, unit: Unit) -> Callable[..., tuple[Value, ...]]:
+    """What draws `unit`; ValueError, one sentence, for a kind that nothing draws yet."""
+    if unit.kind not in units:
+        raise ValueError(
+            f"{unit.where}: units of the kind {unit.kind} cannot be exported to ONNX yet; "
+            "safetensors and npz are possible"
+        )
+    return units[unit.kind]
 
 
 def joined(

@@ -24,7 +24,7 @@ from counterflow.hw.parts.pipeline import delayed, looked_up
 
 
 class Roots(wiring.Component):
-    """Twin of `golden.units.norm.Norm._view`.
+    """Twin of `golden.units.norm.Norm.view`.
 
     Parameters: ``stage``.
     Members: ``state`` of a channel in; ``view`` of it out, ROOT cycles later.

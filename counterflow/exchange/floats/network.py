@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,10 @@ from counterflow.exchange.drawing import Drawing, Value
 from counterflow.exchange.floats.passing import added, fork, pool, rejoin, subsample, tanh
 from counterflow.exchange.floats.weighted import convolution, group_norm, norm
 from counterflow.exchange.tensors import Tensors, module_of
-from counterflow.exchange.wires import SAMPLES, Ends, file_of, joined, shape_of
+from counterflow.exchange.wires import SAMPLES, Ends, Units, drawer, file_of, joined, shape_of
 from counterflow.golden.units.state import State
 
-UNITS: Mapping[str, Callable[..., tuple[Value, ...]]] = {
+UNITS: Units = {
     "convolution": convolution,
     "norm": norm,
     "group_norm": group_norm,
@@ -48,7 +48,7 @@ def float_model(
     parameters = _parameters(tensors, states)
 
     def draw(one: Any, *inputs: Value) -> tuple[Value, ...]:
-        return UNITS[one.unit.kind](drawing, one, parameters[module_of(one.unit)], *inputs)
+        return drawer(UNITS, one.unit)(drawing, one, parameters[module_of(one.unit)], *inputs)
 
     source = schedule.graph.source.number
     ends: Ends = joined(drawing, schedule, {source: SAMPLES}, draw)

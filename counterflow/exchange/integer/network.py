@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,10 @@ from counterflow.exchange.integer.convolution import convolution
 from counterflow.exchange.integer.norms import group_norm, norm
 from counterflow.exchange.integer.pool import pool
 from counterflow.exchange.integer.tanh import tanh
-from counterflow.exchange.wires import SAMPLES, file_of, joined, shape_of
+from counterflow.exchange.wires import SAMPLES, Units, drawer, file_of, joined, shape_of
 from counterflow.golden.units.state import State
 
-UNITS: Mapping[str, Callable[..., tuple[Value, ...]]] = {
+UNITS: Units = {
     "convolution": convolution,
     "norm": norm,
     "group_norm": group_norm,
@@ -49,7 +49,7 @@ def integer_model(
     by_name = {one.name: state for one, state in zip(schedule.stages, states, strict=True)}
 
     def draw(one: Any, *inputs: Value) -> tuple[Value, ...]:
-        return UNITS[one.unit.kind](drawing, one, by_name.get(one.name), *inputs)
+        return drawer(UNITS, one.unit)(drawing, one, by_name.get(one.name), *inputs)
 
     source = {schedule.graph.source.number: _last(drawing, SAMPLES, image)}
     ends = joined(drawing, schedule, source, draw)
