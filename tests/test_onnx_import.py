@@ -246,6 +246,11 @@ def _parted(graph: Graph) -> None:
     del other
 
 
+def _matmul_by(graph: Graph, weight: Any) -> None:
+    graph.then("Flatten")
+    graph.then("MatMul", weight)
+
+
 FAULTS: dict[str, tuple[Callable[[Graph], None], str]] = {
     "unknown": (
         lambda graph: graph.then("Sigmoid") and None,
@@ -281,6 +286,14 @@ FAULTS: dict[str, tuple[Callable[[Graph], None], str]] = {
     ),
     "a ReLU at first": (lambda graph: graph.then("Relu") and None, "is behind the beginning"),
     "three readers": (_three, "is the third that reads 'Conv0.y'"),
+    "not finite": (
+        lambda graph: graph.then("Conv", np.full((2, 2, 3, 3), np.nan)) and None,
+        "Conv 'Conv0' has a constant 'c0' that holds what is no finite number",
+    ),
+    "too large": (
+        lambda graph: _matmul_by(graph, np.full((50, 2), 1e30)),
+        "the operator 'MatMul1': format s101.0 has 101 bits",
+    ),
     "a branch that parts": (_parted, "'Concat2' cannot be expressed"),
 }
 
@@ -321,6 +334,25 @@ def test_several_inputs_are_refused() -> None:
     model.graph.input.append(helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 6]))
     with pytest.raises(ValueError, match=r"it has 2 inputs \(x, y\), expected one"):
         source_of(model, "graph.onnx")
+
+
+def test_numbers_of_other_types_are_refused() -> None:
+    model = Graph(6).model()
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.DOUBLE
+    with pytest.raises(ValueError, match="its input 'x' has the type double, expected float"):
+        source_of(model, "graph.onnx")
+
+
+def test_weights_may_lie_beside_the_model(tmp_path: Path) -> None:
+    """As the newer exporter of PyTorch leaves them; without them a sentence says so."""
+    model, path = onnx.load(FILES / "mlp.onnx"), tmp_path / "mlp.onnx"
+    onnx.save(model, path, save_as_external_data=True, location="mlp.data", size_threshold=0)
+    found = counterflow.from_onnx(path)
+    for name, values in counterflow.from_onnx(FILES / "mlp.onnx").weights.items():
+        np.testing.assert_array_equal(found.weights[name], values)
+    (tmp_path / "mlp.data").unlink()
+    with pytest.raises(ValueError, match=r"mlp\.onnx: is no ONNX model .*mlp\.data"):
+        counterflow.from_onnx(path)
 
 
 DAMAGED = {

@@ -172,6 +172,10 @@ DAMAGED = {
     "empty.npz": (b"", "damaged, or something else than an NPZ file"),
     "empty.safetensors": (b"", "cannot be read as safetensors"),
     "cut.safetensors": ((FILES / "cnn.safetensors").read_bytes()[:700], "cannot be read"),
+    "short.safetensors": (
+        b'\x3a\0\0\0\0\0\0\0{"a":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}}   \0\0',
+        "it holds numbers of the type BF16, expected F16, F32 or F64",
+    ),
     "text.npz": (b"weights", "damaged, or something else"),
     "weights.pth": (b"", "files that end in .safetensors or .npz"),
 }

@@ -101,10 +101,15 @@ class _UnfitError(ValueError):
 def _safetensors(data: bytes) -> dict[str, Floats]:
     import safetensors.numpy as package
 
+    try:
+        found = package.load(data)
+    except KeyError as error:  # the name of a type that NumPy does not have
+        raise _UnfitError(
+            f"it holds numbers of the type {error.args[0]}, expected F16, F32 or F64; PyTorch "
+            "converts them by module.float()"
+        ) from error
     return {
-        name: _real(name, values)
-        for name, values in package.load(data).items()
-        if not name.endswith(IGNORED)
+        name: _real(name, values) for name, values in found.items() if not name.endswith(IGNORED)
     }
 
 

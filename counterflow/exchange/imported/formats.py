@@ -67,8 +67,13 @@ def logit(piece: Piece, ranges: Ranges | None) -> Format:
 
 
 def _weights(piece: Piece) -> dict[str, Format]:
-    """Weight and bias share one format, and the operand has the range of the weight."""
+    """Weight and bias share one format, and the operand has the range of the weight.
+
+    ValueError for what no format holds.
+    """
     weight, bias = piece.tensors["weight"], piece.tensors["bias"]
+    if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+        raise ValueError("its weights hold what is no finite number")
     initial = min(math.sqrt(2 / weight[0].size), 1)  # what a description makes sure of
     operand = holding(max(_largest(weight), initial), OPERAND_BITS - 1, signed=True)
     both = max(_largest(weight), _largest(bias), initial)

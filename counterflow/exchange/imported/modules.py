@@ -9,7 +9,7 @@ from typing import Any
 
 from counterflow.design.tools.programs import MissingTool
 from counterflow.exchange.imported.network import Read, read_pieces
-from counterflow.exchange.imported.source import source_of
+from counterflow.exchange.imported.source import brief, source_of
 from counterflow.exchange.package import onnx
 
 
@@ -39,9 +39,8 @@ def read_module(module: Any, inputs: Sequence[int]) -> Read:
                 dynamo=False,  # the other exporter needs packages of its own
             )
     except Exception as error:  # whatever the module's code raises
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(". ")
         raise ValueError(
-            f"{name} cannot be exported with samples of shape {list(inputs)} ({reason})"
+            f"{name} cannot be exported with samples of shape {list(inputs)} ({brief(error)})"
         ) from error
     finally:
         module.train(training)

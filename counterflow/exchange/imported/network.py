@@ -76,7 +76,7 @@ class Read:
             "name": name,
             "dataset": dataset,
             "inputs": list(self.image) if len(self.image) == 3 else self.image[0],
-            "layers": [_layer(one, ranges, norms, one is last) for one in pieces],
+            "layers": [self._layer(one, ranges, norms, one is last) for one in pieces],
             "formats": shared,
             "recipe": RECIPE,
         }
@@ -88,6 +88,27 @@ class Read:
         except ValueError as error:
             raise UnfitError(f"{where}: {self._named(str(error))}") from error
         return Imported(description, self._weights(description), self.notes)
+
+    def _layer(
+        self, piece: Piece, ranges: Ranges | None, norms: bool, last: bool
+    ) -> dict[str, Any]:
+        """What stands in a description."""
+        found: dict[str, Any] = {"kind": piece.kind, **piece.fields}
+        if piece.kind == "flatten":
+            return found
+        if piece.weighted or piece.kind in ("norm", "residual"):
+            found["activation"] = piece.activation
+        for chain in ("body", "shortcut"):
+            inner: Sequence[Piece] = getattr(piece, chain)
+            if inner:
+                found[chain] = [self._layer(one, ranges, norms, False) for one in inner]
+        try:
+            formats = formats_of(piece, ranges, norms=norms, last=last)
+        except ValueError as error:  # numbers that no format holds
+            raise UnfitError(
+                f"{self.source.where}: the operator {piece.operator!r}: {error}"
+            ) from error
+        return {**found, "formats": formats} if formats else found
 
     def _named(self, text: str) -> str:
         """A complaint, with the operator that it is about."""
@@ -129,18 +150,3 @@ def read_pieces(source: Source) -> Read:
         )
     image = (*shape[1:], shape[0]) if len(shape) == 3 else shape
     return Read(source, pieces, image, tuple(walk.notes))
-
-
-def _layer(piece: Piece, ranges: Ranges | None, norms: bool, last: bool) -> dict[str, Any]:
-    """What stands in a description."""
-    found: dict[str, Any] = {"kind": piece.kind, **piece.fields}
-    if piece.kind == "flatten":
-        return found
-    if piece.weighted or piece.kind in ("norm", "residual"):
-        found["activation"] = piece.activation
-    for chain in ("body", "shortcut"):
-        inner: Sequence[Piece] = getattr(piece, chain)
-        if inner:
-            found[chain] = [_layer(one, ranges, norms, False) for one in inner]
-    formats = formats_of(piece, ranges, norms=norms, last=last)
-    return {**found, "formats": formats} if formats else found

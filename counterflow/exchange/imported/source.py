@@ -70,15 +70,14 @@ def read(path: Path) -> Source:
     """
     package = onnx()
     try:
-        data = path.read_bytes()
+        path.read_bytes()
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
     try:
-        model = package.load_from_string(data)
+        model = package.load(path)  # with weights that lie in a file beside it
         package.checker.check_model(model)
     except Exception as error:  # protobuf and the checker fail in their own ways
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(". ")
-        raise ValueError(f"{path}: is no ONNX model that can be read ({reason})") from error
+        raise ValueError(f"{path}: is no ONNX model that can be read ({brief(error)})") from error
     return source_of(model, str(path))
 
 
@@ -86,13 +85,14 @@ def source_of(model: Any, where: str) -> Source:
     """The graph of a model; `where` names it in errors."""
     package = onnx()
     graph = model.graph
-    constants = {one.name: package.numpy_helper.to_array(one) for one in graph.initializer}
+    constants = {one.name: _array(package, one, where) for one in graph.initializer}
     inputs = [one.name for one in graph.input if one.name not in constants]
     outputs = [one.name for one in graph.output]
     for what, names in (("inputs", inputs), ("outputs", outputs)):
         if len(names) != 1:
             listed = ", ".join(names) or "none"
             raise UnfitError(f"{where}: it has {len(names)} {what} ({listed}), expected one")
+    _check_type(package, next(one for one in graph.input if one.name == inputs[0]), where)
     nodes = [_operator(package, node) for node in graph.node]
     for node in nodes:
         if node.kind in BRANCHING:
@@ -101,11 +101,28 @@ def source_of(model: Any, where: str) -> Source:
                 "model so that it does the same for every sample"
             )
         if node.kind == "Constant":
-            constants[node.output] = _constant(package, node)
-    made = package.shape_inference.infer_shapes(model, data_prop=True)
+            constants[node.output] = _constant(package, node, where)
+    try:
+        made = package.shape_inference.infer_shapes(model, data_prop=True)
+    except Exception as error:  # of a class that the package does not document
+        raise UnfitError(f"{where}: its shapes contradict each other ({brief(error)})") from error
     found = Source(where, model, inputs[0], outputs[0], constants, _shapes(made.graph))
     _join(found, nodes)
     return found
+
+
+def brief(error: Exception) -> str:
+    """The first line of what another package says."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(". ")
+
+
+def _check_type(package: Any, given: Any, where: str) -> None:
+    number = given.type.tensor_type.elem_type
+    if number != package.TensorProto.FLOAT:
+        raise UnfitError(
+            f"{where}: its input {given.name!r} has the type "
+            f"{package.TensorProto.DataType.Name(number).lower()}, expected float (of 32 bits)"
+        )
 
 
 def _operator(package: Any, node: Any) -> Operator:
@@ -115,11 +132,20 @@ def _operator(package: Any, node: Any) -> Operator:
     return Operator(kind, name, tuple(node.input), node.output[0], attributes)
 
 
-def _constant(package: Any, node: Operator) -> Array:
+def _array(package: Any, tensor: Any, where: str) -> Array:
+    try:
+        found: Array = package.numpy_helper.to_array(tensor)
+    except Exception as error:  # types and sizes that do not fit each other
+        raise UnfitError(
+            f"{where}: the constant {tensor.name!r} cannot be read ({brief(error)})"
+        ) from error
+    return found
+
+
+def _constant(package: Any, node: Operator, where: str) -> Array:
     for name, value in node.attributes.items():
         if name == "value":
-            found: Array = package.numpy_helper.to_array(value)
-            return found
+            return _array(package, value, where)
         if name in ("value_float", "value_int", "value_floats", "value_ints"):
             return np.asarray(value)
     return np.empty(0)

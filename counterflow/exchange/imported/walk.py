@@ -120,4 +120,9 @@ def constant(walk: Walk, node: Operator, index: int) -> Floats:
     name = node.inputs[index] if index < len(node.inputs) else ""
     if name not in walk.source.constants:
         raise walk.unfit(node, f"has an input {name!r} that is not constant")
-    return np.asarray(walk.source.constants[name], np.float64)
+    values = np.asarray(walk.source.constants[name])
+    if values.dtype.kind not in "fiu":
+        raise walk.unfit(node, f"has a constant {name!r} of the type {values.dtype}")
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise walk.unfit(node, f"has a constant {name!r} that holds what is no finite number")
+    return values.astype(np.float64)
