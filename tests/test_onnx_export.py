@@ -10,6 +10,7 @@ import onnxruntime
 import pytest
 from onnx.reference import ReferenceEvaluator
 
+from counterflow.design.data.sources import DataError
 from counterflow.design.data.training import training_data
 from counterflow.design.network.description import Description
 from counterflow.design.network.files import load
@@ -118,6 +119,21 @@ def test_logits_are_those_of_the_golden_model(name: str, runtime: bool) -> None:
     schedule = plan(network).schedule
     states = trained(network, schedule)
     assert same(network, schedule, states, samples_of(network), runtime)
+
+
+@pytest.mark.slow
+def test_logits_of_ten_thousand_images() -> None:
+    """Of the test half of Fashion-MNIST, where that is here."""
+    network = load("lenet5").model_copy(update={"dataset": "fashion-mnist"})
+    schedule = plan(network).schedule
+    try:
+        samples = samples_of(network)
+    except DataError:
+        pytest.skip("Fashion-MNIST is not here")
+    states = trained(network, schedule, 2000)
+    for start in range(0, len(samples), 500):
+        for runtime in (False, True):
+            assert same(network, schedule, states, samples[start : start + 500], runtime)
 
 
 @pytest.mark.parametrize("runtime", [False, True], ids=["reference", "runtime"])

@@ -16,6 +16,7 @@ from onnx.reference import ReferenceEvaluator
 
 import counterflow
 from counterflow.cli import main
+from counterflow.design.data.sets import load as load_set
 from counterflow.design.network.description import Description
 from counterflow.design.network.files import load_file
 from counterflow.design.schedule.planner import plan
@@ -23,7 +24,7 @@ from counterflow.exchange import weights
 from counterflow.exchange.imported.formats import holding
 from counterflow.exchange.imported.network import Imported, read_pieces
 from counterflow.exchange.imported.source import read, source_of
-from counterflow.exchange.imported.trial import states_of
+from counterflow.exchange.imported.trial import calibrated, states_of, tried
 from tests.exchanged import COARSE, FILES, WIDE, expected, first, flat, golden_scores
 from tests.graphs import Graph
 
@@ -423,6 +424,19 @@ def test_an_import_is_trained_on(tmp_path: Path) -> None:
     )
     assert trained.exit_code == 0, trained.output
     assert json.loads(trained.stdout)["weights"]["accuracy"] == said["accuracy"]
+
+
+@pytest.mark.parametrize("name", ["digits-mlp", "digits-lenet"])
+def test_an_imported_network_does_as_well_as_in_floats(name: str) -> None:
+    """Without any training: of 360 test samples one more or less is right, whatever the formats."""
+    pieces = read_pieces(read(FILES / f"{name}.onnx"))
+    dataset = load_set("digits")
+    with_samples, without = calibrated(pieces, "net", dataset), pieces.imported("net", "digits")
+    for found in (with_samples, without):
+        trial = tried(pieces, found, dataset)
+        assert trial is not None
+        assert trial.floats > 0.93
+        assert abs(trial.floats - trial.integers) < 1.5 / 360
 
 
 def test_a_module_of_torch_is_imported() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import click
 
 from counterflow.commands import brought, numerals, options, outcome, places
 from counterflow.commands.display import Display, percent, spark, table
 from counterflow.commands.fit import folded
+from counterflow.commands.pretrained import Begun, loaded
 from counterflow.commands.verilog import default_folder
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def train(
         description = folded(description, None, None, None, target_name)[0].description
     renamed = dataset_name is not None
     dataset = brought.dataset_for(display, net, description, data, label, renamed=renamed)
-    begun = None if weights is None else _loaded(description, dataset, weights, seed)
+    begun = None if weights is None else loaded(description, dataset, weights, seed)
     if begun is not None:
         display.show("\n".join(begun.lines))
     with outcome.into(out or places.default(default_folder(description.name)), "train") as made:
@@ -235,28 +236,3 @@ def _keep(
     figures.learning_curve(made.path(".png"), result.epochs, title=description.name)
     content = train_json(result) | ({} if begun is None else {"weights": begun.facts})
     return made.keep(content, description, seed=seed, dataset=dataset)
-
-
-class Begun(NamedTuple):
-    """What a training begins with: states, what is said of them, and the same for scripts."""
-
-    states: list[State]
-    lines: list[str]
-    facts: dict[str, object]
-
-
-def _loaded(description: Description, dataset: Dataset, weights: Path, seed: int | None) -> Begun:
-    """The weights in a file, tried on the test samples."""
-    from counterflow.design.schedule.planner import plan
-
-    schedule = plan(description).schedule
-    from counterflow.exchange.weights import load
-    from counterflow.golden.training.epochs import test
-
-    chosen = description.recipe.seed if seed is None else seed
-    found = load(weights, description, schedule, chosen)
-    loss, accuracy = test(description, schedule, dataset, found.states) or (None, None)
-    lines = [f"{one}." for one in found.sentences()]
-    if loss is not None:
-        lines.append(f"Before training: loss {loss:.4f}, accuracy {percent(accuracy, 2)}.")
-    return Begun(found.states, lines, {**found.facts(), "loss": loss, "accuracy": accuracy})

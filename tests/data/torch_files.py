@@ -16,6 +16,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from counterflow.design.data.sets import load
+
 FOLDER = Path(__file__).parent
 
 
@@ -104,7 +106,39 @@ def write(name: str, module: nn.Module, shape: tuple[int, ...], *, modern: bool)
         np.savez_compressed(FOLDER / f"{name}.npz", x=x.numpy(), scores=module(x).numpy())
 
 
+def trained(module: nn.Module) -> nn.Module:
+    """Trained on the digits, whose pixels are 0..16."""
+    digits = load("digits")
+    x = torch.tensor(digits.train_x).float().reshape(-1, 1, 8, 8) / 16
+    y = torch.tensor(digits.train_y).long()
+    torch.manual_seed(1)
+    optimiser = torch.optim.Adam(module.parameters(), 3e-3)
+    for _ in range(60):
+        for batch in torch.randperm(len(x)).split(32):
+            optimiser.zero_grad()
+            nn.functional.cross_entropy(module(x[batch]), y[batch]).backward()
+            optimiser.step()
+    return module.eval()
+
+
+def lenet() -> nn.Module:
+    """LeNet-5's layers for images of 8x8 pixels."""
+    return nn.Sequential(
+        *(nn.Conv2d(1, 6, 3, padding=1), nn.Tanh(), nn.AvgPool2d(2)),
+        *(nn.Conv2d(6, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten()),
+        *(nn.Linear(32, 24), nn.ReLU(), nn.Linear(24, 10)),
+    )
+
+
+def save_trained(name: str, module: nn.Module) -> None:
+    torch.onnx.export(trained(module), (torch.zeros(2, 1, 8, 8),), FOLDER / name, dynamo=False)
+
+
 if __name__ == "__main__":
+    torch.manual_seed(1)
+    save_trained("digits-lenet.onnx", lenet())
+    perceptron = nn.Sequential(nn.Flatten(), nn.Linear(64, 24), nn.ReLU(), nn.Linear(24, 10))
+    save_trained("digits-mlp.onnx", perceptron)
     write("mlp", filled(mlp(), 1), (6,), modern=False)
     write("cnn", filled(Cnn(), 2), (2, 6, 6), modern=True)
     write("resnet", filled(ResNet(), 3), (1, 8, 8), modern=True)

@@ -1,0 +1,38 @@
+"""Weights that a training begins with, tried before it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from counterflow.commands.display import percent
+
+if TYPE_CHECKING:
+    from counterflow.design.data.sets import Dataset
+    from counterflow.design.network.description import Description
+    from counterflow.golden.units.state import State
+
+
+class Begun(NamedTuple):
+    """What a training begins with: states, what is said of them, and the same for scripts."""
+
+    states: list[State]
+    lines: list[str]
+    facts: dict[str, object]
+
+
+def loaded(description: Description, dataset: Dataset, weights: Path, seed: int | None) -> Begun:
+    """The weights in a file, tried on the test samples."""
+    from counterflow.design.schedule.planner import plan
+
+    schedule = plan(description).schedule  # before what takes long to import
+    from counterflow.exchange.weights import load
+    from counterflow.golden.training.epochs import test
+
+    chosen = description.recipe.seed if seed is None else seed
+    found = load(weights, description, schedule, chosen)
+    loss, accuracy = test(description, schedule, dataset, found.states) or (None, None)
+    lines = [f"{one}." for one in found.sentences()]
+    if loss is not None:
+        lines.append(f"Before training: loss {loss:.4f}, accuracy {percent(accuracy, 2)}.")
+    return Begun(found.states, lines, {**found.facts(), "loss": loss, "accuracy": accuracy})
