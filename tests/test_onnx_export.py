@@ -18,7 +18,6 @@ from counterflow.design.schedule.planner import plan
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.exchange.integer import convolution, rounding
 from counterflow.exchange.integer.network import UNITS, integer_model
-from counterflow.golden.training.models import codes
 from counterflow.golden.units.state import State
 from tests.exchanged import described, drawn, first, head_scores, trained
 
@@ -83,7 +82,7 @@ HEADED = ("deep-digits-local", "deep-digits-pairwise")
 def samples_of(network: Description) -> Any:
     """The test half in the input format."""
     data = training_data(network)
-    return codes(data.test_x, data.pixel_max, network.formats.input)
+    return data.scaling.codes(data.test_x, network.formats.input)
 
 
 def evaluated(content: bytes, samples: Any, runtime: bool) -> list[Any]:

@@ -28,6 +28,7 @@ from counterflow.design.tools import programs
 from counterflow.design.tools.follow import ToolError
 from counterflow.sim import simulator as simulators
 from counterflow.sim.simulator import SimulationError
+from tests.exchanged import FILES
 from tests.kept import kept
 from tests.test_command_line import Simulation, report, run, simulation, succeed
 from tests.test_synth import report as synthesis_report
@@ -79,6 +80,7 @@ WRITING = (
     "build tiny --board ulx3s-85f",
     "compare tiny --seeds 1 --epochs 1 --samples 20",
     "demo --net tiny --epochs 1",
+    f"import {FILES / 'mlp.onnx'} --name tiny",
 )
 
 

@@ -186,7 +186,7 @@ def test_a_damaged_file_is_one_sentence(name: str, tmp_path: Path) -> None:
     content, message = DAMAGED[name]
     path = tmp_path / name
     path.write_bytes(content)
-    result = run("train", "tiny", "--weights", path, "--out", tmp_path)
+    result = run("train", "tiny", "--weights", path, "--out", tmp_path, "--quiet")
     assert result.exit_code == 2
     assert message in result.output
     assert result.output.count("\n") == 1

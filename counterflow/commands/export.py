@@ -32,11 +32,15 @@ ENDINGS = {
 @click.argument("checkpoint", type=options.FILE)
 @click.option("--to", type=click.Choice(list(ENDINGS)), required=True, help="What to write.")
 @click.option(
-    "-o", "--out", type=options.NEW_FILE, help="File to write [default: in build/NET, by its kind]."
+    "-o",
+    "--out",
+    "file",
+    type=options.NEW_FILE,
+    help="File to write [default: in build/NET, by its kind].",
 )
 @options.display
 def export(
-    net: str, checkpoint: Path, to: str, out: Path | None, as_json: bool, quiet: bool
+    net: str, checkpoint: Path, to: str, file: Path | None, as_json: bool, quiet: bool
 ) -> None:
     """Write the weights in CHECKPOINT, which `train NET --checkpoint` left, for other programs.
 
@@ -62,8 +66,8 @@ def export(
     from counterflow.golden.training import checkpoint as checkpoints
 
     found = checkpoints.load(checkpoint, description, schedule)
-    folder = places.default(default_folder(description.name)) if out is None else out.parent
-    path = out or folder / f"{description.name}{ENDINGS[to]}"
+    folder = places.default(default_folder(description.name)) if file is None else file.parent
+    path = file or folder / f"{description.name}{ENDINGS[to]}"
     about = {
         "network": description.name,
         "description": description.hash(),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from counterflow.commands import options, places
+from counterflow.commands import brought, options, outcome, places
 from counterflow.commands.display import Display, percent
 
 if TYPE_CHECKING:
@@ -26,9 +26,12 @@ LONGEST = 40  # characters of a network's name
     "dataset_name",
     help="Data set to train on: its samples choose formats, and tell what rounding costs.",
 )
-@options.data
+@brought.data
 @click.option(
-    "-o", "--out", type=options.NEW_FOLDER, help="Folder for NAME.toml and NAME.safetensors."
+    "-o",
+    "--out",
+    type=options.NEW_FOLDER,
+    help="Folder for NAME.toml, NAME.safetensors, NAME.json [default: build/NAME].",
 )
 @options.display
 def import_model(
@@ -36,6 +39,7 @@ def import_model(
     name: str | None,
     dataset_name: str | None,
     data: Path | None,
+    label: str | None,
     out: Path | None,
     as_json: bool,
     quiet: bool,
@@ -52,41 +56,40 @@ def import_model(
         counterflow import model.onnx --dataset mnist -o mine
         counterflow train mine/model.toml --weights mine/model.safetensors
     """
+    from counterflow.exchange.files import write_values
     from counterflow.exchange.imported.network import read_pieces
     from counterflow.exchange.imported.source import read
 
     display = Display(as_json=as_json, quiet=quiet)
-    if data is not None and dataset_name is None:
-        raise click.UsageError("--data is the folder of a data set; name it with --dataset.")
     called = name or named(model)
-    folder = out or places.default(Path("build") / called)
     pieces = read_pieces(read(model))
-    trial = None
-    if dataset_name is None:
-        imported = pieces.imported(called, "synthetic")
-    else:
-        from counterflow.design.data.training import training_data
+    own = "synthetic" if data is None else str(data.resolve())
+    imported = pieces.imported(called, dataset_name or own)
+    dataset = trial = None
+    if dataset_name is not None or data is not None:
         from counterflow.exchange.imported.trial import calibrated, tried
 
-        first = pieces.imported(called, dataset_name)
-        dataset = training_data(first.description, data)
-        imported = calibrated(pieces, called, dataset)
+        dataset = brought.dataset_for(display, "", imported.description, data, label)
+        imported = calibrated(pieces, imported, dataset)
         trial = tried(pieces, imported, dataset)
-    files = imported.write(folder)
+    folder = out or places.default(Path("build") / called)
+    with outcome.into(folder, called) as made:
+        write_values(made.path(".safetensors"), imported.weights)
+        kept = made.keep(facts(imported, trial), imported.description, dataset=dataset)
     display.show("\n".join(lines(imported, trial)))
-    display.files(files)
-    display.result(
-        {
-            "network": imported.description.name,
-            "description_hash": imported.description.hash(),
-            "parameters": imported.description.parameters,
-            "notes": list(imported.notes),
-            "test_samples": None if trial is None else trial.samples,
-            "accuracy_float": None if trial is None else trial.floats,
-            "accuracy": None if trial is None else trial.integers,
-            "files": [str(file) for file in files],
-        }
-    )
+    display.files(kept.files)
+    display.result(kept.result)
+
+
+def facts(imported: Imported, trial: Trial | None) -> dict[str, object]:
+    """What was made, for scripts."""
+    return {
+        "parameters": imported.description.parameters,
+        "notes": list(imported.notes),
+        "test_samples": None if trial is None else trial.samples,
+        "accuracy_float": None if trial is None else trial.floats,
+        "accuracy": None if trial is None else trial.integers,
+    }
 
 
 def named(model: Path) -> str:

@@ -18,7 +18,6 @@ from counterflow.exchange.imported.source import Source
 from counterflow.exchange.package import onnx, onnxruntime
 from counterflow.exchange.tensors import Tensors
 from counterflow.golden.training.epochs import test
-from counterflow.golden.training.models import codes
 from counterflow.golden.training.start import initial_states
 from counterflow.golden.units.state import State
 
@@ -65,13 +64,12 @@ def with_samples(read: Read, name: str, dataset: str, samples: Any) -> Imported:
     return read.imported(name, dataset, ranges(read, values))
 
 
-def calibrated(read: Read, name: str, dataset: Dataset) -> Imported:
-    """`read` with formats for what the training samples of `dataset` make of it."""
-    first = read.imported(name, dataset.name)
-    check_fits(first.description, dataset)
-    some = dataset.train_x[:CALIBRATION]
-    seen = ranges(read, _graph_samples(read, some, dataset, first.description.formats.input))
-    return read.imported(name, dataset.name, seen)
+def calibrated(read: Read, first: Imported, dataset: Dataset) -> Imported:
+    """`first`, with formats for what the training samples of `dataset` make of `read`."""
+    description, some = first.description, dataset.train_x[:CALIBRATION]
+    check_fits(description, dataset)
+    seen = ranges(read, _graph_samples(read, some, dataset, description.formats.input))
+    return read.imported(description.name, description.dataset, seen)
 
 
 def tried(read: Read, imported: Imported, dataset: Dataset) -> Trial | None:
@@ -105,11 +103,12 @@ def _graph_samples(
     read: Read, images: NDArray[Any], dataset: Dataset, target: Format
 ) -> NDArray[np.float32]:
     """What the network gets of `images`, as real numbers in the layout of the graph."""
-    values = codes(images, dataset.pixel_max, target) * 2.0**-target.frac
+    values = dataset.scaling.codes(images, target) * 2.0**-target.frac
     height, width, channels = dataset.shape
     first = values.reshape(-1, height, width, channels).transpose(0, 3, 1, 2)
     shape = read.source.shape(read.source.input)
-    return first.reshape(-1, *shape).astype(np.float32)
+    found: NDArray[np.float32] = first.reshape(-1, *shape).astype(np.float32)
+    return found
 
 
 def _evaluated(
