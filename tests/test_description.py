@@ -97,7 +97,7 @@ WRONG_VALUES = [
     ("fold.memory", 0, ["fold.memory", "0", "from 1 to"]),
     ("fold.interval", 0, ["fold.interval", "0", "from 1 to"]),
     ("fold.lanes", [{**ONE_LANE, "inputs": 0}], ["fold.lanes[0].inputs", "0", "from 1 to 4096"]),
-    ("fold.lanes", [{**ONE_LANE, "shared": 1}], ["fold.lanes[0].shared", "1", "a bool"]),
+    ("fold.lanes", [{**ONE_LANE, "shared": 1}], ["fold.lanes[0].shared", "1", "true or false"]),
     # unknown and missing keys
     ("layer", [], ["unknown key 'layer'", "did you mean 'layers'"]),
     ("recipe.learning_rat", 1, ["unknown key 'learning_rat' in recipe", "'learning_rate'"]),

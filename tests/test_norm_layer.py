@@ -162,7 +162,7 @@ def test_a_norm_behind_a_residual_layer_with_a_relu_is_refused() -> None:
             {"statistics": "batch"},
             "layers[1].statistics is the text 'batch', expected 'running' or 'group'.",
         ),
-        ({"gamma": 2}, "layers[1].gamma is 2, expected a bool."),
+        ({"gamma": 2}, "layers[1].gamma is 2, expected true or false."),
         ({"activation": "tanh"}, "layers[1].activation is the text 'tanh', expected 'relu' or "),
         ({"momentum": 0.9}, "unknown key 'momentum' in layers[1]; Possible are kind, statistics,"),
     ],

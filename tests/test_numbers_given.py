@@ -18,7 +18,7 @@ from counterflow.design.data.digits import DIGITS
 from counterflow.design.data.sets import Dataset, load, synthetic
 from counterflow.design.data.training import training_data
 from counterflow.design.network import files
-from counterflow.design.network.complaints import _bare, _limit
+from counterflow.design.network.complaints import _limit, bare_type
 from counterflow.design.network.description import Description, Fold
 from counterflow.design.network.files import DescriptionError, parse
 from counterflow.design.network.layers import layers
@@ -153,7 +153,7 @@ ELSEWHERE = {"inputs", "interlocking"}  # by the words of `INPUTS`, by the compo
 @pytest.mark.parametrize("name", models())
 def test_every_number_of_a_description_is_bounded(name: str) -> None:
     for key, field in models()[name].model_fields.items():
-        if _bare(field.annotation) in (int, float) and key not in ELSEWHERE:
+        if bare_type(field.annotation) in (int, float) and key not in ELSEWHERE:
             limits = {limit: _limit(field.metadata, limit) for limit in ("ge", "gt", "le", "lt")}
             assert limits["ge"] is not None or limits["gt"] is not None, key
             assert limits["le"] is not None or limits["lt"] is not None, key

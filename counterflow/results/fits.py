@@ -5,26 +5,21 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 
 from counterflow.boards.fits import Fit, table
 from counterflow.boards.table import BOARDS
 from counterflow.design.network.files import shipped, write_atomically
-from counterflow.results.markdown import grid
+from counterflow.results.markdown import between, grid
 
 PAGES = [Path("docs/boards.md")]
-BEGIN, END = "<!-- from python -m counterflow.results.fits -->", "<!-- end -->"
+BEGIN = "<!-- from python -m counterflow.results.fits -->"
 
 
 def renewed(text: str) -> str:
     """`text` with a fresh table between each pair of marks; ValueError where it has none."""
-    between = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
-    if not between.search(text):
-        raise ValueError(f"there is no line {BEGIN!r} that says where the table goes")
-    fresh = f"{BEGIN}\n{fits_table()}\n{END}"
-    return between.sub(lambda _match: fresh, text)
+    return between(text, BEGIN, fits_table())
 
 
 def fits_table() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from counterflow.results.accuracy import Summary
@@ -9,6 +10,15 @@ from counterflow.results.records import Record
 
 MISSING = "not measured"
 OLD = " †"
+END = "<!-- end -->"
+
+
+def between(text: str, begin: str, fresh: str) -> str:
+    """`text` with `fresh` between each mark `begin` and the next `END`; ValueError without any."""
+    marked = re.compile(f"{re.escape(begin)}.*?{re.escape(END)}", re.DOTALL)
+    if not marked.search(text):
+        raise ValueError(f"there is no line {begin!r} that says where the table goes")
+    return marked.sub(lambda _match: f"{begin}\n{fresh}\n{END}", text)
 
 
 def grid(rows: Sequence[Sequence[str]]) -> str:

@@ -122,18 +122,18 @@ def accepted(model: type[BaseModel], location: Location) -> str:
     limits: Sequence[Any] = ()
     for part in location:
         if isinstance(part, int):
-            annotation, limits = get_args(_bare(annotation))[0], ()
+            annotation, limits = get_args(bare_type(annotation))[0], ()
         elif (tagged := _tagged(annotation, part)) is not None:
             annotation, limits = tagged, ()
         else:
-            field = _field(_bare(annotation), part)
+            field = _field(bare_type(annotation), part)
             annotation, limits = field.annotation, field.metadata
     return _words(annotation, limits)
 
 
 def _tagged(annotation: Any, tag: str) -> Any:
     """The layer of the kind that `tag` names where a layer stands, else None."""
-    bare = _bare(annotation)
+    bare = bare_type(annotation)
     if isinstance(bare, type) and issubclass(bare, Layer):
         return layers().get(tag)
     return None
@@ -147,23 +147,30 @@ def _field(model: Any, key: str) -> FieldInfo:
 def _model_at(model: type[BaseModel], location: Location) -> type[BaseModel]:
     annotation: Any = model
     for part in location:
-        bare = _bare(annotation)
+        bare = bare_type(annotation)
         if isinstance(part, int):
             annotation = get_args(bare)[0]
         else:
             annotation = _tagged(annotation, part) or _field(bare, part).annotation
-    found: type[BaseModel] = _bare(annotation)
+    found: type[BaseModel] = bare_type(annotation)
     return found
 
 
-def _bare(annotation: Any) -> Any:
+def bare_type(annotation: Any) -> Any:
     """An annotation without Annotated and without "or None"."""
     while get_origin(annotation) is Annotated:
         annotation = get_args(annotation)[0]
     if get_origin(annotation) in UNIONS:
         rest = [one for one in get_args(annotation) if one is not type(None)]
-        return _bare(rest[0])
+        return bare_type(rest[0])
     return annotation
+
+
+def _said(annotation: Any) -> tuple[Any, ...]:
+    """What Annotated says of an annotation "or None"."""
+    if get_origin(annotation) in UNIONS:
+        return tuple(found for one in get_args(annotation) for found in _said(one))
+    return get_args(annotation)[1:] if get_origin(annotation) is Annotated else ()
 
 
 def _keys(model: type[BaseModel]) -> list[str]:
@@ -173,10 +180,10 @@ def _keys(model: type[BaseModel]) -> list[str]:
 
 
 def _words(annotation: Any, limits: Sequence[Any]) -> str:
-    for one in limits:
+    for one in (*limits, *_said(annotation)):
         if isinstance(one, Expected):
             return one.words
-    bare = _bare(annotation)
+    bare = bare_type(annotation)
     if get_origin(bare) is Literal:
         return _one_of(get_args(bare))
     if get_origin(bare) is tuple:
@@ -192,6 +199,8 @@ def _words(annotation: Any, limits: Sequence[Any]) -> str:
         return f"a table with the keys {', '.join(_keys(bare))}"
     if issubclass(bare, Format):
         return "a number format such as 's20.18' or 'u8.4'"
+    if bare is bool:
+        return "true or false"
     if bare is int:
         return "an integer" + _range(limits, whole=True)
     if bare is float:
@@ -202,7 +211,7 @@ def _words(annotation: Any, limits: Sequence[Any]) -> str:
 
 
 def _plural(element: Any) -> str:
-    bare = _bare(element)
+    bare = bare_type(element)
     if isinstance(bare, type) and issubclass(bare, BaseModel):
         return f"tables with the keys {', '.join(_keys(bare))}"
     return "integers" if bare is int else f"{getattr(bare, '__name__', 'value')}s"

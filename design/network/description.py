@@ -36,10 +36,30 @@ MIN_LOGIT = 4  # softmax scores that saturate earlier can hardly tell classes ap
 class Fold(Frozen):
     """What the planner is asked for: a budget, a target interval, or lanes given by hand."""
 
-    multipliers: int | None = Field(default=None, ge=1, le=MAX_BUDGET)
-    memory: int | None = Field(default=None, ge=1, le=MAX_BUDGET)
-    interval: int | None = Field(default=None, ge=1, le=MAX_BUDGET)
-    lanes: tuple[Lanes, ...] | None = Field(default=None, strict=False)
+    multipliers: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_BUDGET,
+        description="Multipliers that the design may have. Not together with `lanes`.",
+    )
+    memory: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_BUDGET,
+        description="Bits of memory that the design may have. A plan with more is refused.",
+    )
+    interval: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_BUDGET,
+        description="Clock cycles that may pass from one training sample to the next.",
+    )
+    lanes: tuple[Lanes, ...] | None = Field(
+        default=None,
+        strict=False,
+        description="The fold by hand: an entry for each layer with weights, heads included, in "
+        "the order of the dataflow.",
+    )
 
     @model_validator(mode="after")
     def _one_target(self) -> Self:
@@ -69,29 +89,67 @@ def _inputs(value: object) -> int | tuple[int, ...]:
 
 
 class Description(Frozen):
-    """A whole design: a chain of layers, its numbers, its recipe, its data set and its fold.
+    """A whole design: a chain of layers, its numbers, its recipe, its data set and its fold."""
 
-    ``dataset`` is the name of a data set or the path of a file or folder, and ``data`` how that is
-    read.  ``inputs`` is the number of elements of a sample, or [height, width, channels] of an
-    image.
-    ``interlocking`` is the number of losses that a body sees, of the ``components`` into which the
-    network is cut, by default all: end to end; ``head``: the layers of their heads, see
-    `design.units.head.Head`; ``exits``: heads are built from which nothing learns.
-    """
-
-    name: str = Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=40)
-    dataset: str = DATASET
-    data: Reading | None = Field(default=None, exclude_if=_is_none)
-    inputs: Annotated[int | tuple[int, int, int], BeforeValidator(_inputs), INPUTS]
-    layers: tuple[AnyLayer, ...] = Field(min_length=1, strict=False)
-    interlocking: int | None = Field(default=None, exclude_if=_is_none)
-    components: Components | None = Field(default=None, exclude_if=_is_none)
-    head: tuple[AnyLayer, ...] = Field(default=(), strict=False, exclude_if=_is_empty)
-    exits: bool = Field(default=False, exclude_if=_is_empty)
-    formats: Formats = Formats()
-    rounding: Roundings = Roundings()
-    recipe: Recipe = Recipe()
-    fold: Fold = Fold()
+    name: str = Field(
+        pattern=r"^[a-z][a-z0-9-]*$",
+        max_length=40,
+        description="Name of the network, of its files and of its Verilog modules.",
+    )
+    dataset: str = Field(
+        default=DATASET,
+        description="What it is trained on: the name of a data set, or the path of a file or "
+        "folder.",
+    )
+    data: Reading | None = Field(
+        default=None,
+        exclude_if=_is_none,
+        description="How a file or folder of `dataset` is read.",
+    )
+    inputs: Annotated[int | tuple[int, int, int], BeforeValidator(_inputs), INPUTS] = Field(
+        description="Shape of a sample: the elements of a vector, or an image. An image has at "
+        f"most {MAX_ELEMENTS:,} elements."
+    )
+    layers: tuple[AnyLayer, ...] = Field(
+        min_length=1,
+        strict=False,
+        description="The layers from input to output. The last one is dense, with a score for "
+        'each of 2 to 256 classes and `activation = "none"`.',
+    )
+    interlocking: int | None = Field(
+        default=None,
+        exclude_if=_is_none,
+        description="Losses that a component sees: from 1, its own, to all, which is the default "
+        "and end to end.",
+    )
+    components: Components | None = Field(
+        default=None,
+        exclude_if=_is_none,
+        description="Where the network is cut into components: their sizes in layers, or one for "
+        "each residual layer.",
+    )
+    head: tuple[AnyLayer, ...] = Field(
+        default=(),
+        strict=False,
+        exclude_if=_is_empty,
+        description="Layers of the head behind each component, the last of them dense like that "
+        "of the network. Without it, heads are chosen.",
+    )
+    exits: bool = Field(
+        default=False,
+        exclude_if=_is_empty,
+        description="Whether heads from which nothing learns are built, too, as early exits.",
+    )
+    formats: Formats = Field(
+        default=Formats(), description="Number formats by what they hold, for every layer."
+    )
+    rounding: Roundings = Field(
+        default=Roundings(), description="How numbers are rounded to their formats."
+    )
+    recipe: Recipe = Field(default=Recipe(), description="How the network is trained.")
+    fold: Fold = Field(
+        default=Fold(), description="How much hardware there is, or how fast it has to be."
+    )
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

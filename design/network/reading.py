@@ -23,14 +23,28 @@ def _label(value: object) -> object:
 class Reading(Frozen):
     """What is to be known of a file besides what stands in it.
 
-    ``label``: the column of a table that has the labels; ``header``: whether its first line has
-    names; ``test`` and ``seed``: which share of the samples is kept for testing where the file
-    keeps none, and what draws it; ``scale``: one scaling for all elements, or one a column.
     What is None is decided by the rules of docs/your-data.md.
     """
 
-    label: Annotated[str | int | None, BeforeValidator(_label), LABEL] = None
-    header: bool | None = None
-    test: float | None = Field(default=None, ge=0, lt=1)
-    seed: int = Field(default=0, ge=0, lt=2**31)
-    scale: Literal["common", "columns"] | None = None
+    label: Annotated[str | int | None, BeforeValidator(_label), LABEL] = Field(
+        default=None,
+        description="Column of the labels of a table, by default that with a usual name, else the "
+        "only one with text, else the last.",
+    )
+    header: bool | None = Field(
+        default=None,
+        description="Whether the first line of a CSV file has names, by default if it looks so.",
+    )
+    test: float | None = Field(
+        default=None,
+        ge=0,
+        lt=1,
+        description="Share of the samples that is kept for testing, where the data have no test "
+        f"half: {TEST} by default.",
+    )
+    seed: int = Field(default=0, ge=0, lt=2**31, description="Seed by which these are drawn.")
+    scale: Literal["common", "columns"] | None = Field(
+        default=None,
+        description="One scaling for all elements, which images have by default, or one for each "
+        "column, which tables have.",
+    )

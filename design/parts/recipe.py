@@ -22,16 +22,20 @@ MAX_ACCUMULATE = 256
 class Reference(Frozen):
     """Hyper-parameters known to work at some batch size, to be scaled to batch size one."""
 
-    batch: int = Field(ge=1, le=MAX_BATCH)
-    learning_rate: float = Field(gt=0, le=1e6, allow_inf_nan=False)
-    momentum: float = Field(ge=0, lt=1)
+    batch: int = Field(ge=1, le=MAX_BATCH, description="Samples of a batch there.")
+    learning_rate: float = Field(
+        gt=0, le=1e6, allow_inf_nan=False, description="Learning rate known to work there."
+    )
+    momentum: float = Field(ge=0, lt=1, description="Momentum known to work there.")
 
 
 class RateDrop(Frozen):
     """From `epoch` (counted from 0) on, the learning rate is 2**-shift of the recipe's."""
 
-    epoch: int = Field(ge=1, le=MAX_EPOCHS)
-    shift: int = Field(ge=0, le=7)
+    epoch: int = Field(
+        ge=1, le=MAX_EPOCHS, description="First epoch of the lower rate, counted from 0."
+    )
+    shift: int = Field(ge=0, le=7, description="The rate is 2^-shift of `learning_rate`.")
 
 
 class Recipe(Frozen):
@@ -39,29 +43,86 @@ class Recipe(Frozen):
 
     ``learning_rate`` and ``momentum`` belong to the undamped form v <- m v + g, w <- w - eta v.
     The hardware has no multiplier for them: the rate is a power of two and the momentum is 0 or
-    1 - 2**-k.  ``scale_from`` derives both from hyper-parameters of another batch size.
-    ``horizon`` multiplies the delay in prediction and compensation (2: overcompensation).
-    ``accumulate``: weights move once for so many samples, by the sum of their gradients.
-    ``sequential_after``: after so many samples (counted over all epochs) a pipelined training goes
-    on sequentially, as the hybrid scheme of Zhang & Abdelrahman, arXiv 1912.12675, does.
-    ``placement``: their pipeline placement vector, see `design.network.grouping`; without it every
-    layer with weights is a stage of its own.
+    1 - 2**-k.  ``sequential_after`` and ``placement`` are the hybrid scheme and the pipeline
+    placement vector of Zhang & Abdelrahman, arXiv 1912.12675.
     """
 
-    scheme: Scheme = "pipelined"
-    batch: int = Field(default=1, ge=1, le=MAX_BATCH)
-    learning_rate: float = Field(default=2.0**-9, gt=0, le=1e6, allow_inf_nan=False)
-    momentum: float = Field(default=0.875, ge=0, lt=1)
-    scale_from: Reference | None = None
-    mitigation: Mitigation = "lwpv+sc"
-    horizon: Literal[1, 2] = 1
-    accumulate: int = Field(default=1, ge=1, le=MAX_ACCUMULATE)
-    sequential_after: int | None = Field(default=None, ge=1, le=MAX_SAMPLES)
-    placement: tuple[int, ...] | None = Field(default=None, strict=False)
-    epochs: int = Field(default=1, ge=1, le=MAX_EPOCHS)
-    rate_drops: tuple[RateDrop, ...] = Field(default=(), strict=False)
-    init: Literal["he", "orthogonal"] = "he"
-    seed: int = Field(default=1, ge=0, lt=2**31)
+    scheme: Scheme = Field(
+        default="pipelined",
+        description="Whether samples follow each other without a wait, each waits for the update "
+        "of the one before, or the pipeline is drained after every `batch`.",
+    )
+    batch: int = Field(
+        default=1,
+        ge=1,
+        le=MAX_BATCH,
+        description='Samples between two drains. Above 1 only with `scheme = "fill-and-drain"`.',
+    )
+    learning_rate: float = Field(
+        default=2.0**-9,
+        gt=0,
+        le=1e6,
+        allow_inf_nan=False,
+        description="eta in v = m v + g, w = w - eta v. A power of two of at most 1, since the "
+        "hardware only shifts.",
+    )
+    momentum: float = Field(
+        default=0.875,
+        ge=0,
+        lt=1,
+        description=f"m in v = m v + g: 0 or 1 - 2^-k, with k up to {MAX_MOMENTUM_SHIFT}.",
+    )
+    scale_from: Reference | None = Field(
+        default=None,
+        description="Learning rate and momentum of another batch size, from which those of batch "
+        "size one follow. In place of the two keys above.",
+    )
+    mitigation: Mitigation = Field(
+        default="lwpv+sc",
+        description="What makes up for stale weights: prediction of weights by velocity (lwpv) or "
+        "by weights (lwpw), spike compensation (sc), or old weights kept (stash). Hardware has "
+        "none, lwpv, sc and lwpv+sc.",
+    )
+    horizon: Literal[1, 2] = Field(
+        default=1,
+        description="Prediction and compensation reckon with so many times the delay.",
+    )
+    accumulate: int = Field(
+        default=1,
+        ge=1,
+        le=MAX_ACCUMULATE,
+        description="Weights move once for so many samples, by the sum of their gradients.",
+    )
+    sequential_after: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_SAMPLES,
+        description="After so many samples, over all epochs, a pipelined training goes on "
+        "sequentially.",
+    )
+    placement: tuple[int, ...] | None = Field(
+        default=None,
+        strict=False,
+        description="Layers with weights, counted from 1, behind which a stage of the pipeline "
+        "ends. Without it each is a stage. With it only `train --model float` works.",
+    )
+    epochs: int = Field(
+        default=1, ge=1, le=MAX_EPOCHS, description="Passes over the training samples."
+    )
+    rate_drops: tuple[RateDrop, ...] = Field(
+        default=(),
+        strict=False,
+        description="Epochs from which the learning rate is lower, in their order.",
+    )
+    init: Literal["he", "orthogonal"] = Field(
+        default="he", description="How initial weights are drawn."
+    )
+    seed: int = Field(
+        default=1,
+        ge=0,
+        lt=2**31,
+        description="Seed of initial weights, of the order of samples and of random bits.",
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -13,20 +13,38 @@ from counterflow.design.parts.formats import Format, Rounding
 class Formats(Frozen):
     """Number formats by tensor role, for every layer that does not override them.
 
-    A tanh gets its layer's sums in ``preactivation`` and puts out ``activation``, signed as s8.7.
-    ``weight`` and ``velocity`` are what the memories hold (the velocity scaled by the learning
-    rate); ``operand`` is the narrower weight that the multipliers see.  Accumulators have no entry:
-    their width follows from the shapes so that they cannot overflow.
+    Accumulators have no entry: their width follows from the shapes so that they cannot overflow.
     """
 
-    input: FormatField = Format.parse("u8.8")
-    activation: FormatField = Format.parse("u8.4")
-    preactivation: FormatField = Format.parse("s10.6")
-    logit: FormatField = Format.parse("s12.6")
-    operand: FormatField = Format.parse("s9.7")
-    weight: FormatField = Format.parse("s20.18")
-    velocity: FormatField = Format.parse("s14.18")
-    error: FormatField = Format.parse("s10.8")
+    input: FormatField = Field(default=Format.parse("u8.8"), description="Elements of a sample.")
+    activation: FormatField = Field(
+        default=Format.parse("u8.4"),
+        description="What hidden layers put out. Signed for a layer without ReLU, as s8.7 behind a "
+        "tanh.",
+    )
+    preactivation: FormatField = Field(
+        default=Format.parse("s10.6"), description="The sums that a tanh gets. Signed."
+    )
+    logit: FormatField = Field(
+        default=Format.parse("s12.6"),
+        description="Scores that the softmax gets. Signed.",
+    )
+    operand: FormatField = Field(
+        default=Format.parse("s9.7"),
+        description="The weight that multipliers see. Signed, with no more fraction bits than "
+        "`weight`.",
+    )
+    weight: FormatField = Field(
+        default=Format.parse("s20.18"), description="The weight that memories hold. Signed."
+    )
+    velocity: FormatField = Field(
+        default=Format.parse("s14.18"),
+        description="The velocity times the learning rate. Signed, with as many fraction bits as "
+        "`weight`.",
+    )
+    error: FormatField = Field(
+        default=Format.parse("s10.8"), description="Gradients between layers. Signed."
+    )
 
     @model_validator(mode="after")
     def _roles(self) -> Self:
@@ -49,11 +67,27 @@ class Formats(Frozen):
 class Roundings(Frozen):
     """How each role is narrowed.  Only the update may be stochastic."""
 
-    update: Rounding = Field(default=Rounding.STOCHASTIC, strict=False)
-    activation: Rounding = Field(default=Rounding.NEAREST_EVEN, strict=False)
-    operand: Rounding = Field(default=Rounding.NEAREST_EVEN, strict=False)
-    error: Rounding = Field(default=Rounding.NEAREST_EVEN, strict=False)
-    generator: Literal["xorshift32"] = "xorshift32"
+    update: Rounding = Field(
+        default=Rounding.STOCHASTIC,
+        strict=False,
+        description="Of weights and velocities at an update.",
+    )
+    activation: Rounding = Field(
+        default=Rounding.NEAREST_EVEN,
+        strict=False,
+        description="Of what layers put out. Not stochastic.",
+    )
+    operand: Rounding = Field(
+        default=Rounding.NEAREST_EVEN,
+        strict=False,
+        description="Of weights to what multipliers see. Not stochastic.",
+    )
+    error: Rounding = Field(
+        default=Rounding.NEAREST_EVEN, strict=False, description="Of gradients. Not stochastic."
+    )
+    generator: Literal["xorshift32"] = Field(
+        default="xorshift32", description="Where random bits come from, in each unit."
+    )
 
     @model_validator(mode="after")
     def _update_only(self) -> Self:

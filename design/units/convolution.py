@@ -37,12 +37,24 @@ from counterflow.design.units.timing import can_be
 class FormatOverrides(Frozen):
     """Formats of one layer that differ from the network's; unset roles follow the network."""
 
-    activation: FormatField | None = None
-    preactivation: FormatField | None = None
-    operand: FormatField | None = None
-    weight: FormatField | None = None
-    velocity: FormatField | None = None
-    error: FormatField | None = None
+    activation: FormatField | None = Field(
+        default=None, description="What the layer puts out; not of the last one."
+    )
+    preactivation: FormatField | None = Field(
+        default=None, description='The sums that its tanh gets; only with `activation = "tanh"`.'
+    )
+    operand: FormatField | None = Field(
+        default=None, description="The weight that its multipliers see."
+    )
+    weight: FormatField | None = Field(
+        default=None, description="The weight that its memory holds."
+    )
+    velocity: FormatField | None = Field(
+        default=None, description="Its velocity times the learning rate."
+    )
+    error: FormatField | None = Field(
+        default=None, description="The gradient that arrives at its output."
+    )
 
 
 class Weighted(Layer):
@@ -128,15 +140,18 @@ class Weighted(Layer):
 
 
 class Dense(Weighted):
-    """A fully connected layer, y = f(W x + b), W of shape [outputs, inputs].
+    """A fully connected layer, y = f(W x + b), W of shape [outputs, inputs]."""
 
-    ``error`` among its formats is that of the gradient arriving at its output.
-    """
-
-    kind: Literal["dense"] = "dense"
-    outputs: int = Field(ge=1, le=MAX_WIDTH)
-    activation: Activation = "relu"
-    formats: FormatOverrides = FormatOverrides()
+    kind: Literal["dense"] = Field(
+        default="dense",
+        description="Fully connected, y = f(W x + b). What a layer without `kind` is. It takes an "
+        "image as a vector.",
+    )
+    outputs: int = Field(ge=1, le=MAX_WIDTH, description="Elements that it puts out.")
+    activation: Activation = Field(default="relu", description="The function f of its sums.")
+    formats: FormatOverrides = Field(
+        default=FormatOverrides(), description="Number formats of its own."
+    )
 
     @property
     def stem(self) -> str:
@@ -154,13 +169,19 @@ class Convolution(Weighted):
     of zeros.  Weights have the shape [outputs, kernel height x kernel width x channels].
     """
 
-    kind: Literal["convolution"] = "convolution"
-    outputs: int = Field(ge=1, le=MAX_WIDTH)
-    kernel: Kernel
-    stride: Kernel = (1, 1)
-    padding: Padding = (0, 0)
-    activation: Activation = "relu"
-    formats: FormatOverrides = FormatOverrides()
+    kind: Literal["convolution"] = Field(
+        default="convolution",
+        description="A 2-D convolution over all channels of an image, with a bias for each of its "
+        "own.",
+    )
+    outputs: int = Field(ge=1, le=MAX_WIDTH, description="Channels that it puts out.")
+    kernel: Kernel = Field(description="Pixels of the kernel.")
+    stride: Kernel = Field(default=(1, 1), description="Pixels from one place to the next.")
+    padding: Padding = Field(default=(0, 0), description="Pixels of zeros on each side.")
+    activation: Activation = Field(default="relu", description="The function of its sums.")
+    formats: FormatOverrides = Field(
+        default=FormatOverrides(), description="Number formats of its own."
+    )
 
     @property
     def stem(self) -> str:
@@ -183,7 +204,10 @@ class Flatten(Layer):
     It may be left out: a dense layer takes an image as it comes, in this order.
     """
 
-    kind: Literal["flatten"]
+    kind: Literal["flatten"] = Field(
+        description="Makes a vector of an image, row by row, channels last. It may be left out "
+        "before a dense layer."
+    )
 
     def grow(self, growth: Growth, edge: Edge, place: Place) -> Edge:
         """See `Layer.grow`: no unit, the same edge with another shape."""

@@ -31,8 +31,16 @@ class Head(Layer):
     the network.
     """
 
-    kind: Literal["head"]
-    layers: Chain = Field(default=(), strict=False)
+    kind: Literal["head"] = Field(
+        description="Ends a component with a loss of its own. Only in the outermost layers, and "
+        "not together with `components`."
+    )
+    layers: Chain = Field(
+        default=(),
+        strict=False,
+        description="Its layers, the last of them dense like that of the network. Without any, "
+        "they are chosen.",
+    )
 
     def grow(self, growth: Growth, edge: Edge, place: Place) -> Edge:
         """See `Layer.grow`: the edge to the next component."""

@@ -33,15 +33,20 @@ LEAST_PIXELS = 4  # of an image that statistics are taken of
 
 
 class NormFormats(Frozen):
-    """Formats of a norm that differ from the network's; unset roles follow the network.
+    """Formats of a norm that differ from the network's; unset roles follow the network."""
 
-    ``activation`` is that of what it puts out, before its ReLU.
-    """
-
-    activation: FormatField = Format.parse("s9.5")
-    weight: FormatField | None = None
-    velocity: FormatField | None = None
-    error: FormatField | None = None
+    activation: FormatField = Field(
+        default=Format.parse("s9.5"), description="What it puts out, before its ReLU. Signed."
+    )
+    weight: FormatField | None = Field(
+        default=None, description="Bias and factor that its memory holds."
+    )
+    velocity: FormatField | None = Field(
+        default=None, description="Their velocity times the learning rate."
+    )
+    error: FormatField | None = Field(
+        default=None, description="The gradient that arrives at its output."
+    )
 
 
 def _is_none(value: object) -> bool:
@@ -56,16 +61,36 @@ class Norm(Layer):
     """Normalises by running statistics of each channel, or by those of each image's `group`s.
 
     Behind that it multiplies by a ``gamma`` of each channel, if that is wanted, adds a bias and
-    applies `activation`.  ``group``: channels that are normalised together, None with running
-    statistics.  Neither is part of what a layer without it is written as.
+    applies `activation`.  ``group`` and ``gamma`` are no part of what a layer without them is
+    written as.
     """
 
-    kind: Literal["norm"]
-    statistics: Literal["running", "group"] = "running"
-    group: int | None = Field(default=None, ge=1, le=MAX_WIDTH, exclude_if=_is_none)
-    gamma: bool = Field(default=False, exclude_if=_is_false)
-    activation: Literal["relu", "none"] = "relu"
-    formats: NormFormats = NormFormats()
+    kind: Literal["norm"] = Field(
+        description="Brings each channel to mean 0 and variance 1, then adds a bias that is "
+        'learnt. The layer below has `activation = "none"`.'
+    )
+    statistics: Literal["running", "group"] = Field(
+        default="running",
+        description="Of what mean and variance are: of a channel over past samples, or of some "
+        "channels of the very image.",
+    )
+    group: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_WIDTH,
+        exclude_if=_is_none,
+        description="Channels that are normalised together, which divide all channels; only with "
+        f'`statistics = "group"`, and {GROUP} there by default.',
+    )
+    gamma: bool = Field(
+        default=False,
+        exclude_if=_is_false,
+        description="Whether it multiplies each channel by a factor that is learnt.",
+    )
+    activation: Literal["relu", "none"] = Field(
+        default="relu", description="The function of what it makes."
+    )
+    formats: NormFormats = Field(default=NormFormats(), description="Number formats of its own.")
 
     @model_validator(mode="before")
     @classmethod

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from pydantic import SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from counterflow.design.graph import Edge, Growth, Layer, Place, shown
 from counterflow.design.parts.fields import MAX_KERNEL, Kernel, Padding, Window
@@ -26,10 +26,19 @@ from counterflow.design.units.windows import Windows
 class Pool(Layer):
     """The largest element, or the mean, of each window of each channel."""
 
-    kind: Literal["max-pool", "average-pool"]
-    kernel: Window = (2, 2)
-    stride: Kernel | None = None
-    padding: Padding = (0, 0)
+    kind: Literal["max-pool", "average-pool"] = Field(
+        description="The largest element, or the mean, of each window of each channel."
+    )
+    kernel: Window = Field(
+        default=(2, 2), description="Pixels of a window; all of the image is one window."
+    )
+    stride: Kernel | None = Field(
+        default=None, description="Pixels from one window to the next, by default its size."
+    )
+    padding: Padding = Field(
+        default=(0, 0),
+        description="Pixels on each side, which a maximum ignores and a mean counts as zeros.",
+    )
 
     @model_serializer(mode="wrap")
     def _written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -26,25 +26,32 @@ Chain = tuple[Annotated[SerializeAsAny[Layer], BeforeValidator(_layer)], ...]
 class SumFormats(Frozen):
     """Formats of the sum that differ from the network's; unset roles follow the network."""
 
-    activation: FormatField | None = None
-    error: FormatField | None = None
+    activation: FormatField | None = Field(
+        default=None, description="The sum. Signed unless its activation is a ReLU."
+    )
+    error: FormatField | None = Field(
+        default=None, description="The gradient that arrives at the sum."
+    )
 
 
 class Residual(Layer):
-    """`body` and `shortcut` get the same input, and `activation` is applied to their sum.
+    """`body` and `shortcut` get the same input, and `activation` is applied to their sum."""
 
-    An empty `shortcut` is the identity.  ``error`` among its formats is that of the gradient
-    arriving at the sum.
-    """
-
-    kind: Literal["residual"]
-    body: Chain = Field(min_length=1, strict=False)
-    shortcut: Chain = Field(default=(), strict=False)
+    kind: Literal["residual"] = Field(
+        description="Adds what `body` and `shortcut` make of the same input."
+    )
+    body: Chain = Field(
+        min_length=1, strict=False, description="Layers, some of them with weights."
+    )
+    shortcut: Chain = Field(
+        default=(), strict=False, description="Layers around the body. Without any, the identity."
+    )
     activation: Literal["relu", "none"] = Field(
         default="none",
         exclude_if=lambda value: value == "none",  # a description says it where there is one
+        description="The function of the sum.",
     )
-    formats: SumFormats = SumFormats()
+    formats: SumFormats = Field(default=SumFormats(), description="Number formats of its own.")
 
     def grow(self, growth: Growth, edge: Edge, place: Place) -> Edge:
         """See `Layer.grow`."""

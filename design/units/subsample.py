@@ -182,15 +182,20 @@ def _spread(ready: Cycles, grid: Grid) -> Cycles:
 
 
 class Subsample(Layer):
-    """Keeps every `stride`-th pixel of every `stride`-th row, and adds channels of zeros.
+    """Keeps every `stride`-th pixel of every `stride`-th row, and adds channels of zeros."""
 
-    ``stride`` is one number or [vertical, horizontal]; ``outputs`` the channels that come out, by
-    default as many as come in.
-    """
-
-    kind: Literal["subsample"]
-    stride: Kernel = (1, 1)
-    outputs: int | None = Field(default=None, ge=1, le=MAX_WIDTH)
+    kind: Literal["subsample"] = Field(
+        description="Leaves out pixels and adds channels of zeros: a shortcut without weights."
+    )
+    stride: Kernel = Field(
+        default=(1, 1), description="Every so many pixels of every so many rows are kept."
+    )
+    outputs: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_WIDTH,
+        description="Channels that come out, by default and at least as many as come in.",
+    )
 
     def grow(self, growth: Growth, edge: Edge, place: Place) -> Edge:
         """See `Layer.grow`."""

@@ -31,9 +31,13 @@ class Lanes(Frozen):
     without, it has one multiplier for each product.
     """
 
-    outputs: int = Field(ge=1, le=MAX_WIDTH)
-    inputs: int = Field(ge=1, le=MAX_WIDTH)
-    shared: bool = False
+    outputs: int = Field(ge=1, le=MAX_WIDTH, description="Outputs that are worked on at once.")
+    inputs: int = Field(ge=1, le=MAX_WIDTH, description="Inputs that are worked on at once.")
+    shared: bool = Field(
+        default=False,
+        description="Whether a lane has one multiplier for all its products, in turn, instead of "
+        "one for each.",
+    )
 
 
 @dataclass(frozen=True)
