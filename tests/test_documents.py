@@ -142,10 +142,10 @@ def is_file(path: str) -> bool:
     return any(ROOT.glob(path.rstrip("/")))
 
 
-def is_link(link: str, folder: Path = ROOT) -> bool:
-    """Whether a link of a page in `folder` leads to a file, and to a heading in it."""
+def is_link(link: str, page: Path = ROOT / "README.md") -> bool:
+    """Whether a link of `page` leads to a file, and to a heading in it or in the page itself."""
     path, _, anchor = link.partition("#")
-    target = folder / path
+    target = page.parent / path if path else page
     if not anchor or not target.exists():
         return target.exists()
     headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
@@ -197,7 +197,7 @@ def missing(text: str, document: str) -> list[str]:
     """What a document cites, but is not there."""
     found = []
     for kind, what in dict.fromkeys(citations(text, document.endswith(".md"))):
-        there = is_link(what, (ROOT / document).parent) if kind == "link" else IS_THERE[kind](what)
+        there = is_link(what, ROOT / document) if kind == "link" else IS_THERE[kind](what)
         if not there:
             found.append(f"{document} cites the {kind} {what}")
     return found
@@ -207,6 +207,11 @@ def missing(text: str, document: str) -> list[str]:
 def test_all_that_a_document_cites_is_there(document: str) -> None:
     lacking = missing((ROOT / document).read_text(encoding="utf-8"), document)
     assert not lacking, "\n".join(lacking)
+
+
+def test_a_link_within_a_page_leads_to_one_of_its_headings() -> None:
+    text = "[keys](#the-keys), [folds](#the-folds)"
+    assert missing(text, "docs/description.md") == ["docs/description.md cites the link #the-folds"]
 
 
 @pytest.mark.parametrize("network", ["tiny", "tiny-conv", "digits-8bit", "digits", "hybrid"])

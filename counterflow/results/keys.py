@@ -36,29 +36,29 @@ class Section:
 
 def sections() -> list[Section]:
     """Every table that a description can have: its own, then those of layers."""
-    found = [Section("Top level", Description), *_inside(Description)]
+    found = [Section("Top level", Description)]
+    for path, model, several in _inside(Description):
+        found.append(Section(f"Tables `[[{path}]]`" if several else f"Table `[{path}]`", model))
     kinds: dict[type[Layer], list[str]] = {}
     for kind, layer in layers().items():
         kinds.setdefault(layer, []).append(f"`{kind}`")
     owners: dict[type[BaseModel], list[str]] = {}
     for layer, names in kinds.items():
         found.append(Section(f"Layer {' or '.join(names)}", layer))
-        for section in _inside(layer):
-            owners.setdefault(section.model, [section.title]).extend(names)
-    for model, (title, *names) in owners.items():
-        found.append(Section(f"{title} of {' and '.join(names)}", model))
+        for path, model, _ in _inside(layer):
+            owners.setdefault(model, [path]).extend(names)
+    for model, (path, *names) in owners.items():
+        found.append(Section(f"Table `{path}` of {' and '.join(names)}", model))
     return found
 
 
-def _inside(model: type[BaseModel], path: str = "") -> Iterator[Section]:
-    """The tables in a table that stands at `path`, but for layers."""
+def _inside(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, type[BaseModel], bool]]:
+    """Path, model and whether there can be several, of the tables in one, but for layers."""
     for key, field in model.model_fields.items():
         inner, several = table_at(field.annotation)
-        if inner is None or inner is Layer:
-            continue
-        name = f"{path}{key}"
-        yield Section(f"{'Tables' if several else 'Table'} `{name}`", inner)
-        yield from _inside(inner, f"{name}.")
+        if inner is not None and inner is not Layer:
+            yield f"{path}{key}", inner, several
+            yield from _inside(inner, f"{path}{key}.")
 
 
 def table_at(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
