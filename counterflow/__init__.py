@@ -1,48 +1,34 @@
 """Generates FPGA designs that train neural networks on-chip, predicted bit for bit.
 
-What comes from elsewhere: `from_onnx` and `from_torch`.
+``load``, ``plan``, ``train``, ``simulate``, ``verilog`` and ``Device`` are all that most programs
+need (docs/python.md), `from_onnx` and `from_torch` bring models from elsewhere (docs/your-model.md).
+They are imported when they are first asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from counterflow.exchange.imported.network import Imported
+    from counterflow.api import load, plan, simulate, train, verilog
+    from counterflow.exchange.imported.functions import from_onnx, from_torch
+    from counterflow.host.device import Device
+
+__all__ = ["Device", "from_onnx", "from_torch", "load", "plan", "simulate", "train", "verilog"]
+
+_HOMES = {
+    "Device": "counterflow.host.device",
+    "from_onnx": "counterflow.exchange.imported.functions",
+    "from_torch": "counterflow.exchange.imported.functions",
+}  # of the others: counterflow.api
 
 
-def from_onnx(
-    path: str | Path, *, name: str = "imported", dataset: str = "synthetic", samples: Any = None
-) -> Imported:
-    """The ONNX file `path` as a description, with its weights.
-
-    ``name`` and ``dataset`` are those of the description.  ``samples`` [N, ...], real numbers as
-    the graph takes them, choose the formats of activations by the ranges that they have.
-
-    Raises ValueError, one sentence, which names the first operator that no layer is.
-    """
-    from counterflow.exchange.imported.network import read_pieces
-    from counterflow.exchange.imported.source import read
-    from counterflow.exchange.imported.trial import with_samples
-
-    return with_samples(read_pieces(read(Path(path))), name, dataset, samples)
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return getattr(import_module(_HOMES.get(name, "counterflow.api")), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def from_torch(
-    module: Any,
-    inputs: Sequence[int],
-    *,
-    name: str = "imported",
-    dataset: str = "synthetic",
-    samples: Any = None,
-) -> Imported:
-    """A PyTorch module as `from_onnx` has a file; ``inputs``: shape of a sample, channels first.
-
-    Raises RuntimeError where torch is not installed.
-    """
-    from counterflow.exchange.imported.modules import read_module
-    from counterflow.exchange.imported.trial import with_samples
-
-    return with_samples(read_module(module, inputs), name, dataset, samples)
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -111,9 +111,7 @@ def _shown(
     display.note(f"{made.folder / verilog.name}: {verilog.stat().st_size:,} bytes\n")
     display.note("[bold]4  The hardware trains[/] in Verilator, on the same samples")
     count = samples or len(dataset.train_x)
-    report = cycle_by_cycle(
-        display, design, dataset, seed, count, made.scratch, log=made.path(".log")
-    )
+    report = cycle_by_cycle(display, design, dataset, seed, count, log=made.path(".log"))
     if not long:
         return training, report, None
     display.note("[bold]5  The whole training[/] in hardware, compared after every epoch")

@@ -22,6 +22,7 @@ class Whole(click.IntRange):
     """An integer from `least` to `most`."""
 
     def __init__(self, least: int, most: int) -> None:
+        self.least, self.most = least, most
         super().__init__(least, most)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:

@@ -118,9 +118,9 @@ def simulate(
             report = epoch_by_epoch(display, design, dataset, chosen, epochs, samples)
         else:
             report = cycle_by_cycle(
-                *(display, design, dataset, chosen, samples or SAMPLES, made.scratch),
+                *(display, design, dataset, chosen, samples or SAMPLES),
                 simulator,
-                waves=waves,
+                waves=made.scratch if waves else None,
                 harsh=harsh,
                 log=made.path(".log"),
                 all_slots=trace,
@@ -147,15 +147,14 @@ def cycle_by_cycle(
     dataset: Dataset,
     seed: int,
     samples: int,
-    folder: Path,
     simulator: str = "verilator",
     *,
-    waves: bool = False,
+    waves: Path | None = None,
     harsh: bool = False,
     log: Path | None = None,
     all_slots: bool = False,
 ) -> SimulationReport:
-    """Run the comparison of every cycle with a progress bar; waveforms go into `folder`."""
+    """Run the comparison of every cycle with a progress bar; waveforms go into `waves`."""
     from counterflow.sim.simulate import simulate as run
     from counterflow.sim.simulator import telling
 
@@ -166,7 +165,7 @@ def cycle_by_cycle(
             seed=seed,
             samples=min(samples, len(dataset.train_x)),
             log=log,
-            waves=folder if waves else None,
+            waves=waves,
             simulator=simulator,
             harsh=harsh,
             all_slots=all_slots,

@@ -1,0 +1,235 @@
+"""Counterflow from Python: what the commands do, as functions of values.
+
+Each is thin over what the command line uses, and takes a network as a description, as a plan of it,
+as the name of a shipped network, as the path of a TOML file, or as the mapping of its keys.  All
+raise ValueError, one or two sentences, for what cannot be.  ``docs/python.md`` shows them at work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from counterflow.design.data.sets import Dataset
+    from counterflow.design.network.description import Description
+    from counterflow.design.schedule.planner import Plan
+    from counterflow.golden.training.epochs import TrainingResult
+    from counterflow.sim.bench.reports import SimulationReport
+
+    Network = Description | Plan | Mapping[str, Any] | str | Path
+
+SAMPLES = 200  # of a simulation
+
+
+def load(network: Network) -> Description:
+    """The description of a network.
+
+    >>> import counterflow
+    >>> tiny = counterflow.load("tiny")
+    >>> tiny.inputs, tiny.classes, tiny.parameters
+    (6, 4, 59)
+    >>> layers = [{"outputs": 5}, {"outputs": 3, "activation": "none"}]
+    >>> counterflow.load({"name": "mine", "inputs": 4, "layers": layers}).parameters
+    43
+    >>> counterflow.load({"name": "mine", "inputs": 0, "layers": layers})
+    Traceback (most recent call last):
+    ...
+    ValueError: inputs is 0, expected an integer from 1 to 4096 or [height, width, channels].
+    """
+    from counterflow.commands.options import checked
+    from counterflow.design.network import files
+    from counterflow.design.network.description import Description
+    from counterflow.design.schedule.planner import Plan
+
+    if isinstance(network, Plan):
+        return network.description
+    if isinstance(network, Description):
+        return network
+    if isinstance(network, Mapping):
+        return checked(Description, dict(network))
+    return files.load_file(network) if isinstance(network, Path) else files.load(network)
+
+
+def plan(
+    network: Network,
+    *,
+    target: str | None = None,
+    multipliers: int | None = None,
+    memory: int | None = None,
+    interval: int | None = None,
+) -> Plan:
+    """Fold a network for an FPGA, such as "ecp5-25f", or onto a budget.
+
+    ``multipliers`` and ``memory`` (bits) are the most that it may have, ``interval`` the most clock
+    cycles from one training sample to the next.  Without any of these the description says.
+
+    >>> import counterflow
+    >>> small = counterflow.plan("tiny", multipliers=2)
+    >>> small.schedule.multipliers, small.schedule.interval
+    (2, 60)
+    >>> [(unit.name, unit.delay) for unit in small.units]
+    [('dense0', 4), ('dense1', 2)]
+    >>> large = counterflow.plan(small, multipliers=20)
+    >>> large.schedule.interval < small.schedule.interval
+    True
+    """
+    from counterflow.commands.fit import folded
+
+    if _is_plan(network) and (target, multipliers, memory, interval) == (None,) * 4:
+        return network  # type: ignore[return-value]
+    return folded(load(network), multipliers, memory, interval, target)[0]
+
+
+def train(
+    network: Network,
+    data: Path | str | None = None,
+    *,
+    epochs: int | None = None,
+    samples: int | None = None,
+    seed: int | None = None,
+    model: Literal["integer", "float"] = "integer",
+    checkpoint: Path | str | None = None,
+    resume: Path | str | None = None,
+    progress: bool = False,
+) -> TrainingResult:
+    """Train the golden model, which predicts the hardware bit for bit.
+
+    ``data`` is that of --data, by default the description's own.  Training goes on until ``epochs``
+    are done (default: the recipe's), of ``samples`` samples at most; ``seed`` decides on initial
+    weights, order and random bits.  ``model``: the hardware's integers, or float64.  After each
+    epoch the state is written to the file ``checkpoint``; ``resume`` goes on from one.
+    ``progress`` shows a bar on standard error.
+
+    Losses are means in nats, accuracies shares of 1.
+
+    >>> import counterflow
+    >>> result = counterflow.train("tiny", epochs=2)
+    >>> [epoch.samples for epoch in result.epochs]
+    [200, 200]
+    >>> result.epochs[-1].test_accuracy > 0.5
+    True
+    >>> result.checkpoint.states[0].weight.shape  # [outputs, inputs], integers in formats.weight
+    (5, 6)
+    """
+    from counterflow.commands.display import Display
+    from counterflow.commands.train import golden_training
+
+    _check(epochs=epochs, samples=samples, seed=seed)
+    if model == "float" and (checkpoint or resume):
+        raise ValueError("a checkpoint holds the integer model; leave out model='float'.")
+    description = load(network)
+    return golden_training(
+        Display(quiet=not progress),
+        description,
+        _data(description, data),
+        seed,
+        epochs,
+        samples,
+        model=model,
+        checkpoint=None if checkpoint is None else Path(checkpoint),
+        resume=None if resume is None else Path(resume),
+    )
+
+
+def simulate(
+    network: Network,
+    data: Path | str | None = None,
+    *,
+    samples: int = SAMPLES,
+    seed: int | None = None,
+    simulator: Literal["verilator", "icarus"] = "verilator",
+    harsh: bool = False,
+    waves: Path | str | None = None,
+    every_slot: bool = False,
+    progress: bool = False,
+) -> SimulationReport:
+    """Train the generated hardware in a simulator, every cycle compared with the golden model.
+
+    The report's ``equal`` says whether something was compared and all of it was equal, and
+    ``first_divergence`` where it was not.  It shows the slots of the beginning, of the whole run
+    with ``every_slot``.  ``harsh`` is that of --harsh; waveforms go into the folder ``waves``.
+
+    >>> import counterflow
+    >>> report = counterflow.simulate("tiny", samples=8)  # builds a simulator, if there is none
+    >>> report.equal, report.samples, report.mismatches
+    (True, 8, 0)
+    """
+    from counterflow.commands import places
+    from counterflow.commands.display import Display
+    from counterflow.commands.simulate import cycle_by_cycle
+    from counterflow.design.tools import programs
+
+    _check(samples=samples, seed=seed)
+    design = plan(network)
+    dataset = _data(design.description, data)
+    programs.require(simulator)
+    places.cache()
+    return cycle_by_cycle(
+        Display(quiet=not progress),
+        design,
+        dataset,
+        design.description.recipe.seed if seed is None else seed,
+        samples,
+        simulator,
+        waves=None if waves is None else Path(waves),
+        harsh=harsh,
+        all_slots=every_slot,
+    )
+
+
+def verilog(
+    network: Network,
+    folder: Path | str | None = None,
+    *,
+    bus: Literal["streams", "axi"] = "streams",
+    module: str | None = None,
+) -> dict[str, str]:
+    """The hardware as files, text by name, written to ``folder`` if there is one.
+
+    ``bus``: the ports are plain streams, or AXI4-Stream and AXI4-Lite, with a C header, a page of
+    registers and a core file beside.  ``module`` names all of it in place of the network.
+
+    >>> import counterflow
+    >>> files = counterflow.verilog("tiny", module="mine")
+    >>> list(files)
+    ['mine.v']
+    >>> "module mine(" in files["mine.v"]
+    True
+    """
+    from counterflow.commands.verilog import axi_files, stream_files
+    from counterflow.design.network.files import write_atomically
+    from counterflow.design.parts.names import check_module_name
+
+    if module is not None:
+        check_module_name(module)
+    design = plan(network)
+    made = axi_files(design, None, module) if bus == "axi" else stream_files(design, module)
+    if folder is not None:
+        for name, text in made.items():
+            write_atomically(Path(folder) / name, text)
+    return made
+
+
+def _is_plan(network: Network) -> bool:
+    from counterflow.design.schedule.planner import Plan
+
+    return isinstance(network, Plan)
+
+
+def _check(**given: object) -> None:
+    """ValueError where one of these numbers is none that the command line would take."""
+    from counterflow.commands import numerals
+
+    kinds = {"samples": numerals.SAMPLES, "epochs": numerals.EPOCHS, "seed": numerals.SEED}
+    for name, value in given.items():
+        least, most = kinds[name].least, kinds[name].most
+        if value is not None and not (isinstance(value, int) and least <= value <= most):
+            raise ValueError(f"{name} is {value!r}, expected an integer from {least} to {most}.")
+
+
+def _data(description: Description, data: Path | str | None) -> Dataset:
+    from counterflow.design.data.training import training_data
+
+    return training_data(description, None if data is None else Path(data))

@@ -1,0 +1,161 @@
+"""The functions of the package: their examples are true, and they do what the commands do."""
+
+from __future__ import annotations
+
+import doctest
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import counterflow
+from counterflow import api
+from counterflow.cli import main
+from counterflow.design.network.files import to_toml
+from tests.kept import kept
+from tests.test_documents import FENCED
+from tests.test_host_board import board_sim
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+BLOCKS = [text for kind, text in FENCED.findall(PAGE) if kind == "python"]
+PORT = "/dev/pts/3"  # that of the page
+BUILD = pytest.mark.xdist_group("api")  # they share one of a simulator
+DOCTESTS = {one.name: one for one in doctest.DocTestFinder().find(api) if one.examples}
+
+
+def failures(test: doctest.DocTest) -> str:
+    """What the examples of a docstring or a page do that they do not say."""
+    said: list[str] = []
+    doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test, out=said.append)
+    return "".join(said)
+
+
+def test_every_function_has_an_example() -> None:
+    functions = {f"{api.__name__}.{name}" for name in counterflow.__all__ if hasattr(api, name)}
+    assert set(DOCTESTS) == functions
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[BUILD] if name.endswith("simulate") else []) for name in DOCTESTS],
+)
+def test_examples_are_true(name: str) -> None:
+    assert failures(DOCTESTS[name]) == ""
+
+
+def test_an_example_that_is_not_true_is_found() -> None:
+    text = ">>> import counterflow\n>>> counterflow.load('tiny').classes\n5\n"
+    example = doctest.DocTestParser().get_doctest(text, {}, "wrong", None, 0)
+    assert "Expected:\n    5\nGot:\n    4" in failures(example)
+
+
+@BUILD
+def test_the_page_is_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = "\n".join(block for block in BLOCKS if ">>>" in block)
+    page = doctest.DocTestParser().get_doctest(text, {}, "docs/python.md", None, 0)
+    assert len(page.examples) > 10
+    assert failures(page) == ""
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("board")  # one build of the board
+def test_the_page_trains_a_device() -> None:
+    (block,) = [block for block in BLOCKS if PORT in block]
+    with board_sim() as board:
+        done = subprocess.run(
+            [sys.executable, "-c", block.replace(PORT, board.port)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    assert "equal" in done.stdout
+
+
+def test_the_package_is_imported_in_a_moment_and_has_what_it_names() -> None:
+    code = (
+        "import counterflow, sys\n"
+        "assert not {'numpy', 'pydantic', 'click', 'amaranth'} & set(sys.modules)\n"
+        "assert set(counterflow.__all__) <= set(dir(counterflow))\n"
+        "for name in counterflow.__all__:\n"
+        "    assert callable(getattr(counterflow, name)), name\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_the_package_does_not_have_is_an_error() -> None:
+    with pytest.raises(AttributeError, match="'counterflow' has no attribute 'trian'"):
+        counterflow.trian  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_a_network_is_a_description_a_plan_a_name_a_path_or_its_keys(tmp_path: Path) -> None:
+    tiny = counterflow.load("tiny")
+    path = tmp_path / "copy.toml"
+    path.write_text(to_toml(tiny), encoding="utf-8")
+    keys = tiny.model_dump(mode="json", exclude_none=True)
+    for network in (tiny, counterflow.plan(tiny), path, str(path), keys):
+        assert counterflow.load(network) == tiny
+
+
+def test_a_plan_stays_as_it_was_folded() -> None:
+    folded = counterflow.plan("digits", target="ecp5-25f")
+    assert counterflow.plan(folded) is folded
+    assert counterflow.plan("digits", interval=300).schedule.interval <= 300
+
+
+def test_training_is_that_of_the_command(tmp_path: Path) -> None:
+    arguments = ["train", "tiny", "--epochs", "2", "--seed", "3", "-o", str(tmp_path), "--quiet"]
+    assert CliRunner().invoke(main, arguments).exit_code == 0
+    epochs = counterflow.train("tiny", epochs=2, seed=3).epochs
+    for one, said in zip(epochs, kept(str(tmp_path / "train.json"))["epochs"], strict=True):
+        assert (one.loss, one.test_accuracy) == (said["loss"], said["test_accuracy"])
+
+
+def test_a_training_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
+    file = tmp_path / "tiny.npz"
+    whole = counterflow.train("tiny", epochs=3, seed=2).checkpoint
+    counterflow.train("tiny", epochs=1, seed=2, checkpoint=file)
+    parts = counterflow.train("tiny", epochs=3, resume=file).checkpoint
+    assert whole is not None
+    assert parts is not None
+    for one, other in zip(whole.states, parts.states, strict=True):
+        for name, array in one.arrays.items():
+            assert np.array_equal(array, other.arrays[name])
+
+
+def test_verilog_is_that_of_the_command(tmp_path: Path) -> None:
+    by_command, by_function = tmp_path / "command", tmp_path / "function"
+    arguments = ["verilog", "tiny", "--bus", "axi", "-o", str(by_command), "--quiet"]
+    assert CliRunner().invoke(main, arguments).exit_code == 0
+    files = counterflow.verilog("tiny", by_function, bus="axi")
+    for name, text in files.items():
+        assert (by_function / name).read_text(encoding="utf-8") == text
+        assert (by_command / name).read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: counterflow.load("tinny"), "no network 'tinny'; did you mean 'tiny'"),
+        (lambda: counterflow.load(Path("tiny")), "tiny: cannot be read"),
+        (lambda: counterflow.load({"name": "mine"}), "inputs is missing"),
+        (lambda: counterflow.plan("tiny", target="ecp6"), "ecp6"),
+        (lambda: counterflow.plan("tiny", multipliers=0), "multipliers is 0, expected an integer"),
+        (lambda: counterflow.train("tiny", "nowhere"), "nowhere"),
+        (lambda: counterflow.train("tiny", epochs=0), "epochs is 0, expected an integer from 1 to"),
+        (lambda: counterflow.train("tiny", samples=0), "samples is 0, expected an integer from 1"),
+        (lambda: counterflow.train("tiny", seed=-1), "seed is -1, expected an integer from 0 to"),
+        (lambda: counterflow.train("tiny", samples=1.5), "samples is 1.5, expected an integer"),  # type: ignore[arg-type]
+        (lambda: counterflow.train("tiny", model="float", resume="a"), "holds the integer model"),
+        (lambda: counterflow.verilog("tiny", module="always"), "always"),
+    ],
+)
+def test_what_cannot_be_is_said_in_a_sentence(call: Callable[[], object], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        call()
