@@ -39,9 +39,10 @@ SHORT = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
 # But files of no folder.
 NO_NAMES = (
     *(".csv", ".json", ".md", ".toml", ".tcl", ".xdc", ".v", ".h", ".core", ".png", ".log"),
-    *(".kanata", ".onnx", ".npz", ".safetensors"),
+    *(".kanata", ".onnx", ".npz", ".safetensors", ".vcd"),
 )
 FOREIGN = ("onnx", "safetensors", "torch", "wiring")  # modules of other packages
+WAVES = ("bench_top", "x__payload")  # in waveforms, where tests/test_waves_page.py looks
 FILE = re.compile(rf"(?<![\w./-])(?:{'|'.join(FLOORS)}|docs|tests)/[\w./*-]*[\w*/]")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
@@ -104,7 +105,7 @@ def is_name(name: str) -> bool:
     first, rest = name.split(".", 1)
     if first in FLOORS:
         return resolves(name)
-    others = first in FOREIGN or name.endswith(NO_NAMES) or name in _watched()
+    others = first in (*FOREIGN, *WAVES) or name.endswith(NO_NAMES) or name in _watched()
     return others or any(resolves(f"{home}.{rest}") for home in _homes()[first])
 
 

@@ -1,0 +1,87 @@
+"""docs/waves.md names scopes and signals that are in the waveforms, and files that are left."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from counterflow.cli import main
+from counterflow.design.parts.tokens import Kind
+from tests.kept import kept
+from tests.test_documents import FENCED
+
+PAGE = (Path(__file__).parents[1] / "docs" / "waves.md").read_text(encoding="utf-8")
+(COMMAND,) = (text.strip() for kind, text in FENCED.findall(PAGE) if kind == "sh")
+CYCLE = 10_000  # picoseconds, in which time stands in the file
+
+
+def signals(dump: Path) -> dict[str, str]:
+    """The code of each signal by its path, as scope.scope.name."""
+    scopes: list[str] = []
+    found: dict[str, str] = {}
+    with dump.open(encoding="utf-8") as lines:
+        for line in lines:
+            words = line.split()
+            if words[:1] == ["$scope"]:
+                scopes.append(words[2])
+            elif words[:1] == ["$upscope"]:
+                scopes.pop()
+            elif words[:1] == ["$var"]:
+                found[".".join((*scopes, words[4]))] = words[3]
+            elif words[:1] == ["$enddefinitions"]:
+                break
+    return found
+
+
+def rises(dump: Path, code: str) -> int:
+    """When the signal of one bit with that code rises first."""
+    now = 0
+    with dump.open(encoding="utf-8") as lines:
+        for line in map(str.strip, lines):
+            if line.startswith("#"):
+                now = int(line[1:])
+            elif line == f"1{code}":
+                return now
+    raise AssertionError(f"{code} never rises")
+
+
+def test_kinds_are_those_of_tokens() -> None:
+    rows = re.findall(r"^\| (\d) \| (\w+):", PAGE, re.MULTILINE)
+    assert [(int(number), name) for number, name in rows] == [
+        (kind.value, kind.name.lower()) for kind in Kind
+    ]
+
+
+@pytest.mark.slow
+def test_the_page_names_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, [*shlex.split(COMMAND)[1:], "--quiet"])
+    assert result.exit_code == 0, result.output
+    for name in re.findall(r"`(out/[\w.-]+)`", PAGE):
+        assert Path(name).is_file(), name
+    assert kept("out/simulate.json")["equal"]
+
+    dump = Path("out/dump.vcd")
+    found = signals(dump)
+    scopes = {path.rpartition(".")[0] for path in found}
+    for scope in re.findall(r"`(bench_top(?:\.\w+)*)` \|", PAGE):
+        assert scope in scopes, scope
+    unit = "bench_top.chain.dense0"
+    rows = re.findall(r"^\| (`\w+__\w+`.*?) \|", PAGE, re.MULTILINE)
+    names = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    assert len(names) > 15
+    for name in (*names, "x__payload.data", "x__payload.kind"):
+        assert f"{unit}.{name}" in found, name
+    for name in ("dx__valid", "dx__ready", "dx__payload"):
+        assert f"bench_top.chain.dense1.{name}" in found
+        assert f"{unit}.{name}" not in found
+    # The first slot of the trace begins in the cycle that the page counts.
+    recording = rises(dump, found["bench_top.recording"]) // CYCLE
+    issue = rises(dump, found[f"{unit}.now__issue"]) // CYCLE
+    begins = re.search(r'"ts":(\d+)', Path("out/simulate-trace.json").read_text(encoding="utf-8"))
+    assert begins is not None
+    assert issue - recording == int(begins[1])
