@@ -60,6 +60,10 @@ hardware: $(VENV)/.dev ## Simulate and synthesise for docs/results.md (hours)
 results: $(VENV)/.dev ## Write docs/results.md from the JSON of the three above
 	$(BIN)/python -m counterflow.results
 
+.PHONY: docs
+docs: $(VENV)/.dev ## Make a site of docs/ in build/docs
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+
 .PHONY: venv
 venv: $(VENV)/.dev ## Make the virtual environment
 
