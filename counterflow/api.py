@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from counterflow.design.data.own.read import Given
     from counterflow.design.data.sets import Dataset
     from counterflow.design.network.description import Description
     from counterflow.design.schedule.planner import Plan
@@ -84,7 +85,7 @@ def plan(
 
 def train(
     network: Network,
-    data: Path | str | None = None,
+    data: Given | None = None,
     *,
     epochs: int | None = None,
     samples: int | None = None,
@@ -92,14 +93,17 @@ def train(
     model: Literal["integer", "float"] = "integer",
     checkpoint: Path | str | None = None,
     resume: Path | str | None = None,
+    other_data: bool = False,
     progress: bool = False,
 ) -> TrainingResult:
     """Train the golden model, which predicts the hardware bit for bit.
 
-    ``data`` is that of --data, by default the description's own.  Training goes on until ``epochs``
-    are done (default: the recipe's), of ``samples`` samples at most; ``seed`` decides on initial
-    weights, order and random bits.  ``model``: the hardware's integers, or float64.  After each
-    epoch the state is written to the file ``checkpoint``; ``resume`` goes on from one.
+    ``data``: a path, arrays (x, y) or (x, y, x_test, y_test), a mapping with arrays of such names,
+    or a function that returns one of these; by default what the description names.  Training goes
+    on until ``epochs`` are done (default: the recipe's), of ``samples`` samples at most; ``seed``
+    decides on initial weights, order and random bits.  ``model``: the hardware's integers, or
+    float64.  After each epoch the state is written to the file ``checkpoint``; ``resume`` goes on
+    from one, with ``other_data`` also on data that are not those that it was trained on.
     ``progress`` shows a bar on standard error.
 
     Losses are means in nats, accuracies shares of 1.
@@ -123,19 +127,20 @@ def train(
     return golden_training(
         Display(quiet=not progress),
         description,
-        _data(description, data),
+        _data(network, description, data),
         seed,
         epochs,
         samples,
         model=model,
         checkpoint=None if checkpoint is None else Path(checkpoint),
         resume=None if resume is None else Path(resume),
+        other_data=other_data,
     )
 
 
 def simulate(
     network: Network,
-    data: Path | str | None = None,
+    data: Given | None = None,
     *,
     samples: int = SAMPLES,
     seed: int | None = None,
@@ -147,9 +152,10 @@ def simulate(
 ) -> SimulationReport:
     """Train the generated hardware in a simulator, every cycle compared with the golden model.
 
-    The report's ``equal`` says whether something was compared and all of it was equal, and
-    ``first_divergence`` where it was not.  It shows the slots of the beginning, of the whole run
-    with ``every_slot``.  ``harsh`` is that of --harsh; waveforms go into the folder ``waves``.
+    ``data`` is that of `train`.  The report's ``equal`` says whether something was compared and all
+    of it was equal, and ``first_divergence`` where it was not.  It shows the slots of the
+    beginning, of the whole run with ``every_slot``.  ``harsh`` is that of --harsh; waveforms go
+    into the folder ``waves``.
 
     >>> import counterflow
     >>> report = counterflow.simulate("tiny", samples=8)  # builds a simulator, if there is none
@@ -163,7 +169,7 @@ def simulate(
 
     _check(samples=samples, seed=seed)
     design = plan(network)
-    dataset = _data(design.description, data)
+    dataset = _data(network, design.description, data)
     programs.require(simulator)
     places.cache()
     return cycle_by_cycle(
@@ -229,7 +235,9 @@ def _check(**given: object) -> None:
             raise ValueError(f"{name} is {value!r}, expected an integer from {least} to {most}.")
 
 
-def _data(description: Description, data: Path | str | None) -> Dataset:
+def _data(network: Network, description: Description, data: Given | None) -> Dataset:
+    """As the command line finds them: what a TOML file names stands beside it."""
     from counterflow.design.data.training import training_data
 
-    return training_data(description, None if data is None else Path(data))
+    file = isinstance(network, Path) or (isinstance(network, str) and network.endswith(".toml"))
+    return training_data(description, data, beside=Path(str(network)).parent if file else None)

@@ -139,6 +139,21 @@ def test_verilog_is_that_of_the_command(tmp_path: Path) -> None:
         assert (by_command / name).read_text(encoding="utf-8") == text
 
 
+def test_data_that_a_file_names_stand_beside_it(tmp_path: Path) -> None:
+    rows = [f"{n % 5},{n % 7},{int(n % 5 > 2)}" for n in range(100)]
+    (tmp_path / "mine.csv").write_text("\n".join(rows), encoding="utf-8")
+    layers = [{"outputs": 4}, {"outputs": 2, "activation": "none"}]
+    mine = counterflow.load({"name": "mine", "dataset": "mine.csv", "inputs": 2, "layers": layers})
+    file = tmp_path / "mine.toml"
+    file.write_text(to_toml(mine), encoding="utf-8")
+    losses = {counterflow.train(one, epochs=1).epochs[0].loss for one in (file, str(file))}
+    arrays = np.array([[int(cell) for cell in row.split(",")] for row in rows])
+    losses.add(counterflow.train(mine, (arrays[:, :2], arrays[:, 2]), epochs=1).epochs[0].loss)
+    assert len(losses) == 1
+    with pytest.raises(ValueError, match=r"mine\.csv"):
+        counterflow.train(mine, epochs=1)
+
+
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
