@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def blocks(page: str) -> list[tuple[str, str]]:
-    """Language and text of each block of the page docs/PAGE.md."""
+    """Language and text of each block of a page of docs/, named without ending."""
     return FENCED.findall((ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8"))
 
 
