@@ -1,8 +1,8 @@
 """Generates FPGA designs that train neural networks on-chip, predicted bit for bit.
 
 ``load``, ``plan``, ``train``, ``simulate``, ``verilog`` and ``Device`` are all that most programs
-need (docs/python.md), `from_onnx` and `from_torch` bring models from elsewhere (docs/your-model.md).
-They are imported when they are first asked for.
+need (docs/python.md); ``from_onnx`` and ``from_torch`` bring models from elsewhere
+(docs/your-model.md).  They are imported when they are first asked for.
 """
 
 from __future__ import annotations

@@ -91,6 +91,7 @@ def train(
     samples: int | None = None,
     seed: int | None = None,
     model: Literal["integer", "float"] = "integer",
+    weights: Path | str | None = None,
     checkpoint: Path | str | None = None,
     resume: Path | str | None = None,
     other_data: bool = False,
@@ -101,10 +102,10 @@ def train(
     ``data``: a path, arrays (x, y) or (x, y, x_test, y_test), a mapping with arrays of such names,
     or a function that returns one of these; by default what the description names.  Training goes
     on until ``epochs`` are done (default: the recipe's), of ``samples`` samples at most; ``seed``
-    decides on initial weights, order and random bits.  ``model``: the hardware's integers, or
-    float64.  After each epoch the state is written to the file ``checkpoint``; ``resume`` goes on
-    from one, with ``other_data`` also on data that are not those that it was trained on.
-    ``progress`` shows a bar on standard error.
+    decides on initial weights, order and random bits, and ``weights`` is a safetensors or NPZ file
+    to begin with.  ``model``: the hardware's integers, or float64.  After each epoch the state is
+    written to the file ``checkpoint``; ``resume`` goes on from one, with ``other_data`` also on
+    data that are not those that it was trained on.  ``progress`` shows a bar on standard error.
 
     Losses are means in nats, accuracies shares of 1.
 
@@ -118,16 +119,20 @@ def train(
     (5, 6)
     """
     from counterflow.commands.display import Display
+    from counterflow.commands.pretrained import loaded
     from counterflow.commands.train import golden_training
 
     _check(epochs=epochs, samples=samples, seed=seed)
-    if model == "float" and (checkpoint or resume):
-        raise ValueError("a checkpoint holds the integer model; leave out model='float'.")
+    if model == "float" and (checkpoint or resume or weights):
+        raise ValueError("files hold weights of the integer model; leave them out, or the float.")
+    if weights and resume:
+        raise ValueError("resume has weights already; leave it out, or weights.")
     description = load(network)
+    dataset = _data(network, description, data)
     return golden_training(
         Display(quiet=not progress),
         description,
-        _data(network, description, data),
+        dataset,
         seed,
         epochs,
         samples,
@@ -135,6 +140,7 @@ def train(
         checkpoint=None if checkpoint is None else Path(checkpoint),
         resume=None if resume is None else Path(resume),
         other_data=other_data,
+        states=loaded(description, dataset, Path(weights), seed).states if weights else None,
     )
 
 

@@ -129,6 +129,18 @@ def test_a_training_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
             assert np.array_equal(array, other.arrays[name])
 
 
+def test_a_training_begins_with_weights_of_others(tmp_path: Path) -> None:
+    half, weights = str(tmp_path / "half.npz"), str(tmp_path / "half.safetensors")
+    counterflow.train("tiny", epochs=1, checkpoint=half)
+    export = ["export", "tiny", half, "--to", "safetensors", "-o", weights, "--quiet"]
+    assert CliRunner().invoke(main, export).exit_code == 0
+    command = ["train", "tiny", "--weights", weights, "--epochs", "1", "-o", str(tmp_path)]
+    assert CliRunner().invoke(main, [*command, "--quiet"]).exit_code == 0
+    result = counterflow.train("tiny", weights=weights, epochs=1)
+    assert result.epochs[0].loss == kept(str(tmp_path / "train.json"))["epochs"][0]["loss"]
+    assert result.epochs[0].loss < counterflow.train("tiny", epochs=1).epochs[0].loss
+
+
 def test_verilog_is_that_of_the_command(tmp_path: Path) -> None:
     by_command, by_function = tmp_path / "command", tmp_path / "function"
     arguments = ["verilog", "tiny", "--bus", "axi", "-o", str(by_command), "--quiet"]
@@ -167,7 +179,9 @@ def test_data_that_a_file_names_stand_beside_it(tmp_path: Path) -> None:
         (lambda: counterflow.train("tiny", samples=0), "samples is 0, expected an integer from 1"),
         (lambda: counterflow.train("tiny", seed=-1), "seed is -1, expected an integer from 0 to"),
         (lambda: counterflow.train("tiny", samples=1.5), "samples is 1.5, expected an integer"),  # type: ignore[arg-type]
-        (lambda: counterflow.train("tiny", model="float", resume="a"), "holds the integer model"),
+        (lambda: counterflow.train("tiny", model="float", resume="a"), "of the integer model"),
+        (lambda: counterflow.train("tiny", weights="a", resume="b"), "resume has weights already"),
+        (lambda: counterflow.train("tiny", weights="none.npz"), "none.npz"),
         (lambda: counterflow.verilog("tiny", module="always"), "always"),
     ],
 )
