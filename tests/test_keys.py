@@ -63,7 +63,7 @@ def test_the_page_is_as_the_models_are() -> None:
 @pytest.mark.parametrize("section", sections(), ids=lambda section: section.title)
 def test_every_key_says_what_it_means(section: Any) -> None:
     for key, field in section.model.model_fields.items():
-        assert field.description, f"{section.title}: {key} has no description"
+        assert field.description, key
         assert field.description.endswith("."), field.description
 
 
@@ -109,6 +109,14 @@ def test_a_row_has_limits_default_and_meaning_of_its_field() -> None:
         "| `size` | an integer from 1 to 7 | `2` | How large. |",
         "| `there` | true or false | required | Whether. |",
     ]
+
+
+def test_a_key_without_a_meaning_is_no_row() -> None:
+    class Table(Frozen):
+        size: int = 2
+
+    with pytest.raises(ValueError, match=r"Table\.size has no description"):
+        keys_table(Table, {})
 
 
 def test_a_new_kind_of_layer_is_shown() -> None:

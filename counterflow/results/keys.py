@@ -77,9 +77,14 @@ def anchor(title: str) -> str:
 
 
 def keys_table(model: type[BaseModel], titles: dict[type[BaseModel], str]) -> str:
-    """A row for each key: what it takes, its default, its meaning."""
+    """A row for each key: what it takes, its default, its meaning.
+
+    ``titles``: the headings of other tables.  Raises ValueError for a key that says nothing.
+    """
     rows = [["key", "takes", "default", "meaning"]]
     for key, field in model.model_fields.items():
+        if not field.description:
+            raise ValueError(f"{model.__name__}.{key} has no description")
         inner, several = table_at(field.annotation)
         if inner is None:
             takes = accepted(model, (key,))
@@ -93,7 +98,7 @@ def keys_table(model: type[BaseModel], titles: dict[type[BaseModel], str]) -> st
             default = "required"
         elif inner is None and field.default is not None:
             default = f"`{json.dumps(field.default, default=str)}`"
-        rows.append([f"`{key}`", takes, default, field.description or ""])
+        rows.append([f"`{key}`", takes, default, field.description])
     return grid(rows)
 
 
