@@ -39,7 +39,18 @@ HELD = {  # as `design.schedule.holdings` names it
     "queues": "#b5b5b5",
 }
 OTHERS = ("#6b5b95", "#333333", "#88b04b")
+FEW = 20  # samples whose mean says nothing yet
 MOST_SLOTS, STEADY_SLOTS = 44, 14  # in one row of the slot diagram: more are not readable
+
+
+def window_of(samples: int, most: int = 100) -> int:
+    """Over how many samples to smooth a curve: one, that is not at all, where all are few."""
+    return 1 if samples < 8 * FEW else min(most, samples // 8)
+
+
+def of_each(window: int) -> str:
+    """What a curve shows that is smoothed so."""
+    return "of each sample" if window == 1 else f"as a mean of {window} samples"
 
 
 def smooth(values: Sequence[float], window: int) -> NDArray[np.float64]:
@@ -65,22 +76,26 @@ def training_curves(
     `hardware` in a long run over them.
     """
     samples = len(report.losses)
-    window = max(1, min(100, samples // 8))
+    window = window_of(samples)
     figure, axes = panels(3 if epochs else 2)
     losses, rates = axes[0], axes[1]
     shown = slice(window // 4, None)  # before, the mean is of too few
     steps = np.arange(1, samples + 1)[shown]
+    style = "." if window == 1 else "-"
     for label, values, colour, width in (
         ("golden", report.golden_losses, GOLDEN, 6.0),
         ("hardware", report.losses, HARDWARE, 1.4),
     ):
-        losses.plot(steps, smooth(values, window)[shown], color=colour, lw=width, label=label)
-    losses.set(xlabel="sample", ylabel="loss, bits", ylim=(0, None))
-    losses.set_title(f"Loss, mean of {window} samples", loc="left", fontsize=10)
+        means = smooth(values, window)[shown]
+        losses.plot(steps, means, style, color=colour, lw=width, ms=1.5 * width + 3, label=label)
+    losses.set(xlabel="sample", ylabel="loss, nats", ylim=(0, None))
+    losses.set_title(f"Loss {of_each(window)}", loc="left", fontsize=10)
     losses.legend(frameon=False)
-    rates.plot(steps, 100 * smooth(report.correct, window)[shown], color=HARDWARE, lw=1.4)
+    share = smooth(report.correct, samples if window == 1 else window)
+    rates.plot(steps, 100 * share[shown], color=HARDWARE, lw=1.4)
     rates.set(xlabel="sample", ylabel="right before learning, %", ylim=(0, 102))
-    rates.set_title(f"Accuracy, share of {window} samples", loc="left", fontsize=10)
+    shares = "all so far" if window == 1 else f"{window} samples"
+    rates.set_title(f"Accuracy, share of {shares}", loc="left", fontsize=10)
     if epochs:
         whole = "Whole training" if hardware else "Golden model, whole training"
         _epochs(axes[2], epochs, whole, hardware)

@@ -21,7 +21,7 @@ from counterflow.design.parts.tokens import BUBBLE, Kind, Token, drained
 from counterflow.design.schedule.planner import Plan, plan
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units.convolution import Dense
-from counterflow.design.units.loss import LOG_FRAC
+from counterflow.design.units.loss import NATS
 from counterflow.design.units.tiling import Lanes
 from counterflow.design.units.timing import rest
 from counterflow.golden.training.start import initial_chain
@@ -137,7 +137,7 @@ def test_every_cycle_equals_golden(name: str) -> None:
     assert_equal(found, 20_000)
     golden = initial_chain(description, design.schedule, 1)
     predictions = golden.run(tokens, quantised(description, data), data.train_y)
-    assert found.losses == [p.loss / 2**LOG_FRAC for p in predictions]
+    assert found.losses == [p.loss * NATS for p in predictions]
 
 
 @pytest.mark.parametrize("name", ["padding lanes in both directions", "one multiplier a lane"])

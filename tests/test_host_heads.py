@@ -13,12 +13,12 @@ from counterflow.commands.board_sim import BAUD, FREQUENCY, SIMULATED
 from counterflow.design.bus import link
 from counterflow.design.data.training import training_data
 from counterflow.design.schedule.planner import Plan
+from counterflow.design.units.loss import NATS
 from counterflow.golden.training.models import IntegerModel
 from counterflow.golden.training.start import initial_states
 from counterflow.host.course import course
 from counterflow.host.device import Device
 from counterflow.host.session import Session
-from counterflow.host.tally import NATS
 from counterflow.host.training import DifferenceError, Training
 from counterflow.host.transport import LinkError
 from counterflow.hw.parts.merge import Merge

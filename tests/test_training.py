@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +16,7 @@ from counterflow.design.parts.order import epoch_order
 from counterflow.design.parts.tokens import Kind, Token, drained, epoch
 from counterflow.design.schedule.planner import plan
 from counterflow.design.schedule.schedule import Schedule
-from counterflow.design.units.loss import LOG_FRAC
+from counterflow.design.units.loss import NATS
 from counterflow.golden.chain import Chain
 from counterflow.golden.training.checkpoint import Checkpoint
 from counterflow.golden.training.epochs import Epoch, TrainingResult, train
@@ -56,15 +55,14 @@ def golden(description: Description, schedule: Schedule, seed: int) -> tuple[Cha
         found = chain.run(epoch(recipe, order, schedule.delay), x, CLUSTERS.train_y)
         infer = drained([Token(Kind.INFER, index) for index in range(len(test_x))], schedule.delay)
         tested = chain.run(infer, test_x, CLUSTERS.test_y)
-        nats = math.log(2) / 2**LOG_FRAC
         epochs.append(
             Epoch(
                 number,
                 len(order),
                 0.0,
-                float(np.mean([one.loss for one in found])) * nats,
+                float(np.mean([one.loss for one in found])) * NATS,
                 float(np.mean([one.correct for one in found])),
-                float(np.mean([one.loss for one in tested])) * nats,
+                float(np.mean([one.loss for one in tested])) * NATS,
                 float(np.mean([one.correct for one in tested])),
             )
         )

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from counterflow.design.units.loss import NATS
 from counterflow.golden.units.state import State
 from counterflow.host.course import Leg
 from counterflow.host.device import Counters
 from counterflow.host.journal import Prediction
-from counterflow.host.tally import NATS, Tally
+from counterflow.host.tally import Tally
 
 LINE_BITS = 10  # of a byte: start, eight bits, stop
 

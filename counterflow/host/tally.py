@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Self
 
-from counterflow.design.units.loss import LOG_FRAC
-
-NATS = math.log(2) * 2.0**-LOG_FRAC  # of a loss as it is sent
+from counterflow.design.units.loss import NATS
 
 
 @dataclass

@@ -13,6 +13,7 @@ import numpy as np
 from counterflow.design.bus import link
 from counterflow.design.bus.link import POSITIONS
 from counterflow.design.parts.tokens import Kind
+from counterflow.design.units.loss import NATS
 from counterflow.golden.parts.narrow import Integers
 from counterflow.golden.training.models import IntegerModel
 from counterflow.golden.units.state import State
@@ -21,7 +22,7 @@ from counterflow.host.device import WORD, Device
 from counterflow.host.journal import Journal, Predictions, beside
 from counterflow.host.outcome import LINE_BITS, Outcome
 from counterflow.host.progress import Progress
-from counterflow.host.tally import NATS, Tally
+from counterflow.host.tally import Tally
 from counterflow.host.transport import LinkError
 
 

@@ -24,20 +24,20 @@ SHOWN = ("multipliers", "block_rams", "luts", "flip_flops")
 def curves(path: Path, title: str, found: Sequence[tuple[str, str, Summary]]) -> Path:
     """Loss while learning and accuracy after each epoch of (way, its title, its trainings)."""
     figure, (losses, tests) = panels(2)
-    for place, (way, label, summary) in enumerate(found):
+    for way, label, summary in found:
         steps, means = mean_curve(summary.runs)
         losses.plot(steps / 1000, means, color=COLOURS[way], lw=1.4)
         shares = 100 * np.array([run.test_accuracy for run in summary.runs])
-        epochs = 1 + np.arange(shares.shape[1]) + 0.05 * place  # bars beside each other
-        spread = shares.std(axis=0, ddof=1) if len(shares) > 1 else None
-        label = f"{label} ({len(shares)})"
-        tests.errorbar(
-            epochs, shares.mean(axis=0), spread, color=COLOURS[way], lw=1.4, capsize=2, label=label
-        )
+        epochs, mean = 1 + np.arange(shares.shape[1]), shares.mean(axis=0)
+        tests.plot(epochs, mean, color=COLOURS[way], lw=1.4, label=f"{label} ({len(shares)})")
+        if len(shares) > 1:
+            spread = shares.std(axis=0, ddof=1)
+            low, high = mean - spread, mean + spread
+            tests.fill_between(epochs, low, high, color=COLOURS[way], alpha=0.12, lw=0)
     losses.set(xlabel="thousand samples", ylabel="loss, nats", yscale="log")
     losses.set_title("Loss while learning, mean of seeds", loc="left", fontsize=10)
     tests.set(xlabel="epoch", ylabel="test accuracy, %")
-    tests.set_title("Test accuracy, mean and deviation", loc="left", fontsize=10)
+    tests.set_title("Test accuracy, mean and standard deviation", loc="left", fontsize=10)
     tests.legend(frameon=False, fontsize=8, loc="lower right")
     whole_numbers(tests)
     figure.suptitle(title, x=0.01, ha="left", weight="bold")

@@ -37,6 +37,7 @@ from counterflow.design.units.timing import Cycles
 from counterflow.design.units.watched import KIND, Field, stream_fields
 
 LOG_FRAC = 6  # fraction bits of t, L and the loss; the tables have 2**LOG_FRAC entries
+NATS = math.log(2) * 2.0**-LOG_FRAC  # of a loss, which hardware and golden count in bits
 EXP_FRAC = 12  # fraction bits of 2**-t and of p
 LOG2E_NUMERATOR, LOG2E_SHIFT = 1477, 10  # 1477 / 1024 = 1.44238, log2(e) = 1.44270
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -17,7 +16,7 @@ from counterflow.design.network.description import Description
 from counterflow.design.parts.recipe import Recipe
 from counterflow.design.parts.tokens import Kind, Token, runs
 from counterflow.design.schedule.schedule import Schedule
-from counterflow.design.units.loss import LOG_FRAC
+from counterflow.design.units.loss import NATS
 from counterflow.golden.chain import Chain
 from counterflow.golden.fast.chain import FastChain, offered
 from counterflow.golden.parts.narrow import Integers
@@ -96,13 +95,12 @@ class IntegerModel:
         self.chain.set(settings)
 
     def run(self, kinds: Bytes, indices: Integers, part: Part) -> Found:
-        nats = 2.0**-LOG_FRAC * math.log(2)
         if isinstance(self.chain, FastChain):
             scores, losses = self.chain.run_all(kinds, indices, part.samples, part.labels)
             expected = part.labels[indices[kinds != Kind.BUBBLE]]
             right = (scores.argmax(axis=2) == expected).sum(axis=1)
-            return Found.of(right.tolist(), (losses.sum(axis=1) * nats).tolist())
-        return counted(self.chain.run(tokens_of(kinds, indices), part.samples, part.labels), nats)
+            return Found.of(right.tolist(), (losses.sum(axis=1) * NATS).tolist())
+        return counted(self.chain.run(tokens_of(kinds, indices), part.samples, part.labels), NATS)
 
     @property
     def states(self) -> list[State]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from counterflow.design.parts.tokens import Kind, Token
 from counterflow.design.schedule.planner import Plan, plan
-from counterflow.design.units.loss import LOG_FRAC
+from counterflow.design.units.loss import NATS
 from counterflow.golden.chain import Chain
 from counterflow.golden.cycle_trace import Trace
 from counterflow.golden.training.start import initial_chain
@@ -123,7 +123,7 @@ class CycleBench:
         last = bits[:, self.layout.start[names.index("loss.predictions.last")]]
         column = names.index("loss.predictions.loss")
         for row in np.nonzero(valid & last)[0]:
-            self.found.losses.append(self.layout.value(bits[row], column) / 2**LOG_FRAC)
+            self.found.losses.append(self.layout.value(bits[row], column) * NATS)
         first += self.earlier
         if len(self.found.slots) > self.job.slots_shown * len(self.plan.schedule.weighted):
             return
@@ -190,7 +190,6 @@ async def compared(dut: Any, job: Job) -> Found:
     sys.setrecursionlimit(10_000)
     bench = CycleBench(dut, job)
     await bench.run()
-    scale = 2.0**-LOG_FRAC
-    bench.found.golden_losses = [p.loss * scale for p in bench.predictions]
+    bench.found.golden_losses = [p.loss * NATS for p in bench.predictions]
     bench.found.correct = [p.correct for p in bench.predictions]
     return bench.found

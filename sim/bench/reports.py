@@ -72,7 +72,7 @@ class SimulationReport(Compared):
 
     ``compared`` counts values (one of each stream or memory port in one cycle), utilisation is
     useful products over multipliers x cycles in the steady state (None where a run was too short to
-    reach it); losses are in bits, one a sample.  ``counters`` of the hardware were compared beside
+    reach it); losses are in nats, one a sample.  ``counters`` of the hardware were compared beside
     these values; ``exercised`` says of each thing that a run may exercise whether this one did.
     """
 
@@ -113,8 +113,8 @@ class LongRunReport(Compared):
 
     ``compared`` counts the values (weights, velocities, biases; predictions and losses) that were
     held to golden's at the ends of the epochs.  ``accuracy`` of the test samples has one entry an
-    epoch, ``test_losses`` (in nats) and ``heads``, the same by head, too; ``losses``, in bits, are
-    those of training.
+    epoch, ``test_losses`` and ``heads``, the same by head, too; ``losses`` are those of training.
+    All losses are in nats.
     """
 
     epochs: int

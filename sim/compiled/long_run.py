@@ -7,7 +7,6 @@ weights, velocities, biases and generator states, and how often each unit has sa
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from counterflow.design.parts.order import epoch_order
 from counterflow.design.parts.tokens import Kind
 from counterflow.design.schedule.planner import Plan
 from counterflow.design.units.latency import BUS_SPACING
-from counterflow.design.units.loss import LOG_FRAC
+from counterflow.design.units.loss import NATS
 from counterflow.golden.parts.narrow import Integers
 from counterflow.golden.training.epochs import Head
 from counterflow.golden.training.models import Part, Run, epoch_runs, parts
@@ -166,7 +165,7 @@ class _LongRun:
 
             total += int(self._run(when, run, self.comparison, training).sum())
             before += len(run.kinds)
-        self.losses.append(total / len(order) / 2**LOG_FRAC)
+        self.losses.append(total / len(order) * NATS)
         if not self.comparison.mismatches and tested:
             self._test(when, lambda admitted, _: progress(tokens + admitted))
         self.both.compare_states(f"{when}, end", self.comparison)
@@ -184,7 +183,7 @@ class _LongRun:
             on_slice,
         )
         right = (scores.argmax(axis=2) == self.test.labels).mean(axis=1).tolist()
-        nats = (losses.mean(axis=1) * 2.0**-LOG_FRAC * math.log(2)).tolist()
+        nats = (losses.mean(axis=1) * NATS).tolist()
         numbers = self.plan.schedule.heads
         heads = zip(numbers, nats[1:], right[1:], strict=True)
         self.accuracy.append(right[0])
