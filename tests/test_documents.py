@@ -39,7 +39,7 @@ SHORT = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
 # But files of no folder.
 NO_NAMES = (
     *(".csv", ".json", ".md", ".toml", ".tcl", ".xdc", ".v", ".h", ".core", ".png", ".log"),
-    *(".kanata", ".onnx", ".npz", ".safetensors", ".vcd"),
+    *(".kanata", ".gtkw", ".onnx", ".npz", ".safetensors", ".vcd"),
 )
 FOREIGN = ("onnx", "safetensors", "torch", "wiring")  # modules of other packages
 WAVES = ("bench_top", "x__payload")  # in waveforms, where tests/test_waves_page.py looks

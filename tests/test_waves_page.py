@@ -79,6 +79,9 @@ def test_the_page_names_what_is_there(tmp_path: Path, monkeypatch: pytest.Monkey
     for name in ("dx__valid", "dx__ready", "dx__payload"):
         assert f"bench_top.chain.dense1.{name}" in found
         assert f"{unit}.{name}" not in found
+    shown = re.findall(r"^\+\{[^}]+\} (\S+)$", Path("out/simulate.gtkw").read_text(), re.MULTILINE)
+    assert len(shown) > 20
+    assert {one.replace("\\", "").split("[")[0] for one in shown} <= found.keys()
     # The first slot of the trace begins in the cycle that the page counts.
     recording = rises(dump, found["bench_top.recording"]) // CYCLE
     issue = rises(dump, found[f"{unit}.now__issue"]) // CYCLE

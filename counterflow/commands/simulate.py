@@ -128,6 +128,8 @@ def simulate(
         draw(made, report, design)
         if trace:
             write_traces(made, report, design)
+        if waves:
+            write_view(made, design)
         kept = made.keep(report.to_json(), design.description, seed=chosen, dataset=dataset)
     display.show(report_table(report, design))
     if (heads := by_head(report)) is not None:
@@ -220,6 +222,16 @@ def write_traces(made: Outcome, report: SimulationReport | LongRunReport, design
         title = f"{design.description.name}, cycles as microseconds"
         traces.chrome(made.path("-trace.json"), report.slots, title=title)
         traces.konata(made.path(".kanata"), report.slots)
+
+
+def write_view(made: Outcome, design: Plan) -> None:
+    """What GTKWave should show of the waveforms, where they are some that it reads."""
+    from counterflow.waves import gtkwave
+
+    dump = made.scratch / "dump.vcd"
+    if dump.exists():
+        paths = made.path(".gtkw"), made.path("-kinds.txt")
+        gtkwave(*paths, dump, design, folder=made.folder.absolute())
 
 
 def report_table(report: SimulationReport | LongRunReport, design: Plan) -> Table:
