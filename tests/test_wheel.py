@@ -212,7 +212,7 @@ TIMED = (  # or with paths in what they say
     "build tiny --board arty-a7-100 -o out",
     "demo --net tiny --epochs 1 --samples 5 -o out",
 )
-ELSEWHERE = {"program", "host", "board-sim"}  # see below
+ELSEWHERE = {"program", "host", "board-sim", "import", "export"}  # see below
 
 
 def test_every_command_is_run() -> None:
@@ -270,6 +270,19 @@ def test_a_host_trains_a_simulated_board(installed: Path, mined: Path) -> None:
         board.kill()
         board.communicate()
     assert (mined / "trained.npz").exists()
+
+
+@pytest.mark.slow
+def test_models_come_and_weights_go(installed: Path, mined: Path) -> None:
+    model = Path(__file__).parent / "data" / "digits-mlp.onnx"
+    made, learnt = "mine/digits-mlp.toml", "learnt.npz"
+    for line in (
+        f"import {model} --dataset digits -o mine",
+        f"train {made} --weights mine/digits-mlp.safetensors --epochs 1 --checkpoint {learnt}",
+        f"export {made} {learnt} --to onnx -o learnt.onnx",
+    ):
+        ends(installed / "counterflow", *line.split(), cwd=mined, PYTHONPATH=str(mined))
+    assert (mined / "learnt.onnx").stat().st_size > 10_000
 
 
 def test_a_bitstream_that_is_none_is_refused(installed: Path, mined: Path) -> None:
