@@ -1,10 +1,15 @@
 """Narrowing in the golden model: drop fraction bits with a named rounding, then saturate.
 
 The hardware's twin is `hw.parts.narrow`; both are proven equal over whole number ranges in the
-tests.
+tests.  Whoever wants to know what rounding and saturation did to which numbers can watch.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +17,42 @@ from numpy.typing import NDArray
 from counterflow.design.parts.formats import Format, Rounding
 
 Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Narrowing:
+    """`exact`, which has `frac` fraction bits, became `kept` in the format `target`.
+
+    ``what`` it is, in the words of a unit: its outputs ``y`` and ``dx``, its ``operand``,
+    ``velocity`` and ``weight``, and ``update``, by which a weight is to move.
+    """
+
+    what: str
+    exact: Integers
+    frac: int
+    kept: Integers
+    target: Format
+
+
+Watch = Callable[[Narrowing], None]
+_watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
+
+
+@contextmanager
+def watched(watch: Watch) -> Iterator[None]:
+    """Within it `watch` is told of all that is narrowed and has a name, in order."""
+    before = _watch.set(watch)
+    try:
+        yield
+    finally:
+        _watch.reset(before)
+
+
+def tell(what: str, exact: Integers, frac: int, kept: Integers, target: Format) -> None:
+    """Tell who watches, if anybody does, of a `Narrowing`."""
+    watch = _watch.get()
+    if watch is not None:
+        watch(Narrowing(what, exact, frac, kept, target))
 
 
 def round_off(
@@ -43,7 +84,13 @@ def saturate(value: Integers, target: Format) -> tuple[Integers, NDArray[np.bool
 
 
 def narrow(
-    value: Integers, frac: int, target: Format, rounding: Rounding
+    value: Integers, frac: int, target: Format, rounding: Rounding, what: str = ""
 ) -> tuple[Integers, NDArray[np.bool_]]:
-    """`value` with `frac` fraction bits as `target`, and where it saturated."""
-    return saturate(round_off(value, frac - target.frac, rounding), target)
+    """`value` with `frac` fraction bits as `target`, and where it saturated.
+
+    `what` is its name for who watches.
+    """
+    kept, clipped = saturate(round_off(value, frac - target.frac, rounding), target)
+    if what:
+        tell(what, value, frac, kept, target)
+    return kept, clipped

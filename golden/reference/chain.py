@@ -9,7 +9,7 @@ they come, and learns in slots as well.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -56,6 +56,10 @@ Wires = Sequence[tuple[Sequence[int], Sequence[int]]]
 
 Learning = Convolution | Normal
 
+Observer = Callable[[int, int, Kind, Floats], None]
+"""Told of the values of a token of some kind that pass an edge, by its number: activations as path
+0, else gradients of that path."""
+
 
 class Chain:
     """Units in the order of the dataflow and a loss behind the last.
@@ -78,6 +82,7 @@ class Chain:
         self.wires = wires or [([index], [index + 1]) for index in range(len(units))]
         self.units = [unit for unit in units if isinstance(unit, Learning)]
         self.slot = 0
+        self._see: Observer = _unseen
         self._kinds: dict[int, Kind] = {}
         self._rules = [unit.rule for unit in self.units]
         # By edge, path and token
@@ -114,13 +119,17 @@ class Chain:
             )
 
     def run(
-        self, tokens: Iterable[Token], samples: Floats, labels: NDArray[np.integer]
+        self,
+        tokens: Iterable[Token],
+        samples: Floats,
+        labels: NDArray[np.integer],
+        observe: Observer | None = None,
     ) -> list[Prediction]:
         """Feed `tokens` that index `samples` [N, inputs] and `labels` [N].
 
         Returns the predictions of those that are no bubbles, in order.
         """
-        predictions = []
+        predictions, self._see = [], observe or _unseen
         zeros = np.zeros(samples.shape[1])
         for token in tokens:
             bubble = token.kind is Kind.BUBBLE
@@ -146,11 +155,13 @@ class Chain:
             else:
                 left = unit.forward(self.slot, *given)
             values.update(zip(outputs, _listed(left), strict=True))
+        for edge, one in values.items():
+            self._see(edge, 0, kind, one)
         found = {}
         for number, edge in self._ends.items():
             error, loss = self.loss(values[edge], label)
             path = self._paths[edge][-1]
-            self._gradients[edge, path][self.slot] = error if kind.learns else np.zeros_like(error)
+            self._send_back(edge, path, self.slot, error if kind.learns else np.zeros_like(error))
             found[number] = values[edge], loss
         for unit, wires in zip(reversed(self.parts), reversed(self.wires), strict=True):
             self._back(unit, *wires)
@@ -175,7 +186,11 @@ class Chain:
                 for token in sorted(set.intersection(*(set(one) for one in came))):
                     found = _listed(unit.backward(token, *(one.pop(token) for one in came)))
                     for edge, gradient in zip(wanted, found, strict=True):
-                        self._gradients[edge, path][token] = gradient
+                        self._send_back(edge, path, token, gradient)
+
+    def _send_back(self, edge: int, path: int, token: int, gradient: Floats) -> None:
+        self._gradients[edge, path][token] = gradient
+        self._see(edge, path, self._kinds[token], gradient)
 
     def _convolution_back(self, unit: Convolution, below: int, above: int) -> None:
         """Pass on the gradients of other losses, then that of its own, from which it learns."""
@@ -184,12 +199,12 @@ class Chain:
             token = self.slot - delay
             if token >= 0:
                 dy = self._gradients[above, path].pop(token)
-                self._gradients[below, path][token] = unit.passed(token, dy)
+                self._send_back(below, path, token, unit.passed(token, dy))
         token = self.slot - unit.delay
         if token >= 0:
             unit.receive(token, self._gradients[above, own].pop(token))
             if own in self._paths[below]:
-                self._gradients[below, own][token] = unit.backward(token)
+                self._send_back(below, own, token, unit.backward(token))
             unit.finish(token, self._kinds[token])
         unit.forget(self.slot)
 
@@ -202,7 +217,11 @@ class Chain:
                 break
             dx = unit.backward(token, came.pop(token), self._kinds[token])
             if path in self._paths[below]:
-                self._gradients[below, path][token] = dx
+                self._send_back(below, path, token, dx)
+
+
+def _unseen(edge: int, path: int, kind: Kind, values: Floats) -> None:
+    """Nobody looks."""
 
 
 def _listed(values: Floats | tuple[Floats, ...]) -> Sequence[Floats]:

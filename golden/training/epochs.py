@@ -34,6 +34,8 @@ from counterflow.golden.units.state import State
 Callback = Callable[[int, int], None]
 OnBlock = Callable[[int, int, float], None]
 """Told of a block of training: samples, right answers, sum of the losses in nats."""
+OnStart = Callable[[Model, Sequence[Run], Part], None]
+"""Told before each epoch of the model, at rest, and of what it will be fed; changes neither."""
 
 BLOCK = 1000  # tokens between two reports of progress
 
@@ -96,6 +98,7 @@ def train(
     on_progress: Callback | None = None,
     on_epoch: Callable[[Epoch, Checkpoint | None], None] | None = None,
     on_block: OnBlock | None = None,
+    on_start: OnStart | None = None,
 ) -> TrainingResult:
     """Train until `epochs` epochs are done (default: the recipe's), of `limit` samples at most.
 
@@ -105,7 +108,8 @@ def train(
     With ``resume`` the training goes on bit for bit from where that was taken, on the same data or,
     with ``other_data``, on others that are scaled alike.  ``on_progress`` is called with the number
     of training samples done and to do, ``on_epoch`` with each epoch and the state after it,
-    ``on_block`` with the results of a thousand tokens at most, as they come.
+    ``on_block`` with the results of a thousand tokens at most, as they come, ``on_start`` before
+    each epoch.
     """
     recipe = description.recipe
     first, chosen = _start(description, model, seed, resume)
@@ -136,6 +140,8 @@ def train(
         began = time.perf_counter()
         order = epoch_order(len(train_part), chosen, epoch)[:count]
         trained = epoch_runs(recipe, order, chain.delay, epoch, before=epoch * count)
+        if on_start:
+            on_start(chain, trained, train_part)
         loss, accuracy, _ = _run(chain, trained, train_part, report, on_block)
         seconds = time.perf_counter() - began
         wanted = len(test_part) and (epoch == last - 1 if evaluate == "last" else evaluate)

@@ -85,7 +85,7 @@ class Convolution:
         """The sum of each output at each position; shape [positions, outputs]."""
         numbers = self.stage.arithmetic
         frac, rounding = numbers.weight.frac, numbers.round_operand
-        operand, _ = narrow(weight, frac, numbers.operand, rounding)
+        operand, _ = narrow(weight, frac, numbers.operand, rounding, "operand")
         start, _ = narrow(bias, frac, numbers.bias_operand, rounding)
         return start + windows @ operand.T
 
@@ -94,7 +94,8 @@ class Convolution:
         numbers = self.stage.arithmetic
         if numbers.relu:
             sums = np.maximum(sums, 0)
-        y, clipped = narrow(sums, numbers.forward_sum.frac, numbers.y, numbers.round_activation)
+        frac, rounding = numbers.forward_sum.frac, numbers.round_activation
+        y, clipped = narrow(sums, frac, numbers.y, rounding, "y")
         self.saturations += int(self.stage.tiling.in_rows(clipped).any(axis=2).sum())
         return y
 
@@ -119,14 +120,16 @@ class Convolution:
     ) -> Integers:
         assert numbers.dx is not None
         now = self.state.weight if weight is None else weight
-        operand, _ = narrow(now, numbers.weight.frac, numbers.operand, numbers.round_operand)
+        frac, rounding = numbers.weight.frac, numbers.round_operand
+        operand, _ = narrow(now, frac, numbers.operand, rounding, "operand")
         errors = dy.reshape(numbers.positions, numbers.outputs)
         sums = self.geometry.scattered(errors @ operand)
-        dx, clipped = narrow(sums, numbers.backward_sum.frac, numbers.dx, numbers.round_error)
-        seen = x > 0 if numbers.masks else np.ones(len(x), bool)
-        self._count_words(clipped & seen)
-        found = np.where(seen, dx, 0)
-        return np.stack([found, x]) if numbers.returns else found
+        if numbers.masks:
+            sums = np.where(x > 0, sums, 0)
+        frac, rounding = numbers.backward_sum.frac, numbers.round_error
+        dx, clipped = narrow(sums, frac, numbers.dx, rounding, "dx")
+        self._count_words(clipped)
+        return np.stack([dx, x]) if numbers.returns else dx
 
     def _count_words(self, clipped: NDArray[np.bool_]) -> None:
         """Words of a window that saw the last of an input gradient which saturated."""

@@ -21,7 +21,8 @@ class Fork:
     def backward(self, *dy: Integers) -> Integers:
         """dx = narrow(the sum of all dy), shapes [elements]."""
         error = self.numbers.error
-        dx, _ = narrow(sum(dy[1:], start=dy[0]), error.frac, error, self.numbers.round_error)
+        total = sum(dy[1:], start=dy[0])
+        dx, _ = narrow(total, error.frac, error, self.numbers.round_error, "dx")
         return dx
 
     def reset(self) -> None:

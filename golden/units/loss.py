@@ -14,7 +14,7 @@ from counterflow.design.units.loss import (
     LOG_FRAC,
     LossArithmetic,
 )
-from counterflow.golden.parts.narrow import Integers, narrow
+from counterflow.golden.parts.narrow import Integers, narrow, tell
 
 _EXP2 = np.array(EXP2, np.int64)
 
@@ -44,7 +44,10 @@ class Loss:
         shift = self.numbers.exponent_shift
         scaled = (difference * LOG2E_NUMERATOR + (1 << (shift - 1))) >> shift
         exponent = scaled + _log2(int(_power(scaled).sum()))
-        error, _ = narrow(_power(exponent), EXP_FRAC, self.numbers.error, self.numbers.round_error)
-        error[label] = 0
-        error[label] = -error.sum()
+        numbers, exact = self.numbers, _power(exponent)
+        error, _ = narrow(exact, EXP_FRAC, numbers.error, numbers.round_error)
+        for one in (exact, error):
+            one[label] = 0
+            one[label] = -one.sum()
+        tell("dx", exact, EXP_FRAC, error, numbers.error)
         return error, int(exponent[label])

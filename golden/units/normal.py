@@ -24,7 +24,7 @@ from counterflow.design.units.normal import (
 )
 from counterflow.golden.parts.generator import draws
 from counterflow.golden.parts.half_up import half_up
-from counterflow.golden.parts.narrow import Integers, narrow, saturate
+from counterflow.golden.parts.narrow import Integers, narrow, saturate, tell
 from counterflow.golden.units.update import Settings, updated
 
 
@@ -133,7 +133,9 @@ class Normal(ABC):
         seen = {name: values[ahead] for name, values in learnt.items()}
         plain = numbers.gammas is None
         scaled = xhat if plain else half_up(seen["gamma"] * xhat, GAMMA_FRAC)
-        y, beyond = saturate(scaled + seen["beta"], numbers.y)
+        sums = scaled + seen["beta"]
+        y, beyond = saturate(sums, numbers.y)
+        tell("y", sums, numbers.y.frac, y, numbers.y)
         self.saturations += int((clipped | beyond).sum())
         kept = y if plain else xhat
         self._kept.append(Kept(root, seen, kept.ravel()))
@@ -172,7 +174,7 @@ class Normal(ABC):
     def _narrowed(self, wide: Integers) -> Integers:
         """dx [elements]."""
         numbers = self.numbers
-        dx, clipped = narrow(wide, numbers.wide_frac, numbers.dx, numbers.round_error)
+        dx, clipped = narrow(wide, numbers.wide_frac, numbers.dx, numbers.round_error, "dx")
         self.saturations += int(clipped.sum())
         return dx.ravel()
 

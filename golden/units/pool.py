@@ -36,7 +36,7 @@ class Pool:
         passing = x > 0 if numbers.relu else np.ones(len(x), np.bool_)
         self._remember(passing.astype(np.int64))
         sums = self._windows(x, beyond=0).sum(axis=1)
-        return self._divided(sums, numbers.x.frac, numbers.mean, numbers.x)
+        return self._divided(sums, numbers.x.frac, numbers.mean, numbers.x, "y")
 
     def _remember(self, entry: Integers) -> None:
         if self.pooling.wanted:
@@ -51,10 +51,12 @@ class Pool:
         if numbers.average:
             shares = np.repeat(dy[:, None], numbers.elements, axis=1)
             sums = self._image(shares)
-            return self._divided(sums, numbers.dy.frac, numbers.share, numbers.dx) * entry
+            passed = sums * entry
+            return self._divided(passed, numbers.dy.frac, numbers.share, numbers.dx, "dx") * entry
         windows = np.zeros((numbers.outputs, numbers.elements), np.int64)
         windows[np.arange(len(windows)), entry] = dy
-        dx, _ = narrow(self._image(windows), numbers.dy.frac, numbers.dx, numbers.round_error)
+        sums, rounding = self._image(windows), numbers.round_error
+        dx, _ = narrow(sums, numbers.dy.frac, numbers.dx, rounding, "dx")
         return dx
 
     def reset(self) -> None:
@@ -66,10 +68,10 @@ class Pool:
         return Pool(self.pooling, deque(entry.copy() for entry in self.remembered))
 
     @staticmethod
-    def _divided(sums: Integers, frac: int, by: Division, to: Format) -> Integers:
+    def _divided(sums: Integers, frac: int, by: Division, to: Format, what: str) -> Integers:
         """`sums` with `frac` fraction bits, divided by the area of a window."""
         product = sums * by.multiplier + by.offset
-        quotient, _ = narrow(product, frac + by.shift, to, by.rounding)
+        quotient, _ = narrow(product, frac + by.shift, to, by.rounding, what)
         return quotient
 
     def _windows(self, x: Integers, beyond: int) -> Integers:

@@ -28,7 +28,7 @@ class Sum:
         self.remembered.append([one > 0 for one in x])
         if numbers.relu:
             total = np.maximum(total, 0)
-        y, _ = narrow(total, frac, numbers.y, numbers.round_activation)
+        y, _ = narrow(total, frac, numbers.y, numbers.round_activation, "y")
         return y
 
     def backward(self, dy: Integers) -> tuple[Integers, ...]:
@@ -38,9 +38,10 @@ class Sum:
         """
         numbers, found = self.numbers, []
         for branch, positive in zip(numbers.branches, self.remembered.popleft(), strict=True):
-            dx, _ = narrow(dy, numbers.dy.frac, branch.dx, numbers.round_error)
             if branch.wanted:
-                found.append(np.where(positive, dx, 0) if branch.masks else dx)
+                passed = np.where(positive, dy, 0) if branch.masks else dy
+                dx, _ = narrow(passed, numbers.dy.frac, branch.dx, numbers.round_error, "dx")
+                found.append(dx)
         return tuple(found)
 
     def reset(self) -> None:

@@ -32,7 +32,8 @@ class Tanh:
         """
         unit = self.unit
         products = dy * np.array(unit.slopes)[self.remembered.popleft()]
-        dx, _ = narrow(products, unit.dy.frac + unit.slope.frac, unit.dx, unit.round_error)
+        frac = unit.dy.frac + unit.slope.frac
+        dx, _ = narrow(products, frac, unit.dx, unit.round_error, "dx")
         return dx
 
     def reset(self) -> None:

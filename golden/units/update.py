@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterflow.design.units.arithmetic import COMPENSATION_FRAC, RANDOM_BITS, UnitArithmetic
-from counterflow.golden.parts.narrow import Integers, round_off, saturate
+from counterflow.golden.parts.narrow import Integers, round_off, saturate, tell
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,18 @@ def updated(
     scaled = gradient << numbers.gradient_shift(settings.extra_shift)
     low = random & ((1 << numbers.velocity_drop) - 1)
     kept = old - (velocity << (numbers.velocity_drop - k))
-    rounded = round_off(kept + scaled, numbers.velocity_drop, rounding, low)
+    exact, frac = kept + scaled, numbers.update_frac
+    rounded = round_off(exact, numbers.velocity_drop, rounding, low)
     new_velocity, velocity_clipped = saturate(rounded, numbers.velocity)
+    tell("velocity", exact, frac, new_velocity, numbers.velocity)
     step = new_velocity
     if settings.compensate:
         high = random >> (RANDOM_BITS - numbers.weight_drop)
         whole = (scaled << k) << COMPENSATION_FRAC
-        mixed = whole + numbers.compensation * (old - (scaled << k))
-        step = round_off(mixed, numbers.weight_drop, rounding, high)
-    new_weight, weight_clipped = saturate(weight - step, numbers.weight)
+        exact = whole + numbers.compensation * (old - (scaled << k))
+        step, frac = round_off(exact, numbers.weight_drop, rounding, high), frac + COMPENSATION_FRAC
+    tell("update", exact, frac, step, numbers.weight)
+    moved = weight - step
+    new_weight, weight_clipped = saturate(moved, numbers.weight)
+    tell("weight", moved, numbers.weight.frac, new_weight, numbers.weight)
     return new_weight, new_velocity, velocity_clipped | weight_clipped

@@ -1,0 +1,94 @@
+"""A training in float64 and in integers, of which the first samples of every epoch are watched.
+
+The whole training is that of `golden.training.epochs`, by the compiled twin where there is one; a
+copy of the chain, at rest between two epochs, makes the watched slots again in the readable model.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+from counterflow.design.choice.homes import Home, Homes
+from counterflow.design.choice.tally import Tally
+from counterflow.design.data.sets import Dataset
+from counterflow.design.network.description import Description
+from counterflow.design.schedule.schedule import Schedule
+from counterflow.golden.chain import Chain
+from counterflow.golden.profile.watch import FloatWatch, IntegerWatch
+from counterflow.golden.training.epochs import Callback, TrainingResult, train
+from counterflow.golden.training.models import FloatModel, IntegerModel, Part, Run, tokens_of
+
+WATCHED = 1500  # samples in all, spread over the epochs
+LEAST = 20  # of an epoch
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What was counted in both models, and how well both learnt."""
+
+    integers: dict[Home, Tally]
+    floats: dict[Home, Tally]
+    integer_result: TrainingResult
+    float_result: TrainingResult
+
+
+def profile(
+    description: Description,
+    schedule: Schedule,
+    dataset: Dataset,
+    *,
+    seed: int | None = None,
+    epochs: int | None = None,
+    limit: int | None = None,
+    on_progress: Callback | None = None,
+) -> Profile:
+    """Train as `golden.training.epochs.train` does, in both models, and count."""
+    homes = Homes(description)
+    count = description.recipe.epochs if epochs is None else epochs
+    each = max(LEAST, WATCHED // count)
+    options: dict[str, Any] = {"seed": seed, "epochs": epochs, "limit": limit}
+
+    def half(second: int) -> Callback | None:
+        if on_progress is None:
+            return None
+        return lambda done, total: on_progress(second * total + done, 2 * total)
+
+    of_integers = IntegerWatch(homes, schedule)
+
+    def see_integers(model: Any, runs: Sequence[Run], part: Part) -> None:
+        assert isinstance(model, IntegerModel)
+        chain = Chain(description, schedule, model.states)
+        chain.set(runs[0].settings)
+        run = runs[0]
+        of_integers.run(chain, tokens_of(run.kinds[:each], run.indices[:each]), part)
+
+    integer_result = train(
+        description, schedule, dataset, **options, on_start=see_integers, on_progress=half(0)
+    )
+    of_floats = FloatWatch(homes, schedule, of_integers.edges)
+
+    def see_floats(model: Any, runs: Sequence[Run], part: Part) -> None:
+        assert isinstance(model, FloatModel)
+        chain = copy.deepcopy(model.chain)
+        chain.set(runs[0].settings)
+        run = runs[0]
+        samples = part.samples * 2.0**-model.input.frac
+        with threadpool_limits(1):
+            of_floats.run(chain, tokens_of(run.kinds[:each], run.indices[:each]), samples, part)
+
+    float_result = train(
+        description,
+        schedule,
+        dataset,
+        **options,
+        model="float",
+        on_start=see_floats,
+        on_progress=half(1),
+    )
+    found = dict(of_integers.tallies), dict(of_floats.tallies)
+    return Profile(*found, integer_result, float_result)

@@ -1,0 +1,116 @@
+"""The numbers of a training, counted by layer and role while the models make them.
+
+Of the integers all is from the golden chain itself: `golden.parts.narrow.watched` tells what each
+number was before it was narrowed.  A unit's narrowings precede the chain's record of what the unit
+sent or learnt, so that each record says whose they were.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from counterflow.design.choice.homes import Home, Homes
+from counterflow.design.choice.tally import Tally
+from counterflow.design.parts.tokens import Kind, Token
+from counterflow.design.schedule.schedule import Schedule
+from counterflow.golden import chain as integers
+from counterflow.golden.parts.narrow import Narrowing, watched
+from counterflow.golden.reference import chain as floats
+from counterflow.golden.reference.rules import Parameter
+from counterflow.golden.reference.units.convolution import Convolution
+from counterflow.golden.training.models import Part
+
+Tallies = dict[Home, Tally]
+
+
+class IntegerWatch:
+    """Counts what a golden chain narrows; ``edges``: those of which it saw something, each way."""
+
+    def __init__(self, homes: Homes, schedule: Schedule) -> None:
+        self.homes, self.schedule = homes, schedule
+        self.tallies: Tallies = defaultdict(Tally)
+        self.edges: set[tuple[int, bool]] = set()
+        self._borders = {
+            (unit.name, border.port): border for unit in schedule.units for border in unit.borders
+        }
+        self._narrowed: list[Narrowing] = []  # since the last record
+
+    def run(self, chain: integers.Chain, tokens: Sequence[Token], part: Part) -> None:
+        """Feed `tokens` to a chain, and count."""
+        with watched(self._narrowed.append):
+            chain.run(tokens, part.samples, part.labels, self._see)
+
+    def _see(self, record: integers.Record) -> None:
+        if isinstance(record, integers.LossRecord):
+            return  # the error's own record follows
+        if isinstance(record, integers.SlotRecord):
+            self._parameters(self.schedule.stages[record.stage].name)
+            self._narrowed.clear()
+            return
+        self._parameters(record.unit)
+        sent = [one for one in self._narrowed if one.what in ("y", "dx")]
+        self._narrowed[:] = sent[1:]  # one record for each of several ports
+        border = self._borders.get((record.unit, record.port))
+        if sent and border is not None and record.kind.learns:
+            homes = self.homes.activations if border.path == 0 else self.homes.errors
+            if border.edge.number in homes:
+                self._count(homes[border.edge.number], sent[0])
+                self.edges.add((border.edge.number, border.path == 0))
+
+    def _parameters(self, unit: str) -> None:
+        """Count what has been narrowed of a unit's parameters."""
+        for one in self._narrowed:
+            home = self.homes.parameters.get((unit, one.what))
+            if home is not None:
+                self._count(home, one)
+
+    def _count(self, home: Home, one: Narrowing) -> None:
+        exact = one.exact * 2.0**-one.frac
+        last = 2.0**-one.target.frac
+        target = one.target
+        # A last place beyond the range is what rounding does; saturation is more than that.
+        beyond = (exact >= (target.max + 1) * last) | (exact <= (target.min - 1) * last)
+        held = (one.kept == target.max) | (one.kept == target.min)
+        clipped = 0 if one.what == "update" else int((beyond & held).sum())
+        lost = int(((one.exact != 0) & (one.kept == 0)).sum())
+        self.tallies[home].add(exact, clipped=clipped, lost=lost)
+
+
+class FloatWatch:
+    """Counts the same in the float64 reference, at `edges` only: see `IntegerWatch`."""
+
+    def __init__(self, homes: Homes, schedule: Schedule, edges: set[tuple[int, bool]]) -> None:
+        self.homes, self.edges = homes, edges
+        self.names = [stage.name for stage in schedule.stages]
+        self.tallies: Tallies = defaultdict(Tally)
+
+    def run(self, chain: floats.Chain, tokens: Sequence[Token], samples: Any, part: Part) -> None:
+        """Feed `tokens`, which index `samples` and the labels of `part`, and count."""
+        for token in tokens:
+            chain.run([token], samples, part.labels, self._see)
+            for name, unit in zip(self.names, chain.units, strict=True):
+                for one in unit.parameters:
+                    self._learnt(name, one)
+                    if isinstance(unit, Convolution) and one is unit.weight:
+                        self._count(name, "operand", one.predicted(unit.rule))
+
+    def _see(self, edge: int, path: int, kind: Kind, values: Any) -> None:
+        homes = self.homes.errors if path else self.homes.activations
+        if kind.learns and (edge, path == 0) in self.edges:
+            self.tallies[homes[edge]].add(values)
+
+    def _learnt(self, name: str, one: Parameter) -> None:
+        if one.previous is one.value:  # nothing has moved it yet
+            return
+        self._count(name, "weight", one.value)
+        self._count(name, "velocity", one.step)
+        self._count(name, "update", one.previous - one.value)
+
+    def _count(self, name: str, role: str, values: Any) -> None:
+        home = self.homes.parameters.get((name, role))
+        if home is not None:
+            self.tallies[home].add(np.asarray(values))
