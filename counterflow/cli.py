@@ -21,6 +21,7 @@ from counterflow.commands.import_model import import_model
 from counterflow.commands.networks import networks
 from counterflow.commands.options import ARGUMENTS
 from counterflow.commands.plan import plan
+from counterflow.commands.profile_formats import profile
 from counterflow.commands.program import program
 from counterflow.commands.prove import prove
 from counterflow.commands.simulate import simulate
@@ -107,6 +108,7 @@ def main() -> None:
         counterflow demo                        everything once, in three minutes
         counterflow plan digits                 what the hardware will cost
         counterflow train digits                train the model that predicts every bit
+        counterflow profile digits              what its numbers need, and formats for them
         counterflow simulate digits             train the hardware, compared in every cycle
         counterflow verilog digits -o out       the hardware
         counterflow synth tiny                  what it takes of an FPGA, and how fast it runs
@@ -120,7 +122,7 @@ def main() -> None:
 
 
 for _command in (
-    *(networks, data, plan, train, export, import_model, verilog, simulate, synth),
+    *(networks, data, plan, train, profile, export, import_model, verilog, simulate, synth),
     *(boards, build, program, host, board_sim, compare, prove, demo),
 ):
     main.add_command(_command)

@@ -302,14 +302,14 @@ def whole_numbers(axis: Axes) -> None:
 
 def panels(count: int, height: float = 3.6, width: float = 4.6) -> tuple[Figure, list[Axes]]:
     """A figure of so many axes side by side."""
-    return _grid(1, count, (width * count, height))
+    return grid(1, count, (width * count, height))
 
 
 def _stacked(count: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    return _grid(count, 1, (width, height * count + 0.4))
+    return grid(count, 1, (width, height * count + 0.4))
 
 
-def _grid(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, list[Axes]]:
+def grid(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, list[Axes]]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

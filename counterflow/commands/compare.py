@@ -106,6 +106,7 @@ def compare(
     """
     from counterflow.design.network.files import load
     from counterflow.design.schedule.planner import plan
+    from counterflow.design.schedule.standstill import check_moves
 
     display = Display(as_json=as_json, quiet=quiet)
     description = options.with_recipe(load(net), placement=placement)
@@ -115,7 +116,9 @@ def compare(
     first = description.recipe.seed if seed is None else seed
     several = under_horizons(description, horizons, hybrid, placement)
     for one in several.values():  # refuses what cannot be, before what takes long to import
-        plan(one)
+        schedule = plan(one).schedule
+        if model != "float":
+            check_moves(one, schedule)
 
     def trained(sees: int | None) -> dict[Numbers, list[Row]]:
         """The rows of one of them in each kind of numbers."""

@@ -52,6 +52,11 @@ class Display:
         """What happens now, or why there is no result; never part of one."""
         _print(self._console(stderr=True), what)
 
+    def warn(self, what: str | None) -> None:
+        """What is amiss with a result, on standard error even if nothing else is wanted there."""
+        if what is not None:
+            click.echo(f"Warning: {what}", err=True)
+
     def result(self, content: Mapping[str, object]) -> None:
         """The result for scripts, which says what made it even where no network did."""
         if self.as_json:

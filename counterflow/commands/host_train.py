@@ -89,6 +89,7 @@ def train(
         counterflow host train digits --port /dev/ttyUSB1 --resume trained.npz --epochs 30
     """
 
+    from counterflow.design.schedule.standstill import check_moves
     from counterflow.golden.training.checkpoint import load
 
     display = Display(as_json=as_json, quiet=quiet)
@@ -102,6 +103,8 @@ def train(
         if resume is not None:
             start = load(resume, design.description, design.schedule, other_data=other_data)
             dataset = brought.going_on(display, start, dataset, other_data=other_data)
+        else:
+            check_moves(design.description, design.schedule)
         asked = _asked(design, dataset, seed, epochs, samples, evaluate, resume, start)
         training = _training(design, device, dataset, asked, start, verify or 0)
         before = None if fresh else _under_way(device, path, asked)

@@ -126,6 +126,7 @@ def train(
         )
         kept = _keep(made, result, description, dataset, seed, begun)
     display.show(epoch_table(result.epochs, description.name))
+    display.warn(kept.result["warning"])
     if result.epochs[-1].heads:
         last = result.epochs[-1]
         display.show(head_table(last.heads, last.test_loss, last.test_accuracy))
@@ -181,12 +182,16 @@ def golden_training(
 
 def train_json(result: TrainingResult) -> dict[str, object]:
     """The keys that `counterflow train --json` promises, and every epoch."""
+    from counterflow.golden.training.moved import standing
+
     last = result.epochs[-1]
     return {
         "accuracy": last.test_accuracy,
         "loss": last.test_loss,
         "samples": sum(one.samples for one in result.epochs),
         "samples_per_second": result.samples_per_second,
+        "moved": dict(result.moved),
+        "warning": standing(result.moved),
         "epochs": [asdict(one) for one in result.epochs],
     }
 

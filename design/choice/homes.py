@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -29,7 +30,7 @@ the memory keeps as many fraction bits as of the weight."""
 class Home:
     """A format: its `role` in the layer at `where`, whose unit is `layer`.
 
-    ``bounded``: by what makes the numbers, as a tanh does.
+    ``bounded``: by what makes the numbers; ``table``: that is the table of a tanh.
     """
 
     layer: str
@@ -37,9 +38,16 @@ class Home:
     role: str
     format: Format
     bounded: bool = False
+    table: bool = False
 
     def __str__(self) -> str:
         return f"{self.role} of {self.layer}"
+
+
+def in_order(description: Description, homes: Iterable[Home]) -> list[Home]:
+    """`homes` as tables have them: those of the network, then by layer and role."""
+    layers = [NETWORK, *(unit.name for unit in description.graph.units)]
+    return sorted(homes, key=lambda one: (layers.index(one.layer), ROLES.index(one.role)))
 
 
 MAKERS = (ConvolutionUnit, NormalUnit, SumUnit, TanhUnit)
@@ -103,8 +111,8 @@ class Homes:
             unit = self.graph.maker(unit.inputs[0])
         return unit
 
-    def _of(self, unit: Unit, role: str, number: Format, bounded: bool = False) -> Home:
-        return Home(self.layers[unit.where], unit.where, role, number, bounded)
+    def _of(self, unit: Unit, role: str, number: Format, table: bool = False) -> Home:
+        return Home(self.layers[unit.where], unit.where, role, number, table, table)
 
     def _forward(self, edge: Edge) -> Home:
         maker = self._maker(edge)
@@ -113,6 +121,6 @@ class Homes:
         if edge.number in self._scores:
             return Home(NETWORK, NETWORK, "logit", edge.x)
         if isinstance(maker, TanhUnit):
-            return self._of(maker, "activation", edge.x, bounded=True)
+            return self._of(maker, "activation", edge.x, table=True)
         before = isinstance(self.graph.reader(edge), TanhUnit)
         return self._of(maker, "preactivation" if before else "activation", edge.x)

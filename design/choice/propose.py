@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from counterflow.design.choice.homes import ROLES, Home
+from counterflow.design.choice.homes import Home, in_order
 from counterflow.design.choice.tally import Tally
 from counterflow.design.network.description import MIN_LOGIT, Description
 from counterflow.design.parts.fields import MAX_TANH_BITS
@@ -22,6 +22,7 @@ from counterflow.design.parts.formats import MAX_BITS, Format, Rounding
 ROOM = 1.5
 NOISE = 0.02
 SHARE = 0.999
+ROOMY = f"with room for {ROOM:g} times that"
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,12 @@ class Choice:
 def choices(description: Description, tallies: Mapping[Home, Tally]) -> list[Choice]:
     """A format for every home of which something was counted; ``tallies`` are those of floats."""
     updates = {
-        home.where: _fraction_of_updates(description, tally)
-        for home, tally in tallies.items()
+        home.where: _fraction_of_updates(description, _smaller(tallies, home.where))
+        for home in tallies
         if home.role == "update"
     }
     found = []
-    for home in sorted(tallies, key=lambda one: (one.layer, ROLES.index(one.role))):
+    for home in in_order(description, tallies):
         tally = tallies[home]
         if home.role == "update" or not tally.others:
             continue
@@ -65,6 +66,16 @@ def shared_fraction(choice: Choice, frac: int, why: str) -> Choice:
     return Choice(choice.home, Format(choice.format.signed, bits, frac), f"{choice.why}{why}")
 
 
+def _smaller(tallies: Mapping[Home, Tally], where: str) -> Tally:
+    """That of a layer's updates or of its velocities, whichever are smaller."""
+    both = [
+        tally
+        for home, tally in tallies.items()
+        if home.where == where and home.role in ("update", "velocity") and tally.others
+    ]
+    return min(both, key=lambda one: one.rms, default=Tally())
+
+
 def _above(least: float) -> int:
     """Bits above the point, perhaps fewer than none, of a format that holds `least`."""
     return math.floor(math.log2(least)) + 1
@@ -77,24 +88,30 @@ def _fraction(rms: float) -> int:
 
 def _value(description: Description, home: Home, tally: Tally) -> Choice:
     """That of what is narrowed afresh with every sample."""
-    most, frac = tally.percentile(SHARE), _fraction(tally.rms)
-    if home.bounded:
-        # Nothing is beyond what bounds it, and a last place less than that is near enough.
-        above, room = math.ceil(math.log2(max(tally.largest, 2.0**-frac))), ""
-        said = f"the largest value is {tally.largest:.3g}"
-    else:
-        above, room = _above(ROOM * most), f", with room for {ROOM:g} times that"
-        said = f"99.9 % of the values are within {most:.3g}"
+    frac = _fraction(tally.rms)
+    above, said = _range(home, tally, frac)
     least, needs = _least_above(description, home)
     if above < least:
-        above, said = least, f"{needs}"
-        room = ""
-    frac = max(frac, 1 - above)
-    if home.role == "preactivation" or (home.role == "activation" and home.bounded):
+        above, said = least, needs
+    if home.role == "preactivation" or home.table:
         frac = min(frac, MAX_TANH_BITS - 1 - above)
-    number = _format(home.format.signed, above, frac)
-    noise = f"{number.frac} fraction bits keep the noise of rounding within {_noise(number, tally)}"
-    return Choice(home, number, f"{said}{room}; {noise} of their root mean square {tally.rms:.3g}.")
+    number = _format(home.format.signed, above, max(frac, 1 - above))
+    noise = 100 * 2.0**-number.frac / math.sqrt(12) / tally.rms
+    return Choice(
+        home,
+        number,
+        f"{said}; {number.frac} fraction bits keep the noise of rounding within {noise:.1f} % of "
+        f"the values' root mean square {tally.rms:.3g}.",
+    )
+
+
+def _range(home: Home, tally: Tally, frac: int) -> tuple[int, str]:
+    """Bits above the point, and what follows from them in words."""
+    if home.bounded:  # nothing is beyond, and a last place less than that is near enough
+        largest = max(tally.largest, 2.0**-frac)
+        return math.ceil(math.log2(largest)), f"the largest value is {tally.largest:.3g}"
+    most = tally.percentile(SHARE)
+    return _above(ROOM * most), f"99.9 % of the values are within {most:.3g}, {ROOMY}"
 
 
 def _least_above(description: Description, home: Home) -> tuple[int, str]:
@@ -114,31 +131,26 @@ def _fraction_of_updates(description: Description, tally: Tally) -> tuple[int, s
     """Fraction bits of weight and velocity, and why."""
     if not tally.others:
         return 0, "no weight was to move"
-    frac, extra = _fraction(tally.rms), ""
-    k = description.recipe.momentum_shift
+    frac, extra, k = _fraction(tally.rms), "", description.recipe.momentum_shift
     if k and description.rounding.update is not Rounding.STOCHASTIC:
         frac += k
-        extra = f", {k} of them as a velocity rounded to nearest stands still below 2^{k - 1} places"
-    size = f"updates have the root mean square {tally.rms:.2g}"
-    return min(frac, MAX_BITS), f"{size}, which takes {frac} fraction bits{extra}"
+        extra = f", {k} of them since, rounded so, it stands still below 2^{k - 1} last places"
+    frac = min(frac, MAX_BITS)
+    size = f"updates or velocities have the root mean square {tally.rms:.2g}"
+    return frac, f"{size}, which takes {frac} fraction bits{extra}"
 
 
 def _parameter(home: Home, tally: Tally, frac: int, why: str) -> Choice:
-    most, above = tally.percentile(SHARE), 0
+    most = tally.percentile(SHARE)
     above = _above(ROOM * most)
     if home.role == "weight":
-        above = max(above, 0)
+        above = max(above, 0)  # initial weights are within 1
     number = _format(True, above, frac)
-    within = f"99.9 % of the values are within {most:.2g}"
-    return Choice(home, number, f"{within}, with room for {ROOM:g} times that; {why}.")
+    return Choice(home, number, f"99.9 % of the values are within {most:.2g}, {ROOMY}; {why}.")
 
 
 def _format(signed: bool, above: int, frac: int) -> Format:
-    """The format of so many bits above the point, with fewer below it where it would be too wide."""
+    """The format of so many bits above the point; with fewer below where it would be too wide."""
     sign, least = int(signed), 2 if signed else 1
-    frac = min(frac, MAX_BITS, MAX_BITS - sign - above)
+    frac = max(0, min(frac, MAX_BITS, MAX_BITS - sign - above))
     return Format(signed, max(least, sign + above + frac), frac)
-
-
-def _noise(number: Format, tally: Tally) -> str:
-    return f"{100 * 2.0**-number.frac / math.sqrt(12) / tally.rms:.1f} %"

@@ -68,7 +68,7 @@ class Tally:
         if not self.others:
             return 0.0
         place = int(np.searchsorted(np.cumsum(self.classes), share * self.others))
-        return min(self.largest, 2.0 ** (LEAST + (place + 1) / STEPS))
+        return min(self.largest, float(2.0 ** (LEAST + (place + 1) / STEPS)))
 
     @property
     def clipped_share(self) -> float:

@@ -64,10 +64,17 @@ class Scaling:
             made[start : start + rows] = self._codes(samples[start : start + rows], target)
         return made
 
+    def values(self, samples: NDArray[Any]) -> NDArray[np.float64]:
+        """The values of `samples` [N, n] before they become codes."""
+        with np.errstate(over="ignore"):  # far outside the range is as good as infinite
+            found: NDArray[np.float64] = (samples.astype(np.float64) - np.array(self.zero)) / (
+                np.array(self.scale)
+            )
+        return found
+
     def _codes(self, samples: NDArray[Any], target: Format) -> NDArray[np.int64]:
         with np.errstate(over="ignore"):  # far outside the range is as good as infinite
-            value = (samples.astype(np.float64) - np.array(self.zero)) / np.array(self.scale)
-            exact = np.floor(value * 2.0**target.frac + 0.5)
+            exact = np.floor(self.values(samples) * 2.0**target.frac + 0.5)
         found: NDArray[np.int64] = np.clip(exact, target.min, target.max).astype(np.int64)
         return found
 

@@ -142,6 +142,22 @@ class UnitArithmetic:
         return self.update_frac - self.gradient.frac - self.rate_shift - extra
 
     @property
+    def moves(self) -> bool:
+        """Whether the largest gradient that there can be moves a weight whose velocity is zero.
+
+        If not, none ever does.  Random bits carry any update over once in a while, and truncation
+        every negative one; only rounding to nearest leaves it at that.
+        """
+        if self.round_update is not Rounding.NEAREST_EVEN:
+            return True
+        most = self.positions * self.accumulate * self._largest_product
+        scaled = most << self.gradient_shift(0)
+        if 2 * scaled > 1 << self.velocity_drop:
+            return True
+        mixed = (scaled << self.momentum_shift) * ((1 << COMPENSATION_FRAC) - self.compensation)
+        return self.compensates and 2 * mixed > 1 << self.weight_drop
+
+    @property
     def update_bits(self) -> int:
         """Bits that hold every intermediate value of an update."""
         gradient = self.gradient.bits + self.gradient_shift(0) + self.momentum_shift

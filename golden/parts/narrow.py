@@ -24,7 +24,8 @@ class Narrowing:
     """`exact`, which has `frac` fraction bits, became `kept` in the format `target`.
 
     ``what`` it is, in the words of a unit: its outputs ``y`` and ``dx``, its ``operand``,
-    ``velocity`` and ``weight``, and ``update``, by which a weight is to move.
+    ``velocity`` and ``weight``, and ``update``, by which a weight is to move.  ``clipped``: how
+    many saturated.
     """
 
     what: str
@@ -32,6 +33,7 @@ class Narrowing:
     frac: int
     kept: Integers
     target: Format
+    clipped: int = 0
 
 
 Watch = Callable[[Narrowing], None]
@@ -48,11 +50,19 @@ def watched(watch: Watch) -> Iterator[None]:
         _watch.reset(before)
 
 
-def tell(what: str, exact: Integers, frac: int, kept: Integers, target: Format) -> None:
-    """Tell who watches, if anybody does, of a `Narrowing`."""
+def tell(
+    what: str,
+    exact: Integers,
+    frac: int,
+    kept: Integers,
+    target: Format,
+    clipped: NDArray[np.bool_] | None = None,
+) -> None:
+    """Tell who watches, if anybody does, of a `Narrowing`; `clipped`: where it saturated."""
     watch = _watch.get()
     if watch is not None:
-        watch(Narrowing(what, exact, frac, kept, target))
+        count = 0 if clipped is None else int(clipped.sum())
+        watch(Narrowing(what, exact, frac, kept, target, count))
 
 
 def round_off(
@@ -92,5 +102,5 @@ def narrow(
     """
     kept, clipped = saturate(round_off(value, frac - target.frac, rounding), target)
     if what:
-        tell(what, value, frac, kept, target)
+        tell(what, value, frac, kept, target, clipped)
     return kept, clipped

@@ -7,8 +7,8 @@ under the same schedule.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -18,6 +18,7 @@ from counterflow.design.network.description import Description
 from counterflow.design.parts.order import epoch_order
 from counterflow.design.parts.tokens import Kind
 from counterflow.design.schedule.schedule import Schedule
+from counterflow.design.schedule.standstill import check_moves
 from counterflow.golden.training.checkpoint import Checkpoint, TrainedOn, going_on
 from counterflow.golden.training.models import (
     FloatModel,
@@ -28,6 +29,7 @@ from counterflow.golden.training.models import (
     epoch_runs,
     parts,
 )
+from counterflow.golden.training.moved import moved, weights_of
 from counterflow.golden.training.start import initial_states
 from counterflow.golden.units.state import State
 
@@ -70,10 +72,14 @@ class Epoch:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """The epochs trained, and the state after them (None with the float model)."""
+    """The epochs trained, and the state after them (None with the float model).
+
+    ``moved``: the share of its weights that are not what they were before, by unit that learns.
+    """
 
     epochs: tuple[Epoch, ...]
     checkpoint: Checkpoint | None
+    moved: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def samples_per_second(self) -> float:
@@ -99,6 +105,7 @@ def train(
     on_epoch: Callable[[Epoch, Checkpoint | None], None] | None = None,
     on_block: OnBlock | None = None,
     on_start: OnStart | None = None,
+    may_stand: bool = False,
 ) -> TrainingResult:
     """Train until `epochs` epochs are done (default: the recipe's), of `limit` samples at most.
 
@@ -109,12 +116,14 @@ def train(
     with ``other_data``, on others that are scaled alike.  ``on_progress`` is called with the number
     of training samples done and to do, ``on_epoch`` with each epoch and the state after it,
     ``on_block`` with the results of a thousand tokens at most, as they come, ``on_start`` before
-    each epoch.
+    each epoch.  A training in which no weight can move is refused unless it ``may_stand``.
     """
     recipe = description.recipe
     first, chosen = _start(description, model, seed, resume)
     if resume is not None:
         dataset = going_on(resume, dataset, other_data=other_data)
+    elif model == "integer" and not may_stand:
+        check_moves(description, schedule)
     train_part, test_part = parts(description, dataset)
     trained_on = TrainedOn.of(description, dataset)
     last = recipe.epochs if epochs is None else epochs
@@ -129,6 +138,7 @@ def train(
         chain = IntegerModel(description, schedule, begun)
     _test(chain, Part(test_part.samples[:0], test_part.labels[:0]))  # compiles, if need be
     count = min(limit or len(train_part), len(train_part))
+    before = weights_of(chain, schedule)
     results: list[Epoch] = []
     checkpoint = None
     for epoch in range(first, last):
@@ -164,7 +174,7 @@ def train(
             )
         if on_epoch:
             on_epoch(results[-1], checkpoint)
-    return TrainingResult(tuple(results), checkpoint)
+    return TrainingResult(tuple(results), checkpoint, moved(before, weights_of(chain, schedule)))
 
 
 def test(

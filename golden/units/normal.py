@@ -135,7 +135,7 @@ class Normal(ABC):
         scaled = xhat if plain else half_up(seen["gamma"] * xhat, GAMMA_FRAC)
         sums = scaled + seen["beta"]
         y, beyond = saturate(sums, numbers.y)
-        tell("y", sums, numbers.y.frac, y, numbers.y)
+        tell("y", sums, numbers.y.frac, y, numbers.y, clipped | beyond)
         self.saturations += int((clipped | beyond).sum())
         kept = y if plain else xhat
         self._kept.append(Kept(root, seen, kept.ravel()))

@@ -37,7 +37,7 @@ def updated(
     exact, frac = kept + scaled, numbers.update_frac
     rounded = round_off(exact, numbers.velocity_drop, rounding, low)
     new_velocity, velocity_clipped = saturate(rounded, numbers.velocity)
-    tell("velocity", exact, frac, new_velocity, numbers.velocity)
+    tell("velocity", exact, frac, new_velocity, numbers.velocity, velocity_clipped)
     step = new_velocity
     if settings.compensate:
         high = random >> (RANDOM_BITS - numbers.weight_drop)
@@ -47,5 +47,5 @@ def updated(
     tell("update", exact, frac, step, numbers.weight)
     moved = weight - step
     new_weight, weight_clipped = saturate(moved, numbers.weight)
-    tell("weight", moved, numbers.weight.frac, new_weight, numbers.weight)
+    tell("weight", moved, numbers.weight.frac, new_weight, numbers.weight, weight_clipped)
     return new_weight, new_velocity, velocity_clipped | weight_clipped

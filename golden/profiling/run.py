@@ -19,7 +19,8 @@ from counterflow.design.data.sets import Dataset
 from counterflow.design.network.description import Description
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.golden.chain import Chain
-from counterflow.golden.profile.watch import FloatWatch, IntegerWatch
+from counterflow.golden.profiling.inputs import input_tally
+from counterflow.golden.profiling.watch import FloatWatch, IntegerWatch
 from counterflow.golden.training.epochs import Callback, TrainingResult, train
 from counterflow.golden.training.models import FloatModel, IntegerModel, Part, Run, tokens_of
 
@@ -68,7 +69,13 @@ def profile(
         of_integers.run(chain, tokens_of(run.kinds[:each], run.indices[:each]), part)
 
     integer_result = train(
-        description, schedule, dataset, **options, on_start=see_integers, on_progress=half(0)
+        description,
+        schedule,
+        dataset,
+        **options,
+        on_start=see_integers,
+        on_progress=half(0),
+        may_stand=True,  # that is what its user wants to know
     )
     of_floats = FloatWatch(homes, schedule, of_integers.edges)
 
@@ -90,5 +97,11 @@ def profile(
         on_start=see_floats,
         on_progress=half(1),
     )
-    found = dict(of_integers.tallies), dict(of_floats.tallies)
-    return Profile(*found, integer_result, float_result)
+    given = homes.activations[description.graph.source.number]
+    inputs = {given: input_tally(given, dataset)}
+    return Profile(
+        {**inputs, **of_integers.tallies},
+        {**inputs, **of_floats.tallies},
+        integer_result,
+        float_result,
+    )

@@ -55,11 +55,16 @@ class IntegerWatch:
         sent = [one for one in self._narrowed if one.what in ("y", "dx")]
         self._narrowed[:] = sent[1:]  # one record for each of several ports
         border = self._borders.get((record.unit, record.port))
-        if sent and border is not None and record.kind.learns:
-            homes = self.homes.activations if border.path == 0 else self.homes.errors
-            if border.edge.number in homes:
-                self._count(homes[border.edge.number], sent[0])
-                self.edges.add((border.edge.number, border.path == 0))
+        if border is None or not record.kind.learns:
+            return
+        homes = self.homes.activations if border.path == 0 else self.homes.errors
+        home, edge = homes.get(border.edge.number), (border.edge.number, border.path == 0)
+        if home is not None and sent:
+            self._count(home, sent[0])
+            self.edges.add(edge)
+        elif home is not None and home.table and border.path == 0:
+            self.tallies[home].add(record.values * 2.0**-home.format.frac)
+            self.edges.add(edge)
 
     def _parameters(self, unit: str) -> None:
         """Count what has been narrowed of a unit's parameters."""
@@ -70,14 +75,8 @@ class IntegerWatch:
 
     def _count(self, home: Home, one: Narrowing) -> None:
         exact = one.exact * 2.0**-one.frac
-        last = 2.0**-one.target.frac
-        target = one.target
-        # A last place beyond the range is what rounding does; saturation is more than that.
-        beyond = (exact >= (target.max + 1) * last) | (exact <= (target.min - 1) * last)
-        held = (one.kept == target.max) | (one.kept == target.min)
-        clipped = 0 if one.what == "update" else int((beyond & held).sum())
         lost = int(((one.exact != 0) & (one.kept == 0)).sum())
-        self.tallies[home].add(exact, clipped=clipped, lost=lost)
+        self.tallies[home].add(exact, clipped=one.clipped, lost=lost)
 
 
 class FloatWatch:

@@ -1,0 +1,52 @@
+"""Which share of its weights a training has moved, by the units that learn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from counterflow.design.schedule.schedule import Schedule
+from counterflow.design.units.normal_times import NormalStage
+from counterflow.golden.training.models import FloatModel, IntegerModel
+
+LEARNT = ("weight", "bias", "beta", "gamma")
+"""Among what a unit remembers, what it learns."""
+
+Weights = dict[str, NDArray[Any]]
+"""All that each unit learns, in a row, by its name."""
+
+
+def weights_of(model: IntegerModel | FloatModel, schedule: Schedule) -> Weights:
+    """A copy of all weights, biases, betas and gammas as they are; none of what is frozen."""
+    found = {}
+    for index, stage in enumerate(schedule.stages):
+        if isinstance(stage, NormalStage) and not stage.moving:
+            continue
+        parts: list[NDArray[Any]]
+        if isinstance(model, IntegerModel):
+            arrays = model.chain.states[index].arrays
+            parts = [arrays[name] for name in LEARNT if name in arrays]
+        else:
+            parts = [one.value for one in model.chain.units[index].parameters]
+        found[stage.name] = np.concatenate([part.ravel() for part in parts])
+    return found
+
+
+def moved(before: Weights, after: Weights) -> dict[str, float]:
+    """The share of each unit's weights that are not what they were."""
+    return {name: float((before[name] != after[name]).mean()) for name in before}
+
+
+def standing(shares: Mapping[str, float]) -> str | None:
+    """A sentence on the units of which no weight has moved, if there are such."""
+    still = [name for name, share in shares.items() if not share]
+    if not still:
+        return None
+    whose = "" if len(still) == len(shares) else f" of {', '.join(still)}"
+    return (
+        f"No weight{whose} has moved: what was trained there is what it began with. "
+        "`counterflow profile` tells whether updates are rounded to zero."
+    )
