@@ -43,6 +43,7 @@ LINES: dict[str, int] = {
     "train tiny --weights nowhere.npz": 2,
     "import {out}/tiny.onnx -o {out}": 2,
     "train mnist --data nowhere": 2,
+    "profile tiny --epochs 1 --samples 20 -o {out} --write {out}/profiled.toml": 0,
     "simulate digits --target up5k": 2,
     "synth tiny --target hx8k": 2,
     "synth tiny --target none": 2,

@@ -31,6 +31,7 @@ ROOMS = {
         "schedule": "parts graph network units",
         "fpga": "parts network units schedule",
         "fit": "parts network units schedule fpga",
+        "choice": "parts graph network units schedule",
         "data": "parts network",
         "bus": "parts network units schedule",
         "tools": "parts fpga",
@@ -43,6 +44,7 @@ ROOMS = {
         "fast": "parts units",
         "reference": "units",
         "training": "parts units chain fast reference",
+        "profiling": "parts chain reference training",
         "transfer": "units",
     },
     "hw": {

@@ -73,6 +73,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, simulation: Simulation) -> None:
 WRITING = (
     "plan tiny",
     "train tiny --epochs 1",
+    "profile tiny --epochs 1 --samples 20",
     "verilog tiny",
     "verilog tiny --bus axi",
     "simulate tiny",
@@ -110,7 +111,7 @@ def test_commands_share_a_folder_and_each_json_says_what_made_it(quick: None) ->
         assert (about["network"], about["description_hash"]) == ("tiny", description.hash())
         assert {"counterflow", "numpy"} <= set(about["versions"])
         assert isinstance(about["seed"], int)
-        reads_data = line.split()[0] in ("train", "simulate", "compare", "demo")
+        reads_data = line.split()[0] in ("train", "profile", "simulate", "compare", "demo")
         assert (about["dataset_sha256"] is not None) == reads_data
     for line in ("plan tiny", "verilog tiny --bus axi", "synth tiny"):  # in the place of its own
         run(*line.split(), "-o", "out")

@@ -86,24 +86,30 @@ class FloatWatch:
         self.homes, self.edges = homes, edges
         self.names = [stage.name for stage in schedule.stages]
         self.tallies: Tallies = defaultdict(Tally)
+        self._steps: dict[tuple[str, int], Any] = {}  # last updates of each unit's parameters
 
     def run(self, chain: floats.Chain, tokens: Sequence[Token], samples: Any, part: Part) -> None:
         """Feed `tokens`, which index `samples` and the labels of `part`, and count."""
+        units = dict(zip(self.names, chain.units, strict=True))
         for token in tokens:
+            for name, unit in units.items() if token.kind.learns else ():
+                if isinstance(unit, Convolution):
+                    self._count(name, "operand", unit.weight.predicted(unit.rule))
             chain.run([token], samples, part.labels, self._see)
-            for name, unit in zip(self.names, chain.units, strict=True):
-                for one in unit.parameters:
-                    self._learnt(name, one)
-                    if isinstance(unit, Convolution) and one is unit.weight:
-                        self._count(name, "operand", one.predicted(unit.rule))
+            for name, unit in units.items():
+                for index, one in enumerate(unit.parameters):
+                    self._learnt(name, index, one)
 
     def _see(self, edge: int, path: int, kind: Kind, values: Any) -> None:
         homes = self.homes.errors if path else self.homes.activations
         if kind.learns and (edge, path == 0) in self.edges:
             self.tallies[homes[edge]].add(values)
 
-    def _learnt(self, name: str, one: Parameter) -> None:
-        if one.previous is one.value:  # nothing has moved it yet
+    def _learnt(self, name: str, index: int, one: Parameter) -> None:
+        """Count what has been learnt in this slot, if anything: arrays are replaced by that."""
+        before = self._steps.get((name, index))
+        self._steps[name, index] = one.step
+        if before is one.step or one.previous is one.value:
             return
         self._count(name, "weight", one.value)
         self._count(name, "velocity", one.step)
