@@ -114,6 +114,7 @@ def _finish(axis: Axes, name: str, homes: Sequence[Home]) -> None:
         ],
         fontsize=8,
     )
+    axis.set_xlabel("magnitude", fontsize=8)
     axis.set_ylim(max(len(homes), 1) - 0.4, -0.6)
     axis.grid(axis="x", color="#e5e5e5", lw=0.6)
     axis.set_axisbelow(True)

@@ -134,7 +134,8 @@ def _fraction_of_updates(description: Description, tally: Tally) -> tuple[int, s
     frac, extra, k = _fraction(tally.rms), "", description.recipe.momentum_shift
     if k and description.rounding.update is not Rounding.STOCHASTIC:
         frac += k
-        extra = f", {k} of them since, rounded so, it stands still below 2^{k - 1} last places"
+        still = f"a velocity that is not rounded stochastically stands still below 2^{k - 1} last"
+        extra = f", {k} of them since {still} places"
     frac = min(frac, MAX_BITS)
     size = f"updates or velocities have the root mean square {tally.rms:.2g}"
     return frac, f"{size}, which takes {frac} fraction bits{extra}"

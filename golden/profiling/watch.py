@@ -45,26 +45,33 @@ class IntegerWatch:
             chain.run(tokens, part.samples, part.labels, self._see)
 
     def _see(self, record: integers.Record) -> None:
-        if isinstance(record, integers.LossRecord):
-            return  # the error's own record follows
         if isinstance(record, integers.SlotRecord):
             self._parameters(self.schedule.stages[record.stage].name)
             self._narrowed.clear()
-            return
-        self._parameters(record.unit)
-        sent = [one for one in self._narrowed if one.what in ("y", "dx")]
-        self._narrowed[:] = sent[1:]  # one record for each of several ports
+        elif isinstance(record, integers.BorderRecord):  # that of a loss follows its own record
+            sent = [one for one in self._narrowed if one.what in ("y", "dx")]
+            if record.kind.learns:
+                self._parameters(record.unit)
+                self._sent(record, sent[0] if sent else None)
+            self._narrowed[:] = sent[1:]  # one record for each of several ports
+
+    def _sent(self, record: integers.BorderRecord, narrowed: Narrowing | None) -> None:
+        """Count what a unit has sent; without a `Narrowing` it is from a table, or passed on."""
         border = self._borders.get((record.unit, record.port))
-        if border is None or not record.kind.learns:
+        if border is None:  # the intake's
             return
-        homes = self.homes.activations if border.path == 0 else self.homes.errors
-        home, edge = homes.get(border.edge.number), (border.edge.number, border.path == 0)
-        if home is not None and sent:
-            self._count(home, sent[0])
-            self.edges.add(edge)
-        elif home is not None and home.table and border.path == 0:
+        forward = border.path == 0
+        homes = self.homes.activations if forward else self.homes.errors
+        home = homes.get(border.edge.number)
+        if home is None:
+            return
+        if narrowed is not None:
+            self._count(home, narrowed)
+        elif home.table and forward:
             self.tallies[home].add(record.values * 2.0**-home.format.frac)
-            self.edges.add(edge)
+        else:
+            return
+        self.edges.add((border.edge.number, forward))
 
     def _parameters(self, unit: str) -> None:
         """Count what has been narrowed of a unit's parameters."""
