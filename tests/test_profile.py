@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,11 @@ def network(
 
 def profiled(description: Description, dataset: Dataset = CLUSTERS, **options: Any) -> Profile:
     return profile(description, plan(description).schedule, dataset, **options)
+
+
+@cache
+def in_wide_formats() -> Profile:
+    return profiled(network())
 
 
 def by_name(tallies: dict[Home, Tally]) -> dict[str, Tally]:
@@ -163,7 +169,7 @@ PLANTED = {
 def test_a_format_too_narrow_saturates_in_its_role_and_layer_alone(
     where: str, planted: dict[str, Any]
 ) -> None:
-    narrow, wide = profiled(network(**planted)), profiled(network())
+    narrow, wide = profiled(network(**planted)), in_wide_formats()
     assert [name for name, one in by_name(wide.integers).items() if one.clipped] == []
     assert [name for name, one in by_name(narrow.integers).items() if one.clipped] == [where]
     # What is wide enough follows from the ranges of floats, in which nothing saturates.

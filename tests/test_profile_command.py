@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib import image
+from matplotlib.colors import to_rgb
 
 from counterflow.design.choice.homes import Home, Homes
 from counterflow.design.choice.propose import NOISE, ROOM, SHARE, choices
 from counterflow.design.choice.tally import Tally
 from counterflow.design.network.files import load, load_file
 from counterflow.design.parts.formats import Format
-from counterflow.profile_figure import ranges
+from counterflow.profile_figure import RED, ranges
 from tests.followed import ROOT, followed
 from tests.kept import kept
 from tests.test_command_line import run, succeed
@@ -231,6 +232,12 @@ def test_a_network_that_stands_still_is_profiled_and_mended() -> None:
 # The figure
 
 
+def reds(path: Path) -> int:
+    """Pixels of the colour in which shares are written."""
+    pixels = image.imread(path)[..., :3]
+    return int(np.all(np.abs(pixels - to_rgb(RED)) < 0.05, axis=2).sum())
+
+
 def test_the_figure_is_the_same_bytes_and_shows_what_saturates() -> None:
     description = load("digits")
     home = Homes(description).activations[1]
@@ -240,11 +247,7 @@ def test_the_figure_is_the_same_bytes_and_shows_what_saturates() -> None:
         ranges(Path(f"{name}.png"), description, {home: counted}, {home: calm}, {})
     drawn = {name: Path(f"{name}.png").read_bytes() for name in "abc"}
     assert drawn["a"] == drawn["b"] != drawn["c"]
-    red = [
-        np.all(np.abs(image.imread(f"{name}.png")[..., :3] - (0.71, 0.32, 0.29)) < 0.05, axis=2)
-        for name in "ac"
-    ]
-    assert red[1].sum() > red[0].sum() + 50
+    assert reds(Path("c.png")) > reds(Path("a.png")) + 50
 
 
 # The page
@@ -257,20 +260,16 @@ def test_the_page_says_what_its_commands_find(tmp_path: Path) -> None:
     rows = re.findall(r"^\| (?:float64|integers).*?\| ([\d.]+) % \|", PAGE, re.MULTILINE)
     assert rows == [f"{100 * one:.2f}" for one in learnt]
     of_layer = {one["role"]: one for one in answer["numbers"] if one["layer"] == "dense0"}
-    table = re.findall(
-        r"^\| (activation|operand|weight|velocity|error) \| (\S+) \| (\S+) \| (\S+) \| (\S+)(?: %)? "
-        r"\| (\S+)(?: %)? \| (\S*) ?\|",
-        PAGE,
-        re.MULTILINE,
-    )
+    share = r"(\S+)(?: %)?"
+    columns = rf"(\w+) \| (\S+) \| (\S+) \| ([su]\S+) \| {share} \| {share} \| (\S*) ?\|"
+    table = re.findall(rf"^\| {columns}", PAGE, re.MULTILINE)
     assert len(table) == 5
     for role, most, largest, number, clipped, lost, proposed in table:
         one = of_layer[role]
         assert (most, largest) == tuple(f"{one['floats'][of]:.2g}" for of in ("p999", "largest"))
         for said, of in ((clipped, "saturated"), (lost, "to_zero")):
-            assert said == (
-                f"{100 * one['integers'][share]:.1f}" if one["integers"][share] else "–"
-            )
+            found = one["integers"][of]
+            assert said == (f"{100 * found:.1f}" if found else "–")
         assert number == one["format"]
         assert (proposed or number) == one["proposed"]
     assert load_file(tmp_path / "mended.toml") != load_file(tmp_path / "coarse.toml")
