@@ -276,6 +276,54 @@ def test_an_update_that_would_drop_too_many_bits_gets_more() -> None:
     assert applied(description, one_less).choices[0].format.frac == weight.frac  # it is the least
 
 
+def test_each_layer_gets_only_as_many_more_bits_as_it_needs() -> None:
+    description = network(learning_rate=2.0**-14, first={"error": "s12.8"})
+    homes = Homes(description)
+    coarse = [
+        Choice(homes.parameters[layer, role], Format.parse(text), "Small.")
+        for layer in ("dense0", "dense1")
+        for role, text in (("weight", "s14.12"), ("velocity", "s8.12"))
+    ]
+    found = {str(one.home): one.format.frac for one in applied(description, coarse).choices}
+    alone = {
+        str(one.home): one.format.frac
+        for pair in (coarse[:2], coarse[2:])
+        for one in applied(description, pair).choices
+    }
+    assert found == alone
+    assert len(set(found.values())) == 2
+
+
+def test_one_that_is_refused_among_many_is_the_only_one_left() -> None:
+    description = network_of("digits")
+    homes = Homes(description)
+    good = [
+        Choice(home, Format.parse("s9.6"), "")
+        for home in homes.parameters.values()
+        if home.role == "operand"
+    ]
+    bad = Choice(homes.activations[1], Format.parse("u32.30"), "")
+    made = applied(description, [good[0], bad, *good[1:]])
+    assert set(made.choices) == set(good)
+    ((left, why),) = made.left
+    assert left == bad
+    assert "layers[1]" in why
+
+
+@pytest.mark.parametrize("scheme", ["sequential", "pipelined"])
+def test_as_many_samples_are_watched_whatever_stands_between_them(scheme: str) -> None:
+    description = network(scheme=scheme, epochs=1)
+    found = by_name(profiled(description).integers)
+    logits, errors = found["logit of network"], found["error of dense1"]
+    assert logits.count == errors.count == 4 * 60
+
+
+@pytest.mark.parametrize("mitigation", ["none", "lwpv", "lwpw", "sc", "lwpw+sc", "stash"])
+def test_every_mitigation_can_be_profiled(mitigation: str) -> None:
+    found = profiled(network(mitigation=mitigation, epochs=1))
+    assert by_name(found.integers).keys() == by_name(found.floats).keys()
+
+
 def test_layers_that_the_network_makes_stay_as_they_are() -> None:
     description = network_of("deep-digits-local")
     home = next(one for one in Homes(description).parameters.values() if one.layer == "denseh1l0")

@@ -15,15 +15,13 @@ from counterflow.design.network.files import parse, to_toml
 from counterflow.design.schedule.planner import plan
 
 STEP = re.compile(r"\.?(\w+)|\[(\d+)\]")
+PAIR = ("weight", "velocity")
 MORE = 12  # fraction bits that a weight and velocity may need beyond what was proposed
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """`description` with the formats of ``choices``, each as it is there, and ``why`` some are not.
-
-    ``left``: choices that could not be taken, and why not.
-    """
+    """`description` with the formats of ``choices``; ``left``: others, and why they are refused."""
 
     description: Description
     choices: tuple[Choice, ...]
@@ -33,60 +31,91 @@ class Proposal:
 def applied(description: Description, choices: Sequence[Choice]) -> Proposal:
     """As many of `choices` as the description takes; where all do, all.
 
-    What is refused together is tried one after the other, the formats of values first; weights with
-    velocities get more fraction bits where an update would else drop too many.
+    Weights and velocities get more fraction bits where an update would else drop too many.  What is
+    refused even so is found by halves, the formats of values first.
     """
-    wanted = [one for one in choices if _place(_fields(description), one) is not None]
+    fields = _fields(description)
+    wanted = [one for one in choices if _place(fields, one) is not None]
     nowhere = [
         (one, "its layer is made by the network, which has no formats of its own")
         for one in choices
         if one not in wanted
     ]
-    groups = _groups(wanted)
-    whole = _with(description, wanted)
-    if isinstance(whole, Description):
-        return Proposal(whole, tuple(wanted), tuple(nowhere))
-    taken: list[Choice] = []
-    left, now = list(nowhere), description
-    for group in groups:
-        found = _first_that_works(now, group)
-        if isinstance(found, str):
-            left += [(one, found) for one in group]
-        else:
-            now, group = found
-            taken += group
-    return Proposal(now, tuple(taken), tuple(left))
+    values = [[one] for one in wanted if one.home.role not in PAIR]
+    pairs = _pairs(wanted)
+    groups = _enough(description, values, pairs)
+    if groups is not None:
+        taken = [one for group in groups for one in group]
+        made = _with(description, taken)
+        assert isinstance(made, Description)
+        return Proposal(made, tuple(taken), tuple(nowhere))
+    taking = _Taking(description)
+    taking.take([*values, *pairs])
+    return Proposal(taking.now, tuple(taking.taken), (*nowhere, *taking.left))
 
 
-def _groups(choices: Sequence[Choice]) -> list[list[Choice]]:
-    """What can be taken alone: each value's format, then each weight's with its velocity."""
-    alone = [[one] for one in choices if one.home.role not in ("weight", "velocity")]
-    layers = dict.fromkeys(one.home.where for one in choices)
-    pairs = [
+Group = list[Choice]
+"""What can be taken alone: the format of a value, or of a weight and of its velocity."""
+
+
+def _pairs(choices: Sequence[Choice]) -> list[Group]:
+    places = dict.fromkeys(one.home.where for one in choices if one.home.role in PAIR)
+    return [
         [one for one in choices if one.home.where == where and one.home.role in PAIR]
-        for where in layers
+        for where in places
     ]
-    return [*alone, *(pair for pair in pairs if pair)]
 
 
-PAIR = ("weight", "velocity")
+def _finer(pair: Group, more: int) -> Group:
+    """A weight and its velocity with so many fraction bits more."""
+    if not more:
+        return pair
+    why = f" It takes {more} more, so that the update drops no more bits than it can."
+    return [shared_fraction(one, one.format.frac + more, why) for one in pair]
 
 
-def _first_that_works(
-    now: Description, group: list[Choice]
-) -> tuple[Description, list[Choice]] | str:
-    """`now` with the group, perhaps with more fraction bits, or why that is refused."""
-    refusal = ""
-    pair = group[0].home.role in PAIR
-    for more in range(MORE + 1 if pair else 1):
-        frac = group[0].format.frac + more
-        why = f" The update needs {more} more." if more else ""
-        tried = [shared_fraction(one, frac, why) for one in group] if more else group
-        found = _with(now, tried)
+def _enough(
+    description: Description, values: list[Group], pairs: list[Group]
+) -> list[Group] | None:
+    """All groups, each pair with as few more fraction bits as make all work; None if none do."""
+
+    def tried(mores: Sequence[int]) -> list[Group] | None:
+        groups = [*values, *(_finer(*one) for one in zip(pairs, mores, strict=True))]
+        made = _with(description, [one for group in groups for one in group])
+        return groups if isinstance(made, Description) else None
+
+    same = ([more] * len(pairs) for more in range(MORE + 1 if pairs else 1))
+    mores = next((one for one in same if tried(one)), None)
+    if mores is None:
+        return None
+    for at, most in enumerate(mores):
+        fewer = ([*mores[:at], less, *mores[at + 1 :]] for less in range(most))
+        mores = next((one for one in fewer if tried(one)), mores)
+    return tried(mores)
+
+
+class _Taking:
+    """A description `now` that takes what it can: ``taken``, and ``left`` with the reasons."""
+
+    def __init__(self, description: Description) -> None:
+        self.now = description
+        self.taken: list[Choice] = []
+        self.left: list[tuple[Choice, str]] = []
+
+    def take(self, groups: list[Group]) -> None:
+        """Take all groups, or else each half of them; of one that is refused, say why."""
+        if len(groups) == 1 and groups[0][0].home.role in PAIR:
+            groups = _enough(self.now, [], groups) or groups
+        every = [one for group in groups for one in group]
+        found = _with(self.now, every)
         if isinstance(found, Description):
-            return found, tried
-        refusal = refusal or found
-    return refusal
+            self.now = found
+            self.taken += every
+        elif len(groups) == 1:
+            self.left += [(one, found) for one in every]
+        else:
+            self.take(groups[: len(groups) // 2])
+            self.take(groups[len(groups) // 2 :])
 
 
 def _fields(description: Description) -> dict[str, Any]:

@@ -11,12 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from threadpoolctl import threadpool_limits
 
 from counterflow.design.choice.homes import Home, Homes
 from counterflow.design.choice.tally import Tally
 from counterflow.design.data.sets import Dataset
 from counterflow.design.network.description import Description
+from counterflow.design.parts.tokens import Kind, Token
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.golden.chain import Chain
 from counterflow.golden.profiling.inputs import input_tally
@@ -63,10 +65,11 @@ def profile(
 
     def see_integers(model: Any, runs: Sequence[Run], part: Part) -> None:
         assert isinstance(model, IntegerModel)
-        chain = Chain(description, schedule, model.states)
+        chain = copy.deepcopy(model.chain)
+        if not isinstance(chain, Chain):
+            chain = Chain(description, schedule, model.states)
         chain.set(runs[0].settings)
-        run = runs[0]
-        of_integers.run(chain, tokens_of(run.kinds[:each], run.indices[:each]), part)
+        of_integers.run(chain, beginning(runs[0], each, model.delay), part)
 
     integer_result = train(
         description,
@@ -83,10 +86,9 @@ def profile(
         assert isinstance(model, FloatModel)
         chain = copy.deepcopy(model.chain)
         chain.set(runs[0].settings)
-        run = runs[0]
         samples = part.samples * 2.0**-model.input.frac
         with threadpool_limits(1):
-            of_floats.run(chain, tokens_of(run.kinds[:each], run.indices[:each]), samples, part)
+            of_floats.run(chain, beginning(runs[0], each, model.delay), samples, part)
 
     float_result = train(
         description,
@@ -105,3 +107,12 @@ def profile(
         integer_result,
         float_result,
     )
+
+
+def beginning(run: Run, samples: int, delay: int) -> list[Token]:
+    """The first tokens of a run, until so many samples have come back."""
+    places = np.flatnonzero(run.kinds != Kind.BUBBLE)
+    if len(places) > samples:
+        end = int(places[samples - 1]) + 1 + delay
+        return tokens_of(run.kinds[:end], run.indices[:end])
+    return tokens_of(run.kinds, run.indices)
