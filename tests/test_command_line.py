@@ -662,6 +662,6 @@ def test_traceback_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_command_is_there() -> None:
     wanted = {"networks", "data", "plan", "train", "verilog", "simulate", "demo", "compare"}
     wanted |= {"synth", "boards", "build", "program", "board-sim", "host", "prove"}
-    wanted |= {"import", "export"}
+    wanted |= {"import", "export", "profile"}
     assert set(main.commands) == wanted
     assert all(isinstance(command, click.Command) for command in main.commands.values())
