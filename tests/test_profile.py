@@ -29,6 +29,7 @@ from counterflow.golden.reference.chain import reference_chain
 from counterflow.golden.training.epochs import train
 from counterflow.golden.training.models import Part
 from counterflow.golden.training.start import initial_states
+from counterflow.golden.units.convolution import Convolution
 
 CLUSTERS = synthetic(8, 4, 60, seed=3)
 WIDE = {  # nothing saturates in these
@@ -143,6 +144,15 @@ def test_watching_changes_no_bit_and_sees_the_slots_of_the_training() -> None:
             assert np.array_equal(values, other.arrays[name])
     losses = [one.loss for one in train(description, schedule, CLUSTERS, model="float").epochs]
     assert [one.loss for one in watched.float_result.epochs] == losses
+
+
+def test_what_is_counted_is_what_the_golden_units_compute(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, sums = by_name(in_wide_formats().integers), Convolution._sums
+    monkeypatch.setattr(Convolution, "_sums", lambda *given: 16 * sums(*given))
+    wrong = by_name(profiled(network()).integers)
+    for name in ("activation of dense0", "logit of network"):
+        assert wrong[name].largest > 4 * plain[name].largest
+    assert wrong["weight of dense0"].largest < 2 * plain["weight of dense0"].largest
 
 
 def test_a_profile_is_a_function_of_its_seed() -> None:
