@@ -205,6 +205,7 @@ TIMED = (  # or with paths in what they say
     "data list",
     "train tiny --epochs 1 --samples 20 -o out",
     "compare tiny --epochs 1 --samples 20 -o out",
+    "profile tiny --epochs 1 --samples 20 -o out",
     "simulate tiny --samples 5 -o out",
     "simulate tiny --long --epochs 1 -o out",
     "prove stash --no-mutants",
