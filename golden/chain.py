@@ -229,19 +229,21 @@ class Chain:
         index, back, edge = stage.index, self.slot - stage.delay, stage.unit.outputs[0]
         unit, learns = self.weighted[stage.name], False
         inputs, stashed = self._inputs[index], self._stashed[index]
-        *others, own = edge.paths
+        *others, own = edge.paths or (0,)
         for path, aside in zip(others, stage.asides, strict=True):
             token = self.slot - aside.delay
             if token >= 0:
                 dy = self._gradients[edge.number, path].pop(token)
                 dx = unit.passed(aside, dy, inputs[token], stashed.get(token))
                 self._sent_back(stage, path, token, dx, see)
-        if back >= 0:
+        if back >= 0 and edge.wanted:
             dy = self._gradients[edge.number, own].pop(back)
             x = inputs[back]
             if stage.arithmetic.dx is not None:
                 self._sent_back(stage, own, back, unit.backward(dy, x, stashed.get(back)), see)
             came = self._kinds[back]
+            if stage.arithmetic.frozen:
+                came = Kind.INFER  # from which nothing is learnt
             learns = came is Kind.TRAIN
             if came.learns:
                 unit.learn(dy, x, update=learns)

@@ -52,10 +52,10 @@ def unit_of(tiling: Tiling, seed: int, **changes: Any) -> Convolution:
 
     shape = (numbers.outputs, numbers.taps)
     state = UnitState(
-        values(numbers.weight, *shape),
-        values(numbers.velocity, *shape),
-        values(numbers.weight, numbers.outputs),
-        values(numbers.velocity, numbers.outputs),
+        weight=values(numbers.weight, *shape),
+        velocity=values(numbers.velocity, *shape),
+        bias=values(numbers.weight, numbers.outputs),
+        bias_velocity=values(numbers.velocity, numbers.outputs),
         generator=int(source.integers(1, 2**32)),
     )
     depths = Depths(0, 0, 0, 0, 0)  # of no meaning to a golden unit

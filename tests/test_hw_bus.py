@@ -134,7 +134,7 @@ def random_state(stage: Stage, seed: int) -> golden.UnitState:
     )
     weight[0, :2] = numbers.weight.min, numbers.weight.max
     seed = int(source.integers(1, 1 << 32))
-    return golden.UnitState(weight, velocity, bias, bias_velocity, seed)
+    return golden.UnitState(weight, bias, seed, velocity, bias_velocity)
 
 
 async def access_all(ctx: Any, dut: Convolution, accesses: Sequence[Transfer]) -> list[int]:

@@ -190,7 +190,7 @@ def test_prediction_equals_golden_for_weights_and_biases(
         150,
         seed=index,
     )
-    state = UnitState(weight, velocity, weight, velocity, 1)
+    state = UnitState(weight, weight, 1, velocity, velocity)
     predicted = Convolution(stage, state)._predicted()
     enable = np.random.default_rng(8).integers(0, 2, len(weight))
     for target, ahead in zip((numbers.operand, numbers.bias_operand), predicted, strict=True):

@@ -217,11 +217,11 @@ def test_reads_back_what_was_loaded(design: Plan, hardware: Hardware) -> None:
         shape = (tiling.outputs, tiling.geometry.taps)
         states.append(
             UnitState(
-                random.integers(weight.min, weight.max + 1, shape),
-                random.integers(velocity.min, velocity.max + 1, shape),
-                random.integers(weight.min, weight.max + 1, shape[0]),
-                random.integers(velocity.min, velocity.max + 1, shape[0]),
-                int(random.integers(1, 1 << 32)),
+                weight=random.integers(weight.min, weight.max + 1, shape),
+                velocity=random.integers(velocity.min, velocity.max + 1, shape),
+                bias=random.integers(weight.min, weight.max + 1, shape[0]),
+                bias_velocity=random.integers(velocity.min, velocity.max + 1, shape[0]),
+                generator=int(random.integers(1, 1 << 32)),
             )
         )
     hardware.load(states)

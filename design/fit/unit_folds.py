@@ -45,7 +45,7 @@ def unit_options(
     """
     numbers, tiled = stage.arithmetic, stage.tiling
     found = []
-    every = folds(tiled.geometry, tiled.first, max(1, multipliers), tiled.asides)
+    every = folds(tiled.geometry, tiled.first, max(1, multipliers), tiled.asides, tiled.frozen)
     for bound, tiling in _few(every):
         depths = scaled(stage, tiling)
         beside = outside and freed_words(tiling, depths) > 0

@@ -148,14 +148,16 @@ def memories_of(
     parts = [
         Memory("weights", max(2, tiling.tiles), lanes * word, collides=False),
         Memory("biases", max(2, tiling.rows), high * word, collides=False),
-        _errors(tiling, numbers, depths),
         Memory("outputs", depths.outputs, high * numbers.y.bits + 2, clocked=False),
     ]
-    stash = [("stash", depths.stash)]
+    if depths.errors:
+        parts.append(_errors(tiling, numbers, depths))
+    stash = [("stash", depths.stash)] if stashes(numbers, depths) else []
     if outside:
         stash = [("stash, sent", sent_words(tiling)), ("stash, fetched", fetched_words(tiling))]
     for name, words in (("window", depths.window), *stash):
-        width = tiling.granule * numbers.x.bits
+        passes = numbers.frozen and not numbers.returns and name != "window"
+        width = tiling.granule * (1 if passes else numbers.x.bits)
         parts += [Memory(name, max(2, words), width, collides=False)] * banks
     if numbers.sums_gradients:
         for name, words, width in (
@@ -165,6 +167,11 @@ def memories_of(
             clocked = words > READ_AT_ONCE
             parts.append(Memory(name, max(2, words), width, clocked=clocked, collides=False))
     return parts + _leaving(tiling, numbers, depths)
+
+
+def stashes(numbers: UnitArithmetic, depths: Depths) -> bool:
+    """As `design.units.slots.Stage.stashes`, of a unit that has no place in a schedule yet."""
+    return depths.stash > 0 and (numbers.masks or numbers.returns or not numbers.frozen)
 
 
 def aside_memories(aside: Stage, tiling: Tiling, depths: Depths) -> list[Memory]:
@@ -248,10 +255,11 @@ def multipliers(stage: Stage, family: str) -> int:
 
 def multipliers_of(tiling: Tiling, numbers: UnitArithmetic, family: str) -> int:
     """As `multipliers`, of a unit that has no place in a schedule yet."""
-    products = [(numbers.operand, numbers.loaded), (numbers.dy, numbers.loaded)]
+    products = [(numbers.operand, numbers.loaded)]
+    products += [(numbers.dy, numbers.loaded)] * (not numbers.frozen)
     products += [(numbers.operand, numbers.dy)] * (tiling.asides + (numbers.dx is not None))
     widths = [(_signed(a), _signed(b)) for a, b in products]
-    if tiling.lanes.shared:
+    if tiling.lanes.shared and len(widths) > 1:
         # One product whose operands are as wide as the widest: a weight or dy by x or dy.
         left = max(_signed(numbers.operand), _signed(numbers.dy))
         right = max(_signed(numbers.loaded), 0 if numbers.dx is None else _signed(numbers.dy))

@@ -105,7 +105,9 @@ def ahead_bits_of(numbers: UnitArithmetic) -> int:
 
 def turned_bits(tiling: Tiling, numbers: UnitArithmetic) -> int:
     """Bits of the multiplexers between the banks of windows and lanes, both ways."""
-    width = 2 * numbers.x.bits + (0 if numbers.dx is None else numbers.backward_sum.bits)
+    seen = (numbers.returns * numbers.x.bits or numbers.masks) * (numbers.dx is not None)
+    width = numbers.x.bits + (seen if numbers.frozen else numbers.x.bits)
+    width += 0 if numbers.dx is None else numbers.backward_sum.bits
     width += numbers.x.bits if numbers.returns else 0
     return (tiling.banks - 1) * tiling.lanes.inputs * width // 2
 
@@ -113,6 +115,8 @@ def turned_bits(tiling: Tiling, numbers: UnitArithmetic) -> int:
 @lru_cache(maxsize=256)
 def update_bits(numbers: UnitArithmetic) -> int:
     """Bits of the sums of one update, and of the word that the bus reads and writes."""
+    if numbers.frozen:
+        return numbers.word_bits
     gradient = numbers.gradient.bits
     bits = numbers.velocity.bits + numbers.momentum_shift + 2 * _grown_bits(numbers)
     bits += numbers.velocity.bits + 2 * numbers.weight.bits + numbers.word_bits

@@ -65,6 +65,8 @@ def freed_words(tiling: Tiling, depths: Depths) -> int:
 def lines(stage: Stage) -> list[Memory]:
     """The delays of a unit with weights that can be block RAM, as `hw.weighted.update` has them."""
     numbers, tiling = stage.arithmetic, stage.tiling
+    if numbers.frozen:
+        return []
     gradient = OPERANDS + PRODUCT
     early = gradient - MEMORY  # cycles that a word waits for its gradient
     weight = Memory("weight line", early + 6, numbers.weight.bits, logic=False)

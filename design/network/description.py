@@ -171,6 +171,7 @@ class Description(Frozen):
                 f"it needs at least {MIN_LOGIT}, better 32, as s{logit.frac + 6}.{logit.frac} has"
             )
         weighted = len(self.weighted)
+        self._frozen()
         self._end(last)
         placement = self.recipe.placement
         if placement and not (placement[0] >= 1 and placement[-1] < weighted):
@@ -184,6 +185,20 @@ class Description(Frozen):
                 f"fold.lanes has {len(self.fold.lanes)} entries for {weighted} layers with weights"
             )
         return self
+
+    def _frozen(self) -> None:
+        """Something must learn, and what is frozen is of one component."""
+        frozen = [unit.where for unit in self.weighted if unit.frozen]
+        if not self.graph.units[-1].inputs[0].wanted:
+            raise ValueError(
+                "all layers with weights are frozen, so that nothing would learn; leave frozen out "
+                "of one of them, such as the last"
+            )
+        if frozen and self.components is not None:
+            raise ValueError(
+                f"{frozen[0]} is frozen, but the network is cut into components, whose layers all "
+                "learn; leave out frozen, or components"
+            )
 
     def _end(self, last: Dense) -> None:
         """The last layer must give what the softmax can take."""

@@ -44,7 +44,7 @@ def components(design: Plan) -> tuple[Component, ...]:
         own = [unit for unit in units if unit.unit.component == number]
         body = [unit for unit in own if not unit.unit.head]
         head = [unit for unit in own if unit.unit.head]
-        learns = next(unit for unit in body if unit.unit.learns)
+        learns = next(unit for unit in body if unit.unit.learns and unit.unit.outputs[0].wanted)
         loss = learns.unit.outputs[0].paths[-1]
         found.append(Component(number, loss, _part(body), _part(head) if head else None))
     return tuple(found)

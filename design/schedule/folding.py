@@ -20,7 +20,7 @@ SLACK = 0.1  # intervals this much above the fastest are accepted where fewer mu
 
 @lru_cache(maxsize=4096)
 def folds(
-    geometry: Geometry, first: bool, lanes: int, asides: int = 0
+    geometry: Geometry, first: bool, lanes: int, asides: int = 0, frozen: bool = False
 ) -> tuple[tuple[int, Tiling], ...]:
     """Tilings of a layer with at most so many lanes, as (shortest interval, tiling).
 
@@ -34,21 +34,24 @@ def folds(
                 break
             for shared in (False,) if asides else (False, True):
                 own = Lanes(outputs=high, inputs=wide, shared=shared)
-                tiling = Tiling(geometry, own, first, asides)
+                tiling = Tiling(geometry, own, first, asides, frozen)
                 if can_be(tiling):
                     found.append((slot_bound(tiling), tiling))
     return tuple(one for one in found if one[1].tiles <= MOST_TILES) or tuple(found)
 
 
 @lru_cache(maxsize=4096)
-def choices(geometry: Geometry, first: bool, asides: int = 0) -> tuple[tuple[int, Tiling], ...]:
+def choices(
+    geometry: Geometry, first: bool, asides: int = 0, frozen: bool = False
+) -> tuple[tuple[int, Tiling], ...]:
     """Useful tilings of a layer as (shortest interval, tiling), fewest multipliers per interval.
 
     Sorted by interval, each entry needs fewer multipliers than every faster one.
     """
+    lanes = geometry.outputs * geometry.row_taps
     found = [
         (bound, tiling.multipliers, tiling.banks, tiling)
-        for bound, tiling in folds(geometry, first, geometry.outputs * geometry.row_taps, asides)
+        for bound, tiling in folds(geometry, first, lanes, asides, frozen)
     ]
     found.sort(key=lambda f: (f[1], f[0], f[2], f[3].lanes.inputs, f[3].lanes.shared))
     best: list[tuple[int, Tiling]] = []
@@ -68,7 +71,10 @@ def fold(description: Description) -> tuple[Lanes, ...]:
     wanted = description.fold
     if wanted.lanes is not None:
         return wanted.lanes
-    layers = [choices(unit.geometry, unit.first, len(unit.asides)) for unit in description.weighted]
+    layers = [
+        choices(unit.geometry, unit.first, len(unit.asides), unit.frozen)
+        for unit in description.weighted
+    ]
     floor = max(description.graph.slowest.bound, *(layer[0][0] for layer in layers))
     if wanted.multipliers is None:
         target = wanted.interval if wanted.interval is not None else 4 * max(floor, 32)

@@ -36,7 +36,8 @@ class UnitArithmetic:
     it); ``masks``: dx is zero where x is, since x comes from a ReLU; ``rectifies``: x comes before
     that ReLU, which is applied as x is loaded; ``returns``: x goes back beside dx; ``horizon`` is
     T, in updates, of the prediction w - T u.  Hardware has no prediction or compensation unless the
-    recipe ``predicts`` or ``compensates``.
+    recipe ``predicts`` or ``compensates``.  Those of a ``frozen`` unit do not move: there is no
+    velocity, and none of what follows from one.
     """
 
     taps: int
@@ -66,6 +67,7 @@ class UnitArithmetic:
     round_update: Rounding
     rectifies: bool = False
     returns: bool = False
+    frozen: bool = False
 
     @property
     def back_bits(self) -> int:
@@ -119,7 +121,7 @@ class UnitArithmetic:
     @property
     def sums_gradients(self) -> bool:
         """Whether a gradient is the sum of several products."""
-        return self.positions * self.accumulate > 1
+        return self.positions * self.accumulate > 1 and not self.frozen
 
     @cached_property
     def update_frac(self) -> int:
@@ -166,12 +168,13 @@ class UnitArithmetic:
 
     @property
     def word_bits(self) -> int:
-        """Bits of one {weight, velocity} word."""
-        return self.weight.bits + self.velocity.bits
+        """Bits of one {weight, velocity} word, of a weight alone where it is frozen."""
+        return self.weight.bits + (0 if self.frozen else self.velocity.bits)
 
     def check(self, where: str) -> None:
         """ValueError, one sentence that begins with `where`, unless all of it can work together."""
-        for what in ("forward_sum", "bias_operand", "backward_sum", "gradient"):
+        sums = ("forward_sum", "bias_operand", "backward_sum")
+        for what in sums if self.frozen else (*sums, "gradient"):
             try:
                 getattr(self, what)
             except ValueError as error:
@@ -179,7 +182,7 @@ class UnitArithmetic:
                 raise ValueError(
                     f"{where}: its {named} is too wide ({error}); use narrower formats"
                 ) from None
-        if self.velocity.frac != self.weight.frac:
+        if not self.frozen and self.velocity.frac != self.weight.frac:
             raise ValueError(
                 f"{where}: velocity {self.velocity} and weight {self.weight} must have equally "
                 "many fraction bits"
@@ -195,6 +198,11 @@ class UnitArithmetic:
         ):
             if not narrow.signed:
                 raise ValueError(f"{where}: format of {role} is {narrow}, but must be signed")
+        if not self.frozen:
+            self._check_update(where)
+
+    def _check_update(self, where: str) -> None:
+        """As `check`, of what moves the weights."""
         if self.round_update is Rounding.STOCHASTIC:
             needed = self.velocity_drop + (self.weight_drop if self.compensates else 0)
             both = f"{self.velocity_drop} + {self.weight_drop}"

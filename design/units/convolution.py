@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -57,13 +57,25 @@ class FormatOverrides(Frozen):
     )
 
 
+FROZEN: Any = Field(
+    default=False,
+    exclude_if=lambda value: not value,
+    description="Whether it keeps the weights that are loaded, and learns nothing.",
+)
+"""A key of layers that may be ``frozen``; descriptions without it keep their hash."""
+
+
 class Weighted(Layer):
-    """What dense layers and convolutions have in common."""
+    """What dense layers and convolutions have in common.
+
+    A ``frozen`` one keeps its weights as they are loaded.
+    """
 
     if TYPE_CHECKING:  # each has them among its own fields, in the order in which they are written
         outputs: int
         activation: Activation
         formats: FormatOverrides
+        frozen: bool
 
     def geometry(self, image: Shape) -> Geometry:
         """How it passes over images of shape `image`; ValueError where it cannot."""
@@ -85,17 +97,28 @@ class Weighted(Layer):
         self._check(place, sums, activation)
         geometry = self.geometry(edge.shape)
         rectified = self.activation == "relu"
-        y = growth.edge(geometry.result, sums, error, rectified=rectified)
+        paths = growth.paths
+        if self.frozen:  # of whose gradients nothing below makes use, nobody wants any above
+            paths = tuple(path for path in paths if path in edge.paths)
+        if not paths and self.activation == "tanh":
+            raise ValueError(
+                "it is frozen and nothing below it learns, but a tanh that only goes forward is "
+                "not offered; give it 'relu', or leave frozen out"
+            )
+        y = growth.edge(geometry.result, sums, error, paths=paths, rectified=rectified)
+        operand = own.operand or shared.operand
         unit = ConvolutionUnit(
             name=f"{self.stem}{place.tag}",
             where=place.where,
             inputs=(edge,),
             outputs=(y,),
             geometry=geometry,
-            operand=own.operand or shared.operand,
-            weight=own.weight or shared.weight,
+            operand=operand,
+            # What never moves needs no more places than the multipliers see.
+            weight=operand if self.frozen else own.weight or shared.weight,
             velocity=own.velocity or shared.velocity,
             rounding=growth.rounding,
+            frozen=self.frozen,
         )
         unit.check()
         growth.add(unit)
@@ -152,6 +175,7 @@ class Dense(Weighted):
     formats: FormatOverrides = Field(
         default=FormatOverrides(), description="Number formats of its own."
     )
+    frozen: bool = FROZEN
 
     @property
     def stem(self) -> str:
@@ -182,6 +206,7 @@ class Convolution(Weighted):
     formats: FormatOverrides = Field(
         default=FormatOverrides(), description="Number formats of its own."
     )
+    frozen: bool = FROZEN
 
     @property
     def stem(self) -> str:
@@ -229,6 +254,8 @@ class ConvolutionUnit(Unit):
     weight: Format
     velocity: Format
     rounding: Roundings
+    frozen: bool = False
+    """Whether its weights stay as they are loaded; then ``velocity`` says nothing."""
 
     @property
     def returns(self) -> bool:
@@ -238,7 +265,7 @@ class ConvolutionUnit(Unit):
     @property
     def first(self) -> bool:
         """Whether nobody wants the gradient of its input of the loss that it learns from."""
-        return self.outputs[0].paths[-1] not in self.inputs[0].paths
+        return not set(self.outputs[0].paths[-1:]) & set(self.inputs[0].paths)
 
     @property
     def asides(self) -> tuple[int, ...]:
@@ -277,7 +304,7 @@ class ConvolutionUnit(Unit):
                 f"{len(self.asides) + 1} losses, for which each product needs a multiplier of its "
                 "own"
             )
-        tiling = Tiling(geometry, lanes, self.first, len(self.asides))
+        tiling = Tiling(geometry, lanes, self.first, len(self.asides), self.frozen)
         if not can_be(tiling):
             raise ValueError(
                 f"{self.where} with {lanes.outputs}x{lanes.inputs} lanes makes "
@@ -314,14 +341,15 @@ class ConvolutionUnit(Unit):
             rate_shift=recipe.rate_shift,
             rate_span=recipe.rate_span,
             momentum_shift=recipe.momentum_shift,
-            horizon=horizon,
-            predicts=recipe.predicts,
-            compensates=recipe.compensates,
+            horizon=0 if self.frozen else horizon,
+            predicts=recipe.predicts and not self.frozen,
+            compensates=recipe.compensates and not self.frozen,
             compensation=compensation,
             round_activation=self.rounding.activation,
             round_operand=self.rounding.operand,
             round_error=self.rounding.error,
             round_update=self.rounding.update,
+            frozen=self.frozen,
         )
         numbers.check(self.where)
         return numbers

@@ -9,7 +9,6 @@ from dataclasses import replace
 import numpy as np
 
 from counterflow.design.graph import Unit
-from counterflow.design.parts.formats import Format
 from counterflow.design.units.arithmetic import UnitArithmetic
 from counterflow.design.units.latency import FREE, ISSUE, QUEUE
 from counterflow.design.units.scheduled import Gradients, SlotGradients, nothing
@@ -29,8 +28,6 @@ from counterflow.design.units.timing import (
     rows_done,
     steady,
 )
-
-PASSES = Format(False, 1, 0)
 
 
 class SlotTimes(SlottedTimes):
@@ -70,6 +67,8 @@ class SlotTimes(SlottedTimes):
     def backward(self, errors: Sequence[Gradients], slot: int) -> Sequence[Gradients]:
         """Set the delay: the earliest slot whose rows find their gradient there."""
         tiling = self.tiling
+        if not errors:  # it only goes forward
+            return []
         *others, own = errors
         left = [
             gradients
@@ -105,13 +104,8 @@ class SlotTimes(SlottedTimes):
         )
 
     def aside(self, slot: int) -> Stage:
-        """The unit as the gradient of another loss sees it.
-
-        Of x it needs a bit where that may pass, unless x goes back beside it.
-        """
-        found = self.scheduled(slot)
-        numbers = found.arithmetic
-        return found if numbers.returns else replace(found, arithmetic=replace(numbers, x=PASSES))
+        """The unit as the gradient of another loss sees it."""
+        return self.scheduled(slot).passing()
 
     def _depths(self, slot: int) -> Depths:
         """What a stall-free run holds at most, and what is left over when it ends.
@@ -125,6 +119,9 @@ class SlotTimes(SlottedTimes):
         taken = first_of_words(self.arrivals, geometry.image[0], tiling.lanes.inputs)
         rows, ends = rows_done(tiling)
         words = rows * tiling.row_words
+        window = occupancy(taken, self.start + ends + FREE, slot, words)
+        if not self.delay:
+            return Depths(window, stash=0, errors=0, outputs=row_queue(tiling), gradients=0)
         came = last_of_words(self.errors, geometry.positions, tiling.lanes.outputs)
         used = back + row_starts(tiling) + tiling.row_cycles + ISSUE
         gradients = 0
@@ -133,7 +130,7 @@ class SlotTimes(SlottedTimes):
             lines = self.gradients.later.reshape(geometry.image[0], -1)
             gradients = occupancy(begins, lines[:, -1] + 1, slot)
         return Depths(
-            window=occupancy(taken, self.start + ends + FREE, slot, words),
+            window=window,
             stash=occupancy(taken, back + ends + FREE, slot, words),
             errors=max(occupancy(came, used, slot), left_over),
             outputs=row_queue(tiling),

@@ -8,13 +8,14 @@ the least at which all rows find their gradient.  Both follow from arrivals, and
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from counterflow.design.graph import Unit
+from counterflow.design.parts.formats import Format
 from counterflow.design.units.arithmetic import UnitArithmetic
 from counterflow.design.units.scheduled import (
     Border,
@@ -39,6 +40,7 @@ from counterflow.design.units.timing import (
 from counterflow.design.units.watched import Field, write_fields
 
 TWIN = "golden.units.convolution.Convolution"
+PASSES = Format(False, 1, 0)  # whether a gradient may pass
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,10 @@ class Depths:
 class Stage(Slotted):
     """A unit with slots in the schedule, number `index` of them, with weights in lanes.
 
-    ``delay`` is D in slots of ``interval`` cycles, ``start`` the cycle of slot 0, ``back`` that of
-    the slot in which token 0 comes back; ``threshold`` the words of a token that must have arrived
-    before its slot starts (so that a slot, once started, never waits in a stall-free run);
+    ``delay`` is D in slots of ``interval`` cycles, 0 where nothing comes back: in a frozen unit
+    below all that learn; ``start`` the cycle of slot 0, ``back`` that of the slot in which token 0
+    comes back; ``threshold`` the words of a token that must have arrived before its slot starts (so
+    that a slot, once started, never waits in a stall-free run);
     ``gradient_times`` those of the input gradients (None in a first unit); ``asides``: what it is
     for the gradients of each loss that it does not learn from, which it passes on in its slots.
     """
@@ -96,6 +99,24 @@ class Stage(Slotted):
         return self.longest
 
     @property
+    def behind(self) -> Stage:
+        """It as its gradient sees it.
+
+        Of x a frozen unit needs a bit where that may pass, unless x goes back beside it.
+        """
+        return self.passing() if self.arithmetic.frozen else self
+
+    def passing(self) -> Stage:
+        """It as a gradient sees it from which its weights do not learn."""
+        numbers = self.arithmetic
+        return self if numbers.returns else replace(self, arithmetic=replace(numbers, x=PASSES))
+
+    @property
+    def stashes(self) -> bool:
+        """Whether it keeps of x what the backward pass of its own loss needs."""
+        return self.delay > 0 and (self.sees or not self.arithmetic.frozen)
+
+    @property
     def sees(self) -> bool:
         """Whether its inputs tell where their gradients pass, or go back beside these."""
         return self.arithmetic.masks or self.arithmetic.returns
@@ -120,6 +141,11 @@ class Stage(Slotted):
         """What it remembers between updates, besides the state of its random generator."""
         numbers = self.arithmetic
         matrix, vector = (numbers.outputs, numbers.taps), (numbers.outputs,)
+        if numbers.frozen:
+            return (
+                Parameter("weight", matrix, numbers.weight),
+                Parameter("bias", vector, numbers.weight),
+            )
         return (
             Parameter("weight", matrix, numbers.weight),
             Parameter("velocity", matrix, numbers.velocity),
@@ -148,22 +174,26 @@ class Stage(Slotted):
         return Block(tiling.tiles, tiling.lane_count), Block(tiling.rows, tiling.lanes.outputs)
 
     def to_pairs(self, state: Any) -> tuple[Pairs, ...]:
-        """See `Slotted.to_pairs`."""
+        """See `Slotted.to_pairs`; the velocities of a frozen unit are zeros."""
         tiling = self.tiling
+        weights, biases = tiling.in_tiles(state.weight), tiling.in_rows(state.bias)
+        if self.arithmetic.frozen:
+            return Pairs(weights, weights * 0), Pairs(biases, biases * 0)
         return (
-            Pairs(tiling.in_tiles(state.weight), tiling.in_tiles(state.velocity)),
-            Pairs(tiling.in_rows(state.bias), tiling.in_rows(state.bias_velocity)),
+            Pairs(weights, tiling.in_tiles(state.velocity)),
+            Pairs(biases, tiling.in_rows(state.bias_velocity)),
         )
 
     def from_pairs(self, pairs: Sequence[Pairs]) -> Mapping[str, Integers]:
         """See `Slotted.from_pairs`."""
         tiling, (weights, biases) = self.tiling, pairs
-        return {
+        found = {
             "weight": tiling.from_tiles(weights.first),
             "velocity": tiling.from_tiles(weights.second),
             "bias": biases.first.reshape(-1)[: tiling.outputs],
             "bias_velocity": biases.second.reshape(-1)[: tiling.outputs],
         }
+        return {one.name: found[one.name] for one in self.parameters}
 
     @property
     def borders(self) -> tuple[Border, ...]:
@@ -180,6 +210,7 @@ class Stage(Slotted):
         """See `Scheduled`: its slots and the words that it writes, too."""
         tiling, numbers, learn = self.tiling, self.arithmetic, f"{TWIN}.learn"
         parts = [("weight", numbers.weight.bits), ("velocity", numbers.velocity.bits)]
+        parts = parts[:1] if numbers.frozen else parts
         lanes, high = tiling.lane_count, tiling.lanes.outputs
         return (
             *(Field(self.name, path, 1, made_by="design.schedule.build") for path in self.strobes),
@@ -205,7 +236,7 @@ class Stage(Slotted):
         found = {
             "weights": words * numbers.word_bits,
             "gradient sums": words * numbers.gradient.bits if numbers.sums_gradients else 0,
-            "stash": depths.stash * wide * numbers.x.bits,
+            "stash": depths.stash * wide * self.behind.arithmetic.x.bits * self.stashes,
             "windows": depths.window * wide * numbers.x.bits,
             "errors": 0,
             "input gradients": 0,

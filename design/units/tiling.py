@@ -44,13 +44,15 @@ class Lanes(Frozen):
 class Tiling:
     """The tiles of one unit; `first` units make no input gradient and need no lane for it.
 
-    ``asides``: further input gradients, of losses from which only units below learn.
+    ``asides``: further input gradients, of losses from which only units below learn; ``frozen``:
+    its weights do not move, so that they have no gradient.
     """
 
     geometry: Geometry
     lanes: Lanes
     first: bool
     asides: int = 0
+    frozen: bool = False
 
     @property
     def outputs(self) -> int:
@@ -113,8 +115,16 @@ class Tiling:
 
     @property
     def products(self) -> int:
-        """Products that each weight takes part in: forward, gradient and, but first, backward."""
-        return (2 if self.first else 3) + self.asides
+        """Products that each weight takes part in: forward, gradient and, but first, backward.
+
+        Where it is frozen there is no gradient.
+        """
+        return 1 + self.backward_products + self.asides
+
+    @property
+    def backward_products(self) -> int:
+        """Those of them that are made of the gradient of the loss that the unit learns from."""
+        return (not self.first) + (not self.frozen)
 
     @cached_property
     def phases(self) -> int:

@@ -105,6 +105,8 @@ def fits(stage: Stage, loss: LossArithmetic, bits: int) -> bool:
     if numbers.dx is not None:
         sums = numbers.overlaps * numbers.outputs * numbers.operand.magnitude * dy
         largest.append(largest_narrowed(sums, numbers.backward_sum.frac - numbers.dx.frac))
+    if numbers.frozen:
+        return max(largest) < 1 << (bits - 1) and drop < bits - 1
     product, shifts = dy * max(numbers.loaded.magnitude, 1), [drop]
     if numbers.sums_gradients:
         largest.append(product * numbers.positions * numbers.accumulate)

@@ -90,6 +90,7 @@ def _passed(schedule: Schedule, readers: Mapping[int, Scheduled]) -> dict[tuple[
         if isinstance(unit, Stage):
             delays = (*(one.delay for one in unit.asides), unit.delay)
             paths = unit.unit.outputs[0].paths
+            delays = delays if paths else ()
             found |= {(unit.name, path): delay for path, delay in zip(paths, delays, strict=True)}
     return found
 

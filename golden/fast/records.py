@@ -31,6 +31,7 @@ UNIT = np.dtype(
         *fields("image_rows", "row_inputs", "pitch", "origin", "step_down", "step_across"),
         *fields("rows", "high", "wide", "parts", "delay", "relu", "masks", "one", "stochastic"),
         *fields("direct", "sums", "width", "block", "horizon", "compensate", "kept"),
+        *fields("frozen", "silent"),
         # where its part of the memory starts, and how much a token takes of it
         *fields("weights", "biases", "stash", "size", "gradient", "covers"),
         # where its outputs go and gradients come from, and where those of its inputs go
@@ -44,7 +45,8 @@ UNIT = np.dtype(
 
 `direct`: its only window is the whole image, as in a dense layer; `sums`: gradients are sums;
 `block`: outputs, filled up to a multiple of LANES; `one`: the number 1 in the format of x;
-`backward`: somebody wants the gradient of its input; `kept`: tokens whose input it keeps; `asides`:
+`backward`: somebody wants the gradient of its input; `kept`: tokens whose input it keeps; `frozen`:
+its weights stay; `silent`: a bubble is zeros in it, since samples come to it first; `asides`:
 where those of ASIDE begin that are its own, up to `asides_end`.
 """
 

@@ -26,7 +26,10 @@ def starts(schedule: Schedule) -> list[int]:
 
 
 def arrays_of(held: Sequence[State]) -> dict[str, Integers]:
-    """The parameters of all units one after the other, by their names in `Memory`."""
+    """The parameters of all units one after the other, by their names in `Memory`.
+
+    What is frozen has velocities of zero there.
+    """
     found: dict[str, list[Integers]] = {
         name: [] for name in ("weight", "velocity", "bias", "bias_velocity", "statistics")
     }
@@ -34,9 +37,10 @@ def arrays_of(held: Sequence[State]) -> dict[str, Integers]:
         arrays = state.arrays
         for name in (one for one in BIASES if one in arrays):
             found["bias"].append(arrays[name])
-            found["bias_velocity"].append(arrays[f"{name}_velocity"])
-        for name in ("weight", "velocity"):
-            found[name] += [arrays[name].ravel()] if name in arrays else []
+            found["bias_velocity"].append(arrays.get(f"{name}_velocity", 0 * arrays[name]))
+        if "weight" in arrays:
+            found["weight"].append(arrays["weight"].ravel())
+            found["velocity"].append(arrays.get("velocity", 0 * arrays["weight"]).ravel())
         found["statistics"] += [arrays[name] for name in STATISTICS if name in arrays]
     none = [np.zeros(0, np.int64)]
     return {name: np.concatenate(none + parts) for name, parts in found.items()}
@@ -56,12 +60,14 @@ def _of_weights(memory: Memory, unit: Any) -> Mapping[str, Integers]:
     outputs, taps = int(unit["outputs"]), int(unit["taps"])
     weights = slice(unit["weights"], unit["weights"] + outputs * taps)
     biases = slice(unit["biases"], unit["biases"] + outputs)
-    return {
+    found = {
         "weight": memory.weight[weights].astype(np.int64).reshape(outputs, taps),
         "velocity": memory.velocity[weights].astype(np.int64).reshape(outputs, taps),
         "bias": memory.bias[biases].copy(),
         "bias_velocity": memory.bias_velocity[biases].copy(),
     }
+    moving = {} if unit["frozen"] else {name: found[name] for name in ("velocity", "bias_velocity")}
+    return {"weight": found["weight"], "bias": found["bias"], **moving}
 
 
 def _of_norm(memory: Memory, unit: Any) -> Mapping[str, Integers]:

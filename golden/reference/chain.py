@@ -194,14 +194,14 @@ class Chain:
 
     def _convolution_back(self, unit: Convolution, below: int, above: int) -> None:
         """Pass on the gradients of other losses, then that of its own, from which it learns."""
-        *others, own = self._paths[above]
+        *others, own = self._paths[above] or (0,)
         for path, delay in zip(others, unit.asides, strict=True):
             token = self.slot - delay
             if token >= 0:
                 dy = self._gradients[above, path].pop(token)
                 self._send_back(below, path, token, unit.passed(token, dy))
         token = self.slot - unit.delay
-        if token >= 0:
+        if token >= 0 and self._paths[above]:
             unit.receive(token, self._gradients[above, own].pop(token))
             if own in self._paths[below]:
                 self._send_back(below, own, token, unit.backward(token))
@@ -289,6 +289,7 @@ def reference_chain(
                     delay=delay,
                     rule=rule_of(description, delay),
                     asides=asides[unit.name],
+                    frozen=unit.frozen,
                 )
             )
         elif isinstance(unit, NormalUnit):

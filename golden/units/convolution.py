@@ -9,7 +9,7 @@ A dense layer has one window, which is its input.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,14 +28,14 @@ class UnitState(State):
     """Everything that a unit remembers between updates, as integers of their formats.
 
     ``weight``, ``velocity``: [outputs, taps]; ``bias``, ``bias_velocity``: [outputs];
-    ``generator``: state of the random generator.
+    ``generator``: state of the random generator.  A frozen unit has no velocities.
     """
 
     weight: Integers
-    velocity: Integers
     bias: Integers
-    bias_velocity: Integers
     generator: int
+    velocity: Any = None  # of integers, as the others
+    bias_velocity: Any = None
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Convolution:
         form; in weight form w + T (w - w_previous)), others the weights as they are.
         """
         weight, bias = self.state.weight, self.state.bias
-        if training and self.settings.predict:
+        if training and self.settings.predict and not self.stage.arithmetic.frozen:
             weight, bias = self._predicted()
         windows = self.geometry.gathered(self._loaded(x))
         return self._activate(self._sums(weight, bias, windows)).ravel()

@@ -46,6 +46,8 @@ from counterflow.hw.weighted.weights import WeightMemory
 class Convolution(wiring.Component):
     """One layer that learns: y = f(w * x + b), dx = w^T * dy masked, SGDM update.
 
+    A frozen one has no update, and below all that learn it only goes forward.
+
     Parameters: ``stage``, ``interval`` of the schedule.
     Members: ``x``, ``y`` streams of activations; ``dy``, ``dx`` streams of gradients (no ``dx`` on
     a first unit), and of those of other losses that pass (`design.units.scheduled.gradient_port`);
@@ -83,13 +85,15 @@ class Convolution(wiring.Component):
         """(the unit as a loss sees it, its ports dy and dx), its own loss last."""
         stage = self.stage
         above, below = stage.unit.outputs[0], stage.unit.inputs[0]
+        if not above.wanted:
+            return []
         return [
             (
                 one,
                 gradient_port("dy", 0, 1, above, path),
                 gradient_port("dx", 0, 1, below, path) if path in below.paths else "",
             )
-            for one, path in zip((*stage.asides, stage), above.paths, strict=True)
+            for one, path in zip((*stage.asides, stage.behind), above.paths, strict=True)
         ]
 
     @classmethod
@@ -104,7 +108,6 @@ class Convolution(wiring.Component):
         m.submodules.visit = visit = Visit(stage=stage)
         m.submodules.slots = slots = Slots(stage=stage)
         m.submodules.arrivals = arrivals = Arrivals(stage=stage)
-        m.submodules.errors = errors = Errors(stage=stage)
         m.submodules.weights = self.weights
         m.submodules.biases = self.biases
         m.submodules.lanes = lanes = Lanes(stage=stage)
@@ -114,8 +117,8 @@ class Convolution(wiring.Component):
 
         # When: the walk decides upon a tile's visit, and a cycle later all parts know.
         connect(m, walk.now, visit.walk)
-        connect(m, walk.claims, arrivals.claims, errors.claims, rows.claims)
-        parts = (arrivals, errors, lanes, rows, learning, registers)
+        connect(m, walk.claims, arrivals.claims, rows.claims)
+        parts = (arrivals, lanes, rows, learning, registers)
         connect(m, visit.now, *(part.visit for part in parts))
         connect(m, slots.slot, walk.slot)
         connect(m, arrivals.words, walk.words)
@@ -123,34 +126,48 @@ class Convolution(wiring.Component):
         m.d.comb += [
             slots.kind.eq(arrivals.kind),
             slots.finish.eq(walk.claims.image),
-            walk.error_ready.eq(errors.ready),
             walk.row_room.eq(rows.room),
         ]
         # What: inputs, gradients and weights meet in the lanes.
         connect(m, flipped(self.x), arrivals.x)
-        *others, (_, dy, dx) = self._gradients()
-        connect(m, flipped(getattr(self, dy)), errors.dy)
         connect(m, self.weights.lanes, lanes.weights)
         connect(m, self.biases.lanes, lanes.biases)
         m.d.comb += [
             lanes.x.eq(arrivals.taps),
-            lanes.stash.eq(arrivals.stashed),
-            lanes.dy.eq(errors.word),
         ]
         connect(m, lanes.forward, rows.lanes)
         connect(m, rows.y, flipped(self.y))
-        clipped = [rows.clipped]
-        if stage.arithmetic.dx is not None:
+        clipped = [rows.clipped, *self._returning(m, visit, arrivals, lanes)]
+        connect(m, lanes.learning, learning.lanes)
+        connect(m, learning.weights, self.weights.visits)
+        connect(m, learning.biases, self.biases.visits)
+        if not stage.arithmetic.frozen:
+            clipped.append(learning.saturated)
+        self._registers(m, lanes, learning, clipped)
+        return m
+
+    def _returning(self, m: Module, visit: Visit, arrivals: Arrivals, lanes: Lanes) -> list[Signal]:
+        """What comes back, if something does; returns the clip flags of what is passed on."""
+        walk, every = self.walk, self._gradients()
+        if not every:
+            m.d.comb += [walk.error_ready.eq(1), walk.line_room.eq(1)]
+            return []
+        *others, (_, dy, dx) = every
+        m.submodules.errors = errors = Errors(stage=self.stage)
+        connect(m, walk.claims, errors.claims)
+        connect(m, visit.now, errors.visit)
+        connect(m, flipped(getattr(self, dy)), errors.dy)
+        m.d.comb += [walk.error_ready.eq(errors.ready), lanes.dy.eq(errors.word)]
+        if not self.stage.arithmetic.frozen:
+            m.d.comb += lanes.stash.eq(arrivals.stashed)
+        clipped = []
+        if self.stage.arithmetic.dx is not None:
             clipped.append(self._backward(m, visit, arrivals, lanes, getattr(self, dx)))
         else:
             m.d.comb += walk.line_room.eq(1)
         if others:
             clipped += self._asides(m, visit, arrivals, lanes, others)
-        connect(m, lanes.learning, learning.lanes)
-        connect(m, learning.weights, self.weights.visits)
-        connect(m, learning.biases, self.biases.visits)
-        self._registers(m, lanes, learning, [*clipped, learning.saturated])
-        return m
+        return clipped
 
     def _asides(
         self,
@@ -186,15 +203,14 @@ class Convolution(wiring.Component):
         self, m: Module, visit: Visit, arrivals: Arrivals, lanes: Lanes, dx: stream.Interface
     ) -> Signal:
         """The input gradient; returns its clip flag."""
-        m.submodules.gradient = gradient = InputGradient(stage=self.stage)
+        m.submodules.gradient = gradient = InputGradient(stage=self.stage.behind)
         connect(m, self.walk.claims, gradient.claims)
         connect(m, visit.now, gradient.visit)
         connect(m, lanes.backward, gradient.lanes)
         connect(m, gradient.dx, flipped(dx))
-        m.d.comb += [
-            gradient.stash.eq(arrivals.stashed),
-            self.walk.line_room.eq(gradient.room),
-        ]
+        m.d.comb += self.walk.line_room.eq(gradient.room)
+        if self.stage.stashes:
+            m.d.comb += gradient.stash.eq(arrivals.stashed)
         return gradient.clipped
 
     def _registers(

@@ -33,6 +33,7 @@ class Arrivals(wiring.Component):
         self.stage = stage
         tiling, number = stage.tiling, stage.arithmetic.x
         width = tiling.lanes.inputs * number.bits
+        self._kept_width = tiling.lanes.inputs * stage.behind.arithmetic.x.bits
         super().__init__(
             {
                 "x": In(activation_stream(number)),
@@ -41,7 +42,7 @@ class Arrivals(wiring.Component):
                 "claims": In(walk_claims(stage)),
                 "visit": In(visit_signals(stage)),
                 "taps": Out(width),
-                "stashed": Out(width),
+                **({"stashed": Out(self._kept_width)} if stage.stashes else {}),
                 **{f"returning_{index}": In(1) for index in range(len(stage.asides))},
                 **{
                     f"passing_{index}": Out(tiling.lanes.inputs * one.arithmetic.x.bits)
@@ -60,9 +61,10 @@ class Arrivals(wiring.Component):
         )
         ahead, _ = unawaited_words(tiling, stage.threshold)
         m.submodules.window = window = Window(stage=stage, words=stage.depths.window, ahead=ahead)
-        m.submodules.stash = stash = Window(stage=stage, words=stage.depths.stash)
-        connect(m, flipped(self.visit), window.visit, stash.visit)
-        room = window.room & stash.room
+        connect(m, flipped(self.visit), window.visit)
+        room: Value = window.room
+        if stage.stashes:
+            room &= self._kept(m, stage.behind, gather.o, "stash", self.visit.slot.returning)
         for index in range(len(stage.asides)):
             room &= self._aside(m, index, gather.o)
         # That a slot ends is known late in a cycle: it chooses between two sums.
@@ -76,29 +78,38 @@ class Arrivals(wiring.Component):
             gather.o.ready.eq(1),
             self.words.more.eq(gather.o.valid),
             window.moves.eq(1),
-            stash.moves.eq(self.visit.slot.returning),
+            window.write.eq(gather.o.valid),
+            window.word.eq(gather.o.payload),
             self.taps.eq(window.taps),
-            self.stashed.eq(stash.taps),
         ]
-        for ring in (window, stash):
-            m.d.comb += [ring.write.eq(gather.o.valid), ring.word.eq(gather.o.payload)]
         self._kinds(m, gather.o.valid)
         return m
 
     def _aside(self, m: Module, index: int, words: stream.Interface) -> Value:
         """Keep of all words what the gradient of another loss needs; there is room for one more."""
-        aside, number = self.stage.asides[index], self.stage.arithmetic.x
+        aside = self.stage.asides[index]
         if not aside.sees:
             return C(1)
-        m.submodules[f"passing_{index}"] = ring = Window(stage=aside, words=aside.depths.stash)
+        moves = getattr(self, f"returning_{index}")
+        return self._kept(m, aside, words, f"passing_{index}", moves)
+
+    def _kept(
+        self, m: Module, seen: Stage, words: stream.Interface, name: str, moves: Value
+    ) -> Value:
+        """Keep of all words what a gradient needs that sees the unit as `seen`.
+
+        There is room for one more.
+        """
+        number = self.stage.arithmetic.x
+        m.submodules[name] = ring = Window(stage=seen, words=seen.depths.stash)
         connect(m, flipped(self.visit), ring.visit)
         lanes = signed_lanes(words.payload, shape_of(number), self.stage.tiling.lanes.inputs)
-        whole = aside.arithmetic.returns
+        whole = seen.arithmetic.x == number
         m.d.comb += [
-            ring.moves.eq(getattr(self, f"returning_{index}")),
+            ring.moves.eq(moves),
             ring.write.eq(words.valid),
             ring.word.eq(words.payload if whole else Cat(lane > 0 for lane in lanes)),
-            getattr(self, f"passing_{index}").eq(ring.taps),
+            (self.stashed if name == "stash" else getattr(self, name)).eq(ring.taps),
         ]
         return ring.room
 

@@ -20,7 +20,7 @@ from counterflow.hw.parts.modules import is_compact
 from counterflow.hw.parts.narrow import shape_of
 from counterflow.hw.parts.pipeline import delayed, own
 from counterflow.hw.weighted.bundles import Settings
-from counterflow.hw.weighted.multiply import Multiply
+from counterflow.hw.weighted.multiply import Multiply, factors
 from counterflow.hw.weighted.update import Predict, Update
 
 AT_LANES = OPERANDS - 1  # cycle of a visit in which inputs and gradients stand at the lanes
@@ -39,15 +39,21 @@ def _members(numbers: UnitArithmetic) -> dict[str, In | Out]:
         "new_word": Out(numbers.word_bits),
         "clipped": Out(1),
     }
+    if numbers.frozen:
+        del found["dy"]
     if numbers.sums_gradients:
         gradient = shape_of(numbers.gradient)
         found |= {"earlier": In(gradient), "fresh": In(1), "sum": Out(gradient)}
     return found
 
 
-def _around(m: Module, lane: Any, target: Format, product: Value, platform: object) -> Predict:
+def _around(
+    m: Module, lane: Any, target: Format, product: Value | None, platform: object
+) -> Predict:
     """Instantiate a lane's prediction and its update, which take and make the lane's word."""
     numbers: UnitArithmetic = lane.numbers
+    if numbers.frozen:
+        return _frozen(m, lane, target)
     gradient = product
     if numbers.sums_gradients:
         fresh = own(m, lane.fresh, "fresh")
@@ -74,17 +80,26 @@ def _around(m: Module, lane: Any, target: Format, product: Value, platform: obje
     return ahead
 
 
+def _frozen(m: Module, lane: Any, target: Format) -> Predict:
+    """As `_around`, of a weight that never moves: its word is only read, or stored by the bus."""
+    m.submodules.ahead = ahead = Predict(numbers=lane.numbers, target=target)
+    m.d.comb += ahead.weight.eq(lane.word)
+    m.d.sync += lane.new_word.eq(lane.stored)
+    return ahead
+
+
 class Lane(wiring.Component):
     """Prediction, multipliers and update of one weight.
 
     Parameters: ``numbers``; ``shared``: one multiplier instead of one a product; ``asides``: losses
     besides its own, whose gradients it multiplies, too: ``dy_0`` in, ``dx_0`` out and so on.
     Members: ``word`` {weight, velocity} in, ``new_word`` and ``clipped`` out; ``x``, ``dy``,
-    ``stash`` in; ``y``, ``dx`` products out; ``settings``, ``phase``, ``random`` in; ``store`` in
-    with ``stored``, to stand in ``new_word`` two cycles later.  Where a gradient is a sum:
-    ``earlier`` in, the sum so far, ``fresh`` in: there is none yet; ``sum`` out.
-    Cost: 3 multipliers, 2 without dx, and one an aside; 1 when shared; rate one tile a cycle (a
-    phase when shared).
+    ``stash`` in (as far as there are `factors`); ``y``, ``dx`` products out; ``settings``,
+    ``phase``, ``random`` in; ``store`` in with ``stored``, to stand in ``new_word`` two cycles
+    later.  Where a gradient is a sum: ``earlier`` in, the sum so far, ``fresh`` in: there is none
+    yet; ``sum`` out.
+    Cost: 3 multipliers, one less without dx or frozen, and one an aside; 1 when shared; rate one
+    tile a cycle (a phase when shared).
     """
 
     def __init__(self, *, numbers: UnitArithmetic, shared: bool, asides: int = 0) -> None:
@@ -93,9 +108,9 @@ class Lane(wiring.Component):
         members = _members(numbers) | {
             "phase": In(2),
             "x": In(x),
-            "stash": In(x),
             "y": Out(shape_of(numbers.forward_sum)),
         }
+        members |= {name: In(shape) for name, shape in factors(numbers).items()}
         if numbers.dx is not None:
             members["dx"] = Out(shape_of(numbers.backward_sum))
         for index in range(asides):
@@ -109,13 +124,13 @@ class Lane(wiring.Component):
         m.submodules.multiply = multiply = Multiply(
             numbers=numbers, shared=self.shared, asides=self.asides
         )
-        ahead = _around(m, self, numbers.operand, multiply.gradient, platform)
+        gradient = None if numbers.frozen else multiply.gradient
+        ahead = _around(m, self, numbers.operand, gradient, platform)
         m.d.comb += [
             multiply.forward.eq(ahead.forward),
             multiply.backward.eq(ahead.backward),
             multiply.x.eq(self.x),
-            multiply.dy.eq(self.dy),
-            multiply.stash.eq(self.stash),
+            *(getattr(multiply, name).eq(getattr(self, name)) for name in factors(numbers)),
             multiply.phase.eq(self.phase),
             self.y.eq(multiply.y),
         ]
@@ -143,7 +158,9 @@ class BiasLane(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         numbers = self.numbers
-        product = delayed(m, self.dy, GRADIENT - AT_LANES, "product") << numbers.x.frac
+        product = None
+        if not numbers.frozen:
+            product = delayed(m, self.dy, GRADIENT - AT_LANES, "product") << numbers.x.frac
         ahead = _around(m, self, numbers.bias_operand, product, platform)
         m.d.comb += self.start.eq(ahead.forward)
         return m

@@ -32,7 +32,8 @@ class Lanes(wiring.Component):
     Parameters: ``stage``.
     Members, with the cycle after a tile's visit in which they are valid: ``visit`` in 0;
     ``weights``, ``biases``: words of the memories 2, new ones 13; ``x``, ``stash``, ``dy`` in 3:
-    inputs of the token that goes forward and of the one that comes back, its gradients;
+    inputs of the token that goes forward and of the one that comes back, its gradients (no
+    ``stash`` where weights are frozen, no ``dy`` where none comes back);
     ``forward`` out: biases 3, products 5; ``backward`` out: products 5, not of a first unit;
     ``dy_0`` in, ``backward_0`` out and so on: as much of other losses;
     ``learning``: fresh 4, gradients 5, random 6, clipped 13; ``settings``, ``stored`` in.
@@ -48,13 +49,15 @@ class Lanes(wiring.Component):
             "weights": In(lane_words(tiling.lane_count * numbers.word_bits)),
             "biases": In(lane_words(tiling.lanes.outputs * numbers.word_bits)),
             "x": In(inputs),
-            "stash": In(inputs),
-            "dy": In(tiling.lanes.outputs * numbers.dy.bits),
             "forward": Out(forward_products(stage)),
             "learning": In(lane_learning(stage)),
             "settings": In(Settings),
             "stored": In(stored_word(stage)),
         }
+        if not numbers.frozen:
+            members["stash"] = In(inputs)
+        if stage.delay:
+            members["dy"] = In(tiling.lanes.outputs * numbers.dy.bits)
         if numbers.dx is not None:
             members["backward"] = Out(backward_products(stage))
         for index, one in enumerate(stage.asides):
@@ -105,15 +108,12 @@ class Lanes(wiring.Component):
     def _multiply(self, m: Module, lanes: list[Any], biases: list[Any]) -> None:
         """Inputs go to the lanes of their column, gradients to those of their row."""
         numbers, wide = self.stage.arithmetic, self.stage.tiling.lanes.inputs
-        x, stash = (self._loaded(word) for word in (self.x, self.stash))
-        dy = signed_lanes(self.dy, shape_of(numbers.dy), len(biases))
+        x = self._loaded(self.x)
         phase = delayed(m, self.visit.phase, AT_LANES, "phase")
         for index, lane in enumerate(lanes):
             m.d.comb += [
                 lane.phase.eq(phase),
                 lane.x.eq(x[index % wide]),
-                lane.stash.eq(stash[index % wide]),
-                lane.dy.eq(dy[index // wide]),
                 self.forward.products[index].eq(lane.y),
             ]
             if numbers.dx is not None:
@@ -121,7 +121,14 @@ class Lanes(wiring.Component):
         for number in range(len(self.stage.asides)):
             self._aside(m, number, lanes)
         for index, bias in enumerate(biases):
-            m.d.comb += [bias.dy.eq(dy[index]), self.forward.starts[index].eq(bias.start)]
+            m.d.comb += self.forward.starts[index].eq(bias.start)
+        if self.stage.delay:
+            dy = signed_lanes(self.dy, shape_of(numbers.dy), len(biases))
+            m.d.comb += [lane.dy.eq(dy[index // wide]) for index, lane in enumerate(lanes)]
+        if not numbers.frozen:
+            stash = self._loaded(self.stash)
+            m.d.comb += [lane.stash.eq(stash[index % wide]) for index, lane in enumerate(lanes)]
+            m.d.comb += [bias.dy.eq(dy[index]) for index, bias in enumerate(biases)]
 
     def _aside(self, m: Module, number: int, lanes: list[Any]) -> None:
         """The gradients of another loss to the lanes, and what these make of them."""

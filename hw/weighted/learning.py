@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import C, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -52,6 +52,8 @@ class Learning(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         visit = self.visit
+        if self.stage.arithmetic.frozen:
+            return self._frozen(m)
         turn = visit.issue & (visit.phase == self.stage.tiling.phases - 1)
         moves = turn & visit.slot.moving & visit.last_across & visit.last_down
         self._random(m, moves)
@@ -78,10 +80,23 @@ class Learning(wiring.Component):
             self._sums(m, turn & visit.slot.learning)
         return m
 
+    def _frozen(self, m: Module) -> Module:
+        """Both memories are only read."""
+        visit = self.visit
+        self._random(m, C(0))
+        m.d.comb += [
+            self.weights.visited.eq(visit.issue),
+            self.weights.address.eq(visit.tile),
+            self.biases.visited.eq(visit.issue),
+            self.biases.address.eq(visit.row),
+        ]
+        return m
+
     def _random(self, m: Module, moves: Value) -> None:
         """New random bits for each tile that moves."""
         m.submodules.generator = generator = Generator()
-        if self.stage.arithmetic.round_update is Rounding.STOCHASTIC:
+        numbers = self.stage.arithmetic
+        if numbers.round_update is Rounding.STOCHASTIC and not numbers.frozen:
             m.d.comb += generator.step.eq(delayed(m, moves, GRADIENT, "moves"))
         m.d.comb += [
             generator.load.eq(self.generator.load),

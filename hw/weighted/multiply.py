@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -11,16 +13,28 @@ from counterflow.hw.parts.narrow import shape_of
 from counterflow.hw.parts.pipeline import own
 
 
+def factors(numbers: UnitArithmetic) -> dict[str, Any]:
+    """Shapes of what a lane multiplies besides x and its weight: ``dy``, ``stash``, if anything."""
+    found = {}
+    if numbers.dx is not None or not numbers.frozen:
+        found["dy"] = shape_of(numbers.dy)
+    if not numbers.frozen:
+        found["stash"] = shape_of(numbers.loaded)
+    return found
+
+
 class Multiply(wiring.Component):
     """w_hat * x, w * dy and dy * x_stash, by one multiplier each or by one in turn.
 
     Parameters: ``numbers``; ``shared``: one multiplier, its product chosen by ``phase``; without a
-    format for dx there is no backward product; ``asides``: further products w * dy_0, ..., of
-    losses that the weight does not learn from, for which it must not be shared.
+    format for dx there is no backward product, without an update no third one; ``asides``: further
+    products w * dy_0, ..., of losses that the weight does not learn from, for which it must not be
+    shared.
     Members: ``forward``, ``backward``, ``x``, ``dy``, ``stash``, ``phase`` in, all of one cycle;
     ``y``, ``dx``, ``gradient`` products out, two cycles later (operand and product registers).  A
     shared multiplier's outputs are all the product of the phase that was asked for.
-    Cost: 3 multipliers (2 without dx) and one an aside, or 1 when shared; latency 2, one a cycle.
+    Cost: 3 multipliers (one less without dx, or frozen) and one an aside, or 1 when shared; latency
+    2, one a cycle.
     """
 
     def __init__(self, *, numbers: UnitArithmetic, shared: bool, asides: int = 0) -> None:
@@ -30,12 +44,12 @@ class Multiply(wiring.Component):
             "forward": In(operand),
             "backward": In(operand),
             "x": In(x),
-            "dy": In(dy),
-            "stash": In(x),
+            **{name: In(shape) for name, shape in factors(numbers).items()},
             "phase": In(2),
             "y": Out(shape_of(numbers.forward_sum)),
-            "gradient": Out(shape_of(numbers.product)),
         }
+        if not numbers.frozen:
+            members["gradient"] = Out(shape_of(numbers.product))
         if numbers.dx is not None:
             members["dx"] = Out(shape_of(numbers.backward_sum))
         for index in range(asides):
@@ -48,7 +62,8 @@ class Multiply(wiring.Component):
         pairs = [(self.y, self.forward, self.x)]
         if self.numbers.dx is not None:
             pairs.append((self.dx, self.backward, self.dy))
-        pairs.append((self.gradient, self.dy, self.stash))
+        if not self.numbers.frozen:
+            pairs.append((self.gradient, self.dy, self.stash))
         pairs += [
             (getattr(self, f"dx_{index}"), self.backward, getattr(self, f"dy_{index}"))
             for index in range(self.asides)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import C, Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -47,7 +47,7 @@ class UnitRegisters(wiring.Component):
             "generator": Out(GeneratorAccess),
             "walk": In(WalkState),
             "visit": In(visit_signals(stage)),
-            "clipped": In((2 if tiling.first else 3) + len(stage.asides)),
+            "clipped": In(1 + tiling.backward_products + len(stage.asides)),
             "weights": Out(memory_access(tiling.lane_count * bits)),
             "biases": Out(memory_access(tiling.lanes.outputs * bits)),
             "stored": Out(stored_word(stage)),
@@ -98,19 +98,22 @@ class UnitRegisters(wiring.Component):
         ]
 
     def _shift(self, m: Module, node: BusNode) -> None:
-        """The shift register of {weight, velocity} pairs, lane 0 lowest."""
+        """The shift register of {weight, velocity} pairs, lane 0 lowest.
+
+        Frozen weights have no velocities, which are zeros on the bus.
+        """
         r, numbers = UnitRegister, self.stage.arithmetic
         bits, shifted, issue = numbers.word_bits, self.stored.word, self.visit.issue
         weight = Signal(numbers.weight.bits, name="weight")
         low = shifted[: numbers.weight.bits].as_signed()
-        high = shifted[numbers.weight.bits : bits].as_signed()
+        high = C(0) if numbers.frozen else shifted[numbers.weight.bits : bits].as_signed()
         m.d.comb += [node.value(r.WEIGHT).eq(low), node.value(r.VELOCITY).eq(high)]
         # A cycle later than the bus asks: the strobes go to every lane.
         writing, moving = node.strobe(r.VELOCITY), node.reading(r.VELOCITY)
         with m.If(node.strobe(r.WEIGHT)):
             m.d.sync += weight.eq(node.data)
         entering = Signal(bits, name="entering")
-        pair = Cat(weight, node.data[: numbers.velocity.bits])
+        pair = Cat(weight, node.data)[:bits]
         m.d.sync += entering.eq(Mux(writing, pair, shifted[:bits]))
         # A slot that began in that cycle shows in the visit of the next, and has the memories then.
         fetched, fetched_bias = (
@@ -144,7 +147,8 @@ class UnitRegisters(wiring.Component):
         if tiling.phases > 1:
             made = Mux(visit.phase == 0, forward, learnt)
         else:
-            made = forward + learnt if tiling.first else forward + (learnt << 1)
+            made = forward + (learnt << 1 if tiling.backward_products == 2 else learnt)
+            made = made if tiling.backward_products else forward
         for index in range(len(self.stage.asides)):
             made = made + Mux(self.passed[index], cells, 0)
         slots, stalls = Signal(WORD_BITS, name="slots"), Signal(WORD_BITS, name="stalls")

@@ -16,7 +16,7 @@ class Slots(wiring.Component):
 
     Parameters: ``stage``, with its `delay` D.
     Members: ``kind`` of the token that goes forward in, ``finish`` in: the slot ends; ``slot`` out.
-    Cost: 3 D registers; latency 0.
+    Cost: 3 D registers; latency 0.  Where D is 0 nothing comes back.
     """
 
     def __init__(self, *, stage: Stage) -> None:
@@ -31,6 +31,8 @@ class Slots(wiring.Component):
             ("learning", self.kind >= Kind.TRAIN),
             ("moving", self.kind == Kind.TRAIN),
         ):
+            if not self.stage.delay:
+                break
             past = Signal(self.stage.delay, name=f"{name}_past")
             m.d.comb += getattr(self.slot, name).eq(past[-1])
             with m.If(self.finish):

@@ -36,6 +36,8 @@ def record(stage: Stage, where: Places) -> dict[str, Any]:
         "index": stage.index,
         "direct": direct,
         "sums": numbers.sums_gradients or not direct,
+        "frozen": numbers.frozen,
+        "silent": stage.unit.inputs[0].number == SOURCE,
         "outputs": geometry.outputs,
         "taps": geometry.taps,
         "kernel_rows": geometry.kernel[0],
@@ -75,20 +77,22 @@ def record(stage: Stage, where: Places) -> dict[str, Any]:
 def _joined_to_others(stage: Stage, where: Places) -> dict[str, int]:
     """Where a unit's tokens and gradients stand at its edges."""
     came, left = stage.unit.inputs[0], stage.unit.outputs[0]
-    own = left.paths[-1]
-    there, errors = where.forward[left.number], where.back[left.number, own]
+    there = where.forward[left.number]
     found = {
         "stash": where.forward[came.number].start,
         "y": there.start + there.origin,
         "y_depth": there.depth,
         "y_size": there.size,
         "y_pitch": there.pitch,
-        "errors": errors.start,
-        "errors_depth": errors.depth,
-        "backward": own in came.paths,
+        "errors_depth": 1,
         "dx_depth": 1,
         "dx_size": came.elements,
     }
+    if not left.wanted:
+        return found
+    own = left.paths[-1]
+    errors = where.back[left.number, own]
+    found |= {"errors": errors.start, "errors_depth": errors.depth, "backward": own in came.paths}
     if own in came.paths:
         back = where.back[came.number, own]
         found |= {"dx_start": back.start, "dx_depth": back.depth, "dx_size": back.size}
@@ -123,6 +127,9 @@ def covers(stage: Stage) -> NDArray[np.int64]:
     return words
 
 
+SOURCE = 0  # number of the edge by which samples come
+
+
 @compiled
 def unit_slot(memory: Memory, index: int, slot: int, kind: int, came: int) -> None:
     """Forward pass of token `slot`, and all the rest for token `slot` - delay of kind `came`."""
@@ -136,11 +143,11 @@ def unit_slot(memory: Memory, index: int, slot: int, kind: int, came: int) -> No
     passed = 0
     for aside in range(unit.asides, unit.asides_end):
         passed += _pass_on(memory, unit, aside, slot)
-    learns, saturations = came >= TRAIN, 0
-    backward, state = learns and unit.backward != 0, memory.generator[unit.index]
+    learns, saturations = came >= TRAIN and unit.frozen == 0, 0
+    backward, state = came >= TRAIN and unit.backward != 0, memory.generator[unit.index]
     if unit.direct:
         # Nothing comes of a bubble's zeros in a unit that sees them.
-        passes = unit.backward != 0 or kind != BUBBLE, backward, learns and not unit.sums
+        passes = unit.silent == 0 or kind != BUBBLE, backward, learns and not unit.sums
         state, saturations = dense_rows(memory, unit, x, y, horizon, old_x, dy, passes, state)
     else:
         saturations = convolve(memory, unit, x, y, horizon)
@@ -157,6 +164,8 @@ def unit_slot(memory: Memory, index: int, slot: int, kind: int, came: int) -> No
         if came == TRAIN:
             state, hits = update_by_sums(memory, unit, state)
             saturations += hits
+    elif backward and not unit.direct:
+        convolve_all_back(memory, unit, dy)
     if backward:
         dx = unit.dx_start + token % unit.dx_depth * unit.dx_size
         stamp = (token + 1) * len(memory.units) + index

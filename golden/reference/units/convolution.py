@@ -14,7 +14,8 @@ class Convolution:
 
     ``weight`` has the shape [outputs, taps], ``bias`` [outputs].  A dense layer is the case of one
     position.  ``masks``: the layer below ends in a ReLU, whose derivative is applied to dx here.
-    ``asides``: the delays of the losses whose gradients it passes on without learning from them.
+    ``asides``: the delays of the losses whose gradients it passes on without learning from them;
+    ``frozen``: it learns from none.
     """
 
     def __init__(
@@ -28,11 +29,12 @@ class Convolution:
         delay: int,
         rule: Rule,
         asides: tuple[int, ...] = (),
+        frozen: bool = False,
     ) -> None:
         self.geometry = geometry
         self.weight, self.bias = Parameter(weight), Parameter(bias)
         self.relu, self.masks, self.delay, self.rule = relu, masks, delay, rule
-        self.asides = asides
+        self.asides, self.frozen = asides, frozen
         self.inputs: dict[int, Floats] = {}
         self.errors: dict[int, Floats] = {}
         self.stashed: dict[int, Floats] = {}
@@ -74,7 +76,7 @@ class Convolution:
 
     def finish(self, token: int, kind: Kind) -> None:
         """Learn from `token` if its kind says so, and forget its gradient."""
-        if kind.learns:
+        if kind.learns and not self.frozen:
             errors, update = self._errors(token), kind is Kind.TRAIN
             windows = self.geometry.gathered(self.inputs[token])
             self.weight.learn(errors.T @ windows, self.rule, update)

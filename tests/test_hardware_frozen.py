@@ -1,0 +1,58 @@
+"""Chains with frozen layers, held to golden in every cycle, under stalls, over a reset."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from counterflow.design.parts.tokens import Kind
+from counterflow.sim.exercise import mixed_tokens
+from tests.frozen import ABOVE, BELOW, BETWEEN, NETWORKS, design
+from tests.images import SAMPLES, run
+from tests.test_hardware_images import assert_equal
+
+ORDER = "counterflow.sim.bench.order"
+STALLS = {
+    BELOW: ("random", "random", "long"),
+    BETWEEN: ("burst", "long", "random"),
+    ABOVE: ("none", "none", "long"),
+}
+
+
+def each(*, slow: bool = False) -> list[Any]:
+    """The networks; those that share a build stay in one process."""
+    return [
+        pytest.param(
+            name,
+            marks=[
+                pytest.mark.xdist_group(name),
+                *[pytest.mark.slow] * (slow or name == ABOVE),
+            ],
+        )
+        for name in NETWORKS
+    ]
+
+
+@pytest.mark.parametrize("name", each())
+def test_every_cycle_equals_golden(name: str) -> None:
+    planned = design(name)
+    assert {token.kind for token in mixed_tokens(planned, SAMPLES)} >= set(Kind) - {Kind.ACCUMULATE}
+    found = run(planned)
+    assert_equal(found, 50_000)
+    assert found.losses == found.golden_losses
+
+
+@pytest.mark.parametrize("name", each())
+def test_stalls_change_no_value_and_no_order(name: str) -> None:
+    assert_equal(run(design(name), ORDER, stalls=STALLS[name]), 1_000)
+
+
+@pytest.mark.parametrize("name", each(slow=True))
+def test_a_reset_in_mid_training_and_a_power_cycle_leave_nothing_behind(name: str) -> None:
+    planned = design(name)
+    for place in (0.1, 3.7):
+        cycle = int(place * planned.schedule.interval)
+        assert_equal(run(planned, ORDER, scenario="reset", interrupt=cycle), 1_000)
+    half = mixed_tokens(planned, 14)
+    assert_equal(run(planned, ORDER, scenario="power_cycle", tokens=half + half), 1_000)
