@@ -9,7 +9,7 @@ from counterflow.design.schedule.planner import Plan, plan
 from counterflow.sim.shapes import network
 from tests.images import RECIPE, convolution, folded, maximum
 
-BELOW, BETWEEN, ABOVE = "below all that learn", "between two that learn", "the last ones"
+BELOW, BETWEEN, ABOVE = "below all that learn", "between two that learn, and below", "the last ones"
 FROZEN = {"frozen": True}
 DENSE = {"kind": "dense", "outputs": 4}
 
@@ -30,14 +30,22 @@ NETWORKS: dict[str, tuple[tuple[int, int, int], list[dict[str, Any]], dict[str, 
     BETWEEN: (
         (5, 6, 1),
         [
+            {**convolution(2, (1, 2)), **FROZEN},
             convolution(3, (2, 2)),
             {**convolution(4, (3, 2), stride=(2, 2), padding=(1, 0)), **FROZEN},
             {**DENSE, "outputs": 5},
             {**DENSE, **FROZEN},
         ],
         {
-            "fold": folded((1, 2, False), (2, 3, False), (1, 3, False), (1, 2, True), (1, 2, True)),
-            "recipe": {**RECIPE, "mitigation": "lwpv+sc"},
+            "fold": folded(
+                (1, 2, False),
+                (1, 4, False),
+                (2, 3, False),
+                (1, 3, False),
+                (1, 2, True),
+                (1, 2, True),
+            ),
+            "recipe": {**RECIPE, "mitigation": "lwpv+sc", "accumulate": 2},
         },
     ),
     ABOVE: (

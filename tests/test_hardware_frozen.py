@@ -27,7 +27,7 @@ def each(*, slow: bool = False) -> list[Any]:
             name,
             marks=[
                 pytest.mark.xdist_group(name),
-                *[pytest.mark.slow] * (slow or name == ABOVE),
+                *[pytest.mark.slow] * (slow or name != BETWEEN),
             ],
         )
         for name in NETWORKS

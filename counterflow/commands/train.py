@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from counterflow.commands import brought, numerals, options, outcome, places
+from counterflow.commands import brought, frozen, numerals, options, outcome, places
 from counterflow.commands.display import Display, percent, spark, table
 from counterflow.commands.fit import folded
 from counterflow.commands.pretrained import Begun, loaded
@@ -51,6 +51,7 @@ MITIGATIONS = ("none", "lwpv", "lwpw", "sc", "lwpv+sc", "lwpw+sc", "stash")
 @click.option(
     "--weights", type=options.FILE, help="Begin with the weights in this safetensors or NPZ file."
 )
+@frozen.option
 @options.dataset
 @options.target
 @brought.data
@@ -68,6 +69,7 @@ def train(
     resume: Path | None,
     other_data: bool,
     weights: Path | None,
+    frozen_layers: str | None,
     dataset_name: str | None,
     target_name: str | None,
     data: Path | None,
@@ -81,7 +83,8 @@ def train(
 
     The options on scheme and mitigation change the recipe. Accuracy and loss (in nats) are those of
     the test samples after the last epoch. Weights from a file are rounded to the formats of NET;
-    how the test samples do with them before any training is told first.
+    how the test samples do with them before any training is told first. Layers that are --frozen
+    keep them, and the description that is left behind says so.
 
     \b
     Examples:
@@ -92,6 +95,7 @@ def train(
         counterflow train lenet5 --dataset fashion-mnist
         counterflow train mine.toml --data flowers.csv --label species
         counterflow train lenet5 --weights pretrained.safetensors
+        counterflow train lenet5 --weights pretrained.safetensors --frozen 3
     """
     from counterflow.design.network.files import load
 
@@ -101,7 +105,7 @@ def train(
         other = "--resume has weights already" if resume else "--model float takes no weights"
         raise click.UsageError(f"{other}; leave it out, or --weights.")
     display = Display(as_json=as_json, quiet=quiet)
-    network = options.with_dataset(load(net), dataset_name)
+    network = frozen.with_frozen(options.with_dataset(load(net), dataset_name), frozen_layers)
     description = options.with_recipe(network, scheme=scheme, batch=batch, mitigation=mitigation)
     if target_name is not None:  # delays follow from the fold
         description = folded(description, None, None, None, target_name)[0].description

@@ -97,9 +97,7 @@ class Weighted(Layer):
         self._check(place, sums, activation)
         geometry = self.geometry(edge.shape)
         rectified = self.activation == "relu"
-        paths = growth.paths
-        if self.frozen:  # of whose gradients nothing below makes use, nobody wants any above
-            paths = tuple(path for path in paths if path in edge.paths)
+        paths = self._wanted(growth, edge)
         if not paths and self.activation == "tanh":
             raise ValueError(
                 "it is frozen and nothing below it learns, but a tanh that only goes forward is "
@@ -131,6 +129,11 @@ class Weighted(Layer):
             TanhUnit(name=name, where=place.where, inputs=(y,), outputs=(z,), round_error=rounding)
         )
         return z
+
+    def _wanted(self, growth: Growth, edge: Edge) -> tuple[int, ...]:
+        """The losses whose gradients it takes: a frozen one those that it passes on, no others."""
+        passed = tuple(path for path in growth.paths if path in edge.paths)
+        return passed if self.frozen else growth.paths
 
     def _check(self, place: Place, sums: Format, activation: Format) -> None:
         """What its function gets and gives must be fit for it."""

@@ -35,6 +35,7 @@ from counterflow.hw.weighted.errors import Errors
 from counterflow.hw.weighted.input_gradient import InputGradient
 from counterflow.hw.weighted.lanes import Lanes
 from counterflow.hw.weighted.learning import Learning
+from counterflow.hw.weighted.multiply import factors
 from counterflow.hw.weighted.registers import UnitRegisters
 from counterflow.hw.weighted.row_sums import RowSums
 from counterflow.hw.weighted.slots import Slots
@@ -148,7 +149,7 @@ class Convolution(wiring.Component):
 
     def _returning(self, m: Module, visit: Visit, arrivals: Arrivals, lanes: Lanes) -> list[Signal]:
         """What comes back, if something does; returns the clip flags of what is passed on."""
-        walk, every = self.walk, self._gradients()
+        walk, every, numbers = self.walk, self._gradients(), self.stage.arithmetic
         if not every:
             m.d.comb += [walk.error_ready.eq(1), walk.line_room.eq(1)]
             return []
@@ -157,11 +158,13 @@ class Convolution(wiring.Component):
         connect(m, walk.claims, errors.claims)
         connect(m, visit.now, errors.visit)
         connect(m, flipped(getattr(self, dy)), errors.dy)
-        m.d.comb += [walk.error_ready.eq(errors.ready), lanes.dy.eq(errors.word)]
-        if not self.stage.arithmetic.frozen:
-            m.d.comb += lanes.stash.eq(arrivals.stashed)
+        m.d.comb += walk.error_ready.eq(errors.ready)
+        given = {"dy": errors.word}
+        if self.stage.stashes:
+            given["stash"] = arrivals.stashed
+        m.d.comb += [getattr(lanes, name).eq(given[name]) for name in factors(numbers)]
         clipped = []
-        if self.stage.arithmetic.dx is not None:
+        if numbers.dx is not None:
             clipped.append(self._backward(m, visit, arrivals, lanes, getattr(self, dx)))
         else:
             m.d.comb += walk.line_room.eq(1)

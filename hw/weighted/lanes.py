@@ -24,6 +24,7 @@ from counterflow.hw.weighted.bundles import (
     visit_signals,
 )
 from counterflow.hw.weighted.lane import AT_LANES, BiasLane, Lane
+from counterflow.hw.weighted.multiply import factors
 
 
 class Lanes(wiring.Component):
@@ -54,9 +55,10 @@ class Lanes(wiring.Component):
             "settings": In(Settings),
             "stored": In(stored_word(stage)),
         }
-        if not numbers.frozen:
+        self._factors = factors(numbers)
+        if "stash" in self._factors:
             members["stash"] = In(inputs)
-        if stage.delay:
+        if "dy" in self._factors:
             members["dy"] = In(tiling.lanes.outputs * numbers.dy.bits)
         if numbers.dx is not None:
             members["backward"] = Out(backward_products(stage))
@@ -122,10 +124,10 @@ class Lanes(wiring.Component):
             self._aside(m, number, lanes)
         for index, bias in enumerate(biases):
             m.d.comb += self.forward.starts[index].eq(bias.start)
-        if self.stage.delay:
+        if "dy" in self._factors:
             dy = signed_lanes(self.dy, shape_of(numbers.dy), len(biases))
             m.d.comb += [lane.dy.eq(dy[index // wide]) for index, lane in enumerate(lanes)]
-        if not numbers.frozen:
+        if "stash" in self._factors:
             stash = self._loaded(self.stash)
             m.d.comb += [lane.stash.eq(stash[index % wide]) for index, lane in enumerate(lanes)]
             m.d.comb += [bias.dy.eq(dy[index]) for index, bias in enumerate(biases)]

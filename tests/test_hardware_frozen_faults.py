@@ -1,0 +1,43 @@
+"""Faults planted in frozen units are found, and located where they are."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.faults_frozen import FAULTS, unwanted, verilog
+from tests.frozen import BETWEEN, design
+from tests.images import run as run_plain
+from tests.planted import run
+
+pytestmark = pytest.mark.xdist_group("frozen faults")  # they share one build
+ESSENTIAL = ("nothing", "a frozen layer that learns")
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(at, marks=[pytest.mark.slow] * (one.name not in ESSENTIAL))
+        for at, one in enumerate(FAULTS)
+    ],
+    ids=[str(one) for one in FAULTS],
+)
+def test_a_fault_is_found_and_located_in_its_unit(
+    number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault = FAULTS[number]
+    found = run(design(BETWEEN), verilog(), number, monkeypatch, stalls=False)
+    if not number:
+        assert found.mismatches == 0, found.first_divergence
+        assert found.compared > 10_000
+        return
+    assert found.mismatches > 0
+    place = str(found.first_divergence).split(": ")[1]
+    assert place.startswith(f"{fault.unit}.{fault.field}"), found.first_divergence
+
+
+@pytest.mark.slow
+def test_a_gradient_where_there_must_be_none_is_found_by_what_it_takes() -> None:
+    """It changes no value; the products of the unit that makes it are counted."""
+    found = run_plain(design(BETWEEN), verilog=unwanted())
+    assert found.mismatches > 0
+    assert "conv1.PRODUCTS" in str(found.first_divergence), found.first_divergence
