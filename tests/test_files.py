@@ -113,6 +113,7 @@ def test_toml_round_trip(description: Description) -> None:
         ("mnist", 0.9),
         ("lenet5", 0.9),
         ("lenet5-classic", 0.9),
+        ("lenet5-finetune", 0.9),
         ("digits-conv", 0.9),
         ("vgg-small", 0.9),
     ],
@@ -149,6 +150,7 @@ def test_shipped_networks_have_the_shapes_that_are_promised() -> None:
         "mnist",
         "lenet5",
         "lenet5-classic",
+        "lenet5-finetune",
         "alexnet",
     )
 

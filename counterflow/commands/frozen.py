@@ -39,7 +39,7 @@ def with_frozen(description: Description, layers: str | None) -> Description:
         for key, index in re.findall(r"(\w+)\[(\d+)\]", places[name]):
             one = one[key][int(index)]
         one["frozen"] = True
-    both = {name: changed[name] for name in ("layers", "head") if name in changed}
+    both: dict[str, Any] = {name: changed[name] for name in ("layers", "head") if name in changed}
     return options.checked(Description, {**fields, **both})
 
 

@@ -62,7 +62,8 @@ def added_bits(tiling: Tiling, numbers: UnitArithmetic) -> int:
     """Bits of the sums and roundings of a unit's lanes, biases and adder trees."""
     high, wide, lanes = tiling.lanes.outputs, tiling.lanes.inputs, tiling.lane_count
     update = update_bits(numbers)
-    lane = update + 2 * numbers.operand.bits
+    # A frozen weight is the operand already.
+    lane = update + 2 * numbers.operand.bits * (not numbers.frozen)
     if tiling.lanes.shared:
         lane += numbers.operand.bits + numbers.x.bits + numbers.dy.bits
     bias = update + 2 * numbers.bias_operand.bits
