@@ -13,6 +13,7 @@ from tests.frozen import BELOW, BETWEEN, NETWORKS, design
 from tests.test_aside_synthesis import ON, stage_of, taken
 
 FINETUNE = "lenet5-finetune"
+LUTS = {"ecp5": 0.25, "xc7": 0.35}  # of which the weights are fitted to units that learn
 PRODUCTS = {  # of a weight: forward, and back where something below learns
     (BELOW, "conv2"): 1,
     (BETWEEN, "conv2"): 2,
@@ -35,4 +36,4 @@ def test_a_frozen_unit_takes_the_blocks_planned_and_about_the_luts(
     products = PRODUCTS[network, unit]
     assert found.multipliers == expected.multipliers == products * stage.tiling.lane_count
     assert found.block_rams == expected.block_rams
-    assert expected.luts == pytest.approx(found.luts, rel=0.25)
+    assert expected.luts == pytest.approx(found.luts, rel=LUTS[family])
