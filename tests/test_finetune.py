@@ -143,6 +143,11 @@ def test_what_a_frozen_layer_has_goes_out_as_exact_as_the_rest() -> None:
     np.testing.assert_array_equal(logits, [one.scores for one in said_here])
 
 
+def test_a_training_does_not_complain_that_frozen_weights_have_not_moved() -> None:
+    few = ("--samples", "200", "--epochs", "1", "-o", "said")
+    assert "has moved" not in said("train", "small.toml", "--frozen", "2", *few).output
+
+
 def test_outputs_beyond_the_classes_of_the_data_are_spare() -> None:
     """A description may have room for classes that come later."""
     found = json.loads(said("train", "spare.toml", "--epochs", "4", "--json", "--quiet").stdout)

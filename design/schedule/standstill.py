@@ -31,7 +31,8 @@ def check_moves(description: Description, schedule: Schedule) -> None:
 
 def _learning(schedule: Schedule) -> Iterator[UnitArithmetic]:
     """How all that learns moves."""
-    yield from (stage.arithmetic for stage in schedule.weighted)
+    weighted = (stage.arithmetic for stage in schedule.weighted)
+    yield from (numbers for numbers in weighted if not numbers.frozen)
     yield from (moves for stage in schedule.norms for moves, _ in stage.moving.values())
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units.normal_times import NormalStage
+from counterflow.design.units.slots import Stage
 from counterflow.golden.training.models import FloatModel, IntegerModel
 
 LEARNT = ("weight", "bias", "beta", "gamma")
@@ -24,6 +25,8 @@ def weights_of(model: IntegerModel | FloatModel, schedule: Schedule) -> Weights:
     found = {}
     for index, stage in enumerate(schedule.stages):
         if isinstance(stage, NormalStage) and not stage.moving:
+            continue
+        if isinstance(stage, Stage) and stage.arithmetic.frozen:
             continue
         parts: list[NDArray[Any]]
         if isinstance(model, IntegerModel):
