@@ -11,6 +11,7 @@ from counterflow.design.network.description import Description
 from counterflow.design.network.files import DescriptionError, parse, to_toml
 from counterflow.design.parts.tokens import Kind, Token
 from counterflow.design.schedule.planner import plan
+from counterflow.design.schedule.standstill import _learning
 from counterflow.golden.reference.chain import reference_chain
 from counterflow.golden.training.start import initial_chain
 from tests.fast_pair import Pair, convolution, mixed, network, pool, some_network, trained
@@ -76,6 +77,11 @@ def test_descriptions_without_a_frozen_layer_are_what_they_were() -> None:
     assert "frozen" not in to_toml(plain)
     assert parse(to_toml(frozen)) == frozen
     assert plain.hash() != frozen.hash()
+
+
+def test_only_what_learns_is_asked_whether_it_can_move() -> None:
+    learning = [one.name for one in design(BETWEEN).description.weighted if not one.frozen]
+    assert len(list(_learning(design(BETWEEN).schedule))) == len(learning) == 3
 
 
 # ---- what is refused ---------------------------------------------------------------------------
