@@ -14,10 +14,10 @@ from tests.test_aside_synthesis import ON, stage_of, taken
 
 FINETUNE = "lenet5-finetune"
 LUTS = {"ecp5": 0.25, "xc7": 0.35}  # of which the weights are fitted to units that learn
-PRODUCTS = {  # of a weight: forward, and back where something below learns
+PRODUCTS = {  # multipliers a lane: forward, and back where something below learns
     (BELOW, "conv2"): 1,
     (BETWEEN, "conv2"): 2,
-    (BETWEEN, "dense4"): 2,
+    (BETWEEN, "dense4"): 1,  # shared by both products
     (FINETUNE, "conv0"): 1,
     (FINETUNE, "conv2"): 1,
     (FINETUNE, "dense5"): 1,
