@@ -14,6 +14,7 @@ from counterflow.design.parts.formats import Format
 from counterflow.design.parts.tokens import KIND_BITS, Kind
 from counterflow.hw.parts.block_memory import falling_memory
 from counterflow.hw.parts.bus import Access, BusNode
+from counterflow.hw.parts.counter import counter
 from counterflow.hw.parts.fifo import SyncFIFO
 from counterflow.hw.parts.modules import is_compact
 from counterflow.hw.parts.narrow import shape_of
@@ -197,9 +198,9 @@ class Intake(wiring.Component):
             r.BAD_LABELS: bad_label,
         }
         for register, event in counters.items():
-            counter = Signal(WORD_BITS, name=register.name.lower())
-            m.d.sync += counter.eq(counter + event)
-            m.d.comb += node.value(register).eq(counter)
+            count = counter(WORD_BITS, register.name.lower())
+            m.d.sync += count.eq(count + event)
+            m.d.comb += node.value(register).eq(count)
         m.d.comb += [
             node.value(r.IDENTITY).eq(self.identity),
             node.i.eq(self.bus_i),

@@ -12,10 +12,13 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from counterflow.design.parts.formats import Format
 from counterflow.design.parts.tokens import BUBBLE, Kind, Token, drained
 from counterflow.design.schedule.planner import Plan
 from counterflow.golden.training.models import settings_in
+from counterflow.golden.training.start import initial_states
 from counterflow.golden.units.update import Settings
 from counterflow.sim.bench.job import Job
 
@@ -23,6 +26,7 @@ CYCLES, ORDER = "counterflow.sim.bench.cycles", "counterflow.sim.bench.order"
 MOST = 48  # samples of each of the harsh runs: enough to fill and drain what it exercises
 SEED = 7
 SPOILT = (0, 5, 6, 20)  # tokens whose samples are too short or too long
+WIDE = (1, 2, 3, 4)  # seeds of numbers of all sizes: low bits are seen through rare carries alone
 UNKNOWN = (3, 5, 30)  # tokens whose labels no class has
 
 
@@ -44,6 +48,7 @@ EXERCISED = (
     "bad samples",
     "reset in training",
     "state read out and loaded",
+    "numbers of all sizes",
     "colliding accesses of memories",
 )
 """What runs may exercise, in the words of the report."""
@@ -89,6 +94,40 @@ def harsh_runs(planned: Plan, plain: Job, samples: int) -> Iterator[Exercise]:
     yield Exercise(f"reset in cycle {cycle}", ORDER, interrupted)
     again = replace(job, scenario="power_cycle", tokens=mixed * 2)
     yield Exercise("power cycle", ORDER, again)
+    for seed in WIDE:
+        yield Exercise(f"numbers of all sizes {seed}", CYCLES, _wide(planned, several, seed))
+
+
+def long_run(planned: Plan, plain: Job, samples: int) -> Exercise:
+    """Numbers of all sizes for long: the lowest bits of an update are seen once in many.
+
+    Of about so many samples, those of the `plain` run again and again.
+    """
+    mixed = mixed_tokens(planned, min(samples, len(plain.samples)))
+    several = settings_of(planned)
+    starts = range(0, max(1, samples // len(mixed)) * len(mixed), len(mixed))
+    changes = [(start, several[number % len(several)]) for number, start in enumerate(starts)]
+    job = replace(plain, tokens=mixed * len(changes), settings=tuple(changes), slots_shown=0)
+    return Exercise("numbers of all sizes, long", CYCLES, _wide(planned, job, SEED))
+
+
+def _wide(planned: Plan, job: Job, seed: int) -> Job:
+    """Samples, weights and velocities up to the ends of their formats, most of them smaller."""
+    random = np.random.default_rng(seed)
+
+    def some(number: Format, shape: tuple[int, ...]) -> NDArray[np.int64]:
+        values = random.integers(number.min, number.max, shape, endpoint=True)
+        values >>= random.integers(0, number.bits, shape)
+        ends = random.choice([number.min, number.max], shape)
+        return np.where(random.random(shape) < 0.2, ends, values)
+
+    states = initial_states(job.description, planned.schedule, job.seed)
+    for stage, state in zip(planned.schedule.stages, states, strict=True):
+        if stage in planned.schedule.weighted:
+            for one in stage.parameters:
+                setattr(state, one.name, some(one.number, one.shape))
+    samples = some(job.description.formats.input, job.samples.shape)
+    return replace(job, states=tuple(states), samples=samples)
 
 
 def _spoilt(planned: Plan, job: Job, count: int) -> Job:
@@ -125,6 +164,7 @@ def exercised(runs: Sequence[Exercise], *, worst_memories: bool) -> dict[str, bo
         any(job.scenario == "spoilt" for job in jobs),
         any(job.scenario == "reset" for job in jobs),
         any(job.scenario == "power_cycle" for job in jobs),
+        any(job.states for job in jobs),
         worst_memories,
     )
     return dict(zip(EXERCISED, done, strict=True))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 _READ = "    read_data <= words[read_address];\n"
-_CLASH = (
-    "    read_data <= write_enable && write_address == read_address ? "
-    "~words[read_address] : words[read_address];\n"
+CLASH = (
+    "read_data <= write_enable && write_address == read_address ? "
+    "~words[read_address] : words[read_address];"
 )
 _INITIAL = "words[index] = 0;"
 _NOISE = "words[index] = ~index;"
@@ -18,7 +18,7 @@ def harsh(verilog: str) -> str:
     old word, the new one, or neither, and `hw.parts.block_memory.BlockMemory` promises that nobody
     looks.
     """
-    for plain, worse in ((_READ, _CLASH), (_INITIAL, _NOISE)):
+    for plain, worse in ((_READ, f"    {CLASH}\n"), (_INITIAL, _NOISE)):
         if plain not in verilog:
             raise ValueError(f"the design has no block memory with the line {plain.strip()!r}")
         verilog = verilog.replace(plain, worse)

@@ -10,7 +10,7 @@ import pickle
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from counterflow.design.network.files import write_atomically
@@ -18,13 +18,15 @@ from counterflow.design.schedule.planner import Plan
 from counterflow.design.tools import synthesis
 from counterflow.sim import simulator as tool
 from counterflow.sim.bench.job import Job, store
-from counterflow.sim.exercise import CYCLES, Exercise, harsh_runs
-from counterflow.sim.harsh import harsh
-from counterflow.sim.simulate import TOP, bench_verilog
+from counterflow.sim.exercise import CYCLES, Exercise, long_run
+from counterflow.sim.harsh import CLASH
+from counterflow.sim.simulate import TOP, all_runs, worst_verilog
 
 CHAIN = f"{TOP}__chain"
 SELECT, SELECT_BITS = "mutsel", 16
 BENCH = "counterflow.sim.bench.mutants"
+LONG = 300  # times as many samples as the other runs has the last one
+_CLOCK = re.compile(r"-port \S*CLK ")
 
 
 @dataclass(frozen=True)
@@ -53,40 +55,61 @@ def mutants_of(plan: Plan, count: int, seed: int) -> Mutants:
     """`count` mutants of the chain of `plan`, spread over it by Yosys under `seed`."""
     with tempfile.TemporaryDirectory(prefix="counterflow-") as scratch:
         folder = Path(scratch)
-        design = harsh(bench_verilog(plan))
+        design = worst_verilog(plan)
         write_atomically(folder / "design.v", design)
-        _yosys(
+        yosys(
             folder,
             f"read_verilog design.v; hierarchy -top {CHAIN}; proc; flatten",
             # What is constant for any input goes first: its mutants would change nothing.
             "memory -nomap; opt -full; wreduce; opt -full; opt_clean",
-            f"mutate -list {count} -seed {seed} -o mutants.txt {CHAIN}",
+            f"mutate -list {count + count // 4 + 8} -seed {seed} -o mutants.txt {CHAIN}",
             "write_rtlil base.il",
         )
         lines = (folder / "mutants.txt").read_text(encoding="utf-8").splitlines()
-        found = tuple(_mutant(number, line) for number, line in enumerate(lines, start=1))
-        _yosys(
+        of_design = [line for line in lines if _is_of_design(line, design.splitlines())][:count]
+        found = tuple(_mutant(number, line) for number, line in enumerate(of_design, start=1))
+        yosys(
             folder,
             "read_rtlil base.il",
             *(one.command.replace("mutate ", _chosen(one.number), 1) for one in found),
             "opt_clean; write_verilog -noattr mutants.v",
         )
         chain = (folder / "mutants.v").read_text(encoding="utf-8")
-        return Mutants(found, f"{_with_select(design)}\n{chain}")
+        top = with_port(module_of(design, TOP), f"  reg [{SELECT_BITS - 1}:0] {SELECT} = 0;\n")
+        return Mutants(found, f"{top}\n{chain}")
 
 
-def _with_select(design: str) -> str:
-    """The bench's own module, with a register that chooses the mutant."""
-    (top,) = re.findall(rf"^module {TOP}\(.*?^endmodule$", design, re.DOTALL | re.MULTILINE)
-    head, body = str(top).split(";\n", 1)
+def module_of(verilog: str, name: str) -> str:
+    """The text of one module."""
+    (found,) = re.findall(rf"^module {name}\(.*?^endmodule$", verilog, re.DOTALL | re.MULTILINE)
+    return str(found)
+
+
+def with_port(top: str, declared: str, *, port: bool = False) -> str:
+    """A top module around the chain, with a signal `declared` that chooses the mutant.
+
+    As one of its ports, too, if wanted.
+    """
+    head, body = top.split(";\n", 1)
     instance = re.compile(rf"({CHAIN} chain \()")
     body, found = instance.subn(rf"\1\n    .{SELECT}({SELECT}),", body)
     if found != 1:
         raise ValueError(f"the bench has {found} chains")
-    return f"{head};\n  reg [{SELECT_BITS - 1}:0] {SELECT} = 0;\n{body}"
+    if port:
+        head = head.replace("(", f"({SELECT}, ", 1)
+    return f"{head};\n{declared}{body}"
 
 
-def _yosys(folder: Path, *commands: str) -> None:
+def _is_of_design(mutation: str, lines: Sequence[str]) -> bool:
+    """Whether what a mutation changes is of the network: no clock, and not what `harsh` added.
+
+    A model of cycles has one clock, and so have Yosys' memories.
+    """
+    sources = re.findall(r"-src design\.v:(\d+)", mutation)
+    return not _CLOCK.search(mutation) and not any(CLASH in lines[int(n) - 1] for n in sources)
+
+
+def yosys(folder: Path, *commands: str) -> None:
     """Run Yosys on a script of `commands` in `folder`; too many for a command line."""
     write_atomically(folder / "script.ys", "\n".join(commands))
     synthesis.run_apart(["-s", "script.ys"], folder)
@@ -101,37 +124,55 @@ def _mutant(number: int, line: str) -> Mutant:
 
 
 def runs_of(plan: Plan, plain: Job, samples: int) -> list[Exercise]:
-    """The plain run, then the harsh ones: what a mutant has to survive."""
-    jobs = [Exercise("plain", CYCLES, plain), *harsh_runs(plan, plain, samples)]
+    """The plain run, the harsh ones, a long one: what a mutant has to survive."""
     return [
-        run._replace(job=replace(run.job, scenario="cycles")) if run.bench == CYCLES else run
-        for run in jobs
+        run._replace(
+            name=run.name or "plain",
+            job=replace(run.job, scenario="cycles") if run.bench == CYCLES else run.job,
+        )
+        for run in [
+            *all_runs(plan, plain, samples),
+            long_run(plan, replace(plain, near_carry=True), LONG * samples),
+        ]
     ]
 
 
 Told = Callable[[str, int, int], None]
 
 
-def survivors(
-    found: Mutants, runs: Sequence[Exercise], *, on_progress: Told | None = None
-) -> tuple[dict[int, str], list[Mutant]]:
-    """(what each mutant was found by, those that nothing found); each run tries what is left.
+@dataclass
+class Standing:
+    """How the runs found mutants, by their numbers, and how many runs the others survived."""
 
-    The design without a mutant is run first and may not differ, or ValueError is raised.
-    ``on_progress`` hears a run's name, mutants tried and to try.
+    found: dict[int, str] = field(default_factory=dict)
+    survived: dict[int, int] = field(default_factory=dict)
+
+
+def run_all(
+    mutants: Mutants, runs: Sequence[Exercise], standing: Standing, *, on_progress: Told
+) -> list[Mutant]:
+    """Go on from `standing`, which is kept up; the mutants that nothing found.
+
+    Each run tries what is left.  The design without a mutant is run first and may not differ, or
+    ValueError is raised.  ``on_progress`` hears a run's name, mutants tried and to try.
     """
-    folder = tool.build(found.verilog, TOP, quick=True)
-    told: dict[int, str] = {}
-    for run in runs:
-        left = [one.number for one in found.mutants if one.number not in told]
-        for done, (number, difference) in enumerate(_tried(folder, run.job, [0, *left])):
+    folder = tool.build(mutants.verilog, TOP, quick=True)
+    numbers = [one.number for one in mutants.mutants]
+    for index, run in enumerate(runs):
+        left = [
+            number
+            for number in numbers
+            if number not in standing.found and standing.survived.get(number, 0) <= index
+        ]
+        for done, (number, difference) in enumerate(_tried(folder, run.job, left and [0, *left])):
             if number == 0 and difference is not None:
                 raise ValueError(f"{run.name}: no mutant, and yet {difference}")
             if difference is not None:
-                told[number] = f"{run.name}: {difference}"
-            if on_progress:
-                on_progress(run.name, done, len(left))
-    return told, [one for one in found.mutants if one.number not in told]
+                standing.found[number] = f"{run.name}: {difference}"
+            elif number:
+                standing.survived[number] = index + 1
+            on_progress(run.name, done, len(left))
+    return [one for one in mutants.mutants if one.number not in standing.found]
 
 
 def _tried(folder: Path, job: Job, numbers: list[int]) -> Iterator[tuple[int, str | None]]:

@@ -17,6 +17,7 @@ from counterflow.design.network.description import Description
 from counterflow.design.parts.order import epoch_order
 from counterflow.design.schedule.planner import Plan
 from counterflow.golden.training.models import epoch_runs, tokens_of
+from counterflow.hw.parts import counter
 from counterflow.hw.parts.modules import convert
 from counterflow.sim import simulator as tool
 from counterflow.sim.bench.job import Found, Job
@@ -43,10 +44,22 @@ def record_depth(plan: Plan) -> int:
     return max(even, default=interval)
 
 
-def bench_verilog(plan: Plan) -> str:
-    """Verilog of the bench's top level around the chain."""
-    top = BenchTop(plan=plan, depth=record_depth(plan))
-    return convert(top, TOP, compact=plan.compact)
+def bench_verilog(plan: Plan, *, near_carry: bool = False) -> str:
+    """Verilog of the bench's top level around the chain, with counters from `near_carry` on."""
+    with counter.near_carry(near_carry):
+        top = BenchTop(plan=plan, depth=record_depth(plan))
+        return convert(top, TOP, compact=plan.compact)
+
+
+def worst_verilog(plan: Plan) -> str:
+    """What harsh runs are on: memories that are worse than they must be, counters near a carry."""
+    return with_worst_memories(bench_verilog(plan, near_carry=True))
+
+
+def all_runs(plan: Plan, plain: Job, samples: int) -> list[Exercise]:
+    """The plain run and the harsh ones, on `worst_verilog`."""
+    plain = replace(plain, near_carry=True)
+    return [Exercise("", CYCLES, plain), *harsh_runs(plan, plain, samples)]
 
 
 def run_job(
@@ -102,11 +115,12 @@ def simulate(
     plain = plain_job(plan, dataset, order, seed)
     if all_slots:
         plain = replace(plain, slots_shown=len(plain.tokens))
-    runs = [Exercise("", CYCLES, plain)]
-    verilog = bench_verilog(plan)
     if harsh:
-        runs += harsh_runs(plan, plain, samples)
-        verilog = with_worst_memories(verilog)
+        runs = all_runs(plan, plain, samples)
+        verilog = worst_verilog(plan)
+    else:
+        runs = [Exercise("", CYCLES, plain)]
+        verilog = bench_verilog(plan)
     counts = [len(run.job.tokens) for run in runs]
     short = sum(counts) * plan.schedule.interval < QUICK_CYCLES
     quick = short and not tool.is_built(verilog, TOP, simulator, waves is not None)
@@ -180,6 +194,7 @@ def _watched(path: Path | None, on_progress: Progress) -> Iterator[None]:
     if path is None:
         yield
         return
+    path.unlink(missing_ok=True)  # what the run before wrote
     over = threading.Event()
 
     def watch() -> None:

@@ -4,9 +4,11 @@ there.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from amaranth.hdl import Signal
 
 from counterflow.design.bus.registers import UnitRegister
 from counterflow.design.data.sets import Dataset, synthetic
@@ -16,9 +18,10 @@ from counterflow.design.parts.order import epoch_order
 from counterflow.design.schedule.planner import Plan, plan
 from counterflow.design.units.convolution import Dense
 from counterflow.hw.intake import Intake
+from counterflow.hw.parts.counter import counter
 from counterflow.hw.weighted.registers import UnitRegisters
 from counterflow.sim.exercise import EXERCISED, harsh_runs
-from counterflow.sim.simulate import bench_verilog, plain_job, run_job, simulate
+from counterflow.sim.simulate import bench_verilog, plain_job, run_job, simulate, worst_verilog
 
 pytestmark = pytest.mark.xdist_group("exercise")  # they share builds
 
@@ -51,7 +54,7 @@ def test_a_plain_run_says_that_it_trained_and_no_more() -> None:
     report = simulate(planned, data_of(planned), seed=1, samples=SAMPLES)
     assert report.equal, report.first_divergence
     assert report.exercised == dict.fromkeys(EXERCISED, False)
-    assert report.counters == 3 + 3 * len(planned.schedule.weighted)
+    assert report.counters == 6 + 9 * len(planned.schedule.weighted)
 
 
 def test_a_harsh_run_exercises_everything_and_tells_how_it_gets_on() -> None:
@@ -73,18 +76,43 @@ def test_a_harsh_run_exercises_everything_and_tells_how_it_gets_on() -> None:
 # Faults that no stream shows
 
 
-def test_a_counter_that_does_not_count_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def _shows(register: UnitRegister, value: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Units with weights show always the same."""
     count = UnitRegisters._count
 
     def forgetful(self: Any, m: Any, node: Any) -> None:
         count(self, m, node)
-        m.d.comb += node.value(UnitRegister.PRODUCTS).eq(1)
+        m.d.comb += node.value(register).eq(value)
 
     monkeypatch.setattr(UnitRegisters, "_count", forgetful)
+
+
+@pytest.mark.parametrize(
+    "register", [UnitRegister.PRODUCTS, UnitRegister.STALLS, UnitRegister.TILES]
+)
+def test_a_register_that_always_shows_the_same_is_found(
+    register: UnitRegister, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _shows(register, 1, monkeypatch)
     planned = plan(load("tiny"))
     report = simulate(planned, data_of(planned), seed=1, samples=SAMPLES)
     assert not report.equal
-    assert "counter dense0.PRODUCTS is 1, expected" in str(report.first_divergence)
+    assert f"counter dense0.{register.name} is 1, expected" in str(report.first_divergence)
+
+
+def test_upper_bits_of_a_counter_are_seen_by_a_run_alone_that_starts_it_near_a_carry(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def narrow(bits: int, name: str) -> Signal:
+        whole = counter(bits, name)
+        return Signal(16, name=name, init=whole.init & 0xFFFF) if name == "slots" else whole
+
+    monkeypatch.setattr("counterflow.hw.weighted.registers.counter", narrow)
+    planned = plan(load("tiny"))
+    plain = plain_job(planned, data_of(planned), epoch_order(SAMPLES, 1, 0), 1)
+    assert run_job(bench_verilog(planned), plain, quick=True).mismatches == 0
+    found = run_job(worst_verilog(planned), replace(plain, near_carry=True), quick=True)
+    assert "counter dense0.SLOTS is" in str(found.first_divergence)
 
 
 def test_a_label_that_no_class_has_gets_past_a_plain_run_alone(

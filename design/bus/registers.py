@@ -91,6 +91,7 @@ class Register(IntEnum):
 PREDICT = Field("predict", 0, 1, "predict weights in the forward pass")
 COMPENSATE = Field("compensate", 1, 1, "compensate for the delay in the update")
 EXTRA_SHIFT = Field("extra_shift", 2, 3, "learn with this power of two less than the full rate")
+CONTROL_MASK = PREDICT.mask | COMPENSATE.mask | EXTRA_SHIFT.mask
 SIGNED, UNSIGNED = True, False
 
 

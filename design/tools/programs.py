@@ -22,6 +22,16 @@ class Tool:
     names: tuple[str, ...] = ()
     probe: tuple[str, ...] = ()
 
+    def found(self) -> str:
+        """The first of its names that the machine has; MissingTool, in one sentence, for none."""
+        for name in self.names:
+            if shutil.which(name):
+                return name
+        raise MissingTool(
+            f"{self.what} is missing: install the Debian package {self.package} "
+            f"(apt-get install {self.package})"
+        )
+
     def present(self) -> bool:
         if self.names:
             return any(shutil.which(name) for name in self.names)
@@ -36,6 +46,7 @@ COMPILER = Tool("a C++ compiler", "g++", names=("g++", "c++", "clang++"))
 MAKE = Tool("the program make", "make", names=("make",))
 # The interpreter alone is part of every Debian; these modules, which Verilator uses, are not.
 PERL = Tool("Perl with its modules", "perl", probe=("perl", "-MFindBin", "-MPod::Usage", "-e", "0"))
+ABC = Tool("ABC", "berkeley-abc", names=("berkeley-abc", "yosys-abc", "abc"))
 ICARUS = Tool("Icarus Verilog", "iverilog", names=("iverilog",))
 
 NEEDED = {"verilator": (COMPILER, MAKE, PERL), "icarus": (MAKE, ICARUS)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import C, Module, Mux, Signal, Value
+from amaranth.hdl import C, Module, Mux, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -10,6 +10,7 @@ from counterflow.design.bus.registers import WORD_BITS, UnitRegister
 from counterflow.design.units.latency import BUS_READ
 from counterflow.design.units.normal_times import NormalStage
 from counterflow.hw.parts.bus import Access, BusNode
+from counterflow.hw.parts.counter import counter
 from counterflow.hw.parts.pipeline import delayed
 from counterflow.hw.weighted.bundles import GeneratorAccess, Settings
 from counterflow.hw.weighted.node import unit_node
@@ -111,6 +112,6 @@ class NormRegisters(wiring.Component):
             (r.STALLS, self.stalled),
             (r.SATURATIONS, sum(self.clipped[1:], start=self.clipped[0])),
         ):
-            count = Signal(WORD_BITS, name=register.name.lower())
+            count = counter(WORD_BITS, register.name.lower())
             m.d.sync += count.eq(count + more)
             m.d.comb += node.value(register).eq(count)

@@ -11,6 +11,7 @@ from counterflow.design.parts.tokens import Kind
 from counterflow.design.units.latency import BUS_READ, OPERANDS, PRODUCT, UPDATE
 from counterflow.design.units.slots import Stage
 from counterflow.hw.parts.bus import Access, BusNode
+from counterflow.hw.parts.counter import counter
 from counterflow.hw.parts.pipeline import delayed, own
 from counterflow.hw.weighted.bundles import (
     GeneratorAccess,
@@ -55,7 +56,7 @@ class UnitRegisters(wiring.Component):
         if stage.asides:
             members["passed"] = In(len(stage.asides))
         super().__init__(members)
-        self.products = Signal(COUNTER_BITS, name="products")
+        self.products = counter(COUNTER_BITS, "products")
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -151,8 +152,8 @@ class UnitRegisters(wiring.Component):
             made = made if tiling.backward_products else forward
         for index in range(len(self.stage.asides)):
             made = made + Mux(self.passed[index], cells, 0)
-        slots, stalls = Signal(WORD_BITS, name="slots"), Signal(WORD_BITS, name="stalls")
-        saturations = Signal(WORD_BITS, name="saturations")
+        slots, stalls = counter(WORD_BITS, "slots"), counter(WORD_BITS, "stalls")
+        saturations = counter(WORD_BITS, "saturations")
         # Long counters take events a cycle later.
         recent = Signal(made.shape(), name="recent")
         m.d.sync += recent.eq(Mux(visit.issue, made, 0))

@@ -5,13 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from counterflow.design.bus.registers import IntakeRegister, UnitRegister
+from counterflow.design.bus.registers import (
+    CONTROL_MASK,
+    WORD_BITS,
+    IntakeRegister,
+    UnitRegister,
+    control_word,
+)
 from counterflow.design.parts.tokens import Kind, Token
-from counterflow.design.schedule.planner import Plan
+from counterflow.design.units.slots import Stage
+from counterflow.design.units.slotted import Slotted
 from counterflow.golden.chain import Chain
+from counterflow.golden.units.update import Settings
+from counterflow.hw.parts.counter import first_count
+from counterflow.hw.weighted.registers import COUNTER_BITS
+from counterflow.sim.bench.at_work import AtWork
 from counterflow.sim.bench.host import Host
 
-WORD = 1 << 32
+PARITIES = ("even", "odd")
+"""What counts in every cycle is read in both: a bit that flips for ever is right in every other."""
 
 
 class Counted(NamedTuple):
@@ -33,36 +45,89 @@ NONE_DROPPED = Dropped(0, 0)
 
 
 async def read(
-    host: Host, plan: Plan, golden: Chain, tokens: Sequence[Token], dropped: Dropped = NONE_DROPPED
+    host: Host,
+    golden: Chain,
+    tokens: Sequence[Token],
+    at_work: AtWork,
+    dropped: Dropped = NONE_DROPPED,
+    *,
+    near_carry: bool = False,
 ) -> list[Counted]:
     """The counters of a resting chain that has worked on `tokens`, as `golden` has, since reset.
 
-    Samples that were dropped are not among the tokens.  Stalls are not looked at: how many there
-    are hangs on the gates.
+    Samples that were dropped are not among the tokens.  ``at_work`` has seen all slots since reset.
+    All that nobody counts, but a host can read, is here, too.
     """
-    intake = {
-        IntakeRegister.TOKENS: len(tokens),
-        IntakeRegister.BAD_SAMPLES: dropped.samples,
-        IntakeRegister.BAD_LABELS: dropped.labels,
-    }
-    counted = [
-        Counted(f"intake.{register.name}", await host.intake_counter(register), expected)
-        for register, expected in intake.items()
-    ]
+    counts = _Counts(host, near_carry)
+    await _of_intake(counts, len(tokens), dropped)
     for unit in golden.units:
+        name = f"{unit.stage.name}.SATURATIONS"
         found = await host.unit_counter(unit.stage, UnitRegister.SATURATIONS)
-        counted.append(Counted(f"{unit.stage.name}.SATURATIONS", found, unit.saturations % WORD))
+        counts.add(name, found, unit.saturations)
+    for stage in host.plan.schedule.stages:
+        await _of_settings(counts, stage, golden.settings)
+    for stage in host.plan.schedule.weighted:
+        await _of_work(counts, stage, tokens, at_work.cycles(stage))
+    return counts.all
+
+
+class _Counts:
+    """What was found so far."""
+
+    def __init__(self, host: Host, near_carry: bool) -> None:
+        self.host, self.near_carry = host, near_carry
+        self.all: list[Counted] = []
+        self.passing = 2 * len(host.plan.schedule.stages)  # cycles of a response through the units
+
+    def add(self, name: str, found: int, events: int, bits: int = WORD_BITS) -> None:
+        """A counter of so many bits that must have counted so many `events`."""
+        start = first_count(bits, near_carry=self.near_carry)
+        self.all.append(Counted(name, found, (start + events) % (1 << bits)))
+
+    def fixed(self, name: str, found: int, expected: int) -> None:
+        """Something that is no counter."""
+        self.all.append(Counted(name, found, expected))
+
+
+async def _of_intake(counts: _Counts, tokens: int, dropped: Dropped) -> None:
+    host, r = counts.host, IntakeRegister
+    events = {r.TOKENS: tokens, r.BAD_SAMPLES: dropped.samples, r.BAD_LABELS: dropped.labels}
+    for register, expected in events.items():
+        counts.add(f"intake.{register.name}", await host.intake_counter(register), expected)
+    identity = int(host.plan.description.hash()[:8], 16)
+    counts.fixed("intake.IDENTITY", await host.intake_counter(r.IDENTITY), identity)
+    for _ in PARITIES:
+        cycles = await host.intake_counter(r.CYCLES)
+        counts.add("intake.CYCLES", cycles, host.answered - counts.passing - 1)
+        await host.cycles(1)
+
+
+async def _of_settings(counts: _Counts, stage: Slotted, settings: Settings) -> None:
+    host = counts.host
+    control = control_word(settings.predict, settings.compensate, settings.extra_shift)
+    found, other = await host.turned_control(stage, control)
+    counts.fixed(f"{stage.name}.CONTROL", found, control)
+    counts.fixed(f"{stage.name}.CONTROL turned over", other, ~control & CONTROL_MASK)
+    tiles = await host.unit_counter(stage, UnitRegister.TILES)
+    counts.fixed(f"{stage.name}.TILES", tiles, stage.blocks[0].words)
+    once, again = await host.read_round(stage)
+    moved = sum(one != other for one, other in zip(once, again, strict=True))
+    counts.fixed(f"{stage.name}: numbers that read otherwise again", moved, 0)
+
+
+async def _of_work(counts: _Counts, stage: Stage, tokens: Sequence[Token], at_work: int) -> None:
+    host, r, tiling = counts.host, UnitRegister, stage.tiling
     forward = sum(token.kind is not Kind.BUBBLE for token in tokens)
     learnt = sum(token.kind.learns for token in tokens)
-    for stage in plan.schedule.weighted:
-        tiling = stage.tiling
-        cells = tiling.useful // tiling.products  # one product each forward, the others in learning
-        made = cells * (forward + learnt * (tiling.products - 1))
-        low = await host.unit_counter(stage, UnitRegister.PRODUCTS)
-        high = await host.unit_counter(stage, UnitRegister.PRODUCTS_HIGH)
-        slots = await host.unit_counter(stage, UnitRegister.SLOTS)
-        counted += [
-            Counted(f"{stage.name}.PRODUCTS", high * WORD + low, made),
-            Counted(f"{stage.name}.SLOTS", slots, len(tokens)),
-        ]
-    return counted
+    cells = tiling.useful // tiling.products  # one product each forward, the others in learning
+    made = cells * (forward + learnt * (tiling.products - 1))
+    low = await host.unit_counter(stage, r.PRODUCTS)
+    high = await host.unit_counter(stage, r.PRODUCTS_HIGH)
+    counts.add(f"{stage.name}.PRODUCTS", high << WORD_BITS | low, made, COUNTER_BITS)
+    counts.add(f"{stage.name}.SLOTS", await host.unit_counter(stage, r.SLOTS), len(tokens))
+    for _ in PARITIES:
+        stalls = await host.unit_counter(stage, r.STALLS)
+        # From the first cycle after reset on, until two before the counter was read.
+        waited = host.answered - counts.passing + 2 * stage.index - 1 - at_work
+        counts.add(f"{stage.name}.STALLS", stalls, waited)
+        await host.cycles(1)

@@ -16,8 +16,9 @@ from counterflow.design.schedule.planner import Plan, plan
 from counterflow.design.units.loss import NATS
 from counterflow.golden.chain import Chain
 from counterflow.golden.cycle_trace import Trace
-from counterflow.golden.training.start import initial_chain
+from counterflow.hw.weighted.registers import COUNTER_BITS
 from counterflow.sim.bench import counters
+from counterflow.sim.bench.at_work import AtWork
 from counterflow.sim.bench.compare import Layout, locate
 from counterflow.sim.bench.host import Host, HostError, number
 from counterflow.sim.bench.job import Found, Job
@@ -34,12 +35,13 @@ class CycleBench:
     def __init__(self, dut: Any, job: Job) -> None:
         self.job, self.found = job, Found()
         self.plan: Plan = plan(job.description)
-        self.golden: Chain = initial_chain(job.description, self.plan.schedule, job.seed)
+        self.golden: Chain = job.chain(self.plan.schedule)
         self.trace = Trace(self.plan)
         self.earlier = 0  # cycles recorded before those of the trace
         self.layout = Layout(self.trace.fields)
         self.host = Host(dut, self.plan)
         self.recorder = Recorder(dut, self.layout, job.depth)
+        self.at_work = AtWork(self.plan, self.layout)
         self.dut = dut
         self.fed = 0
         self.predictions: list[Any] = []
@@ -105,6 +107,7 @@ class CycleBench:
         self.found.compared += expected.shape[0] * len(self.layout.fields)
         if not np.array_equal(expected, found):
             self._differ(first, expected, found)
+        self.at_work.see(found)
         self._observe(first, (found == 1).astype(np.uint8))
 
     def _differ(self, first: int, expected: NDArray[np.uint8], found: NDArray[np.uint8]) -> None:
@@ -164,7 +167,7 @@ class CycleBench:
         parts = max(1, schedule.interval // block)
         last -= (last - first) % parts  # whole slots
         if last > first:
-            made = products[last] - products[first]
+            made = (products[last] - products[first]) % (1 << COUNTER_BITS)
             self.found.utilisation = made / (schedule.lane_multipliers * (last - first) * block)
 
     async def _read_back(self) -> None:
@@ -176,7 +179,13 @@ class CycleBench:
             for name in stage.remembered:
                 what = f"read back: {stage.name}.{name}"
                 self.found.check(what, getattr(found, name), getattr(expected, name))
-        counted = await counters.read(self.host, self.plan, self.golden, self.job.tokens)
+        counted = await counters.read(
+            self.host,
+            self.golden,
+            self.job.tokens,
+            self.at_work,
+            near_carry=self.job.near_carry,
+        )
         self.found.count(counted)
 
     def _progress(self) -> None:

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, FallingEdge, Timer
+from cocotb.utils import get_sim_time
 from numpy.typing import NDArray
 
 from counterflow.design.bus.registers import (
+    CONTROL_MASK,
     NODE_BITS,
     REGISTER_BITS,
     WORD_BITS,
@@ -53,6 +55,8 @@ class Host:
     def __init__(self, dut: Any, plan: Plan) -> None:
         self.dut, self.plan = dut, plan
         self.tokens = self.samples = 0
+        self.answered = 0  # cycles from the last reset to the last response
+        self._reset_at = 0.0
 
     async def start(self) -> None:
         """Start the clock and reset."""
@@ -77,6 +81,7 @@ class Host:
         await ClockCycles(self.dut.clk, 2)
         await FallingEdge(self.dut.clk)
         self.dut.rst.value = 0
+        self._reset_at = get_sim_time("ns")
 
     async def access(self, accesses: Sequence[Transfer]) -> list[int]:
         """Make register accesses one after the other; the words of the responses.
@@ -103,6 +108,7 @@ class Host:
                     raise HostError(f"no node took the register access {waiting[answered]}")
                 words.append(response >> 2)
                 answered += 1
+                self.answered = round((get_sim_time("ns") - self._reset_at) / PERIOD)
             if cycles > BUS_SPACING * len(waiting) + 4 * nodes + 16:
                 raise HostError("register accesses stay without response")
         self.dut.request__valid.value = 0
@@ -127,6 +133,33 @@ class Host:
         word = control_word(settings.predict, settings.compensate, settings.extra_shift)
         for stage in self.plan.schedule.stages:
             await self.access([Transfer(True, stage.index + 1, UnitRegister.CONTROL, word)])
+
+    async def read_round(self, stage: Slotted) -> list[list[int]]:
+        """The pairs of a fetched word, read twice: whoever reads all has moved them round."""
+        node, lanes = stage.index + 1, stage.blocks[0].lanes
+        pair = [
+            Transfer(False, node, register, 0)
+            for register in (UnitRegister.WEIGHT, UnitRegister.VELOCITY)
+        ]
+        await self.access([Transfer(True, node, UnitRegister.FETCH, 0)])
+        return [await self.access(pair * lanes) for _ in range(2)]
+
+    async def turned_control(self, stage: Slotted, control: int) -> tuple[int, int]:
+        """The settings of a unit in an empty chain, and all bits of them turned over for a while.
+
+        Then they are `control`.
+        """
+        node, register = stage.index + 1, UnitRegister.CONTROL
+        read = Transfer(False, node, register, 0)
+        first, _, second, _ = await self.access(
+            [
+                read,
+                Transfer(True, node, register, ~control & CONTROL_MASK),
+                read,
+                Transfer(True, node, register, control),
+            ]
+        )
+        return first, second
 
     async def unit_counter(self, stage: Slotted, register: UnitRegister) -> int:
         """One counter of a dense unit."""

@@ -14,6 +14,10 @@ from numpy.typing import NDArray
 
 from counterflow.design.network.description import Description
 from counterflow.design.parts.tokens import Token
+from counterflow.design.schedule.schedule import Schedule
+from counterflow.golden.chain import Chain
+from counterflow.golden.training.start import initial_chain
+from counterflow.golden.units.state import State
 from counterflow.golden.units.update import Settings
 from counterflow.sim.bench.counters import Counted
 from counterflow.sim.bench.reports import SlotTime
@@ -30,7 +34,9 @@ class Job:
     ``scenario``; ``stalls``, a pattern of `sim.bench.stalls` for each gate (samples, labels,
     predictions); ``lengths`` of the samples of all tokens where some are spoilt; ``interrupt``,
     the cycle of a reset.  `sim.bench.axi` stalls (samples, registers, predictions), and takes
-    ``depth`` for the most cycles that a run may last.
+    ``depth`` for the most cycles that a run may last.  ``near_carry``: so the hardware's counters
+    start (`hw.parts.counter`).  ``states`` of all units before the first token, where they are not
+    those of ``seed``.
     """
 
     description: Description
@@ -46,6 +52,14 @@ class Job:
     progress: Path | None = None
     slots_shown: int = 24
     settings: tuple[tuple[int, Settings], ...] = ()
+    near_carry: bool = False
+    states: tuple[State, ...] = ()
+
+    def chain(self, schedule: Schedule) -> Chain:
+        """The golden model before the first token."""
+        if not self.states:
+            return initial_chain(self.description, schedule, self.seed)
+        return Chain(self.description, schedule, [state.copy() for state in self.states])
 
     def runs(self) -> list[tuple[Settings | None, tuple[Token, ...]]]:
         """What is set before each run of tokens, and they."""

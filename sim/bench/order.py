@@ -19,9 +19,9 @@ from counterflow.design.parts.tokens import Token
 from counterflow.design.schedule.planner import plan
 from counterflow.golden.chain import Chain
 from counterflow.golden.cycle_trace import Trace
-from counterflow.golden.training.start import initial_chain
 from counterflow.golden.units.state import State
 from counterflow.sim.bench import counters, in_order
+from counterflow.sim.bench.at_work import AtWork
 from counterflow.sim.bench.compare import Layout
 from counterflow.sim.bench.counters import NONE_DROPPED, Dropped
 from counterflow.sim.bench.host import Host, HostError, number
@@ -43,6 +43,7 @@ class OrderBench:
         self.host = Host(dut, self.plan)
         self.layout = Layout(Trace(self.plan).fields)
         self.recorder = Recorder(dut, self.layout, job.depth)
+        self.at_work = AtWork(self.plan, self.layout)
         self._gates: list[Any] = []
         self._golden: Chain  # of the run that was compared last
         self._learnt: list[Token] = []  # by it, since the last reset
@@ -56,7 +57,14 @@ class OrderBench:
             await getattr(self, f"_{self.job.scenario}")()
             # Only now: runs may leave gradients to the next, whose products are not made yet.
             self.found.count(
-                await counters.read(self.host, self.plan, self._golden, self._learnt, self._dropped)
+                await counters.read(
+                    self.host,
+                    self._golden,
+                    self._learnt,
+                    self.at_work,
+                    self._dropped,
+                    near_carry=self.job.near_carry,
+                )
             )
         except HostError as error:
             self.found.differ(str(error))
@@ -66,7 +74,7 @@ class OrderBench:
 
     async def _stalls(self) -> None:
         """All tokens under the job's stall patterns."""
-        golden = initial_chain(self.job.description, self.plan.schedule, self.job.seed)
+        golden = self.job.chain(self.plan.schedule)
         await self._begin(golden.states, golden)
         for settings, tokens in self.job.runs():
             if settings is not None:
@@ -76,7 +84,7 @@ class OrderBench:
 
     async def _spoilt(self) -> None:
         """Some samples have wrong lengths or labels: dropped, counted, the rest is learnt."""
-        golden = initial_chain(self.job.description, self.plan.schedule, self.job.seed)
+        golden = self.job.chain(self.plan.schedule)
         await self._begin(golden.states, golden)
         classes, inputs = self.job.description.classes, self.job.description.elements
         good = [
@@ -97,7 +105,7 @@ class OrderBench:
 
     async def _reset(self) -> None:
         """A reset in mid-training leaves nothing behind: the run after it is as the first."""
-        golden = initial_chain(self.job.description, self.plan.schedule, self.job.seed)
+        golden = self.job.chain(self.plan.schedule)
         await self._begin(golden.states, golden)
         self._feed(self.job.tokens[: FEED_TOKENS // 2])
         await self.host.cycles(self.job.interrupt)
@@ -109,8 +117,8 @@ class OrderBench:
         """Train, drain, read back, lose everything, load, go on: as if nothing had happened."""
         half = len(self.job.tokens) // 2
         first, second = self.job.tokens[:half], self.job.tokens[half:]
-        golden = initial_chain(self.job.description, self.plan.schedule, self.job.seed)
-        undisturbed = initial_chain(self.job.description, self.plan.schedule, self.job.seed)
+        golden = self.job.chain(self.plan.schedule)
+        undisturbed = self.job.chain(self.plan.schedule)
         undisturbed.run(self.job.tokens, self.job.samples, self.job.labels)
         await self._begin(golden.states, golden)
         await self._compared(golden, first)
@@ -124,6 +132,7 @@ class OrderBench:
 
     async def _begin(self, states: Sequence[State], golden: Chain) -> None:
         self._learnt = []
+        self.at_work.reset()
         await self.host.load(states)
         await self.host.set(golden.settings)
 
@@ -175,6 +184,7 @@ class OrderBench:
                 fed += len(part)
             await self.host.cycles(depth)
             blocks.append(self.recorder.read())
+            self.at_work.see(blocks[-1])
             quiet = 0 if blocks[-1].any() else quiet + 1
             self.found.cycles += depth
             if self.found.cycles > limit:

@@ -6,19 +6,13 @@ wide access is far cheaper than a visit in every cycle.  The chain is the produc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
-from amaranth.lib import data, stream, wiring
+from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.lib import stream
 from amaranth.lib.memory import Memory
-from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.lib.wiring import In, Out
 
 from counterflow.design.parts.tokens import LABEL_BITS
 from counterflow.design.schedule.planner import Plan
-from counterflow.design.schedule.watch import fields
-from counterflow.design.units.watched import Field
-from counterflow.hw.chain import Chain, Request, Response, predictions
 from counterflow.sim.bench.memories import (
     FEED_ELEMENTS,
     FEED_TOKENS,
@@ -26,71 +20,38 @@ from counterflow.sim.bench.memories import (
     feed_words,
     record_words,
 )
+from counterflow.sim.bench.watched_chain import WatchedChain
 
 COUNT_BITS = 32
 LENGTH_BITS = 16
 
 
-def _starts(watched: Sequence[Field]) -> dict[Field, int]:
-    """Where each part of a written word begins in it: the parts of a memory's words, in order."""
-    found: dict[Field, int] = {}
-    ends: dict[tuple[str, str], int] = {}
-    for field in watched:
-        if field.lane is not None:
-            memory = field.unit, field.path.split(".")[0]
-            found[field] = ends.get(memory, 0)
-            ends[memory] = found[field] + field.bits
-    return found
-
-
-class BenchTop(wiring.Component):
+class BenchTop(WatchedChain):
     """Chain, feeder and recorder.
 
     Parameters: ``plan``; ``depth`` of the record in cycles.
-    Members: ``tokens`` and ``samples`` in: how many of each the feeder may have sent in all;
-    ``recording`` in; ``sample_gate``, ``label_gate``, ``prediction_gate`` in: low stalls that
-    stream; ``request``, ``response`` as the chain's; ``tokens_sent`` out; ``products`` out: the
-    units' counters, summed.
+    Members beside those of every `WatchedChain`: ``tokens`` and ``samples`` in: how many of each
+    the feeder may have sent in all; ``recording`` in; ``sample_gate``, ``label_gate`` in: low
+    stalls that stream; ``tokens_sent`` out.
     """
 
     def __init__(self, *, plan: Plan, depth: int) -> None:
-        self.plan, self.depth = plan, depth
-        self.chain = Chain(plan=plan)
-        self.watched = fields(plan)
-        self._starts = _starts(self.watched)
+        self.depth = depth
         super().__init__(
-            {
+            plan=plan,
+            members={
                 "tokens": In(COUNT_BITS),
                 "samples": In(COUNT_BITS),
                 "recording": In(1),
                 "sample_gate": In(1),
                 "label_gate": In(1),
-                "prediction_gate": In(1),
-                "request": In(stream.Signature(Request)),
-                "response": Out(Response),
                 "tokens_sent": Out(COUNT_BITS),
-                "products": Out(48),
-            }
+            },
         )
 
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        m.submodules.chain = chain = self.chain
-        connect(m, flipped(self.request), chain.request)
-        m.d.comb += [
-            self.response.eq(chain.response),
-            *(
-                getattr(chain, predictions(loss)).ready.eq(self.prediction_gate)
-                for loss in chain.schedule.losses
-            ),
-            self.products.eq(
-                sum(chain.parts[stage.name].registers.products for stage in chain.schedule.weighted)
-            ),
-        ]
+    def _drive(self, m: Module) -> None:
         self._feed_samples(m)
         self._feed_labels(m)
-        self._record(m)
-        return m
 
     def _feed_samples(self, m: Module) -> None:
         """Send samples of the lengths in `length_memory`, which are `inputs` unless spoilt."""
@@ -140,9 +101,8 @@ class BenchTop(wiring.Component):
         m.d.comb += target.valid.eq(some & (gate | held))
         m.d.sync += held.eq(target.valid & ~target.ready)
 
-    def _record(self, m: Module) -> None:
+    def _take(self, m: Module, row: Value) -> None:
         """One row a cycle while recording; the row index wraps at `depth`."""
-        row = Cat(self._value(field) for field in self.watched)
         position = Signal(range(self.depth), name="position")
         for index in range(record_words(len(row))):
             part = row[index * RECORD_BITS : (index + 1) * RECORD_BITS]
@@ -156,30 +116,3 @@ class BenchTop(wiring.Component):
             ]
         with m.If(self.recording):
             m.d.sync += position.eq(Mux(position == self.depth - 1, 0, position + 1))
-
-    def _value(self, field: Field) -> Value:
-        """The signal behind a watched field, zero without its strobe."""
-        units = {"intake": self.chain.intake, **self.chain.parts}
-        owner, member = field.path.split(".")
-        target = getattr(units[field.unit], owner)
-        if owner == "walk":
-            now, idle = target.now, target.state.idle
-            return now.issue & idle if member == "begin" else now.finish
-        if member in ("write", "address") or field.lane is not None:
-            return self._written(target, member, field)
-        if member == "valid":
-            return target.valid
-        if member == "blocked":
-            return target.valid & ~target.ready
-        payload = target.payload
-        value = getattr(payload, member) if isinstance(payload, data.View) else payload
-        return Mux(target.valid, Value.cast(value), 0)[: field.bits]
-
-    def _written(self, memory: Any, member: str, field: Field) -> Value:
-        if member == "write":
-            return memory.write_enable
-        if member == "address":
-            return Mux(memory.write_enable, memory.write_address, 0)[: field.bits]
-        start = self._starts[field]
-        value = Mux(memory.write_enable, memory.write_data[start : start + field.bits], 0)
-        return value[: field.bits]

@@ -1,0 +1,34 @@
+"""Counters of events since reset, which wrap."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+
+from amaranth.hdl import Signal
+
+_near_carry: ContextVar[bool] = ContextVar("near_carry", default=False)
+
+
+def counter(bits: int, name: str) -> Signal:
+    """What counts, from `first_count` on; whoever makes it adds to it."""
+    return Signal(bits, name=name, init=first_count(bits, near_carry=_near_carry.get()))
+
+
+def first_count(bits: int, *, near_carry: bool) -> int:
+    """What a counter shows after reset."""
+    return (1 << (bits - 1)) - 1 if near_carry else 0
+
+
+@contextlib.contextmanager
+def near_carry(wanted: bool = True) -> Iterator[None]:
+    """Components made meanwhile count from a value whose next changes every bit: for benches.
+
+    No run is long enough for the upper bits of a counter that starts at zero.
+    """
+    before = _near_carry.set(wanted)
+    try:
+        yield
+    finally:
+        _near_carry.reset(before)
