@@ -13,7 +13,8 @@ from counterflow.design.schedule.watch import fields
 from counterflow.design.units.convolution import Weighted
 from counterflow.hw.parts.modules import convert
 from counterflow.hw.units.convolution import Convolution
-from counterflow.sim.bench.top import BenchTop, _starts
+from counterflow.sim.bench.top import BenchTop
+from counterflow.sim.bench.watched_chain import _starts
 from counterflow.sim.harsh import harsh
 from counterflow.sim.simulate import TOP, record_depth
 from tests.faulty_top import Fault, FaultyTop, Switch
