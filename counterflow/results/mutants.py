@@ -46,7 +46,8 @@ once in thousands. A mutant is found by the first of these that tells it from th
 design without a mutant has to pass them all, or nothing is said.
 
 Of a survivor ABC is asked to prove that it changes nothing. Both start as after power-up, with
-memories as in the runs; from then on anything may come at the chain's ports, in any cycle. Nothing
+memories as in the runs; words outside of a memory, and registers without an initial value, read
+zero; from then on anything may come at the chain's ports, in any cycle. Nothing
 that a bench watches of the chain may ever differ: streams, words written to memories, products
 counted, answers of the register bus. Registers may, as long as nobody sees it. A proof that finds
 a difference has found a gap in the benches, unless no user may do what shows it; without a proof
