@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -109,6 +111,13 @@ def test_a_job_sees_the_environment_that_it_was_asked_in(
             assert found.first_divergence == told
             processes.add(found.cycles)
         assert len(processes) == 1
+
+
+@pytest.mark.parametrize("bench", ["cycles", "order", "axi", "mutants", "served"])
+def test_a_bench_starts_without_amaranth(bench: str) -> None:
+    """Most of a small job's time would be to load it."""
+    asked = f"import sys, counterflow.sim.bench.{bench}; sys.exit('amaranth' in sys.modules)"
+    subprocess.run([sys.executable, "-c", asked], check=True)
 
 
 def test_tests_that_share_a_build_stay_in_one_process(request: pytest.FixtureRequest) -> None:

@@ -24,10 +24,16 @@ from typing import Self
 NODE_BITS = 8
 REGISTER_BITS = 4
 WORD_BITS = 32
+PRODUCTS_BITS = 48  # of the counter that a register of a word cannot show at once
 
 WORD_BYTES = WORD_BITS // 8
 NODE_BYTES = WORD_BYTES << REGISTER_BITS
 ADDRESS_BITS = NODE_BITS + REGISTER_BITS + WORD_BYTES.bit_length() - 1
+
+
+def first_count(bits: int, *, near_carry: bool) -> int:
+    """What a counter of so many bits shows after reset; `near_carry`: as some benches want it."""
+    return (1 << (bits - 1)) - 1 if near_carry else 0
 
 
 class Access(Enum):

@@ -8,17 +8,14 @@ from contextvars import ContextVar
 
 from amaranth.hdl import Signal
 
+from counterflow.design.bus.registers import first_count
+
 _near_carry: ContextVar[bool] = ContextVar("near_carry", default=False)
 
 
 def counter(bits: int, name: str) -> Signal:
     """What counts, from `first_count` on; whoever makes it adds to it."""
     return Signal(bits, name=name, init=first_count(bits, near_carry=_near_carry.get()))
-
-
-def first_count(bits: int, *, near_carry: bool) -> int:
-    """What a counter shows after reset."""
-    return (1 << (bits - 1)) - 1 if near_carry else 0
 
 
 @contextlib.contextmanager

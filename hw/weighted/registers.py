@@ -6,7 +6,7 @@ from amaranth.hdl import C, Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from counterflow.design.bus.registers import WORD_BITS, UnitRegister
+from counterflow.design.bus.registers import PRODUCTS_BITS, WORD_BITS, UnitRegister
 from counterflow.design.parts.tokens import Kind
 from counterflow.design.units.latency import BUS_READ, OPERANDS, PRODUCT, UPDATE
 from counterflow.design.units.slots import Stage
@@ -22,8 +22,6 @@ from counterflow.hw.weighted.bundles import (
     visit_signals,
 )
 from counterflow.hw.weighted.node import unit_node
-
-COUNTER_BITS = 48
 
 
 class UnitRegisters(wiring.Component):
@@ -56,7 +54,7 @@ class UnitRegisters(wiring.Component):
         if stage.asides:
             members["passed"] = In(len(stage.asides))
         super().__init__(members)
-        self.products = counter(COUNTER_BITS, "products")
+        self.products = counter(PRODUCTS_BITS, "products")
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -7,18 +7,18 @@ from typing import NamedTuple
 
 from counterflow.design.bus.registers import (
     CONTROL_MASK,
+    PRODUCTS_BITS,
     WORD_BITS,
     IntakeRegister,
     UnitRegister,
     control_word,
+    first_count,
 )
 from counterflow.design.parts.tokens import Kind, Token
 from counterflow.design.units.slots import Stage
 from counterflow.design.units.slotted import Slotted
 from counterflow.golden.chain import Chain
 from counterflow.golden.units.update import Settings
-from counterflow.hw.parts.counter import first_count
-from counterflow.hw.weighted.registers import COUNTER_BITS
 from counterflow.sim.bench.at_work import AtWork
 from counterflow.sim.bench.host import Host
 
@@ -123,7 +123,7 @@ async def _of_work(counts: _Counts, stage: Stage, tokens: Sequence[Token], at_wo
     made = cells * (forward + learnt * (tiling.products - 1))
     low = await host.unit_counter(stage, r.PRODUCTS)
     high = await host.unit_counter(stage, r.PRODUCTS_HIGH)
-    counts.add(f"{stage.name}.PRODUCTS", high << WORD_BITS | low, made, COUNTER_BITS)
+    counts.add(f"{stage.name}.PRODUCTS", high << WORD_BITS | low, made, PRODUCTS_BITS)
     counts.add(f"{stage.name}.SLOTS", await host.unit_counter(stage, r.SLOTS), len(tokens))
     for _ in PARITIES:
         stalls = await host.unit_counter(stage, r.STALLS)

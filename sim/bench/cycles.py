@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from counterflow.design.bus.registers import PRODUCTS_BITS
 from counterflow.design.parts.tokens import Kind, Token
 from counterflow.design.schedule.planner import Plan, plan
 from counterflow.design.units.loss import NATS
 from counterflow.golden.chain import Chain
 from counterflow.golden.cycle_trace import Trace
-from counterflow.hw.weighted.registers import COUNTER_BITS
 from counterflow.sim.bench import counters
 from counterflow.sim.bench.at_work import AtWork
 from counterflow.sim.bench.compare import Layout, locate
@@ -167,7 +167,7 @@ class CycleBench:
         parts = max(1, schedule.interval // block)
         last -= (last - first) % parts  # whole slots
         if last > first:
-            made = (products[last] - products[first]) % (1 << COUNTER_BITS)
+            made = (products[last] - products[first]) % (1 << PRODUCTS_BITS)
             self.found.utilisation = made / (schedule.lane_multipliers * (last - first) * block)
 
     async def _read_back(self) -> None:

@@ -9,6 +9,7 @@ from amaranth.hdl import Cat, Module, Mux, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from counterflow.design.bus.registers import PRODUCTS_BITS
 from counterflow.design.schedule.planner import Plan
 from counterflow.design.schedule.watch import fields
 from counterflow.design.units.watched import Field
@@ -46,7 +47,7 @@ class WatchedChain(wiring.Component):
                 "prediction_gate": In(1),
                 "request": In(stream.Signature(Request)),
                 "response": Out(Response),
-                "products": Out(48),
+                "products": Out(PRODUCTS_BITS),
                 **members,
             }
         )
