@@ -104,7 +104,7 @@ class Chain(wiring.Component):
             classes=description.classes,
             number=number,
             interval=schedule.interval,
-            identity=int(description.hash()[:8], 16),
+            identity=description.identity,
         )
         self.schedule = schedule
         self.parts: dict[str, Any] = {

@@ -28,7 +28,7 @@ def c_header(plan: Plan, module: str | None = None) -> str:
         f"#ifndef COUNTERFLOW_{name}_H",
         f"#define COUNTERFLOW_{name}_H",
         "",
-        f"#define {name}_IDENTITY 0x{description.hash()[:8]}u  /* what INTAKE_IDENTITY reads */",
+        f"#define {name}_IDENTITY 0x{description.identity:08x}u  /* what INTAKE_IDENTITY reads */",
         f"#define {name}_SPAN 0x{len(found) * NODE_BYTES:x}u  /* bytes of registers */",
         f"#define {name}_UNITS {len(stages)}",
         f"#define {name}_INPUTS {description.elements}  /* transfers of a sample */",

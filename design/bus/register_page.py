@@ -54,7 +54,7 @@ def page(plan: Plan) -> str:
     found = nodes(stage.name for stage in plan.schedule.stages)
     parts = [
         f"# Registers of {name}",
-        f"Made by Counterflow; IDENTITY is 0x{plan.description.hash()[:8]}, the last byte is at "
+        f"Made by Counterflow; IDENTITY is 0x{plan.description.identity:08x}, the last byte is at "
         f"0x{len(found) * NODE_BYTES - 1:x}.",
         _PROTOCOL.rstrip(),
     ]

@@ -285,6 +285,11 @@ class Description(Frozen):
         text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
+    @property
+    def identity(self) -> int:
+        """The word by which hardware says whose it is: the first of `hash`."""
+        return int(self.hash()[:8], 16)
+
     def hash_without_data(self) -> str:
         """As `hash`, of all but the data set: what a training on other data has in common."""
         return self.model_copy(update={"dataset": DATASET, "data": None}).hash()

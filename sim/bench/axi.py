@@ -109,7 +109,7 @@ class AxiBench:
         for place in (beyond, beyond + 4, 2 * beyond, (1 << 14) - WORD_BYTES):
             await self._answers("read", place, False)
             await self._answers("write", place, False)
-        identity = int(self.job.description.hash()[:8], 16)
+        identity = self.job.description.identity
         self._equal("identity", await self.host.blocking(self.host.read32, 0), identity)
         await self.host.blocking(self.host.driver.check)
         await self._partial()
@@ -140,7 +140,7 @@ class AxiBench:
         words = range(1, 9)
         writes = [self.host.lite.init_write(place, one.to_bytes(4, "little")) for one in words]
         reads = [self.host.lite.init_read(0, WORD_BYTES) for _ in words]
-        identity = int(self.job.description.hash()[:8], 16)
+        identity = self.job.description.identity
         for event in writes:
             await event.wait()
             self._equal("a write beside reads", event.data.resp, AxiResp.OKAY)

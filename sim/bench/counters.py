@@ -94,8 +94,9 @@ async def _of_intake(counts: _Counts, tokens: int, dropped: Dropped) -> None:
     events = {r.TOKENS: tokens, r.BAD_SAMPLES: dropped.samples, r.BAD_LABELS: dropped.labels}
     for register, expected in events.items():
         counts.add(f"intake.{register.name}", await host.intake_counter(register), expected)
-    identity = int(host.plan.description.hash()[:8], 16)
-    counts.fixed("intake.IDENTITY", await host.intake_counter(r.IDENTITY), identity)
+    counts.fixed(
+        "intake.IDENTITY", await host.intake_counter(r.IDENTITY), host.plan.description.identity
+    )
     for _ in PARITIES:
         cycles = await host.intake_counter(r.CYCLES)
         counts.add("intake.CYCLES", cycles, host.answered - counts.passing - 1)
