@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from counterflow.exchange.nodes import Operator
 from counterflow.exchange.package import onnx
 
 OPSET = 17  # of the operators that are used: as old as can be
@@ -18,23 +19,12 @@ Value = str | int | NDArray[Any]
 """The name of a tensor, or a constant."""
 
 
-@dataclass(frozen=True)
-class Node:
-    """An operator between named tensors."""
-
-    kind: str
-    name: str
-    inputs: tuple[str, ...]
-    output: str
-    attributes: Mapping[str, Any]
-
-
 @dataclass
 class Drawing:
     """Nodes in the order of the dataflow, and constants; ``scope``: how new names begin."""
 
     scope: str = ""
-    nodes: list[Node] = field(default_factory=list)
+    nodes: list[Operator] = field(default_factory=list)
     constants: dict[str, NDArray[Any]] = field(default_factory=dict)
     _names: dict[tuple[Any, ...], str] = field(default_factory=dict)
 
@@ -42,7 +32,7 @@ class Drawing:
         """The name of what operator `kind` makes of `inputs`."""
         name = f"{self.scope}/{kind}{len(self.nodes)}"
         taken = tuple(self.named(one) for one in inputs)
-        self.nodes.append(Node(kind, name, taken, f"{name}.y", attributes))
+        self.nodes.append(Operator(kind, name, taken, f"{name}.y", attributes))
         return f"{name}.y"
 
     def named(self, value: Value) -> str:
@@ -56,7 +46,7 @@ class Drawing:
             self.constants[self._names[key]] = array
         return self._names[key]
 
-    def used(self, outputs: Sequence[str]) -> list[Node]:
+    def used(self, outputs: Sequence[str]) -> list[Operator]:
         """The nodes that `outputs` come from."""
         wanted, found = set(outputs), []
         for node in reversed(self.nodes):
@@ -81,7 +71,7 @@ class Drawing:
         package = onnx()
         helper, number = package.helper, package.helper.np_dtype_to_tensor_dtype(np.dtype(kind))
         for given, (ours, _) in outputs.items():
-            self.nodes.append(Node("Identity", f"/{given}", (ours,), given, {}))
+            self.nodes.append(Operator("Identity", f"/{given}", (ours,), given, {}))
         nodes = self.used(list(outputs))
         used = {one for node in nodes for one in node.inputs}
         graph = helper.make_graph(

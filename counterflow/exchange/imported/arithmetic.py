@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from counterflow.exchange.imported.pieces import Floats, Piece
-from counterflow.exchange.imported.source import Operator
 from counterflow.exchange.imported.walk import Affine, Walk, constant
+from counterflow.exchange.nodes import Operator
 
 
 def added(walk: Walk, node: Operator, pieces: list[Piece]) -> None:

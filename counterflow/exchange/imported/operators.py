@@ -9,8 +9,8 @@ import numpy as np
 
 from counterflow.exchange.imported.arithmetic import added, batch_norm, scaled, through_affine
 from counterflow.exchange.imported.pieces import Piece
-from counterflow.exchange.imported.source import Operator
 from counterflow.exchange.imported.walk import Walk, constant
+from counterflow.exchange.nodes import Operator
 
 ABLE = {
     "relu": ("dense", "convolution", "norm", "residual"),

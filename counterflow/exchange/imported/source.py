@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,25 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from counterflow.exchange.nodes import Operator
 from counterflow.exchange.package import onnx
 
 Array = NDArray[Any]
 PASSED_ON = ("Identity", "Dropout", "Cast")  # at inference they change nothing
 BRANCHING = ("If", "Loop", "Scan", "SequenceMap")
-
-
-@dataclass(frozen=True)
-class Operator:
-    """One node: its kind, its name, and what it reads and makes."""
-
-    kind: str
-    name: str
-    inputs: tuple[str, ...]
-    output: str
-    attributes: Mapping[str, Any]
-
-    def __str__(self) -> str:
-        return f"the operator {self.kind} {self.name!r}"
 
 
 class UnfitError(ValueError):

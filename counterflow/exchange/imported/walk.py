@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from counterflow.exchange.imported.pieces import Floats, Piece
-from counterflow.exchange.imported.source import Operator, Source, UnfitError
+from counterflow.exchange.imported.source import Source, UnfitError
+from counterflow.exchange.nodes import Operator
 
 
 class Affine(NamedTuple):
