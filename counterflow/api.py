@@ -119,7 +119,7 @@ def train(
     (5, 6)
     """
     from counterflow.commands.display import Display
-    from counterflow.commands.pretrained import loaded
+    from counterflow.commands.pretrained import read
     from counterflow.commands.train import golden_training
 
     _check(epochs=epochs, samples=samples, seed=seed)
@@ -140,7 +140,7 @@ def train(
         checkpoint=None if checkpoint is None else Path(checkpoint),
         resume=None if resume is None else Path(resume),
         other_data=other_data,
-        states=loaded(description, dataset, Path(weights), seed).states if weights else None,
+        states=read(description, Path(weights), seed).states if weights else None,
     )
 
 
@@ -244,6 +244,7 @@ def _check(**given: object) -> None:
 def _data(network: Network, description: Description, data: Given | None) -> Dataset:
     """As the command line finds them: what a TOML file names stands beside it."""
     from counterflow.design.data.training import training_data
+    from counterflow.design.network.files import folder_of
 
-    file = isinstance(network, Path) or (isinstance(network, str) and network.endswith(".toml"))
-    return training_data(description, data, beside=Path(str(network)).parent if file else None)
+    beside = folder_of(network) if isinstance(network, Path | str) else None
+    return training_data(description, data, beside=beside)

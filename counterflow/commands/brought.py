@@ -50,13 +50,13 @@ def dataset_for(
     is not from NET's file.  Raises ValueError, one sentence, where there are none that fit.
     """
     from counterflow.design.data.training import training_data
+    from counterflow.design.network.files import folder_of
 
-    file = Path(net) if net.endswith(".toml") and not renamed else None
     found = training_data(
         description,
         path,
         reading=reading_with(description.data, column),
-        beside=None if file is None else file.parent,
+        beside=None if renamed else folder_of(net),
     )
     display.note(lines_of(found))
     return found

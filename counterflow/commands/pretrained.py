@@ -1,4 +1,4 @@
-"""Weights that a training begins with, tried before it."""
+"""Weights that a training begins with, perhaps tried before it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from counterflow.commands.display import percent
 if TYPE_CHECKING:
     from counterflow.design.data.sets import Dataset
     from counterflow.design.network.description import Description
+    from counterflow.exchange.weights import Loaded
     from counterflow.golden.units.state import State
 
 
@@ -21,16 +22,24 @@ class Begun(NamedTuple):
     facts: dict[str, object]
 
 
-def loaded(description: Description, dataset: Dataset, weights: Path, seed: int | None) -> Begun:
-    """The weights in a file, tried on the test samples."""
+def read(description: Description, weights: Path, seed: int | None) -> Loaded:
+    """The weights in a file."""
     from counterflow.design.schedule.planner import plan
 
     schedule = plan(description).schedule  # before what takes long to import
     from counterflow.exchange.weights import load
-    from counterflow.golden.training.epochs import test
 
     chosen = description.recipe.seed if seed is None else seed
-    found = load(weights, description, schedule, chosen)
+    return load(weights, description, schedule, chosen)
+
+
+def tried(description: Description, dataset: Dataset, weights: Path, seed: int | None) -> Begun:
+    """The weights in a file, tried on the test samples."""
+    found = read(description, weights, seed)
+    from counterflow.design.schedule.planner import plan
+    from counterflow.golden.training.epochs import test
+
+    schedule = plan(description).schedule
     loss, accuracy = test(description, schedule, dataset, found.states) or (None, None)
     lines = [f"{one}." for one in found.sentences()]
     if loss is not None:

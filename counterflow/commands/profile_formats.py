@@ -140,10 +140,10 @@ def _draw(path: Path, description: Description, found: Profile, proposal: Propos
 
 def written(description: Description, net: str, path: Path, *, renamed: bool) -> str:
     """The TOML text for the file `path`, in which a path of data is one from there."""
-    from counterflow.design.network.files import to_toml
+    from counterflow.design.network.files import folder_of, to_toml
 
-    beside = Path(net).parent / description.dataset
-    if net.endswith(".toml") and not renamed and beside.exists():
-        place = os.path.relpath(beside.resolve(), path.resolve().parent)
+    folder = None if renamed else folder_of(net)
+    if folder is not None and (folder / description.dataset).exists():
+        place = os.path.relpath((folder / description.dataset).resolve(), path.resolve().parent)
         description = description.model_copy(update={"dataset": place})
     return to_toml(description)

@@ -11,7 +11,7 @@ import click
 from counterflow.commands import brought, frozen, numerals, options, outcome, places
 from counterflow.commands.display import Display, percent, spark, table
 from counterflow.commands.fit import folded
-from counterflow.commands.pretrained import Begun, loaded
+from counterflow.commands.pretrained import Begun, tried
 from counterflow.commands.verilog import default_folder
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def train(
         description = folded(description, None, None, None, target_name)[0].description
     renamed = dataset_name is not None
     dataset = brought.dataset_for(display, net, description, data, label, renamed=renamed)
-    begun = None if weights is None else loaded(description, dataset, weights, seed)
+    begun = None if weights is None else tried(description, dataset, weights, seed)
     if begun is not None:
         display.show("\n".join(begun.lines))
     with outcome.into(out or places.default(default_folder(description.name)), "train") as made:

@@ -52,6 +52,12 @@ def load(network: str) -> Description:
     return load_file(path)
 
 
+def folder_of(network: str | Path) -> Path | None:
+    """The folder of the TOML file that is named so, where paths in it begin; None of a network."""
+    file = isinstance(network, Path) or network.endswith(".toml")
+    return Path(network).parent if file else None
+
+
 def generated(name: str) -> Description | None:
     """The network with that name of `design.network.families` or `interlocked`, if it is theirs."""
     try:
