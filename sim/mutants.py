@@ -6,7 +6,6 @@ is set.  All mutants are in one model, of which an input chooses one, so that it
 
 from __future__ import annotations
 
-import pickle
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -17,9 +16,10 @@ from counterflow.design.network.files import write_atomically
 from counterflow.design.schedule.planner import Plan
 from counterflow.design.tools import synthesis
 from counterflow.sim import simulator as tool
-from counterflow.sim.bench.job import Job, store
+from counterflow.sim.bench.job import Job
 from counterflow.sim.exercise import CYCLES, Exercise, long_run
 from counterflow.sim.harsh import CLASH
+from counterflow.sim.session import Session
 from counterflow.sim.simulate import TOP, all_runs, worst_verilog
 
 CHAIN = f"{TOP}__chain"
@@ -175,25 +175,17 @@ def run_all(
     return [one for one in mutants.mutants if one.number not in standing.found]
 
 
-def _tried(folder: Path, job: Job, numbers: list[int]) -> Iterator[tuple[int, str | None]]:
+def _tried(folder: Path, job: Job, numbers: Sequence[int]) -> Iterator[tuple[int, str | None]]:
     """Each number with what was found; a model that dies is started again behind the mutant."""
-    while numbers:
-        with tempfile.TemporaryDirectory(prefix="counterflow-") as scratch:
-            path = Path(scratch) / "job"
-            store(job, path)
+    waiting = list(numbers)
+    while waiting:
+        with Session(folder, TOP, most=len(waiting)) as session:
             died = False
-            try:
-                tool.run(
-                    folder,
-                    TOP,
-                    BENCH,
-                    log=Path(scratch) / "run.log",
-                    COUNTERFLOW_JOB=str(path),
-                    COUNTERFLOW_MUTANTS=",".join(map(str, numbers)),
-                )
-            except tool.SimulationError:
-                died = True
-            while numbers and (left := path.with_suffix(f".{numbers[0]}")).exists():
-                yield numbers.pop(0), pickle.loads(left.read_bytes())
-        if died and numbers:
-            yield numbers.pop(0), "the model ended"
+            while waiting and not died:
+                number = waiting.pop(0)
+                said: str | None = "the model ended"
+                try:
+                    said = session.run(job, BENCH, number=number).first_divergence
+                except tool.SimulationError:
+                    died = True
+                yield number, said

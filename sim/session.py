@@ -72,14 +72,14 @@ class Session:
         self._process = threading.Thread(target=simulate, daemon=True)
         self._process.start()
 
-    def run(self, job: Job, bench: str) -> Found:
+    def run(self, job: Job, bench: str, **told: object) -> Found:
         """What `bench`, a module with a coroutine ``compared``, finds of the job.
 
-        `SimulationError` where it raises something or the process ends; the session ends then.
+        It is `told` what it has to know beside the job.  `SimulationError` where it raises
+        something or the process ends; the session ends then.
         """
         number, self._number, self.left = self._number, self._number + 1, self.left - 1
-        ours = {name: it for name, it in os.environ.items() if name.startswith("COUNTERFLOW_")}
-        asked = served.Asked(bench, ours, pickle.dumps(job))
+        asked = served.Asked(bench, pickle.dumps((job, told)))
         store(asked, served.asked(self._folder, number))
         found = served.found(self._folder, number)
         while not found.exists():

@@ -16,7 +16,7 @@ async def _raises() -> None:
     raise RuntimeError("this bench never works")
 
 
-async def compared(dut: Any, job: Job) -> Found:
+async def compared(dut: Any, job: Job, *, told: str = "") -> Found:
     if job.scenario == "raises":
         raise RuntimeError("this bench never works")
     if job.scenario == "fails beside":
@@ -24,4 +24,4 @@ async def compared(dut: Any, job: Job) -> Found:
         await Timer(1, "ms")
     if job.scenario == "dies":
         os._exit(3)
-    return Found(cycles=os.getpid(), first_divergence=os.environ["COUNTERFLOW_TOLD"])
+    return Found(cycles=os.getpid(), first_divergence=told)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import pytest
-
 from counterflow.design.parts.tokens import Kind, Token, drained
 from counterflow.design.schedule.planner import Plan
 from counterflow.sim.bench.job import Found, Job
 from counterflow.sim.simulate import quantised, record_depth
 from tests import simulated
-from tests.bench_faults import BENCH, FAULT
 from tests.images import data_of
 
 SAMPLES = 28
 
 
-def run(
-    planned: Plan, verilog: str, fault: int, monkeypatch: pytest.MonkeyPatch, *, stalls: bool
-) -> Found:
+def switched(verilog: str, job: Job, fault: int, *, stalls: bool) -> Found:
+    """The job on a design in which fault number `fault` is switched on; in order with `stalls`."""
+    return simulated.run(verilog, job, "tests.bench_faults", fault=fault, ordered=stalls)
+
+
+def run(planned: Plan, verilog: str, fault: int, *, stalls: bool) -> Found:
     """Tokens that train, wait for an update and infer, with fault number `fault`."""
     data = data_of(planned, seed=3)
     kinds = [(Kind.ACCUMULATE, Kind.TRAIN, Kind.TRAIN, Kind.INFER)[i % 4] for i in range(SAMPLES)]
@@ -31,6 +31,4 @@ def run(
         depth=record_depth(planned),
         stalls=("none", "none", "long" if stalls else "none"),
     )
-    monkeypatch.setenv(FAULT, str(fault))
-    monkeypatch.setenv(BENCH, "order" if stalls else "cycles")
-    return simulated.run(verilog, job, "tests.bench_faults")
+    return switched(verilog, job, fault, stalls=stalls)

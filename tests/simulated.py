@@ -18,13 +18,13 @@ JOBS = 64  # of one session
 _sessions: OrderedDict[Path, Session] = OrderedDict()
 
 
-def run(verilog: str, job: Job, bench: str = CYCLES, top: str = TOP) -> Found:
+def run(verilog: str, job: Job, bench: str = CYCLES, top: str = TOP, **told: object) -> Found:
     """What the bench found on a quick build, which is kept for the next job."""
     built = simulator.build(verilog, top, quick=True)
     session = _sessions.pop(built, None) or Session(built, top, most=JOBS)
     while len(_sessions) >= OPEN:
         _sessions.popitem(last=False)[1].close()
-    found = session.run(job, bench)
+    found = session.run(job, bench, **told)
     if session.left:
         _sessions[built] = session
     else:

@@ -16,8 +16,7 @@ from counterflow.sim.bench.job import Found, Job
 from counterflow.sim.exercise import mixed_tokens
 from counterflow.sim.harsh import harsh
 from counterflow.sim.simulate import bench_verilog, quantised, record_depth
-from tests import branches, simulated
-from tests.bench_faults import BENCH, FAULT
+from tests import branches, planted, simulated
 from tests.faults_branches import FAULTS, FORK, SUM, design, verilog
 from tests.faulty_top import Fault
 from tests.images import data_of
@@ -42,12 +41,12 @@ def job_of(planned: Plan, **changes: Any) -> Job:
     return Job(**{**fields, **changes})
 
 
-def run(fault: Fault, monkeypatch: pytest.MonkeyPatch, *, stalls: bool) -> Found:
+def run(fault: Fault, *, stalls: bool) -> Found:
     """Simulate with the fault, against a golden model without."""
     gates = ("none", "none", "long") if stalls else ("none", "none", "none")
-    monkeypatch.setenv(FAULT, str(FAULTS.index(fault)))
-    monkeypatch.setenv(BENCH, "order" if stalls else "cycles")
-    return simulated.run(verilog(), job_of(design(), stalls=gates), "tests.bench_faults")
+    return planted.switched(
+        verilog(), job_of(design(), stalls=gates), FAULTS.index(fault), stalls=stalls
+    )
 
 
 def test_every_queue_that_is_deeper_than_one_can_have_a_place_less() -> None:
@@ -59,8 +58,8 @@ def test_every_queue_that_is_deeper_than_one_can_have_a_place_less() -> None:
 
 
 @pytest.mark.parametrize("stalls", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_without_a_fault_nothing_differs(monkeypatch: pytest.MonkeyPatch, stalls: bool) -> None:
-    found = run(FAULTS[0], monkeypatch, stalls=stalls)
+def test_without_a_fault_nothing_differs(stalls: bool) -> None:
+    found = run(FAULTS[0], stalls=stalls)
     assert found.mismatches == 0, found.first_divergence
     assert found.compared > 10_000
 
@@ -76,21 +75,17 @@ LOCATED = [one for one in FAULTS if one.unit]
     ],
     ids=str,
 )
-def test_a_fault_is_found_and_located_in_its_unit(
-    fault: Fault, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found = run(fault, monkeypatch, stalls=fault.stalls)
+def test_a_fault_is_found_and_located_in_its_unit(fault: Fault) -> None:
+    found = run(fault, stalls=fault.stalls)
     assert found.mismatches > 0
     assert found.first_divergence is not None
     place = found.first_divergence.removeprefix("cycle ").split(": ")[0 if fault.stalls else 1]
     assert place.startswith(f"{fault.unit}.{fault.field}"), found.first_divergence
 
 
-def test_an_element_lost_on_a_branch_is_found_as_a_deadlock(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_an_element_lost_on_a_branch_is_found_as_a_deadlock() -> None:
     (fault,) = (one for one in FAULTS[1:] if not one.unit)
-    found = run(fault, monkeypatch, stalls=True)
+    found = run(fault, stalls=True)
     assert found.mismatches > 0
     assert "deadlock" in str(found.first_divergence)
 

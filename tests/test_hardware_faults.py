@@ -31,10 +31,9 @@ from counterflow.hw.units.loss import Loss
 from counterflow.hw.weighted.weights import WeightMemory
 from counterflow.sim.bench.job import Found, Job
 from counterflow.sim.bench.top import BenchTop
-from counterflow.sim.exercise import CYCLES, ORDER
+from counterflow.sim.exercise import ORDER
 from counterflow.sim.simulate import TOP, quantised, record_depth
-from tests import simulated
-from tests.bench_faults import BENCH, FAULT
+from tests import planted, simulated
 from tests.faulty_top import Fault as Switched
 from tests.faulty_top import FaultyTop, Switch
 
@@ -221,12 +220,12 @@ def built_with(fault: Fault) -> str:
     return convert(top, TOP)
 
 
-def run(verilog: str, bench: str = CYCLES) -> Found:
-    """Simulate a design with a fault in it, against a golden model without."""
+def job() -> Job:
+    """What a design with a fault in it is given, and a golden model without."""
     data = synthetic(6, 3, SAMPLES, 3)
     kinds = [Kind.INFER if index % 5 == 3 else Kind.TRAIN for index in range(SAMPLES)]
     tokens = [Token(kind, index) for index, kind in enumerate(kinds)]
-    job = Job(
+    return Job(
         description=design().description,
         tokens=tuple(drained(tokens, design().schedule.delay)),
         samples=quantised(design().description, data),
@@ -235,13 +234,10 @@ def run(verilog: str, bench: str = CYCLES) -> Found:
         depth=record_depth(design()),
         stalls=("random", "none", "burst"),
     )
-    return simulated.run(verilog, job, bench)
 
 
-def run_switched(fault: Switched, monkeypatch: pytest.MonkeyPatch) -> Found:
-    monkeypatch.setenv(FAULT, str(SWITCHED.index(fault)))
-    monkeypatch.setenv(BENCH, "cycles")
-    return run(switched(), "tests.bench_faults")
+def run_switched(fault: Switched) -> Found:
+    return planted.switched(switched(), job(), SWITCHED.index(fault), stalls=False)
 
 
 def assert_located(found: Found, unit: str) -> None:
@@ -251,17 +247,15 @@ def assert_located(found: Found, unit: str) -> None:
     assert found.first_divergence.startswith("cycle ")
 
 
-def test_hardware_without_a_fault_is_equal_in_every_cycle(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = run_switched(SWITCHED[0], monkeypatch)
+def test_hardware_without_a_fault_is_equal_in_every_cycle() -> None:
+    found = run_switched(SWITCHED[0])
     assert found.mismatches == 0, found.first_divergence
     assert found.compared > 10_000
 
 
 @pytest.mark.parametrize("fault", SWITCHED[1:], ids=str)
-def test_a_fault_is_found_and_located_in_its_unit(
-    fault: Switched, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert_located(run_switched(fault, monkeypatch), fault.unit)
+def test_a_fault_is_found_and_located_in_its_unit(fault: Switched) -> None:
+    assert_located(run_switched(fault), fault.unit)
 
 
 @pytest.mark.parametrize(
@@ -270,11 +264,11 @@ def test_a_fault_is_found_and_located_in_its_unit(
     ids=str,
 )
 def test_a_wrong_number_is_found_and_located_in_its_unit(fault: Fault) -> None:
-    assert_located(run(built_with(fault)), fault.unit)
+    assert_located(simulated.run(built_with(fault), job()), fault.unit)
 
 
 def test_a_wrong_number_is_found_under_stalls_too() -> None:
-    found = run(built_with(FAULTS[0]), ORDER)
+    found = simulated.run(built_with(FAULTS[0]), job(), ORDER)
     assert found.mismatches > 0
     assert found.first_divergence is not None
     assert found.first_divergence.startswith("dense")

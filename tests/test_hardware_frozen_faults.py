@@ -21,11 +21,9 @@ ESSENTIAL = ("nothing", "a frozen layer that learns")
     ],
     ids=[str(one) for one in FAULTS],
 )
-def test_a_fault_is_found_and_located_in_its_unit(
-    number: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_fault_is_found_and_located_in_its_unit(number: int) -> None:
     fault = FAULTS[number]
-    found = run(design(BETWEEN), verilog(), number, monkeypatch, stalls=False)
+    found = run(design(BETWEEN), verilog(), number, stalls=False)
     if not number:
         assert found.mismatches == 0, found.first_divergence
         assert found.compared > 10_000

@@ -17,8 +17,8 @@ pytestmark = pytest.mark.xdist_group("gamma faults")  # they share one build
 TWINS = {RUNNING: "golden.units.norm.Norm", GROUP: "golden.units.group_norm.GroupNorm"}
 
 
-def run(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> Found:
-    return planted.run(design(), verilog(), FAULTS.index(fault), monkeypatch, stalls=False)
+def run(fault: Fault) -> Found:
+    return planted.run(design(), verilog(), FAULTS.index(fault), stalls=False)
 
 
 def test_the_design_has_both_kinds_of_norms_and_every_fault_a_name() -> None:
@@ -28,8 +28,8 @@ def test_the_design_has_both_kinds_of_norms_and_every_fault_a_name() -> None:
     assert len({fault.name for fault in FAULTS}) == len(FAULTS) > 15
 
 
-def test_without_a_fault_nothing_differs(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = run(FAULTS[0], monkeypatch)
+def test_without_a_fault_nothing_differs() -> None:
+    found = run(FAULTS[0])
     assert found.mismatches == 0, found.first_divergence
     assert found.compared > 10_000
 
@@ -42,10 +42,8 @@ def test_without_a_fault_nothing_differs(monkeypatch: pytest.MonkeyPatch) -> Non
     ],
     ids=str,
 )
-def test_a_fault_is_found_and_located_in_its_unit(
-    fault: Fault, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found = run(fault, monkeypatch)
+def test_a_fault_is_found_and_located_in_its_unit(fault: Fault) -> None:
+    found = run(fault)
     assert found.mismatches > 0
     assert found.first_divergence is not None
     place = found.first_divergence.removeprefix("cycle ").split(": ")[1]

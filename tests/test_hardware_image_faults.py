@@ -12,8 +12,7 @@ from counterflow.design.data.sets import synthetic
 from counterflow.design.parts.tokens import Kind, Token, drained
 from counterflow.sim.bench.job import Found, Job
 from counterflow.sim.simulate import quantised, record_depth
-from tests import simulated
-from tests.bench_faults import BENCH, FAULT
+from tests import planted
 from tests.faults import FAULTS, Fault, design, verilog
 
 pytestmark = pytest.mark.xdist_group("image faults")  # they share one build
@@ -21,7 +20,7 @@ pytestmark = pytest.mark.xdist_group("image faults")  # they share one build
 SAMPLES = 16
 
 
-def run(fault: Fault, monkeypatch: pytest.MonkeyPatch, *, stalls: bool) -> Found:
+def run(fault: Fault, *, stalls: bool) -> Found:
     """Simulate with the fault, against a golden model without."""
     planned = design()
     description = planned.description
@@ -40,14 +39,12 @@ def run(fault: Fault, monkeypatch: pytest.MonkeyPatch, *, stalls: bool) -> Found
         depth=record_depth(planned),
         stalls=("none", "none", "long") if stalls else ("none", "none", "none"),
     )
-    monkeypatch.setenv(FAULT, str(FAULTS.index(fault)))
-    monkeypatch.setenv(BENCH, "order" if stalls else "cycles")
-    return simulated.run(verilog(), job, "tests.bench_faults")
+    return planted.switched(verilog(), job, FAULTS.index(fault), stalls=stalls)
 
 
 @pytest.mark.parametrize("stalls", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_without_a_fault_nothing_differs(monkeypatch: pytest.MonkeyPatch, stalls: bool) -> None:
-    found = run(FAULTS[0], monkeypatch, stalls=stalls)
+def test_without_a_fault_nothing_differs(stalls: bool) -> None:
+    found = run(FAULTS[0], stalls=stalls)
     assert found.mismatches == 0, found.first_divergence
     assert found.compared > 10_000
 
@@ -57,10 +54,8 @@ def test_without_a_fault_nothing_differs(monkeypatch: pytest.MonkeyPatch, stalls
     [pytest.param(one, marks=[pytest.mark.slow] * (at % 2)) for at, one in enumerate(FAULTS[1:])],
     ids=str,
 )
-def test_a_fault_is_found_and_located_in_its_unit(
-    fault: Fault, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found = run(fault, monkeypatch, stalls=fault.stalls)
+def test_a_fault_is_found_and_located_in_its_unit(fault: Fault) -> None:
+    found = run(fault, stalls=fault.stalls)
     assert found.mismatches > 0
     assert found.first_divergence is not None
     place = found.first_divergence.removeprefix("cycle ").split(": ")[0 if fault.stalls else 1]

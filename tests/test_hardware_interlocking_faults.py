@@ -14,8 +14,7 @@ import pytest
 from counterflow.design.parts.tokens import Kind, Token, drained
 from counterflow.sim.bench.job import Found
 from counterflow.sim.exercise import mixed_tokens
-from tests import faults_copies, faults_interlocking, faults_paths, simulated
-from tests.bench_faults import BENCH, FAULT
+from tests import faults_copies, faults_interlocking, faults_paths, planted
 from tests.faulty_top import Fault
 from tests.images import SAMPLES
 from tests.test_hardware_branch_faults import job_of
@@ -47,36 +46,28 @@ def named(chosen: Callable[[Fault], bool]) -> list[Any]:
     ]
 
 
-def run(
-    module: ModuleType, fault: Fault, monkeypatch: pytest.MonkeyPatch, *, stalls: bool
-) -> Found:
+def run(module: ModuleType, fault: Fault, *, stalls: bool) -> Found:
     """Simulate with the fault, against a golden model without."""
-    monkeypatch.setenv(FAULT, str(module.FAULTS.index(fault)))
-    monkeypatch.setenv(BENCH, "order" if stalls else "cycles")
     planned = module.design()
     job = job_of(planned, tokens=mixed_tokens(planned, SAMPLES))
     if stalls:  # long enough for labels to wait everywhere
         tokens = [Token(Kind.TRAIN, index % SAMPLES) for index in range(2 * SAMPLES)]
         drains = tuple(drained(tokens, planned.schedule.delay))
         job = job_of(planned, tokens=drains, stalls=("none", "none", "long"), seed=6)
-    return simulated.run(module.verilog(), job, "tests.bench_faults")
+    return planted.switched(module.verilog(), job, module.FAULTS.index(fault), stalls=stalls)
 
 
 @pytest.mark.parametrize("stalls", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("module", "fault"), named(lambda fault: fault.name == "nothing"))
-def test_without_a_fault_nothing_differs(
-    module: ModuleType, fault: Fault, monkeypatch: pytest.MonkeyPatch, stalls: bool
-) -> None:
-    found = run(module, fault, monkeypatch, stalls=stalls)
+def test_without_a_fault_nothing_differs(module: ModuleType, fault: Fault, stalls: bool) -> None:
+    found = run(module, fault, stalls=stalls)
     assert found.mismatches == 0, found.first_divergence
     assert found.compared > 10_000
 
 
 @pytest.mark.parametrize(("module", "fault"), named(lambda fault: bool(fault.unit)))
-def test_a_fault_is_found_and_located_in_its_unit(
-    module: ModuleType, fault: Fault, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found = run(module, fault, monkeypatch, stalls=fault.stalls)
+def test_a_fault_is_found_and_located_in_its_unit(module: ModuleType, fault: Fault) -> None:
+    found = run(module, fault, stalls=fault.stalls)
     assert found.mismatches > 0
     assert found.first_divergence is not None
     place = found.first_divergence.removeprefix("cycle ").split(": ")[0 if fault.stalls else 1]
@@ -86,9 +77,7 @@ def test_a_fault_is_found_and_located_in_its_unit(
 @pytest.mark.parametrize(
     ("module", "fault"), named(lambda fault: not fault.unit and fault.name != "nothing")
 )
-def test_a_lost_label_is_found_as_a_deadlock(
-    module: ModuleType, fault: Fault, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found = run(module, fault, monkeypatch, stalls=True)
+def test_a_lost_label_is_found_as_a_deadlock(module: ModuleType, fault: Fault) -> None:
+    found = run(module, fault, stalls=True)
     assert found.mismatches > 0
     assert "deadlock" in str(found.first_divergence)

@@ -15,8 +15,8 @@ from tests.faulty_top import Fault
 pytestmark = pytest.mark.xdist_group("norm faults")  # they share one build
 
 
-def run(fault: Fault, monkeypatch: pytest.MonkeyPatch, *, stalls: bool) -> Found:
-    return planted.run(design(), verilog(), FAULTS.index(fault), monkeypatch, stalls=stalls)
+def run(fault: Fault, *, stalls: bool) -> Found:
+    return planted.run(design(), verilog(), FAULTS.index(fault), stalls=stalls)
 
 
 def test_the_design_has_both_kinds_of_norms() -> None:
@@ -30,8 +30,8 @@ def test_the_design_has_both_kinds_of_norms() -> None:
 
 
 @pytest.mark.parametrize("stalls", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_without_a_fault_nothing_differs(monkeypatch: pytest.MonkeyPatch, stalls: bool) -> None:
-    found = run(FAULTS[0], monkeypatch, stalls=stalls)
+def test_without_a_fault_nothing_differs(stalls: bool) -> None:
+    found = run(FAULTS[0], stalls=stalls)
     assert found.mismatches == 0, found.first_divergence
     assert found.compared > 10_000
 
@@ -44,10 +44,8 @@ def test_without_a_fault_nothing_differs(monkeypatch: pytest.MonkeyPatch, stalls
     ],
     ids=str,
 )
-def test_a_fault_is_found_and_located_in_its_unit(
-    fault: Fault, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found = run(fault, monkeypatch, stalls=fault.stalls)
+def test_a_fault_is_found_and_located_in_its_unit(fault: Fault) -> None:
+    found = run(fault, stalls=fault.stalls)
     assert found.mismatches > 0
     assert found.first_divergence is not None
     place = found.first_divergence.removeprefix("cycle ").split(": ")[0 if fault.stalls else 1]

@@ -8,20 +8,17 @@ from __future__ import annotations
 import pytest
 
 from counterflow.sim.bench.job import Found
-from tests import simulated
-from tests.bench_faults import BENCH, FAULT
+from tests import planted
 from tests.faults_subsample import ADDING, FAULTS, design, numbers_of, verilog
 from tests.test_hardware_branch_faults import job_of
 
 pytestmark = [pytest.mark.xdist_group("subsample faults"), pytest.mark.slow]  # they share one build
 
 
-def run(number: int, monkeypatch: pytest.MonkeyPatch, *, stalls: bool = False) -> Found:
+def run(number: int, *, stalls: bool = False) -> Found:
     """Simulate with a fault, against a golden model without."""
     gates = ("none", "none", "long") if stalls else ("none", "none", "none")
-    monkeypatch.setenv(FAULT, str(number))
-    monkeypatch.setenv(BENCH, "order" if stalls else "cycles")
-    return simulated.run(verilog(), job_of(design(), stalls=gates), "tests.bench_faults")
+    return planted.switched(verilog(), job_of(design(), stalls=gates), number, stalls=stalls)
 
 
 def test_what_can_be_less_is_more_than_one() -> None:
@@ -30,17 +27,15 @@ def test_what_can_be_less_is_more_than_one() -> None:
 
 
 @pytest.mark.parametrize("stalls", [False, True])
-def test_without_a_fault_nothing_differs(monkeypatch: pytest.MonkeyPatch, stalls: bool) -> None:
-    found = run(0, monkeypatch, stalls=stalls)
+def test_without_a_fault_nothing_differs(stalls: bool) -> None:
+    found = run(0, stalls=stalls)
     assert found.mismatches == 0, found.first_divergence
     assert found.compared > 10_000
 
 
 @pytest.mark.parametrize("number", range(1, len(FAULTS)), ids=[str(one) for one in FAULTS[1:]])
-def test_a_fault_is_found_and_located_in_its_unit(
-    number: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fault, found = FAULTS[number], run(number, monkeypatch)
+def test_a_fault_is_found_and_located_in_its_unit(number: int) -> None:
+    fault, found = FAULTS[number], run(number)
     assert found.mismatches > 0
     assert found.first_divergence is not None
     place = found.first_divergence.split(": ")[1]

@@ -69,7 +69,7 @@ ROOMS = {
         "exercise": "bench",
         "session": "simulator bench",
         "simulate": "simulator bench exercise harsh session",
-        "mutants": "simulator bench exercise harsh simulate",
+        "mutants": "simulator bench exercise harsh session simulate",
         "aig": "",
         "circuit": "bench harsh simulate mutants aig",
         "equivalence": "circuit",

@@ -100,14 +100,11 @@ def test_an_exception_ends_the_process_in_the_middle_of_a_job(
     assert not session._process.is_alive()
 
 
-def test_a_job_sees_the_environment_that_it_was_asked_in(
-    tiny: Plan, built: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bench_is_told_what_its_job_was_asked_with(tiny: Plan, built: Path) -> None:
     with Session(built, TOP, most=2) as session:
         processes = set()
         for told in ("one", "another"):
-            monkeypatch.setenv("COUNTERFLOW_TOLD", told)
-            found = session.run(job_of(tiny), "tests.bench_session")
+            found = session.run(job_of(tiny), "tests.bench_session", told=told)
             assert found.first_divergence == told
             processes.add(found.cycles)
         assert len(processes) == 1

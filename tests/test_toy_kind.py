@@ -137,12 +137,8 @@ def test_its_hardware_is_equal_in_every_cycle_and_under_stalls(planned: Plan, be
         depth=record_depth(planned),
         stalls=("random", "burst", "random") if bench == "order" else ("none",) * 3,
     )
-    environment = pytest.MonkeyPatch()
-    environment.setenv("COUNTERFLOW_BENCH", bench)
-    try:
-        found = simulated.run(bench_verilog(planned), job, "tests.bench_toy")
-    finally:
-        environment.undo()
+    ordered = bench == "order"
+    found = simulated.run(bench_verilog(planned), job, "tests.bench_toy", ordered=ordered)
     assert found.first_divergence is None
     assert found.mismatches == 0
     assert found.compared > 10_000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,8 +20,6 @@ from counterflow.golden.units.state import State
 from counterflow.golden.units.update import Settings
 from counterflow.sim.bench.counters import Counted
 from counterflow.sim.bench.reports import SlotTime
-
-JOB_VARIABLE = "COUNTERFLOW_JOB"
 
 
 @dataclass(frozen=True)
@@ -123,13 +120,6 @@ def store(value: object, path: Path) -> None:
     temporary = path.with_suffix(".part")
     temporary.write_bytes(pickle.dumps(value))
     temporary.replace(path)
-
-
-def job_of_environment() -> tuple[Job, Path]:
-    """The job that this process was started for, and where to put what it finds."""
-    path = Path(os.environ[JOB_VARIABLE])
-    job: Job = load(path)
-    return job, path.with_suffix(".found")
 
 
 def load(path: Path) -> Any:

@@ -1,18 +1,12 @@
-"""Bench: mutants of one model, one after the other, each until something differs from golden."""
+"""Bench: a mutant of a model that has many, until something differs from golden."""
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
-import cocotb
-
 from counterflow.sim.bench.cycles import CycleBench
-from counterflow.sim.bench.job import Job, job_of_environment, store
+from counterflow.sim.bench.job import Found, Job
 from counterflow.sim.bench.order import OrderBench
-
-MUTANTS = "COUNTERFLOW_MUTANTS"
-"""Which mutants, their numbers with commas between."""
 
 
 class FoundError(Exception):
@@ -27,8 +21,8 @@ class Cycles(CycleBench):
         raise FoundError
 
 
-async def difference(dut: Any, job: Job, number: int) -> str | None:
-    """What tells mutant `number` from golden in this job; None where nothing does."""
+async def compared(dut: Any, job: Job, *, number: int) -> Found:
+    """What tells mutant `number` from golden in this job: a first difference, or none."""
     dut.mutsel.value = number
     bench = OrderBench(dut, job) if job.scenario != "cycles" else Cycles(dut, job)
     try:
@@ -36,13 +30,5 @@ async def difference(dut: Any, job: Job, number: int) -> str | None:
     except FoundError:
         pass
     except Exception as error:  # whatever a broken chain does to its bench
-        return f"{type(error).__name__}: {error}"
-    return bench.found.first_divergence
-
-
-@cocotb.test()
-@cocotb.parametrize(number=[int(one) for one in os.environ.get(MUTANTS, "0").split(",")])
-async def tried(dut: Any, number: int) -> None:
-    """Leave what was found of this mutant beside the job; a model that dies leaves nothing."""
-    job, path = job_of_environment()
-    store(await difference(dut, job, number), path.with_suffix(f".{number}"))
+        return Found(first_divergence=f"{type(error).__name__}: {error}")
+    return bench.found

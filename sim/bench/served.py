@@ -24,13 +24,13 @@ WAIT = 0.005  # seconds between two looks for a file
 
 
 class Asked(NamedTuple):
-    """A job to do: ``bench`` is the module, whose ``compared`` does it, in this ``environment``.
+    """A job to do: ``bench`` is the module, whose ``compared`` does it.
 
-    The job is ``pickled`` for itself, to be read when its bench is there with what it registers.
+    Job and further arguments are ``pickled`` for themselves, to be read when their bench is there
+    with what it registers.
     """
 
     bench: str
-    environment: dict[str, str]
     pickled: bytes
 
 
@@ -71,10 +71,10 @@ async def job(dut: Any, number: int) -> None:
     waiting = _wait_for(folder, number, _PARENT)
     if waiting is None:
         return
-    os.environ.update(waiting.environment)
     try:
         bench = importlib.import_module(waiting.bench)
-        store(await bench.compared(dut, pickle.loads(waiting.pickled)), found(folder, number))
+        own, told = pickle.loads(waiting.pickled)
+        store(await bench.compared(dut, own, **told), found(folder, number))
     except BaseException:  # also when cocotb cancels it, since something that it started failed
         store(traceback.format_exc(), failed(folder, number))
         raise
