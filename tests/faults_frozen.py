@@ -14,7 +14,6 @@ from counterflow.design.units.convolution import Weighted
 from counterflow.hw.parts.modules import convert
 from counterflow.hw.units.convolution import Convolution
 from counterflow.sim.bench.top import BenchTop
-from counterflow.sim.bench.watched_chain import _starts
 from counterflow.sim.harsh import harsh
 from counterflow.sim.simulate import TOP, record_depth
 from tests.faulty_top import Fault, FaultyTop, Switch
@@ -64,4 +63,3 @@ class _Top(BenchTop):
     def __init__(self, fault: Plan, wanted: Plan) -> None:
         super().__init__(plan=fault, depth=record_depth(wanted))
         self.watched = fields(wanted)
-        self._starts = _starts(self.watched)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from amaranth.hdl import Cat, Module, Mux, Value
@@ -18,18 +19,6 @@ from counterflow.hw.intake import sample_stream
 from counterflow.hw.parts.streams import label_stream
 
 
-def _starts(watched: Sequence[Field]) -> dict[Field, int]:
-    """Where each part of a written word begins in it: the parts of a memory's words, in order."""
-    found: dict[Field, int] = {}
-    ends: dict[tuple[str, str], int] = {}
-    for field in watched:
-        if field.lane is not None:
-            memory = field.unit, field.path.split(".")[0]
-            found[field] = ends.get(memory, 0)
-            ends[memory] = found[field] + field.bits
-    return found
-
-
 class WatchedChain(wiring.Component):
     """A chain; those who inherit drive its samples and labels and take what is watched.
 
@@ -41,7 +30,6 @@ class WatchedChain(wiring.Component):
     def __init__(self, *, plan: Plan, members: Mapping[str, Any]) -> None:
         self.plan, self.chain = plan, Chain(plan=plan)
         self.watched = fields(plan)
-        self._starts = _starts(self.watched)
         super().__init__(
             {
                 "prediction_gate": In(1),
@@ -77,6 +65,18 @@ class WatchedChain(wiring.Component):
     def _take(self, m: Module, row: Value) -> None:
         """Do something with what is watched in each cycle."""
         raise NotImplementedError
+
+    @cached_property
+    def _starts(self) -> dict[Field, int]:
+        """Where each part of a written word begins in it: those of a memory's words, in order."""
+        found: dict[Field, int] = {}
+        ends: dict[tuple[str, str], int] = {}
+        for field in self.watched:
+            if field.lane is not None:
+                memory = field.unit, field.path.split(".")[0]
+                found[field] = ends.get(memory, 0)
+                ends[memory] = found[field] + field.bits
+        return found
 
     def _value(self, field: Field) -> Value:
         """The signal behind a watched field, zero without its strobe."""
