@@ -88,7 +88,14 @@ def _shows(register: UnitRegister, value: int, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize(
-    "register", [UnitRegister.PRODUCTS, UnitRegister.STALLS, UnitRegister.TILES]
+    "register",
+    [
+        UnitRegister.PRODUCTS,
+        *(
+            pytest.param(r, marks=pytest.mark.slow)
+            for r in (UnitRegister.STALLS, UnitRegister.TILES)
+        ),
+    ],
 )
 def test_a_register_that_always_shows_the_same_is_found(
     register: UnitRegister, monkeypatch: pytest.MonkeyPatch

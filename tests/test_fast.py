@@ -21,7 +21,7 @@ from counterflow.golden.units.update import Settings
 from tests.fast_pair import FORMATS, WORDS, Pair, mixed, network, trained
 
 
-@pytest.mark.xdist_group("compiles too")  # once, and not in each process at the same time
+@pytest.mark.xdist_group("compiles")  # once, and not in each process at the same time
 @pytest.mark.parametrize("update", ["truncate", "nearest-even", "stochastic"])
 @pytest.mark.parametrize("formats", FORMATS)
 def test_equal_in_all_formats(formats: str, update: str) -> None:

@@ -12,7 +12,7 @@ from tests import planted
 from tests.faults_gamma import FAULTS, GROUP, RUNNING, design, verilog
 from tests.faulty_top import Fault
 
-pytestmark = pytest.mark.xdist_group("gamma faults")  # they share one build
+pytestmark = [pytest.mark.xdist_group("gamma faults"), pytest.mark.slow]  # they share one build
 
 TWINS = {RUNNING: "golden.units.norm.Norm", GROUP: "golden.units.group_norm.GroupNorm"}
 
@@ -36,10 +36,7 @@ def test_without_a_fault_nothing_differs() -> None:
 
 @pytest.mark.parametrize(
     "fault",
-    [
-        pytest.param(one, marks=[pytest.mark.slow] * (at % 4 > 0))
-        for at, one in enumerate(FAULTS[1:])
-    ],
+    FAULTS[1:],
     ids=str,
 )
 def test_a_fault_is_found_and_located_in_its_unit(fault: Fault) -> None:

@@ -25,6 +25,7 @@ from counterflow.hw.units.sum import Sum
 from counterflow.sim.bench.stalls import pattern
 from counterflow.sim.streams import send, simulate
 from tests.ports import Traffic, at, run
+from tests.thinned import combined
 
 ELEMENTS = 5
 STALLS = ("none", "random", "burst", "slow")
@@ -167,9 +168,9 @@ def ports(numbers: Any) -> list[str]:
     return [*tokens.given, *tokens.wanted]
 
 
-@pytest.mark.parametrize("numbers", [*FORKS.values(), *SUMS.values()], ids=[*FORKS, *SUMS])
-@pytest.mark.parametrize("stalls", STALLS)
-def test_a_unit_equals_golden_whatever_stalls(numbers: Any, stalls: str) -> None:
+@pytest.mark.parametrize(("name", "stalls"), combined([*FORKS, *SUMS], STALLS, every=2))
+def test_a_unit_equals_golden_whatever_stalls(name: str, stalls: str) -> None:
+    numbers = {**FORKS, **SUMS}[name]
     check(numbers, dict.fromkeys(ports(numbers), stalls))
 
 
@@ -214,8 +215,9 @@ def timed(numbers: Any, gaps: str, count: int = 4) -> tuple[Any, dict[str, Any],
 TIMED = [fork(), fork(4), added(), SUMS["three"], SUMS["both masked, saturated"]]
 
 
-@pytest.mark.parametrize("gaps", ["none", "random", "burst"])
-@pytest.mark.parametrize("numbers", TIMED, ids=["fork", "fork of 4", "sum", "of three", "masked"])
+@pytest.mark.parametrize(
+    ("numbers", "gaps"), combined(TIMED, ["none", "random", "burst"], every=3), ids=str
+)
 def test_every_element_leaves_in_the_cycle_foretold_and_a_place_less_stalls(
     numbers: Any, gaps: str
 ) -> None:
@@ -253,8 +255,11 @@ def shortened(numbers: Any) -> Iterator[Any]:
 # ---- join alone --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("depths", [(1, 1), (3, 2), (40, 33), (2, 5, 1)], ids=str)
-@pytest.mark.parametrize("stalls", STALLS)
+@pytest.mark.parametrize(
+    ("depths", "stalls"),
+    combined([(1, 1), (3, 2), (40, 33), (2, 5, 1)], STALLS, every=2),
+    ids=str,
+)
 def test_a_join_pairs_elements_by_their_number(depths: tuple[int, ...], stalls: str) -> None:
     join = Join(bits=[8] * len(depths), depths=depths)
     items = [[(7 * n + index) % 256 for n in range(60)] for index in range(len(depths))]

@@ -22,6 +22,7 @@ from counterflow.hw.pooling.rings import Line
 from counterflow.hw.units.pool import Pool
 from counterflow.sim.bench.stalls import pattern
 from counterflow.sim.streams import Taken, quiet, receive, send, simulate
+from tests.thinned import combined
 
 SHAPES = (  # height, width, channels, kernel
     (4, 6, 3, (2, 2)),
@@ -222,10 +223,9 @@ def test_the_maximum_and_its_gradient_equal_golden(shape: Any, formats: Any) -> 
     check(pooling(shape, formats))
 
 
-@pytest.mark.parametrize("relu", [False, True])
-@pytest.mark.parametrize(("shape", "formats"), CASES, ids=str)
-def test_the_average_and_its_gradient_equal_golden(shape: Any, formats: Any, relu: bool) -> None:
-    check(pooling(shape, formats, average=True, relu=relu))
+@pytest.mark.parametrize(("case", "relu"), combined(CASES, [False, True], every=2), ids=str)
+def test_the_average_and_its_gradient_equal_golden(case: Any, relu: bool) -> None:
+    check(pooling(*case, average=True, relu=relu))
 
 
 @pytest.mark.parametrize("what", ["round_activation", "round_error"])
@@ -234,11 +234,9 @@ def test_truncation_is_done_where_it_is_asked_for(what: str) -> None:
         check(replace(pooling(shape, FORMATS[1], average=True), **{what: Rounding.TRUNCATE}))
 
 
-@pytest.mark.parametrize("stalls", STALLS)
-@pytest.mark.parametrize(("shape", "average", "relu"), STALLED, ids=str)
-def test_nothing_is_lost_doubled_or_reordered_whatever_stalls(
-    shape: Any, average: bool, relu: bool, stalls: str
-) -> None:
+@pytest.mark.parametrize(("case", "stalls"), combined(STALLED, STALLS, every=3), ids=str)
+def test_nothing_is_lost_doubled_or_reordered_whatever_stalls(case: Any, stalls: str) -> None:
+    shape, average, relu = case
     check(pooling(shape, average=average, relu=relu), 4, stalls)
 
 
@@ -269,7 +267,7 @@ def test_without_anything_to_remember_x_never_waits() -> None:
     assert seen.x == list(range(len(seen.x)))
 
 
-@pytest.mark.parametrize(("shape", "average"), MODES, ids=str)
+@pytest.mark.parametrize(("shape", "average"), combined(SHAPES, [False, True], every=2), ids=str)
 def test_a_stall_free_run_moves_one_element_a_cycle_on_x_and_on_dx(
     shape: Any, average: bool
 ) -> None:
@@ -320,14 +318,11 @@ def steady(numbers: Pooling, gaps: str, count: int) -> tuple[Pooling, Any, Any]:
     return exact, starts + x, starts + dy
 
 
-GAPS = [
-    *((shape, average, "random") for shape, average in MODES),
-    *((shape, average, gaps) for gaps in ("none", "burst") for shape, average in MODES[:6]),
-]
-
-
-@pytest.mark.parametrize(("shape", "average", "gaps"), GAPS, ids=str)
-def test_every_element_leaves_in_the_cycle_foretold(shape: Any, average: bool, gaps: str) -> None:
+@pytest.mark.parametrize(
+    ("mode", "gaps"), combined(MODES, ["random", "none", "burst"], every=3), ids=str
+)
+def test_every_element_leaves_in_the_cycle_foretold(mode: Any, gaps: str) -> None:
+    shape, average = mode
     numbers, x, dy = steady(pooling(shape, average=average, relu=True), gaps, 5)
     gates = (at(x), pattern("none", 0), at(dy), pattern("none", 0))
     seen = run(Pool(pooling=numbers), tokens_of(numbers, 5), gates)

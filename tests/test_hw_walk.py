@@ -10,6 +10,7 @@ import pytest
 from counterflow.design.units.slots import Stage
 from counterflow.design.units.timing import rest, slot_bound
 from counterflow.sim.shapes import random_geometry, random_lanes
+from tests.thinned import combined
 from tests.visits import (
     CONDITIONS,
     IMAGES,
@@ -132,8 +133,7 @@ def walked(stage: Stage, interval: int, columns: Columns) -> list[tuple[int, ...
     return driven(stage, interval, later, OUTPUTS)[1:]
 
 
-@pytest.mark.parametrize("name", LAYERS)
-@pytest.mark.parametrize("slack", [0, 1, 7])
+@pytest.mark.parametrize(("slack", "name"), combined([0, 1, 7], LAYERS, every=3))
 def test_tiles_come_row_by_row_and_slots_one_interval_apart_without_other_gaps(
     slack: int, name: str
 ) -> None:
@@ -155,8 +155,7 @@ def random_conditions(stage: Stage, cycles: int, source: random.Random) -> Colum
     return columns | {"words": words, "hold": [int(not bit) for bit in columns["hold"]]}
 
 
-@pytest.mark.parametrize("name", LAYERS)
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("seed", "name"), combined(range(3), LAYERS, every=3))
 def test_every_output_is_as_derived_under_random_conditions(seed: int, name: str) -> None:
     stage, source = stage_of(LAYERS[name]), random.Random(seed)
     interval = stage.cycles + 2 * seed
@@ -176,7 +175,9 @@ def test_every_output_is_as_derived_for_images_of_all_shapes(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize(
+    "seed", [*range(20), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(20, 60))]
+)
 def test_every_output_is_as_derived_for_images_of_random_shapes(seed: int) -> None:
     geometry = random_geometry(seed)
     stage = stage_of((geometry, random_lanes(geometry, seed)))
@@ -184,8 +185,10 @@ def test_every_output_is_as_derived_for_images_of_random_shapes(seed: int) -> No
     assert walked(stage, stage.cycles, columns) == expected(stage, stage.cycles, columns)
 
 
-@pytest.mark.parametrize("layer", LAYERS)
-@pytest.mark.parametrize("name", [name for name in CONDITIONS if name != "returning"])
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    combined([name for name in CONDITIONS if name != "returning"], LAYERS, every=2),
+)
 def test_a_condition_holds_the_walk_as_long_as_it_lasts_and_only_where_it_is_needed(
     name: str, layer: str
 ) -> None:

@@ -49,6 +49,7 @@ from counterflow.golden.training.models import (
 from counterflow.golden.training.start import initial_states
 from counterflow.golden.units.convolution import UnitState
 from counterflow.golden.units.update import Settings
+from tests.thinned import combined
 
 SEED = 5
 COUNT = 40  # samples of an epoch
@@ -159,9 +160,10 @@ def test_without_a_switch_an_epoch_is_one_run(scheme: str) -> None:
 # ---- integers ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mitigation", MITIGATIONS)
-@pytest.mark.parametrize("shape", [DENSE, IMAGES])
-@pytest.mark.parametrize("after", [1, 17, COUNT, COUNT + 11])
+@pytest.mark.parametrize(
+    ("shape", "mitigation", "after"),
+    combined([DENSE, IMAGES], MITIGATIONS, [1, 17, COUNT, COUNT + 11], every=3),
+)
 def test_a_hybrid_training_is_a_pipelined_one_and_then_a_sequential_one_bit_for_bit(
     shape: dict[str, Any], mitigation: str, after: int
 ) -> None:
@@ -225,8 +227,9 @@ def test_a_hybrid_training_differs_from_both_of_its_schemes() -> None:
     assert not same(hybrid, states_of(trained(network(scheme="sequential"))))
 
 
-@pytest.mark.parametrize("done", [1, 2])
-@pytest.mark.parametrize("after", [17, COUNT, COUNT + 11, 2 * COUNT])
+@pytest.mark.parametrize(
+    ("after", "done"), combined([17, COUNT, COUNT + 11, 2 * COUNT], [1, 2], every=2)
+)
 def test_a_resumed_training_switches_where_the_whole_one_does(
     tmp_path: Path, after: int, done: int
 ) -> None:
@@ -255,8 +258,10 @@ def test_progress_counts_samples_across_the_switch() -> None:
 # ---- floats ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("placement", [None, (), (1,), (1, 2)])
-@pytest.mark.parametrize("mitigation", ["none", "lwpv+sc", "lwpw", "stash"])
+@pytest.mark.parametrize(
+    ("placement", "mitigation"),
+    combined([None, (), (1,), (1, 2)], ["none", "lwpv+sc", "lwpw", "stash"], every=2),
+)
 def test_the_float_model_is_sequential_sgd_behind_the_switch(
     mitigation: str, placement: tuple[int, ...] | None
 ) -> None:
