@@ -22,7 +22,7 @@ from counterflow.golden.fast.running import norm_back, show
 from counterflow.golden.fast.units import UNITS, passing_kinds
 from counterflow.golden.fast.units.convolution import unit_slot
 from counterflow.golden.fast.units.loss import loss_of
-from counterflow.golden.fast.words import access, compiled, compiled_once, sources, word
+from counterflow.golden.fast.words import access, compiled, compiled_once, inlined, sources, word
 
 Integers = NDArray[np.int64]
 
@@ -36,7 +36,7 @@ KINDS = tuple(passing_kinds())  # those that were known when the loops were made
 def _by_kind(name: str) -> Any:
     """One function for the loops `name` of all kinds: (memory, kind, record, token)."""
 
-    @compiled
+    @inlined
     def chosen(memory: Memory, kind: int, record: int, token: int) -> None:
         pass
 
@@ -48,7 +48,7 @@ def _by_kind(name: str) -> Any:
 def _either(number: int, loop: Any, other: Any) -> Any:
     """`loop` where the kind has that number, else `other`."""
 
-    @compiled
+    @inlined
     def chosen(memory: Memory, kind: int, record: int, token: int) -> None:
         if kind == number:
             loop(memory, memory.records[number][record], token)
@@ -67,7 +67,7 @@ def _came(memory: Memory, token: int) -> Any:
     return memory.kinds[token % len(memory.kinds)] if token >= 0 else np.uint8(BUBBLE)
 
 
-@compiled
+@inlined
 def _step(memory: Memory, slot: int, kind: int) -> None:
     """All that the units do in a slot whose token is of kind `kind`, but for the loss."""
     for step in memory.steps:
@@ -83,7 +83,7 @@ def _step(memory: Memory, slot: int, kind: int) -> None:
             _forward(memory, step.kind, step.record, slot)
 
 
-@compiled
+@inlined
 def _step_back(memory: Memory, slot: int, kind: int) -> None:
     """Send back what came in this slot, of tokens that learn; norms learn from it."""
     for step in memory.back:

@@ -26,6 +26,12 @@ compiled: Any = functools.partial(
 
 It becomes a piece of its callers and nobody else can call it, which takes less time to compile.
 """
+inlined: Any = functools.partial(_njit, inline="always", no_cpython_wrapper=True)
+"""Puts a function's text into its callers, before anything of it is compiled.
+
+For those at the top, that call all that there is: what is compiled is optimised again with each
+caller of its callers.
+"""
 
 
 def compiled_once(function: Any) -> Any:
