@@ -9,8 +9,6 @@ import os
 import re
 import shutil
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import Any
 from counterflow.design.parts import locks
 from counterflow.design.parts.home import cache
 from counterflow.design.tools.logged import LoggedError
+from counterflow.sim import runtime
 
 SIMULATORS = ("verilator", "icarus")
 TIMESCALE = ("1ns", "1ps")  # without one, a clock of 10 ns is refused
@@ -99,6 +98,7 @@ _ODD = re.compile(r"""[\s#$%:;'"\\`&|<>()*?\[\]!{}]""")  # what make or a shell 
 
 
 QUICK_FLAGS = "VM_PARALLEL_BUILDS=0 OPT_FAST=-O0"  # one file, not optimised
+QUICK_CXX = ("-std=gnu++17", "-O0")  # what the compiler is told by them
 
 
 def build(
@@ -210,7 +210,8 @@ def _build(
         control.write_text(text, encoding="utf-8")
         sources.insert(0, VerilatorControlFile(control))
         if not waves:
-            _lend_runtime(folder)
+            runtime.lend(_kept("runtime"), folder)
+            options = [*(_header_flags() if quick else []), *options]
     flags = f"{MAKE_FLAGS} {QUICK_FLAGS}" if quick else MAKE_FLAGS
     with environment(MAKEFLAGS=flags):
         runner = get_runner(simulator)
@@ -230,39 +231,21 @@ def _build(
                     f"{simulator} could not build {top}", folder / "build.log"
                 ) from error
     if simulator == "verilator" and not waves:
-        _keep_runtime(folder)
+        runtime.keep(_kept("runtime"), folder)
     (folder / "built").touch()
 
 
-def _runtime_folder() -> Path:
-    """Where compiled parts of Verilator's own runtime are kept, the same for every model."""
-    stamp = f"{verilator_root()} {verilator_root().stat().st_mtime_ns} {MAKE_FLAGS}"
-    return cache_folder() / f"runtime-{hashlib.sha256(stamp.encode()).hexdigest()[:16]}"
+def _kept(what: str, *of: object) -> Path:
+    """Where that is kept which is the same for every model of this Verilator."""
+    root = verilator_root()
+    stamp = f"{root} {root.stat().st_mtime_ns} {MAKE_FLAGS} {of}"
+    return cache_folder() / f"{what}-{hashlib.sha256(stamp.encode()).hexdigest()[:16]}"
 
 
-def _lend_runtime(folder: Path) -> None:
-    """Give a build the compiled runtime of an earlier one, which is most of a small one's time.
-
-    Dated ahead, because make takes what is older than the makefile, made only then, for outdated.
-    """
-    ahead = time.time() + 3600
-    for part in _runtime_folder().glob("verilated*"):
-        shutil.copy(part, folder / part.name)
-        os.utime(folder / part.name, (ahead, ahead))
-
-
-def _keep_runtime(folder: Path) -> None:
-    """Keep a build's compiled runtime for later ones; several builds may do so at once."""
-    kept = _runtime_folder()
-    if kept.exists():
-        return
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=kept.parent))
-    for part in [*folder.glob("verilated*.o"), *folder.glob("verilated*.d")]:
-        shutil.copy(part, scratch / part.name)
-    with contextlib.suppress(OSError):  # another build was first
-        scratch.rename(kept)
-    shutil.rmtree(scratch, ignore_errors=True)
+def _header_flags() -> list[str]:
+    """Options of Verilator by which a quick model reads headers that are compiled already."""
+    found = runtime.header(_kept("headers", QUICK_CXX), verilator_root(), QUICK_CXX)
+    return [] if found is None else ["-CFLAGS", f"-include {found}"]
 
 
 def run(

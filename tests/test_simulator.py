@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from counterflow.sim import simulator
+from counterflow.sim import runtime, simulator
 
 
 @pytest.fixture
@@ -52,3 +52,46 @@ def test_who_waits_hears_that_a_model_is_built_and_later_that_it_was(
     ]
     simulator.build("module b;", "b")
     assert len(heard) == 2
+
+
+VERILOG = """module toggle(input clk, output reg q = 0);
+  always @(posedge clk) q <= ~q;
+endmodule
+"""
+
+
+def test_the_headers_that_are_compiled_once_are_those_that_a_build_reads(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A compiled header that differs in an option or a macro would be passed over in silence."""
+    monkeypatch.setenv("COUNTERFLOW_CACHE", str(tmp_path))
+    options = ["-CFLAGS", "-Winvalid-pch -H"]  # the compiler names what it reads
+    log = simulator.build(VERILOG, "toggle", quick=True, options=options) / "build.log"
+    (header,) = tmp_path.glob("headers-*/shared.h")
+    taken = [line for line in log.read_text().splitlines() if line == f"! {header}.gch"]
+    assert len(taken) == 2  # the model and what starts it; the runtime, once, has other options
+
+
+def test_a_build_does_without_headers_that_cannot_be_compiled(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def missing(*_arguments: object, **_options: object) -> None:
+        raise FileNotFoundError
+
+    monkeypatch.setattr("counterflow.sim.runtime.subprocess.run", missing)
+    assert runtime.header(tmp_path / "kept", tmp_path, ("-O0",)) is None
+
+
+def test_what_is_kept_is_whole_and_the_first_one_stays(tmp_path: Path) -> None:
+    kept, build = tmp_path / "kept", tmp_path / "build"
+    build.mkdir()
+    for name in ("verilated.o", "verilated.d", "verilated.cpp", "Vtop.o"):
+        (build / name).write_text("first")
+    runtime.keep(kept, build)
+    (build / "verilated.o").write_text("second")
+    runtime.keep(kept, build)
+    assert {path.name: path.read_text() for path in kept.iterdir()} == {
+        "verilated.o": "first",
+        "verilated.d": "first",
+    }
+    assert {path.name for path in tmp_path.iterdir()} == {"kept", "build"}
