@@ -32,7 +32,6 @@ UNITS = [  # of some an input gradient goes to the loss that they learn from, to
     (CONVOLUTIONS, "conv3"),
     (COPIES, "conv2"),
 ]
-QUICK = {("tiny-threewise", "dense2", "ecp5")}
 
 
 def planned(network: str) -> Plan:
@@ -50,13 +49,9 @@ def taken(stage: Stage, interval: int, family: str, folder: Path) -> Resources:
     return synthesis.synthesise(text, TOP, module, ON[family], folder, lambda line: None)["unit"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("network", "unit", "family"),
-    [
-        pytest.param(*one, family, marks=[pytest.mark.slow] * ((*one, family) not in QUICK))
-        for one in UNITS
-        for family in ON
-    ],
+    ("network", "unit", "family"), [(*one, family) for one in UNITS for family in ON]
 )
 def test_a_unit_takes_the_blocks_planned_and_about_the_luts(
     network: str, unit: str, family: str, tmp_path: Path

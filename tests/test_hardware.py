@@ -121,7 +121,11 @@ DESIGNS = {
 }
 
 
-LATER = ("one layer", "16-bit formats, no momentum, nearest")  # builds left to the slow tests
+LATER = (
+    "one layer",
+    "one multiplier a lane",
+    "16-bit formats, no momentum, nearest",
+)  # builds left to the slow tests
 
 
 @pytest.mark.parametrize(
@@ -140,7 +144,13 @@ def test_every_cycle_equals_golden(name: str) -> None:
     assert found.losses == [p.loss * NATS for p in predictions]
 
 
-@pytest.mark.parametrize("name", ["padding lanes in both directions", "one multiplier a lane"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "padding lanes in both directions",
+        pytest.param("one multiplier a lane", marks=pytest.mark.slow),
+    ],
+)
 def test_a_chain_that_stands_for_long_reads_no_weight_before_it_is_written(name: str) -> None:
     """Late slots follow each other without the pauses that a stall-free run has."""
     design = DESIGNS[name]

@@ -26,7 +26,7 @@ STALLS = (
     ("none", "none", "long"),
     ("slow", "late", "random"),
 )
-DEFAULT = {"a convolution and the identity", "behind the input, two in a row"}
+DEFAULT = {"a convolution and the identity"}
 SEVERAL_RUNS = "a convolution and the identity"
 
 

@@ -258,15 +258,13 @@ def test_a_fault_is_found_and_located_in_its_unit(fault: Switched) -> None:
     assert_located(run_switched(fault), fault.unit)
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [pytest.param(one, marks=[pytest.mark.slow] * (at > 0)) for at, one in enumerate(FAULTS)],
-    ids=str,
-)
+@pytest.mark.slow  # each is a build
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
 def test_a_wrong_number_is_found_and_located_in_its_unit(fault: Fault) -> None:
     assert_located(simulated.run(built_with(fault), job()), fault.unit)
 
 
+@pytest.mark.slow
 def test_a_wrong_number_is_found_under_stalls_too() -> None:
     found = simulated.run(built_with(FAULTS[0]), job(), ORDER)
     assert found.mismatches > 0

@@ -43,6 +43,7 @@ LATER = {  # builds that are left to the slow tests
     LEFT_OUT,
     EARLY,
     "unequal strides, convolution after convolution",
+    "padded, pooled, several banks",
     "one row, wide formats, nearest",
     "pool after pool, averages, three samples an update",
     "kernels as large as the image, three samples an update",

@@ -28,7 +28,7 @@ DESIGNS: dict[str, ModuleType] = {
 
 
 def named(chosen: Callable[[Fault], bool]) -> list[Any]:
-    """(design, fault), the first `SHOWN` of a design by default, of copies none.
+    """(design, fault), by default the first `SHOWN` of components' ends.
 
     Those of a design share one build and stay in one process.
     """
@@ -38,7 +38,7 @@ def named(chosen: Callable[[Fault], bool]) -> list[Any]:
             fault,
             id=f"{name}-{fault}",
             marks=[pytest.mark.xdist_group(name)]
-            + [pytest.mark.slow] * (number > SHOWN or module is faults_copies),
+            + [pytest.mark.slow] * (number > SHOWN or module is not faults_interlocking),
         )
         for name, module in DESIGNS.items()
         for number, fault in enumerate(module.FAULTS)

@@ -26,7 +26,7 @@ from counterflow.sim.boards.board import Board, board_verilog
 from counterflow.sim.proofs.proof import Mutant
 from tests.headed import headed
 
-pytestmark = pytest.mark.xdist_group("board")  # one build of the board
+pytestmark = [pytest.mark.xdist_group("board"), pytest.mark.slow]  # one build of the board
 SLICE = 2000  # cycles between two looks at the line
 SAMPLES, SEED = 40, 5
 
@@ -71,7 +71,6 @@ def trained(design: Plan, verilog: str | None = None) -> Iterator[Training]:
         yield Training(device, way, states, verify=15)
 
 
-@pytest.mark.slow
 def test_every_head_is_counted_and_equals_the_golden_model() -> None:
     design = headed()
     with trained(design) as training:
@@ -109,10 +108,7 @@ def relabelled(numbers: dict[int, int]) -> Callable[[int], tuple[int, int]]:
     ("numbers", "error", "said"),
     [
         ({1: 2, 2: 1}, DifferenceError, "the predictions of head 1 since the last comparison"),
-        pytest.param(
-            *({1: 0, 0: 1}, DifferenceError, "the predictions since the last comparison"),
-            marks=pytest.mark.slow,
-        ),
+        ({1: 0, 0: 1}, DifferenceError, "the predictions since the last comparison"),
         ({2: 3}, LinkError, "sent 0 predictions of head 2 where 15 others were due"),
     ],
     ids=["exchanged", "for the network's", "unknown"],
@@ -125,7 +121,6 @@ def test_predictions_with_anothers_number_are_found(
         training.run(0)
 
 
-@pytest.mark.slow
 def test_torn_packets_are_found() -> None:
     design, torn = headed(), Mutant(Merge, "idle | (moved & out.last)", "idle | moved").made()
     with mock.patch("counterflow.hw.chain.Merge", torn):

@@ -119,13 +119,8 @@ def test_epochs_equal_golden(design: Plan, verilog: str, data: Dataset) -> None:
     assert seen == sorted(seen)
 
 
-@pytest.mark.parametrize(
-    "stalls",
-    [
-        pytest.param(Stalls(), id="flowing", marks=pytest.mark.slow),
-        pytest.param(Stalls(0.3, 0.5, 0.9), id="stalled"),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("stalls", [Stalls(), Stalls(0.3, 0.5, 0.9)], ids=["flowing", "stalled"])
 def test_every_head_is_compared(stalls: Stalls) -> None:
     heads, data = headed(), synthetic(6, 4, SAMPLES, 2)
     report = long_run(heads, data, seed=3, epochs=2, stalls=stalls)
