@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from counterflow.boards.constraints import SUFFIX, constraints
@@ -17,6 +17,7 @@ from counterflow.design.fpga.estimate import estimate
 from counterflow.design.schedule.planner import Plan
 from counterflow.design.tools import programs, routing, synthesis
 from counterflow.design.tools.follow import ToolError, follow
+from counterflow.design.tools.placements import Placements, followed, place
 from counterflow.design.tools.synthesis_report import SynthesisReport
 
 OnStage = Callable[[str, str], None]
@@ -54,7 +55,7 @@ def build(
     *,
     asked: float,
     baud: int,
-    seed: int,
+    seeds: Sequence[int],
 ) -> BuildReport:
     """Build `source`, the top around `design`, in `folder`.
 
@@ -76,7 +77,7 @@ def build(
         lambda line: on_stage("synthesise", synthesis.stages(line) or ""),
     )
     taken[AROUND] = taken.pop(synthesis.TOP)
-    routed = None
+    placements = None
     everything = estimate(design, target.family)
 
     def report() -> BuildReport:
@@ -86,9 +87,9 @@ def build(
             target=target,
             taken=taken,
             planned={unit: everything[unit] for unit in source.units.values()},
-            seed=seed,
+            seed=seeds[0],
             frequency=source.frequency,
-            routed=routed,
+            placements=placements,
         )
         return BuildReport(board, design, found, asked=asked, baud=baud)
 
@@ -98,33 +99,35 @@ def build(
         return report()
     if report().found.unfit():
         return report()
-    routed = _route(board, folder, where, on_stage, frequency=source.frequency, seed=seed)
+    placements = _placed(board, folder, where, on_stage, frequency=source.frequency, seeds=seeds)
     if report().late() is None:
         on_stage("pack the bitstream", "")
         _pack(board, folder, name)
     return report()
 
 
-def _route(
-    board: Board, folder: Path, where: str, on_stage: OnStage, *, frequency: float, seed: int
-) -> routing.Routed:
+def _placed(
+    board: Board,
+    folder: Path,
+    where: str,
+    on_stage: OnStage,
+    *,
+    frequency: float,
+    seeds: Sequence[int],
+) -> Placements:
     """Place and route the netlist in `folder` with the pins of the file `where`."""
     family = board.fpga.family
     kind = {"ecp5": ("--lpf", "--textcfg"), "ice40": ("--pcf", "--asc")}[family]
-    progress = routing.Progress()
-
-    def on_line(line: str) -> None:
-        progress.line(line)
-        on_stage(progress.stage, progress.detail)
-
     try:
-        return routing.route(
+        return place(
             board.fpga,
             folder,
-            on_line,
+            seeds,
+            followed(seeds, on_stage),
             frequency=frequency,
-            seed=seed,
             pinned=(kind[0], where, kind[1], ROUTED[family]),
+            given=(where,),
+            kept=(ROUTED[family],),
         )
     except ToolError:
         short = overfull((folder / routing.LOG).read_text(encoding="utf-8"))

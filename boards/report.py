@@ -57,7 +57,7 @@ class BuildReport:
         )
         return (
             f"{self.found.network} on {self.board.name} does not meet {self.found.frequency:g} "
-            f"MHz: after routing with seed {self.found.seed} it reaches {routed.fmax:.2f} MHz. "
+            f"MHz: after routing with {self.found.placements} it reaches {routed.fmax:.2f} MHz. "
             f"{slowest}{advised(self.board, routed.fmax)}"
         )
 
@@ -90,7 +90,7 @@ def advised(board: Board, fmax: float) -> str:
             continue
         if setting is None or setting.frequency <= fmax:
             return (
-                f"Lower the clock with --freq {wanted}, try another --seed, or ask for fewer lanes "
+                f"Lower the clock with --freq {wanted}, try --seeds 5, or ask for fewer lanes "
                 "with --multipliers."
             )
     return "No clock that this board can make is so slow; ask for fewer lanes with --multipliers."

@@ -23,6 +23,7 @@ from counterflow.design.fpga.targets import Resources
 from counterflow.design.network.files import load, shipped
 from counterflow.design.schedule.planner import plan
 from counterflow.design.tools import programs
+from counterflow.design.tools.placements import Placements
 from counterflow.design.tools.routing import CriticalPath, Routed
 from counterflow.design.tools.synthesis_report import SynthesisReport
 from tests.echo import top_of
@@ -58,7 +59,7 @@ def blink(name: str, folder: Path, frequency: float) -> BuildReport:
         lambda _stage, _detail: None,
         asked=frequency,
         baud=1_000_000,
-        seed=1,
+        seeds=[1],
     )
 
 
@@ -165,7 +166,7 @@ def report(**changes: Any) -> BuildReport:
         planned={},
         seed=7,
         frequency=24.0,
-        routed=Routed(fmax=20.5, paths=(path,), cells={}, arrivals={}),
+        placements=Placements({7: Routed(20.5, (path,), {}, {})}, {}),
     )
     return BuildReport(one, plan(load("tiny")), replace(found, **changes), asked=24.0, baud=1)
 
@@ -174,13 +175,13 @@ def test_what_is_too_slow_says_the_path_and_a_frequency_that_would_do() -> None:
     assert report().late() == (
         "net on icebreaker does not meet 24 MHz: after routing with seed 7 it reaches 20.50 MHz. "
         "The slowest path, 20.0 ns in 3 levels of logic, leads from a.b to c.d. Lower the clock "
-        "with --freq 20, try another --seed, or ask for fewer lanes with --multipliers."
+        "with --freq 20, try --seeds 5, or ask for fewer lanes with --multipliers."
     )
     assert report(frequency=20.5).late() is None
     # Below 16 MHz only the oscillator's own 12 are left, and below these nothing.
     for fmax, advice in ((15.0, "--freq 12,"), (11.0, "No clock that this board can make")):
         slow = replace(report().found.routed, fmax=fmax)  # type: ignore[type-var]
-        late = report(routed=slow).late()
+        late = report(placements=Placements({7: slow}, {})).late()
         assert late is not None
         assert advice in late
 

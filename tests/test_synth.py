@@ -25,6 +25,7 @@ from counterflow.design.network.files import load
 from counterflow.design.schedule.planner import plan
 from counterflow.design.tools import programs, routing, synthesis
 from counterflow.design.tools.follow import ToolError, follow
+from counterflow.design.tools.placements import Placements
 from counterflow.design.tools.routing import Progress, read_report
 from counterflow.design.tools.synthesis_report import FILE, SynthesisReport
 from counterflow.hw.parts.modules import convert
@@ -228,12 +229,13 @@ def test_an_interruption_leaves_the_last_results(monkeypatch: pytest.MonkeyPatch
 
 def test_changes_since_last_time(tmp_path: Path) -> None:
     routed = read_report(REPORT)
-    before = report(routed=routed)
+    before = report(placements=Placements({1: routed}, {}))
     assert before.changes(tmp_path) == []
     (tmp_path / FILE).write_text(json.dumps(before.to_json()))
     assert before.changes(tmp_path) == []
     taken = {"dense0": Resources(2, 6, 0, 30, 50), "pins": Resources(0, 0, 0, 1, 4)}
-    after = report(taken=taken, routed=replace(routed, fmax=52.5))
+    faster = Placements({1: replace(routed, fmax=51.0), 2: replace(routed, fmax=52.5)}, {})
+    after = report(taken=taken, placements=faster)
     assert after.changes(tmp_path) == ["+3 block RAMs", "-10 LUTs", "+2.00 MHz"]
     assert replace(after, target=target("up5k")).changes(tmp_path) == []
     (tmp_path / FILE).write_text("{")

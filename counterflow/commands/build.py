@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     "--fit", "to_fit", is_flag=True, help="Fold NET anew for the board, as plan --target does."
 )
 @options.placement_seed
+@options.placement_seeds
 @options.fold
 @options.output(folder="Folder for bitstream, sources and logs [default: build/NET/BOARD].")
 def build(
@@ -51,6 +53,7 @@ def build(
     baud: int | None,
     to_fit: bool,
     seed: int,
+    seeds: int,
     multipliers: int | None,
     memory: int | None,
     interval: int | None,
@@ -86,7 +89,7 @@ def build(
     folder = out or places.default(default_folder(design.description.name) / board.name)
     with outcome.into(folder, "build") as made:
         work = made.work()
-        report, seconds = _run(display, design, board, work, freq, baud, seed)
+        report, seconds = _run(display, design, board, work, freq, baud, range(seed, seed + seeds))
         _keep(work, made, report)
         content = {**report.to_json(), "seconds": seconds}
         kept = made.keep(content, design.description, seed=seed)
@@ -127,7 +130,7 @@ def _run(
     scratch: Path,
     freq: float | None,
     baud: int | None,
-    seed: int,
+    seeds: Sequence[int],
 ) -> tuple[BuildReport, dict[str, float]]:
     """The report, and the seconds of each stage."""
     from counterflow.boards import flow
@@ -151,7 +154,7 @@ def _run(
         enter("synthesise", "")
         try:
             report = flow.build(
-                board, design, text, scratch, enter, asked=asked, baud=rate, seed=seed
+                board, design, text, scratch, enter, asked=asked, baud=rate, seeds=seeds
             )
         except flow.OverfullError as error:
             raise ValueError(_too_full(design, board, error)) from None

@@ -58,6 +58,13 @@ placement_seed = click.option(
     show_default=True,
     help="Seed of placement: another one, another frequency.",
 )
+placement_seeds = click.option(
+    "--seeds",
+    type=numerals.Whole(1, 100),
+    default=1,
+    show_default=True,
+    help="How many placements to try from --seed on, beside each other; the fastest is kept.",
+)
 
 
 def output(*, folder: str) -> Callable[[Command], Command]:

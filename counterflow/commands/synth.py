@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,7 @@ ARRIVALS = 8  # registers that are shown
     help="MHz to aim at when placing and routing [default: the target's].",
 )
 @options.placement_seed
+@options.placement_seeds
 @options.fold
 @options.output(folder="Folder for synth.json and the logs [default: build/NET].")
 def synth(
@@ -47,6 +49,7 @@ def synth(
     no_route: bool,
     freq: float | None,
     seed: int,
+    seeds: int,
     multipliers: int | None,
     memory: int | None,
     interval: int | None,
@@ -69,6 +72,7 @@ def synth(
         counterflow synth tiny --target up5k
         counterflow synth digits --unit dense1 --freq 120
         counterflow synth lenet5 --fit
+        counterflow synth tiny --seeds 5
     """
     from counterflow.design.fpga.needs import settled
     from counterflow.design.fpga.targets import target as named
@@ -80,7 +84,8 @@ def synth(
     fold_for = target_name if to_fit else None
     design, _ = folded(load(net), multipliers, memory, interval, fold_for)
     design = settled(design, target)
-    for name, given in {"freq": freq is not None, "seed": options.given("seed")}.items():
+    asked = {"freq": freq is not None, **{name: options.given(name) for name in ("seed", "seeds")}}
+    for name, given in asked.items():
         if no_route and given:
             raise click.UsageError(f"--{name} is for placing and routing; leave out --no-route.")
     routing = target.router is not None and not no_route
@@ -91,7 +96,16 @@ def synth(
     folder = out or places.default(default_folder(design.description.name))
     with outcome.into(folder, "synth") as made:
         work = made.work()
-        report = _run(display, design, target, unit, work, route=routing, freq=freq, seed=seed)
+        report = _run(
+            display,
+            design,
+            target,
+            unit,
+            work,
+            route=routing,
+            freq=freq,
+            seeds=range(seed, seed + seeds),
+        )
         changes = report.changes(folder)
         for log in work.glob("*.log"):
             move(log, made.path(f"-{log.name}"))
@@ -115,13 +129,13 @@ def _run(
     *,
     route: bool,
     freq: float | None,
-    seed: int,
+    seeds: Sequence[int],
 ) -> SynthesisReport:
     """Elaborate, synthesise, pack, place, route, with the time of each stage."""
     from dataclasses import replace
 
     from counterflow.design.fpga.estimate import estimate
-    from counterflow.design.tools import routing, synthesis
+    from counterflow.design.tools import placements, synthesis
     from counterflow.design.tools.synthesis_report import SynthesisReport
     from counterflow.hw.tops.pins import TOP, pinned_verilog
 
@@ -158,20 +172,15 @@ def _run(
             target=target,
             taken=taken,
             planned={name: everything[name] for name in units.values() if name in everything},
-            seed=seed,
+            seed=seeds[0],
             frequency=frequency,
             seconds=seconds,
         )
         if not route or report.unfit():
             return report
-        progress = routing.Progress()
-
-        def follow(line: str) -> None:
-            progress.line(line)
-            enter(progress.stage, progress.detail)
-
-        routed = routing.route(target, scratch, follow, frequency=frequency, seed=seed)
-    return replace(report, routed=routed)
+        on_line = placements.followed(seeds, enter)
+        placed = placements.place(target, scratch, seeds, on_line, frequency=frequency)
+    return replace(report, placements=placed)
 
 
 def report_table(report: SynthesisReport) -> Table:
@@ -212,7 +221,7 @@ def findings(report: SynthesisReport) -> list[str]:
     if report.routed is None:
         return []
     routed = report.routed
-    lines = [f"[bold]{routed.fmax:.2f} MHz[/] after routing with seed {report.seed}, limited by"]
+    lines = [f"[bold]{routed.fmax:.2f} MHz[/] after routing with {report.placements}, limited by"]
     lines += [
         f"  {path.start} to {path.end}: {path.delay:.2f} ns ({path.logic:.2f} logic in "
         f"{path.levels} levels, {path.routing:.2f} routing)"

@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import Event
 
 from counterflow.design.tools.logged import LoggedError
 
@@ -19,11 +20,19 @@ class ToolError(LoggedError):
     """A program gave up; the text is one sentence with what it said."""
 
 
-def follow(command: Sequence[str], folder: Path, log: str, on_line: OnLine, *, what: str) -> float:
+def follow(
+    command: Sequence[str],
+    folder: Path,
+    log: str,
+    on_line: OnLine,
+    *,
+    what: str,
+    stopped: Event | None = None,
+) -> float:
     """Run `command` in `folder`, where it writes `log`; returns the seconds that it took.
 
     ToolError, naming the program as `what` with its last error, where it fails.  Whatever ends
-    this call ends the program.
+    this call ends the program, and so does another thread that has `stopped` it.
     """
     start = time.monotonic()
     path = folder / log
@@ -35,6 +44,8 @@ def follow(command: Sequence[str], folder: Path, log: str, on_line: OnLine, *, w
                 seen = 0
                 while process.poll() is None:
                     time.sleep(POLL)
+                    if stopped is not None and stopped.is_set():
+                        process.kill()
                     seen = _new_lines(path, seen, on_line)
                 _new_lines(path, seen, on_line)
             finally:

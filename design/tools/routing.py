@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Any, NamedTuple
 
 from counterflow.design.fpga.targets import Target
@@ -80,17 +81,19 @@ def route(
     frequency: float,
     seed: int,
     pinned: Sequence[str] = (),
+    stopped: Event | None = None,
 ) -> Routed:
     """Place and route the netlist in `folder`, aiming at `frequency` MHz, which it may miss.
 
     `pinned` as for `arguments`; files that it names are relative to `folder`.
-    Leaves `LOG` there; `on_line` receives it.  ToolError where it does not fit or cannot be routed.
+    Leaves `LOG` there; `on_line` receives it.  ToolError where it does not fit or cannot be routed,
+    or was `stopped` by another thread.
     """
     if target.router is None:
         raise ValueError(f"no program here places and routes for {target.name}")
     router = ROUTERS[target.router]
     command = [*router.command(), *arguments(target, frequency, seed, pinned)]
-    follow(command, folder, LOG, on_line, what=router.what)
+    follow(command, folder, LOG, on_line, what=router.what, stopped=stopped)
     return read_report(json.loads((folder / _REPORT).read_text(encoding="utf-8")))
 
 

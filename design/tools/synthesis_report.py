@@ -11,6 +11,7 @@ from typing import Any
 
 from counterflow.design.fpga.estimate import Estimate
 from counterflow.design.fpga.targets import ALL_NAMES, Resources, Target, total
+from counterflow.design.tools.placements import Placements
 from counterflow.design.tools.routing import Routed
 
 FILE = "synth.json"
@@ -18,10 +19,10 @@ FILE = "synth.json"
 
 @dataclass(frozen=True)
 class SynthesisReport:
-    """Outcome of a synthesis for `target`, with `routed` where it was placed and routed.
+    """Outcome of a synthesis for `target`, with `placements` where it was placed and routed.
 
-    ``taken`` and ``planned`` go by unit; what is in no unit is taken but not planned.  ``seconds``
-    go by stage.
+    ``seed``: the first that was tried.  ``taken`` and ``planned`` go by unit; what is in no unit is
+    taken but not planned.  ``seconds`` go by stage.
     """
 
     network: str
@@ -32,7 +33,12 @@ class SynthesisReport:
     seed: int
     frequency: float
     seconds: Mapping[str, float] = field(default_factory=dict)
-    routed: Routed | None = None
+    placements: Placements | None = None
+
+    @property
+    def routed(self) -> Routed | None:
+        """The placement that is kept: the fastest."""
+        return None if self.placements is None else self.placements.routed[self.placements.best]
 
     @property
     def total(self) -> Resources:
@@ -73,13 +79,13 @@ class SynthesisReport:
 
     def to_json(self) -> dict[str, Any]:
         """The keys that `counterflow synth --json` promises."""
-        routed = self.routed
+        routed, placed = self.routed, self.placements
         return {
             "network": self.network,
             "unit": self.unit,
             "target": self.target.name,
             "part": self.target.part,
-            "seed": self.seed,
+            "seed": self.seed if self.placements is None else self.placements.best,
             "frequency": self.frequency,
             "units": {name: taken.amounts for name, taken in self.taken.items()},
             "planned": {name: planned.amounts for name, planned in self.planned.items()},
@@ -87,6 +93,8 @@ class SynthesisReport:
             "available": self.target.has.amounts,
             "short": self.short.amounts,
             "fmax": None if routed is None else routed.fmax,
+            "fmax_by_seed": _by_seed(placed.frequencies if placed else {}),
+            "failed_seeds": _by_seed(placed.failed if placed else {}),
             "critical_paths": [] if routed is None else [p._asdict() for p in routed.paths],
             "arrivals": {} if routed is None else dict(routed.arrivals),
             "cells": {} if routed is None else dict(routed.cells),
@@ -115,3 +123,8 @@ class SynthesisReport:
 
     def _identity(self) -> dict[str, object]:
         return {"network": self.network, "unit": self.unit, "target": self.target.name}
+
+
+def _by_seed(found: Mapping[int, Any]) -> dict[str, Any]:
+    """As JSON has keys."""
+    return {str(seed): value for seed, value in sorted(found.items())}
