@@ -7,7 +7,7 @@ many cycles as there are nodes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import data, wiring
@@ -82,15 +82,21 @@ class BusNode(wiring.Component):
         m = Module()
         chosen: Value = self.i.valid & (self.i.node == self.node) & ~self.i.done
         m.d.comb += self.data.eq(self.i.data)
-        m.d.sync += self.o.eq(self.i)
+        # At most one register is hit: an OR of those that are asks no order, and is not so deep.
+        read, write = chosen & ~self.i.write, chosen & self.i.write
+        found: Value = self.i.data & (~self._any(read, self.readable)).replicate(WORD_BITS)
         for register in self.readable:
-            hit = chosen & ~self.i.write & (self.i.register == register)
+            hit = self._hit(read, register)
             m.d.comb += self.reading(register).eq(hit)
-            with m.If(hit):
-                m.d.sync += [self.o.data.eq(self.value(register)), self.o.done.eq(1)]
+            found |= self.value(register) & hit.replicate(WORD_BITS)
         for register in self.writable:
-            hit = chosen & self.i.write & (self.i.register == register)
-            m.d.comb += self.strobe(register).eq(hit)
-            with m.If(hit):
-                m.d.sync += self.o.done.eq(~self.refuse)
+            m.d.comb += self.strobe(register).eq(self._hit(write, register))
+        done = self._any(read, self.readable) | (self._any(write, self.writable) & ~self.refuse)
+        m.d.sync += [self.o.eq(self.i), self.o.data.eq(found), self.o.done.eq(self.i.done | done)]
         return m
+
+    def _hit(self, chosen: Value, register: int) -> Value:
+        return chosen & (self.i.register == register)
+
+    def _any(self, chosen: Value, registers: Iterable[int]) -> Value:
+        return chosen & self.i.register.matches(*registers)

@@ -54,7 +54,7 @@ def _kind(module: str, modules: Container[str]) -> str | None:
         return None
     unit, *parts = module.removeprefix(inner).split(APART)
     if inner + unit + APART + _WEIGHTED not in modules:
-        return None if parts else unit.rstrip("0123456789")
+        return None if parts else re.split(r"\d", unit)[0]
     return parts[0] if len(parts) == 1 else None
 
 
@@ -67,9 +67,12 @@ class _Inside(wiring.Component):
         self._own = {name for name in ("clk", "rst") if ports.pop(name, None)}
         self._names = list(ports)
         flows = {"input": In, "output": Out}
+        # Names of the module's own, as far as a member may have them.
         members = {
-            f"port{index}": flows[one["way"]](int(one["top"] or 0) + 1)
-            for index, one in enumerate(ports.values())
+            f"{re.sub('[^A-Za-z0-9]', '_', name)}_{index}": flows[one["way"]](
+                int(one["top"] or 0) + 1
+            )
+            for index, (name, one) in enumerate(ports.items())
         }
         super().__init__(members)
 

@@ -66,8 +66,8 @@ PROOFS = (
         BusSpec,
         (
             Mutant(BusNode, "(self.i.node == self.node) & ~self.i.done", "~self.i.done"),
-            Mutant(BusNode, "self.o.done.eq(~self.refuse)", "self.o.done.eq(1)"),
-            Mutant(BusNode, "hit = chosen & ~self.i.write &", "hit = chosen &"),
+            Mutant(BusNode, "& ~self.refuse)", ")"),
+            Mutant(BusNode, "chosen & ~self.i.write,", "chosen,"),
         ),
         quick=True,
     ),
