@@ -82,7 +82,7 @@ class InputGradient(wiring.Component):
                 ),
                 departure.word[bank].eq(value),
             ]
-            flags.append(delayed(m, writes, SUM, f"done_{bank}") & clipped)
+            flags.append(delayed(m, writes, SUM + 1, f"done_{bank}") & clipped)
         m.d.comb += [
             self.clipped.eq(delayed(m, Cat(flags).any(), 1, "clipped")),
             self.room.eq(departure.room),
@@ -134,7 +134,10 @@ class InputGradient(wiring.Component):
     def _bank(
         self, m: Module, bank: int, granule: Value, address: Value, words: int
     ) -> tuple[Value, Value]:
-        """Add a granule to its sums; (the sums narrowed, two cycles later; one clipped, one)."""
+        """Add a granule to its sums; (the sums narrowed, whether one was clipped): 2 cycles later.
+
+        Whether one was clipped is known late in a cycle, and joined in the next.
+        """
         numbers, count = self.stage.arithmetic, self.stage.tiling.granule
         width = numbers.backward_sum.bits
         memory = GradientSums(
@@ -164,7 +167,7 @@ class InputGradient(wiring.Component):
             outputs.append(Mux(seen, dx, 0)[: self.dx_format.bits])
             if numbers.returns:
                 outputs.append(x)
-            flags.append(clipped & seen)
+            flags.append(delayed(m, clipped & seen, 1, f"clipped_{bank}_{index}"))
         turn = delayed(m, self.turn, self.summing, f"turn_{bank}")
         m.d.comb += [
             memory.address.eq(address),
