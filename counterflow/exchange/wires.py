@@ -10,7 +10,7 @@ import numpy as np
 from counterflow.design.graph import Edge, Unit
 from counterflow.design.parts.geometry import Shape
 from counterflow.design.schedule.schedule import Schedule
-from counterflow.design.units.loss import LossStage
+from counterflow.design.units.losses import LossStage
 from counterflow.exchange.drawing import Drawing, Value
 from counterflow.exchange.files import texts_of
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 from counterflow.design.choice.homes import Home, in_order
 from counterflow.design.choice.tally import Tally
-from counterflow.design.network.description import MIN_LOGIT, Description
+from counterflow.design.network.description import Description
+from counterflow.design.network.ends import MIN_LOGIT
 from counterflow.design.parts.fields import MAX_TANH_BITS
 from counterflow.design.parts.formats import MAX_BITS, Format, Rounding
 

@@ -9,7 +9,8 @@ from counterflow.design.fpga.blocks import LEAST_BLOCK
 from counterflow.design.parts.tokens import KIND_BITS, LABEL_BITS
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units.latency import MEMORY, OPERANDS, PRODUCT, UPDATE
-from counterflow.design.units.loss import EXP2, EXP_FRAC, LOG2, LOG_FRAC, LossStage
+from counterflow.design.units.loss import EXP2, EXP_FRAC, LOG2, LOG_FRAC
+from counterflow.design.units.losses import LossStage
 from counterflow.design.units.normal_times import NormalStage
 from counterflow.design.units.slots import Depths, Stage
 from counterflow.design.units.tiling import Tiling

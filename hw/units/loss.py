@@ -28,8 +28,9 @@ from counterflow.design.units.loss import (
     LOG2E_NUMERATOR,
     LOG_FRAC,
     LossArithmetic,
-    LossStage,
+    SoftmaxStage,
 )
+from counterflow.design.units.losses import LossNumbers
 from counterflow.hw.parts.block_fifo import BlockFIFO, queue
 from counterflow.hw.parts.block_memory import falling_memory
 from counterflow.hw.parts.modules import is_compact
@@ -40,7 +41,7 @@ from counterflow.hw.parts.streams import activation_stream, error_stream, label_
 BANKS = 2
 
 
-def prediction(numbers: LossArithmetic) -> data.StructLayout:
+def prediction(numbers: LossNumbers) -> data.StructLayout:
     """One of a token's class scores, with the token's kind and loss; the last one is marked."""
     return data.StructLayout(
         {
@@ -52,7 +53,7 @@ def prediction(numbers: LossArithmetic) -> data.StructLayout:
     )
 
 
-def prediction_stream(numbers: LossArithmetic) -> stream.Signature:
+def prediction_stream(numbers: LossNumbers) -> stream.Signature:
     """A token's class scores, a transfer each."""
     return stream.Signature(prediction(numbers))
 
@@ -88,7 +89,7 @@ class Loss(wiring.Component):
         self.logarithm = Signal(numbers.sum.bits, name="logarithm")
 
     @classmethod
-    def of(cls, stage: LossStage, schedule: Schedule) -> Self:
+    def of(cls, stage: SoftmaxStage, schedule: Schedule) -> Self:
         """That of a unit of a schedule."""
         return cls(numbers=stage.arithmetic, labels=schedule.label_tokens(stage))
 
