@@ -24,7 +24,7 @@ from counterflow.design.units.split import SplitUnit
 
 Loss = Literal["softmax", "mse", "bce"]
 Targets = Literal["label", "input", "data"]
-"""Where targets come from: the sample's label, the sample itself, or further numbers of the data."""
+"""Where targets come from: the label of a sample, the sample itself, or numbers of the data."""
 
 LOSSES: Mapping[Loss, type[LossUnit]] = {"softmax": SoftmaxUnit, "mse": MseUnit, "bce": BceUnit}
 USUAL: Mapping[Loss, Targets] = {"softmax": "label", "mse": "data", "bce": "label"}

@@ -33,7 +33,8 @@ MOST_LOSS_BITS = 24  # of a loss: a prediction on the host link has three bytes 
 def decided(scores: NDArray[Any], threshold: float | None) -> NDArray[np.integer[Any]]:
     """The classes that scores [..., classes] speak for, by `LossNumbers.threshold`; shape [...]."""
     if threshold is None:
-        return scores.argmax(axis=-1)
+        largest: NDArray[np.integer[Any]] = scores.argmax(axis=-1)
+        return largest
     return (scores[..., 0] >= threshold).astype(np.int64)
 
 

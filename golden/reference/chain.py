@@ -167,8 +167,8 @@ class Chain:
             self._see(edge, 0, kind, one)
         found = {}
         for number, edge in self._ends.items():
-            given = label if self.targets is None else values[self.targets]
-            error, loss = self.loss(values[edge], given)
+            wanted = label if self.targets is None else values[self.targets]
+            error, loss = self.loss(values[edge], wanted)
             path = self._paths[edge][-1]
             self._send_back(edge, path, self.slot, error if kind.learns else np.zeros_like(error))
             found[number] = values[edge], loss

@@ -1,13 +1,13 @@
 """The binary cross-entropy: a logistic function of tables; twin of `golden.units.bce`.
 
-    cycle after a score was taken  1   |z|, and the share of u that counts
-                                   2   u
-                                   3   2**-u
-                                   4   L
-                                   5   u + L; their product with the share
-                                   6   q
-                                   7   p - t
-                                   8   the error, narrowed
+cycle after a score was taken  1   |z|, and the share of u that counts
+                               2   u
+                               3   2**-u
+                               4   L
+                               5   u + L; their product with the share
+                               6   q
+                               7   p - t
+                               8   the error, narrowed
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ class Bce(PointwiseLoss):
         ]
         shift = numbers.exponent_shift
         s2_u = Signal(numbers.exponent.bits, name="s2_u")
-        m.d.sync += s2_u.eq((times_constant(s1_size, LOG2E_NUMERATOR) + (1 << (shift - 1))) >> shift)
+        m.d.sync += s2_u.eq(
+            (times_constant(s1_size, LOG2E_NUMERATOR) + (1 << (shift - 1))) >> shift
+        )
         s3_power = self._power(m, "exponentials", "s3_power", s2_u, platform)
         s4_logarithm = self._logarithm(m, s3_power, platform)
         s4_u = delayed(m, s2_u, 2, "u")
@@ -68,9 +70,7 @@ class Bce(PointwiseLoss):
         bits = (s5_counted >> frac) + s5_logarithm
         return delayed(m, value, 1, "s8_error"), delayed(m, bits, 3, "bits")
 
-    def _power(
-        self, m: Module, table: str, name: str, exponent: Value, platform: object
-    ) -> Signal:
+    def _power(self, m: Module, table: str, name: str, exponent: Value, platform: object) -> Signal:
         """2**-exponent, a cycle later."""
         part, whole = exponent[:LOG_FRAC], exponent[LOG_FRAC:]
         entry = looked_up(m, table, EXP2, BITS, part, platform)

@@ -1,8 +1,8 @@
 """The squared error: a difference, and its square; twin of `golden.units.mse`.
 
-    cycle after a score was taken  1   its exact difference to the target
-                                   2   the error, narrowed
-                                   3   the square of the error
+cycle after a score was taken  1   its exact difference to the target
+                               2   the error, narrowed
+                               3   the square of the error
 """
 
 from __future__ import annotations

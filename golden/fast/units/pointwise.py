@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from counterflow.design.units.pointwise import Pointwise
 from counterflow.golden.fast.narrowings import narrowing
 from counterflow.golden.fast.records import Memory
@@ -25,7 +23,7 @@ def record(numbers: Pointwise, frac: int) -> dict[str, Any]:
 def target_of(memory: Memory, loss: Any, label: int, i: int) -> int:
     """The target of output `i`, of its stream or of the label."""
     if loss.targets >= 0:
-        return np.int64(memory.stash[loss.targets + i])
+        return int(memory.stash[loss.targets + i])
     if loss.classes == 1:
-        return np.int64(label)
-    return np.int64(i == label)
+        return label
+    return int(i == label)
