@@ -77,8 +77,10 @@ def training_curves(
     """
     samples = len(report.losses)
     window = window_of(samples)
-    figure, axes = panels(3 if epochs else 2)
-    losses, rates = axes[0], axes[1]
+    judged = bool(report.correct)
+    more = bool(epochs) and (judged or epochs[-1].rmse is not None)
+    figure, axes = panels(1 + judged + more)
+    losses = axes[0]
     shown = slice(window // 4, None)  # before, the mean is of too few
     steps = np.arange(1, samples + 1)[shown]
     style = "." if window == 1 else "-"
@@ -88,24 +90,32 @@ def training_curves(
     ):
         means = smooth(values, window)[shown]
         losses.plot(steps, means, style, color=colour, lw=width, ms=1.5 * width + 3, label=label)
-    losses.set(xlabel="sample", ylabel="loss, nats", ylim=(0, None))
+    losses.set(xlabel="sample", ylabel=f"loss, {report.unit}", ylim=(0, None))
     losses.set_title(f"Loss {of_each(window)}", loc="left", fontsize=10)
     losses.legend(frameon=False)
-    share = smooth(report.correct, samples if window == 1 else window)
-    rates.plot(steps, 100 * share[shown], color=HARDWARE, lw=1.4)
-    rates.set(xlabel="sample", ylabel="right before learning, %", ylim=(0, 102))
-    shares = "all so far" if window == 1 else f"{window} samples"
-    rates.set_title(f"Accuracy, share of {shares}", loc="left", fontsize=10)
-    if epochs:
+    if judged:
+        share = smooth(report.correct, samples if window == 1 else window)
+        axes[1].plot(steps, 100 * share[shown], color=HARDWARE, lw=1.4)
+        axes[1].set(xlabel="sample", ylabel="right before learning, %", ylim=(0, 102))
+        shares = "all so far" if window == 1 else f"{window} samples"
+        axes[1].set_title(f"Accuracy, share of {shares}", loc="left", fontsize=10)
+    if epochs and judged:
         whole = "Whole training" if hardware else "Golden model, whole training"
         _epochs(axes[2], epochs, whole, hardware)
+    elif epochs and epochs[-1].rmse is not None:
+        _errors(axes[1], epochs)
     equal = "equal in every cycle" if report.equal else f"{report.mismatches} mismatches"
     figure.suptitle(f"{title}: hardware and golden model {equal}", x=0.01, ha="left", weight="bold")
     return save(figure, path)
 
 
-def learning_curve(path: Path, epochs: Sequence[Any], *, title: str = "Training") -> Path:
-    """Loss and accuracy of a golden training, epoch by epoch; by depth where there are heads."""
+def learning_curve(
+    path: Path, epochs: Sequence[Any], *, title: str = "Training", unit: str = "nats"
+) -> Path:
+    """Loss and accuracy, or error, of a golden training by epoch; by depth where there are heads.
+
+    ``unit`` is that of losses.
+    """
     headed = _tested(epochs) and bool(epochs[-1].heads)
     measured = epochs[-1].accuracy is not None or epochs[-1].rmse is not None
     figure, axes = panels(1 + measured + headed)
@@ -115,7 +125,7 @@ def learning_curve(path: Path, epochs: Sequence[Any], *, title: str = "Training"
         axes[0].plot(
             numbers, [one.test_loss for one in epochs], "o-", ms=4, color=GOLDEN, label="test"
         )
-    axes[0].set(xlabel="epoch", ylabel=loss_label(epochs), ylim=(0, None))
+    axes[0].set(xlabel="epoch", ylabel=f"loss, {unit}", ylim=(0, None))
     axes[0].set_title("Loss", loc="left", fontsize=10)
     axes[0].legend(frameon=False)
     whole_numbers(axes[0])
@@ -268,11 +278,6 @@ def _by_depth(axis: Axes, epoch: Any) -> None:
 
 def _tested(epochs: Sequence[Any]) -> bool:
     return all(one.test_loss is not None for one in epochs)
-
-
-def loss_label(epochs: Sequence[Any]) -> str:
-    """The axis of losses, with their unit."""
-    return "loss, nats" if epochs[-1].rmse is None else "loss, half a sum of squares"
 
 
 def _errors(axis: Axes, epochs: Sequence[Any]) -> None:

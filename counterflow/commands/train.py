@@ -259,10 +259,12 @@ def _keep(
     begun: Begun | None,
 ) -> Kept:
     from counterflow import figures
+    from counterflow.design.network.ends import LOSSES
 
     if result.checkpoint is not None:  # a resumed training keeps the seed it began with
         seed = result.checkpoint.seed
-    figures.learning_curve(made.path(".png"), result.epochs, title=description.name)
+    unit = LOSSES[description.loss].unit_of
+    figures.learning_curve(made.path(".png"), result.epochs, title=description.name, unit=unit)
     if result.roc is not None:
         figures.roc_curve(made.path("-roc.png"), result.roc, title=description.name)
     content = train_json(result) | ({} if begun is None else {"weights": begun.facts})

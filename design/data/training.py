@@ -100,8 +100,7 @@ def _synthetic(description: Description) -> Dataset:
 
 def _signs(half: NDArray[Any], k: int) -> NDArray[np.float64]:
     """1 and -1 in turns of k + 1 elements."""
-    turns: NDArray[np.float64] = 1.0 - 2 * (np.arange(half.shape[1]) // (k + 1) % 2)
-    return turns
+    return np.where(np.arange(half.shape[1]) // (k + 1) % 2, -1.0, 1.0)
 
 
 def _friedman() -> Dataset:

@@ -25,7 +25,7 @@ from counterflow.design.fpga.memories import (
 from counterflow.design.parts.formats import Format
 from counterflow.design.schedule.planner import Plan
 from counterflow.design.units.arithmetic import UnitArithmetic
-from counterflow.design.units.loss import LossArithmetic
+from counterflow.design.units.losses import LossNumbers
 from counterflow.design.units.normal import ROOTS
 from counterflow.design.units.normal_times import NormalStage
 from counterflow.design.units.passing import Passing
@@ -204,7 +204,7 @@ def _leaving(tiling: Tiling, numbers: UnitArithmetic, depths: Depths) -> list[Me
     return [sums, Memory("dx", *left, collides=False)] * tiling.banks
 
 
-def loss_memories(numbers: LossArithmetic) -> list[Memory]:
+def loss_memories(numbers: LossNumbers) -> list[Memory]:
     """The memories of the loss unit, as `hw.units.loss` makes them; the others there are logic."""
     return [Memory(*one) for one in numbers.memories]
 

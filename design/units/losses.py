@@ -56,6 +56,9 @@ class LossNumbers(ABC):
     def one_loss(self) -> float:
         """What a loss of 1 in that format is: nats, or halves of a square."""
 
+    unit: ClassVar[str] = "nats"
+    """Of losses, in words."""
+
     @property
     def labels(self) -> int:
         """Labels that there are, numbered from 0 on."""
@@ -95,6 +98,9 @@ class LossUnit(Unit):
     predictions, which are no edges.  ``together``: losses whose predictions leave in one stream, a
     score a cycle.
     """
+
+    unit_of: ClassVar[str] = "nats"
+    """Of its losses, in words."""
 
     round_error: Rounding
     together: int = 1

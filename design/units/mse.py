@@ -25,6 +25,7 @@ class SquaredError(Pointwise):
     """
 
     latency: ClassVar[int] = 3  # difference, error, square
+    unit: ClassVar[str] = "half a sum of squares"
 
     @property
     def aligned(self) -> int:
@@ -58,5 +59,6 @@ class MseUnit(PointwiseUnit):
     """Mean squared error of the scores that come."""
 
     kind: ClassVar[str] = "mse"
+    unit_of: ClassVar[str] = SquaredError.unit
     arithmetic: ClassVar[type[Pointwise]] = SquaredError
     twin: ClassVar[str] = "golden.units.mse.Mse"

@@ -77,13 +77,13 @@ class Model(Protocol):
     def losses(self, part: Part) -> NDArray[np.float64]: ...
 
 
-def counted(predictions: Sequence[Any], nats: float) -> Found:
-    """What a chain says of tokens, whose losses count so much."""
+def counted(predictions: Sequence[Any], one_loss: float, *, judged: bool = True) -> Found:
+    """What a chain says of tokens, whose losses count so much; none is right unless `judged`."""
     heads = sorted(predictions[0].heads) if predictions else []
     said = [predictions, *([one.heads[head] for one in predictions] for head in heads)]
     return Found.of(
-        [sum(one.correct for one in some) for some in said],
-        [sum(one.loss for one in some) * nats for some in said],
+        [sum(judged and one.correct for one in some) for some in said],
+        [sum(one.loss for one in some) * one_loss for some in said],
     )
 
 
@@ -107,10 +107,11 @@ class IntegerModel:
             scores, losses = self.chain.run_all(kinds, indices, part.samples, part.labels)
             expected = part.labels[indices[kinds != Kind.BUBBLE]]
             right = (decided(scores, self.numbers.threshold) == expected).sum(axis=1)
+            right *= self.numbers.judged
             one = self.numbers.one_loss
             return Found.of(right.tolist(), (losses.sum(axis=1) * one).tolist())
         found = self.chain.run(tokens_of(kinds, indices), part.samples, part.labels)
-        return counted(found, self.numbers.one_loss)
+        return counted(found, self.numbers.one_loss, judged=self.numbers.judged)
 
     def losses(self, part: Part) -> NDArray[np.float64]:
         """The loss of each sample, forward only."""
@@ -138,7 +139,7 @@ class FloatModel:
 
         self.chain = reference_chain(description, schedule, seed)
         self.delay = self.chain.delay
-        self.input = description.formats.input
+        self.input, self.judged = description.formats.input, description.judged
         self.set(settings_in(description.recipe, 0))
 
     def set(self, settings: Settings) -> None:
@@ -151,7 +152,7 @@ class FloatModel:
         samples = part.samples[real] * 2.0**-self.input.frac
         with threadpool_limits(1):  # matrices are small: more threads make it slower, three times
             found = self.chain.run(tokens_of(kinds, places), samples, part.labels[real])
-        return counted(found, 1.0)
+        return counted(found, 1.0, judged=self.judged)
 
     def losses(self, part: Part) -> NDArray[np.float64]:
         """The loss of each sample, forward only."""
