@@ -128,6 +128,7 @@ class SoftmaxStage(LossStage):
     """The softmax in the schedule; errors leave beside scores."""
 
     twin: ClassVar[str] = TWIN
+    listed: ClassVar[bool] = False
 
     @cached_property
     def output_offsets(self) -> Cycles:

@@ -125,6 +125,8 @@ class LossStage(Scheduled):
     delay: int = 0
 
     twin: ClassVar[str]
+    listed: ClassVar[bool] = True
+    """Whether plans count its memories; a softmax's are few, and alike in all networks."""
 
     @property
     @abstractmethod
