@@ -23,12 +23,12 @@ from counterflow.design.fpga.blocks import READ_AT_ONCE
 from counterflow.design.parts.tokens import KIND_BITS, Kind
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units.pointwise import Pointwise, PointwiseStage
+from counterflow.hw.losses.predictions import prediction_stream
 from counterflow.hw.parts.block_fifo import BlockFIFO, queue
 from counterflow.hw.parts.fifo import SyncFIFO
 from counterflow.hw.parts.narrow import shape_of
 from counterflow.hw.parts.pipeline import delayed
 from counterflow.hw.parts.streams import activation_stream, error_stream, label_stream
-from counterflow.hw.units.loss import prediction_stream
 
 
 class Taken(NamedTuple):
