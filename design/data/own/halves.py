@@ -86,11 +86,11 @@ def _check_shape(half: Half) -> None:
             f"{half.label_at(0)} is of the type {half.y.dtype}, expected whole numbers or text."
         )
     if half.y.ndim == 2 and half.y.shape[0] == half.x.shape[0]:
-        where, many = half.label_at(0).rpartition("[")[0], half.y.shape[1]
+        where = half.label_at(0).rpartition("[")[0] or half.label_at(0)
         raise DataError(
-            f"{where or half.label_at(0)} has {many} numbers a sample, expected one label for each "
-            "of them; of classes as rows of 0 and 1 give y.argmax(axis=1), and several targets "
-            'need loss = "mse" in the description.'
+            f"{where} has the shape {half.y.shape}, expected one label for each of "
+            f"{len(half.x):,} samples; of classes as rows of 0 and 1 give {where.split()[-1]}"
+            f".argmax(axis=1), and {REGRESSION}."
         )
     if half.y.shape != half.x.shape[:1]:
         raise DataError(
