@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from counterflow.design.data.sources import DataError
@@ -95,6 +95,7 @@ def descriptions(draw: st.DrawFn) -> Description:
     )
 
 
+@settings(deadline=None)  # the first one waits for imports
 @given(descriptions())
 def test_toml_round_trip(description: Description) -> None:
     again = parse(to_toml(description))

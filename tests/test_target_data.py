@@ -156,7 +156,11 @@ FAULTS: list[tuple[Description, Any, list[str]]] = [
         ([[1, 2]] * 9, [0.5] * 9),
         ["0.5", "whole number", 'loss = "mse"'],
     ),
-    (network(3, loss="softmax"), ([[1, 2]] * 9, [[0.5, 1]] * 9), ["shape (9, 2)", "argmax", 'loss = "mse"']),
+    (
+        network(3, loss="softmax"),
+        ([[1, 2]] * 9, [[0.5, 1]] * 9),
+        ["shape (9, 2)", "argmax", 'loss = "mse"'],
+    ),
 ]
 
 

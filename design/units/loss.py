@@ -90,6 +90,19 @@ class LossArithmetic(LossNumbers):
             ("logits", 2 << (n - 1).bit_length(), self.logit.bits),
         ]
 
+    @property
+    def beside(self) -> list[tuple[str, int, int]]:
+        """See `LossNumbers`: the errors of the wrong classes, until the label's is known."""
+        return [("kept", self.classes, self.error.bits)]
+
+    @property
+    def tables(self) -> list[tuple[str, int, int]]:
+        """See `LossNumbers`."""
+        return [
+            ("exponentials", len(EXP2), EXP_FRAC + 1),
+            ("logarithms", len(LOG2), LOG_FRAC + 1),
+        ]
+
 
 def loss_bound(classes: int) -> int:
     """Shortest interval of the loss unit."""

@@ -89,6 +89,28 @@ class LossNumbers(ABC):
     def memories(self) -> list[tuple[str, int, int]]:
         """(name, words, bits) of its queues and of what else it works on."""
 
+    @property
+    def at_once(self) -> Sequence[str]:
+        """Those of them that are read without a register, unless they are deep."""
+        return ()
+
+    @property
+    def beside(self) -> list[tuple[str, int, int]]:
+        """(name, words, bits) of what is a memory only where block RAM is to spare."""
+        return []
+
+    @property
+    def tables(self) -> list[tuple[str, int, int]]:
+        """(name, entries, bits) of every read-only memory."""
+        return []
+
+    def luts(self, family: str, cells: tuple[int, int]) -> int | None:
+        """About the LUTs; `cells` are the LUT RAMs and flip-flops of memories.
+
+        None for those of every softmax in `design.fpga.logic`.
+        """
+        return None
+
 
 @dataclass(frozen=True, kw_only=True)
 class LossUnit(Unit):

@@ -9,10 +9,10 @@ one, since each transfer has the loss of its token.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -29,6 +29,24 @@ from counterflow.design.units.timing import Cycles, occupancy
 BIT = Format(False, 1, 0)  # of a target that a label says
 
 
+class Weights(NamedTuple):
+    """What LUTs go to: bits of numbers, of addresses of queues, LUT RAMs or flip-flops of these."""
+
+    bit: float
+    address: float
+    cell: float
+
+
+LUTS: Mapping[str, Weights] = {
+    "ecp5": Weights(bit=0.32, address=9.9, cell=10.5),
+    "ice40": Weights(bit=1.1, address=6.7, cell=0.79),
+    "xc7": Weights(bit=1.35, address=5.6, cell=4.6),
+}
+"""Fitted, with `Pointwise.logic`, to what Yosys 0.70 made of ten units, each of which they give
+within an eighth."""
+FAMILIES: Mapping[str, str] = {"xcup": "xc7"}  # whose LUTs are those of another
+
+
 @dataclass(frozen=True)
 class Pointwise(LossNumbers):
     """Formats of such a loss; `target` is None where labels say what is wanted.
@@ -43,6 +61,8 @@ class Pointwise(LossNumbers):
     round_error: Rounding = Rounding.NEAREST_EVEN
     targets: int = 1
 
+    logic: ClassVar[Mapping[str, float]]
+    """LUTs of the kind, beside those that go with its widths, by family."""
     latency: ClassVar[int]
     """Registers from a score taken to its error and its share of the loss, which enter queues."""
 
@@ -101,6 +121,21 @@ class Pointwise(LossNumbers):
             ("results", self.score_words, self.logit.bits),
             ("losses", self.loss_words, self.loss.bits + KIND_BITS),
         ]
+
+    @property
+    def at_once(self) -> Sequence[str]:
+        """See `LossNumbers`."""
+        return ("losses", "targets")
+
+    def luts(self, family: str, cells: tuple[int, int]) -> int:
+        """See `LossNumbers`."""
+        family = FAMILIES.get(family, family)
+        weights = LUTS[family]
+        bits = self.logit.bits + self.error.bits + self.given.bits + self.total.bits
+        places = sum((words - 1).bit_length() for _, words, _ in self.memories)
+        counts = (bits, places, cells[0] or cells[1])
+        every = sum(w * n for w, n in zip(weights, counts, strict=True))
+        return round(self.logic[family] + every)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,8 +17,8 @@ from counterflow.design.parts.formats import Format
 from counterflow.design.units.passing import Passing, PassingUnit, Traffic
 from counterflow.design.units.timing import Cycles
 
-LUTS: Mapping[str, tuple[float, float]] = {"ecp5": (4, 3.0), "ice40": (4, 2.5), "xc7": (2, 2.0)}
-"""Those of a unit, and those for each bit of the counter of elements."""
+LUTS: Mapping[str, tuple[float, float]] = {"ecp5": (0, 3.4), "ice40": (4, 1.8), "xc7": (5, 1.0)}
+"""Those of a unit, and those for each bit of the counter of elements, of three units in Yosys."""
 
 
 @dataclass(frozen=True)
