@@ -20,7 +20,7 @@ from counterflow.design.parts.tokens import Kind
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.schedule.standstill import check_moves
 from counterflow.golden.training.checkpoint import Checkpoint, TrainedOn, going_on
-from counterflow.golden.training.measures import Roc, Ruler, linear_fit, roc
+from counterflow.golden.training.measures import Roc, Ruler, linear_fit, ruler_of, strange_told
 from counterflow.golden.training.models import (
     FloatModel,
     IntegerModel,
@@ -28,9 +28,7 @@ from counterflow.golden.training.models import (
     Part,
     Run,
     epoch_runs,
-    part_of,
     parts,
-    targets_in,
 )
 from counterflow.golden.training.moved import moved, weights_of
 from counterflow.golden.training.start import initial_states
@@ -214,24 +212,6 @@ def measured(epoch: Epoch, ruler: Ruler | None, *, judged: bool) -> Epoch:
         return found
     tested = ruler.errors(epoch.test_loss)
     return replace(found, test_rmse=tested.rmse, test_explained=tested.explained)
-
-
-def ruler_of(description: Description, dataset: Dataset, test: Part) -> Ruler | None:
-    """What makes errors of losses, where those are squares."""
-    if description.judged:
-        return None
-    return Ruler.of(description, dataset, targets_in(description, test))
-
-
-def strange_told(
-    chain: Model, description: Description, dataset: Dataset, test: Part
-) -> Roc | None:
-    """How the losses of the class that was held out differ from those of the test samples."""
-    strange = dataset.strange_x
-    if strange is None or not len(test):
-        return None
-    own = part_of(description, dataset, strange, np.zeros(len(strange), np.uint8))
-    return roc(chain.losses(test), chain.losses(own))
 
 
 def test(

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from counterflow.design.data.sets import Dataset
 from counterflow.design.network.description import Description
+from counterflow.golden.training.models import Model, Part, part_of, targets_in
 
 Floats = NDArray[np.float64]
 
@@ -112,3 +113,21 @@ def _area(true: Sequence[float], false: Sequence[float]) -> float:
     """By trapezoids: equal losses count half."""
     steps, heights = np.diff(false), (np.array(true[1:]) + np.array(true[:-1])) / 2
     return float((steps * heights).sum())
+
+
+def ruler_of(description: Description, dataset: Dataset, test: Part) -> Ruler | None:
+    """What makes errors of losses, where those are squares."""
+    if description.judged:
+        return None
+    return Ruler.of(description, dataset, targets_in(description, test))
+
+
+def strange_told(
+    chain: Model, description: Description, dataset: Dataset, test: Part
+) -> Roc | None:
+    """How the losses of the class that was held out differ from those of the test samples."""
+    strange = dataset.strange_x
+    if strange is None or not len(test):
+        return None
+    own = part_of(description, dataset, strange, np.zeros(len(strange), np.uint8))
+    return roc(chain.losses(test), chain.losses(own))
