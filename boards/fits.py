@@ -13,7 +13,7 @@ from counterflow.design.fpga.targets import Resources, Target, total
 from counterflow.design.network.description import Description
 from counterflow.design.network.files import description_of
 from counterflow.design.schedule.planner import Plan, plan
-from counterflow.design.units.loss import LossUnit
+from counterflow.design.units.losses import LossUnit
 
 LINK = Resources(block_rams=5, luts=1100)
 """About what host link, UART and reset take beside the network."""

@@ -77,8 +77,10 @@ def training_curves(
     """
     samples = len(report.losses)
     window = window_of(samples)
-    figure, axes = panels(3 if epochs else 2)
-    losses, rates = axes[0], axes[1]
+    judged = bool(report.correct)
+    more = bool(epochs) and (judged or epochs[-1].rmse is not None)
+    figure, axes = panels(1 + judged + more)
+    losses = axes[0]
     shown = slice(window // 4, None)  # before, the mean is of too few
     steps = np.arange(1, samples + 1)[shown]
     style = "." if window == 1 else "-"
@@ -88,39 +90,66 @@ def training_curves(
     ):
         means = smooth(values, window)[shown]
         losses.plot(steps, means, style, color=colour, lw=width, ms=1.5 * width + 3, label=label)
-    losses.set(xlabel="sample", ylabel="loss, nats", ylim=(0, None))
+    losses.set(xlabel="sample", ylabel=f"loss, {report.unit}", ylim=(0, None))
     losses.set_title(f"Loss {of_each(window)}", loc="left", fontsize=10)
     losses.legend(frameon=False)
-    share = smooth(report.correct, samples if window == 1 else window)
-    rates.plot(steps, 100 * share[shown], color=HARDWARE, lw=1.4)
-    rates.set(xlabel="sample", ylabel="right before learning, %", ylim=(0, 102))
-    shares = "all so far" if window == 1 else f"{window} samples"
-    rates.set_title(f"Accuracy, share of {shares}", loc="left", fontsize=10)
-    if epochs:
+    if judged:
+        share = smooth(report.correct, samples if window == 1 else window)
+        axes[1].plot(steps, 100 * share[shown], color=HARDWARE, lw=1.4)
+        axes[1].set(xlabel="sample", ylabel="right before learning, %", ylim=(0, 102))
+        shares = "all so far" if window == 1 else f"{window} samples"
+        axes[1].set_title(f"Accuracy, share of {shares}", loc="left", fontsize=10)
+    if epochs and judged:
         whole = "Whole training" if hardware else "Golden model, whole training"
         _epochs(axes[2], epochs, whole, hardware)
+    elif epochs and epochs[-1].rmse is not None:
+        _errors(axes[1], epochs)
     equal = "equal in every cycle" if report.equal else f"{report.mismatches} mismatches"
     figure.suptitle(f"{title}: hardware and golden model {equal}", x=0.01, ha="left", weight="bold")
     return save(figure, path)
 
 
-def learning_curve(path: Path, epochs: Sequence[Any], *, title: str = "Training") -> Path:
-    """Loss and accuracy of a golden training, epoch by epoch; by depth where there are heads."""
+def learning_curve(
+    path: Path, epochs: Sequence[Any], *, title: str = "Training", unit: str = "nats"
+) -> Path:
+    """Loss and accuracy, or error, of a golden training by epoch; by depth where there are heads.
+
+    ``unit`` is that of losses.
+    """
     headed = _tested(epochs) and bool(epochs[-1].heads)
-    figure, axes = panels(3 if headed else 2)
+    measured = epochs[-1].accuracy is not None or epochs[-1].rmse is not None
+    figure, axes = panels(1 + measured + headed)
     numbers = [one.epoch + 1 for one in epochs]
     axes[0].plot(numbers, [one.loss for one in epochs], "o-", ms=4, color=HARDWARE, label="train")
     if _tested(epochs):
         axes[0].plot(
             numbers, [one.test_loss for one in epochs], "o-", ms=4, color=GOLDEN, label="test"
         )
-    axes[0].set(xlabel="epoch", ylabel="loss, nats", ylim=(0, None))
+    axes[0].set(xlabel="epoch", ylabel=f"loss, {unit}", ylim=(0, None))
     axes[0].set_title("Loss", loc="left", fontsize=10)
     axes[0].legend(frameon=False)
     whole_numbers(axes[0])
-    _epochs(axes[1], epochs, "Accuracy")
+    if epochs[-1].accuracy is not None:
+        _epochs(axes[1], epochs, "Accuracy")
+    elif epochs[-1].rmse is not None:
+        _errors(axes[1], epochs)
     if headed:
         _by_depth(axes[2], epochs[-1])
+    figure.suptitle(title, x=0.01, ha="left", weight="bold")
+    return save(figure, path)
+
+
+def roc_curve(path: Path, roc: Any, *, title: str) -> Path:
+    """How well losses tell a class that was held out: see `golden.training.measures`."""
+    figure, axes = panels(1, width=4.4)
+    axes[0].plot([0, 100], [0, 100], color=IDLE, lw=1.4)
+    false, true = (100 * np.array(one) for one in (roc.false, roc.true))
+    label = f"AUC {roc.auc:.3f}\n{roc.strange:,} held out\n{roc.usual:,} others"
+    axes[0].plot(false, true, color=HARDWARE, lw=1.6, label=label)
+    axes[0].set(xlabel="others with a larger loss than the threshold, %")
+    axes[0].set(ylabel="of the class held out, %", xlim=(0, 100), ylim=(0, 102))
+    axes[0].set_title("Class held out, told by its loss (ROC)", loc="left", fontsize=10)
+    axes[0].legend(frameon=False, loc="lower right")
     figure.suptitle(title, x=0.01, ha="left", weight="bold")
     return save(figure, path)
 
@@ -248,7 +277,21 @@ def _by_depth(axis: Axes, epoch: Any) -> None:
 
 
 def _tested(epochs: Sequence[Any]) -> bool:
-    return all(one.test_accuracy is not None for one in epochs)
+    return all(one.test_loss is not None for one in epochs)
+
+
+def _errors(axis: Axes, epochs: Sequence[Any]) -> None:
+    """The root of the mean squared error by epoch."""
+    numbers = [one.epoch + 1 for one in epochs]
+    axis.plot(numbers, [one.rmse for one in epochs], "o-", ms=4, color=HARDWARE, label="training")
+    if _tested(epochs):
+        tested = [one.test_rmse for one in epochs]
+        label = f"test, at last {tested[-1]:.3g}"
+        axis.plot(numbers, tested, "o-", ms=4, color=GOLDEN, label=label)
+    axis.set(xlabel="epoch", ylabel="RMSE", ylim=(0, None))
+    axis.set_title("Error, root of the mean square", loc="left", fontsize=10)
+    axis.legend(frameon=False)
+    whole_numbers(axis)
 
 
 def _slot(axis: Axes, one: SlotTime, row: int, low: int, high: int) -> None:

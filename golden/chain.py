@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from counterflow.design.network.description import Description
 from counterflow.design.parts.tokens import Kind, Token
 from counterflow.design.schedule.schedule import Schedule
-from counterflow.design.units.loss import LossStage
+from counterflow.design.units.losses import LossStage, decided
 from counterflow.design.units.normal_times import NormalStage
 from counterflow.design.units.passing import PassingStage
 from counterflow.design.units.scheduled import Border, Scheduled
@@ -31,9 +31,10 @@ from counterflow.golden.units.update import Settings
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the chain returns for a token that is no bubble; loss in bits (LOG_FRAC fraction).
+    """What the chain returns for a token that is no bubble; loss in units of `numbers.one_loss`.
 
-    ``heads``: what the heads of inner components say of it, by their numbers.
+    ``heads``: what the heads of inner components say of it, by their numbers; ``threshold``: see
+    `design.units.losses.LossNumbers`.
     """
 
     token: Token
@@ -41,10 +42,11 @@ class Prediction:
     scores: Integers
     loss: int
     heads: Mapping[int, Prediction] = field(default_factory=dict)
+    threshold: int | None = None
 
     @property
     def correct(self) -> bool:
-        return int(np.argmax(self.scores)) == self.label
+        return int(decided(self.scores, self.threshold)) == self.label
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,7 @@ class Chain:
         self.passing = {one.name: UNITS[one.unit.kind](one.numbers) for one in schedule.passing}
         self.set(Settings(recipe.predicts, recipe.compensates, recipe.extra_shift(0)))
         self.losses = {one.name: UNITS[one.unit.kind](one.arithmetic) for one in schedule.losses}
+        self.threshold = schedule.loss.arithmetic.threshold
         self.slot = 0
         # What a unit sends, by the loss whose gradients it is, 0 for activations
         self._sends: dict[tuple[str, int], list[Border]] = defaultdict(list)
@@ -169,7 +172,10 @@ class Chain:
             label = 0 if bubble else int(labels[token.sample])
             found = self._slot(token.kind, x, label, see)
             if not bubble:
-                said = {number: Prediction(token, label, *one) for number, one in found.items()}
+                said = {
+                    number: Prediction(token, label, *one, threshold=self.threshold)
+                    for number, one in found.items()
+                }
                 predictions.append(replace(said.pop(0), heads=said))
         return predictions
 
@@ -208,8 +214,8 @@ class Chain:
 
     def _end(self, unit: LossStage, kind: Kind, label: int, see: Observer) -> tuple[Integers, int]:
         """A loss of this slot's token, whose gradient sets out."""
-        logits = self._values[unit.unit.inputs[0].number]
-        error, loss = self.losses[unit.name](logits, label)
+        logits, *targets = (self._values[edge.number] for edge in unit.unit.inputs)
+        error, loss = self.losses[unit.name](logits, targets[0] if targets else label)
         if not kind.learns:
             error = np.zeros_like(error)
         see(LossRecord(unit.name, self.slot, kind, label, logits, error, loss))

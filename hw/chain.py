@@ -14,13 +14,13 @@ from counterflow.design.network.description import Description
 from counterflow.design.schedule.planner import Plan
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units.latency import BUS_SPACING
-from counterflow.design.units.loss import LossStage
+from counterflow.design.units.losses import LossStage
 from counterflow.design.units.scheduled import gradient_port, port
 from counterflow.hw.intake import Intake, sample_stream
+from counterflow.hw.losses.predictions import prediction, prediction_stream
 from counterflow.hw.parts.merge import Merge, merged_stream
 from counterflow.hw.parts.streams import label_stream
 from counterflow.hw.units import UNITS
-from counterflow.hw.units.loss import prediction, prediction_stream
 
 MITIGATIONS = ("none", "lwpv", "sc", "lwpv+sc")  # prediction is in velocity form, from one read
 

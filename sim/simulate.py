@@ -16,7 +16,7 @@ from counterflow.design.data.sets import Dataset
 from counterflow.design.network.description import Description
 from counterflow.design.parts.order import epoch_order
 from counterflow.design.schedule.planner import Plan
-from counterflow.golden.training.models import epoch_runs, tokens_of
+from counterflow.golden.training.models import epoch_runs, parts, tokens_of
 from counterflow.hw.parts import counter
 from counterflow.hw.parts.modules import convert
 from counterflow.sim import simulator as tool
@@ -86,8 +86,8 @@ def run_job(
 
 
 def quantised(description: Description, dataset: Dataset) -> np.ndarray:
-    """The training samples in the network's input format."""
-    return dataset.scaling.codes(dataset.train_x, description.formats.input)
+    """The training samples in the network's input format, as they are sent."""
+    return parts(description, dataset)[0].samples
 
 
 def simulate(
@@ -157,7 +157,7 @@ def plain_job(plan: Plan, dataset: Dataset, order: NDArray[np.int64], seed: int)
         tokens=tuple(token for run in runs for token in tokens_of(run.kinds, run.indices)),
         settings=tuple((start, run.settings) for start, run in zip(starts, runs, strict=False)),
         samples=quantised(description, dataset),
-        labels=dataset.train_y,
+        labels=parts(description, dataset)[0].labels,
         seed=seed,
         depth=record_depth(plan),
     )
@@ -185,6 +185,7 @@ def _report(
         slots=first.slots,
         counters=sum(one.counters for one in found),
         exercised=done,
+        unit=plan.schedule.loss.arithmetic.unit,
     )
 
 

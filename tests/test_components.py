@@ -89,7 +89,7 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "scores behind a ReLU": (
         {"components": [2, 2], "interlocking": 1, "head": [{"outputs": 4}]},
-        ["the head behind layers[1].layers[0]", "'relu'", "feeds the softmax"],
+        ["the head behind layers[1].layers[0]", "'relu'", "feeds the loss"],
     ),
     "a head with other keys": (
         {"layers": [HIDDEN, {"kind": "head", "outputs": 4}, LAST]},

@@ -67,7 +67,7 @@ WRONG_VALUES = [
     ("layers.0.kind", "conv", ["layers[0].kind", "'conv'", "'dense'"]),
     ("layers.0.outputs", 0, ["layers[0].outputs", "0", "from 1 to 4096"]),
     ("layers.0.outputs", 4097, ["layers[0].outputs", "4097", "from 1 to 4096"]),
-    ("layers.1.activation", "tanh", ["layers[1]", "'tanh'", "feeds the softmax", "'none'"]),
+    ("layers.1.activation", "tanh", ["layers[1]", "'tanh'", "feeds the loss", "'none'"]),
     (
         "layers.1.activation",
         "sigmoid",
@@ -131,7 +131,7 @@ WRONG_VALUES = [
     ("recipe.rate_drops", [DROP, DROP], ["recipe", "rate_drops", "[3, 3]", "must increase"]),
     # the chain
     ("layers.0.activation", "none", ["layers[0]", "'none'", "u8.4", "no negative", "'relu'"]),
-    ("layers.1.activation", "relu", ["layers[1]", "'relu'", "feeds the softmax", "'none'"]),
+    ("layers.1.activation", "relu", ["layers[1]", "'relu'", "feeds the loss", "'none'"]),
     ("layers.1.outputs", 1, ["last layer", "1 outputs", "2 to 256"]),
     ("layers.1.outputs", 257, ["last layer", "257 outputs", "2 to 256"]),
     ("layers.1.formats.activation", "u8.4", ["last layer", "formats.logit"]),

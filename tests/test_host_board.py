@@ -367,3 +367,16 @@ def test_a_thousand_faults_are_survived(tmp_path: Path) -> None:
     faults = said["faults"]
     assert isinstance(faults, dict)
     assert sum(faults.values()) >= 1000
+
+
+@pytest.mark.slow
+def test_a_board_gets_targets_behind_samples_and_names_no_accuracy(tmp_path: Path) -> None:
+    with board_sim(net="tiny-mse") as other:
+        options = ("--epochs", "1", "--samples", "60", "--verify", "20", *PATIENT)
+        found = result("train", "tiny-mse", "--port", other.port, *options, folder=tmp_path)
+        text = host("evaluate", "tiny-mse", "--port", other.port, *PATIENT, folder=tmp_path).stdout
+    assert (found["accuracy"], found["verified"]) == (None, 6)
+    assert isinstance(found["loss"], float)
+    assert found["loss"] > 0
+    assert "loss" in text
+    assert "right" not in text

@@ -14,10 +14,10 @@ from counterflow.design.fpga.targets import TARGETS
 from counterflow.design.network.files import load
 from counterflow.design.schedule.planner import plan
 from counterflow.design.tools.synthesis import synthesise
+from counterflow.hw.losses.predictions import prediction
 from counterflow.hw.parts.merge import Merge, merged_stream
 from counterflow.hw.parts.modules import convert
 from counterflow.hw.tops.pins import TOP, Pins
-from counterflow.hw.units.loss import prediction
 from counterflow.sim.bench.stalls import pattern
 from counterflow.sim.streams import quiet, receive, send, simulate
 from tests.headed import headed

@@ -18,7 +18,7 @@ from counterflow.design.parts.geometry import Geometry
 from counterflow.design.parts.recipe import Recipe
 from counterflow.design.schedule.planner import plan
 from counterflow.design.units.convolution import Convolution, ConvolutionUnit, Dense, Flatten
-from counterflow.design.units.loss import LossUnit
+from counterflow.design.units.loss import SoftmaxUnit
 from counterflow.design.units.pool import Pool, PoolUnit
 from counterflow.sim.shapes import network, random_network
 
@@ -52,7 +52,7 @@ def test_layers_become_units_of_the_shapes_that_reach_them() -> None:
         ("pool1", "layers[1]", PoolUnit),
         ("dense3", "layers[3]", ConvolutionUnit),
         ("dense4", "layers[4]", ConvolutionUnit),
-        ("loss", "the loss", LossUnit),
+        ("loss", "the loss", SoftmaxUnit),
     ]
     shapes = [unit.geometry for unit in found if isinstance(unit, ConvolutionUnit)]
     assert shapes == [first, Geometry.dense(8, 6), Geometry.dense(6, 3)]

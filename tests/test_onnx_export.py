@@ -18,6 +18,7 @@ from counterflow.design.schedule.planner import plan
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.exchange.integer import convolution, rounding
 from counterflow.exchange.integer.network import UNITS, integer_model
+from counterflow.golden.training.models import parts
 from counterflow.golden.units.state import State
 from tests.exchanged import described, drawn, first, head_scores, trained
 
@@ -168,10 +169,24 @@ def test_a_wrong_narrowing_is_found(fault: Any, monkeypatch: pytest.MonkeyPatch)
     assert not same(network, schedule, states, samples, runtime=False)
 
 
+@pytest.mark.parametrize("runtime", [False, True], ids=["reference", "runtime"])
+@pytest.mark.parametrize("name", ["digits-autoencoder", "tiny-mse"])
+def test_a_graph_takes_samples_without_their_targets(name: str, runtime: bool) -> None:
+    """Its outputs are the network's, whatever the loss behind them was."""
+    network = load(name)
+    schedule = plan(network).schedule
+    states, (_, test) = trained(network, schedule), parts(network, training_data(network))
+    content = integer_model(network, schedule, states, {})
+    samples = test.samples[:, : network.features]
+    (found,) = evaluated(content, first(samples, network.image), runtime)
+    (wanted,) = head_scores(network, schedule, states, test.samples)
+    assert np.array_equal(found, wanted)
+
+
 def test_every_kind_of_unit_has_its_export() -> None:
     from counterflow.design.units import KINDS
 
-    assert set(UNITS) == set(KINDS) - {"loss"}
+    assert set(UNITS) == set(KINDS) - {"split", "loss", "mse", "bce"}  # a graph ends in scores
 
 
 def test_the_file_says_what_its_numbers_are() -> None:

@@ -13,7 +13,7 @@ from counterflow.design.network.description import Description
 from counterflow.design.parts.formats import Format, Rounding
 from counterflow.design.schedule.planner import plan
 from counterflow.design.units.convolution import ConvolutionUnit
-from counterflow.design.units.loss import LossUnit
+from counterflow.design.units.loss import SoftmaxUnit
 from counterflow.design.units.pool import PoolUnit
 from counterflow.design.units.tanh import BACKWARD, FORWARD, SLOPE_FRAC, Tanh, TanhUnit
 from counterflow.golden.units.tanh import Tanh as Golden
@@ -144,7 +144,7 @@ def test_a_tanh_is_a_unit_behind_its_layer_and_no_gradient_is_masked_behind_it()
         ConvolutionUnit,
         TanhUnit,
         ConvolutionUnit,
-        LossUnit,
+        SoftmaxUnit,
     ]
     for unit, name, shape in ((units[1], "tanh0", (6, 6, 2)), (units[4], "tanh2", (1, 1, 4))):
         assert unit.name == name

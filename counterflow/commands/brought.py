@@ -81,7 +81,7 @@ def scaled_as(display: Display, before: TrainedOn, dataset: Dataset) -> Dataset:
     """`dataset` with the scaling that the weights have learnt with; says so if it had another."""
     from rich.text import Text
 
-    if (dataset.sha256, dataset.scaling) != (before.sha256, before.scaling):
+    if not before.alike(dataset):
         display.note(Text(f"Scaled as {before}, on which the weights were trained."))
     return before.scaled(dataset)
 

@@ -93,6 +93,9 @@ def compare(
     lost, as of a single seed. The deeper the network and the higher its momentum, the more there is
     to lose.
 
+    Of squared errors the share of the targets' variance that is explained (R2) takes the place of
+    accuracy.
+
     With --interlocking, horizons of a network that is cut into components are trained side by side:
     sequentially, pipelined, and pipelined with prediction and compensation.
 
@@ -181,7 +184,8 @@ def under_horizons(
 def _title(description: Description, seeds: int) -> str:
     from counterflow.design.network.grouping import stale_share
 
-    title = f"{description.name}: accuracy on the test set, {seeds} seeds"
+    what = "accuracy" if description.judged else "share of the variance explained (R2)"
+    title = f"{description.name}: {what} on the test set, {seeds} seeds"
     placement = description.recipe.placement
     if placement is None:
         return title

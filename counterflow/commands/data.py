@@ -142,8 +142,9 @@ def check(names: tuple[str, ...], folder: Path | None, as_json: bool, quiet: boo
 @data.command()
 @click.argument("file", type=brought.PATH)
 @brought.label
+@click.option("--targets", is_flag=True, help="Labels are numbers to be learnt, of a regression.")
 @options.display
-def show(file: Path, label: str | None, as_json: bool, quiet: bool) -> None:
+def show(file: Path, label: str | None, targets: bool, as_json: bool, quiet: bool) -> None:
     """Show what a training would find in FILE: data of yours, a file or a folder.
 
     Everything is read and checked. What is understood stands in docs/your-data.md.
@@ -152,12 +153,13 @@ def show(file: Path, label: str | None, as_json: bool, quiet: bool) -> None:
     Examples:
         counterflow data show flowers.csv
         counterflow data show flowers.csv --label species
+        counterflow data show houses.csv --label price --targets
         counterflow data show photographs
     """
     from counterflow.design.data.own.read import read
 
     display = Display(as_json=as_json, quiet=quiet)
-    found = read(file, brought.reading_with(None, label))
+    found = read(file, brought.reading_with(None, label), targets=targets)
     display.show(brought.lines_of(found))
     least, most = found.range
     facts = {
@@ -166,6 +168,7 @@ def show(file: Path, label: str | None, as_json: bool, quiet: bool) -> None:
         "test": len(found.test_x),
         "shape": list(found.shape),
         "classes": found.classes,
+        "targets": 0 if found.train_t is None else found.train_t.shape[1],
         "range": [least, most],
         "sha256": found.sha256,
         "told": list(found.told),

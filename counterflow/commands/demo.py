@@ -10,6 +10,7 @@ import click
 
 from counterflow.commands import brought, numerals, options, outcome, places
 from counterflow.commands.display import Display, percent, table
+from counterflow.commands.measures import said_of
 from counterflow.commands.plan import plan_table
 from counterflow.commands.simulate import cycle_by_cycle, draw, epoch_by_epoch, verdict
 from counterflow.commands.train import epoch_table, golden_training, train_json
@@ -127,10 +128,7 @@ def _report(
     measured = "–" if report.interval is None else f"{report.interval:,}"
     rows = table("", "", title="Report")
     for name, text in (
-        (
-            f"accuracy on the test set after {len(training.epochs)} epochs, golden",
-            percent(last.test_accuracy),
-        ),
+        (f"test set after {len(training.epochs)} epochs, golden", said_of(last)),
         ("samples that the hardware has trained on", f"{report.samples:,}"),
         ("cycles a sample, planned", f"{design.schedule.interval:,}"),
         ("cycles a sample, measured", measured),

@@ -45,7 +45,7 @@ def _shown(tally: Tally) -> tuple[str, str]:
     """Mean loss, share of right answers."""
     count = tally.samples
     loss = f"{tally.loss / count:.4f}" if count else "–"
-    return loss, percent(tally.right / count if count else None, 2)
+    return loss, percent(tally.accuracy, 2)
 
 
 def to_json(outcome: Outcome, device: Device, training: Training) -> dict[str, object]:
@@ -79,4 +79,6 @@ def draw(made: Made, outcome: Outcome, name: str) -> None:
     from counterflow.host.figure import curves
 
     if outcome.losses:
-        curves(made.path(".png"), outcome.losses, outcome.right, title=f"{name} on a board")
+        title, numbers = f"{name} on a board", outcome.numbers
+        unit = "nats" if numbers is None else numbers.unit
+        curves(made.path(".png"), outcome.losses, outcome.right, title=title, unit=unit)

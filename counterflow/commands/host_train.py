@@ -233,7 +233,7 @@ def _run(
             if tally.samples:
                 text = (
                     f"epoch {tally.epoch + 1}: loss {tally.loss / tally.samples:.3f}, "
-                    f"right {percent(tally.right / tally.samples)}, "
+                    f"right {percent(tally.accuracy)}, "
                     f"{(done - at) / max(now - began, 1e-9):,.0f} samples/s"
                 )
             moved(done, training.course.tokens, text)

@@ -74,9 +74,9 @@ def evaluate(
         with display.progress("Testing the board") as moved:
             tally = training.measure(leg, lambda done, _: moved(done, len(way.test)))
     for number, one in tally.losses.items():
-        accuracy, loss = one.right / one.samples, one.loss / one.samples
+        right = "" if one.accuracy is None else f"{percent(one.accuracy, 2)} right, "
         whose = f"Head {number}" if number else f"{one.samples:,} samples"
-        display.show(f"{whose}: {percent(accuracy, 2)} right, loss {loss:.4f}.")
+        display.show(f"{whose}: {right}loss {one.loss / one.samples:.4f}.")
     found = {**tally.means, "samples": tally.samples, **tally.heads_json}
     display.result(outcome.stated(found, design.description, dataset=dataset))
 

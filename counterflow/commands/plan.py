@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from counterflow.design.network.description import Description
     from counterflow.design.schedule.planner import Plan, UnitCost
     from counterflow.design.schedule.schedule import Waiting
+    from counterflow.design.units.losses import LossStage
     from counterflow.design.units.normal_times import NormalStage
     from counterflow.design.units.passing import PassingStage
 
@@ -206,6 +207,7 @@ def plan_json(design: Plan) -> dict[str, object]:
         "units": [_unit_json(unit) for unit in design.units],
         "norms": [_norm_json(unit) for unit in schedule.norms],
         "passing": [_passing_json(unit) for unit in schedule.passing],
+        "losses": [_passing_json(unit) for unit in schedule.losses if unit.listed],
         "edges": [_edge_json(edge) for edge in schedule.edges],
         "stages": where.stages_json(where.stages(design)),
     }
@@ -231,7 +233,7 @@ def _norm_json(unit: NormalStage) -> dict[str, object]:
     }
 
 
-def _passing_json(unit: PassingStage) -> dict[str, object]:
+def _passing_json(unit: PassingStage | LossStage) -> dict[str, object]:
     return {
         "name": unit.name,
         "multipliers": unit.unit.multipliers,
@@ -278,7 +280,8 @@ def plan_table(design: Plan) -> Table:
     costs = {unit.name: unit for unit in design.units}
     delays = {norm.name: f"{norm.delay}" for norm in schedule.norms}
     useful = {stage.name: stage.tiling.useful for stage in schedule.weighted}
-    for one in (unit for unit in schedule.units if unit not in schedule.losses):
+    quiet = [loss for loss in schedule.losses if not loss.listed]
+    for one in (unit for unit in schedule.units if unit not in quiet):
         unit = costs.get(one.name)
         if unit is None:
             multipliers, bits = one.unit.multipliers, one.memory_bits

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from counterflow.commands.display import percent
+from counterflow.commands.measures import measures_json, said_of
 
 if TYPE_CHECKING:
     from counterflow.design.data.sets import Dataset
@@ -40,8 +40,10 @@ def tried(description: Description, dataset: Dataset, weights: Path, seed: int |
     from counterflow.golden.training.epochs import test
 
     schedule = plan(description).schedule
-    loss, accuracy = test(description, schedule, dataset, found.states) or (None, None)
+    before = test(description, schedule, dataset, found.states)
     lines = [f"{one}." for one in found.sentences()]
-    if loss is not None:
-        lines.append(f"Before training: loss {loss:.4f}, accuracy {percent(accuracy, 2)}.")
-    return Begun(found.states, lines, {**found.facts(), "loss": loss, "accuracy": accuracy})
+    if before is None:
+        return Begun(found.states, lines, {**found.facts(), "loss": None, "accuracy": None})
+    lines.append(f"Before training: {said_of(before)}.")
+    about = {"loss": before.test_loss, **measures_json(before)}
+    return Begun(found.states, lines, found.facts() | about)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from counterflow.commands.display import percent, table
+from counterflow.commands.measures import columns, measures_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -78,7 +79,8 @@ def learnt_table(
     """What was learnt in float64, with the formats as they are and as proposed; their memory."""
     from counterflow.design.schedule.planner import plan
 
-    made = table("numbers", "loss, train", "accuracy, train", "accuracy, test", "memory, kbit")
+    more = columns([found.integer_result.epochs[-1]])
+    made = table("numbers", "loss, train", *more, "memory, kbit")
     for name, result, design in (
         ("float64", found.float_result, None),
         ("integers, as they are", found.integer_result, description),
@@ -88,8 +90,7 @@ def learnt_table(
         made.add_row(
             name,
             f"{last.loss:.4f}",
-            percent(last.accuracy, 2),
-            percent(last.test_accuracy, 2),
+            *(cells[0] for cells in columns([last]).values()),
             "" if design is None else f"{plan(design).memory_bits / 1000:.1f}",
         )
     return made
@@ -105,7 +106,7 @@ def profile_json(
     def learnt(result: TrainingResult) -> dict[str, object]:
         last = result.epochs[-1]
         return {
-            "accuracy": last.test_accuracy,
+            **measures_json(last),
             "loss": last.test_loss,
             "train_accuracy": last.accuracy,
             "train_loss": last.loss,

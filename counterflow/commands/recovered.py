@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
 
 def row_json(row: Row) -> dict[str, object]:
-    """Accuracies of one method, one for each seed."""
-    return {"mean": row.mean, "sd": row.sd, "accuracies": list(row.accuracies)}
+    """Accuracies of one method, or shares of the variance explained, one for each seed."""
+    name = "explained" if row.explained else "accuracies"
+    return {"mean": row.mean, "sd": row.sd, name: list(row.accuracies)}
 
 
 def against_json(rows: Sequence[Row], row: Row) -> dict[str, object]:

@@ -11,6 +11,7 @@ import click
 from counterflow.commands import brought, frozen, numerals, options, outcome, places
 from counterflow.commands.display import Display, percent, spark, table
 from counterflow.commands.fit import folded
+from counterflow.commands.measures import columns, measures_json
 from counterflow.commands.pretrained import Begun, tried
 from counterflow.commands.verilog import default_folder
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from counterflow.design.data.sets import Dataset
     from counterflow.design.network.description import Description
     from counterflow.golden.training.epochs import Epoch, Head, TrainingResult
+    from counterflow.golden.training.measures import Roc
     from counterflow.golden.units.state import State
 
 SCHEMES = ("pipelined", "sequential", "fill-and-drain")
@@ -82,9 +84,11 @@ def train(
     """Train NET with the golden model.
 
     The options on scheme and mitigation change the recipe. Accuracy and loss (in nats) are those of
-    the test samples after the last epoch. Weights from a file are rounded to the formats of NET;
-    how the test samples do with them before any training is told first. Layers that are --frozen
-    keep them, and the description that is left behind says so.
+    the test samples after the last epoch; of squared errors the root of their mean (RMSE) and the
+    share of the targets' variance that is explained (R2), of a class held out how well its losses
+    tell it (AUC, the area under the ROC curve). Weights from a file are rounded to the formats of
+    NET; how the test samples do with them before any training is told first. Layers that are
+    --frozen keep them, and the description that is left behind says so.
 
     \b
     Examples:
@@ -130,6 +134,10 @@ def train(
         )
         kept = _keep(made, result, description, dataset, seed, begun)
     display.show(epoch_table(result.epochs, description.name))
+    if result.roc is not None:
+        display.show(said_of_roc(result.roc, description.held_out))
+    if result.linear is not None:
+        display.show(f"A linear fit to the same samples: RMSE {result.linear:.4f} of the test.")
     display.warn(kept.result["warning"])
     if result.epochs[-1].heads:
         last = result.epochs[-1]
@@ -190,32 +198,44 @@ def train_json(result: TrainingResult) -> dict[str, object]:
 
     last = result.epochs[-1]
     return {
-        "accuracy": last.test_accuracy,
+        **measures_json(last),
         "loss": last.test_loss,
         "samples": sum(one.samples for one in result.epochs),
         "samples_per_second": result.samples_per_second,
         "moved": dict(result.moved),
         "warning": standing(result.moved),
         "epochs": [asdict(one) for one in result.epochs],
+        **({} if result.roc is None else {"held_out": result.roc.to_json()}),
+        **({} if result.linear is None else {"rmse_linear": result.linear}),
     }
 
 
 def epoch_table(epochs: Sequence[Epoch], name: str) -> Table:
-    """Loss and accuracy by epoch, with both as curves of text on top."""
-    losses, accuracies = [one.loss for one in epochs], [one.accuracy for one in epochs]
-    title = f"{name}: loss {spark(losses)} accuracy {spark(accuracies)}"
-    rows = table(
-        "epoch", "loss, train", "accuracy, train", "loss, test", "accuracy, test", title=title
-    )
-    for one in epochs:
+    """Loss and what it says by epoch, with loss and accuracy as curves of text on top."""
+    title = f"{name}: loss {spark([one.loss for one in epochs])}"
+    accuracies = [one.accuracy for one in epochs if one.accuracy is not None]
+    if accuracies:
+        title += f" accuracy {spark(accuracies)}"
+    more = columns(epochs)
+    trained, tested = ([name for name in more if end in name] for end in ("train", "test"))
+    rows = table("epoch", "loss, train", *trained, "loss, test", *tested, title=title)
+    for at, one in enumerate(epochs):
         rows.add_row(
             f"{one.epoch + 1}",
             f"{one.loss:.4f}",
-            percent(one.accuracy, 2),
+            *(more[name][at] for name in trained),
             "–" if one.test_loss is None else f"{one.test_loss:.4f}",
-            percent(one.test_accuracy, 2),
+            *(more[name][at] for name in tested),
         )
     return rows
+
+
+def said_of_roc(found: Roc, held_out: int | None) -> str:
+    """How well a class that was held out is told."""
+    return (
+        f"Class {held_out}, held out: AUC {found.auc:.4f} of {found.strange:,} samples of it "
+        f"against {found.usual:,} test samples of the others, by their losses."
+    )
 
 
 def head_table(heads: Sequence[Head], loss: float | None, accuracy: float | None) -> Table:
@@ -239,9 +259,13 @@ def _keep(
     begun: Begun | None,
 ) -> Kept:
     from counterflow import figures
+    from counterflow.design.network.ends import LOSSES
 
     if result.checkpoint is not None:  # a resumed training keeps the seed it began with
         seed = result.checkpoint.seed
-    figures.learning_curve(made.path(".png"), result.epochs, title=description.name)
+    unit = LOSSES[description.loss].unit_of
+    figures.learning_curve(made.path(".png"), result.epochs, title=description.name, unit=unit)
+    if result.roc is not None:
+        figures.roc_curve(made.path("-roc.png"), result.roc, title=description.name)
     content = train_json(result) | ({} if begun is None else {"weights": begun.facts})
     return made.keep(content, description, seed=seed, dataset=dataset)

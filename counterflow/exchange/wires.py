@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from counterflow.design.graph import Edge, Unit
+from counterflow.design.network.ends import TARGETS
 from counterflow.design.parts.geometry import Shape
 from counterflow.design.schedule.schedule import Schedule
-from counterflow.design.units.loss import LossStage
+from counterflow.design.units.losses import LossStage
 from counterflow.exchange.drawing import Drawing, Value
 from counterflow.exchange.files import texts_of
 
@@ -39,13 +40,20 @@ def joined(
     wires: dict[int, Value],
     draw: Callable[..., tuple[Value, ...]],
 ) -> Ends:
-    """All units drawn by `draw`, which gets one and its inputs; ``wires``: the source, by edge."""
+    """All units drawn by `draw`, which gets one and its inputs; ``wires``: the source, by edge.
+
+    A graph has no losses, and so no targets: what comes in is what the first layer gets.
+    """
     ends: dict[int, tuple[str, Edge]] = {}
     for one in schedule.units:
-        inputs = [wires[edge.number] for edge in one.unit.inputs]
-        if isinstance(one, LossStage):
-            ends[one.unit.head] = drawing.named(inputs[0]), one.unit.inputs[0]
+        if one.name == TARGETS:
+            wires[one.unit.outputs[0].number] = wires.pop(one.unit.inputs[0].number)
             continue
+        if isinstance(one, LossStage):
+            scores = one.unit.inputs[0]
+            ends[one.unit.head] = drawing.named(wires[scores.number]), scores
+            continue
+        inputs = [wires[edge.number] for edge in one.unit.inputs]
         drawing.scope = one.name
         numbers = (edge.number for edge in one.unit.outputs)
         wires.update(zip(numbers, draw(one, *inputs), strict=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from counterflow.design.units.loss import NATS
+from counterflow.design.units.losses import LossNumbers
 from counterflow.golden.units.state import State
 from counterflow.host.course import Leg
 from counterflow.host.device import Counters
@@ -22,8 +22,9 @@ class Outcome:
     ``tallies``: one of each epoch, and one of each test.  ``resumed_at``: tokens that the device
     had before this host, of whose samples ``recalled`` were learnt from; ``verified``: comparisons
     of all weights with the golden model's, ``compared`` values in all, all equal; ``payload`` bytes
-    of samples and labels in as many ``cycles`` of the device's clock.  ``losses`` (in nats) and
-    ``right`` are of each sample when it was learnt from.
+    of samples and labels in as many ``cycles`` of the device's clock.  ``losses`` (in nats, or
+    half sums of squares) and ``right`` are of each sample when it was learnt from; the latter where
+    labels say it.  ``numbers`` are those of the loss, by default of a softmax.
     """
 
     tallies: list[Tally] = field(default_factory=list)
@@ -38,6 +39,7 @@ class Outcome:
     cycles: int = 0
     counters: Counters | None = None
     states: list[State] = field(default_factory=list)
+    numbers: LossNumbers | None = None
 
     def share(self, frequency: int, baud: int) -> float | None:
         """Part of the line's bytes, from the first to the last, that were samples and labels."""
@@ -48,7 +50,9 @@ class Outcome:
     def tally(self, leg: Leg, heads: Iterable[int]) -> Tally:
         """That of the epoch that `leg` is part of, or of its test."""
         if not self.tallies or not _same(self.tallies[-1], leg):
-            self.tallies.append(Tally.begun(leg.epoch, heads, tests=leg.tests))
+            self.tallies.append(
+                Tally.begun(leg.epoch, heads, tests=leg.tests, numbers=self.numbers)
+            )
         return self.tallies[-1]
 
     def count(self, tally: Tally, number: int, said: Prediction | None, label: int) -> None:
@@ -57,11 +61,12 @@ class Outcome:
         if said is None:
             one.lost += 1
             return
-        right = said.chosen == label
+        right = one.judged and said.chosen == label
         one.add(right=right, bits=said.loss)
         if number == 0 and not tally.tests:
-            self.losses.append(said.loss * NATS)
-            self.right.append(right)
+            self.losses.append(said.loss * tally.one)
+            if tally.judged:
+                self.right.append(right)
 
 
 def _same(tally: Tally, leg: Leg) -> bool:

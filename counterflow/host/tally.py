@@ -7,15 +7,17 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from counterflow.design.units.loss import NATS
+from counterflow.design.units.losses import LossNumbers
 
 
 @dataclass
 class Tally:
     """Samples of one kind in one epoch: how many, how many right, and the sum of their losses.
 
-    ``bits`` is that sum as the device sends losses; ``loss`` the same in nats; ``lost`` counts
-    others, of which nothing is known, as another program has taken the device's word.  ``heads``
-    has the same of each head, by the number of its component.
+    ``bits`` is that sum as the device sends losses, each of which counts ``one``; ``loss`` the
+    same in nats, or half sums of squares; ``lost`` counts others, of which nothing is known, as
+    another program has taken the device's word.  Only where labels ``judge`` is any right.
+    ``heads`` has the same of each head, by the number of its component.
     """
 
     epoch: int
@@ -25,10 +27,17 @@ class Tally:
     bits: int = 0
     lost: int = 0
     heads: dict[int, Tally] = field(default_factory=dict)
+    one: float = NATS
+    judged: bool = True
 
     @property
     def loss(self) -> float:
-        return self.bits * NATS
+        return self.bits * self.one
+
+    @property
+    def accuracy(self) -> float | None:
+        """The share of right answers, where there are some and labels say which are."""
+        return self.right / self.samples if self.samples and self.judged else None
 
     @property
     def losses(self) -> dict[int, Tally]:
@@ -36,9 +45,14 @@ class Tally:
         return {0: self, **self.heads}
 
     @classmethod
-    def begun(cls, epoch: int, heads: Iterable[int], *, tests: bool) -> Self:
-        """Nothing counted yet, of the network and of these heads."""
-        return cls(epoch, tests, heads={number: cls(epoch, tests) for number in heads})
+    def begun(
+        cls, epoch: int, heads: Iterable[int], *, tests: bool, numbers: LossNumbers | None = None
+    ) -> Self:
+        """Nothing counted yet, of the network, whose loss has these numbers, and of these heads."""
+        own: dict[int, Tally] = {number: cls(epoch, tests) for number in heads}
+        if numbers is None:
+            return cls(epoch, tests, heads=own)
+        return cls(epoch, tests, heads=own, one=numbers.one_loss, judged=numbers.judged)
 
     def add(self, *, right: bool, bits: int) -> None:
         """One more sample."""
@@ -50,7 +64,7 @@ class Tally:
     def means(self) -> dict[str, object]:
         """Accuracy and loss, where there is something to take them of."""
         count = self.samples or None
-        return {"accuracy": count and self.right / count, "loss": count and self.loss / count}
+        return {"accuracy": self.accuracy, "loss": count and self.loss / count}
 
     @property
     def heads_json(self) -> dict[str, object]:

@@ -13,7 +13,7 @@ import numpy as np
 from counterflow.design.bus import link
 from counterflow.design.bus.link import POSITIONS
 from counterflow.design.parts.tokens import Kind
-from counterflow.design.units.loss import NATS
+from counterflow.design.units.losses import LossNumbers
 from counterflow.golden.parts.narrow import Integers
 from counterflow.golden.training.models import IntegerModel
 from counterflow.golden.units.state import State
@@ -46,7 +46,8 @@ class Training:
     ) -> None:
         self.device, self.course, self.verify = device, way, verify
         self.initial = [state.copy() for state in initial]
-        self.outcome = Outcome()
+        self.numbers: LossNumbers = device.plan.schedule.loss.arithmetic
+        self.outcome = Outcome(numbers=self.numbers)
         self._heads = device.plan.schedule.heads
         self._golden_at = 0
         self._golden: IntegerModel | None = None
@@ -129,7 +130,7 @@ class Training:
 
     def measure(self, leg: Leg, report: Report | None = None) -> Tally:
         """Try the samples of a leg that is no part of the course."""
-        tally = Tally.begun(leg.epoch, self._heads, tests=leg.tests)
+        tally = Tally.begun(leg.epoch, self._heads, tests=leg.tests, numbers=self.numbers)
         self._stretch(leg, leg.first, leg.end, tally, report)
         return tally
 
@@ -219,7 +220,7 @@ class Training:
             more = self._golden.run(kinds, indices, self.course.part(leg)).every
             for number, (right, loss) in zip(found, more, strict=True):
                 before = found[number]
-                found[number] = before[0] + right, before[1] + round(loss / NATS)
+                found[number] = before[0] + right, before[1] + round(loss / self.numbers.one_loss)
         self._golden_at = token
         return found
 

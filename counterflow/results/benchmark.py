@@ -144,7 +144,7 @@ def _samples(description: Description) -> Dataset:
     try:
         return load(description.dataset)
     except DataError:
-        return synthetic(description.elements, description.classes, 10_000, seed=1)
+        return synthetic(description.features, description.classes, 10_000, seed=1)
 
 
 def _golden(description: Description, data: Dataset) -> Round:

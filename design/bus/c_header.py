@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
 from counterflow.design.bus.registers import NODE_BYTES, Node, UnitRegister, address, nodes
 from counterflow.design.parts.tokens import Kind
 from counterflow.design.schedule.planner import Plan
-from counterflow.design.units.loss import LOG_FRAC
+from counterflow.design.units.losses import LossNumbers
 from counterflow.design.units.slotted import Block, Slotted
 
 KIND_BITS = 2  # of TUSER, lowest
@@ -20,6 +21,7 @@ def c_header(plan: Plan, module: str | None = None) -> str:
     Their names begin with that of the ``module``, by default with that of the network.
     """
     description, stages = plan.description, plan.schedule.stages
+    numbers: LossNumbers = plan.schedule.loss.arithmetic
     name = re.sub(r"\W", "_", module or description.name).upper()
     found = nodes(stage.name for stage in stages)
     lines = [
@@ -32,17 +34,18 @@ def c_header(plan: Plan, module: str | None = None) -> str:
         f"#define {name}_SPAN 0x{len(found) * NODE_BYTES:x}u  /* bytes of registers */",
         f"#define {name}_UNITS {len(stages)}",
         f"#define {name}_INPUTS {description.elements}  /* transfers of a sample */",
-        f"#define {name}_CLASSES {description.classes}  /* transfers of a prediction */",
+        f"#define {name}_CLASSES {description.outputs}  /* transfers of a prediction */",
         f"#define {name}_DELAY {plan.schedule.delay}  /* bubbles that empty the chain */",
         "",
         "/* TUSER of a sample's first transfer. */",
         *(f"#define {name}_KIND_{kind.name} {int(kind)}u" for kind in Kind),
         f"#define {name}_USER(kind, label) ((kind) | (unsigned)(label) << {KIND_BITS})",
         "",
-        "/* From TUSER of a prediction; the loss in bits has LOSS_FRACTION bits of fraction. */",
+        f"/* From TUSER of a prediction; the loss in {_loss_in(numbers)} has LOSS_FRACTION bits of "
+        "fraction. */",
         f"#define {name}_KIND(user) ((user) & {(1 << KIND_BITS) - 1}u)",
         f"#define {name}_LOSS(user) ((user) >> {KIND_BITS})",
-        f"#define {name}_LOSS_FRACTION {LOG_FRAC}",
+        f"#define {name}_LOSS_FRACTION {_loss_fraction(numbers)}",
         *_heads(name, plan.schedule.heads),
         "",
         "/* Fields of CONTROL. */",
@@ -56,6 +59,20 @@ def c_header(plan: Plan, module: str | None = None) -> str:
         if node.number:
             lines += _shape(f"{name}_{node.name.upper()}", stages[node.number - 1])
     return "\n".join([*lines, "", "#endif", ""])
+
+
+def _in_bits(numbers: LossNumbers) -> bool:
+    return numbers.unit == "nats"
+
+
+def _loss_in(numbers: LossNumbers) -> str:
+    return "bits" if _in_bits(numbers) else numbers.unit
+
+
+def _loss_fraction(numbers: LossNumbers) -> int:
+    """Bits of fraction of a loss as hardware says it, in bits or half sums of squares."""
+    one = numbers.one_loss / math.log(2) if _in_bits(numbers) else numbers.one_loss
+    return -round(math.log2(one))
 
 
 def _heads(name: str, heads: Sequence[int]) -> list[str]:

@@ -16,7 +16,7 @@ from typing import NamedTuple, Self
 
 from counterflow.design.network.description import Description
 from counterflow.design.parts.tokens import Kind
-from counterflow.design.units.loss import LossArithmetic
+from counterflow.design.units.losses import LossNumbers
 
 VERSION = 1  # of the protocol; to be raised with whatever makes older programs misunderstand
 HEADS_VERSION = 2  # of a device whose network has heads: only there predictions have channels
@@ -121,12 +121,12 @@ def token_bytes(description: Description) -> int:
     return 1 + description.elements * element_bytes(description)
 
 
-def loss_bytes(numbers: LossArithmetic) -> int:
+def loss_bytes(numbers: LossNumbers) -> int:
     """Bytes of a loss in a prediction."""
     return -(-numbers.loss.bits // 8)
 
 
-def prediction_bytes(numbers: LossArithmetic) -> int:
+def prediction_bytes(numbers: LossNumbers) -> int:
     """Bytes of a prediction: kind, class, loss."""
     return 1 + CLASS_BYTES + loss_bytes(numbers)
 

@@ -10,7 +10,7 @@ from counterflow.design.graph import Edge, Graph, Unit
 from counterflow.design.network.description import Description
 from counterflow.design.parts.formats import Format
 from counterflow.design.units.convolution import ConvolutionUnit
-from counterflow.design.units.loss import LossUnit
+from counterflow.design.units.losses import LossUnit
 from counterflow.design.units.normal_unit import NormalUnit
 from counterflow.design.units.sum import SumUnit
 from counterflow.design.units.tanh import TanhUnit

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 from counterflow.design.choice.homes import Home, in_order
 from counterflow.design.choice.tally import Tally
-from counterflow.design.network.description import MIN_LOGIT, Description
+from counterflow.design.network.description import Description
+from counterflow.design.network.ends import MIN_LOGIT
 from counterflow.design.parts.fields import MAX_TANH_BITS
 from counterflow.design.parts.formats import MAX_BITS, Format, Rounding
 
@@ -116,9 +117,10 @@ def _range(home: Home, tally: Tally, frac: int) -> tuple[int, str]:
 
 def _least_above(description: Description, home: Home) -> tuple[int, str]:
     """Bits above the point that a description asks of a format, and why."""
-    if home.role == "logit":
+    if home.role == "logit" and description.loss != "mse":
         return math.ceil(math.log2(MIN_LOGIT)), f"scores need a range of at least {MIN_LOGIT}"
-    if home.role == "error" and home.layer == description.weighted[-1].name:
+    last = description.weighted[-1].name
+    if home.role == "error" and home.layer == last and description.loss != "mse":
         return 1, "the error of a label can be a little below -1"
     if home.role in ("operand", "weight"):
         taps = {unit.name: unit.geometry.taps for unit in description.weighted}

@@ -61,6 +61,13 @@ class Dataset:
     """Of the four arrays' shapes and bytes, in hexadecimal."""
     told: tuple[str, ...] = ()
     """What else there is to say of the set: sentences."""
+    train_t: NDArray[Any] | None = None
+    """[N, outputs] targets, float64, where those are numbers; labels are all 0 then."""
+    test_t: NDArray[Any] | None = None
+    target_scaling: Scaling | None = None
+    """What makes codes of targets."""
+    strange_x: NDArray[Any] | None = None
+    """[N, n] samples of the class that is held out of training, of both halves."""
 
     @property
     def identity(self) -> tuple[str, str]:
@@ -74,9 +81,14 @@ class Dataset:
         elements = f"{channels:,} element{'s' * (channels > 1)}"
         shape = elements if height == width == 1 else "x".join(map(str, self.shape))
         least, most = self.range
+        what = f"{self.classes} classes"
+        if self.train_t is not None:
+            count = self.train_t.shape[1]
+            low, high = self.train_t.min(), self.train_t.max()
+            what = f"{count} target{'s' * (count > 1)} of {low:g}..{high:g}"
         return (
             f"{self.name}: {len(self.train_x):,} training and {len(self.test_x):,} test samples of "
-            f"{shape}, {self.classes} classes, {least:g}..{most:g}, SHA-256 {self.sha256[:12]}."
+            f"{shape}, {what}, {least:g}..{most:g}, SHA-256 {self.sha256[:12]}."
         )
 
     @property

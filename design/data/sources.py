@@ -17,6 +17,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -145,7 +146,7 @@ def data_folder(name: str) -> Path:
     return (Path(root) if root else cache() / "data") / name
 
 
-def digest(arrays: Arrays) -> str:
+def digest(arrays: Sequence[npt.NDArray[Any]]) -> str:
     """Return the SHA-256 of the arrays' shapes and bytes, in hexadecimal."""
     state = hashlib.sha256()
     for array in arrays:

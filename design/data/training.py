@@ -5,13 +5,19 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from counterflow.design.data.digits import DIGITS
+from counterflow.design.data.friedman import FRIEDMAN, INPUTS, friedman
 from counterflow.design.data.own.files import holds_data, is_path
 from counterflow.design.data.own.read import Given, read
 from counterflow.design.data.scaling import Scaling
 from counterflow.design.data.sets import NAMES, SOURCES, Dataset, load, synthetic
-from counterflow.design.data.sources import DataError
+from counterflow.design.data.sources import DataError, digest
+from counterflow.design.data.targets import of_targets, with_targets
 from counterflow.design.network.complaints import nearest
 from counterflow.design.network.description import Description
 from counterflow.design.network.reading import Reading
@@ -19,6 +25,9 @@ from counterflow.design.network.reading import Reading
 SYNTHETIC = "synthetic"  # made to fit the network, the same for every run
 SYNTHETIC_COUNT = 200
 SYNTHETIC_SEED = 1
+SYNTHETIC_CLASSES = 2  # clusters, for a network that is told none
+MADE = (*NAMES, SYNTHETIC, FRIEDMAN)
+"""Data sets that have names."""
 
 
 def training_data(
@@ -39,52 +48,90 @@ def training_data(
     """
     name, how = description.dataset, reading or description.data or Reading()
     if data is not None:
-        return scaled(description, _brought(description, data, how), how)
-    if name in (*NAMES, SYNTHETIC) and how != Reading():
+        return _fitted(description, _brought(description, data, how), how)
+    if name in MADE and how != Reading():
         raise ValueError(
             f"{description.name} is trained on {name}, of which nothing can be said in [data] or "
             "with --label; name a file in dataset or with --data, or leave that out."
         )
-    if name == SYNTHETIC:
-        return _synthetic(description)
+    if name in (SYNTHETIC, FRIEDMAN):
+        dataset = _synthetic(description) if name == SYNTHETIC else _friedman()
+        return with_targets(description, dataset)
     if name in NAMES:
         dataset = load(name)
         check_fits(description, dataset)
-        return dataset
+        return with_targets(description, dataset)
     there = None if beside is None else beside / name
     if is_path(name) or (there is not None and there.exists()):
         place = there if there is not None and there.exists() else Path(name)
-        return scaled(description, read(place, how, name=name), how)
-    known = (*NAMES, SYNTHETIC)
+        targets = description.target_source == "data"
+        return _fitted(description, read(place, how, name=name, targets=targets), how)
     raise ValueError(
-        f"dataset {name!r} is unknown{nearest(name, known) or ';'} Possible are {', '.join(known)} "
+        f"dataset {name!r} is unknown{nearest(name, MADE) or ';'} Possible are {', '.join(MADE)} "
         "and the path of a file or folder."
     )
 
 
+def _fitted(description: Description, dataset: Dataset, how: Reading) -> Dataset:
+    return with_targets(description, scaled(description, dataset, how))
+
+
 def _synthetic(description: Description) -> Dataset:
-    """Clusters for the network."""
-    return replace(
+    """Clusters for the network; targets of a regression are smooth functions of their elements."""
+    outputs = description.outputs
+    found = replace(
         synthetic(
-            description.elements,
-            description.classes,
+            description.features,
+            description.classes if description.judged else SYNTHETIC_CLASSES,
             SYNTHETIC_COUNT,
             seed=SYNTHETIC_SEED,
             shape=description.image,
         ),
         name=SYNTHETIC,
     )
+    if description.target_source != "data":
+        return found
+    halves = [half.astype(np.float64) / 256.0 for half in (found.train_x, found.test_x)]
+    made = [
+        np.stack([(half**2 * _signs(half, k)).mean(axis=1) for k in range(outputs)], 1)
+        for half in halves
+    ]
+    return of_targets(found, *made)
+
+
+def _signs(half: NDArray[Any], k: int) -> NDArray[np.float64]:
+    """1 and -1 in turns of k + 1 elements."""
+    return np.where(np.arange(half.shape[1]) // (k + 1) % 2, -1.0, 1.0)
+
+
+def _friedman() -> Dataset:
+    x, t, test_x, test_t = friedman()
+    none = [np.zeros(len(half), np.uint8) for half in (x, test_x)]
+    return Dataset(
+        FRIEDMAN,
+        x,
+        none[0],
+        test_x,
+        none[1],
+        Scaling.common(1),
+        1,
+        (1, 1, INPUTS),
+        digest((x, t, test_x, test_t)),
+        train_t=t,
+        test_t=test_t,
+    )
 
 
 def _brought(description: Description, data: Given, how: Reading) -> Dataset:
     """What is in `data`; the published set of the description where that is it, by its hash."""
     source = SOURCES.get(description.dataset)
+    targets = description.target_source == "data"
     if source is None:
-        return read(data, how)
+        return read(data, how, targets=targets)
     folder = Path(data) if isinstance(data, Path | str) else None
     if folder and folder.is_dir() and not holds_data(folder) and source is not DIGITS:
         return load(source.name, folder)  # in a form of its own, or with the error of its own
-    found = read(data, how)
+    found = read(data, how, targets=targets)
     if found.sha256 != source.sha256:
         return replace(found, told=(*found.told, f"This is not {source.name} as published."))
     scaling = Scaling.common(source.pixel_max)
@@ -127,8 +174,8 @@ def check_fits(description: Description, dataset: Dataset) -> None:
     name, shape = dataset.name, list(dataset.shape)
     wanted = description.image
     vector, flat = wanted[:2] == (1, 1), dataset.shape[:2] == (1, 1)
-    if math.prod(shape) != description.elements or not (vector or flat or wanted == dataset.shape):
-        has = f"{description.elements} inputs" if vector else f"inputs = {list(wanted)}"
+    if math.prod(shape) != description.features or not (vector or flat or wanted == dataset.shape):
+        has = f"{description.features} inputs" if vector else f"inputs = {list(wanted)}"
         would = f"{math.prod(shape)} or {shape}" if vector and not flat else f"{shape}"
         are = f"are images of {'x'.join(map(str, shape))}"
         if flat:
@@ -140,7 +187,7 @@ def check_fits(description: Description, dataset: Dataset) -> None:
             f"{description.name} has {has}, but the samples of {name} {are}; set inputs = {would} "
             f"{other}."
         )
-    if dataset.classes > description.classes:
+    if description.judged and dataset.classes > description.classes:
         raise ValueError(
             f"{description.name} tells {description.classes} classes apart, but {name} has "
             f"{dataset.classes}, numbered from 0 on; the last layer needs at least "

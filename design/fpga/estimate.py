@@ -25,7 +25,7 @@ from counterflow.design.fpga.memories import (
 from counterflow.design.parts.formats import Format
 from counterflow.design.schedule.planner import Plan
 from counterflow.design.units.arithmetic import UnitArithmetic
-from counterflow.design.units.loss import LossArithmetic
+from counterflow.design.units.losses import LossNumbers
 from counterflow.design.units.normal import ROOTS
 from counterflow.design.units.normal_times import NormalStage
 from counterflow.design.units.passing import Passing
@@ -91,6 +91,7 @@ def unit_multipliers(plan: Plan, family: str) -> dict[str, int]:
     schedule = plan.schedule
     products = {one.name: one.numbers.products for one in schedule.norms}
     products |= {one.name: one.numbers.products for one in schedule.passing}
+    products |= {one.name: one.arithmetic.products for one in schedule.losses}
     return {
         **{one.name: multipliers(one, family) for one in schedule.weighted},
         **{name: products_blocks(some, family) for name, some in products.items()},
@@ -204,9 +205,12 @@ def _leaving(tiling: Tiling, numbers: UnitArithmetic, depths: Depths) -> list[Me
     return [sums, Memory("dx", *left, collides=False)] * tiling.banks
 
 
-def loss_memories(numbers: LossArithmetic) -> list[Memory]:
-    """The memories of the loss unit, as `hw.units.loss` makes them; the others there are logic."""
-    return [Memory(*one) for one in numbers.memories]
+def loss_memories(numbers: LossNumbers) -> list[Memory]:
+    """The memories of a loss unit, as its hardware makes them; the others there are logic."""
+    return [
+        Memory(name, words, bits, clocked=name not in numbers.at_once or words > READ_AT_ONCE)
+        for name, words, bits in numbers.memories
+    ]
 
 
 def passing_memories(numbers: Passing) -> list[Memory]:

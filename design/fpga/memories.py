@@ -9,7 +9,7 @@ from counterflow.design.fpga.blocks import LEAST_BLOCK
 from counterflow.design.parts.tokens import KIND_BITS, LABEL_BITS
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units.latency import MEMORY, OPERANDS, PRODUCT, UPDATE
-from counterflow.design.units.loss import EXP2, EXP_FRAC, LOG2, LOG_FRAC, LossStage
+from counterflow.design.units.losses import LossNumbers, LossStage
 from counterflow.design.units.normal_times import NormalStage
 from counterflow.design.units.slots import Depths, Stage
 from counterflow.design.units.tiling import Tiling
@@ -85,10 +85,9 @@ def norm_lines(stage: NormalStage) -> list[Memory]:
 
 def loss_logic(schedule: Schedule, loss: LossStage) -> list[Memory]:
     """What else of a loss unit can be block RAM: its tables, and what LUT RAM would be for."""
-    numbers = loss.arithmetic
+    numbers: LossNumbers = loss.arithmetic
     return [
         *moved([Memory("labels", schedule.label_tokens(loss), KIND_BITS + LABEL_BITS)]),
-        Memory("kept", numbers.classes, numbers.error.bits, logic=False),
-        Memory("exponentials", len(EXP2), EXP_FRAC + 1, table=True, logic=False),
-        Memory("logarithms", len(LOG2), LOG_FRAC + 1, table=True, logic=False),
+        *(Memory(*one, logic=False) for one in numbers.beside),
+        *(Memory(*one, table=True, logic=False) for one in numbers.tables),
     ]

@@ -63,7 +63,11 @@ def needs(design: Plan, family: str, has: Resources | None = None) -> Needs:
         parts = placed(parts, family, has)
     made = {name: cells(some, family) for name, some in parts.items()}
     of = FAMILIES[family]
-    luts = {"intake": of.intake, **{one.name: of.loss for one in design.schedule.losses}}
+    luts = {"intake": of.intake}
+    for one in design.schedule.losses:
+        small = made[one.name].lut_rams, made[one.name].flip_flops
+        own = one.arithmetic.luts(family, small)
+        luts[one.name] = of.loss if own is None else own
     luts |= {one.name: passing_luts(one.numbers, family) for one in design.schedule.passing}
     luts |= {one.name: norm_luts(one, made[one.name], family) for one in design.schedule.norms}
     luts |= {

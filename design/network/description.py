@@ -18,6 +18,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from counterflow.design.graph import Graph, Growth
 from counterflow.design.network.components import Components, cut, horizon_of
 from counterflow.design.network.copies import copied
+from counterflow.design.network.ends import LOSSES, USUAL, Loss, Targets, check_ends, sources
 from counterflow.design.network.layers import AnyLayer
 from counterflow.design.network.reading import Reading
 from counterflow.design.parts.fields import MAX_ELEMENTS, MAX_WIDTH, Expected, Frozen, integers
@@ -26,11 +27,10 @@ from counterflow.design.parts.limits import MAX_BUDGET
 from counterflow.design.parts.recipe import Recipe
 from counterflow.design.parts.roles import Formats, Roundings
 from counterflow.design.units.convolution import ConvolutionUnit, Dense
-from counterflow.design.units.loss import LossUnit
+from counterflow.design.units.head import Head
 from counterflow.design.units.tiling import Lanes
 
 DATASET = "digits"
-MIN_LOGIT = 4  # softmax scores that saturate earlier can hardly tell classes apart
 
 
 class Fold(Frozen):
@@ -113,8 +113,29 @@ class Description(Frozen):
     layers: tuple[AnyLayer, ...] = Field(
         min_length=1,
         strict=False,
-        description="The layers from input to output. The last one is dense, with a score for "
-        'each of 2 to 256 classes and `activation = "none"`.',
+        description="The layers from input to output. The last one is dense, with "
+        '`activation = "none"` and a score for each of 2 to 256 classes, or for each target.',
+    )
+    loss: Loss = Field(
+        default="softmax",
+        exclude_if=lambda value: value == "softmax",
+        description="What is learnt to be small: cross-entropy of a softmax over all outputs; mean "
+        "squared error, of regression and autoencoders; or binary cross-entropy of each output.",
+    )
+    targets: Targets | None = Field(
+        default=None,
+        exclude_if=_is_none,
+        description="What outputs shall be: 1 for the label and 0 for all others, the input "
+        "itself, as of autoencoders, or targets in the data. By default those of `mse` are in the "
+        "data, and others follow from labels.",
+    )
+    held_out: int | None = Field(
+        default=None,
+        ge=0,
+        lt=256,
+        exclude_if=_is_none,
+        description="A class that is kept out of training, so that an autoencoder shall find it "
+        "strange.",
     )
     interlocking: int | None = Field(
         default=None,
@@ -156,23 +177,17 @@ class Description(Frozen):
         last = self.layers[-1]
         if not isinstance(last, Dense):
             raise ValueError(
-                f"the last layer is {last.named}, but the softmax behind it needs the scores of "
-                "a dense layer"
+                f"the last layer is {last.named}, but the {self.loss} behind it needs the scores "
+                "of a dense layer"
             )
         if self.elements > MAX_ELEMENTS:
             raise ValueError(
                 f"inputs name {self.elements:,} elements a sample; at most {MAX_ELEMENTS:,} are "
                 "possible"
             )
-        logit = self.formats.logit
-        if logit.value(logit.max + 1) < MIN_LOGIT:
-            raise ValueError(
-                f"formats.logit is {logit} and holds scores up to {logit.value(logit.max):g}; "
-                f"it needs at least {MIN_LOGIT}, better 32, as s{logit.frac + 6}.{logit.frac} has"
-            )
+        self._end(last)
         weighted = len(self.weighted)
         self._frozen()
-        self._end(last)
         placement = self.recipe.placement
         if placement and not (placement[0] >= 1 and placement[-1] < weighted):
             raise ValueError(
@@ -201,17 +216,15 @@ class Description(Frozen):
             )
 
     def _end(self, last: Dense) -> None:
-        """The last layer must give what the softmax can take."""
-        if not 2 <= last.outputs <= 256:
-            raise ValueError(f"the last layer has {last.outputs} outputs; a softmax needs 2 to 256")
-        error = last.formats.error or self.formats.error
-        if error.bits - error.frac < 2:
+        """The last layer must give what the loss can take."""
+        several = self.components is not None or any(isinstance(one, Head) for one in self.layers)
+        source, features = self.target_source, self.features
+        check_ends(self.loss, source, last, self.formats, features, several)
+        if self.held_out is not None and source != "input":
             raise ValueError(
-                f"the last layer's error format is {error}, but a label's error can be a little "
-                "below -1, so it needs at least two bits above the fraction"
+                f"held_out is {self.held_out}, but a network that learns from {source}s tells "
+                "nothing of a class that it has never seen; leave it out, or let targets be 'input'"
             )
-        if last.formats.activation is not None:
-            raise ValueError("the last layer's output has the format of formats.logit")
 
     @property
     def image(self) -> Shape:
@@ -219,9 +232,24 @@ class Description(Frozen):
         return (1, 1, self.inputs) if isinstance(self.inputs, int) else self.inputs
 
     @property
-    def elements(self) -> int:
-        """Elements of a sample."""
+    def features(self) -> int:
+        """Elements of a sample that the first layer gets."""
         return math.prod(self.image)
+
+    @property
+    def elements(self) -> int:
+        """Elements of a sample as it is sent, with its targets behind it if they are data."""
+        return self.features + (self.outputs if self.target_source == "data" else 0)
+
+    @property
+    def target_source(self) -> Targets:
+        """Where targets come from."""
+        return self.targets or USUAL[self.loss]
+
+    @property
+    def judged(self) -> bool:
+        """Whether labels say which answers are right, so that there is an accuracy."""
+        return self.target_source == "label"
 
     @cached_property
     def graph(self) -> Graph:
@@ -232,18 +260,16 @@ class Description(Frozen):
         placed = cut(self.layers, self.components, self.head)
         horizon = horizon_of(placed, self.interlocking, self.exits)
         growth = Growth(self.formats, self.rounding, horizon, self.layers[-1])
-        source = growth.edge(
-            self.image, self.formats.input, self.formats.error, paths=(), rectified=False
-        )
+        source, edge, targets = sources(growth, self.image, self.outputs, self.target_source)
         layers, places = zip(*placed, strict=True)
         last = replace(places[-1], scores=self.formats.logit)
-        scores = growth.chain(layers, source, [*places[:-1], last])
+        scores = growth.chain(layers, edge, [*places[:-1], last])
         rounding = self.rounding.error
         growth.add(
-            LossUnit(
+            LOSSES[self.loss](
                 name="loss",
                 where="the loss",
-                inputs=(scores,),
+                inputs=(scores, *targets),
                 outputs=(),
                 round_error=rounding,
                 together=1 + len(horizon.built),
@@ -259,7 +285,7 @@ class Description(Frozen):
     @property
     def widths(self) -> tuple[int, ...]:
         """Elements of a sample, then of the output of each layer with weights."""
-        return (self.elements, *(unit.geometry.elements for unit in self.weighted))
+        return (self.features, *(unit.geometry.elements for unit in self.weighted))
 
     @property
     def other_multipliers(self) -> int:
@@ -272,8 +298,18 @@ class Description(Frozen):
         return len(self.weighted) + self.other_multipliers
 
     @property
+    def outputs(self) -> int:
+        """Scores of a sample."""
+        last = self.layers[-1]
+        assert isinstance(last, Dense)
+        return last.outputs
+
+    @property
     def classes(self) -> int:
-        return self.weighted[-1].geometry.outputs
+        """Labels that there are; without labels a sample's is 0."""
+        if not self.judged:
+            return 1
+        return self.outputs if self.loss == "softmax" else max(2, self.outputs)
 
     @property
     def parameters(self) -> int:

@@ -11,13 +11,19 @@ from counterflow.design.parts.fields import Expected, Frozen
 TEST = 0.2
 """The share of the samples that are kept for testing unless another one is given."""
 
-LABEL = Expected("a column's name, its number from 1 on, 'first' or 'last'")
+LABEL = Expected("a column's name, its number from 1 on, 'first' or 'last', or a list of columns")
 
 
 def _label(value: object) -> object:
-    if value is None or (type(value) is int and value >= 1) or (isinstance(value, str) and value):
+    if value is None or _is_column(value):
         return value
+    if isinstance(value, list | tuple) and value and all(map(_is_column, value)):
+        return tuple(value)
     raise LABEL.error()
+
+
+def _is_column(value: object) -> bool:
+    return (type(value) is int and value >= 1) or (isinstance(value, str) and bool(value))
 
 
 class Reading(Frozen):
@@ -26,10 +32,12 @@ class Reading(Frozen):
     What is None is decided by the rules of docs/your-data.md.
     """
 
-    label: Annotated[str | int | None, BeforeValidator(_label), LABEL] = Field(
-        default=None,
-        description="Column of the labels of a table, by default that with a usual name, else the "
-        "only one with text, else the last.",
+    label: Annotated[str | int | tuple[str | int, ...] | None, BeforeValidator(_label), LABEL] = (
+        Field(
+            default=None,
+            description="Column of the labels or targets of a table, by default that with a usual "
+            "name, else the only one with text, else the last; of several targets a list.",
+        )
     )
     header: bool | None = Field(
         default=None,

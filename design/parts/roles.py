@@ -27,7 +27,7 @@ class Formats(Frozen):
     )
     logit: FormatField = Field(
         default=Format.parse("s12.6"),
-        description="Scores that the softmax gets. Signed.",
+        description="Scores that the loss gets. Signed.",
     )
     operand: FormatField = Field(
         default=Format.parse("s9.7"),

@@ -53,8 +53,9 @@ class Plan:
     def memory_bits(self) -> int:
         """Those of all units, with and without weights."""
         weighted = sum(unit.memory_bits for unit in self.units)
-        norms = sum(unit.memory_bits for unit in self.schedule.norms)
-        return weighted + norms + sum(unit.memory_bits for unit in self.schedule.passing)
+        others = [*self.schedule.norms, *self.schedule.passing]
+        others += [loss for loss in self.schedule.losses if loss.listed]
+        return weighted + sum(unit.memory_bits for unit in others)
 
 
 def plan(description: Description) -> Plan:

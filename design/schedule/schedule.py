@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from counterflow.design.graph import Edge, Graph
-from counterflow.design.units.loss import LossStage
+from counterflow.design.units.losses import LossStage
 from counterflow.design.units.normal_times import NormalStage
 from counterflow.design.units.passing import PassingStage
 from counterflow.design.units.scheduled import Scheduled

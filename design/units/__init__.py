@@ -7,15 +7,18 @@ A kind has a module of its own here, and one of the same name in `golden.units`,
 from __future__ import annotations
 
 from counterflow.design.graph import Kind
+from counterflow.design.units.bce import BceUnit
 from counterflow.design.units.convolution import Convolution, ConvolutionUnit, Dense, Flatten
 from counterflow.design.units.fork import ForkUnit
 from counterflow.design.units.group_norm import GroupNormUnit
 from counterflow.design.units.head import Head
-from counterflow.design.units.loss import LossUnit
+from counterflow.design.units.loss import SoftmaxUnit
+from counterflow.design.units.mse import MseUnit
 from counterflow.design.units.norm import Norm, NormUnit
 from counterflow.design.units.pool import Pool, PoolUnit
 from counterflow.design.units.rejoin import RejoinUnit
 from counterflow.design.units.residual import Residual
+from counterflow.design.units.split import SplitUnit
 from counterflow.design.units.subsample import Subsample, SubsampleUnit
 from counterflow.design.units.sum import SumUnit
 from counterflow.design.units.tanh import TanhUnit
@@ -30,5 +33,8 @@ KINDS: dict[str, Kind] = {
     "fork": Kind(ForkUnit),
     "sum": Kind(SumUnit, Residual),
     "rejoin": Kind(RejoinUnit),
-    "loss": Kind(LossUnit, Head),
+    "split": Kind(SplitUnit),
+    "loss": Kind(SoftmaxUnit, Head),
+    "mse": Kind(MseUnit),
+    "bce": Kind(BceUnit),
 }

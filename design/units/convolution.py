@@ -141,7 +141,7 @@ class Weighted(Layer):
             if self.activation != "none":
                 raise MisfitError(
                     f"{place.where} has activation {self.activation!r}, but as the last layer "
-                    "feeds the softmax it must have 'none'"
+                    "feeds the loss it must have 'none'"
                 )
         elif self.activation != "relu" and not activation.signed:
             wanted = "a signed format" + " such as s8.7" * (self.activation == "tanh")

@@ -15,7 +15,7 @@ from pydantic import Field
 from counterflow.design.graph import Edge, Growth, Layer, Place
 from counterflow.design.units.convolution import Dense
 from counterflow.design.units.fork import ForkUnit
-from counterflow.design.units.loss import LossUnit
+from counterflow.design.units.loss import SoftmaxUnit
 from counterflow.design.units.norm import LEAST_PIXELS, Norm
 from counterflow.design.units.pool import Pool
 from counterflow.design.units.residual import Chain, places_inside
@@ -102,7 +102,7 @@ class Head(Layer):
         paths, growth.paths, growth.head = growth.paths, (component,), component
         scores = self._scores(growth, aside, place, last)
         growth.add(
-            LossUnit(
+            SoftmaxUnit(
                 name=f"loss{component}",
                 where=f"the loss of {place.where}",
                 inputs=(scores,),

@@ -19,22 +19,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from counterflow.design.graph import Unit
 from counterflow.design.parts.formats import Format, Rounding
 from counterflow.design.parts.recipe import Recipe
-from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.design.units.latency import LOSS_FIXED, LOSS_TAIL
-from counterflow.design.units.scheduled import (
-    Border,
-    Gradients,
-    Scheduled,
-    SlotGradients,
-    Times,
-    backward_borders,
-)
+from counterflow.design.units.losses import LossNumbers, LossStage, LossUnit
+from counterflow.design.units.scheduled import Gradients, Times
 from counterflow.design.units.tiling import Tiling
 from counterflow.design.units.timing import Cycles
-from counterflow.design.units.watched import KIND, Field, stream_fields
 
 LOG_FRAC = 6  # fraction bits of t, L and the loss; the tables have 2**LOG_FRAC entries
 NATS = math.log(2) * 2.0**-LOG_FRAC  # of a loss, which hardware and golden count in bits
@@ -54,7 +45,7 @@ TWIN = "golden.units.loss.Loss"
 
 
 @dataclass(frozen=True)
-class LossArithmetic:
+class LossArithmetic(LossNumbers):
     """Formats of the loss unit: `classes` logits of format `logit`, errors of format `error`."""
 
     classes: int
@@ -85,18 +76,31 @@ class LossArithmetic:
         return Format(False, largest.bit_length(), LOG_FRAC)
 
     @property
-    def prediction_bits(self) -> int:
-        """Bits of a transfer of predictions: a score, the loss, the kind and a mark."""
-        return self.logit.bits + self.loss.bits + KIND_BITS + 1
+    def one_loss(self) -> float:
+        """See `LossNumbers`: nats."""
+        return NATS
 
     @property
     def memories(self) -> list[tuple[str, int, int]]:
-        """(name, words, bits) of its queues and of the logits that it works on."""
+        """See `LossNumbers`: its queues, and the logits that it works on."""
         n = self.classes
         return [
             ("errors", 2 * n, self.error.bits),
             ("results", 2 * n, self.prediction_bits),
             ("logits", 2 << (n - 1).bit_length(), self.logit.bits),
+        ]
+
+    @property
+    def beside(self) -> list[tuple[str, int, int]]:
+        """See `LossNumbers`: the errors of the wrong classes, until the label's is known."""
+        return [("kept", self.classes, self.error.bits)]
+
+    @property
+    def tables(self) -> list[tuple[str, int, int]]:
+        """See `LossNumbers`."""
+        return [
+            ("exponentials", len(EXP2), EXP_FRAC + 1),
+            ("logarithms", len(LOG2), LOG_FRAC + 1),
         ]
 
 
@@ -106,20 +110,14 @@ def loss_bound(classes: int) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LossUnit(Unit):
-    """The end of a graph: softmax cross-entropy of the scores that come, and its gradient.
-
-    Ports: x; no output.  It also takes labels and gives predictions, which are no edges.
-    ``together``: losses whose predictions leave in one stream, a score a cycle.
-    """
+class SoftmaxUnit(LossUnit):
+    """Softmax cross-entropy of the scores that come."""
 
     kind: ClassVar[str] = "loss"
-    round_error: Rounding
-    together: int = 1
 
     @property
     def numbers(self) -> LossArithmetic:
-        """Its formats."""
+        """See `LossUnit`."""
         scores = self.inputs[0]
         return LossArithmetic(scores.elements, scores.x, scores.error, self.round_error)
 
@@ -139,69 +137,33 @@ class LossUnit(Unit):
 
 
 @dataclass(frozen=True, eq=False)
-class LossStage(Scheduled):
-    """The loss unit in the schedule; `start` is the cycle of token 0's last logit."""
+class SoftmaxStage(LossStage):
+    """The softmax in the schedule; errors leave beside scores."""
 
-    unit: LossUnit
-    arithmetic: LossArithmetic
-    start: int
-    delay: int = 0
+    twin: ClassVar[str] = TWIN
+    listed: ClassVar[bool] = False
 
     @cached_property
     def output_offsets(self) -> Cycles:
-        """Cycle after the last logit at which error and score i leave; shape [classes]."""
+        """See `LossStage`."""
         classes = self.arithmetic.classes
-        return 2 * classes + LOSS_FIXED + np.arange(classes)
+        offsets: Cycles = 2 * classes + LOSS_FIXED + np.arange(classes)
+        return offsets
 
     @property
-    def gradients(self) -> Gradients:
-        """When the errors leave, which wait for nobody."""
-        errors = self.start + self.output_offsets
-        return SlotGradients(errors, errors, 0)
-
-    @property
-    def borders(self) -> tuple[Border, ...]:
-        """See `Scheduled`."""
-        return tuple(backward_borders(self.unit, [self.gradients], TWIN))
-
-    @property
-    def watched(self) -> tuple[Field, ...]:
-        """See `Scheduled`: the predictions, too."""
-        numbers = self.arithmetic
-        return (
-            *super().watched,
-            *stream_fields(
-                self.name,
-                "predictions",
-                TWIN,
-                score=(numbers.logit.bits, True),
-                loss=(numbers.loss.bits, False),
-                kind=KIND,
-                last=(1, False),
-            ),
-        )
-
-    def events(self, owner: str, member: str) -> Cycles:
-        """See `Scheduled.events`: predictions leave beside errors."""
+    def error_times(self) -> Cycles:
+        """See `LossStage`."""
         return self.start + self.output_offsets
-
-    @property
-    def memory_bits(self) -> int:
-        return sum(words * bits for _, words, bits in self.arithmetic.memories)
 
     @property
     def waiting(self) -> tuple[int, ...]:
         return (2 * self.arithmetic.classes,)
 
-    @property
-    def returning(self) -> tuple[int, ...]:
-        return ()
-
 
 class LossTimes(Times):
     """The loss unit while a schedule is made."""
 
-    def __init__(self, unit: LossUnit) -> None:
+    def __init__(self, unit: SoftmaxUnit) -> None:
         self.unit, self.start = unit, 0
 
     def forward(self, arrivals: Sequence[Cycles]) -> Sequence[Cycles]:
@@ -213,6 +175,6 @@ class LossTimes(Times):
         """See `Times.backward`: here gradients begin."""
         return [self.scheduled(slot).gradients]
 
-    def scheduled(self, slot: int) -> LossStage:
+    def scheduled(self, slot: int) -> SoftmaxStage:
         """See `Times.scheduled`."""
-        return LossStage(self.unit, self.unit.numbers, self.start)
+        return SoftmaxStage(self.unit, self.unit.numbers, self.start)

@@ -97,7 +97,7 @@ class FastChain:
         samples.
 
         `samples` [N, inputs] are integers in the input format, `labels` [N].  Returns the scores
-        [P, classes] and losses [P] (in bits, LOG_FRAC fraction bits) of the tokens that are no
+        [P, classes] and losses [P] (in units of `LossNumbers.one_loss`) of the tokens that are no
         bubbles, in order.
         """
         scores, losses = self.run_all(kinds, indices, samples, labels)
@@ -112,9 +112,10 @@ class FastChain:
     ) -> tuple[Integers, Integers]:
         """As `run`; the scores [1 + heads, P, classes] and losses [1 + heads, P] of heads, too."""
         classes = self.schedule.loss.arithmetic.classes
+        labelled = self.schedule.loss.arithmetic.labels
         real = indices[kinds != Kind.BUBBLE]
         check_range("a kind of token", kinds, Kind.BUBBLE, Kind.ACCUMULATE)
-        check_range("a label", labels, 0, classes - 1)
+        check_range("a label", labels, 0, labelled - 1)
         self._check_samples(samples)
         if kinds.ndim != 1 or kinds.shape != indices.shape:
             raise ValueError(f"kinds have the shape {kinds.shape}, indices {indices.shape}")

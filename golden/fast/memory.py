@@ -9,18 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterflow.design.schedule.schedule import Schedule
-from counterflow.design.units.loss import EXP2, EXP_FRAC, LOG2, LOG2E_NUMERATOR, LOG_FRAC
+from counterflow.design.units.loss import EXP2, LOG2
 from counterflow.design.units.normal import ROOTS
 from counterflow.design.units.normal_times import NormalStage
 from counterflow.design.units.passing import PassingStage
 from counterflow.design.units.slots import Stage
 from counterflow.golden.fast.lanes import LANES
 from counterflow.golden.fast.learners import fill, norms_of, units_of
-from counterflow.golden.fast.narrowings import fits, narrowing
+from counterflow.golden.fast.narrowings import fits
 from counterflow.golden.fast.normalise import BACKWARD_SUMS
 from counterflow.golden.fast.places import Places, places
 from counterflow.golden.fast.records import (
     LOSS,
+    LOSSES,
     NORM,
     PLACES,
     SLOT,
@@ -214,9 +215,15 @@ def _losses(schedule: Schedule, where: Places) -> NDArray[np.void]:
     """The records of the losses, that of the network first."""
     found = np.zeros(len(schedule.losses), LOSS)
     for index, loss in enumerate((schedule.loss, *schedule.losses[:-1])):
-        numbers, edge = loss.arithmetic, loss.unit.inputs[0]
+        kind, (edge, *targets) = loss.unit.kind, loss.unit.inputs
         back = where.back[edge.number, edge.paths[-1]]
-        shift, how = numbers.exponent_shift, narrowing(EXP_FRAC, numbers.error, numbers.round_error)
-        places = (where.forward[edge.number].start, back.start, back.depth)
-        found[index] = (LOG2E_NUMERATOR, shift, LOG_FRAC, EXP_FRAC, numbers.classes, *places, how)
+        places = {
+            "kind": LOSSES.index(kind),
+            "classes": loss.arithmetic.classes,
+            "x": where.forward[edge.number].start,
+            "targets": where.forward[targets[0].number].start if targets else -1,
+            "errors": back.start,
+            "errors_depth": back.depth,
+        }
+        fill(found[index], places | UNITS[kind].record(loss.arithmetic))
     return found

@@ -16,7 +16,7 @@ import numpy as np
 
 from counterflow.design.parts.formats import Format, Rounding
 from counterflow.design.units.arithmetic import COMPENSATION_FRAC, RANDOM_BITS, UnitArithmetic
-from counterflow.design.units.loss import LossArithmetic
+from counterflow.design.units.losses import LossNumbers
 from counterflow.design.units.slots import Stage
 from counterflow.golden.units.update import Settings
 
@@ -78,7 +78,7 @@ def step_form(numbers: UnitArithmetic, extra_shift: int) -> Linear:
     )
 
 
-def error_magnitude(stage: Stage, loss: LossArithmetic) -> int:
+def error_magnitude(stage: Stage, loss: LossNumbers) -> int:
     """Largest magnitude of an error that arrives at the stage.
 
     The label's error is minus the sum of the others.  It is not clipped, but these are parts of a
@@ -90,7 +90,7 @@ def error_magnitude(stage: Stage, loss: LossArithmetic) -> int:
     return max(own, loss.error.magnitude, (2 << loss.error.frac) + loss.classes)
 
 
-def fits(stage: Stage, loss: LossArithmetic, bits: int) -> bool:
+def fits(stage: Stage, loss: LossNumbers, bits: int) -> bool:
     """Whether words of `bits` bits hold every intermediate value of the unit's vector loops.
 
     Where gradients are sums, updates are made in 64 bits, and words must hold the sums alone.

@@ -162,11 +162,20 @@ def passing(
 
 LOSS = np.dtype(
     [
-        *fields("numerator", "shift", "log_frac", "exp_frac", "classes"),
-        *fields("x", "errors", "errors_depth"),
+        *fields("kind", "classes", "x", "targets", "errors", "errors_depth"),
+        *fields("numerator", "shift", "log_frac", "exp_frac"),
+        *fields("score_lift", "target_lift", "target_frac", "dropped"),
         ("error", NARROW),
     ]
 )
+"""A loss of kind number `kind` of LOSSES.
+
+`targets`: where those stand, negative if a label says them; `numerator` to `exp_frac`: exponents
+of a softmax and a logistic function; `score_lift` and `target_lift` align scores and targets, and
+`target_frac` is the fraction of the latter; `dropped`: bits of a sum that a loss does without.
+"""
+
+LOSSES = ("loss", "mse", "bce")
 
 
 class Memory(NamedTuple):

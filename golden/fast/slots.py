@@ -20,8 +20,10 @@ from counterflow.golden.fast import group_normalise, normalise
 from counterflow.golden.fast.records import BUBBLE, NORM, SLOT, TRAIN, Memory
 from counterflow.golden.fast.running import norm_back, show
 from counterflow.golden.fast.units import UNITS, passing_kinds
+from counterflow.golden.fast.units.bce import chances_of
 from counterflow.golden.fast.units.convolution import unit_slot
 from counterflow.golden.fast.units.loss import loss_of
+from counterflow.golden.fast.units.mse import squares_of
 from counterflow.golden.fast.words import access, compiled, compiled_once, inlined, sources, word
 
 Integers = NDArray[np.int64]
@@ -96,6 +98,17 @@ def _step_back(memory: Memory, slot: int, kind: int) -> None:
 
 
 @compiled
+def _ended(memory: Memory, index: int, slot: int, label: int, learns: bool) -> int:
+    """The loss of loss number `index`, whose kind is numbered as in LOSSES."""
+    kind = memory.losses[index].kind
+    if kind == 0:
+        return loss_of(memory, index, slot, label, learns)
+    if kind == 1:
+        return squares_of(memory, index, slot, label, learns)
+    return chances_of(memory, index, slot, label, learns)
+
+
+@compiled
 def _admit(
     memory: Memory, slot: int, small: NDArray[np.uint8], large: Integers, sample: int
 ) -> None:
@@ -151,7 +164,7 @@ def _compiled(version: int) -> Any:
             if kind != BUBBLE:
                 label = labels[samples[token]]
                 for index, loss in enumerate(memory.losses):
-                    losses[index, done] = loss_of(memory, index, slot, label, kind >= TRAIN)
+                    losses[index, done] = _ended(memory, index, slot, label, kind >= TRAIN)
                     for i in range(loss.classes):
                         scores[index, done, i] = memory.stash[loss.x + i]
                 done += 1

@@ -22,7 +22,7 @@ from counterflow.design.parts.tokens import Kind, Token, updates_in_flight
 from counterflow.design.schedule.initial import initial_floats
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units.convolution import ConvolutionUnit
-from counterflow.design.units.loss import LossUnit
+from counterflow.design.units.losses import LossUnit, decided
 from counterflow.design.units.normal_unit import NormalUnit
 from counterflow.golden.reference.rules import Floats, Rule
 from counterflow.golden.reference.units import UNITS
@@ -44,10 +44,11 @@ class Prediction:
     scores: Floats
     loss: float
     heads: Mapping[int, Prediction] = field(default_factory=dict)
+    threshold: float | None = None
 
     @property
     def correct(self) -> bool:
-        return int(np.argmax(self.scores)) == self.label
+        return int(decided(self.scores, self.threshold)) == self.label
 
 
 Wires = Sequence[tuple[Sequence[int], Sequence[int]]]
@@ -67,7 +68,8 @@ class Chain:
     ``wires`` joins the units; without, they stand in series.  ``units`` are those that learn,
     whose delays do not increase along a path.  There are losses at the edges of ``heads``, too, by
     the numbers of these; ``paths``: the losses whose gradients come back by each edge, the one last
-    that the unit below learns from.
+    that the unit below learns from; ``targets``: the edge of what the scores shall be, unless
+    labels say it; ``threshold``: see `design.units.losses.LossNumbers`.
     """
 
     def __init__(
@@ -77,8 +79,11 @@ class Chain:
         wires: Wires | None = None,
         heads: Mapping[int, int] | None = None,
         paths: Mapping[int, Sequence[int]] | None = None,
+        targets: int | None = None,
+        threshold: float | None = None,
     ) -> None:
         self.parts, self.loss = list(units), loss
+        self.targets, self.threshold = targets, threshold
         self.wires = wires or [([index], [index + 1]) for index in range(len(units))]
         self.units = [unit for unit in units if isinstance(unit, Learning)]
         self.slot = 0
@@ -89,7 +94,7 @@ class Chain:
         self._gradients: dict[tuple[int, int], dict[int, Floats]] = defaultdict(dict)
         makers = {edge: at for at, (_, outputs) in enumerate(self.wires) for edge in outputs}
         self._paths = self._one_path() if paths is None else paths
-        last = max(makers, key=lambda edge: makers[edge])
+        last = max((edge for edge in makers if edge != targets), key=lambda edge: makers[edge])
         self._ends = {0: last, **{number: edge for edge, number in (heads or {}).items()}}
 
     def _one_path(self) -> Mapping[int, Sequence[int]]:
@@ -137,7 +142,10 @@ class Chain:
             label = 0 if bubble else int(labels[token.sample])
             found = self._slot(token.kind, x, label)
             if not bubble:
-                said = {number: Prediction(token, label, *one) for number, one in found.items()}
+                said = {
+                    number: Prediction(token, label, *one, threshold=self.threshold)
+                    for number, one in found.items()
+                }
                 predictions.append(replace(said.pop(0), heads=said))
         return predictions
 
@@ -159,7 +167,8 @@ class Chain:
             self._see(edge, 0, kind, one)
         found = {}
         for number, edge in self._ends.items():
-            error, loss = self.loss(values[edge], label)
+            wanted = label if self.targets is None else values[self.targets]
+            error, loss = self.loss(values[edge], wanted)
             path = self._paths[edge][-1]
             self._send_back(edge, path, self.slot, error if kind.learns else np.zeros_like(error))
             found[number] = values[edge], loss
@@ -263,11 +272,12 @@ def reference_chain(
     description: Description,
     schedule: Schedule,
     seed: int | None = None,
-    loss: Loss = cross_entropy,
+    loss: Loss | None = None,
 ) -> Chain:
     """The chain that `golden.training.start.initial_chain` approximates; `seed` None: the recipe's.
 
-    Delays are those of `schedule`, or those of the recipe's placement.
+    Delays are those of `schedule`, or those of the recipe's placement; `loss` None: the
+    description's.
     """
     chosen = description.recipe.seed if seed is None else seed
     delays = delays_of(description, schedule)
@@ -306,4 +316,15 @@ def reference_chain(
     ends = [unit for unit in graph.units if isinstance(unit, LossUnit) and unit.head]
     heads = {unit.inputs[0].number: unit.head for unit in ends}
     paths = {edge.number: edge.paths for edge in graph.edges}
-    return Chain(units, loss, wires, heads, paths)
+    end = schedule.loss
+    _, *targets = (edge.number for edge in end.unit.inputs)
+    threshold = end.arithmetic.threshold
+    return Chain(
+        units,
+        loss or UNITS[end.unit.kind],
+        wires,
+        heads,
+        paths,
+        targets[0] if targets else None,
+        None if threshold is None else threshold * 2.0**-end.arithmetic.logit.frac,
+    )

@@ -39,26 +39,37 @@ def versions() -> dict[str, str]:
 class TrainedOn:
     """The data of a training, and how its elements became codes.
 
-    ``design`` is the hash of the network's description without its data.
+    ``design`` is the hash of the network's description without its data; ``targets``: the scaling
+    of targets that are data.
     """
 
     name: str
     sha256: str
     scaling: Scaling
     design: str
+    targets: Scaling | None = None
 
     @classmethod
     def of(cls, description: Description, dataset: Dataset) -> Self:
         design = description.hash_without_data()
-        return cls(dataset.name, dataset.sha256, dataset.scaling, design)
+        scaling = dataset.scaling
+        return cls(dataset.name, dataset.sha256, scaling, design, dataset.target_scaling)
 
     @classmethod
     def from_json(cls, fields: dict[str, Any] | None) -> Self | None:
         """From `asdict` of one; older files have None."""
         if fields is None:
             return None
-        numbers = {name: tuple(map(float, one)) for name, one in fields["scaling"].items()}
-        return cls(**{**fields, "scaling": Scaling(**numbers)})
+        scalings = {
+            "scaling": _scaling(fields["scaling"]),
+            "targets": _scaling(fields.get("targets")),
+        }
+        return cls(**{**fields, **scalings})
+
+    def alike(self, dataset: Dataset) -> bool:
+        """Whether these are the same numbers under the same scalings."""
+        now = dataset.sha256, dataset.scaling, dataset.target_scaling
+        return now == (self.sha256, self.scaling, self.targets)
 
     def scaled(self, dataset: Dataset) -> Dataset:
         """`dataset`, scaled as these data were; ValueError where that is for another width."""
@@ -67,10 +78,17 @@ class TrainedOn:
             raise ValueError(
                 f"{self} has scalings for {columns} columns, but {dataset.name} has {width} columns"
             )
-        return replace(dataset, scaling=self.scaling)
+        return replace(dataset, scaling=self.scaling, target_scaling=self.targets)
 
     def __str__(self) -> str:
         return f"{self.name} (SHA-256 {self.sha256[:12]})"
+
+
+def _scaling(fields: dict[str, Any] | None) -> Any:
+    """A scaling from `asdict` of one, None from None."""
+    if fields is None:
+        return None
+    return Scaling(**{name: tuple(map(float, one)) for name, one in fields.items()})
 
 
 @dataclass(frozen=True)
@@ -173,7 +191,7 @@ def going_on(checkpoint: Checkpoint, dataset: Dataset, *, other_data: bool = Fal
     Raises ValueError for other data than those unless `other_data` allows them.
     """
     before = checkpoint.data
-    if before is None or (before.sha256, before.scaling) == (dataset.sha256, dataset.scaling):
+    if before is None or before.alike(dataset):
         return dataset
     if not other_data:
         now = f"{dataset.name} (SHA-256 {dataset.sha256[:12]})"

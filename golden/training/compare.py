@@ -69,12 +69,14 @@ def methods_with_hybrid(sequential_after: int | None) -> tuple[Method, ...]:
 class Row:
     """Test accuracy of one method after the last epoch, a share for each seed.
 
-    ``heads``: the same of the scores behind inner components, by their numbers.
+    Of squared errors ``accuracies`` are shares of the targets' variance that are ``explained``
+    (R2).  ``heads``: the same of the scores behind inner components, by their numbers.
     """
 
     method: Method
     accuracies: tuple[float, ...]
     heads: Mapping[int, Row] = field(default_factory=dict)
+    explained: bool = False
 
     @property
     def mean(self) -> float:
@@ -112,6 +114,12 @@ def compare_mitigations(
     """
     if not seeds or not methods:
         raise ValueError("a comparison needs at least one seed and one method")
+    if not description.judged and description.loss != "mse":
+        raise ValueError(
+            f"{description.name} has the loss '{description.loss}' with targets "
+            f"'{description.target_source}', of which there is no accuracy to compare; compare one "
+            "with labels, or with the loss 'mse'"
+        )
     jobs = [(method, seed) for method in methods for seed in seeds]
     lock, stop = threading.Lock(), threading.Event()
     done = [0] * len(jobs)
@@ -142,7 +150,7 @@ def compare_mitigations(
             result = train_apart(changed, dataset, **options)
         else:
             result = train(changed, plan(changed).schedule, dataset, **options)
-        if result.epochs[-1].test_accuracy is None:
+        if result.epochs[-1].share is None:
             raise ValueError(f"{dataset.name} has no test samples to compare on")
         return result.epochs[-1]
 
@@ -166,7 +174,8 @@ def _row(method: Method, last: Sequence[Epoch]) -> Row:
         one.component: Row(method, tuple(epoch.heads[place].accuracy for epoch in last))
         for place, one in enumerate(last[0].heads)
     }
-    return Row(method, tuple(epoch.test_accuracy or 0.0 for epoch in last), heads)
+    explained = last[0].test_accuracy is None
+    return Row(method, tuple(epoch.share or 0.0 for epoch in last), heads, explained)
 
 
 def with_method(description: Description, method: Method) -> Description:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -20,6 +20,7 @@ from counterflow.design.parts.tokens import Kind
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.schedule.standstill import check_moves
 from counterflow.golden.training.checkpoint import Checkpoint, TrainedOn, going_on
+from counterflow.golden.training.measures import Roc, Ruler, linear_fit, ruler_of, strange_told
 from counterflow.golden.training.models import (
     FloatModel,
     IntegerModel,
@@ -55,31 +56,45 @@ class Head:
 class Epoch:
     """One pass over the training samples, and how well the test samples did after it.
 
-    Losses are means in nats, accuracies shares; those of training are of each sample when it was
-    learnt from.  `seconds` is the time that training took, without the test.  ``heads``: the test
-    samples at each head, from the first component's on.
+    Losses are means, in nats or, of squared errors, half their sums; accuracies are shares, None
+    where labels do not say what is right.  Those of training are of each sample when it was learnt
+    from.  `seconds` is the time that training took, without the test.  ``heads``: the test samples
+    at each head, from the first component's on.  ``rmse``, ``test_rmse`` and ``test_explained``,
+    of squared errors: see `golden.training.measures`.
     """
 
     epoch: int
     samples: int
     seconds: float
     loss: float
-    accuracy: float
+    accuracy: float | None
     test_loss: float | None
     test_accuracy: float | None
     heads: tuple[Head, ...] = ()
+    rmse: float | None = None
+    test_rmse: float | None = None
+    test_explained: float | None = None
+
+    @property
+    def share(self) -> float | None:
+        """What is said of the test samples in one number, of which more is better."""
+        return self.test_explained if self.test_accuracy is None else self.test_accuracy
 
 
 @dataclass(frozen=True)
 class TrainingResult:
     """The epochs trained, and the state after them (None with the float model).
 
-    ``moved``: the share of its weights that are not what they were before, by unit that learns.
+    ``moved``: the share of its weights that are not what they were before, by unit that learns;
+    ``roc``: how the class that was held out is told, if one was; ``linear``: the error of a linear
+    fit to the same samples, of a regression.
     """
 
     epochs: tuple[Epoch, ...]
     checkpoint: Checkpoint | None
     moved: Mapping[str, float] = field(default_factory=dict)
+    roc: Roc | None = None
+    linear: float | None = None
 
     @property
     def samples_per_second(self) -> float:
@@ -125,6 +140,7 @@ def train(
     elif model == "integer" and not may_stand:
         check_moves(description, schedule)
     train_part, test_part = parts(description, dataset)
+    ruler = ruler_of(description, dataset, test_part)
     trained_on = TrainedOn.of(description, dataset)
     last = recipe.epochs if epochs is None else epochs
     if last <= first:
@@ -161,7 +177,11 @@ def train(
             for one, said in zip(schedule.losses, by_head, strict=False)  # the network's is last
         )
         results.append(
-            Epoch(epoch, count, seconds, loss, accuracy, test_loss, test_accuracy, heads)
+            measured(
+                Epoch(epoch, count, seconds, loss, accuracy, test_loss, test_accuracy, heads),
+                ruler,
+                judged=description.judged,
+            )
         )
         if isinstance(chain, IntegerModel):
             checkpoint = Checkpoint(
@@ -174,16 +194,36 @@ def train(
             )
         if on_epoch:
             on_epoch(results[-1], checkpoint)
-    return TrainingResult(tuple(results), checkpoint, moved(before, weights_of(chain, schedule)))
+    told = strange_told(chain, description, dataset, test_part)
+    after = weights_of(chain, schedule)
+    linear = linear_fit(description, dataset, train_part.samples, test_part.samples)
+    return TrainingResult(tuple(results), checkpoint, moved(before, after), told, linear)
+
+
+def measured(epoch: Epoch, ruler: Ruler | None, *, judged: bool) -> Epoch:
+    """`epoch` with what its losses say, and without accuracies where nothing `judged` them."""
+    if judged:
+        return epoch
+    found = replace(epoch, accuracy=None, test_accuracy=None)
+    if ruler is None:
+        return found
+    found = replace(found, rmse=ruler.errors(epoch.loss).rmse)
+    if epoch.test_loss is None:
+        return found
+    tested = ruler.errors(epoch.test_loss)
+    return replace(found, test_rmse=tested.rmse, test_explained=tested.explained)
 
 
 def test(
     description: Description, schedule: Schedule, dataset: Dataset, states: list[State]
-) -> tuple[float, float] | None:
-    """(mean loss in nats, accuracy) of the test samples; None where there are none."""
+) -> Epoch | None:
+    """The test samples under `states`, as an epoch without training; None where there are none."""
     _, part = parts(description, dataset)
+    if not len(part):
+        return None
     loss, accuracy, _ = _test(IntegerModel(description, schedule, states), part)
-    return (loss, accuracy) if len(part) else None
+    found = Epoch(0, 0, 0.0, loss, accuracy, loss, accuracy)
+    return measured(found, ruler_of(description, dataset, part), judged=description.judged)
 
 
 def _run(

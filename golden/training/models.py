@@ -16,7 +16,7 @@ from counterflow.design.network.description import Description
 from counterflow.design.parts.recipe import Recipe
 from counterflow.design.parts.tokens import Kind, Token, runs
 from counterflow.design.schedule.schedule import Schedule
-from counterflow.design.units.loss import NATS
+from counterflow.design.units.losses import decided
 from counterflow.golden.chain import Chain
 from counterflow.golden.fast.chain import FastChain, offered
 from counterflow.golden.parts.narrow import Integers
@@ -28,7 +28,10 @@ Bytes = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Part:
-    """Samples in the input format, [N, inputs], and their labels, [N]."""
+    """Samples in the input format, [N, elements], and their labels, [N].
+
+    Targets that are data stand behind the elements of a sample.
+    """
 
     samples: NDArray[Any]
     labels: Bytes
@@ -38,7 +41,10 @@ class Part:
 
 
 class Found(NamedTuple):
-    """How many samples were right, and the sum of their losses in nats; ``heads``: by each head."""
+    """How many samples were right, and the sum of their losses; ``heads``: by each head.
+
+    None is right where labels do not say it.
+    """
 
     right: int
     loss: float
@@ -68,14 +74,16 @@ class Model(Protocol):
 
     def run(self, kinds: Bytes, indices: Integers, part: Part) -> Found: ...
 
+    def losses(self, part: Part) -> NDArray[np.float64]: ...
 
-def counted(predictions: Sequence[Any], nats: float) -> Found:
-    """What a chain says of tokens, whose losses have a unit of so many nats."""
+
+def counted(predictions: Sequence[Any], one_loss: float, *, judged: bool = True) -> Found:
+    """What a chain says of tokens, whose losses count so much; none is right unless `judged`."""
     heads = sorted(predictions[0].heads) if predictions else []
     said = [predictions, *([one.heads[head] for one in predictions] for head in heads)]
     return Found.of(
-        [sum(one.correct for one in some) for some in said],
-        [sum(one.loss for one in some) * nats for some in said],
+        [sum(judged and one.correct for one in some) for some in said],
+        [sum(one.loss for one in some) * one_loss for some in said],
     )
 
 
@@ -84,7 +92,7 @@ class IntegerModel:
 
     def __init__(self, description: Description, schedule: Schedule, states: list[State]) -> None:
         fast = offered(description)
-        self.delay = schedule.delay
+        self.delay, self.numbers = schedule.delay, schedule.loss.arithmetic
         self.chain: FastChain | Chain
         own = [state.copy() for state in states]
         self.chain = (FastChain if fast else Chain)(description, schedule, own)
@@ -98,9 +106,24 @@ class IntegerModel:
         if isinstance(self.chain, FastChain):
             scores, losses = self.chain.run_all(kinds, indices, part.samples, part.labels)
             expected = part.labels[indices[kinds != Kind.BUBBLE]]
-            right = (scores.argmax(axis=2) == expected).sum(axis=1)
-            return Found.of(right.tolist(), (losses.sum(axis=1) * NATS).tolist())
-        return counted(self.chain.run(tokens_of(kinds, indices), part.samples, part.labels), NATS)
+            right = (decided(scores, self.numbers.threshold) == expected).sum(axis=1)
+            right *= self.numbers.judged
+            one = self.numbers.one_loss
+            return Found.of(right.tolist(), (losses.sum(axis=1) * one).tolist())
+        found = self.chain.run(tokens_of(kinds, indices), part.samples, part.labels)
+        return counted(found, self.numbers.one_loss, judged=self.numbers.judged)
+
+    def losses(self, part: Part) -> NDArray[np.float64]:
+        """The loss of each sample, forward only."""
+        kinds, indices = np.full(len(part), Kind.INFER, np.uint8), np.arange(len(part))
+        if isinstance(self.chain, FastChain):
+            _, losses = self.chain.run_all(kinds, indices, part.samples, part.labels)
+            found = losses[0]
+        else:
+            run = self.chain.run(tokens_of(kinds, indices), part.samples, part.labels)
+            found = np.array([one.loss for one in run])
+        losses = found * self.numbers.one_loss
+        return losses
 
     @property
     def states(self) -> list[State]:
@@ -116,7 +139,7 @@ class FloatModel:
 
         self.chain = reference_chain(description, schedule, seed)
         self.delay = self.chain.delay
-        self.input = description.formats.input
+        self.input, self.judged = description.formats.input, description.judged
         self.set(settings_in(description.recipe, 0))
 
     def set(self, settings: Settings) -> None:
@@ -129,7 +152,14 @@ class FloatModel:
         samples = part.samples[real] * 2.0**-self.input.frac
         with threadpool_limits(1):  # matrices are small: more threads make it slower, three times
             found = self.chain.run(tokens_of(kinds, places), samples, part.labels[real])
-        return counted(found, 1.0)
+        return counted(found, 1.0, judged=self.judged)
+
+    def losses(self, part: Part) -> NDArray[np.float64]:
+        """The loss of each sample, forward only."""
+        tokens = tokens_of(np.full(len(part), Kind.INFER, np.uint8), np.arange(len(part)))
+        with threadpool_limits(1):
+            found = self.chain.run(tokens, part.samples * 2.0**-self.input.frac, part.labels)
+        return np.array([one.loss for one in found])
 
 
 @dataclass(frozen=True)
@@ -183,8 +213,35 @@ def tokens_of(kinds: Bytes, indices: Integers) -> list[Token]:
 def parts(description: Description, dataset: Dataset) -> tuple[Part, Part]:
     """Training and test samples in the input format; ValueError if they do not fit the network."""
     check_fits(description, dataset)
-    codes, target = dataset.scaling.codes, description.formats.input
     return (
-        Part(codes(dataset.train_x, target), dataset.train_y),
-        Part(codes(dataset.test_x, target), dataset.test_y),
+        part_of(description, dataset, dataset.train_x, dataset.train_y, dataset.train_t),
+        part_of(description, dataset, dataset.test_x, dataset.test_y, dataset.test_t),
     )
+
+
+def part_of(
+    description: Description,
+    dataset: Dataset,
+    x: NDArray[Any],
+    y: Bytes,
+    t: NDArray[Any] | None = None,
+) -> Part:
+    """Samples of `dataset` as they are sent, behind them targets if they are data.
+
+    Where labels are not learnt from, all are 0.
+    """
+    target = description.formats.input
+    codes = dataset.scaling.codes(x, target)
+    if description.target_source == "data":
+        if t is None or dataset.target_scaling is None:
+            raise ValueError(f"{dataset.name} has no targets, from which {description.name} learns")
+        wanted = dataset.target_scaling.codes(t, target)
+        codes = np.concatenate([codes.astype(np.int64), wanted.astype(np.int64)], axis=1)
+    return Part(codes, y if description.judged else np.zeros_like(y))
+
+
+def targets_in(description: Description, part: Part) -> NDArray[np.float64]:
+    """The targets of samples [N, outputs], which labels do not say."""
+    start = description.features if description.target_source == "data" else 0
+    found: NDArray[np.float64] = part.samples[:, start:] * 2.0**-description.formats.input.frac
+    return found

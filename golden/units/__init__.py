@@ -11,13 +11,16 @@ from typing import Any
 
 from counterflow.design.units.slotted import Slotted
 from counterflow.golden.parts.narrow import Integers
+from counterflow.golden.units.bce import Bce
 from counterflow.golden.units.convolution import Convolution
 from counterflow.golden.units.fork import Fork
 from counterflow.golden.units.group_norm import GroupNorm
 from counterflow.golden.units.loss import Loss
+from counterflow.golden.units.mse import Mse
 from counterflow.golden.units.norm import Norm
 from counterflow.golden.units.pool import Pool
 from counterflow.golden.units.rejoin import Rejoin
+from counterflow.golden.units.split import Split
 from counterflow.golden.units.state import State
 from counterflow.golden.units.subsample import Subsample
 from counterflow.golden.units.sum import Sum
@@ -33,7 +36,10 @@ UNITS: dict[str, Any] = {
     "fork": Fork,
     "sum": Sum,
     "rejoin": Rejoin,
+    "split": Split,
     "loss": Loss,
+    "mse": Mse,
+    "bce": Bce,
 }
 
 

@@ -92,8 +92,15 @@ class Results(wiring.Component):
         return [loss[8 * place : 8 * place + 8] for place in range(loss_bytes(self.numbers))]
 
     def _best(self, m: Module, taken: Value) -> Value:
-        """The class of the largest score, the first one of equals, once the last score is there."""
-        p = self.predictions.payload
+        """The class of the largest score, the first one of equals, once the last score is there.
+
+        One score tells two classes apart, and where there are no labels, none is named.
+        """
+        p, numbers = self.predictions.payload, self.numbers
+        if not numbers.judged:
+            return C(0, 8 * CLASS_BYTES)
+        if numbers.threshold is not None:
+            return p.score >= numbers.threshold
         classes = range(max(2, self.numbers.classes))
         index = Signal(classes, name="index")
         chosen = Signal(classes, name="chosen")

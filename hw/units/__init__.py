@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from counterflow.hw.units.bce import Bce
 from counterflow.hw.units.convolution import Convolution
 from counterflow.hw.units.fork import Fork
 from counterflow.hw.units.group_norm import GroupNorm
 from counterflow.hw.units.loss import Loss
+from counterflow.hw.units.mse import Mse
 from counterflow.hw.units.norm import Norm
 from counterflow.hw.units.pool import Pool
 from counterflow.hw.units.rejoin import Rejoin
+from counterflow.hw.units.split import Split
 from counterflow.hw.units.subsample import Subsample
 from counterflow.hw.units.sum import Sum
 from counterflow.hw.units.tanh import Tanh
@@ -30,5 +33,8 @@ UNITS: dict[str, Any] = {
     "fork": Fork,
     "sum": Sum,
     "rejoin": Rejoin,
+    "split": Split,
     "loss": Loss,
+    "mse": Mse,
+    "bce": Bce,
 }

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Self
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
@@ -28,8 +28,9 @@ from counterflow.design.units.loss import (
     LOG2E_NUMERATOR,
     LOG_FRAC,
     LossArithmetic,
-    LossStage,
+    SoftmaxStage,
 )
+from counterflow.hw.losses.predictions import prediction_stream
 from counterflow.hw.parts.block_fifo import BlockFIFO, queue
 from counterflow.hw.parts.block_memory import falling_memory
 from counterflow.hw.parts.modules import is_compact
@@ -38,23 +39,6 @@ from counterflow.hw.parts.pipeline import looked_up, times_constant
 from counterflow.hw.parts.streams import activation_stream, error_stream, label_stream
 
 BANKS = 2
-
-
-def prediction(numbers: LossArithmetic) -> data.StructLayout:
-    """One of a token's class scores, with the token's kind and loss; the last one is marked."""
-    return data.StructLayout(
-        {
-            "score": shape_of(numbers.logit),
-            "loss": shape_of(numbers.loss),
-            "kind": KIND_BITS,
-            "last": 1,
-        }
-    )
-
-
-def prediction_stream(numbers: LossArithmetic) -> stream.Signature:
-    """A token's class scores, a transfer each."""
-    return stream.Signature(prediction(numbers))
 
 
 class Loss(wiring.Component):
@@ -88,7 +72,7 @@ class Loss(wiring.Component):
         self.logarithm = Signal(numbers.sum.bits, name="logarithm")
 
     @classmethod
-    def of(cls, stage: LossStage, schedule: Schedule) -> Self:
+    def of(cls, stage: SoftmaxStage, schedule: Schedule) -> Self:
         """That of a unit of a schedule."""
         return cls(numbers=stage.arithmetic, labels=schedule.label_tokens(stage))
 

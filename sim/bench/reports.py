@@ -72,8 +72,9 @@ class SimulationReport(Compared):
 
     ``compared`` counts values (one of each stream or memory port in one cycle), utilisation is
     useful products over multipliers x cycles in the steady state (None where a run was too short to
-    reach it); losses are in nats, one a sample.  ``counters`` of the hardware were compared beside
-    these values; ``exercised`` says of each thing that a run may exercise whether this one did.
+    reach it); losses are in ``unit``, one a sample; nothing is
+    ``correct`` where no label judges.  ``counters`` of the hardware were compared beside these
+    values; ``exercised`` says of each thing that a run may exercise whether this one did.
     """
 
     cycles: int
@@ -90,6 +91,7 @@ class SimulationReport(Compared):
     slots: Sequence[SlotTime] = ()
     counters: int = 0
     exercised: Mapping[str, bool] = field(default_factory=dict)
+    unit: str = "nats"
 
     @property
     def interval(self) -> int | None:
@@ -114,7 +116,7 @@ class LongRunReport(Compared):
     ``compared`` counts the values (weights, velocities, biases; predictions and losses) that were
     held to golden's at the ends of the epochs.  ``accuracy`` of the test samples has one entry an
     epoch, ``test_losses`` and ``heads``, the same by head, too; ``losses`` are those of training.
-    All losses are in nats.
+    All losses are in nats, or half sums of squares; there is no accuracy where no label judges.
     """
 
     epochs: int

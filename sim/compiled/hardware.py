@@ -182,7 +182,7 @@ class Hardware(Loadable):
         schedule = self.plan.schedule
         streams = max(
             description.elements / (1 - waits.samples),
-            description.classes / (1 - waits.predictions),
+            description.outputs / (1 - waits.predictions),
             1 / (1 - waits.labels) + schedule.interval,
         )
         slots = tokens + 2 * (schedule.delay + len(schedule.stages)) + 8

@@ -18,7 +18,7 @@ from counterflow.design.parts.order import epoch_order
 from counterflow.design.parts.tokens import Kind
 from counterflow.design.schedule.planner import Plan
 from counterflow.design.units.latency import BUS_SPACING
-from counterflow.design.units.loss import NATS
+from counterflow.design.units.losses import decided
 from counterflow.golden.parts.narrow import Integers
 from counterflow.golden.training.epochs import Head
 from counterflow.golden.training.models import Part, Run, epoch_runs, parts
@@ -100,6 +100,7 @@ class _LongRun:
         self.train, test = parts(plan.description, dataset)
         self.test = Part(test.samples[:limit], test.labels[:limit])
         self.count = min(limit or len(self.train), len(self.train))
+        self.numbers = plan.schedule.loss.arithmetic
         self.both = SideBySide(plan, hardware)
         self.comparison, self.utilisation = Comparison(), Utilisation(plan)
         self.accuracy: list[float] = []
@@ -165,7 +166,7 @@ class _LongRun:
 
             total += int(self._run(when, run, self.comparison, training).sum())
             before += len(run.kinds)
-        self.losses.append(total / len(order) * NATS)
+        self.losses.append(total / len(order) * self.numbers.one_loss)
         if not self.comparison.mismatches and tested:
             self._test(when, lambda admitted, _: progress(tokens + admitted))
         self.both.compare_states(f"{when}, end", self.comparison)
@@ -182,11 +183,13 @@ class _LongRun:
             self.comparison,
             on_slice,
         )
-        right = (scores.argmax(axis=2) == self.test.labels).mean(axis=1).tolist()
-        nats = (losses.mean(axis=1) * NATS).tolist()
+        chosen = decided(scores, self.numbers.threshold)
+        right = (chosen == self.test.labels).mean(axis=1).tolist()
+        nats = (losses.mean(axis=1) * self.numbers.one_loss).tolist()
         numbers = self.plan.schedule.heads
         heads = zip(numbers, nats[1:], right[1:], strict=True)
-        self.accuracy.append(right[0])
+        if self.plan.description.judged:
+            self.accuracy.append(right[0])
         self.tested.append(nats[0])
         self.heads.append(tuple(Head(*one) for one in heads))
 

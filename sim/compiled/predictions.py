@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from counterflow.design.bus.transfers import Words
 from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.design.schedule.schedule import Schedule
-from counterflow.design.units.loss import LossArithmetic
+from counterflow.design.units.losses import LossNumbers
 from counterflow.design.units.slotted import Integers
 from counterflow.hw.chain import predictions
 from counterflow.sim.simulator import SimulationError
@@ -77,7 +77,7 @@ class Predictions:
         return (scores ^ half) - half, losses[:, 0]
 
 
-def _transfer_words(numbers: LossArithmetic) -> int:
+def _transfer_words(numbers: LossNumbers) -> int:
     """Words of 64 bits that hold a transfer."""
     return -(-(numbers.logit.bits + numbers.loss.bits + KIND_BITS + 1) // 64)
 

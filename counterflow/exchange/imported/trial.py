@@ -84,7 +84,8 @@ def tried(read: Read, imported: Imported, dataset: Dataset) -> Trial | None:
     schedule = plan(description).schedule
     found = test(description, schedule, dataset, states_of(imported))
     assert found is not None
-    return Trial(len(samples), floats, found[1])
+    assert found.test_accuracy is not None  # what is imported ends in a softmax
+    return Trial(len(samples), floats, found.test_accuracy)
 
 
 def states_of(imported: Imported) -> list[State]:

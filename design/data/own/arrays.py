@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterflow.design.data.own.halves import Half
-from counterflow.design.data.own.tables import REMEDY, Table, label_of
+from counterflow.design.data.own.tables import REMEDY, Table, labels_in
 from counterflow.design.data.sources import DAMAGE, DataError
 from counterflow.design.network.reading import Reading
 
@@ -113,16 +113,15 @@ def half_of(where: str, x_name: str, x: Any, y_name: str, y: Any) -> Half:
         raise DataError(f"{where}: {x_name} is a single value, expected samples [N, ...].")
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
-    if y.ndim == 2 and y.shape[0] == x.shape[0]:
-        raise DataError(
-            f"{where}: {y_name} has the shape {y.shape}, expected one label for each of "
-            f"{len(x):,} samples; of classes as rows of 0 and 1 give {y_name}.argmax(axis=1)."
-        )
 
     def sample_at(index: tuple[int, ...]) -> str:
         return f"{where}: {x_name}" + (f"[{', '.join(map(str, index))}]" if index else "")
 
-    return Half(x, y, sample_at, lambda at: f"{where}: {y_name}[{at}]")
+    def label_at(at: int) -> str:
+        places = divmod(at, y.shape[1]) if y.ndim == 2 else (at,)
+        return f"{where}: {y_name}[{', '.join(map(str, places))}]"
+
+    return Half(x, y, sample_at, label_at)
 
 
 def table_of(path: Path, array: NDArray[Any], reading: Reading) -> Table:
@@ -134,15 +133,16 @@ def table_of(path: Path, array: NDArray[Any], reading: Reading) -> Table:
             f"{path}: is an array of shape {array.shape}, expected a table [N, columns] with a "
             f"column of labels; save samples and labels as NPZ with the names {NAMES}."
         )
-    label = label_of(path, names, columns, reading.label)
+    labels = labels_in(path, names, columns, reading.label)
 
     def column(at: int) -> NDArray[Any]:
         return array[names[at]] if names else array[:, at]
 
-    features = [at for at in range(columns) if at != label]
+    features = [at for at in range(columns) if at not in labels]
     words = [f"[{names[at]!r}]" if names else f", {at}]" for at in range(columns)]
     try:
         x = np.stack([column(at) for at in features], axis=1)
+        y = np.stack([column(at) for at in labels], axis=1)
     except (TypeError, ValueError) as error:
         raise unreadable(path, error) from error
 
@@ -152,8 +152,11 @@ def table_of(path: Path, array: NDArray[Any], reading: Reading) -> Table:
     def sample_at(index: tuple[int, ...]) -> str:
         return place(index[0], features[index[1]]) if index else str(path)
 
-    half = Half(x, column(label), sample_at, lambda row: place(row, label), REMEDY)
-    return Table(half, names, label)
+    def label_at(at: int) -> str:
+        return place(at // len(labels), labels[at % len(labels)])
+
+    half = Half(x, y[:, 0] if len(labels) == 1 else y, sample_at, label_at, REMEDY)
+    return Table(half, names, labels)
 
 
 def _role(name: str) -> tuple[str, str] | None:

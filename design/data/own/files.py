@@ -82,7 +82,7 @@ def in_path(path: Path, how: Reading) -> Found:
         return of_arrays(str(path), read_npz(path), how)
     if kind == ".npy":
         table = table_of(path, read_npy(path), how)
-        return Found([table.half], (f"The label is {table.labelled}.",))
+        return Found([table.half], (table.told,))
     if kind != ".csv":
         folder = f"; give its folder, {path.parent}" if kind in ("an image", "an IDX file") else ""
         raise DataError(f"{path}: is {kind} and not read alone, expected {UNDERSTOOD}{folder}.")
@@ -160,11 +160,13 @@ def _tables(paths: list[Path], how: Reading) -> Found:
     first = read_table(paths[0], how)
     halves = [first.half]
     for path in paths[1:]:
-        other = read_table(path, how.model_copy(update={"label": first.label + 1}))
+        other = read_table(
+            path, how.model_copy(update={"label": tuple(at + 1 for at in first.labels)})
+        )
         if other.names != first.names or other.half.x.shape[1] != first.half.x.shape[1]:
             raise DataError(
                 f"{path}: has other columns than {paths[0]}, expected the same, with the label in "
                 f"{first.labelled}; correct it, or take it out."
             )
         halves.append(other.half)
-    return Found(halves, (f"The label is {first.labelled}.",))
+    return Found(halves, (first.told,))

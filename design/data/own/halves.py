@@ -20,15 +20,15 @@ MAX_CLASSES = 256  # of a softmax
 LARGEST = 1e100  # in magnitude; what is larger is a mistake, and its differences may be infinite
 MISSING = ("", "?", "na", "n/a", "nan", "null", "none")
 """What stands for nothing in a table, in lower case."""
-REGRESSION = "targets of a regression need a loss that there is not yet"
+REGRESSION = 'targets of a regression need loss = "mse" in the description'
 
 
 @dataclass(frozen=True)
 class Half:
-    """Samples [N, ...] and labels [N], numbers or text.
+    """Samples [N, ...] and labels [N], numbers or text, or targets [N, k].
 
-    ``sample_at`` and ``label_at`` say in words where an element stands, by its index; ``remedy``
-    what may be done where labels look like something else.
+    ``sample_at`` and ``label_at`` say in words where an element stands, by its index, that of the
+    flat array of targets; ``remedy`` what may be done where labels look like something else.
     """
 
     x: NDArray[Any]
@@ -85,6 +85,13 @@ def _check_shape(half: Half) -> None:
         raise DataError(
             f"{half.label_at(0)} is of the type {half.y.dtype}, expected whole numbers or text."
         )
+    if half.y.ndim == 2 and half.y.shape[0] == half.x.shape[0]:
+        where = half.label_at(0).rpartition("[")[0] or half.label_at(0)
+        raise DataError(
+            f"{where} has the shape {half.y.shape}, expected one label for each of "
+            f"{len(half.x):,} samples; of classes as rows of 0 and 1 give {where.split()[-1]}"
+            f".argmax(axis=1), and {REGRESSION}."
+        )
     if half.y.shape != half.x.shape[:1]:
         raise DataError(
             f"{half.label_at(0).rpartition('[')[0]} has the shape {half.y.shape} for "
@@ -134,6 +141,42 @@ def _numbered(half: Half) -> Bytes:
                 f"{half.label_at(at)} is {values[at]:g}, expected {expected}{half.remedy}."
             )
     return values.astype(np.uint8)
+
+
+def targets_of(halves: Sequence[Half]) -> list[NDArray[np.float64]]:
+    """Targets [N, k] of each half; DataError for what is no number or not finite, and for shapes.
+
+    A half has one target a sample, or a row of several.
+    """
+    found = []
+    for half in halves:
+        if half.y.dtype.kind not in "biuf":
+            raise DataError(
+                f"{half.label_at(0)} is {half.y.flat[0] if half.y.size else 'nothing'!r}, expected "
+                "a number, as targets are; for classes leave out loss and targets of the "
+                "description."
+            )
+        if half.y.ndim not in (1, 2) or half.y.shape[0] != half.x.shape[0] or 0 in half.y.shape[1:]:
+            where = half.label_at(0).rpartition("[")[0] or half.label_at(0)
+            raise DataError(
+                f"{where} has the shape {half.y.shape} for {len(half.x):,} samples, expected "
+                "[N] or [N, targets]."
+            )
+        values = half.y.astype(np.float64).reshape(len(half.y), -1)
+        wrong = ~(np.abs(values) <= LARGEST)
+        if wrong.any():
+            at = int(wrong.argmax())
+            raise DataError(
+                f"{half.label_at(at)} is {values.flat[at]:g}, expected a finite number up to "
+                f"{LARGEST:g}; correct it, or leave its sample out."
+            )
+        found.append(values)
+    if len({one.shape[1] for one in found}) > 1:
+        raise DataError(
+            f"{halves[1].label_at(0)} is one of {found[1].shape[1]} targets a sample, expected "
+            f"{found[0].shape[1]} as in the half to train on."
+        )
+    return found
 
 
 def shape_of(x: NDArray[Any], where: str) -> tuple[int, int, int]:

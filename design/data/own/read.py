@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterflow.design.data.own.files import Found, in_path, of_arrays
-from counterflow.design.data.own.halves import Half, labels_of, samples_of, shape_of
+from counterflow.design.data.own.halves import Half, labels_of, samples_of, shape_of, targets_of
 from counterflow.design.data.scaling import Scaling
 from counterflow.design.data.sets import Dataset, Shape
-from counterflow.design.data.sources import Bytes, DataError, digest
+from counterflow.design.data.sources import DataError, digest
 from counterflow.design.network.reading import TEST, Reading
 from counterflow.design.parts.order import epoch_order
 
@@ -23,8 +23,16 @@ Given = Path | str | Mapping[str, Any] | Sequence[Any] | Callable[[], Any]
 """
 
 
-def read(given: Given, reading: Reading | None = None, *, name: str | None = None) -> Dataset:
+def read(
+    given: Given,
+    reading: Reading | None = None,
+    *,
+    name: str | None = None,
+    targets: bool = False,
+) -> Dataset:
     """The data set in `given`, called `name`, by default the path or "arrays".
+
+    With `targets` its labels are numbers that are wanted, as of a regression.
 
     Raises DataError, one sentence with file, place, value and remedy, for all that is no data set.
     """
@@ -34,7 +42,7 @@ def read(given: Given, reading: Reading | None = None, *, name: str | None = Non
         given = given()
     if isinstance(given, Path | str):
         name = name or str(given)
-        return _dataset(name, in_path(Path(given), how), how)
+        return _dataset(name, in_path(Path(given), how), how, targets)
     name = name or "arrays"
     if isinstance(given, Mapping):
         arrays: Mapping[str, Any] = given
@@ -42,34 +50,73 @@ def read(given: Given, reading: Reading | None = None, *, name: str | None = Non
         arrays = dict(zip(("x_train", "y_train", "x_test", "y_test"), given, strict=False))
     else:
         raise DataError(f"{name}: is {type(given).__name__}, expected (x, y) or arrays by name.")
-    return _dataset(name, of_arrays(name, arrays, how), how)
+    return _dataset(name, of_arrays(name, arrays, how), how, targets)
 
 
-def _dataset(name: str, found: Found, how: Reading) -> Dataset:
+def _dataset(name: str, found: Found, how: Reading, targets: bool) -> Dataset:
+    """What is there, with numbers as `targets` or with labels."""
     shape, samples = _samples(name, found.halves)
+    if targets:
+        return _of_targets(name, found, how, shape, samples)
     labels, names = labels_of(found.halves)
     classes = len(names) or 1 + max(int(one.max(initial=0)) for one in labels)
     present = {*np.concatenate(labels).tolist()}
     if len(present) < 2:
         shown = names[0] if names else labels[0][0]
         raise DataError(f"{name}: all labels are {shown}, expected at least two classes.")
-    told = [*found.told]
-    if len(found.halves) == 1:
-        samples, labels, said = _split(name, samples[0], labels[0], how)
-        told.append(said)
-    elif how.test is not None:
-        raise DataError(
-            f"{name}: has a test half, so that data.test can say nothing; leave it out."
-        )
+    samples, labels, said = _halved(name, samples, labels, how)
+    told = [*found.told, *said]
     if names:
         told.append(f"Classes from 0 on are {_listed(names)}.")
     if without := sorted(set(range(classes)) - present):
         told.append(f"Classes without samples: {_listed([*map(str, without)])}.")
-    arrays = (samples[0], labels[0], samples[1], labels[1])
-    for array in arrays:
-        array.flags.writeable = False
+    arrays = _kept(samples[0], labels[0], samples[1], labels[1])
     scaling = Scaling.common(float(np.abs(samples[0]).max()))
     return Dataset(name, *arrays, scaling, classes, shape, digest(arrays), tuple(told))
+
+
+def _of_targets(
+    name: str, found: Found, how: Reading, shape: Shape, samples: list[NDArray[Any]]
+) -> Dataset:
+    samples, targets, said = _halved(name, samples, targets_of(found.halves), how)
+    arrays = _kept(samples[0], targets[0], samples[1], targets[1])
+    none = [np.zeros(len(half), np.uint8) for half in samples]
+    return Dataset(
+        name,
+        samples[0],
+        none[0],
+        samples[1],
+        none[1],
+        Scaling.common(float(np.abs(samples[0]).max())),
+        1,
+        shape,
+        digest(arrays),
+        (*found.told, *said),
+        train_t=targets[0],
+        test_t=targets[1],
+    )
+
+
+def _kept(*arrays: NDArray[Any]) -> tuple[Any, Any, Any, Any]:
+    """The same, read-only."""
+    for array in arrays:
+        array.flags.writeable = False
+    first, second, third, fourth = arrays
+    return first, second, third, fourth
+
+
+def _halved(
+    name: str, samples: list[NDArray[Any]], labels: Sequence[NDArray[Any]], how: Reading
+) -> tuple[list[NDArray[Any]], list[NDArray[Any]], list[str]]:
+    """Two halves, of which the second is drawn where there is one; what was done, in sentences."""
+    if len(samples) == 1:
+        parts, drawn, said = _split(name, samples[0], labels[0], how)
+        return parts, drawn, [said]
+    if how.test is not None:
+        raise DataError(
+            f"{name}: has a test half, so that data.test can say nothing; leave it out."
+        )
+    return samples, list(labels), []
 
 
 def _samples(name: str, halves: Sequence[Half]) -> tuple[Shape, list[NDArray[Any]]]:
@@ -91,8 +138,8 @@ def _samples(name: str, halves: Sequence[Half]) -> tuple[Shape, list[NDArray[Any
 
 
 def _split(
-    name: str, x: NDArray[Any], y: Bytes, how: Reading
-) -> tuple[list[NDArray[Any]], list[Bytes], str]:
+    name: str, x: NDArray[Any], y: NDArray[Any], how: Reading
+) -> tuple[list[NDArray[Any]], list[NDArray[Any]], str]:
     """A training and a test half drawn by the seed, and what was done in a sentence."""
     share = TEST if how.test is None else how.test
     tests = math.ceil(round(share * len(x), 6))  # 0.1 x 30 is a little above 3

@@ -30,16 +30,22 @@ Line = tuple[int, list[str]]
 
 @dataclass(frozen=True)
 class Table:
-    """``names`` of all columns, if they have any; ``label``: the place of that of the labels."""
+    """``names`` of all columns, if they have any; ``labels``: the places of those of the labels."""
 
     half: Half
     names: tuple[str, ...]
-    label: int
+    labels: tuple[int, ...]
 
     @property
     def labelled(self) -> str:
-        """Which column has the labels, in words."""
-        return column_of(self.label, self.names)
+        """Which columns have the labels, in words."""
+        return ", ".join(column_of(label, self.names) for label in self.labels)
+
+    @property
+    def told(self) -> str:
+        """The same in a sentence."""
+        what = "labels are" if len(self.labels) > 1 else "label is"
+        return f"The {what} {self.labelled}."
 
 
 @dataclass(frozen=True)
@@ -48,28 +54,33 @@ class _Layout:
 
     path: Path
     names: tuple[str, ...]
-    label: int
+    labels: tuple[int, ...]
     width: int
     first: int
 
-    def label_at(self, line: int) -> str:
-        return f"{self.path}: line {line}, {column_of(self.label, self.names)}"
+    @property
+    def features(self) -> list[int]:
+        """The places of all other columns."""
+        return [at for at in range(self.width) if at not in self.labels]
+
+    def label_at(self, line: int, index: int = 0) -> str:
+        return f"{self.path}: line {line}, {column_of(self.labels[index], self.names)}"
 
     def feature_at(self, line: int, feature: int) -> str:
-        """Where it stands: behind the label's column all are one further on."""
-        at = feature + (feature >= self.label)
-        return f"{self.path}: line {line}, {column_of(at, self.names)}"
+        """Where it stands."""
+        return f"{self.path}: line {line}, {column_of(self.features[feature], self.names)}"
 
-    def parted(self, line: int, cells: list[str]) -> tuple[NDArray[np.float64], str]:
-        """The features and the label of a line."""
+    def parted(self, line: int, cells: list[str]) -> tuple[NDArray[np.float64], list[str]]:
+        """The features and the labels of a line."""
         if len(cells) != self.width:
             raise DataError(
                 f"{self.path}: line {line} has {len(cells)} cells, expected {self.width} as in "
                 f"line {self.first}."
             )
-        label = cells.pop(self.label).strip()
+        labels = [cells[at].strip() for at in self.labels]
+        cells = [cells[at] for at in self.features]
         try:
-            return np.array([_number(cell) for cell in cells]), label
+            return np.array([_number(cell) for cell in cells]), labels
         except ValueError:
             at = next(at for at, cell in enumerate(cells) if not _is_number(cell))
             raise DataError(f"{self.feature_at(line, at)} is {_wrong(cells[at])}.") from None
@@ -89,17 +100,24 @@ def read_table(path: Path, reading: Reading) -> Table:
     body = itertools.chain(start[1:] if layout.names else start, rows)
     lines, numbers, labels = [], [], []
     for line, cells in body:
-        features, label = layout.parted(line, cells)
+        features, found = layout.parted(line, cells)
         lines.append(line)
         numbers.append(features)
-        labels.append(label)
+        labels.append(found)
 
     def sample_at(index: tuple[int, ...]) -> str:
         return layout.feature_at(lines[index[0]], index[1]) if index else str(path)
 
     x, y = np.array(numbers), _as_numbers(labels)
-    half = Half(x, y, sample_at, lambda at: layout.label_at(lines[at]), REMEDY)
-    return Table(half, layout.names, layout.label)
+    if y.shape[1] == 1:
+        y = y[:, 0]
+    columns = len(layout.labels)
+
+    def label_at(at: int) -> str:
+        return layout.label_at(lines[at // columns], at % columns)
+
+    half = Half(x, y, sample_at, label_at, REMEDY)
+    return Table(half, layout.names, layout.labels)
 
 
 def _layout(path: Path, start: Sequence[Line], reading: Reading) -> _Layout:
@@ -114,8 +132,26 @@ def _layout(path: Path, start: Sequence[Line], reading: Reading) -> _Layout:
             "commas, semicolons or tabs between them."
         )
     names = tuple(cell.strip() for cell in cells) if header else ()
-    label = label_of(path, names, len(cells), reading.label, below if header else cells)
-    return _Layout(path, names, label, len(cells), first)
+    found = labels_in(path, names, len(cells), reading.label, below if header else cells)
+    return _Layout(path, names, found, len(cells), first)
+
+
+def labels_in(
+    path: Path,
+    names: Sequence[str],
+    width: int,
+    wanted: str | int | tuple[str | int, ...] | None,
+    first: Sequence[str] = (),
+) -> tuple[int, ...]:
+    """The places of the columns with the labels, see `label_of`, of which some must be left."""
+    several = wanted if isinstance(wanted, tuple) else (wanted,)
+    found = tuple(label_of(path, names, width, one, first) for one in several)
+    for at, one in enumerate(found):
+        if one in found[:at]:
+            raise DataError(f"{path}: label names {column_of(one, names)} twice.")
+    if len(found) == width:
+        raise DataError(f"{path}: all {width} columns are labels, expected one of samples, too.")
+    return found
 
 
 def label_of(
@@ -192,9 +228,10 @@ def _wrong(cell: str) -> str:
     return f"{_shown(cell)}, expected a number; {remedy}"
 
 
-def _as_numbers(labels: Sequence[str]) -> NDArray[Any]:
+def _as_numbers(labels: Sequence[Sequence[str]]) -> NDArray[Any]:
+    """[N, columns]."""
     try:
-        return np.array([_number(label) for label in labels])
+        return np.array([[_number(label) for label in line] for line in labels])
     except ValueError:
         return np.array(labels)
 

@@ -2,6 +2,7 @@
 
 A module of a kind without slots has the type of its `RECORD`, `records` that fill it for a unit,
 `fits`, and the loops `forward` and `backward` of one record and one token; perhaps `tables`.
+That of a loss has `record`, what a record has beside the places of scores, targets and errors.
 """
 
 from __future__ import annotations
@@ -9,13 +10,16 @@ from __future__ import annotations
 from types import ModuleType
 
 from counterflow.golden.fast.units import (
+    bce,
     convolution,
     fork,
     group_norm,
     loss,
+    mse,
     norm,
     pool,
     rejoin,
+    split,
     subsample,
     sum,
     tanh,
@@ -31,7 +35,10 @@ UNITS: dict[str, ModuleType] = {
     "fork": fork,
     "sum": sum,
     "rejoin": rejoin,
+    "split": split,
     "loss": loss,
+    "mse": mse,
+    "bce": bce,
 }
 
 

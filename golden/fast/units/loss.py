@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from counterflow.design.units.loss import EXP_FRAC, LOG2E_NUMERATOR, LOG_FRAC, LossArithmetic
 from counterflow.golden.fast.dense import limit, round_off
+from counterflow.golden.fast.narrowings import narrowing
 from counterflow.golden.fast.records import Memory
 from counterflow.golden.fast.words import compiled
+
+
+def record(numbers: LossArithmetic) -> dict[str, Any]:
+    """The fields of `golden.fast.records.LOSS` that are its own."""
+    return {
+        "numerator": LOG2E_NUMERATOR,
+        "shift": numbers.exponent_shift,
+        "log_frac": LOG_FRAC,
+        "exp_frac": EXP_FRAC,
+        "error": narrowing(EXP_FRAC, numbers.error, numbers.round_error),
+    }
 
 
 @compiled

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from counterflow.golden.reference.units.bce import binary_cross_entropy
 from counterflow.golden.reference.units.convolution import Convolution
 from counterflow.golden.reference.units.fork import Fork
 from counterflow.golden.reference.units.group_norm import GroupNorm
 from counterflow.golden.reference.units.loss import cross_entropy
+from counterflow.golden.reference.units.mse import squared_error
 from counterflow.golden.reference.units.norm import Norm
 from counterflow.golden.reference.units.pool import Pool
 from counterflow.golden.reference.units.rejoin import Rejoin
+from counterflow.golden.reference.units.split import Split
 from counterflow.golden.reference.units.subsample import Subsample
 from counterflow.golden.reference.units.sum import Sum
 from counterflow.golden.reference.units.tanh import Tanh
@@ -29,5 +32,8 @@ UNITS: dict[str, Any] = {
     "fork": Fork,
     "sum": Sum,
     "rejoin": Rejoin,
+    "split": Split,
     "loss": cross_entropy,
+    "mse": squared_error,
+    "bce": binary_cross_entropy,
 }

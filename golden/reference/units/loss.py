@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from counterflow.golden.reference.rules import Floats
 
-Loss = Callable[[Floats, int], tuple[Floats, float]]
-"""(scores [classes], label) to (gradient at the scores [classes], loss)."""
+Loss = Callable[[Floats, Any], tuple[Floats, float]]
+"""(scores [classes], label or targets [classes]) to (gradient at the scores [classes], loss)."""
 
 
 def cross_entropy(scores: Floats, label: int) -> tuple[Floats, float]:

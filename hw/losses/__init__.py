@@ -1,0 +1,1 @@
+"""Parts of the losses that treat each output by itself."""
