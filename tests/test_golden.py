@@ -291,11 +291,13 @@ def updated(
     gradient: Fraction,
     flags: Settings,
     random: int,
+    decay: int = 0,
 ) -> tuple[int, int, bool]:
     """(w', u', clipped) of one weight, from the equations in `design.units.arithmetic`.
 
     u' = m u + eta g and w' = w - u', or with compensation w' = w - (2^k eta g + c (u - 2^k eta g));
-    u' draws the random bits from the lowest end, the compensated step from the highest.
+    u' draws the random bits from the lowest end, the compensated step from the highest.  Of w a
+    2^-decay part decays, where there is a decay; its random bits are those above the ones of u'.
     """
     weight, velocity = now
     k, rounding = numbers.momentum_shift, numbers.round_update
@@ -312,6 +314,10 @@ def updated(
         high = Fraction(random >> max(0, RANDOM_BITS - numbers.weight_drop), 2**numbers.weight_drop)
         exact = 2**k * effect + c * (u - 2**k * effect)
         change = rounded(exact * unit, rounding, high)
+    if decay:
+        places = decay + numbers.rate_span
+        middle = Fraction((random >> numbers.velocity_drop) % 2**places, 2**places)
+        change += rounded(Fraction(weight, 2 ** (decay + flags.extra_shift)), rounding, middle)
     w_next = clip(weight - change, numbers.weight)
     return w_next, u_next, u_next != whole or w_next != weight - change
 
@@ -326,6 +332,7 @@ def updated(
     horizon=st.sampled_from([1, 2]),
     drop=st.integers(0, 2),
     large=st.booleans(),
+    decay=st.sampled_from([0, 1, 6]),
 )
 def test_an_update_is_exact_rational_arithmetic_with_one_rounding(
     seed: int,
@@ -336,6 +343,7 @@ def test_an_update_is_exact_rational_arithmetic_with_one_rounding(
     horizon: int,
     drop: int,
     large: bool,
+    decay: int,
 ) -> None:
     """Weights, velocities, biases, draws and the saturation counter; extreme and small values."""
     description = network(
@@ -348,6 +356,7 @@ def test_an_update_is_exact_rational_arithmetic_with_one_rounding(
         mitigation=mitigation,
         horizon=horizon,
         rate_drops=[{"epoch": 1, "shift": 2}],
+        weight_decay=2.0**-decay if decay else 0.0,
     )
     _, chain = built(description)
     flags = Settings(False, mitigation != "none", drop)
@@ -379,7 +388,8 @@ def test_an_update_is_exact_rational_arithmetic_with_one_rounding(
                 else:
                     now = int(before.bias[o]), int(before.bias_velocity[o])
                     found = unit.state.bias[o], unit.state.bias_velocity[o]
-                *expected, clipped = updated(numbers, now, gradient, flags, states[tile + 1])
+                own = decay if i >= 0 else 0  # biases have none
+                *expected, clipped = updated(numbers, now, gradient, flags, states[tile + 1], own)
                 assert [int(found[0]), int(found[1])] == expected, (o, i)
                 hits |= {tile} if clipped else set()
         assert unit.saturations == len(hits)

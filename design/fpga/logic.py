@@ -66,7 +66,7 @@ def added_bits(tiling: Tiling, numbers: UnitArithmetic) -> int:
     lane = update + 2 * numbers.operand.bits * (not numbers.frozen)
     if tiling.lanes.shared:
         lane += numbers.operand.bits + numbers.x.bits + numbers.dy.bits
-    bias = update + 2 * numbers.bias_operand.bits
+    bias = update_bits(numbers.of_biases) + 2 * numbers.bias_operand.bits
     row = 2 * numbers.forward_sum.bits + 2 * numbers.y.bits
     total = lanes * (lane + numbers.forward_sum.bits) + high * (bias + row)
     if numbers.rectifies:
@@ -122,6 +122,10 @@ def update_bits(numbers: UnitArithmetic) -> int:
     bits = numbers.velocity.bits + numbers.momentum_shift + 2 * _grown_bits(numbers)
     bits += numbers.velocity.bits + 2 * numbers.weight.bits + numbers.word_bits
     bits += numbers.rate_span * gradient
+    if numbers.decay_shift:  # shifted by the rate, rounded, taken off
+        bits += (numbers.rate_span + 1) * numbers.weight.bits + max(
+            numbers.weight.bits + numbers.rate_span, numbers.decay_drop
+        )
     return bits + (2 * gradient if numbers.sums_gradients else 0)
 
 

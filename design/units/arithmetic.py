@@ -13,16 +13,21 @@ The last line is w - (a u' + b eta g) with a = m**D and b = (1 - m**D) / (1 - m)
 arXiv 2003.11666, spike compensation), rearranged so that one coefficient remains.  It is held as
 `compensation` / 2**COMPENSATION_FRAC; because 2**k (1 - c) stands for b whatever c is rounded to,
 the whole effect of one gradient stays exactly 1 / (1 - m).
+
+A recipe with weight decay takes round(w * 2**-k) off w, too, before w' saturates.  It is decoupled
+from the velocity (Loshchilov & Hutter, arXiv 1711.05101): momentum does not heap it up, and since
+it is made of w as it stands, nothing of it is late that compensation would have to pay.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 
 from counterflow.design.parts.formats import Format, Rounding, signed_for
 
 COMPENSATION_FRAC = 8
+LATER = {"later": True}  # not shown at its default, so that no name changes where it is not used
 RANDOM_BITS = 32  # of the generator, shared by the two stochastic roundings of an update
 
 
@@ -36,8 +41,9 @@ class UnitArithmetic:
     it); ``masks``: dx is zero where x is, since x comes from a ReLU; ``rectifies``: x comes before
     that ReLU, which is applied as x is loaded; ``returns``: x goes back beside dx; ``horizon`` is
     T, in updates, of the prediction w - T u.  Hardware has no prediction or compensation unless the
-    recipe ``predicts`` or ``compensates``.  Those of a ``frozen`` unit do not move: there is no
-    velocity, and none of what follows from one.
+    recipe ``predicts`` or ``compensates``.  An update takes 2**-``decay_shift`` of a weight off it,
+    nothing where that is 0, and nothing of a bias (`of_biases`).  Weights of a ``frozen`` unit do
+    not move: there is no velocity, and none of what follows from one.
     """
 
     taps: int
@@ -68,6 +74,16 @@ class UnitArithmetic:
     rectifies: bool = False
     returns: bool = False
     frozen: bool = False
+    decay_shift: int = field(default=0, metadata=LATER)
+
+    def __repr__(self) -> str:
+        """All of it; names of modules are made of this (`hw.parts.modules`)."""
+        shown = (
+            f"{one.name}={getattr(self, one.name)!r}"
+            for one in fields(self)
+            if not one.metadata or getattr(self, one.name) != one.default
+        )
+        return f"{type(self).__name__}({', '.join(shown)})"
 
     @property
     def back_bits(self) -> int:
@@ -143,6 +159,22 @@ class UnitArithmetic:
         """Left shift that aligns a gradient to `update_frac` under `extra` rate drop."""
         return self.update_frac - self.gradient.frac - self.rate_shift - extra
 
+    @cached_property
+    def of_biases(self) -> UnitArithmetic:
+        """It as biases have it, which do not decay."""
+        return replace(self, decay_shift=0) if self.decay_shift else self
+
+    @property
+    def decay_drop(self) -> int:
+        """Bits that the rounding of what decays drops, at the last of the recipe's rates."""
+        return self.decay_shift + self.rate_span if self.decay_shift else 0
+
+    @property
+    def decays(self) -> bool:
+        """Whether the largest weight that there can be decays; see `moves`."""
+        nearest = self.round_update is Rounding.NEAREST_EVEN
+        return not nearest or 2 * self.weight.max > 1 << self.decay_shift
+
     @property
     def moves(self) -> bool:
         """Whether the largest gradient that there can be moves a weight whose velocity is zero.
@@ -212,6 +244,13 @@ class UnitArithmetic:
                     f"{where}: the update drops {drops} bits, but "
                     f"its random generator has {RANDOM_BITS}; raise the learning rate (now "
                     f"2^-{self.rate_shift}), lower the momentum or give the velocity more "
+                    "fraction bits"
+                )
+            if self.velocity_drop + self.decay_drop > RANDOM_BITS:
+                raise ValueError(
+                    f"{where}: the update drops {self.velocity_drop} bits and what decays of a "
+                    f"weight {self.decay_drop}, but its random generator has {RANDOM_BITS}; raise "
+                    f"the weight decay (now 2^-{self.decay_shift}) or give the velocity fewer "
                     "fraction bits"
                 )
         if self.update_bits > 62:

@@ -353,6 +353,7 @@ class ConvolutionUnit(Unit):
             round_error=self.rounding.error,
             round_update=self.rounding.update,
             frozen=self.frozen,
+            decay_shift=0 if self.frozen else recipe.decay_shift,
         )
         numbers.check(self.where)
         return numbers

@@ -50,7 +50,9 @@ def update_row(
     w_drop, w_even = word(like, w.to.drop), word(like, w.to.even)
     u_low, u_high = word(like, u.to.low), word(like, u.to.high)
     w_low, w_high = word(like, w.to.low), word(like, w.to.high)
+    d_drop, d_even = word(like, unit.decayed.to.drop), word(like, unit.decayed.to.even)
     nearest, compensate = (u.to.even | w.to.even) != 0, unit.compensate != 0
+    decays = unit.decays != 0
     any_hit = word(hits, 0)
     for i in range(unit.taps):
         old = word(like, load_velocity(velocity, start + i))
@@ -68,7 +70,12 @@ def update_row(
                 step = add(step, bit_and(shift_right(step, w_drop), w_even))
             random = word(like, load_random(memory.step_random, i))
             step = shift_right(add(step, random), w_drop)
-        moved = sub(word(like, load_weight(weight, start + i)), step)
+        now = word(like, load_weight(weight, start + i))
+        moved = sub(now, step)
+        if decays:
+            random = word(like, load_random(memory.decay_random, i))
+            random = add(random, bit_and(shift_right(now, d_drop), d_even))
+            moved = sub(moved, shift_right(add(now, random), d_drop))
         kept = clip(moved, w_low, w_high)
         hit = folded(hits, bit_or(bit_xor(mixed, new), bit_xor(moved, kept)))
         store_hit(hits, i, bit_or(load_hit(hits, i), hit))
@@ -102,6 +109,7 @@ def same_random(memory: Memory, unit: Record) -> None:
     for i in range(unit.taps):
         memory.velocity_random[i] = unit.new_velocity.to.half
         memory.step_random[i] = unit.step.to.half
+        memory.decay_random[i] = unit.decayed.to.half
 
 
 @compiled

@@ -114,6 +114,7 @@ class Chain:
             unit.rule = replace(
                 rule,
                 rate=rule.rate * 2.0**-settings.extra_shift,
+                decay=rule.decay * 2.0**-settings.extra_shift,
                 predict=rule.predict if settings.predict else "no",
                 compensate=rule.compensate and settings.compensate,
             )
@@ -240,6 +241,7 @@ def rule_of(description: Description, delay: int) -> Rule:
         predict=form if recipe.predicts else "no",
         compensate=recipe.compensates,
         stash=recipe.mitigation == "stash",
+        decay=recipe.weight_decay,
     )
 
 
