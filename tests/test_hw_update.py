@@ -50,6 +50,11 @@ CASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
         {"weight_decay": 2.0**-18, "scheme": "sequential"},
     ),
     "decay at one rate": ({}, {"weight_decay": 2.0**-7, "mitigation": "lwpv", "rate_drops": ()}),
+    "clipped gradients": ({}, {"gradient_clip": 0.25}),
+    "clipped gradients, no compensation, decay": (
+        {},
+        {"gradient_clip": 2.0**-7, "mitigation": "lwpv", "weight_decay": 2.0**-6},
+    ),
     "samples that accumulate": ({}, {"accumulate": 5, "learning_rate": 2.0**-4}),
 }
 

@@ -118,14 +118,14 @@ def update_bits(numbers: UnitArithmetic) -> int:
     """Bits of the sums of one update, and of the word that the bus reads and writes."""
     if numbers.frozen:
         return numbers.word_bits
-    gradient = numbers.gradient.bits
+    gradient, clipped = numbers.gradient.bits, numbers.clipped.bits
     bits = numbers.velocity.bits + numbers.momentum_shift + 2 * _grown_bits(numbers)
     bits += numbers.velocity.bits + 2 * numbers.weight.bits + numbers.word_bits
-    bits += numbers.rate_span * gradient
-    if numbers.decay_shift:  # shifted by the rate, rounded, taken off
-        bits += (numbers.rate_span + 1) * numbers.weight.bits + max(
-            numbers.weight.bits + numbers.rate_span, numbers.decay_drop
-        )
+    bits += numbers.rate_span * clipped
+    if numbers.clips:  # the bits above the bound are compared, those below it replaced
+        bits += gradient
+    if numbers.decay_shift:  # shifted by the rate, rounded, taken off: fitted to a few lanes
+        bits += (5 + 2 * numbers.rate_span) * numbers.weight.bits // 4
     return bits + (2 * gradient if numbers.sums_gradients else 0)
 
 
@@ -140,4 +140,4 @@ def _compensated_bits(numbers: UnitArithmetic) -> int:
 def _grown_bits(numbers: UnitArithmetic) -> int:
     """Bits of a velocity and a gradient, aligned."""
     velocity = numbers.velocity.bits + numbers.velocity_drop
-    return max(velocity, numbers.gradient.bits + numbers.gradient_shift(0))
+    return max(velocity, numbers.clipped.bits + numbers.gradient_shift(0))

@@ -18,6 +18,7 @@ Scheme = Literal["pipelined", "sequential", "fill-and-drain"]
 MAX_MOMENTUM_SHIFT = 12
 MAX_ACCUMULATE = 256
 MAX_DECAY_SHIFT = 24
+MAX_CLIP_SHIFT = 24
 
 
 class Reference(Frozen):
@@ -119,6 +120,15 @@ class Recipe(Frozen):
         "and norms have none.",
         exclude_if=lambda value: not value,
     )
+    gradient_clip: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        exclude_if=lambda value: value is None,
+        description="Bound at which the gradient of each parameter saturates before an update "
+        f"takes it, on either side of zero: 2^k, with k from -{MAX_CLIP_SHIFT} to "
+        f"{MAX_CLIP_SHIFT}.",
+    )
     rate_drops: tuple[RateDrop, ...] = Field(
         default=(),
         strict=False,
@@ -183,6 +193,20 @@ class Recipe(Frozen):
             )
         return value
 
+    @field_validator("gradient_clip")
+    @classmethod
+    def _power(cls, value: float | None) -> float | None:
+        if value is None:
+            return None
+        mantissa, exponent = math.frexp(value)
+        if mantissa != 0.5 or abs(exponent - 1) > MAX_CLIP_SHIFT:
+            shift = min(max(round(math.log2(value)), -MAX_CLIP_SHIFT), MAX_CLIP_SHIFT)
+            raise ValueError(
+                f"gradient_clip {value} is not 2^k with k from -{MAX_CLIP_SHIFT} to "
+                f"{MAX_CLIP_SHIFT}; the nearest is {2.0**shift}"
+            )
+        return value
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.scheme != "fill-and-drain" and self.batch != 1:
@@ -224,6 +248,11 @@ class Recipe(Frozen):
     def decay_shift(self) -> int:
         """k of weight_decay = 2**-k (0: no decay)."""
         return -math.frexp(self.weight_decay)[1] + 1 if self.weight_decay else 0
+
+    @property
+    def clip_shift(self) -> int | None:
+        """k of gradient_clip = 2**k, None where there is none."""
+        return None if self.gradient_clip is None else math.frexp(self.gradient_clip)[1] - 1
 
     @property
     def rate_span(self) -> int:

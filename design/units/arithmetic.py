@@ -17,6 +17,8 @@ the whole effect of one gradient stays exactly 1 / (1 - m).
 A recipe with weight decay takes round(w * 2**-k) off w, too, before w' saturates.  It is decoupled
 from the velocity (Loshchilov & Hutter, arXiv 1711.05101): momentum does not heap it up, and since
 it is made of w as it stands, nothing of it is late that compensation would have to pay.
+
+A recipe that clips gradients lets g saturate at a bound before all of this.
 """
 
 from __future__ import annotations
@@ -42,8 +44,9 @@ class UnitArithmetic:
     that ReLU, which is applied as x is loaded; ``returns``: x goes back beside dx; ``horizon`` is
     T, in updates, of the prediction w - T u.  Hardware has no prediction or compensation unless the
     recipe ``predicts`` or ``compensates``.  An update takes 2**-``decay_shift`` of a weight off it,
-    nothing where that is 0, and nothing of a bias (`of_biases`).  Weights of a ``frozen`` unit do
-    not move: there is no velocity, and none of what follows from one.
+    nothing where that is 0, and nothing of a bias (`of_biases`).  Gradients saturate at
+    2**``clip_shift``, unless that is None.  Weights of a ``frozen`` unit do not move: there is no
+    velocity, and none of what follows from one.
     """
 
     taps: int
@@ -75,6 +78,7 @@ class UnitArithmetic:
     returns: bool = False
     frozen: bool = False
     decay_shift: int = field(default=0, metadata=LATER)
+    clip_shift: int | None = field(default=None, metadata=LATER)
 
     def __repr__(self) -> str:
         """All of it; names of modules are made of this (`hw.parts.modules`)."""
@@ -125,8 +129,21 @@ class UnitArithmetic:
         return signed_for(self._largest_product, self.dy.frac + self.x.frac)
 
     @cached_property
+    def clipped(self) -> Format:
+        """The gradient that an update takes: within the bound of the recipe, where it has one."""
+        bits = self.gradient.bits
+        if self.clip_shift is not None:
+            bits = min(bits, 1 + self.clip_shift + self.gradient.frac)
+        return Format(True, bits, self.gradient.frac)
+
+    @property
+    def clips(self) -> bool:
+        """Whether gradients can be beyond that bound."""
+        return self.clipped != self.gradient
+
+    @cached_property
     def gradient(self) -> Format:
-        """The gradient that an update sees: the sum of all products since the last one."""
+        """The gradient of a parameter: the sum of all products since the last update."""
         most = self.positions * self.accumulate * self._largest_product
         return signed_for(most, self.dy.frac + self.x.frac)
 
@@ -184,7 +201,7 @@ class UnitArithmetic:
         """
         if self.round_update is not Rounding.NEAREST_EVEN:
             return True
-        most = self.positions * self.accumulate * self._largest_product
+        most = min(self.positions * self.accumulate * self._largest_product, self.clipped.magnitude)
         scaled = most << self.gradient_shift(0)
         if 2 * scaled > 1 << self.velocity_drop:
             return True
@@ -194,7 +211,7 @@ class UnitArithmetic:
     @property
     def update_bits(self) -> int:
         """Bits that hold every intermediate value of an update."""
-        gradient = self.gradient.bits + self.gradient_shift(0) + self.momentum_shift
+        gradient = self.clipped.bits + self.gradient_shift(0) + self.momentum_shift
         velocity = self.velocity.bits + self.velocity_drop
         return max(gradient, velocity) + 2 + COMPENSATION_FRAC
 
@@ -235,6 +252,13 @@ class UnitArithmetic:
 
     def _check_update(self, where: str) -> None:
         """As `check`, of what moves the weights."""
+        if self.clip_shift is not None and self.clip_shift + self.gradient.frac < 1:
+            raise ValueError(
+                f"{where}: recipe.gradient_clip is 2^{self.clip_shift}, but the last place of its "
+                f"gradients is 2^-{self.gradient.frac}, so that less than two would be left of "
+                f"them; use at least 2^{1 - self.gradient.frac}, or give the errors more fraction "
+                "bits"
+            )
         if self.round_update is Rounding.STOCHASTIC:
             needed = self.velocity_drop + (self.weight_drop if self.compensates else 0)
             both = f"{self.velocity_drop} + {self.weight_drop}"

@@ -354,6 +354,7 @@ class ConvolutionUnit(Unit):
             round_update=self.rounding.update,
             frozen=self.frozen,
             decay_shift=0 if self.frozen else recipe.decay_shift,
+            clip_shift=None if self.frozen else recipe.clip_shift,
         )
         numbers.check(self.where)
         return numbers

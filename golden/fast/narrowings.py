@@ -39,6 +39,9 @@ Dropping adds `half`, and the lowest bit that is kept where `even` is 1, and tru
 UPDATE = np.dtype([*fields("velocity", "gradient", "shift", "mask"), ("to", NARROW)])
 """narrow(`velocity` u + `gradient` g + random bits), where these are draw >> `shift` & `mask`."""
 
+BOUND = np.dtype(fields("low", "high"))
+"""What a gradient saturates at before an update takes it."""
+
 DECAY = np.dtype([*fields("shift", "mask"), ("to", NARROW)])
 """What decays of w: narrow(w + random bits), where these are draw >> `shift` & `mask`."""
 
@@ -174,6 +177,8 @@ def set_unit(unit: Any, numbers: UnitArithmetic, settings: Settings) -> None:
     unit["new_velocity"] = _update(form, numbers.velocity_drop, 0, numbers.velocity, rounding)
     form, drop = step_form(numbers, settings.extra_shift), numbers.weight_drop
     unit["step"] = _update(form, drop, RANDOM_BITS - drop, numbers.weight, rounding)
+    unit["clips"] = numbers.clips
+    unit["bound"] = numbers.clipped.min, numbers.clipped.max
     unit["decays"] = numbers.decay_shift > 0
     if numbers.decay_shift:
         unit["decayed"] = _decay(numbers, settings.extra_shift)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterflow.design.units.scheduled import Scheduled
-from counterflow.golden.fast.narrowings import DECAY, NARROW, UPDATE, fields
+from counterflow.golden.fast.narrowings import BOUND, DECAY, NARROW, UPDATE, fields
 from counterflow.golden.fast.places import Places
 
 BUBBLE, TRAIN = 0, 2  # as in `design.parts.tokens.Kind`; those from TRAIN on are learnt from
@@ -31,7 +31,7 @@ UNIT = np.dtype(
         *fields("image_rows", "row_inputs", "pitch", "origin", "step_down", "step_across"),
         *fields("rows", "high", "wide", "parts", "delay", "relu", "masks", "one", "stochastic"),
         *fields("direct", "sums", "width", "block", "horizon", "compensate", "kept"),
-        *fields("decays"),
+        *fields("decays", "clips"),
         *fields("frozen", "silent"),
         # where its part of the memory starts, and how much a token takes of it
         *fields("weights", "biases", "stash", "size", "gradient", "covers"),
@@ -41,6 +41,7 @@ UNIT = np.dtype(
         *[(name, NARROW) for name in ("operand", "bias", "y_to", "dx")],
         *[(name, UPDATE) for name in ("new_velocity", "step")],
         ("decayed", DECAY),
+        ("bound", BOUND),
     ]
 )
 """One unit with weights.
@@ -83,10 +84,11 @@ STATISTICS = ("mean", "variance", "scale_control", "shift_control")
 
 LEARNT = [
     *fields("biases", "taps", "row_taps", "rows", "kernel_rows", "parts", "wide"),
-    *fields("stochastic", "horizon", "compensate", "decays", "ahead"),
+    *fields("stochastic", "horizon", "compensate", "decays", "clips", "ahead"),
     ("bias", NARROW),
     *[(name, UPDATE) for name in ("new_velocity", "step")],
     ("decayed", DECAY),
+    ("bound", BOUND),
 ]
 """How betas move, or gammas: as biases of weights with a tile each.
 

@@ -242,6 +242,7 @@ def rule_of(description: Description, delay: int) -> Rule:
         compensate=recipe.compensates,
         stash=recipe.mitigation == "stash",
         decay=recipe.weight_decay,
+        clip=recipe.gradient_clip,
     )
 
 

@@ -52,6 +52,7 @@ class Rule:
     ``predict``: form of the linear weight prediction of the forward pass.  ``compensate``: spike
     compensation.  ``stash``: the backward pass sees the weights of the token's own forward pass.
     ``decay``: the share of a weight that an update takes off it, apart from its velocity.
+    ``clip``: the bound of each gradient on either side of zero.
     """
 
     rate: float
@@ -61,6 +62,7 @@ class Rule:
     compensate: bool = False
     stash: bool = False
     decay: float = 0.0
+    clip: float | None = None
 
     @property
     def of_biases(self) -> Rule:
@@ -97,6 +99,8 @@ class Parameter:
         self.waiting = None if update else total
         if not update:
             return
+        if rule.clip is not None:
+            total = np.clip(total, -rule.clip, rule.clip)
         self.previous = self.value
         numbers = (self.value, self.step, total, rule.rate, rule.momentum)
         if rule.compensate:

@@ -30,6 +30,9 @@ def updated(
 ) -> tuple[Integers, Integers, NDArray[np.bool_]]:
     """(weight', velocity', where one saturated), with the ``random`` bits of each weight."""
     k, rounding = numbers.momentum_shift, numbers.round_update
+    beyond: NDArray[np.bool_] | bool = False
+    if numbers.clips:
+        gradient, beyond = saturate(gradient, numbers.clipped)
     old = velocity << numbers.velocity_drop
     scaled = gradient << numbers.gradient_shift(settings.extra_shift)
     low = random & ((1 << numbers.velocity_drop) - 1)
@@ -48,7 +51,7 @@ def updated(
     moved = weight - step - _decayed(numbers, settings, weight, random)
     new_weight, weight_clipped = saturate(moved, numbers.weight)
     tell("weight", moved, numbers.weight.frac, new_weight, numbers.weight, weight_clipped)
-    return new_weight, new_velocity, velocity_clipped | weight_clipped
+    return new_weight, new_velocity, velocity_clipped | weight_clipped | beyond
 
 
 def _decayed(

@@ -92,10 +92,17 @@ class Update(wiring.Component):
         near = own(m, self.random[start:stop], f"random_{start}")
         return delayed(m, near, self.spare, f"s2_random_{start}")
 
-    def _scaled(self, m: Module) -> Value:
-        """The gradient times the learning rate, aligned: one of rate_span + 1 constant shifts."""
-        gradient = delayed(m, self.gradient, self.spare, "s0_gradient")
-        return self._by_rate(m, gradient, self.numbers.gradient_shift(0), "rate")
+    def _scaled(self, m: Module) -> tuple[Value, Value]:
+        """The gradient times the learning rate, aligned: one of rate_span + 1 constant shifts.
+
+        Whether it was beyond its bound comes with it, in the cycle of the inputs.
+        """
+        gradient: Value = self.gradient
+        beyond: Value = C(0)
+        if self.numbers.clips:
+            gradient, beyond = saturate(gradient, self.numbers.clipped)
+        gradient = delayed(m, gradient, self.spare, "s0_gradient")
+        return self._by_rate(m, gradient, self.numbers.gradient_shift(0), "rate"), beyond
 
     def _by_rate(self, m: Module, value: Value, shift: int, name: str) -> Value:
         """`value` shifted left by so many places, one less for each extra shift of the rate."""
@@ -113,7 +120,8 @@ class Update(wiring.Component):
         k, drop = numbers.momentum_shift, numbers.velocity_drop
         velocity = delayed(m, self.velocity, self.early + self.spare, "s0_velocity", platform)
         kept = (velocity << drop) - (velocity << (drop - k))
-        s1_scaled = self._register(m, self._scaled(m), "s1_scaled")
+        scaled, beyond = self._scaled(m)
+        s1_scaled = self._register(m, scaled, "s1_scaled")
         s1_kept = self._register(m, kept, "s1_kept")
         s2_grown = self._register(m, s1_kept + s1_scaled, "s2_grown")
         rounded = round_off(s2_grown, drop, rounding, self._random(m, 0, drop))
@@ -129,6 +137,8 @@ class Update(wiring.Component):
         s7_moved = self._register(m, s6_weight - step, "s7_moved")
         weight, weight_clipped = saturate(s7_moved, numbers.weight)
         late = delayed(m, velocity_clipped, 4 - self.spare, "s7_clipped")
+        if numbers.clips:
+            late = late | delayed(m, beyond, 7, "s7_beyond")
         new = Cat(weight[: len(self.new_weight)], delayed(m, s6_velocity, 1, "s7_velocity"))
         m.d.sync += [
             Cat(self.new_weight, self.new_velocity).eq(
