@@ -132,6 +132,7 @@ def test_every_cycle_equals_golden() -> None:
     assert_equal(simulated.run(bench_verilog(design), job_of(design, data, tokens)), 10_000)
 
 
+@pytest.mark.slow  # as another decay, which is in the default suite
 def test_another_bound_is_found() -> None:
     design = hardware()
     top = BenchTop(plan=design, depth=record_depth(design))
