@@ -127,7 +127,7 @@ class Recipe(Frozen):
         exclude_if=lambda value: value is None,
         description="Bound at which the gradient of each parameter saturates before an update "
         f"takes it, on either side of zero: 2^k, with k from -{MAX_CLIP_SHIFT} to "
-        f"{MAX_CLIP_SHIFT}.",
+        f"{MAX_CLIP_SHIFT}. One that clips the usual errors of the last layer lets scores drift.",
     )
     rate_drops: tuple[RateDrop, ...] = Field(
         default=(),
