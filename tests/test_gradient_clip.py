@@ -22,7 +22,7 @@ from counterflow.hw.units.convolution import Convolution
 from counterflow.hw.weighted.update import Update
 from counterflow.sim.bench.top import BenchTop
 from counterflow.sim.simulate import TOP, bench_verilog, record_depth
-from tests import fast_pair, simulated
+from tests import fast_pair, simulated, test_golden
 from tests.fast_pair import Pair, convolution, mixed, trained
 from tests.test_hardware import assert_equal, job_of, mixed_tokens
 
@@ -119,6 +119,29 @@ def test_the_fast_chain_is_the_golden_chain(update: str, accumulate: int, bound:
 def test_where_everything_saturates_the_fast_chain_is_the_golden_chain() -> None:
     pair = Pair(fast_pair.network(gradient_clip=2.0**-4, momentum=0.75), extreme=True)
     pair.run(trained(40))
+
+
+@pytest.mark.parametrize("mitigation", ["none", "lwpv+sc"])
+def test_with_fine_formats_golden_is_the_float_reference(mitigation: str) -> None:
+    """As without a bound (`tests.test_golden`), which is reached by some gradients."""
+    description = test_golden.network(
+        (6, 8, 7, 3),
+        formats=test_golden.WIDE,
+        update="nearest-even",
+        multipliers=8,
+        mitigation=mitigation,
+        learning_rate=2.0**-7,
+        momentum=0.5,
+        gradient_clip=0.25,
+    )
+    off, moved = test_golden.distance_to_reference(description, exact_loss=True)
+    assert moved > 0.3
+    assert off < 2.0**-17
+    free = description.model_copy(
+        update={"recipe": description.recipe.model_copy(update={"gradient_clip": None})}
+    )
+    _, further = test_golden.distance_to_reference(free, exact_loss=True)
+    assert further > 1.1 * moved
 
 
 def hardware() -> Plan:
