@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from counterflow import given
 
@@ -19,10 +19,9 @@ if TYPE_CHECKING:
     from counterflow.design.data.own.read import Given
     from counterflow.design.network.description import Description
     from counterflow.design.schedule.planner import Plan
+    from counterflow.given import Network
     from counterflow.golden.training.epochs import TrainingResult
     from counterflow.sim.bench.reports import SimulationReport
-
-    Network = Description | Plan | Mapping[str, Any] | str | Path
 
 SAMPLES = 200  # of a simulation
 PROFILED = 1000  # of an epoch that is watched

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from counterflow.api import Network
     from counterflow.design.data.own.read import Given
     from counterflow.design.data.sets import Dataset
     from counterflow.design.network.description import Description
+    from counterflow.design.schedule.planner import Plan
+
+    Network = Description | Plan | Mapping[str, Any] | str | Path
 
 
 def check(**numbers: object) -> None:
