@@ -1,7 +1,7 @@
 """Generates FPGA designs that train neural networks on-chip, predicted bit for bit.
 
-``load``, ``plan``, ``train``, ``simulate``, ``verilog`` and ``Device`` are all that most programs
-need (docs/python.md); ``from_onnx`` and ``from_torch`` bring models from elsewhere
+``load``, ``plan``, ``train``, ``profile``, ``simulate``, ``verilog`` and ``Device`` are all that
+most programs need (docs/python.md); ``from_onnx`` and ``from_torch`` bring models from elsewhere
 (docs/your-model.md).  They are imported when they are first asked for.
 """
 
@@ -11,11 +11,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from counterflow.api import load, plan, simulate, train, verilog
+    from counterflow.api import load, plan, profile, simulate, train, verilog
     from counterflow.exchange.imported.functions import from_onnx, from_torch
     from counterflow.host.device import Device
 
-__all__ = ["Device", "from_onnx", "from_torch", "load", "plan", "simulate", "train", "verilog"]
+__all__ = [
+    "Device",
+    "from_onnx",
+    "from_torch",
+    "load",
+    "plan",
+    "profile",
+    "simulate",
+    "train",
+    "verilog",
+]
 
 _HOMES = {
     "Device": "counterflow.host.device",

@@ -8,20 +8,23 @@ raise ValueError, one or two sentences, for what cannot be.  ``docs/python.md`` 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
+
+from counterflow import given
 
 if TYPE_CHECKING:
+    from counterflow.commands.profile_formats import Profiled
     from counterflow.design.data.own.read import Given
-    from counterflow.design.data.sets import Dataset
     from counterflow.design.network.description import Description
     from counterflow.design.schedule.planner import Plan
+    from counterflow.given import Network
     from counterflow.golden.training.epochs import TrainingResult
     from counterflow.sim.bench.reports import SimulationReport
 
-    Network = Description | Plan | Mapping[str, Any] | str | Path
-
 SAMPLES = 200  # of a simulation
+PROFILED = 1000  # of an epoch that is watched
 
 
 def load(network: Network) -> Description:
@@ -37,7 +40,7 @@ def load(network: Network) -> Description:
     >>> counterflow.load({"name": "mine", "inputs": 0, "layers": layers})
     Traceback (most recent call last):
     ...
-    ValueError: inputs is 0, expected an integer from 1 to 4096 or [height, width, channels].
+    ValueError: inputs is 0, expected an integer from 1 to 4096 or [height, ...
     """
     from counterflow.commands.options import checked
     from counterflow.design.network import files
@@ -77,10 +80,12 @@ def plan(
     True
     """
     from counterflow.commands.fit import folded
+    from counterflow.design.schedule.planner import Plan
 
-    if _is_plan(network) and (target, multipliers, memory, interval) == (None,) * 4:
-        return network  # type: ignore[return-value]
-    return folded(load(network), multipliers, memory, interval, target)[0]
+    if isinstance(network, Plan) and (target, multipliers, memory, interval) == (None,) * 4:
+        return network
+    found = folded(load(network), multipliers, memory, interval, target)[0]
+    return replace(found, beside=given.beside(network))
 
 
 def train(
@@ -122,13 +127,13 @@ def train(
     from counterflow.commands.pretrained import read
     from counterflow.commands.train import golden_training
 
-    _check(epochs=epochs, samples=samples, seed=seed)
+    given.check(epochs=epochs, samples=samples, seed=seed)
     if model == "float" and (checkpoint or resume or weights):
         raise ValueError("files hold weights of the integer model; leave them out, or the float.")
     if weights and resume:
         raise ValueError("resume has weights already; leave it out, or weights.")
     description = load(network)
-    dataset = _data(network, description, data)
+    dataset = given.data(network, description, data)
     return golden_training(
         Display(quiet=not progress),
         description,
@@ -144,6 +149,39 @@ def train(
     )
 
 
+def profile(
+    network: Network,
+    data: Given | None = None,
+    *,
+    epochs: int | None = None,
+    samples: int = PROFILED,
+    seed: int | None = None,
+    progress: bool = False,
+) -> Profiled:
+    """Measure what a network's numbers need, and propose formats.
+
+    It is trained in float64 and in integers as `train` does, of which the beginning of every epoch
+    is watched.  The result has ``integers`` and ``floats``, a `Tally` by layer and role each;
+    ``choices``, a format with its reason each; and ``description``, the network with them.
+
+    >>> import counterflow
+    >>> found = counterflow.profile("tiny", epochs=2)
+    >>> str(found.description.formats.logit), [str(one.home) for one in found.choices[:2]]
+    ('s10.7', ['input of network', 'logit of network'])
+    >>> weights = [tally for home, tally in found.floats.items() if home.role == "weight"]
+    >>> max(tally.largest for tally in weights) < 2
+    True
+    """
+    from counterflow.commands.display import Display
+    from counterflow.commands.profile_formats import measured
+
+    given.check(epochs=epochs, samples=samples, seed=seed)
+    description = load(network)
+    dataset = given.data(network, description, data)
+    display = Display(quiet=not progress)
+    return measured(display, description, dataset, seed=seed, epochs=epochs, samples=samples)
+
+
 def simulate(
     network: Network,
     data: Given | None = None,
@@ -154,6 +192,7 @@ def simulate(
     harsh: bool = False,
     waves: Path | str | None = None,
     every_slot: bool = False,
+    weights: Path | str | None = None,
     progress: bool = False,
 ) -> SimulationReport:
     """Train the generated hardware in a simulator, every cycle compared with the golden model.
@@ -161,7 +200,7 @@ def simulate(
     ``data`` is that of `train`.  The report's ``equal`` says whether something was compared and all
     of it was equal, and ``first_divergence`` where it was not.  It shows the slots of the
     beginning, of the whole run with ``every_slot``.  ``harsh`` is that of --harsh; waveforms go
-    into the folder ``waves``.
+    into the folder ``waves``; ``weights`` is a safetensors or NPZ file to begin with.
 
     >>> import counterflow
     >>> report = counterflow.simulate("tiny", samples=8)  # builds a simulator, if there is none
@@ -170,12 +209,13 @@ def simulate(
     """
     from counterflow.commands import places
     from counterflow.commands.display import Display
+    from counterflow.commands.pretrained import read
     from counterflow.commands.simulate import cycle_by_cycle
     from counterflow.design.tools import programs
 
-    _check(samples=samples, seed=seed)
+    given.check(samples=samples, seed=seed)
     design = plan(network)
-    dataset = _data(network, design.description, data)
+    dataset = given.data(network, design.description, data)
     programs.require(simulator)
     places.cache()
     return cycle_by_cycle(
@@ -188,6 +228,7 @@ def simulate(
         waves=None if waves is None else Path(waves),
         harsh=harsh,
         all_slots=every_slot,
+        states=read(design.description, Path(weights), seed).states if weights else (),
     )
 
 
@@ -222,29 +263,3 @@ def verilog(
         for name, text in made.items():
             write_atomically(Path(folder) / name, text)
     return made
-
-
-def _is_plan(network: Network) -> bool:
-    from counterflow.design.schedule.planner import Plan
-
-    return isinstance(network, Plan)
-
-
-def _check(**given: object) -> None:
-    """ValueError where one of these numbers is none that the command line would take."""
-    from counterflow.commands import numerals
-
-    kinds = {"samples": numerals.SAMPLES, "epochs": numerals.EPOCHS, "seed": numerals.SEED}
-    for name, value in given.items():
-        least, most = kinds[name].least, kinds[name].most
-        if value is not None and not (isinstance(value, int) and least <= value <= most):
-            raise ValueError(f"{name} is {value!r}, expected an integer from {least} to {most}.")
-
-
-def _data(network: Network, description: Description, data: Given | None) -> Dataset:
-    """As the command line finds them: what a TOML file names stands beside it."""
-    from counterflow.design.data.training import training_data
-    from counterflow.design.network.files import folder_of
-
-    beside = folder_of(network) if isinstance(network, Path | str) else None
-    return training_data(description, data, beside=beside)

@@ -17,6 +17,7 @@ from counterflow.design.network.description import Description
 from counterflow.design.parts.order import epoch_order
 from counterflow.design.schedule.planner import Plan
 from counterflow.golden.training.models import epoch_runs, parts, tokens_of
+from counterflow.golden.units.state import State
 from counterflow.hw.parts import counter
 from counterflow.hw.parts.modules import convert
 from counterflow.sim import simulator as tool
@@ -101,6 +102,7 @@ def simulate(
     simulator: str = "verilator",
     harsh: bool = False,
     all_slots: bool = False,
+    states: Sequence[State] = (),
     on_progress: Progress | None = None,
 ) -> SimulationReport:
     """Train on `samples` samples in the generated hardware, comparing every cycle with golden.
@@ -108,11 +110,12 @@ def simulate(
     The order is that of the recipe's first epoch under `seed`; the run ends with an empty chain.
     With ``harsh`` it is followed by the runs of `sim.exercise`, of which `on_progress` hears too.
     ``waves`` and ``log`` are those of `run_job`.  With ``all_slots`` the report has those of the
-    whole first run, not only of its beginning.
+    whole first run, not only of its beginning.  It begins with ``states`` of all units, where there
+    are some, in place of those of the seed.
     """
     tool.check(simulator)
     order = epoch_order(len(dataset.train_x), seed, 0)[:samples]
-    plain = plain_job(plan, dataset, order, seed)
+    plain = replace(plain_job(plan, dataset, order, seed), states=tuple(states))
     if all_slots:
         plain = replace(plain, slots_shown=len(plain.tokens))
     if harsh:

@@ -10,12 +10,14 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 from counterflow.design.parts import locks
 from counterflow.design.parts.home import cache
+from counterflow.design.parts.meanwhile import meanwhile
 from counterflow.design.tools.logged import LoggedError
 from counterflow.sim import runtime
 
@@ -129,14 +131,9 @@ Tell = Callable[[str], None]
 _tell: ContextVar[Tell] = ContextVar("tell", default=lambda _text: None)
 
 
-@contextlib.contextmanager
-def telling(tell: Tell) -> Iterator[None]:
+def telling(tell: Tell) -> AbstractContextManager[None]:
     """Let `tell` hear of models that are built meanwhile, which can take minutes."""
-    before = _tell.set(tell)
-    try:
-        yield
-    finally:
-        _tell.reset(before)
+    return meanwhile(_tell, tell)
 
 
 def tell_of(folder: Path, verilog: str, *, there: bool) -> bool:

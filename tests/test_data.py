@@ -367,7 +367,7 @@ def test_another_set_in_the_same_form(folder: Path) -> None:
 def test_unknown_name() -> None:
     with pytest.raises(
         DataError,
-        match=r"'cifar' is unknown, expected one of digits, mnist, fashion-mnist, cifar10\.",
+        match=r"'cifar' is unknown, expected one of digits, mnist, .*, cifar10, waveforms\.",
     ):
         sets.load("cifar")
 

@@ -116,6 +116,7 @@ def test_toml_round_trip(description: Description) -> None:
         ("lenet5-classic", 0.9),
         ("lenet5-finetune", 0.9),
         ("digits-conv", 0.9),
+        ("waveforms", 0.9),
         ("vgg-small", 0.9),
         ("tiny-mse", 0.7),  # of 60 cycles a few wait for the update of so few weights
         ("friedman", 0.9),
@@ -138,6 +139,7 @@ def test_shipped_networks_have_the_shapes_that_are_promised() -> None:
     assert description_of("lenet5").widths == (784, 4704, 1600, 120, 84, 10)
     assert description_of("lenet5-classic").widths == description_of("lenet5").widths
     assert description_of("digits-conv").widths == (64, 512, 64, 10)
+    assert description_of("waveforms").widths == (64, 256, 512, 256, 5)
     assert description_of("lenet5").parameters == 61_706  # of LeCun et al. 1998 with full maps
     assert shipped() == (
         "tiny-mse",
@@ -147,6 +149,7 @@ def test_shipped_networks_have_the_shapes_that_are_promised() -> None:
         "friedman",
         "digits-8bit",
         "digits-conv",
+        "waveforms",
         "digits",
         "digits-resnet",
         "digits-autoencoder",

@@ -291,17 +291,24 @@ def updated(
     gradient: Fraction,
     flags: Settings,
     random: int,
+    decay: int = 0,
+    bound: Fraction | None = None,
 ) -> tuple[int, int, bool]:
     """(w', u', clipped) of one weight, from the equations in `design.units.arithmetic`.
 
     u' = m u + eta g and w' = w - u', or with compensation w' = w - (2^k eta g + c (u - 2^k eta g));
-    u' draws the random bits from the lowest end, the compensated step from the highest.
+    u' draws the random bits from the lowest end, the compensated step from the highest.  Of w a
+    2^-decay part decays, where there is a decay; its random bits are those above the ones of u'.
+    First of all g is within the ``bound``, below it above zero.
     """
     weight, velocity = now
     k, rounding = numbers.momentum_shift, numbers.round_update
     unit = Fraction(2) ** numbers.velocity.frac
-    u = velocity / unit
-    effect = gradient / 2 ** (numbers.rate_shift + flags.extra_shift)
+    u, g = velocity / unit, gradient
+    if bound is not None:
+        last = Fraction(1, 2**numbers.gradient.frac)
+        g = min(max(gradient, -bound), bound - last)
+    effect = g / 2 ** (numbers.rate_shift + flags.extra_shift)
     low = Fraction(random % 2**numbers.velocity_drop, 2**numbers.velocity_drop)
     exact = (1 - Fraction(1, 2**k)) * u + effect
     whole = rounded(exact * unit, rounding, low)
@@ -312,8 +319,12 @@ def updated(
         high = Fraction(random >> max(0, RANDOM_BITS - numbers.weight_drop), 2**numbers.weight_drop)
         exact = 2**k * effect + c * (u - 2**k * effect)
         change = rounded(exact * unit, rounding, high)
+    if decay:
+        places = decay + numbers.rate_span
+        middle = Fraction((random >> numbers.velocity_drop) % 2**places, 2**places)
+        change += rounded(Fraction(weight, 2 ** (decay + flags.extra_shift)), rounding, middle)
     w_next = clip(weight - change, numbers.weight)
-    return w_next, u_next, u_next != whole or w_next != weight - change
+    return w_next, u_next, u_next != whole or w_next != weight - change or g != gradient
 
 
 @settings(derandomize=True, max_examples=120, deadline=None)
@@ -326,6 +337,8 @@ def updated(
     horizon=st.sampled_from([1, 2]),
     drop=st.integers(0, 2),
     large=st.booleans(),
+    decay=st.sampled_from([0, 1, 6]),
+    clip=st.sampled_from([None, Fraction(1, 8), Fraction(1, 2**10), Fraction(2**20)]),
 )
 def test_an_update_is_exact_rational_arithmetic_with_one_rounding(
     seed: int,
@@ -336,6 +349,8 @@ def test_an_update_is_exact_rational_arithmetic_with_one_rounding(
     horizon: int,
     drop: int,
     large: bool,
+    decay: int,
+    clip: Fraction | None,
 ) -> None:
     """Weights, velocities, biases, draws and the saturation counter; extreme and small values."""
     description = network(
@@ -348,6 +363,8 @@ def test_an_update_is_exact_rational_arithmetic_with_one_rounding(
         mitigation=mitigation,
         horizon=horizon,
         rate_drops=[{"epoch": 1, "shift": 2}],
+        weight_decay=2.0**-decay if decay else 0.0,
+        gradient_clip=None if clip is None else float(clip),
     )
     _, chain = built(description)
     flags = Settings(False, mitigation != "none", drop)
@@ -379,7 +396,10 @@ def test_an_update_is_exact_rational_arithmetic_with_one_rounding(
                 else:
                     now = int(before.bias[o]), int(before.bias_velocity[o])
                     found = unit.state.bias[o], unit.state.bias_velocity[o]
-                *expected, clipped = updated(numbers, now, gradient, flags, states[tile + 1])
+                own = decay if i >= 0 else 0  # biases have none
+                *expected, clipped = updated(
+                    numbers, now, gradient, flags, states[tile + 1], own, clip
+                )
                 assert [int(found[0]), int(found[1])] == expected, (o, i)
                 hits |= {tile} if clipped else set()
         assert unit.saturations == len(hits)

@@ -19,6 +19,9 @@ import pytest
 from counterflow.design.data.training import training_data
 from counterflow.design.network.files import load
 from counterflow.design.schedule.planner import plan
+from counterflow.exchange import files
+from counterflow.exchange.tensors import Tensors
+from counterflow.exchange.weights import load as read_weights
 from counterflow.golden.training import checkpoint as checkpoints
 from counterflow.golden.training.epochs import train
 from counterflow.golden.training.start import initial_states
@@ -156,6 +159,30 @@ def assert_equal_to_golden(path: Path, epochs: int) -> float | None:
         for name in (*wanted.arrays, "generator"):
             assert np.array_equal(getattr(found, name), getattr(wanted, name)), name
     return accuracy
+
+
+@pytest.mark.slow
+def test_a_training_that_begins_with_weights_of_others_is_goldens(
+    board: Board, tmp_path: Path
+) -> None:
+    description = load(NET)
+    schedule, data = plan(description).schedule, training_data(description)
+    before = train(description, schedule, data, epochs=1).checkpoint
+    assert before is not None
+    weights = tmp_path / "w.safetensors"
+    weights.write_bytes(files.safetensors(Tensors(schedule), before.states, {}))
+    begun = read_weights(weights, description, schedule, description.recipe.seed)
+    result(
+        *("train", NET, "--port", board.port, "--weights", str(weights), "--fresh"),
+        *("--checkpoint", "c.npz", "--epochs", "1", *PATIENT),
+        folder=tmp_path,
+    )
+    expected = train(description, schedule, data, epochs=1, states=begun.states).checkpoint
+    assert expected is not None
+    kept = checkpoints.load(tmp_path / "c.npz", description, schedule)
+    for found, wanted in zip(kept.states, expected.states, strict=True):
+        for name in (*wanted.arrays, "generator"):
+            assert np.array_equal(getattr(found, name), getattr(wanted, name)), name
 
 
 @pytest.mark.slow

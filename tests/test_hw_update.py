@@ -44,6 +44,17 @@ CASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "no delay": ({}, {"scheme": "sequential"}),
     "prediction alone": ({}, {"mitigation": "lwpv"}),
     "compensation alone": ({}, {"mitigation": "sc"}),
+    "decay": ({}, {"weight_decay": 2.0**-5}),
+    "decay of all but nothing, no delay": (
+        {},
+        {"weight_decay": 2.0**-18, "scheme": "sequential"},
+    ),
+    "decay at one rate": ({}, {"weight_decay": 2.0**-7, "mitigation": "lwpv", "rate_drops": ()}),
+    "clipped gradients": ({}, {"gradient_clip": 0.25}),
+    "clipped gradients, no compensation, decay": (
+        {},
+        {"gradient_clip": 2.0**-7, "mitigation": "lwpv", "weight_decay": 2.0**-6},
+    ),
     "samples that accumulate": ({}, {"accumulate": 5, "learning_rate": 2.0**-4}),
 }
 

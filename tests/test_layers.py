@@ -189,7 +189,7 @@ KINDS = (
 )
 WINDOW = "an integer from 1 to 64, [vertical, horizontal] or 'all'"
 WHOLE = "expected an integer from 1 to 4096 or [height, width, channels]"
-VECTOR = "needs an image; give inputs = [height, width, channels] and put it before any dense or"
+VECTOR = "needs an image; give inputs = [height, width, channels], of height 1 for a signal"
 
 
 def around(*body: Any) -> dict[str, Any]:

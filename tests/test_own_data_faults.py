@@ -94,6 +94,14 @@ TABLES: dict[str, tuple[Callable[[], str], list[str]]] = {
     "empty": (text(""), ["mine.csv: is empty", "CSV"]),
     "blank": (text("\n \n,,\n"), ["mine.csv: is empty, expected lines"]),
     "header only": (text("a,b,kind\n"), ["no line behind its header"]),
+    "a vague name and a column of text": (
+        text("x,y,colour\n1,2,red\n3,4,blue\n"),
+        ["a column named 'y' and one of text, 'colour'; say which", "--label 'y' or 'colour'"],
+    ),
+    "a target and a column of text": (
+        text("Target,name,b\n1,ann,2\n0,bob,3\n"),
+        ["named 'Target' and one of text, 'name'"],
+    ),
     "one column": (text("1\n2\n"), ["line 1 has one cell, '1'", "commas, semicolons or tabs"]),
     "short row": (table("7,8"), ["line 5 has 2 cells, expected 3 as in line 1"]),
     "long row": (table("7,8,9,x"), ["line 5 has 4 cells"]),

@@ -11,11 +11,19 @@ import pytest
 from click.testing import CliRunner, Result
 from safetensors.numpy import load_file, save_file
 
+import counterflow
 from counterflow.cli import main
+from counterflow.design.data.training import training_data
 from counterflow.design.network.files import load as network_of
+from counterflow.design.parts.order import epoch_order
+from counterflow.design.parts.tokens import epoch
 from counterflow.design.schedule.planner import plan
+from counterflow.design.units.loss import NATS
 from counterflow.exchange import files, weights
 from counterflow.exchange.tensors import LEAVES, Tensors
+from counterflow.golden.chain import Chain
+from counterflow.golden.training.epochs import train
+from counterflow.sim.compiled.long_run import long_run
 from tests.exchanged import CNN, FILES, MLP, described, drawn, expected, golden_scores
 
 WRITERS = {".safetensors": files.safetensors, ".npz": files.npz}
@@ -209,6 +217,39 @@ def test_commands_export_and_train_on(tmp_path: Path) -> None:
         assert before["saturated"] == {}
     result = run("train", "tiny", "--weights", checkpoint, *options)
     assert "it is a checkpoint" in result.output
+
+
+@pytest.mark.xdist_group("api")  # shares a build with that of the package's functions
+def test_simulated_hardware_begins_with_them(tmp_path: Path) -> None:
+    checkpoint, path = tmp_path / "c.npz", tmp_path / "w.safetensors"
+    assert run("train", "tiny", "--checkpoint", checkpoint, "--out", tmp_path).exit_code == 0
+    assert run("export", "tiny", checkpoint, "--to", "safetensors", "-o", path).exit_code == 0
+    description = network_of("tiny")
+    schedule = plan(description).schedule
+    begun = weights.load(path, description, schedule, description.recipe.seed)
+    data = training_data(description)
+    order = epoch_order(len(data.train_x), description.recipe.seed, 0)[:12]
+    chain = Chain(description, schedule, begun.states)
+    samples = data.scaling.codes(data.train_x, description.formats.input)
+    tokens = list(epoch(description.recipe, order, schedule.delay))
+    expected = [one.loss * NATS for one in chain.run(tokens, samples, data.train_y)]
+    assert counterflow.simulate("tiny", samples=12, weights=path).losses == expected
+    done = run("simulate", "tiny", "--samples", 12, "--weights", path, "--out", tmp_path, "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads((tmp_path / "simulate.json").read_text())["weights"]["sha256"]
+    assert counterflow.simulate("tiny", samples=12).losses != expected
+
+
+@pytest.mark.slow
+def test_long_runs_begin_with_them(tmp_path: Path) -> None:
+    network = network_of("tiny")
+    schedule, data = plan(network).schedule, training_data(network)
+    found = train(network, schedule, data, epochs=1).checkpoint
+    assert found is not None
+    report = long_run(plan(network), data, seed=1, epochs=1, limit=60, states=found.states)
+    assert report.equal
+    again = train(network, schedule, data, epochs=1, limit=60, states=found.states)
+    assert report.losses == pytest.approx([again.epochs[0].loss])
 
 
 @pytest.mark.parametrize("other", ["--resume", "--model"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from counterflow.commands import brought, numerals, options, outcome, places
 from counterflow.commands.display import Display, percent
 from counterflow.commands.host_port import PROGRESS, common, opened
 from counterflow.commands.host_report import draw, summary, to_json
+from counterflow.commands.pretrained import tried
 from counterflow.commands.verilog import default_folder
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 )
 @click.option("--resume", type=options.FILE, help="Begin with this checkpoint.")
 @brought.other_data
+@options.weights
 @click.option("--progress", type=options.NEW_FILE, help=f"[default: build/NET/{PROGRESS}].")
 @click.option("--fresh", is_flag=True, help="Begin anew even if a training is under way.")
 @click.option(
@@ -66,6 +68,7 @@ def train(
     checkpoint: Path | None,
     resume: Path | None,
     other_data: bool,
+    weights: Path | None,
     progress: Path | None,
     fresh: bool,
     out: Path | None,
@@ -87,11 +90,14 @@ def train(
         counterflow host train tiny --port /dev/pts/3 --verify 50
         counterflow host train digits --port /dev/ttyUSB1 --checkpoint trained.npz
         counterflow host train digits --port /dev/ttyUSB1 --resume trained.npz --epochs 30
+        counterflow host train digits --port /dev/ttyUSB1 --weights pretrained.safetensors
     """
 
     from counterflow.design.schedule.standstill import check_moves
     from counterflow.golden.training.checkpoint import load
 
+    if weights and resume:
+        raise click.UsageError("--resume has weights already; leave it out, or --weights.")
     display = Display(as_json=as_json, quiet=quiet)
     design, device = opened(**where, progress=progress)
     with device, ExitStack() as stack:
@@ -106,7 +112,13 @@ def train(
         else:
             check_moves(design.description, design.schedule)
         asked = _asked(design, dataset, seed, epochs, samples, evaluate, resume, start)
-        training = _training(design, device, dataset, asked, start, verify or 0)
+        begun = None if weights is None else tried(design.description, dataset, weights, seed)
+        if begun is not None:
+            display.show("\n".join(begun.lines))
+            asked = replace(asked, weights=str(begun.facts["sha256"]))
+        given = begun or start
+        states = None if given is None else given.states
+        training = _training(design, device, dataset, asked, states, verify or 0)
         before = None if fresh else _under_way(device, path, asked)
         at = training.begin(asked, path) if before is None else training.resume(before)
         if at:
@@ -168,7 +180,7 @@ def _training(
     device: Device,
     dataset: Dataset,
     asked: Progress,
-    start: Checkpoint | None,
+    begun: list[State] | None,
     verify: int,
 ) -> Training:
     from counterflow.golden.training.start import initial_states
@@ -184,8 +196,7 @@ def _training(
         limit=asked.limit,
         evaluate=asked.evaluate,
     )
-    first = start.states if start else None
-    states = first or initial_states(design.description, design.schedule, asked.seed)
+    states = begun or initial_states(design.description, design.schedule, asked.seed)
     return Training(device, way, states, verify=verify)
 
 

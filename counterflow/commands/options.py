@@ -51,6 +51,10 @@ seed = click.option(
     help="Seed of initial weights, order and rounding [default: the recipe's].",
 )
 
+weights = click.option(
+    "--weights", type=FILE, help="Begin with the weights in this safetensors or NPZ file."
+)
+
 placement_seed = click.option(
     "--seed",
     type=numerals.SEED,

@@ -82,6 +82,7 @@ def plan(
     from counterflow.design.fit.advice import reckoned, samples_per_second, verdict
     from counterflow.design.fit.fitting import UnfitError
     from counterflow.design.network.files import load
+    from counterflow.design.schedule.standstill import decay_stands
 
     display, description = Display(as_json=as_json, quiet=quiet), load(net)
     if every:
@@ -132,6 +133,9 @@ def plan(
     parts = where.stages(design)
     if len(parts) > 1:
         display.show(where.stages_table(parts))
+    stands = decay_stands(design.schedule)
+    if stands is not None:
+        display.show(stands)
     if stash != "inside":
         frequency = reckoned(fitted, freq).mhz if fitted else freq or FREQUENCY
         facts["outside"] = where.outside_json(design, frequency)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,9 @@ from counterflow.commands.verilog import default_folder
 if TYPE_CHECKING:
     from counterflow.commands.display import OnProgress
     from counterflow.design.choice.apply import Proposal
+    from counterflow.design.choice.homes import Home
+    from counterflow.design.choice.propose import Choice
+    from counterflow.design.choice.tally import Tally
     from counterflow.design.data.sets import Dataset
     from counterflow.design.network.description import Description
     from counterflow.golden.profiling.run import Profile
@@ -64,7 +69,6 @@ def profile(
         counterflow profile mine.toml --data flowers.csv --label species --epochs 5
     """
     from counterflow.design.network.files import load, write_atomically
-    from counterflow.design.schedule.planner import plan
 
     display = Display(as_json=as_json, quiet=quiet)
     description = options.with_dataset(load(net), dataset_name)
@@ -72,21 +76,11 @@ def profile(
         raise ValueError(description.recipe.float_only)
     renamed = dataset_name is not None
     dataset = brought.dataset_for(display, net, description, data, label, renamed=renamed)
-    schedule = plan(description).schedule
-    from counterflow.golden.profiling.run import profile as measured
-
     with outcome.into(out or places.default(default_folder(description.name)), "profile") as made:
-        with display.progress("Float64 and integers") as on_progress:
-            found = measured(
-                description,
-                schedule,
-                dataset,
-                seed=seed,
-                epochs=epochs,
-                limit=samples,
-                on_progress=on_progress,
-            )
-        proposal = _proposal(description, found)
+        profiled = measured(
+            display, description, dataset, seed=seed, epochs=epochs, samples=samples
+        )
+        found, proposal = profiled.found, profiled.proposal
         with display.progress("Formats proposed") as on_progress:
             again = _trained(proposal.description, dataset, seed, epochs, samples, on_progress)
         _draw(made.path(".png"), description, found, proposal)
@@ -101,11 +95,60 @@ def profile(
     display.result(kept.result)
 
 
-def _proposal(description: Description, found: Profile) -> Proposal:
+@dataclass(frozen=True)
+class Profiled:
+    """What was counted in both models, and the formats that follow."""
+
+    found: Profile
+    proposal: Proposal
+
+    @property
+    def integers(self) -> Mapping[Home, Tally]:
+        """What was counted in the integer model, by layer and role."""
+        return self.found.integers
+
+    @property
+    def floats(self) -> Mapping[Home, Tally]:
+        """What was counted in float64, by layer and role."""
+        return self.found.floats
+
+    @property
+    def choices(self) -> Sequence[Choice]:
+        """The format proposed for each layer and role, and why."""
+        return self.proposal.choices
+
+    @property
+    def description(self) -> Description:
+        """The network with these formats."""
+        return self.proposal.description
+
+
+def measured(
+    display: Display,
+    description: Description,
+    dataset: Dataset,
+    *,
+    seed: int | None,
+    epochs: int | None,
+    samples: int,
+) -> Profiled:
+    """Train in both models and count."""
     from counterflow.design.choice.apply import applied
     from counterflow.design.choice.propose import choices
+    from counterflow.design.schedule.planner import plan
+    from counterflow.golden.profiling.run import profile as counted
 
-    return applied(description, choices(description, found.floats))
+    with display.progress("Float64 and integers") as on_progress:
+        found = counted(
+            description,
+            plan(description).schedule,
+            dataset,
+            seed=seed,
+            epochs=epochs,
+            limit=samples,
+            on_progress=on_progress,
+        )
+    return Profiled(found, applied(description, choices(description, found.floats)))
 
 
 def _trained(

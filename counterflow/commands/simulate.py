@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import click
 from counterflow.commands import brought, numerals, options, outcome, places
 from counterflow.commands.display import Display, percent, table
 from counterflow.commands.fit import folded
+from counterflow.commands.pretrained import read
 from counterflow.commands.verilog import default_folder
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from counterflow.commands.outcome import Outcome
     from counterflow.design.data.sets import Dataset
     from counterflow.design.schedule.planner import Plan
+    from counterflow.golden.units.state import State
     from counterflow.sim.bench.reports import LongRunReport, SimulationReport
 
 SAMPLES = 200
@@ -52,6 +55,7 @@ SAMPLES = 200
     is_flag=True,
     help="Leave all slots for trace viewers, too: Perfetto (-trace.json) and Konata (.kanata).",
 )
+@options.weights
 @options.target
 @options.fold
 @brought.data
@@ -66,6 +70,7 @@ def simulate(
     harsh: bool,
     waves: bool,
     trace: bool,
+    weights: Path | None,
     target_name: str | None,
     multipliers: int | None,
     memory: int | None,
@@ -91,6 +96,7 @@ def simulate(
         counterflow simulate tiny --harsh
         counterflow simulate tiny --waves --trace -o out
         counterflow simulate digits --long
+        counterflow simulate lenet5-finetune --weights pretrained.safetensors --samples 20
     """
     from counterflow.design.network.files import load
     from counterflow.design.tools import programs
@@ -111,11 +117,15 @@ def simulate(
     programs.require(simulator)
     places.cache()
     chosen = design.description.recipe.seed if seed is None else seed
+    begun = None if weights is None else read(design.description, weights, seed)
+    if begun is not None:
+        display.show("\n".join(f"{one}." for one in begun.sentences()))
+    states = () if begun is None else begun.states
     folder = out or places.default(default_folder(design.description.name))
     report: SimulationReport | LongRunReport
     with outcome.into(folder, "simulate") as made:
         if long:
-            report = epoch_by_epoch(display, design, dataset, chosen, epochs, samples)
+            report = epoch_by_epoch(display, design, dataset, chosen, epochs, samples, states)
         else:
             report = cycle_by_cycle(
                 *(display, design, dataset, chosen, samples or SAMPLES),
@@ -124,13 +134,15 @@ def simulate(
                 harsh=harsh,
                 log=made.path(".log"),
                 all_slots=trace,
+                states=states,
             )
         draw(made, report, design)
         if trace:
             write_traces(made, report, design)
         if waves:
             write_view(made, design)
-        kept = made.keep(report.to_json(), design.description, seed=chosen, dataset=dataset)
+        facts = report.to_json() | ({} if begun is None else {"weights": begun.facts()})
+        kept = made.keep(facts, design.description, seed=chosen, dataset=dataset)
     display.show(report_table(report, design))
     if (heads := by_head(report)) is not None:
         display.show(heads)
@@ -155,6 +167,7 @@ def cycle_by_cycle(
     harsh: bool = False,
     log: Path | None = None,
     all_slots: bool = False,
+    states: Sequence[State] = (),
 ) -> SimulationReport:
     """Run the comparison of every cycle with a progress bar; waveforms go into `waves`."""
     from counterflow.sim.simulate import simulate as run
@@ -171,6 +184,7 @@ def cycle_by_cycle(
             simulator=simulator,
             harsh=harsh,
             all_slots=all_slots,
+            states=states,
             on_progress=bar,
         )
 
@@ -182,6 +196,7 @@ def epoch_by_epoch(
     seed: int,
     epochs: int | None,
     limit: int | None,
+    states: Sequence[State] = (),
 ) -> LongRunReport:
     """Run whole epochs without Python in the cycle, with a progress bar."""
     from counterflow.sim.compiled.long_run import long_run
@@ -194,6 +209,7 @@ def epoch_by_epoch(
             seed=seed,
             epochs=epochs or design.description.recipe.epochs,
             limit=limit,
+            states=states,
             on_progress=bar,
         )
 

@@ -50,9 +50,7 @@ MITIGATIONS = ("none", "lwpv", "lwpw", "sc", "lwpv+sc", "lwpw+sc", "stash")
 @click.option("--checkpoint", type=options.NEW_FILE, help="Write the trained state here.")
 @click.option("--resume", type=options.FILE, help="Go on from this checkpoint.")
 @brought.other_data
-@click.option(
-    "--weights", type=options.FILE, help="Begin with the weights in this safetensors or NPZ file."
-)
+@options.weights
 @frozen.option
 @options.dataset
 @options.target

@@ -15,6 +15,11 @@ from counterflow.design.network.files import write_atomically
 from counterflow.golden.training.checkpoint import TrainedOn
 
 FORMAT = 1
+ASKED = (
+    *("network", "seed", "first_epoch", "epochs", "limit", "evaluate", "dataset"),
+    "weights",
+)
+"""What makes a training another one."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,7 @@ class Progress:
 
     ``base`` is what the device had counted when the first token was sent; ``mark`` what it was told
     to remember; ``tokens`` how many there are in all; ``resumed`` the checkpoint that the training
-    began with, if any.
+    began with, and ``weights`` the SHA-256 of the file with weights, if any.
     """
 
     network: str
@@ -39,6 +44,7 @@ class Progress:
     resumed: str | None = None
     data: dict[str, Any] | None = None
     """`golden.training.checkpoint.TrainedOn` as JSON has it; older files have none."""
+    weights: str | None = None
     format: int = FORMAT
 
     @property
@@ -73,7 +79,7 @@ class Progress:
 
     def differs(self, other: Progress) -> str | None:
         """The first thing asked for that is another one than what is under way, in words."""
-        for name in ("network", "seed", "first_epoch", "epochs", "limit", "evaluate", "dataset"):
+        for name in ASKED:
             mine, asked = getattr(self, name), getattr(other, name)
             if mine != asked:
                 return f"{name.replace('_', ' ')} {mine}, not {asked}"

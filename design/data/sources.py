@@ -85,6 +85,11 @@ class Source(ABC):
         """Elements of an image: height x width x channels."""
         return int(np.prod(self.shape))
 
+    @property
+    def inside(self) -> bool:
+        """Whether it is part of Counterflow, so that there is nothing to fetch."""
+        return False
+
     def places(self, folder: Path | None = None) -> tuple[Path, ...]:
         """Where the files are looked for, in this order."""
         return (data_folder(self.name), *self.folders) if folder is None else (folder,)

@@ -169,11 +169,13 @@ def check_fits(description: Description, dataset: Dataset) -> None:
     """`ValueError`, one sentence, where the network cannot take the samples of `dataset`.
 
     A network of vectors takes images of as many elements, and one of images vectors whose elements
-    are in the order of an image's; images must have the shape that it wants.
+    are in the order of an image's; images must have the shape that it wants.  One of signals, which
+    are images of height one, takes arrays [N, length, channels], too.
     """
     name, shape = dataset.name, list(dataset.shape)
     wanted = description.image
-    vector, flat = wanted[:2] == (1, 1), dataset.shape[:2] == (1, 1)
+    signal = (1, *dataset.shape) == (*wanted, 1)
+    vector, flat = wanted[:2] == (1, 1), signal or dataset.shape[:2] == (1, 1)
     if math.prod(shape) != description.features or not (vector or flat or wanted == dataset.shape):
         has = f"{description.features} inputs" if vector else f"inputs = {list(wanted)}"
         would = f"{math.prod(shape)} or {shape}" if vector and not flat else f"{shape}"
@@ -183,6 +185,8 @@ def check_fits(description: Description, dataset: Dataset) -> None:
         other = "or name another dataset"
         if (shape[1], shape[2], shape[0]) == wanted:
             other = "or bring channels to the end, as x.transpose(0, 2, 3, 1) does"
+        elif (1, shape[1], shape[0], 1) == (*wanted, shape[2]):
+            other = "or bring channels to the end, as x.transpose(0, 2, 1) does"
         raise ValueError(
             f"{description.name} has {has}, but the samples of {name} {are}; set inputs = {would} "
             f"{other}."

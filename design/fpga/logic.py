@@ -66,7 +66,7 @@ def added_bits(tiling: Tiling, numbers: UnitArithmetic) -> int:
     lane = update + 2 * numbers.operand.bits * (not numbers.frozen)
     if tiling.lanes.shared:
         lane += numbers.operand.bits + numbers.x.bits + numbers.dy.bits
-    bias = update + 2 * numbers.bias_operand.bits
+    bias = update_bits(numbers.of_biases) + 2 * numbers.bias_operand.bits
     row = 2 * numbers.forward_sum.bits + 2 * numbers.y.bits
     total = lanes * (lane + numbers.forward_sum.bits) + high * (bias + row)
     if numbers.rectifies:
@@ -118,10 +118,14 @@ def update_bits(numbers: UnitArithmetic) -> int:
     """Bits of the sums of one update, and of the word that the bus reads and writes."""
     if numbers.frozen:
         return numbers.word_bits
-    gradient = numbers.gradient.bits
+    gradient, clipped = numbers.gradient.bits, numbers.clipped.bits
     bits = numbers.velocity.bits + numbers.momentum_shift + 2 * _grown_bits(numbers)
     bits += numbers.velocity.bits + 2 * numbers.weight.bits + numbers.word_bits
-    bits += numbers.rate_span * gradient
+    bits += numbers.rate_span * clipped
+    if numbers.clips:  # the bits above the bound are compared, those below it replaced
+        bits += gradient
+    if numbers.decay_shift:  # shifted by the rate, rounded, taken off: fitted to a few lanes
+        bits += (5 + 2 * numbers.rate_span) * numbers.weight.bits // 4
     return bits + (2 * gradient if numbers.sums_gradients else 0)
 
 
@@ -136,4 +140,4 @@ def _compensated_bits(numbers: UnitArithmetic) -> int:
 def _grown_bits(numbers: UnitArithmetic) -> int:
     """Bits of a velocity and a gradient, aligned."""
     velocity = numbers.velocity.bits + numbers.velocity_drop
-    return max(velocity, numbers.gradient.bits + numbers.gradient_shift(0))
+    return max(velocity, numbers.clipped.bits + numbers.gradient_shift(0))

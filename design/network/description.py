@@ -76,7 +76,9 @@ def _is_empty(value: object) -> bool:
     return not value
 
 
-INPUTS = Expected(f"an integer from 1 to {MAX_WIDTH} or [height, width, channels]")
+INPUTS = Expected(
+    f"an integer from 1 to {MAX_WIDTH} or [height, width, channels], of height 1 for a signal"
+)
 
 
 def _inputs(value: object) -> int | tuple[int, ...]:
@@ -107,8 +109,8 @@ class Description(Frozen):
         description="How a file or folder of `dataset` is read.",
     )
     inputs: Annotated[int | tuple[int, int, int], BeforeValidator(_inputs), INPUTS] = Field(
-        description="Shape of a sample: the elements of a vector, or an image. An image has at "
-        f"most {MAX_ELEMENTS:,} elements."
+        description="Shape of a sample: the elements of a vector, or an image, which has at most "
+        f"{MAX_ELEMENTS:,} elements. A signal is an image of height one: [1, length, channels]."
     )
     layers: tuple[AnyLayer, ...] = Field(
         min_length=1,

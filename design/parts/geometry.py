@@ -22,6 +22,27 @@ Number = TypeVar("Number", np.int64, np.float64)
 Shape = tuple[int, int, int]  # height, width, channels
 
 
+def too_large(name: str, kernel: int, padded: int) -> ValueError:
+    """What is wrong with a kernel larger than its padded image; ``name``: of the direction."""
+    remedy = "use a smaller kernel or more padding"
+    if name == "height" and padded == 1:
+        remedy = f"along a signal, an image of height one, write kernel = [1, {kernel}]"
+    return ValueError(
+        f"its kernel has a {name} of {kernel}, but the padded image only {padded}; {remedy}"
+    )
+
+
+def all_padding(name: str, kernel: int, padding: int, what: str) -> ValueError:
+    """What is wrong with so much padding that some windows are nothing else."""
+    remedy = f"use at most {kernel - 1}"
+    if name == "height" and kernel == 1:
+        remedy += f", as in padding = [0, {padding}]"
+    return ValueError(
+        f"its padding of {padding} is not smaller than its kernel's {name} of {kernel}, so that "
+        f"whole windows would be {what}; {remedy}"
+    )
+
+
 @dataclass(frozen=True)
 class Geometry:
     """A kernel over an image; pairs are (vertical, horizontal).
@@ -41,15 +62,9 @@ class Geometry:
             name, padded = ("height", "width")[axis], size + 2 * self.padding[axis]
             kernel = self.kernel[axis]
             if kernel > padded:
-                raise ValueError(
-                    f"its kernel has a {name} of {kernel}, but the padded image only {padded}; "
-                    "use a smaller kernel or more padding"
-                )
+                raise too_large(name, kernel, padded)
             if self.padding[axis] >= kernel:
-                raise ValueError(
-                    f"its padding of {self.padding[axis]} is not smaller than its kernel's {name} "
-                    f"of {kernel}, so that whole windows would be zeros; use at most {kernel - 1}"
-                )
+                raise all_padding(name, kernel, self.padding[axis], "zeros")
 
     @classmethod
     def dense(cls, inputs: int, outputs: int) -> Geometry:

@@ -17,6 +17,8 @@ Scheme = Literal["pipelined", "sequential", "fill-and-drain"]
 
 MAX_MOMENTUM_SHIFT = 12
 MAX_ACCUMULATE = 256
+MAX_DECAY_SHIFT = 24
+MAX_CLIP_SHIFT = 24
 
 
 class Reference(Frozen):
@@ -109,6 +111,24 @@ class Recipe(Frozen):
     epochs: int = Field(
         default=1, ge=1, le=MAX_EPOCHS, description="Passes over the training samples."
     )
+    weight_decay: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Share of itself by which an update makes each weight smaller, whatever the "
+        f"momentum: 0 or 2^-k, with k up to {MAX_DECAY_SHIFT}. Rate drops lower it, too; biases "
+        "and norms have none.",
+        exclude_if=lambda value: not value,
+    )
+    gradient_clip: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        exclude_if=lambda value: value is None,
+        description="Bound at which the gradient of each parameter saturates before an update "
+        f"takes it, on either side of zero: 2^k, with k from -{MAX_CLIP_SHIFT} to "
+        f"{MAX_CLIP_SHIFT}. One that clips the usual errors of the last layer lets scores drift.",
+    )
     rate_drops: tuple[RateDrop, ...] = Field(
         default=(),
         strict=False,
@@ -162,6 +182,31 @@ class Recipe(Frozen):
             )
         return value
 
+    @field_validator("weight_decay")
+    @classmethod
+    def _power_below_one(cls, value: float) -> float:
+        if value and (math.frexp(value)[0] != 0.5 or value < 2.0**-MAX_DECAY_SHIFT):
+            near = 2.0 ** min(-1, max(-MAX_DECAY_SHIFT, round(math.log2(value))))
+            raise ValueError(
+                f"weight_decay {value} is not 0 or 2^-k with k from 1 to {MAX_DECAY_SHIFT}; the "
+                f"nearest is {near}"
+            )
+        return value
+
+    @field_validator("gradient_clip")
+    @classmethod
+    def _power(cls, value: float | None) -> float | None:
+        if value is None:
+            return None
+        mantissa, exponent = math.frexp(value)
+        if mantissa != 0.5 or abs(exponent - 1) > MAX_CLIP_SHIFT:
+            shift = min(max(round(math.log2(value)), -MAX_CLIP_SHIFT), MAX_CLIP_SHIFT)
+            raise ValueError(
+                f"gradient_clip {value} is not 2^k with k from -{MAX_CLIP_SHIFT} to "
+                f"{MAX_CLIP_SHIFT}; the nearest is {2.0**shift}"
+            )
+        return value
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.scheme != "fill-and-drain" and self.batch != 1:
@@ -198,6 +243,16 @@ class Recipe(Frozen):
     def momentum_shift(self) -> int:
         """k of momentum = 1 - 2**-k (0: no momentum)."""
         return -math.frexp(1 - self.momentum)[1] + 1
+
+    @property
+    def decay_shift(self) -> int:
+        """k of weight_decay = 2**-k (0: no decay)."""
+        return -math.frexp(self.weight_decay)[1] + 1 if self.weight_decay else 0
+
+    @property
+    def clip_shift(self) -> int | None:
+        """k of gradient_clip = 2**k, None where there is none."""
+        return None if self.gradient_clip is None else math.frexp(self.gradient_clip)[1] - 1
 
     @property
     def rate_span(self) -> int:

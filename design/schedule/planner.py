@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from counterflow.design.network.description import Description
 from counterflow.design.schedule.build import build_schedule
@@ -41,6 +42,7 @@ class Plan:
     (`design.fpga.needs.settled`), where a delay takes a logic cell a bit; no cycle changes.
     ``outside``: the units whose stash is in a memory beside the chip (`design.fpga.outside`), which
     can be planned and no more.
+    ``beside``: the folder of the file that it was made of, where paths of data begin.
     """
 
     description: Description
@@ -48,6 +50,7 @@ class Plan:
     units: tuple[UnitCost, ...]
     compact: bool = False
     outside: tuple[str, ...] = ()
+    beside: Path | None = field(default=None, compare=False, repr=False)
 
     @property
     def memory_bits(self) -> int:

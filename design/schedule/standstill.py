@@ -1,4 +1,4 @@
-"""Recipes under which no weight can ever move: refused before anything is trained."""
+"""Recipes under which no weight can ever move or decay: refused before anything is trained."""
 
 from __future__ import annotations
 
@@ -6,14 +6,28 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from counterflow.design.network.description import Description
+from counterflow.design.parts.formats import Rounding
 from counterflow.design.parts.recipe import Recipe
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units.arithmetic import UnitArithmetic
 
 
 def check_moves(description: Description, schedule: Schedule) -> None:
-    """ValueError, which says what would do, where no gradient can move any weight from rest."""
+    """ValueError, which says what would do, where no gradient can move any weight from rest.
+
+    Likewise where no weight can decay that the recipe wants to.
+    """
     every = list(_learning(schedule))
+    decaying = [one for one in every if one.decay_shift]
+    if decaying and not any(one.decays for one in decaying):
+        widest = max(one.weight.bits for one in decaying)
+        raise ValueError(
+            f"recipe.weight_decay is {description.recipe.weight_decay:g} "
+            f"(2^-{description.recipe.decay_shift}), with which no weight can decay: that is under "
+            f"half a last place even of the largest, and rounding.update is "
+            f"'{description.rounding.update}'; set rounding.update 'stochastic', or a decay of at "
+            f"least 2^-{widest - 1}"
+        )
     if any(one.moves for one in every):
         return
     shifts = [_shift_that_moves(one) for one in every]
@@ -26,6 +40,22 @@ def check_moves(description: Description, schedule: Schedule) -> None:
         f"recipe.learning_rate is {_said(description.recipe)}, with which no weight can move: even "
         f"the largest gradient changes none by half a last place, and rounding.update is "
         f"'{description.rounding.update}'; {remedy}"
+    )
+
+
+def decay_stands(schedule: Schedule) -> str | None:
+    """Which weights do not decay, in a sentence; None where all that shall do."""
+    where = {
+        stage.name: stage.arithmetic.weight.value(1 << (stage.arithmetic.decay_shift - 1))
+        for stage in schedule.weighted
+        if stage.arithmetic.decay_shift and stage.arithmetic.round_update is Rounding.NEAREST_EVEN
+    }
+    if not where:
+        return None
+    values = ", ".join(f"{name} {value:.3g}" for name, value in where.items())
+    return (
+        "Rounded to nearest, weights do not decay any more once they are no larger than these: "
+        f"{values}. With rounding.update 'stochastic' they do."
     )
 
 

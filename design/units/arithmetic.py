@@ -13,16 +13,23 @@ The last line is w - (a u' + b eta g) with a = m**D and b = (1 - m**D) / (1 - m)
 arXiv 2003.11666, spike compensation), rearranged so that one coefficient remains.  It is held as
 `compensation` / 2**COMPENSATION_FRAC; because 2**k (1 - c) stands for b whatever c is rounded to,
 the whole effect of one gradient stays exactly 1 / (1 - m).
+
+A recipe with weight decay takes round(w * 2**-k) off w, too, before w' saturates.  It is decoupled
+from the velocity (Loshchilov & Hutter, arXiv 1711.05101): momentum does not heap it up, and since
+it is made of w as it stands, nothing of it is late that compensation would have to pay.
+
+A recipe that clips gradients lets g saturate at a bound before all of this.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 
 from counterflow.design.parts.formats import Format, Rounding, signed_for
 
 COMPENSATION_FRAC = 8
+LATER = {"later": True}  # not shown at its default, so that no name changes where it is not used
 RANDOM_BITS = 32  # of the generator, shared by the two stochastic roundings of an update
 
 
@@ -36,7 +43,9 @@ class UnitArithmetic:
     it); ``masks``: dx is zero where x is, since x comes from a ReLU; ``rectifies``: x comes before
     that ReLU, which is applied as x is loaded; ``returns``: x goes back beside dx; ``horizon`` is
     T, in updates, of the prediction w - T u.  Hardware has no prediction or compensation unless the
-    recipe ``predicts`` or ``compensates``.  Those of a ``frozen`` unit do not move: there is no
+    recipe ``predicts`` or ``compensates``.  An update takes 2**-``decay_shift`` of a weight off it,
+    nothing where that is 0, and nothing of a bias (`of_biases`).  Gradients saturate at
+    2**``clip_shift``, unless that is None.  Weights of a ``frozen`` unit do not move: there is no
     velocity, and none of what follows from one.
     """
 
@@ -68,6 +77,17 @@ class UnitArithmetic:
     rectifies: bool = False
     returns: bool = False
     frozen: bool = False
+    decay_shift: int = field(default=0, metadata=LATER)
+    clip_shift: int | None = field(default=None, metadata=LATER)
+
+    def __repr__(self) -> str:
+        """All of it; names of modules are made of this (`hw.parts.modules`)."""
+        shown = (
+            f"{one.name}={getattr(self, one.name)!r}"
+            for one in fields(self)
+            if not one.metadata or getattr(self, one.name) != one.default
+        )
+        return f"{type(self).__name__}({', '.join(shown)})"
 
     @property
     def back_bits(self) -> int:
@@ -109,8 +129,21 @@ class UnitArithmetic:
         return signed_for(self._largest_product, self.dy.frac + self.x.frac)
 
     @cached_property
+    def clipped(self) -> Format:
+        """The gradient that an update takes: within the bound of the recipe, where it has one."""
+        bits = self.gradient.bits
+        if self.clip_shift is not None:
+            bits = min(bits, 1 + self.clip_shift + self.gradient.frac)
+        return Format(True, bits, self.gradient.frac)
+
+    @property
+    def clips(self) -> bool:
+        """Whether gradients can be beyond that bound."""
+        return self.clipped != self.gradient
+
+    @cached_property
     def gradient(self) -> Format:
-        """The gradient that an update sees: the sum of all products since the last one."""
+        """The gradient of a parameter: the sum of all products since the last update."""
         most = self.positions * self.accumulate * self._largest_product
         return signed_for(most, self.dy.frac + self.x.frac)
 
@@ -143,6 +176,22 @@ class UnitArithmetic:
         """Left shift that aligns a gradient to `update_frac` under `extra` rate drop."""
         return self.update_frac - self.gradient.frac - self.rate_shift - extra
 
+    @cached_property
+    def of_biases(self) -> UnitArithmetic:
+        """It as biases have it, which do not decay."""
+        return replace(self, decay_shift=0) if self.decay_shift else self
+
+    @property
+    def decay_drop(self) -> int:
+        """Bits that the rounding of what decays drops, at the last of the recipe's rates."""
+        return self.decay_shift + self.rate_span if self.decay_shift else 0
+
+    @property
+    def decays(self) -> bool:
+        """Whether the largest weight that there can be decays; see `moves`."""
+        nearest = self.round_update is Rounding.NEAREST_EVEN
+        return not nearest or 2 * self.weight.max > 1 << self.decay_shift
+
     @property
     def moves(self) -> bool:
         """Whether the largest gradient that there can be moves a weight whose velocity is zero.
@@ -152,7 +201,7 @@ class UnitArithmetic:
         """
         if self.round_update is not Rounding.NEAREST_EVEN:
             return True
-        most = self.positions * self.accumulate * self._largest_product
+        most = min(self.positions * self.accumulate * self._largest_product, self.clipped.magnitude)
         scaled = most << self.gradient_shift(0)
         if 2 * scaled > 1 << self.velocity_drop:
             return True
@@ -162,7 +211,7 @@ class UnitArithmetic:
     @property
     def update_bits(self) -> int:
         """Bits that hold every intermediate value of an update."""
-        gradient = self.gradient.bits + self.gradient_shift(0) + self.momentum_shift
+        gradient = self.clipped.bits + self.gradient_shift(0) + self.momentum_shift
         velocity = self.velocity.bits + self.velocity_drop
         return max(gradient, velocity) + 2 + COMPENSATION_FRAC
 
@@ -203,6 +252,13 @@ class UnitArithmetic:
 
     def _check_update(self, where: str) -> None:
         """As `check`, of what moves the weights."""
+        if self.clip_shift is not None and self.clip_shift + self.gradient.frac < 1:
+            raise ValueError(
+                f"{where}: recipe.gradient_clip is 2^{self.clip_shift}, but the last place of its "
+                f"gradients is 2^-{self.gradient.frac}, so that less than two would be left of "
+                f"them; use at least 2^{1 - self.gradient.frac}, or give the errors more fraction "
+                "bits"
+            )
         if self.round_update is Rounding.STOCHASTIC:
             needed = self.velocity_drop + (self.weight_drop if self.compensates else 0)
             both = f"{self.velocity_drop} + {self.weight_drop}"
@@ -212,6 +268,13 @@ class UnitArithmetic:
                     f"{where}: the update drops {drops} bits, but "
                     f"its random generator has {RANDOM_BITS}; raise the learning rate (now "
                     f"2^-{self.rate_shift}), lower the momentum or give the velocity more "
+                    "fraction bits"
+                )
+            if self.velocity_drop + self.decay_drop > RANDOM_BITS:
+                raise ValueError(
+                    f"{where}: the update drops {self.velocity_drop} bits and what decays of a "
+                    f"weight {self.decay_drop}, but its random generator has {RANDOM_BITS}; raise "
+                    f"the weight decay (now 2^-{self.decay_shift}) or give the velocity fewer "
                     "fraction bits"
                 )
         if self.update_bits > 62:

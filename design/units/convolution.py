@@ -220,8 +220,8 @@ class Convolution(Weighted):
         if image[:2] == (1, 1) and self.kernel != (1, 1) and self.padding == (0, 0):
             raise ValueError(
                 f"it gets a vector of {image[2]} elements, but a kernel of {self.kernel[0]}x"
-                f"{self.kernel[1]} needs an image; give inputs = [height, width, channels] and put "
-                "it before any dense or flatten layer"
+                f"{self.kernel[1]} needs an image; give inputs = [height, width, channels], of "
+                "height 1 for a signal, and put it before any dense or flatten layer"
             )
         return Geometry(image, self.outputs, self.kernel, self.stride, self.padding)
 
@@ -353,6 +353,8 @@ class ConvolutionUnit(Unit):
             round_error=self.rounding.error,
             round_update=self.rounding.update,
             frozen=self.frozen,
+            decay_shift=0 if self.frozen else recipe.decay_shift,
+            clip_shift=None if self.frozen else recipe.clip_shift,
         )
         numbers.check(self.where)
         return numbers

@@ -121,4 +121,5 @@ class NormalUnit(Unit):
             round_operand=self.rounding.operand,
             round_error=self.rounding.error,
             round_update=self.rounding.update,
+            clip_shift=recipe.clip_shift if moves else None,
         )

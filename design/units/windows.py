@@ -17,7 +17,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from counterflow.design.parts.geometry import Shape
+from counterflow.design.parts.geometry import Shape, all_padding, too_large
 
 Indices = NDArray[np.int64]
 
@@ -123,16 +123,9 @@ class Axis:
         """ValueError, one sentence, where windows cannot lie so; `name` is that of `size`."""
         padded = self.size + 2 * self.padding
         if self.kernel > padded:
-            raise ValueError(
-                f"its kernel has a {name} of {self.kernel}, but the padded image only {padded}; "
-                "use a smaller kernel or more padding"
-            )
+            raise too_large(name, self.kernel, padded)
         if self.padding >= self.kernel:
-            raise ValueError(
-                f"its padding of {self.padding} is not smaller than its kernel's {name} of "
-                f"{self.kernel}, so that whole windows would be outside; use at most "
-                f"{self.kernel - 1}"
-            )
+            raise all_padding(name, self.kernel, self.padding, "outside")
         if self.overlap > MAX_OVERLAP:
             raise ValueError(
                 f"with its stride of {self.stride} a pixel is in {self.overlap} windows of a "

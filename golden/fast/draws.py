@@ -78,34 +78,35 @@ def draw(memory: Memory, unit: Record, state: Any) -> Any:
 @compiled
 def fill_row(memory: Memory, unit: Record, row: int) -> None:
     """The random bits of each tap for a row of tiles, from `draws`."""
-    low, high, found = memory.velocity_random, memory.step_random, memory.draws
-    u, w = unit.new_velocity, unit.step
-    u_shift, u_mask = word(found, u.shift), word(found, u.mask)
-    w_shift, w_mask = word(found, w.shift), word(found, w.mask)
+    _fill(memory, unit, row, memory.velocity_random, unit.new_velocity)
+    if unit.compensate != 0:
+        _fill(memory, unit, row, memory.step_random, unit.step)
+    if unit.decays != 0:
+        _fill(memory, unit, row, memory.decay_random, unit.decayed)
+
+
+@compiled
+def _fill(memory: Memory, unit: Record, row: int, random: Any, how: Record) -> None:
+    """Those of one rounding."""
+    found = memory.draws
+    shift, mask = word(found, how.shift), word(found, how.mask)
     tile = row * unit.kernel_rows * unit.parts
     if unit.wide == 1:
         for i in range(unit.taps):
-            bits = load_draw(found, tile + i)
-            u_bits = word(low, bit_and(shift_right_unsigned(bits, u_shift), u_mask))
-            w_bits = word(high, bit_and(shift_right_unsigned(bits, w_shift), w_mask))
-            store_random(low, i, u_bits)
-            store_random(high, i, w_bits)
+            bits = bit_and(shift_right_unsigned(load_draw(found, tile + i), shift), mask)
+            store_random(random, i, word(random, bits))
         return
     for line in range(unit.kernel_rows):
         for part in range(unit.parts):
-            bits = load_draw(found, tile)
-            u_bits = word(low, bit_and(shift_right_unsigned(bits, u_shift), u_mask))
-            w_bits = word(high, bit_and(shift_right_unsigned(bits, w_shift), w_mask))
+            drawn = bit_and(shift_right_unsigned(load_draw(found, tile), shift), mask)
+            bits = word(random, drawn)
             tile += 1
             start = line * unit.row_taps + part * unit.wide
             if unit.wide < NARROW_TILE:
                 for place in range(start, start + unit.wide):
-                    store_random(low, place, u_bits)
-                    store_random(high, place, w_bits)
+                    store_random(random, place, bits)
                 continue
             block = start & ~(FILL - 1)
-            fill_end(low, block, u_bits, start - block)
-            fill_end(high, block, w_bits, start - block)
+            fill_end(random, block, bits, start - block)
             for place in range(block + FILL, start + unit.wide, FILL):
-                fill(low, place, u_bits)
-                fill(high, place, w_bits)
+                fill(random, place, bits)

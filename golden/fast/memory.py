@@ -174,6 +174,7 @@ def build_memory(schedule: Schedule, states: Iterable[Any]) -> Memory:
         draws=aligned(tiles + 2 * LANES, np.uint32),
         velocity_random=room(widest),
         step_random=room(widest),
+        decay_random=room(widest),
         hits=room(widest),
         sums=room(most("size")),
         totals=room(PLACES * most("block")),

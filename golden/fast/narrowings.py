@@ -5,6 +5,8 @@ Each narrowing is a shift with constants, each update a linear form in old veloc
 
     u' = narrow((2**d - 2**(d - k)) u + 2**s g)             d = velocity_drop, s = gradient_shift
     step = narrow(c 2**d u + (2**f - c) 2**(k + s) g)       with compensation; f = COMPENSATION_FRAC
+
+What decays of a weight is a narrowing of it alone.
 """
 
 from __future__ import annotations
@@ -36,6 +38,12 @@ Dropping adds `half`, and the lowest bit that is kept where `even` is 1, and tru
 
 UPDATE = np.dtype([*fields("velocity", "gradient", "shift", "mask"), ("to", NARROW)])
 """narrow(`velocity` u + `gradient` g + random bits), where these are draw >> `shift` & `mask`."""
+
+BOUND = np.dtype(fields("low", "high"))
+"""What a gradient saturates at before an update takes it."""
+
+DECAY = np.dtype([*fields("shift", "mask"), ("to", NARROW)])
+"""What decays of w: narrow(w + random bits), where these are draw >> `shift` & `mask`."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +115,8 @@ def fits(stage: Stage, loss: LossNumbers, bits: int) -> bool:
         largest.append(largest_narrowed(sums, numbers.backward_sum.frac - numbers.dx.frac))
     if numbers.frozen:
         return max(largest) < 1 << (bits - 1) and drop < bits - 1
-    product, shifts = dy * max(numbers.loaded.magnitude, 1), [drop]
+    product, shifts = dy * max(numbers.loaded.magnitude, 1), [drop, numbers.decay_drop]
+    largest.append(weight + (1 << numbers.decay_drop))
     if numbers.sums_gradients:
         largest.append(product * numbers.positions * numbers.accumulate)
     for extra in range(numbers.rate_span + 1):
@@ -136,11 +145,22 @@ def _dropping(drop: int, to: Format, rounding: Rounding) -> tuple[int, ...]:
     return max(-drop, 0), max(drop, 0), half, int(nearest), to.min, to.max
 
 
+def _random(drop: int, exact: int, position: int) -> tuple[int, int]:
+    """(shift, mask) of random bits for `drop`.  Those of all `exact` ones start at `position`."""
+    return (position + exact - drop, (1 << drop) - 1) if drop else (0, 0)
+
+
 def _update(form: Linear, exact: int, position: int, to: Format, rounding: Rounding) -> Any:
-    """The fields of UPDATE.  The random bits of all `exact` dropped ones start at `position`."""
-    spare = exact - form.drop
-    shift, mask = (position + spare, (1 << form.drop) - 1) if form.drop else (0, 0)
+    """The fields of UPDATE; see `_random`."""
+    shift, mask = _random(form.drop, exact, position)
     return form.velocity, form.gradient, shift, mask, _dropping(form.drop, to, rounding)
+
+
+def _decay(numbers: UnitArithmetic, extra_shift: int) -> Any:
+    """The fields of DECAY."""
+    drop = numbers.decay_shift + extra_shift
+    shift, mask = _random(drop, numbers.decay_drop, numbers.velocity_drop)
+    return shift, mask, _dropping(drop, numbers.weight, numbers.round_update)
 
 
 def set_unit(unit: Any, numbers: UnitArithmetic, settings: Settings) -> None:
@@ -157,3 +177,8 @@ def set_unit(unit: Any, numbers: UnitArithmetic, settings: Settings) -> None:
     unit["new_velocity"] = _update(form, numbers.velocity_drop, 0, numbers.velocity, rounding)
     form, drop = step_form(numbers, settings.extra_shift), numbers.weight_drop
     unit["step"] = _update(form, drop, RANDOM_BITS - drop, numbers.weight, rounding)
+    unit["clips"] = numbers.clips
+    unit["bound"] = numbers.clipped.min, numbers.clipped.max
+    unit["decays"] = numbers.decay_shift > 0
+    if numbers.decay_shift:
+        unit["decayed"] = _decay(numbers, settings.extra_shift)

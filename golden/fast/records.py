@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterflow.design.units.scheduled import Scheduled
-from counterflow.golden.fast.narrowings import NARROW, UPDATE, fields
+from counterflow.golden.fast.narrowings import BOUND, DECAY, NARROW, UPDATE, fields
 from counterflow.golden.fast.places import Places
 
 BUBBLE, TRAIN = 0, 2  # as in `design.parts.tokens.Kind`; those from TRAIN on are learnt from
@@ -31,6 +31,7 @@ UNIT = np.dtype(
         *fields("image_rows", "row_inputs", "pitch", "origin", "step_down", "step_across"),
         *fields("rows", "high", "wide", "parts", "delay", "relu", "masks", "one", "stochastic"),
         *fields("direct", "sums", "width", "block", "horizon", "compensate", "kept"),
+        *fields("decays", "clips"),
         *fields("frozen", "silent"),
         # where its part of the memory starts, and how much a token takes of it
         *fields("weights", "biases", "stash", "size", "gradient", "covers"),
@@ -39,6 +40,8 @@ UNIT = np.dtype(
         *fields("backward", "dx_start", "dx_depth", "dx_size", "asides", "asides_end"),
         *[(name, NARROW) for name in ("operand", "bias", "y_to", "dx")],
         *[(name, UPDATE) for name in ("new_velocity", "step")],
+        ("decayed", DECAY),
+        ("bound", BOUND),
     ]
 )
 """One unit with weights.
@@ -81,9 +84,11 @@ STATISTICS = ("mean", "variance", "scale_control", "shift_control")
 
 LEARNT = [
     *fields("biases", "taps", "row_taps", "rows", "kernel_rows", "parts", "wide"),
-    *fields("stochastic", "horizon", "compensate", "ahead"),
+    *fields("stochastic", "horizon", "compensate", "decays", "clips", "ahead"),
     ("bias", NARROW),
     *[(name, UPDATE) for name in ("new_velocity", "step")],
+    ("decayed", DECAY),
+    ("bound", BOUND),
 ]
 """How betas move, or gammas: as biases of weights with a tile each.
 
@@ -222,6 +227,7 @@ class Memory(NamedTuple):
     draws: NDArray[np.uint32]
     velocity_random: Words
     step_random: Words
+    decay_random: Words
     hits: Words
     sums: Words
     totals: Words

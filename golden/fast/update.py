@@ -44,17 +44,26 @@ def update_row(
     """
     weight, velocity, hits, like = memory.weight, memory.velocity, memory.hits, gradient
     u, w = unit.new_velocity, unit.step
-    u_old, u_new = word(like, u.velocity), word(like, u.gradient * factor)
-    w_old, w_new = word(like, w.velocity), word(like, w.gradient * factor)
+    # Clipped, the product is made first; else its factor goes into those of both forms.
+    clips, product = unit.clips != 0, word(like, factor)
+    within = 1 if clips else factor
+    g_low, g_high = word(like, unit.bound.low), word(like, unit.bound.high)
+    u_old, u_new = word(like, u.velocity), word(like, u.gradient * within)
+    w_old, w_new = word(like, w.velocity), word(like, w.gradient * within)
     u_drop, u_even = word(like, u.to.drop), word(like, u.to.even)
     w_drop, w_even = word(like, w.to.drop), word(like, w.to.even)
     u_low, u_high = word(like, u.to.low), word(like, u.to.high)
     w_low, w_high = word(like, w.to.low), word(like, w.to.high)
+    d_drop, d_even = word(like, unit.decayed.to.drop), word(like, unit.decayed.to.even)
     nearest, compensate = (u.to.even | w.to.even) != 0, unit.compensate != 0
+    decays = unit.decays != 0
     any_hit = word(hits, 0)
     for i in range(unit.taps):
         old = word(like, load_velocity(velocity, start + i))
-        seen = load_gradient(gradient, first + i)
+        seen = beyond = word(like, load_gradient(gradient, first + i))
+        if clips:
+            beyond = mul(seen, product)
+            seen = clip(beyond, g_low, g_high)
         mixed = add(mul(old, u_old), mul(seen, u_new))
         if nearest:
             mixed = add(mixed, bit_and(shift_right(mixed, u_drop), u_even))
@@ -68,9 +77,15 @@ def update_row(
                 step = add(step, bit_and(shift_right(step, w_drop), w_even))
             random = word(like, load_random(memory.step_random, i))
             step = shift_right(add(step, random), w_drop)
-        moved = sub(word(like, load_weight(weight, start + i)), step)
+        now = word(like, load_weight(weight, start + i))
+        moved = sub(now, step)
+        if decays:
+            random = word(like, load_random(memory.decay_random, i))
+            random = add(random, bit_and(shift_right(now, d_drop), d_even))
+            moved = sub(moved, shift_right(add(now, random), d_drop))
         kept = clip(moved, w_low, w_high)
-        hit = folded(hits, bit_or(bit_xor(mixed, new), bit_xor(moved, kept)))
+        changed = bit_or(bit_xor(mixed, new), bit_xor(moved, kept))
+        hit = folded(hits, bit_or(changed, bit_xor(seen, beyond)))
         store_hit(hits, i, bit_or(load_hit(hits, i), hit))
         any_hit = bit_or(any_hit, hit)
         store_velocity(velocity, start + i, word(velocity, new))
@@ -82,6 +97,9 @@ def update_row(
 def update_bias(memory: Memory, unit: Record, at: int, gradient: int, tap: int) -> bool:
     """As `update_row` for one bias; it shares the random bits of tap number `tap` of the row."""
     u, w, old = unit.new_velocity, unit.step, memory.bias_velocity[at]
+    beyond = gradient
+    if unit.clips:
+        gradient = min(max(gradient, unit.bound.low), unit.bound.high)
     mixed = u.velocity * old + u.gradient * gradient
     mixed += u.to.even & (mixed >> u.to.drop)
     mixed = (mixed + memory.velocity_random[tap]) >> u.to.drop
@@ -93,7 +111,7 @@ def update_bias(memory: Memory, unit: Record, at: int, gradient: int, tap: int) 
     moved = memory.bias[at] - step
     memory.bias_velocity[at] = new
     memory.bias[at] = min(max(moved, w.to.low), w.to.high)
-    return mixed != new or moved != memory.bias[at]
+    return mixed != new or moved != memory.bias[at] or gradient != beyond
 
 
 @compiled
@@ -102,6 +120,7 @@ def same_random(memory: Memory, unit: Record) -> None:
     for i in range(unit.taps):
         memory.velocity_random[i] = unit.new_velocity.to.half
         memory.step_random[i] = unit.step.to.half
+        memory.decay_random[i] = unit.decayed.to.half
 
 
 @compiled

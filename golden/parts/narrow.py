@@ -6,8 +6,8 @@ tests.  Whoever wants to know what rounding and saturation did to which numbers 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterflow.design.parts.formats import Format, Rounding
+from counterflow.design.parts.meanwhile import meanwhile
 
 Integers = NDArray[np.int64]
 
@@ -40,14 +41,9 @@ Watch = Callable[[Narrowing], None]
 _watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
 
 
-@contextmanager
-def watched(watch: Watch) -> Iterator[None]:
+def watched(watch: Watch) -> AbstractContextManager[None]:
     """Within it `watch` is told of all that is narrowed and has a name, in order."""
-    before = _watch.set(watch)
-    try:
-        yield
-    finally:
-        _watch.reset(before)
+    return meanwhile(_watch, watch)
 
 
 def tell(

@@ -119,6 +119,7 @@ class Chain:
             unit.rule = replace(
                 rule,
                 rate=rule.rate * 2.0**-settings.extra_shift,
+                decay=rule.decay * 2.0**-settings.extra_shift,
                 predict=rule.predict if settings.predict else "no",
                 compensate=rule.compensate and settings.compensate,
             )
@@ -249,6 +250,8 @@ def rule_of(description: Description, delay: int) -> Rule:
         predict=form if recipe.predicts else "no",
         compensate=recipe.compensates,
         stash=recipe.mitigation == "stash",
+        decay=recipe.weight_decay,
+        clip=recipe.gradient_clip,
     )
 
 

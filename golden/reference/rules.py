@@ -6,7 +6,7 @@ the hardware stores: what is in u keeps the learning rate that it arrived with w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -51,6 +51,8 @@ class Rule:
 
     ``predict``: form of the linear weight prediction of the forward pass.  ``compensate``: spike
     compensation.  ``stash``: the backward pass sees the weights of the token's own forward pass.
+    ``decay``: the share of a weight that an update takes off it, apart from its velocity.
+    ``clip``: the bound of each gradient on either side of zero.
     """
 
     rate: float
@@ -59,6 +61,13 @@ class Rule:
     predict: Literal["no", "velocity", "weight"] = "no"
     compensate: bool = False
     stash: bool = False
+    decay: float = 0.0
+    clip: float | None = None
+
+    @property
+    def of_biases(self) -> Rule:
+        """It as biases and norms have it, which do not decay."""
+        return replace(self, decay=0.0) if self.decay else self
 
 
 class Parameter:
@@ -90,9 +99,13 @@ class Parameter:
         self.waiting = None if update else total
         if not update:
             return
+        if rule.clip is not None:
+            total = np.clip(total, -rule.clip, rule.clip)
         self.previous = self.value
         numbers = (self.value, self.step, total, rule.rate, rule.momentum)
         if rule.compensate:
             self.value, self.step = compensated_step(*numbers, rule.horizon)
         else:
             self.value, self.step = sgdm_step(*numbers)
+        if rule.decay:
+            self.value = self.value - rule.decay * self.previous

@@ -167,7 +167,12 @@ class Convolution:
             numbers, self.settings, now.weight, now.velocity, gradient, random[tile]
         )
         now.bias, now.bias_velocity, bias_clipped = updated(
-            numbers, self.settings, now.bias, now.bias_velocity, bias_gradient, random[tile[:, 0]]
+            numbers.of_biases,
+            self.settings,
+            now.bias,
+            now.bias_velocity,
+            bias_gradient,
+            random[tile[:, 0]],
         )
         hit = np.zeros(tiling.tiles, bool)
         hit[tile[clipped]] = True

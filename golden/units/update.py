@@ -30,6 +30,9 @@ def updated(
 ) -> tuple[Integers, Integers, NDArray[np.bool_]]:
     """(weight', velocity', where one saturated), with the ``random`` bits of each weight."""
     k, rounding = numbers.momentum_shift, numbers.round_update
+    beyond: NDArray[np.bool_] | bool = False
+    if numbers.clips:
+        gradient, beyond = saturate(gradient, numbers.clipped)
     old = velocity << numbers.velocity_drop
     scaled = gradient << numbers.gradient_shift(settings.extra_shift)
     low = random & ((1 << numbers.velocity_drop) - 1)
@@ -45,7 +48,18 @@ def updated(
         exact = whole + numbers.compensation * (old - (scaled << k))
         step, frac = round_off(exact, numbers.weight_drop, rounding, high), frac + COMPENSATION_FRAC
     tell("update", exact, frac, step, numbers.weight)
-    moved = weight - step
+    moved = weight - step - _decayed(numbers, settings, weight, random)
     new_weight, weight_clipped = saturate(moved, numbers.weight)
     tell("weight", moved, numbers.weight.frac, new_weight, numbers.weight, weight_clipped)
-    return new_weight, new_velocity, velocity_clipped | weight_clipped
+    return new_weight, new_velocity, velocity_clipped | weight_clipped | beyond
+
+
+def _decayed(
+    numbers: UnitArithmetic, settings: Settings, weight: Integers, random: Integers
+) -> Integers | int:
+    """What decays of each weight; its random bits are those above the velocity's."""
+    if not numbers.decay_shift:
+        return 0
+    aligned = weight << (numbers.rate_span - settings.extra_shift)
+    middle = (random >> numbers.velocity_drop) & ((1 << numbers.decay_drop) - 1)
+    return round_off(aligned, numbers.decay_drop, numbers.round_update, middle)

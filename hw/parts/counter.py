@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 
 from amaranth.hdl import Signal
 
 from counterflow.design.bus.registers import first_count
+from counterflow.design.parts.meanwhile import meanwhile
 
 _near_carry: ContextVar[bool] = ContextVar("near_carry", default=False)
 
@@ -18,14 +18,9 @@ def counter(bits: int, name: str) -> Signal:
     return Signal(bits, name=name, init=first_count(bits, near_carry=_near_carry.get()))
 
 
-@contextlib.contextmanager
-def near_carry(wanted: bool = True) -> Iterator[None]:
+def near_carry(wanted: bool = True) -> AbstractContextManager[None]:
     """Components made meanwhile count from a value whose next changes every bit: for benches.
 
     No run is long enough for the upper bits of a counter that starts at zero.
     """
-    before = _near_carry.set(wanted)
-    try:
-        yield
-    finally:
-        _near_carry.reset(before)
+    return meanwhile(_near_carry, wanted)

@@ -152,7 +152,7 @@ class BiasLane(wiring.Component):
     """
 
     def __init__(self, *, numbers: UnitArithmetic) -> None:
-        self.numbers = numbers
+        self.numbers = numbers.of_biases
         super().__init__(_members(numbers) | {"start": Out(shape_of(numbers.bias_operand))})
 
     def elaborate(self, platform: object) -> Module:

@@ -54,7 +54,7 @@ class Predict(wiring.Component):
 
 
 class Update(wiring.Component):
-    """New weight and velocity of one lane from its gradient: SGDM or spike compensation.
+    """New weight and velocity of one lane from its gradient: SGDM or spike compensation, decay.
 
     Parameters: ``numbers``; ``early``: cycles by which weight and velocity come first.
     Members: ``weight``, ``velocity``, ``gradient``, but for `early` in the same cycle; ``random``
@@ -62,7 +62,7 @@ class Update(wiring.Component):
     ``new_weight``, ``new_velocity`` and ``clipped`` out, `design.units.latency.UPDATE` cycles after
     the inputs.
     Instead of them ``stored`` {weight, velocity} stands there two cycles after ``store``.
-    Cost: no multiplier (rate and momentum are shifts, the coefficient is constant).
+    Cost: no multiplier (rate, momentum and decay are shifts, the coefficient is constant).
     """
 
     def __init__(self, *, numbers: UnitArithmetic, early: int = 0) -> None:
@@ -92,16 +92,26 @@ class Update(wiring.Component):
         near = own(m, self.random[start:stop], f"random_{start}")
         return delayed(m, near, self.spare, f"s2_random_{start}")
 
-    def _scaled(self, m: Module) -> Value:
-        """The gradient times the learning rate, aligned: one of rate_span + 1 constant shifts."""
-        gradient = delayed(m, self.gradient, self.spare, "s0_gradient")
-        result: Value = gradient << self.numbers.gradient_shift(0)
+    def _scaled(self, m: Module) -> tuple[Value, Value]:
+        """The gradient times the learning rate, aligned: one of rate_span + 1 constant shifts.
+
+        Whether it was beyond its bound comes with it, in the cycle of the inputs.
+        """
+        gradient: Value = self.gradient
+        beyond: Value = C(0)
+        if self.numbers.clips:
+            gradient, beyond = saturate(gradient, self.numbers.clipped)
+        gradient = delayed(m, gradient, self.spare, "s0_gradient")
+        return self._by_rate(m, gradient, self.numbers.gradient_shift(0), "rate"), beyond
+
+    def _by_rate(self, m: Module, value: Value, shift: int, name: str) -> Value:
+        """`value` shifted left by so many places, one less for each extra shift of the rate."""
+        result: Value = value << shift
         if self.numbers.rate_span == 0:
             return result
-        extra_shift = own(m, self.extra_shift[: self.numbers.rate_span.bit_length()], "rate")
+        extra_shift = own(m, self.extra_shift[: self.numbers.rate_span.bit_length()], name)
         for extra in range(1, self.numbers.rate_span + 1):
-            shifted = gradient << self.numbers.gradient_shift(extra)
-            result = Mux(extra_shift == extra, shifted, result)
+            result = Mux(extra_shift == extra, value << (shift - extra), result)
         return result
 
     def elaborate(self, platform: object) -> Module:
@@ -110,7 +120,8 @@ class Update(wiring.Component):
         k, drop = numbers.momentum_shift, numbers.velocity_drop
         velocity = delayed(m, self.velocity, self.early + self.spare, "s0_velocity", platform)
         kept = (velocity << drop) - (velocity << (drop - k))
-        s1_scaled = self._register(m, self._scaled(m), "s1_scaled")
+        scaled, beyond = self._scaled(m)
+        s1_scaled = self._register(m, scaled, "s1_scaled")
         s1_kept = self._register(m, kept, "s1_kept")
         s2_grown = self._register(m, s1_kept + s1_scaled, "s2_grown")
         rounded = round_off(s2_grown, drop, rounding, self._random(m, 0, drop))
@@ -122,10 +133,12 @@ class Update(wiring.Component):
         if numbers.compensates:
             s6_stepped = self._compensated(m, velocity, s1_scaled)
             step = Mux(self.compensate, s6_stepped, s6_velocity)
-        s6_weight = delayed(m, self.weight, self.early + 6, "s6_weight", platform)
+        s6_weight = self._weight(m, platform)
         s7_moved = self._register(m, s6_weight - step, "s7_moved")
         weight, weight_clipped = saturate(s7_moved, numbers.weight)
         late = delayed(m, velocity_clipped, 4 - self.spare, "s7_clipped")
+        if numbers.clips:
+            late = late | delayed(m, beyond, 7, "s7_beyond")
         new = Cat(weight[: len(self.new_weight)], delayed(m, s6_velocity, 1, "s7_velocity"))
         m.d.sync += [
             Cat(self.new_weight, self.new_velocity).eq(
@@ -134,6 +147,26 @@ class Update(wiring.Component):
             self.clipped.eq(late | weight_clipped),
         ]
         return m
+
+    def _weight(self, m: Module, platform: object) -> Value:
+        """The old weight less what decays of it, in the sixth stage."""
+        numbers, drop = self.numbers, self.numbers.decay_drop
+        if not drop:
+            return delayed(m, self.weight, self.early + 6, "s6_weight", platform)
+        before = 2 + self.spare  # random bits are there
+        weight = delayed(m, self.weight, self.early + before, "s2_weight", platform)
+        start = numbers.velocity_drop
+        part = round_off(
+            self._by_rate(m, weight, numbers.rate_span, "decay_rate"),
+            drop,
+            numbers.round_update,
+            self._random(m, start, start + drop),
+        )
+        s3_part = self._register(m, part, "s3_part")
+        s3_weight = delayed(m, weight, 1, "s3_weight")
+        s4_weight = Signal.like(self.weight, name="s4_weight", reset_less=True)
+        m.d.sync += s4_weight.eq(s3_weight - s3_part)
+        return delayed(m, s4_weight, 4 - before, "s6_weight")
 
     def _compensated(self, m: Module, velocity: Value, s1_scaled: Value) -> Value:
         """The step of spike compensation, c gap + whole rounded, in the sixth stage."""

@@ -44,16 +44,19 @@ def long_run(
     on_progress: Progress | None = None,
     verilog: str | None = None,
     stalls: Stalls | None = None,
+    states: Sequence[State] = (),
 ) -> LongRunReport:
     """Train `epochs` epochs (default: the recipe's) in hardware.
 
     ``limit``: at most so many samples of an epoch, and of the test behind it.  ``on_progress`` is
-    called with tokens done and to do.  ``verilog`` takes the place of the plan's own.  The run ends
-    early with an epoch in which something differed.
+    called with tokens done and to do.  ``verilog`` takes the place of the plan's own, and
+    ``states`` of all units that of those of the seed.  The run ends early with an epoch in which
+    something differed.
     """
     with Hardware(plan, verilog, stalls) as hardware:
         run = _LongRun(plan, dataset, hardware, seed, limit, on_progress)
-        return run.report(plan.description.recipe.epochs if epochs is None else epochs)
+        begun = states or initial_states(plan.description, plan.schedule, seed)
+        return run.report(begun, plan.description.recipe.epochs if epochs is None else epochs)
 
 
 @dataclass
@@ -109,10 +112,10 @@ class _LongRun:
         self.losses: list[float] = []
         self.on_progress = on_progress
 
-    def report(self, epochs: int) -> LongRunReport:
+    def report(self, begun: Sequence[State], epochs: int) -> LongRunReport:
         """Train and compare until the end, or until something differs."""
         began, cycles = time.perf_counter(), 0
-        self.both.start(initial_states(self.plan.description, self.plan.schedule, self.seed))
+        self.both.start([state.copy() for state in begun])
         self.both.compare_states("before training", self.comparison)
         for epoch in range(epochs):
             if self.comparison.mismatches:

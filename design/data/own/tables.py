@@ -19,6 +19,8 @@ from counterflow.design.network.reading import Reading
 
 LABELS = ("label", "labels", "class", "target", "species", "y")
 """What the column of the labels is called where nobody says which it is, in lower case."""
+VAGUE = ("target", "y")
+"""Those of them that may mean something else beside a column of text, as in x, y, colour."""
 SEPARATORS = ("\t", ";", ",")
 REMEDY = "; name another column with --label if that is not the label"
 LONGEST = 40  # characters of a cell that an error repeats
@@ -164,10 +166,17 @@ def label_of(
     """The place of the column with the labels.
 
     Where nobody says which: the one that is called so, else the only one of text, else the last.
+    DataError, which asks, where a vague name is of another column than the only one of text.
     """
     if wanted is None:
         called = [at for at, name in enumerate(names) if name.lower() in LABELS]
         text = [at for at, cell in enumerate(first) if not _is_number(cell)]
+        if len(called) == len(text) == 1 and called != text and names[called[0]].lower() in VAGUE:
+            either = " or ".join(_shown(names[at]) for at in (*called, *text))
+            raise DataError(
+                f"{path}: has a column named {_shown(names[called[0]])} and one of text, "
+                f"{_shown(names[text[0]])}; say which has the labels with --label {either}."
+            )
         return called[0] if len(called) == 1 else text[0] if len(text) == 1 else width - 1
     if isinstance(wanted, str) and wanted in names:
         if names.count(wanted) > 1:

@@ -80,7 +80,7 @@ class Convolution:
             errors, update = self._errors(token), kind is Kind.TRAIN
             windows = self.geometry.gathered(self.inputs[token])
             self.weight.learn(errors.T @ windows, self.rule, update)
-            self.bias.learn(errors.sum(axis=0), self.rule, update)
+            self.bias.learn(errors.sum(axis=0), self.rule.of_biases, update)
         del self.errors[token]
 
     def forget(self, slot: int) -> None:

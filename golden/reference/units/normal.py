@@ -136,7 +136,7 @@ class Normal(ABC):
         if self.frozen:
             return
         for one, own in zip(self.parameters, gradient, strict=True):
-            one.learn(own, self.rule, kind is Kind.TRAIN)
+            one.learn(own, self.rule.of_biases, kind is Kind.TRAIN)
 
     def _updated(self) -> None:
         """An update is over: what the tokens two slots on see of it."""
