@@ -19,6 +19,7 @@ from counterflow.cli import main
 from counterflow.design.data.sets import load as load_set
 from counterflow.design.network.description import Description
 from counterflow.design.network.files import load_file
+from counterflow.design.parts.formats import Format
 from counterflow.design.schedule.planner import plan
 from counterflow.exchange import weights
 from counterflow.exchange.imported.formats import holding
@@ -424,6 +425,50 @@ def test_an_import_is_trained_on(tmp_path: Path) -> None:
     )
     assert trained.exit_code == 0, trained.output
     assert json.loads(trained.stdout)["weights"]["accuracy"] == said["accuracy"]
+
+
+def principal(features: int) -> Graph:
+    """An autoencoder of the digits made of their first principal components."""
+    digits = load_set("digits")
+    seen = digits.scaling.codes(digits.train_x, Format.parse("u8.8")).reshape(-1, 64) / 256
+    mean = seen.mean(axis=0)
+    *_, axes = np.linalg.svd(seen - mean, full_matrices=False)
+    first = axes[:features].astype(np.float32)
+    graph = Graph(64)
+    graph.then("MatMul", first.T.copy())
+    graph.then("Add", (-mean @ first.T).astype(np.float32))
+    graph.then("MatMul", first)
+    graph.then("Add", mean.astype(np.float32))
+    return graph
+
+
+def test_an_autoencoder_is_imported_with_what_it_learns_from(tmp_path: Path) -> None:
+    model, out = principal(16).save(tmp_path / "components.onnx"), tmp_path / "out"
+    learnt = ("--loss", "mse", "--targets", "input")
+    done = run("import", model, "--dataset", "digits", *learnt, "-o", out, "--json")
+    assert done.exit_code == 0, done.output
+    said = json.loads(done.stdout)
+    assert said["accuracy"] is None
+    assert said["explained_float"] > 0.8
+    assert abs(said["explained"] - said["explained_float"]) < 0.003
+    assert "of the targets' variance explained (R2)" in done.output
+    network = load_file(out / "components.toml")
+    assert (network.loss, network.target_source) == ("mse", "input")
+    trained = run(
+        *("train", out / "components.toml", "--weights", out / "components.safetensors"),
+        *("--samples", 200, "-o", out, "--json", "--quiet"),
+    )
+    assert trained.exit_code == 0, trained.output
+
+
+def test_targets_that_the_outputs_cannot_be_are_refused(tmp_path: Path) -> None:
+    model = Graph(8)
+    model.dense(10, 8)
+    path = model.save(tmp_path / "scores.onnx")
+    done = run("import", path, "--loss", "mse", "--targets", "input", "-o", tmp_path / "out")
+    assert done.exit_code == 2
+    assert "an output for each of 8 elements of a sample, but it has 10" in done.output
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("name", ["digits-mlp", "digits-lenet"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from counterflow.exchange.imported.network import Imported
     from counterflow.exchange.imported.trial import Trial
 
+LOSSES, TARGETS = ("softmax", "mse", "bce"), ("label", "input", "data")  # of descriptions
 LONGEST = 40  # characters of a network's name
 
 
@@ -25,6 +27,17 @@ LONGEST = 40  # characters of a network's name
     "--dataset",
     "dataset_name",
     help="Data set to train on: its samples choose formats, and tell what rounding costs.",
+)
+@click.option(
+    "--loss",
+    type=click.Choice(LOSSES),
+    default="softmax",
+    help="What it is to learn from then on: classes, numbers, or chances.",
+)
+@click.option(
+    "--targets",
+    type=click.Choice(TARGETS),
+    help="What its outputs shall be, as in a description: input for an autoencoder.",
 )
 @brought.data
 @click.option(
@@ -38,6 +51,8 @@ def import_model(
     model: Path,
     name: str | None,
     dataset_name: str | None,
+    loss: str,
+    targets: str | None,
     data: Path | None,
     label: str | None,
     out: Path | None,
@@ -54,15 +69,16 @@ def import_model(
     Examples:
         counterflow import model.onnx -o mine
         counterflow import model.onnx --dataset mnist -o mine
+        counterflow import autoencoder.onnx --dataset digits --loss mse --targets input -o mine
         counterflow train mine/model.toml --weights mine/model.safetensors
     """
     from counterflow.exchange.files import write_values
-    from counterflow.exchange.imported.network import read_pieces
+    from counterflow.exchange.imported.network import Learnt, read_pieces
     from counterflow.exchange.imported.source import read
 
     display = Display(as_json=as_json, quiet=quiet)
     called = name or named(model)
-    pieces = read_pieces(read(model))
+    pieces = replace(read_pieces(read(model)), learnt=Learnt(loss, targets))
     own = "synthetic" if data is None else str(data.resolve())
     imported = pieces.imported(called, dataset_name or own)
     dataset = trial = None
@@ -87,9 +103,16 @@ def facts(imported: Imported, trial: Trial | None) -> dict[str, object]:
         "parameters": imported.description.parameters,
         "notes": list(imported.notes),
         "test_samples": None if trial is None else trial.samples,
-        "accuracy_float": None if trial is None else trial.floats,
-        "accuracy": None if trial is None else trial.integers,
+        **_shares(trial, "accuracy", judged=True),
+        **_shares(trial, "explained", judged=False),
     }
+
+
+def _shares(trial: Trial | None, name: str, *, judged: bool) -> dict[str, float | None]:
+    """Those of a trial, if this is what they are of."""
+    if trial is None or trial.judged is not judged:
+        return {f"{name}_float": None, name: None}
+    return {f"{name}_float": trial.floats, name: trial.integers}
 
 
 def named(model: Path) -> str:
@@ -109,8 +132,9 @@ def lines(imported: Imported, trial: Trial | None) -> list[str]:
         *(f"{note}." for note in imported.notes),
     ]
     if trial is not None:
+        what = "right" if trial.judged else "of the targets' variance explained (R2)"
         found.append(
-            f"{trial.samples:,} test samples, no training: {percent(trial.integers, 2)} right in "
+            f"{trial.samples:,} test samples, no training: {percent(trial.integers, 2)} {what} in "
             f"integers, {percent(trial.floats, 2)} in floats."
         )
     return found

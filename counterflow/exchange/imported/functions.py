@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,20 +12,28 @@ if TYPE_CHECKING:
 
 
 def from_onnx(
-    path: str | Path, *, name: str = "imported", dataset: str = "synthetic", samples: Any = None
+    path: str | Path,
+    *,
+    name: str = "imported",
+    dataset: str = "synthetic",
+    samples: Any = None,
+    loss: str = "softmax",
+    targets: str | None = None,
 ) -> Imported:
     """The ONNX file `path` as a description, with its weights.
 
-    ``name`` and ``dataset`` are those of the description.  ``samples`` [N, ...], real numbers as
-    the graph takes them, choose the formats of activations by the ranges that they have.
+    ``name``, ``dataset``, ``loss`` and ``targets`` are those of the description.  ``samples``
+    [N, ...], real numbers as the graph takes them, choose the formats of activations by the ranges
+    that they have.
 
     Raises ValueError, one sentence, which names the first operator that no layer is.
     """
-    from counterflow.exchange.imported.network import read_pieces
+    from counterflow.exchange.imported.network import Learnt, read_pieces
     from counterflow.exchange.imported.source import read
     from counterflow.exchange.imported.trial import with_samples
 
-    return with_samples(read_pieces(read(Path(path))), name, dataset, samples)
+    pieces = replace(read_pieces(read(Path(path))), learnt=Learnt(loss, targets))
+    return with_samples(pieces, name, dataset, samples)
 
 
 def from_torch(
@@ -34,12 +43,16 @@ def from_torch(
     name: str = "imported",
     dataset: str = "synthetic",
     samples: Any = None,
+    loss: str = "softmax",
+    targets: str | None = None,
 ) -> Imported:
     """A PyTorch module as `from_onnx` has a file; ``inputs``: shape of a sample, channels first.
 
     Raises RuntimeError where torch is not installed.
     """
     from counterflow.exchange.imported.modules import read_module
+    from counterflow.exchange.imported.network import Learnt
     from counterflow.exchange.imported.trial import with_samples
 
-    return with_samples(read_module(module, inputs), name, dataset, samples)
+    pieces = replace(read_module(module, inputs), learnt=Learnt(loss, targets))
+    return with_samples(pieces, name, dataset, samples)

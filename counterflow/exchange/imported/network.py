@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,22 @@ class Imported:
         return [write_atomically(folder / f"{name}.toml", to_toml(self.description)), weights]
 
 
+class Learnt(NamedTuple):
+    """What the network is to learn from then on: ``loss`` and ``targets`` of a description."""
+
+    loss: str = "softmax"
+    targets: str | None = None
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """As a description has them."""
+        own = {} if self.loss == "softmax" else {"loss": self.loss}
+        return own if self.targets is None else {**own, "targets": self.targets}
+
+
+CLASSES = Learnt()
+
+
 @dataclass(frozen=True)
 class Read:
     """A graph as pieces of a description, still without numbers; ``image``: [height, width,
@@ -55,6 +71,7 @@ class Read:
     pieces: list[Piece]
     image: tuple[int, ...]
     notes: tuple[str, ...]
+    learnt: Learnt = CLASSES
 
     def ends(self) -> list[str]:
         """Tensors whose ranges matter."""
@@ -77,6 +94,7 @@ class Read:
             "dataset": dataset,
             "inputs": list(self.image) if len(self.image) == 3 else self.image[0],
             "layers": [self._layer(one, ranges, norms, one is last) for one in pieces],
+            **self.learnt.fields,
             "formats": shared,
             "recipe": RECIPE,
         }

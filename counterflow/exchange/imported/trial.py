@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from counterflow.design.data.sets import Dataset
 from counterflow.design.data.training import check_fits
+from counterflow.design.network.description import Description
 from counterflow.design.parts.formats import Format
 from counterflow.design.schedule.planner import plan
 from counterflow.exchange.imported.network import Imported, Read
@@ -18,6 +19,8 @@ from counterflow.exchange.imported.source import Source
 from counterflow.exchange.package import onnx, onnxruntime
 from counterflow.exchange.tensors import Tensors
 from counterflow.golden.training.epochs import test
+from counterflow.golden.training.measures import Ruler
+from counterflow.golden.training.models import part_of, targets_in
 from counterflow.golden.training.start import initial_states
 from counterflow.golden.units.state import State
 
@@ -27,11 +30,15 @@ CALIBRATION = 500  # training samples that ranges are taken of
 
 @dataclass(frozen=True)
 class Trial:
-    """Shares of right answers among the test samples: of the graph in floats, of the integers."""
+    """How well the graph does in floats, and the integers: shares, both of the same test samples.
+
+    Of right answers if ``judged`` by labels, else of the targets' variance that is explained (R2).
+    """
 
     samples: int
     floats: float
     integers: float
+    judged: bool = True
 
 
 def ranges(read: Read, samples: NDArray[Any]) -> dict[str, float]:
@@ -73,19 +80,33 @@ def calibrated(read: Read, first: Imported, dataset: Dataset) -> Imported:
 
 
 def tried(read: Read, imported: Imported, dataset: Dataset) -> Trial | None:
-    """Both on all test samples, with no training; None where there are none."""
+    """Both on all test samples, with no training; None where nothing can be said of them."""
     description = imported.description
     samples = _graph_samples(read, dataset.test_x, dataset, description.formats.input)
     if not len(samples):
         return None
     names = [read.pieces[-1].end]
     scores = np.concatenate([one for (one,) in _evaluated(read.source, names, samples)])
-    floats = float((scores.argmax(axis=1) == dataset.test_y).mean())
-    schedule = plan(description).schedule
-    found = test(description, schedule, dataset, states_of(imported))
-    assert found is not None
-    assert found.test_accuracy is not None  # what is imported ends in a softmax
-    return Trial(len(samples), floats, found.test_accuracy)
+    floats = (_right if description.judged else _explained)(description, dataset, scores)
+    found = test(description, plan(description).schedule, dataset, states_of(imported))
+    if floats is None or found is None or found.share is None:
+        return None
+    return Trial(len(samples), floats, found.share, description.judged)
+
+
+def _right(_description: Description, dataset: Dataset, scores: NDArray[Any]) -> float:
+    """The share of scores [N, outputs] that name the label; of a single one its sign does."""
+    best = scores[:, 0] > 0 if scores.shape[1] == 1 else scores.argmax(axis=1)
+    return float((best == dataset.test_y).mean())
+
+
+def _explained(description: Description, dataset: Dataset, scores: NDArray[Any]) -> float | None:
+    """The share of the targets' variance that scores [N, outputs] explain."""
+    part = part_of(description, dataset, dataset.test_x, dataset.test_y, dataset.test_t)
+    targets = targets_in(description, part)
+    ruler = Ruler.of(description, dataset, targets)
+    half_squares = ((scores - targets) ** 2).sum(axis=1).mean() / 2
+    return None if ruler is None else ruler.errors(float(half_squares)).explained
 
 
 def states_of(imported: Imported) -> list[State]:
