@@ -229,7 +229,7 @@ def text(cut: int | None) -> str:
     return found.replace(identity, "")
 
 
-@pytest.mark.parametrize("cut", [0, 1])
+@pytest.mark.parametrize("cut", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_end_to_end_and_one_component_have_the_verilog_of_the_plain_chain(cut: int) -> None:
     assert text(cut) == text(None)
 

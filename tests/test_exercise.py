@@ -107,6 +107,7 @@ def test_a_register_that_always_shows_the_same_is_found(
     assert f"counter dense0.{register.name} is 1, expected" in str(report.first_divergence)
 
 
+@pytest.mark.slow
 def test_upper_bits_of_a_counter_are_seen_by_a_run_alone_that_starts_it_near_a_carry(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -21,7 +21,7 @@ from tests.faults_branches import FAULTS, FORK, SUM, design, verilog
 from tests.faulty_top import Fault
 from tests.images import data_of
 
-pytestmark = pytest.mark.xdist_group("branch faults")  # they share one build
+pytestmark = [pytest.mark.xdist_group("branch faults"), pytest.mark.slow]  # they share one build
 
 SAMPLES = 20
 
@@ -57,7 +57,7 @@ def test_every_queue_that_is_deeper_than_one_can_have_a_place_less() -> None:
     assert sum(fault.name.startswith("a place less") for fault in FAULTS) == 5
 
 
-@pytest.mark.parametrize("stalls", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stalls", [False, True])
 def test_without_a_fault_nothing_differs(stalls: bool) -> None:
     found = run(FAULTS[0], stalls=stalls)
     assert found.mismatches == 0, found.first_divergence
@@ -69,10 +69,7 @@ LOCATED = [one for one in FAULTS if one.unit]
 
 @pytest.mark.parametrize(
     "fault",
-    [
-        pytest.param(one, marks=[pytest.mark.slow] * (at % 3 > 0 and "less" not in one.name))
-        for at, one in enumerate(LOCATED)
-    ],
+    LOCATED,
     ids=str,
 )
 def test_a_fault_is_found_and_located_in_its_unit(fault: Fault) -> None:
@@ -125,7 +122,6 @@ def shortages() -> list[Any]:
     return found
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("name", "unit", "less", "refused"), shortages(), ids=str)
 def test_hardware_with_a_place_less_is_not_equal(
     name: str, unit: str, less: dict[str, Any], refused: str
@@ -143,7 +139,6 @@ def test_hardware_with_a_place_less_is_not_equal(
     assert "blocked" in place or "valid" in place
 
 
-@pytest.mark.slow
 def test_hardware_that_forgets_the_relu_of_a_sum_is_found() -> None:
     planned, name = branches.design("ReLUs behind sums"), "sum1"
     changed = shortened(planned, name, relu=False)

@@ -9,18 +9,10 @@ from tests.frozen import BETWEEN, design
 from tests.images import run as run_plain
 from tests.planted import run
 
-pytestmark = pytest.mark.xdist_group("frozen faults")  # they share one build
-ESSENTIAL = ("nothing", "a frozen layer that learns")
+pytestmark = [pytest.mark.xdist_group("frozen faults"), pytest.mark.slow]  # they share one build
 
 
-@pytest.mark.parametrize(
-    "number",
-    [
-        pytest.param(at, marks=[pytest.mark.slow] * (one.name not in ESSENTIAL))
-        for at, one in enumerate(FAULTS)
-    ],
-    ids=[str(one) for one in FAULTS],
-)
+@pytest.mark.parametrize("number", range(len(FAULTS)), ids=[str(one) for one in FAULTS])
 def test_a_fault_is_found_and_located_in_its_unit(number: int) -> None:
     fault = FAULTS[number]
     found = run(design(BETWEEN), verilog(), number, stalls=False)
@@ -33,7 +25,6 @@ def test_a_fault_is_found_and_located_in_its_unit(number: int) -> None:
     assert place.startswith(f"{fault.unit}.{fault.field}"), found.first_divergence
 
 
-@pytest.mark.slow
 def test_a_gradient_where_there_must_be_none_is_found_by_what_it_takes() -> None:
     """It changes no value; the products of the unit that makes it are counted."""
     found = run_plain(design(BETWEEN), verilog=unwanted())

@@ -15,7 +15,7 @@ from counterflow.sim.simulate import quantised, record_depth
 from tests import planted
 from tests.faults import FAULTS, Fault, design, verilog
 
-pytestmark = pytest.mark.xdist_group("image faults")  # they share one build
+pytestmark = [pytest.mark.xdist_group("image faults"), pytest.mark.slow]  # they share one build
 
 SAMPLES = 16
 
@@ -42,7 +42,7 @@ def run(fault: Fault, *, stalls: bool) -> Found:
     return planted.switched(verilog(), job, FAULTS.index(fault), stalls=stalls)
 
 
-@pytest.mark.parametrize("stalls", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stalls", [False, True])
 def test_without_a_fault_nothing_differs(stalls: bool) -> None:
     found = run(FAULTS[0], stalls=stalls)
     assert found.mismatches == 0, found.first_divergence
@@ -51,7 +51,7 @@ def test_without_a_fault_nothing_differs(stalls: bool) -> None:
 
 @pytest.mark.parametrize(
     "fault",
-    [pytest.param(one, marks=[pytest.mark.slow] * (at % 2)) for at, one in enumerate(FAULTS[1:])],
+    FAULTS[1:],
     ids=str,
 )
 def test_a_fault_is_found_and_located_in_its_unit(fault: Fault) -> None:

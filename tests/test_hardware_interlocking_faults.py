@@ -19,7 +19,8 @@ from tests.faulty_top import Fault
 from tests.images import SAMPLES
 from tests.test_hardware_branch_faults import job_of
 
-SHOWN = 3
+pytestmark = pytest.mark.slow
+
 DESIGNS: dict[str, ModuleType] = {
     "ends": faults_interlocking,
     "paths": faults_paths,
@@ -28,20 +29,11 @@ DESIGNS: dict[str, ModuleType] = {
 
 
 def named(chosen: Callable[[Fault], bool]) -> list[Any]:
-    """(design, fault), by default the first `SHOWN` of components' ends.
-
-    Those of a design share one build and stay in one process.
-    """
+    """(design, fault); those of a design share one build and stay in one process."""
     return [
-        pytest.param(
-            module,
-            fault,
-            id=f"{name}-{fault}",
-            marks=[pytest.mark.xdist_group(name)]
-            + [pytest.mark.slow] * (number > SHOWN or module is not faults_interlocking),
-        )
+        pytest.param(module, fault, id=f"{name}-{fault}", marks=pytest.mark.xdist_group(name))
         for name, module in DESIGNS.items()
-        for number, fault in enumerate(module.FAULTS)
+        for fault in module.FAULTS
         if chosen(fault)
     ]
 
@@ -57,7 +49,7 @@ def run(module: ModuleType, fault: Fault, *, stalls: bool) -> Found:
     return planted.switched(module.verilog(), job, module.FAULTS.index(fault), stalls=stalls)
 
 
-@pytest.mark.parametrize("stalls", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stalls", [False, True])
 @pytest.mark.parametrize(("module", "fault"), named(lambda fault: fault.name == "nothing"))
 def test_without_a_fault_nothing_differs(module: ModuleType, fault: Fault, stalls: bool) -> None:
     found = run(module, fault, stalls=stalls)

@@ -12,7 +12,7 @@ from tests import planted
 from tests.faults_norm import FAULTS, KEEPER, NORM, READER, design, verilog
 from tests.faulty_top import Fault
 
-pytestmark = pytest.mark.xdist_group("norm faults")  # they share one build
+pytestmark = [pytest.mark.xdist_group("norm faults"), pytest.mark.slow]  # they share one build
 
 
 def run(fault: Fault, *, stalls: bool) -> Found:
@@ -29,7 +29,7 @@ def test_the_design_has_both_kinds_of_norms() -> None:
     assert len({fault.name for fault in FAULTS}) == len(FAULTS) > 15
 
 
-@pytest.mark.parametrize("stalls", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stalls", [False, True])
 def test_without_a_fault_nothing_differs(stalls: bool) -> None:
     found = run(FAULTS[0], stalls=stalls)
     assert found.mismatches == 0, found.first_divergence
@@ -38,10 +38,7 @@ def test_without_a_fault_nothing_differs(stalls: bool) -> None:
 
 @pytest.mark.parametrize(
     "fault",
-    [
-        pytest.param(one, marks=[pytest.mark.slow] * (at % 4 > 0 and "less" not in one.name))
-        for at, one in enumerate(FAULTS[1:])
-    ],
+    FAULTS[1:],
     ids=str,
 )
 def test_a_fault_is_found_and_located_in_its_unit(fault: Fault) -> None:

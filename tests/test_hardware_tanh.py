@@ -149,13 +149,8 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("apply", "place"),
-    [
-        pytest.param(*how, id=name, marks=[pytest.mark.slow] * (at > 0))  # each is a build
-        for at, (name, how) in enumerate(FAULTS.items())
-    ],
-)
+@pytest.mark.slow  # each is a build
+@pytest.mark.parametrize(("apply", "place"), FAULTS.values(), ids=FAULTS)
 def test_a_planted_fault_is_found_and_located(
     design: Plan, apply: Callable[[Chain], None], place: str
 ) -> None:

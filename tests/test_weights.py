@@ -219,7 +219,7 @@ def test_commands_export_and_train_on(tmp_path: Path) -> None:
     assert "it is a checkpoint" in result.output
 
 
-@pytest.mark.xdist_group("api")  # shares a build with that of the package's functions
+@pytest.mark.slow
 def test_simulated_hardware_begins_with_them(tmp_path: Path) -> None:
     checkpoint, path = tmp_path / "c.npz", tmp_path / "w.safetensors"
     assert run("train", "tiny", "--checkpoint", checkpoint, "--out", tmp_path).exit_code == 0
