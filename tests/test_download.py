@@ -421,7 +421,7 @@ def test_fetch_of_a_debian_package_names_it(source: Source) -> None:
 def test_list(source: Source, tmp_path: Path) -> None:
     folder = tmp_path / "data/mnist"
     sets = {one["name"]: one for one in read("list")["sets"]}
-    assert list(sets) == ["digits", "mnist", "fashion-mnist", "cifar10"]
+    assert list(sets) == ["digits", "mnist", "fashion-mnist", "cifar10", "waveforms"]
     assert sets["digits"]["state"] == "present"
     assert sets["digits"]["download_bytes"] is None
     assert sets["cifar10"] == {
@@ -451,12 +451,13 @@ def test_list(source: Source, tmp_path: Path) -> None:
 
 
 def test_check_of_what_is_here(source: Source, tmp_path: Path) -> None:
-    assert read("check")["sets"] == [{"name": "digits", "right": True, "error": None}]
+    made = [{"name": name, "right": True, "error": None} for name in ("digits", "waveforms")]
+    assert read("check")["sets"] == made
     folder = tmp_path / "data/mnist"
     folder.mkdir(parents=True)
     for stem, content in FILES.items():
         (folder / stem).write_bytes(content)
-    assert run("check").stdout == "digits: right.\nmnist: right.\n"
+    assert run("check").stdout == "digits: right.\nmnist: right.\nwaveforms: right.\n"
     assert run("check", "--quiet").output == ""
     assert [one["name"] for one in read("check", "mnist", "mnist")["sets"]] == ["mnist"]
     assert read("check", "mnist", "--folder", str(folder))["sets"][0]["right"]
@@ -478,7 +479,8 @@ def test_check_finds_every_bad_file(fault: str, stem: str, source: Source, tmp_p
     result = run("check", "--json")
     assert result.exit_code == 1
     answer = json.loads(result.stdout)["sets"]
-    assert [(one["name"], one["right"]) for one in answer] == [("digits", True), ("mnist", False)]
+    rights = [(one["name"], one["right"]) for one in answer]
+    assert rights == [("digits", True), ("mnist", False), ("waveforms", True)]
     (said,) = (line for line in result.stderr.splitlines() if line.startswith("Error"))
     assert said == f"Error: {answer[1]['error']}"
     assert "counterflow data fetch mnist" in said

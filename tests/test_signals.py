@@ -75,6 +75,7 @@ def test_the_fast_chain_is_the_golden_chain() -> None:
     pair.run(mixed(30, seed=2))
 
 
+@pytest.mark.slow
 def test_every_cycle_equals_golden() -> None:
     design = plan(network(norm=False))
     data = synthetic(design.description.elements, 4, 40, 2, shape=design.description.image)

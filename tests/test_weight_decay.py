@@ -211,6 +211,7 @@ def test_every_cycle_equals_golden() -> None:
     assert_equal(simulated.run(bench_verilog(design), job_of(design, data, tokens)), 10_000)
 
 
+@pytest.mark.slow
 def test_another_decay_is_found() -> None:
     design = hardware()
     top = BenchTop(plan=design, depth=record_depth(design))
