@@ -1,113 +1,136 @@
-"""What a wave viewer should show of a simulation: a save file of GTKWave beside the waveforms."""
+"""What a wave viewer should show of a simulation, by the signals that its waveforms have."""
 
 from __future__ import annotations
 
-import io
-import math
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from counterflow.design.network.files import write_atomically
-from counterflow.design.parts.tokens import Kind
+from counterflow.design.parts.tokens import KIND_BITS, Kind
 from counterflow.design.schedule.planner import Plan
+from counterflow.design.units.scheduled import Scheduled
+from counterflow.sim.session import WAVES
 
 CHAIN = "bench_top.chain"
-CYCLE = 10_000  # picoseconds, the unit of time in the waveforms
-SLOT_PIXELS = 150  # that a slot has at first
-PIXELS = 200  # that a unit of time has where the zoom is none; each step of it halves them
+RECORDING = "bench_top.recording"
 STREAMS = {
     "x": "activations in",
     "y": "activations out",
     "dy": "gradients in",
     "dx": "gradients out",
 }
-WORK = ("now__issue", "now__slot__kind", "now__tile", "now__row")
+
+
+class Names(NamedTuple):
+    """Words for the values of a signal of so many ``bits``; ``title`` is that of the format."""
+
+    title: str
+    bits: int
+    words: dict[int, str]
+
+
+KINDS = Names("counterflow_kind", KIND_BITS, {kind.value: kind.name.lower() for kind in Kind})
+WORK = Names("counterflow_work", 1, {0: "waits", 1: "works"})
+SLOT = Names("counterflow_slot", 1, {0: "goes on", 1: "begins"})
+NOW = {
+    "now__issue": WORK,
+    "now__starts_slot": SLOT,
+    "now__slot__kind": KINDS,
+    "now__tile": None,
+    "now__row": None,
+}
 
 
 class Signal(NamedTuple):
-    """Its ``name`` as GTKWave has it, with the range of bits, and its ``code`` in the file."""
+    """Its ``name`` in the waveforms, behind those of its scopes, and its ``bits``."""
 
+    scope: str
     name: str
-    code: str
+    bits: int
 
 
-def signals_in(lines: Iterable[str]) -> dict[str, Signal]:
-    """Signals by their paths, from the lines of a VCD file's header; what follows is left."""
-    scopes: list[str] = []
-    found: dict[str, Signal] = {}
-    for line in lines:
-        match line.split():
-            case ["$scope", _kind, name, *_]:
-                scopes.append(name)
-            case ["$upscope", *_]:
-                scopes.pop()
-            case ["$var", _kind, _bits, code, name, *rest]:
-                bits = "".join(part for part in rest if part.startswith("["))
-                shown = f"\\{name}" if "." in name else name  # a point would part scopes
-                path = ".".join((*scopes, name))
-                found[path] = Signal(".".join((*scopes, f"{shown}{bits}")), code)
-            case ["$enddefinitions", *_]:
-                break
-    return found
+class Waves(NamedTuple):
+    """The waveforms at ``path``; ``begin`` in picoseconds is when the run proper begins.
+
+    ``signals`` by scopes and name, without the escapes that some simulators leave in names.
+    """
+
+    path: Path
+    signals: dict[str, Signal]
+    begin: int
 
 
-def rise_of(signal: Signal | None, lines: Iterable[str]) -> int:
-    """When a signal of one bit rises first, from the lines behind the header; else 0."""
-    now = 0
-    for line in map(str.strip, lines):
-        if line.startswith("#"):
-            now = int(line[1:])
-        elif signal is not None and line == f"1{signal.code}":
-            return now
+class Shown(NamedTuple):
+    """A signal in a viewer; ``names`` where its values have some, else it is a number."""
+
+    path: str
+    label: str
+    signed: bool
+    names: Names | None
+
+
+def waves_in(folder: Path) -> Waves | None:
+    """What a simulator left in `folder`, if anything."""
+    found = [one for one in sorted(folder.iterdir()) if one.suffix in WAVES]
+    return read(found[0]) if found else None
+
+
+def read(path: Path) -> Waves:
+    """The signals of an FST or VCD file and the first rise of the bench's ``recording``."""
+    from pywellen import Waveform
+
+    signals = {}
+    for one in Waveform(str(path)).all_vars():
+        scope = one.full_name.removesuffix(f".{one.name}")
+        signals[one.full_name.replace("\\", "")] = Signal(scope, one.name, one.length or 0)
+    return Waves(path, signals, _rise(path) if RECORDING in signals else 0)
+
+
+def _rise(path: Path) -> int:
+    """When `RECORDING` rises first, read no further than that: waveforms are large."""
+    from pywellen import WaveformStream
+
+    rises: list[int] = []
+
+    def see(time: int, _signal: object, value: object) -> None:
+        if value == 1:
+            rises.append(time)
+            raise StopIteration
+
+    try:
+        WaveformStream(str(path)).stream_changes(see, [RECORDING])
+    except StopIteration:
+        return rises[0]
     return 0
 
 
-def gtkwave(path: Path, kinds: Path, dump: Path, design: Plan, *, folder: Path) -> None:
-    """Write the save file at `path`: streams of each unit, and what it works on, kinds by name.
+def by_unit(design: Plan, waves: Waves) -> Iterator[tuple[str, list[Shown | str]]]:
+    """Each unit's name and what is there to be seen of it, with a heading before each stream."""
+    for stage in design.schedule.units:
+        scope = f"{CHAIN}.{stage.name}"
+        rows: list[Shown | str] = [
+            Shown(f"{scope}.{name}", _label(name), False, names)
+            for name, names in NOW.items()
+            if f"{scope}.{name}" in waves.signals
+        ]
+        for stream, heading in STREAMS.items():
+            if f"{scope}.{stream}__valid" in waves.signals:
+                rows += [heading, *_stream(stage, scope, stream, waves)]
+        yield stage.name, rows
 
-    ``kinds`` is written, too, the names of kinds as GTKWave reads them.  Both will stand in
-    `folder`, as do the waveforms `dump` of the design.
-    """
-    from vcd.gtkw import GTKWSave
 
-    with dump.open(encoding="utf-8", errors="replace") as lines:
-        there = signals_in(lines)
-        begin = rise_of(there.get("bench_top.recording"), lines)
-    write_atomically(kinds, "".join(f"{kind.value} {kind.name.lower()}\n" for kind in Kind))
-    text = io.StringIO()
-    save = GTKWSave(text)
-    save.dumpfile(str(folder / dump.name))
-    save.treeopen(f"{CHAIN}.")
-    save.timestart(begin)
-    save.zoom_markers(-math.log2(design.schedule.interval * CYCLE * PIXELS / SLOT_PIXELS))
+def _stream(stage: Scheduled, scope: str, stream: str, waves: Waves) -> Iterator[Shown]:
+    """The handshake of a stream and its payload, in parts where it has some."""
+    edges = stage.unit.outputs if stream == "y" else stage.unit.inputs
+    signed = stream.startswith("d") or not edges or edges[0].x.signed
+    for part in ("valid", "ready", "payload.kind", "payload.data", "payload"):
+        path = f"{scope}.{stream}__{part}"
+        if path in waves.signals and not (part == "payload" and f"{path}.data" in waves.signals):
+            kind = part == "payload.kind"
+            number = signed and part in ("payload.data", "payload")
+            yield Shown(path, _label(f"{stream}__{part}"), number, KINDS if kind else None)
 
-    def show(scope: str, name: str, *, signed: bool = False) -> None:
-        path, by_name = f"{scope}.{name}", name.endswith("kind")
-        if path in there:
-            save.trace(
-                there[path].name,
-                alias=" ".join(
-                    name.removeprefix("now").replace("payload.", "").split("__")
-                ).strip(),
-                datafmt="signed" if signed else "dec",
-                translate_filter_file=str(folder / kinds.name) if by_name else None,
-            )
 
-    for unit in design.schedule.units:
-        scope = f"{CHAIN}.{unit.name}"
-        with save.group(unit.name):
-            for name in WORK:
-                show(scope, name)
-            for stream, what in STREAMS.items():
-                if f"{scope}.{stream}__valid" not in there:
-                    continue
-                save.blank(what)
-                edges = unit.unit.outputs if stream == "y" else unit.unit.inputs
-                signed = stream.startswith("d") or not edges or edges[0].x.signed
-                for part in ("valid", "ready", "payload.kind"):
-                    show(scope, f"{stream}__{part}")
-                parts = [f"{stream}__payload{part}" for part in (".data", "")]
-                for name in [one for one in parts if f"{scope}.{one}" in there][:1]:
-                    show(scope, name, signed=signed)
-    write_atomically(path, text.getvalue())
+def _label(name: str) -> str:
+    """A name without what is the same for all."""
+    return " ".join(name.removeprefix("now").replace("payload.", "").split("__")).strip()

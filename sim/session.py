@@ -23,6 +23,7 @@ from counterflow.sim.bench import served
 from counterflow.sim.bench.job import Found, Job, load, store
 
 BENCH = "counterflow.sim.bench.served"
+WAVES = (".fst", ".vcd")  # how files of waveforms end
 
 
 class Session:
@@ -112,8 +113,8 @@ class Session:
 
     def _dumps(self) -> list[Path]:
         """Waveforms, which some simulators write beside what was built."""
-        places = (self._folder, "*.vcd"), (self._built, "*.vcd"), (self._built, "*.fst")
-        return [dump for folder, pattern in places for dump in folder.glob(pattern)]
+        folders = self._folder, self._built
+        return [dump for folder in folders for kind in WAVES for dump in folder.glob(f"*{kind}")]
 
     def __enter__(self) -> Self:
         return self

@@ -19,7 +19,7 @@ from counterflow.design.parts import locks
 from counterflow.design.parts.home import cache
 from counterflow.design.parts.meanwhile import meanwhile
 from counterflow.design.tools.logged import LoggedError
-from counterflow.sim import runtime
+from counterflow.sim import fst, runtime
 
 SIMULATORS = ("verilator", "icarus")
 TIMESCALE = ("1ns", "1ps")  # without one, a clock of 10 ns is refused
@@ -121,6 +121,8 @@ def build(
     """
     check(simulator)
     folder = _folder(verilog, top, simulator, waves, quick, options)
+    if waves and simulator == "verilator" and not fst.can_be_built():
+        _tell.get()(fst.REMEDY)
     with locks.waiting(folder.with_suffix(".lock")):
         if tell_of(folder, verilog, there=(folder / "built").exists()):
             _build(folder, verilog, top, simulator, waves, quick, options)
@@ -155,7 +157,7 @@ def _folder(
     verilog: str, top: str, simulator: str, waves: bool, quick: bool, options: Sequence[str]
 ) -> Path:
     """Where a model is, or will be: another place for whatever makes it another one."""
-    arguments = [*ARGUMENTS[simulator], *options]
+    arguments = _arguments(simulator, waves, options)
     made = f"{arguments} {waves} {quick} {top} {_libraries()}\n{verilog}"
     key = hashlib.sha256(made.encode()).hexdigest()[:16]
     return cache_folder() / f"{top}-{simulator}-{key}"
@@ -175,6 +177,12 @@ ARGUMENTS = {
     ],
     "icarus": [],
 }
+
+
+def _arguments(simulator: str, waves: bool, options: Sequence[str]) -> list[str]:
+    """What the simulator's compiler is told.  Icarus writes FST by itself."""
+    traced = waves and simulator == "verilator" and fst.can_be_built()
+    return [*ARGUMENTS[simulator], *(["--trace-fst"] if traced else []), *options]
 
 
 def _libraries() -> Path:
@@ -218,7 +226,7 @@ def _build(
                     sources=sources,
                     hdl_toplevel=top,
                     build_dir=folder,
-                    build_args=[*ARGUMENTS[simulator], *options],
+                    build_args=_arguments(simulator, waves, options),
                     timescale=TIMESCALE,
                     waves=waves,
                     always=True,

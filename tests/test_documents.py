@@ -40,6 +40,7 @@ SHORT = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
 NO_NAMES = (
     *(".csv", ".json", ".md", ".toml", ".tcl", ".xdc", ".v", ".h", ".core", ".png", ".log"),
     *(".kanata", ".gtkw", ".onnx", ".npz", ".safetensors", ".vcd"),
+    *(".fst", ".sucl", ".txt"),
 )
 FOREIGN = ("onnx", "safetensors", "torch", "wiring")  # modules of other packages
 WAVES = ("bench_top", "x__payload")  # in waveforms, where tests/test_waves_page.py looks

@@ -22,7 +22,7 @@ from counterflow.cli import main
 from counterflow.commands import build, outcome, synth
 from counterflow.design.fpga.targets import Resources
 from counterflow.design.network import files as network_files
-from counterflow.design.network.files import load, parse
+from counterflow.design.network.files import load, parse, write_atomically
 from counterflow.design.parts import locks
 from counterflow.design.tools import programs
 from counterflow.design.tools.follow import ToolError
@@ -135,8 +135,28 @@ def test_another_run_leaves_nothing_of_the_last_one(simulation: Simulation) -> N
     assert parse(Path("out/simulate.toml").read_text()) == load("digits")
 
 
+def test_a_file_that_another_program_looks_for_in_a_folder_of_its_own_is_of_one_run() -> None:
+    words, own = (Path("out/.surfer/mappings") / name for name in ("words.txt", "own.txt"))
+    with outcome.into(Path("out"), "simulate") as made:
+        write_atomically(made.scratch / words.relative_to("out"), "0 waits")
+        files = made.keep({}, load("tiny")).files
+    assert words in files
+    assert words.read_text() == "0 waits"
+    own.write_text("the user's own")
+    with outcome.into(Path("out"), "simulate") as made:
+        made.keep({}, load("tiny"))
+    assert not words.exists()
+    assert own.read_text() == "the user's own"
+
+
 @pytest.mark.parametrize(
-    "text", ["", "[]", '{"files": 3}', '{"files": ["../far", "near/far", "..", "gone", ""]}']
+    "text",
+    [
+        "",
+        "[]",
+        '{"files": 3}',
+        '{"files": ["../far", "near/far", "..", "gone", "", ".surfer/mappings/../../far"]}',
+    ],
 )
 def test_what_is_no_list_of_files_removes_none(text: str) -> None:
     Path("out/near").mkdir(parents=True)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from counterflow.design.network.description import Description
 
 SCRATCH = ".counterflow-made-"  # how folders begin that have files until all are there
+LOOKED_UP = (".surfer/mappings",)  # folders within, in which other programs look for files
 FAILED = "-failed.log"  # how the log of a run ends that came to nothing
 
 
@@ -88,7 +89,9 @@ class Outcome:
         from counterflow.design.network.provenance import write_json
 
         write_atomically(self.path(".toml"), to_toml(description))
-        names = sorted(one.name for one in self.scratch.iterdir() if one.is_file())
+        places = [self.scratch, *(self.scratch / one for one in LOOKED_UP)]
+        made = [one for place in places if place.is_dir() for one in place.iterdir()]
+        names = sorted(str(one.relative_to(self.scratch)) for one in made if one.is_file())
         first = self.path(".json").name
         facts = stated(content, description, seed=seed, dataset=dataset)
         write_json(self.path(".json"), {**facts, "files": [first, *names]})
@@ -110,8 +113,8 @@ class Outcome:
             names = [str(name) for name in found["files"]]
         except (OSError, ValueError, KeyError, TypeError):
             return set()
-        plain = [name for name in names if name not in ("", os.curdir, os.pardir)]
-        return {name for name in plain if os.sep not in name and (self.folder / name).is_file()}
+        own = [name for name in names if os.path.dirname(name) in ("", *LOOKED_UP)]
+        return {name for name in own if (self.folder / name).is_file()}
 
 
 @contextlib.contextmanager

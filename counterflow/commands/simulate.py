@@ -241,13 +241,15 @@ def write_traces(made: Outcome, report: SimulationReport | LongRunReport, design
 
 
 def write_view(made: Outcome, design: Plan) -> None:
-    """What GTKWave should show of the waveforms, where they are some that it reads."""
-    from counterflow.waves import gtkwave
+    """What GTKWave and Surfer should show of the waveforms."""
+    from counterflow import gtkwave, surfer
+    from counterflow.waves import waves_in
 
-    dump = made.scratch / "dump.vcd"
-    if dump.exists():
+    waves = waves_in(made.scratch)
+    if waves is not None:
         paths = made.path(".gtkw"), made.path("-kinds.txt")
-        gtkwave(*paths, dump, design, folder=made.folder.absolute())
+        gtkwave.write(*paths, waves, design, folder=made.folder.absolute())
+        surfer.write(made.path(".sucl"), made.scratch / surfer.MAPPINGS, waves, design)
 
 
 def report_table(report: SimulationReport | LongRunReport, design: Plan) -> Table:
