@@ -23,14 +23,14 @@ LIBRARIES = {
     "liblz4.so": 'extern "C" int LZ4_versionNumber() { return 1; }\n',
     "libz.so": 'extern "C" const char *zlibVersion() { return "1"; }\n',
 }
-BUILT = Path(__file__).parent / "test_simulator.py"
 
 
 @pytest.fixture(autouse=True)
 def _asked_anew() -> Iterator[None]:
-    fst.can_be_built.cache_clear()
+    asked = fst.can_be_built
+    asked.cache_clear()
     yield
-    fst.can_be_built.cache_clear()
+    asked.cache_clear()
 
 
 @pytest.fixture

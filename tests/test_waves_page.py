@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from pywellen import Var, Waveform
 
 from counterflow.cli import main
 from counterflow.design.parts.tokens import Kind
+from counterflow.surfer import MAPPINGS
+from counterflow.waves import waves_in
 from tests.kept import kept
+from tests.surfing import misread
 from tests.test_documents import FENCED
 
 PAGE = (Path(__file__).parents[1] / "docs" / "waves.md").read_text(encoding="utf-8")
@@ -19,34 +23,9 @@ PAGE = (Path(__file__).parents[1] / "docs" / "waves.md").read_text(encoding="utf
 CYCLE = 10_000  # picoseconds, in which time stands in the file
 
 
-def signals(dump: Path) -> dict[str, str]:
-    """The code of each signal by its path, as scope.scope.name."""
-    scopes: list[str] = []
-    found: dict[str, str] = {}
-    with dump.open(encoding="utf-8") as lines:
-        for line in lines:
-            words = line.split()
-            if words[:1] == ["$scope"]:
-                scopes.append(words[2])
-            elif words[:1] == ["$upscope"]:
-                scopes.pop()
-            elif words[:1] == ["$var"]:
-                found[".".join((*scopes, words[4]))] = words[3]
-            elif words[:1] == ["$enddefinitions"]:
-                break
-    return found
-
-
-def rises(dump: Path, code: str) -> int:
-    """When the signal of one bit with that code rises first."""
-    now = 0
-    with dump.open(encoding="utf-8") as lines:
-        for line in map(str.strip, lines):
-            if line.startswith("#"):
-                now = int(line[1:])
-            elif line == f"1{code}":
-                return now
-    raise AssertionError(f"{code} never rises")
+def rises(one: Var) -> int:
+    """When a signal of one bit rises first, in cycles."""
+    return next(time for time, value in one.signal if value == 1) // CYCLE
 
 
 def test_kinds_are_those_of_tokens() -> None:
@@ -61,12 +40,13 @@ def test_the_page_names_what_is_there(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(main, [*shlex.split(COMMAND)[1:], "--quiet"])
     assert result.exit_code == 0, result.output
-    for name in re.findall(r"`(out/[\w.-]+)`", PAGE):
-        assert Path(name).is_file(), name
+    waves = waves_in(Path("out"))
+    assert waves is not None
+    for name in re.findall(r"`(out/[\w.-]+)`", PAGE):  # VCD in place of FST here and there
+        assert (Path(name) if "dump" not in name else waves.path).is_file(), name
     assert kept("out/simulate.json")["equal"]
 
-    dump = Path("out/dump.vcd")
-    found = signals(dump)
+    found = {one.full_name: one for one in Waveform(str(waves.path)).all_vars()}
     scopes = {path.rpartition(".")[0] for path in found}
     for scope in re.findall(r"`(bench_top(?:\.\w+)*)` \|", PAGE):
         assert scope in scopes, scope
@@ -82,9 +62,10 @@ def test_the_page_names_what_is_there(tmp_path: Path, monkeypatch: pytest.Monkey
     shown = re.findall(r"^\+\{[^}]+\} (\S+)$", Path("out/simulate.gtkw").read_text(), re.MULTILINE)
     assert len(shown) > 20
     assert {one.replace("\\", "").split("[")[0] for one in shown} <= found.keys()
+    assert misread(Path("out/simulate.sucl"), Path("out") / MAPPINGS, waves.path) == []
     # The first slot of the trace begins in the cycle that the page counts.
-    recording = rises(dump, found["bench_top.recording"]) // CYCLE
-    issue = rises(dump, found[f"{unit}.now__issue"]) // CYCLE
+    recording, issue = rises(found["bench_top.recording"]), rises(found[f"{unit}.now__issue"])
+    assert waves.begin == recording * CYCLE
     begins = re.search(r'"ts":(\d+)', Path("out/simulate-trace.json").read_text(encoding="utf-8"))
     assert begins is not None
     assert issue - recording == int(begins[1])
