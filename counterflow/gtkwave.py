@@ -15,11 +15,14 @@ SLOT_PIXELS = 150  # that a slot has at first
 PIXELS = 200  # that a unit of time has where the zoom is none; each step of it halves them
 
 
-def name_of(signal: Signal) -> str:
-    """A signal as GTKWave calls it: with its range of bits, and escaped where it has a point."""
-    odd = "." in signal.name and not signal.name.startswith("\\")
+def name_of(signal: Signal, ending: str) -> str:
+    """A signal of a file of that ending as GTKWave calls it, with its range of bits.
+
+    A name with a point has an escape before it if it comes from VCD; from FST all are as they are.
+    """
+    escape = "\\" if ending == ".vcd" and "." in signal.name else ""
     bits = f"[{signal.bits - 1}:0]" if signal.bits > 1 else ""
-    return f"{signal.scope}.{chr(92) if odd else ''}{signal.name}{bits}"
+    return f"{signal.scope}.{escape}{signal.name}{bits}"
 
 
 def write(path: Path, kinds: Path, waves: Waves, design: Plan, *, folder: Path) -> None:
@@ -45,7 +48,7 @@ def write(path: Path, kinds: Path, waves: Waves, design: Plan, *, folder: Path) 
                     continue
                 named = row.names is KINDS  # a bit is better seen as a line than read as a word
                 save.trace(
-                    name_of(waves.signals[row.path]),
+                    name_of(waves.signals[row.path], waves.path.suffix),
                     alias=row.label,
                     datafmt="signed" if row.signed else "dec",
                     translate_filter_file=str(folder / kinds.name) if named else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,9 +51,15 @@ def test_both_libraries_are_found_wherever_the_compiler_looks(installed: Path) -
     assert fst.can_be_built()
 
 
-@pytest.mark.parametrize("name", [*HEADERS, *LIBRARIES])
-def test_one_that_cannot_be_used_is_missing(installed: Path, name: str) -> None:
+@pytest.mark.parametrize("name", HEADERS)
+def test_a_header_that_cannot_be_used_is_missing(installed: Path, name: str) -> None:
     (installed / name).write_text("#error\n")
+    assert not fst.can_be_built()
+
+
+def test_a_library_without_what_the_header_says_is_missing(installed: Path) -> None:
+    (installed / "lz4.h").write_text(f"{HEADERS['lz4.h']}#define LZ4_versionNumber LZ5_none\n")
+    (installed / "zlib.h").write_text(f'{HEADERS["zlib.h"]}extern "C" int LZ5_none();\n')
     assert not fst.can_be_built()
 
 
@@ -109,9 +116,10 @@ def test_nothing_is_said_where_it_does_not_matter(
 
 
 def changes(dump: Path) -> dict[str, list[tuple[int, object]]]:
-    """When each signal changes, and to what."""
-    found = {one.full_name: list(one.signal) for one in Waveform(str(dump)).all_vars()}
-    assert len(found) > 1000
+    """When each signal changes, and to what; a row of a memory has a bit's number in FST only."""
+    there = Waveform(str(dump)).all_vars()
+    found = {re.sub(r"(\[\d+\])\[0\]$", r"\1", one.full_name): list(one.signal) for one in there}
+    assert len(found) == len(there) > 1000
     return found
 
 
@@ -122,7 +130,7 @@ def test_fst_holds_the_changes_of_vcd_in_a_tenth_of_its_size(
     if not fst.can_be_built():
         pytest.skip(f"{fst.PACKAGES} are not installed")
     design, dumps = plan(load("tiny")), {}
-    data = synthetic(design.description.inputs, design.description.classes)
+    data = synthetic(6, 4, count=20, seed=1)
     for ending, can in (("fst", True), ("vcd", False)):
         folder = tmp_path / ending
         folder.mkdir()

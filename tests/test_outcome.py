@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from counterflow.boards.report import BuildReport
@@ -137,13 +138,13 @@ def test_another_run_leaves_nothing_of_the_last_one(simulation: Simulation) -> N
 
 def test_a_file_that_another_program_looks_for_in_a_folder_of_its_own_is_of_one_run() -> None:
     words, own = (Path("out/.surfer/mappings") / name for name in ("words.txt", "own.txt"))
-    with outcome.into(Path("out"), "simulate") as made:
+    with click.Context(main), outcome.into(Path("out"), "simulate") as made:
         write_atomically(made.scratch / words.relative_to("out"), "0 waits")
         files = made.keep({}, load("tiny")).files
     assert words in files
     assert words.read_text() == "0 waits"
     own.write_text("the user's own")
-    with outcome.into(Path("out"), "simulate") as made:
+    with click.Context(main), outcome.into(Path("out"), "simulate") as made:
         made.keep({}, load("tiny"))
     assert not words.exists()
     assert own.read_text() == "the user's own"
