@@ -245,7 +245,7 @@ SCRATCH = {
     "counterflow/commands/places.py",  # a try in a folder that goes
     *("design/data/cifar.py", "design/data/idx.py", "design/data/download.py"),
     *("sim/simulator.py", "sim/compiled/library.py", "sim/bench/job.py", "sim/bench/cycles.py"),
-    *("sim/gates.py", "sim/proofs/proof.py", "sim/aig.py", "sim/runtime.py"),
+    *("sim/gates.py", "sim/proofs/proof.py", "sim/aig.py", "sim/runtime.py", "sim/fst.py"),
     *("counterflow/figures.py", "golden/training/checkpoint.py", "counterflow/surroundings.py"),
     "counterflow/exchange/files.py",  # NPZ, in memory
 }
