@@ -91,6 +91,7 @@ def test_tokens_of_any_kind_train_as_golden_does_under_pauses(
     assert found.compared > 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stalls", [SLOW_NONE, RANDOM, SLOW], ids="-".join)
 def test_every_head_says_what_golden_does_under_pauses(
     heads: Plan, data: Dataset, stalls: tuple[str, str, str]
@@ -214,6 +215,7 @@ def faulty(tiny: Plan) -> Iterator[str]:
         yield to_axi_verilog(tiny)
 
 
+@pytest.mark.slow
 def test_a_fault_in_the_stream_is_found(tiny: Plan, data: Dataset, faulty: str) -> None:
     found = run(tiny, data, faulty, scenario="stalls")
     assert found.mismatches

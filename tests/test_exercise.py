@@ -123,6 +123,7 @@ def test_upper_bits_of_a_counter_are_seen_by_a_run_alone_that_starts_it_near_a_c
     assert "counter dense0.SLOTS is" in str(found.first_divergence)
 
 
+@pytest.mark.slow
 def test_a_label_that_no_class_has_gets_past_a_plain_run_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -134,6 +134,7 @@ def test_what_is_undominated_is_as_good_as_anything(rows: list[tuple[int, ...]])
         assert one == other or not better
 
 
+@pytest.mark.slow
 @settings(derandomize=True, deadline=None, max_examples=40)
 @given(
     net=st.sampled_from(sorted(NETS)),

@@ -113,6 +113,7 @@ def test_a_switch_that_the_hardware_misses_is_found(
     assert report.first_divergence.startswith("epoch 1")
 
 
+@pytest.mark.slow
 def test_whole_epochs_switch_where_the_recipe_says(late: Plan, data: Dataset) -> None:
     """The losses are those of the golden training."""
     design, report = late, long_run(late, data, seed=SEED)

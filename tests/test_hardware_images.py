@@ -44,6 +44,7 @@ LATER = {  # builds that are left to the slow tests
     EARLY,
     "unequal strides, convolution after convolution",
     "padded, pooled, several banks",
+    "windows that overlap, leave the image and are all of it",
     "one row, wide formats, nearest",
     "pool after pool, averages, three samples an update",
     "kernels as large as the image, three samples an update",

@@ -18,7 +18,7 @@ from tests.images import run
 from tests.interlocked import DENSE, EXITS, NETWORKS, design
 from tests.test_hardware_branches import ORDER, STALLS, assert_equal, runs_of
 
-DEFAULT = {DENSE, EXITS}
+DEFAULT = {EXITS}
 
 
 def named(default: Collection[str] = DEFAULT) -> list[Any]:
@@ -83,7 +83,7 @@ def test_a_reset_in_mid_training_and_a_power_cycle_leave_nothing_behind(name: st
     assert_equal(run(planned, ORDER, scenario="power_cycle", tokens=half + half), 10_000)
 
 
-@pytest.mark.parametrize("name", named({DENSE}))
+@pytest.mark.parametrize("name", named(DEFAULT))
 def test_runs_that_find_gradients_of_earlier_ones_equal_golden_in_every_cycle(name: str) -> None:
     """All mitigations in turn, where the units were made for both."""
     planned = design(name)
@@ -91,6 +91,7 @@ def test_runs_that_find_gradients_of_earlier_ones_equal_golden_in_every_cycle(na
     assert_equal(run(planned, ORDER, stalls=STALLS[0], **runs_of(planned)), 10_000)
 
 
+@pytest.mark.slow
 def test_inference_among_training_moves_no_head() -> None:
     """Tokens of one kind after the other: what a head learns from is its own token's kind."""
     planned = design(DENSE)

@@ -82,12 +82,14 @@ def trained(soc: tuple[Path, Path], example: ModuleType, log: Path, **extra: str
     simulator.run(soc[0], TOP, "tests.bench_litex", log=log, **extra)
 
 
+@pytest.mark.slow
 def test_a_soc_of_litex_trains_from_its_memory(
     soc: tuple[Path, Path], example: ModuleType, tmp_path: Path
 ) -> None:
     trained(soc, example, tmp_path / "run.log")
 
 
+@pytest.mark.slow
 def test_a_wrong_bit_of_a_sample_is_found(
     soc: tuple[Path, Path], example: ModuleType, tmp_path: Path
 ) -> None:

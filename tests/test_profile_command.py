@@ -256,6 +256,7 @@ def test_the_figure_is_the_same_bytes_and_shows_what_saturates() -> None:
 # The page
 
 
+@pytest.mark.slow
 def test_the_page_says_what_its_commands_find(tmp_path: Path) -> None:
     followed("choosing-formats", tmp_path, without=("counterflow profile digits",))
     answer = kept(str(tmp_path / "build/coarse/profile.json"))

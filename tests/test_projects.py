@@ -107,6 +107,7 @@ LATER = {("verilator", LAST), ("yosys", FIRST)}
 SLOW = pytest.mark.slow
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tool", "order"),
     [

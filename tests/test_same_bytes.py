@@ -80,6 +80,7 @@ def on_a_board(design: Plan) -> str:
     return source(board("ulx3s-85f"), design, frequency=25, baud=1_000_000).verilog
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "write"),
     [

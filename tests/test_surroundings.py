@@ -114,6 +114,7 @@ def check(place: Place, tmp_path: Path, python: str = sys.executable) -> None:
     assert left <= {"report.json", "temporary", "out put é", "home", "my home é", "file", place[3]}
 
 
+@pytest.mark.slow
 def test_every_command_where_most_is_odd(tmp_path: Path) -> None:
     check(HARSH, tmp_path)
 

@@ -125,6 +125,7 @@ def test_the_float_reference_has_it_and_the_integers_follow(planned: Plan) -> No
     assert np.abs(scores - exact[0].scores).max() < 0.25  # operands have 7 bits below the point
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bench", ["cycles", pytest.param("order", marks=pytest.mark.slow)])
 def test_its_hardware_is_equal_in_every_cycle_and_under_stalls(planned: Plan, bench: str) -> None:
     samples, labels, tokens = data(planned.description)
