@@ -6,6 +6,7 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -23,7 +24,12 @@ def blocks(language: str) -> list[str]:
 
 @pytest.fixture
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A network for the digits, in a folder of its own."""
+    """A network for the digits and an autoencoder, in a folder of their own."""
+    narrow = np.eye(64, 16, dtype=np.float32)
+    autoencoder = Graph(64)
+    autoencoder.then("MatMul", narrow)
+    autoencoder.then("MatMul", narrow.T.copy())
+    autoencoder.save(tmp_path / "autoencoder.onnx")
     graph = Graph(1, 8, 8)
     graph.convolution(2, 1, strides=[2, 2])
     graph.then("Relu")
@@ -35,7 +41,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_commands_work(model: Path) -> None:
     lines = [line for block in blocks("sh") for line in block.splitlines()]
-    assert len(lines) == 4
+    assert len(lines) == 5
     for line in lines:
         words = shlex.split(line, comments=True)
         assert words[0] == "counterflow"
