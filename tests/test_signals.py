@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from counterflow.design.data import sets
-from counterflow.design.data.sets import synthetic
 from counterflow.design.data.sources import DataError
 from counterflow.design.data.training import training_data
 from counterflow.design.data.waveforms import HALF, KINDS, LENGTH, WAVEFORMS, waveforms
@@ -18,11 +17,10 @@ from counterflow.design.network.files import load
 from counterflow.design.parts.geometry import Geometry
 from counterflow.design.schedule.planner import plan
 from counterflow.golden.training.epochs import train
-from counterflow.sim.simulate import bench_verilog
-from tests import simulated
+from tests import all_kinds
 from tests.fast_pair import Pair, convolution, mixed, pool, trained
 from tests.test_command_line import run, succeed
-from tests.test_hardware import assert_equal, job_of, mixed_tokens
+from tests.test_hardware import assert_equal
 
 SIGNED = {"activation": "none", "formats": {"activation": "s12.5"}}
 
@@ -77,10 +75,7 @@ def test_the_fast_chain_is_the_golden_chain() -> None:
 
 @pytest.mark.slow
 def test_every_cycle_equals_golden() -> None:
-    design = plan(network(norm=False))
-    data = synthetic(design.description.elements, 4, 40, 2, shape=design.description.image)
-    tokens = mixed_tokens(40, design.schedule.delay)
-    assert_equal(simulated.run(bench_verilog(design), job_of(design, data, tokens)), 20_000)
+    assert_equal(all_kinds.run(plan(network(norm=False))), 20_000)
 
 
 # What is refused, and with what remedy

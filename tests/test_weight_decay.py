@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from counterflow.design.data.sets import synthetic
 from counterflow.design.fpga.blocks import MemoryCells
 from counterflow.design.fpga.logic import unit_luts
 from counterflow.design.network.description import Description
@@ -21,15 +20,12 @@ from counterflow.golden.parts.generator import draws
 from counterflow.golden.reference.rules import Parameter, Rule
 from counterflow.golden.units.update import Settings, updated
 from counterflow.hw.parts.modules import convert
-from counterflow.hw.units.convolution import Convolution
 from counterflow.hw.weighted.lane import BiasLane
 from counterflow.hw.weighted.update import Update
-from counterflow.sim.bench.top import BenchTop
-from counterflow.sim.simulate import TOP, bench_verilog, record_depth
-from tests import fast_pair, simulated, test_golden
+from tests import all_kinds, fast_pair, test_golden
 from tests.fast_pair import Pair, convolution, mixed, trained
 from tests.test_command_line import succeed
-from tests.test_hardware import assert_equal, job_of, mixed_tokens
+from tests.test_hardware import assert_equal
 
 SHIFT = 7
 
@@ -205,23 +201,12 @@ def hardware() -> Plan:
 
 
 def test_every_cycle_equals_golden() -> None:
-    design = hardware()
-    data = synthetic(design.description.elements, 4, 40, 2)
-    tokens = mixed_tokens(40, design.schedule.delay)
-    assert_equal(simulated.run(bench_verilog(design), job_of(design, data, tokens)), 10_000)
+    assert_equal(all_kinds.run(hardware()), 10_000)
 
 
 @pytest.mark.slow
 def test_another_decay_is_found() -> None:
-    design = hardware()
-    top = BenchTop(plan=design, depth=record_depth(design))
-    unit: Any = top.chain.units[0]
-    assert isinstance(unit, Convolution)
-    other = replace(unit.stage.arithmetic, decay_shift=SHIFT + 1)
-    unit.stage = replace(unit.stage, arithmetic=other)
-    data = synthetic(design.description.elements, 4, 40, 2)
-    tokens = mixed_tokens(40, design.schedule.delay)
-    found = simulated.run(convert(top, TOP), job_of(design, data, tokens))
+    found = all_kinds.run(hardware(), decay_shift=SHIFT + 1)
     assert found.first_divergence is not None
     assert ": conv0." in found.first_divergence
 

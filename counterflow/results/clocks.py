@@ -41,8 +41,7 @@ from counterflow.results.records import MADE
 from counterflow.results.settings import FOLDER
 
 CHAIN = "chain"
-ASKED = {CHAIN: 100.0}  # MHz to aim at
-ASKED_OF_BLOCK = 200.0
+ASKED_OF_CHAIN, ASKED_OF_BLOCK = 100.0, 200.0  # MHz to aim at
 _ELABORATE = (
     "import sys; from counterflow.design.network.files import load; "
     "from counterflow.design.schedule.planner import plan; "
@@ -111,7 +110,7 @@ def jobs_of(state: str, verilog: str, kinds: Sequence[str], chain: bool) -> list
 
 def measured(job: Job, chip: Target, seeds: Sequence[int], display: Display) -> dict[str, Any]:
     """What it takes and its clock under each seed; from an earlier call if that measured it."""
-    asked = ASKED.get(job.name, ASKED_OF_BLOCK)
+    asked = ASKED_OF_CHAIN if job.name == CHAIN else ASKED_OF_BLOCK
     key = hashlib.sha256(f"{chip.name} {asked} {list(seeds)}\n{job.verilog}".encode()).hexdigest()
     path = MADE / f"clock-{key[:24]}.json"
     if path.exists():
@@ -129,8 +128,8 @@ def measured(job: Job, chip: Target, seeds: Sequence[int], display: Display) -> 
         placed = placements.place(
             chip, folder, seeds, placements.followed(seeds, enter), frequency=asked
         )
-    path_of = {seed: one.paths[0] for seed, one in placed.routed.items() if one.paths}
-    slowest = max(path_of.values(), key=lambda one: one.delay)
+    paths = [path for one in placed.routed.values() for path in one.paths]
+    slowest = max(paths, key=lambda one: one.delay)
     result = {
         "median": placed.median,
         "fmax": {str(seed): fmax for seed, fmax in placed.frequencies.items()},

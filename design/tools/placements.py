@@ -8,9 +8,8 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from threading import Event
+from threading import Event, Lock
 from typing import Any
 
 from counterflow.design.fpga.targets import Target
@@ -76,12 +75,12 @@ def place(
 ) -> Placements:
     """Place and route the netlist in `folder` under each of `seeds`.
 
-    What a seed gives is the same as by itself.  `on_line` hears the seed and a line of its log;
-    `pinned` as for `routing.route`, with the files of `given` from `folder`.  The log of the best
-    is left in `folder`, and so are files of it that are to be `kept`.  ToolError where none can be
-    routed.
+    What a seed gives is the same as by itself.  `on_line` hears the seed and a line of its log, one
+    line at a time; `pinned` as for `routing.route`, with the files of `given` from `folder`.  The
+    log of the best is left in `folder`, and so are files of it that are to be `kept`.  ToolError
+    where none can be routed.
     """
-    stopped = Event()
+    stopped, speaking = Event(), Lock()
     routed: dict[int, Routed] = {}
     failed: dict[int, str] = {}
 
@@ -90,7 +89,11 @@ def place(
         scratch.mkdir()
         for name in (NETLIST, *given):
             _lend(folder / name, scratch / name)
-        heard = partial(on_line, seed)
+
+        def heard(line: str) -> None:
+            with speaking:
+                on_line(seed, line)
+
         aim: Any = {"frequency": frequency, "seed": seed, "pinned": pinned, "stopped": stopped}
         try:
             routed[seed] = route(target, scratch, heard, **aim)
