@@ -192,3 +192,12 @@ def rounded_lanes(like: Any, value: Any, how: Any) -> Any:
 def limited_lanes(like: Any, value: Any, how: Any) -> Any:
     """The clipping of a narrowing."""
     return clip(value, spread(like, how.low), spread(like, how.high))
+
+
+@compiled
+def copy_rows(stash: Any, source: int, to: int, rows: int, row: int, pitch: int) -> None:
+    """Copy `rows` of so many elements each to where they begin `pitch` apart."""
+    for number in range(rows):
+        for i in range(0, row, LANES):
+            value = load_lanes(stash, source + number * row + i)
+            store_first(stash, to + number * pitch + i, value, row - i)

@@ -13,6 +13,7 @@ from counterflow.design.units.fork import Fork
 from counterflow.design.units.passing import PassingStage
 from counterflow.golden.fast.lanes import (
     LANES,
+    copy_rows,
     limited_lanes,
     load_lanes,
     rounded_lanes,
@@ -55,12 +56,8 @@ def fits(numbers: Fork, bits: int) -> bool:
 @compiled
 def forward(memory: Memory, unit: Any, slot: int) -> None:
     """Copy x of token `slot` to this branch."""
-    stash = memory.stash
     y = unit.y + slot % unit.y_depth * unit.y_size
-    for row in range(unit.rows):
-        for i in range(0, unit.row, LANES):
-            value = load_lanes(stash, unit.x + row * unit.row + i)
-            store_first(stash, y + row * unit.y_pitch + i, value, unit.row - i)
+    copy_rows(memory.stash, unit.x, y, unit.rows, unit.row, unit.y_pitch)
 
 
 @compiled

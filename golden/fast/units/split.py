@@ -8,10 +8,10 @@ import numpy as np
 
 from counterflow.design.units.passing import PassingStage
 from counterflow.design.units.split import Split
+from counterflow.golden.fast.lanes import copy_rows
 from counterflow.golden.fast.narrowings import fields
 from counterflow.golden.fast.places import Places
 from counterflow.golden.fast.records import PASSING, Memory, passing
-from counterflow.golden.fast.units import fork
 from counterflow.golden.fast.words import compiled
 
 RECORD = np.dtype([*PASSING, *fields("rows", "row")])
@@ -34,7 +34,11 @@ def fits(numbers: Split, bits: int) -> bool:
     return numbers.x.magnitude < 1 << (bits - 1)
 
 
-forward = fork.forward  # elements of x to a branch; here they begin where the record says
+@compiled
+def forward(memory: Memory, unit: Any, slot: int) -> None:
+    """Copy this branch's elements of x of token `slot`."""
+    y = unit.y + slot % unit.y_depth * unit.y_size
+    copy_rows(memory.stash, unit.x, y, unit.rows, unit.row, unit.y_pitch)
 
 
 @compiled
