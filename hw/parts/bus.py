@@ -83,15 +83,21 @@ class BusNode(wiring.Component):
         chosen: Value = self.i.valid & (self.i.node == self.node) & ~self.i.done
         m.d.comb += self.data.eq(self.i.data)
         # At most one register is hit: an OR of those that are asks no order, and is not so deep.
-        read, write = chosen & ~self.i.write, chosen & self.i.write
-        found: Value = self.i.data & (~self._any(read, self.readable)).replicate(WORD_BITS)
+        # What is replicated is a signal: of an expression each bit would be a copy in the Verilog.
+        read, write, passed = (Signal(name=name) for name in ("read", "write", "passed"))
+        m.d.comb += [
+            read.eq(chosen & ~self.i.write),
+            write.eq(chosen & self.i.write),
+            passed.eq(~self._any(read, self.readable)),
+        ]
+        found: Value = self.i.data & passed.replicate(WORD_BITS)
         for register in self.readable:
-            hit = self._hit(read, register)
-            m.d.comb += self.reading(register).eq(hit)
+            hit = self.reading(register)
+            m.d.comb += hit.eq(self._hit(read, register))
             found |= self.value(register) & hit.replicate(WORD_BITS)
         for register in self.writable:
             m.d.comb += self.strobe(register).eq(self._hit(write, register))
-        done = self._any(read, self.readable) | (self._any(write, self.writable) & ~self.refuse)
+        done = ~passed | (self._any(write, self.writable) & ~self.refuse)
         m.d.sync += [self.o.eq(self.i), self.o.data.eq(found), self.o.done.eq(self.i.done | done)]
         return m
 
