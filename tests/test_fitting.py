@@ -114,6 +114,8 @@ def test_a_knapsack_is_every_combination(lists: list[list[Item]]) -> None:
     for chosen in product(*lists):
         pair = sum(item.first for item in chosen), sum(item.second for item in chosen)
         cheapest[pair] = min(cheapest.get(pair, math.inf), sum(item.price for item in chosen))
+    finite = {pair for pair, price in np.ndenumerate(knapsack.prices) if price < math.inf}
+    assert finite == {pair for pair in cheapest if pair[0] <= 9 and pair[1] <= 7}
     for pair, price in np.ndenumerate(knapsack.prices):
         assert price == cheapest.get((pair[0], pair[1]), math.inf)
         if price < math.inf:

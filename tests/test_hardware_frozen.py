@@ -20,16 +20,10 @@ STALLS = {
 }
 
 
-def each(*, slow: bool = False) -> list[Any]:
+def each() -> list[Any]:
     """The networks; those that share a build stay in one process."""
     return [
-        pytest.param(
-            name,
-            marks=[
-                pytest.mark.xdist_group(name),
-                *[pytest.mark.slow] * (slow or name != BETWEEN),
-            ],
-        )
+        pytest.param(name, marks=[pytest.mark.xdist_group(name), pytest.mark.slow])
         for name in NETWORKS
     ]
 
@@ -48,7 +42,7 @@ def test_stalls_change_no_value_and_no_order(name: str) -> None:
     assert_equal(run(design(name), ORDER, stalls=STALLS[name]), 1_000)
 
 
-@pytest.mark.parametrize("name", each(slow=True))
+@pytest.mark.parametrize("name", each())
 def test_a_reset_in_mid_training_and_a_power_cycle_leave_nothing_behind(name: str) -> None:
     planned = design(name)
     for place in (0.1, 3.7):

@@ -39,22 +39,11 @@ STALLS = (
 
 LEFT_OUT = "pixels left out between windows, on both axes"
 EARLY = "images that are done with before they have come, lanes beside the kernel"
-LATER = {  # builds that are left to the slow tests
-    LEFT_OUT,
-    EARLY,
-    "unequal strides, convolution after convolution",
-    "padded, pooled, several banks",
-    "windows that overlap, leave the image and are all of it",
-    "one row, wide formats, nearest",
-    "pool after pool, averages, three samples an update",
-    "kernels as large as the image, three samples an update",
-}
 
 
 def marks_of(name: str) -> list[pytest.MarkDecorator]:
     """What shares a build stays in one process."""
-    group = pytest.mark.xdist_group(name)
-    return [group, pytest.mark.slow] if name in LATER else [group]
+    return [pytest.mark.xdist_group(name), pytest.mark.slow]
 
 
 def groups(*names: str) -> list[Any]:

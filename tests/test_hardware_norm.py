@@ -5,7 +5,6 @@ Their memories give noise wherever a word is read in the cycle in which it is wr
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -21,16 +20,12 @@ from tests.test_hardware_branches import ORDER, STALLS, runs_of
 
 RESIDUAL = "two in a residual body"
 FIRST = "behind the input, strides, one multiplier a lane, three samples an update"
-GAMMAS = "gammas, behind the input, in a residual body and before a pool"
 
 
-def named(default: Collection[str]) -> list[Any]:
-    """The networks, some of them by `default`; what shares a build stays in one process."""
+def named() -> list[Any]:
+    """The networks; what shares a build stays in one process."""
     return [
-        pytest.param(
-            name,
-            marks=[pytest.mark.xdist_group(name)] + [pytest.mark.slow] * (name not in default),
-        )
+        pytest.param(name, marks=[pytest.mark.xdist_group(name), pytest.mark.slow])
         for name in NETWORKS
     ]
 
@@ -67,14 +62,14 @@ def test_the_networks_have_norms_of_all_kinds() -> None:
     assert {stage.arithmetic.rectifies for stage in back} == {False, True}
 
 
-@pytest.mark.parametrize("name", named({GAMMAS}))
+@pytest.mark.parametrize("name", named())
 def test_every_cycle_equals_golden(name: str) -> None:
     found = run(design(name))
     assert_equal(found, 100_000)
     assert found.losses == found.golden_losses
 
 
-@pytest.mark.parametrize("name", named({GAMMAS}))
+@pytest.mark.parametrize("name", named())
 def test_stalls_change_no_value_and_no_order(name: str) -> None:
     stalls = STALLS[list(NETWORKS).index(name) % len(STALLS)]
     assert_equal(run(design(name), ORDER, stalls=stalls), 10_000)
@@ -86,13 +81,13 @@ def test_any_stalls_will_do(stalls: tuple[str, str, str]) -> None:
     assert_equal(run(design(RESIDUAL), ORDER, stalls=stalls), 10_000)
 
 
-@pytest.mark.parametrize("name", named({GAMMAS}))
+@pytest.mark.parametrize("name", named())
 def test_runs_that_find_gradients_of_earlier_ones_equal_golden_in_every_cycle(name: str) -> None:
     planned = design(name)
     assert_equal(run(planned, **runs_of(planned)), 100_000)
 
 
-@pytest.mark.parametrize("name", named([]))
+@pytest.mark.parametrize("name", named())
 def test_a_reset_in_mid_training_and_a_power_cycle_leave_nothing_behind(name: str) -> None:
     planned = design(name)
     for place in (0.6, 5.3):  # before anything comes back, and with gradients on all their ways

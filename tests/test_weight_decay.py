@@ -200,6 +200,7 @@ def hardware() -> Plan:
     return plan(network(2.0**-SHIFT, rate_drops=[{"epoch": 1, "shift": 2}]))
 
 
+@pytest.mark.slow  # tests/test_hardware_every_kind.py has it in the default suite
 def test_every_cycle_equals_golden() -> None:
     assert_equal(all_kinds.run(hardware()), 10_000)
 

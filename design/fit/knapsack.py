@@ -20,13 +20,15 @@ class Item(NamedTuple):
 class Knapsack:
     """Least price of one choice from each of `lists`, for every pair of amounts up to `most`.
 
-    ``prices`` [most[0] + 1, most[1] + 1]: the least of choices that take exactly so much, infinite
-    where there are none.  Work is their size times the number of items.
+    ``prices`` [amounts of the first, of the second]: the least of choices that take exactly so
+    much, infinite where there are none; up to `most`, or to what the largest choices take if that
+    is less.  Work is their size times the number of items.
     """
 
     def __init__(self, lists: Sequence[Sequence[Item]], most: tuple[int, int]) -> None:
         self._lists = lists
-        shape = (most[0] + 1, most[1] + 1)
+        largest = [[max((one[of] for one in items), default=0) for items in lists] for of in (0, 1)]
+        shape = (min(most[0], sum(largest[0])) + 1, min(most[1], sum(largest[1])) + 1)
         self.prices: NDArray[np.float64] = np.full(shape, np.inf)
         self.prices[0, 0] = 0.0
         self._before: list[NDArray[np.float64]] = []

