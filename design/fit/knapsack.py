@@ -27,8 +27,9 @@ class Knapsack:
 
     def __init__(self, lists: Sequence[Sequence[Item]], most: tuple[int, int]) -> None:
         self._lists = lists
-        largest = [[max((one[of] for one in items), default=0) for items in lists] for of in (0, 1)]
-        shape = (min(most[0], sum(largest[0])) + 1, min(most[1], sum(largest[1])) + 1)
+        first = sum(max((one.first for one in items), default=0) for items in lists)
+        second = sum(max((one.second for one in items), default=0) for items in lists)
+        shape = (min(most[0], first) + 1, min(most[1], second) + 1)
         self.prices: NDArray[np.float64] = np.full(shape, np.inf)
         self.prices[0, 0] = 0.0
         self._before: list[NDArray[np.float64]] = []
