@@ -177,10 +177,8 @@ class Chain(wiring.Component):
             entry.data.eq(request.data),
         ]
         link = self.intake.bus_o
-        for unit in self.units:  # a register between units, which may be far from each other
-            near = Signal.like(link, name=f"{unit.stage.name}_link")
-            m.d.sync += near.eq(link)
-            m.d.comb += unit.bus_i.eq(near)
+        for unit in self.units:
+            m.d.comb += unit.bus_i.eq(link)
             link = unit.bus_o
         m.d.comb += [
             self.response.valid.eq(link.valid),

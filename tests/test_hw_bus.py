@@ -21,7 +21,7 @@ from counterflow.design.units.latency import BUS_SPACING, ISSUE, OPERANDS, PRODU
 from counterflow.design.units.slots import Stage
 from counterflow.golden.transfer import decode
 from counterflow.golden.units import convolution as golden
-from counterflow.hw.parts.bus import Access, BusNode
+from counterflow.hw.parts.bus import NODE, Access, BusNode
 from counterflow.hw.units.convolution import Convolution
 from counterflow.sim.bench.stalls import pattern
 from counterflow.sim.streams import Taken, receive, send, simulate
@@ -79,11 +79,12 @@ def test_every_access_comes_out_once_in_order_and_is_done_by_its_node_alone() ->
 
     async def bench(ctx: Any) -> None:
         outputs = [dut.bus_o.valid, dut.bus_o.done, dut.bus_o.data]
-        for cycle, offered in enumerate([*wanted, *[None] * NODES]):
+        for cycle, offered in enumerate([*wanted, *[None] * NODE * NODES]):
             put(ctx, dut.bus_i, offered)
             for number, node in enumerate(dut.nodes):
-                if 0 <= cycle - number < len(refused):
-                    ctx.set(node.refuse, refused[cycle - number])
+                entered = cycle - NODE * number - 1
+                if 0 <= entered < len(refused):
+                    ctx.set(node.refuse, refused[entered])
                 for register in (WRITTEN, BOTH):
                     if ctx.get(node.strobe(register)):
                         strobes.append((cycle, number, register, ctx.get(node.data)))
@@ -92,11 +93,11 @@ def test_every_access_comes_out_once_in_order_and_is_done_by_its_node_alone() ->
     simulate(dut, bench)
     expected_strobes = []
     for cycle, (access, refuse) in enumerate(zip(wanted, refused, strict=True)):
-        valid, done, data = answers[cycle + NODES]
+        valid, done, data = answers[cycle + NODE * NODES]
         assert valid == (access is not None)
         if access is None:
             continue
-        node, moment = access.node, cycle + access.node  # when it is there
+        node, moment = access.node, cycle + NODE * access.node + 1  # when it is decoded
         if node < NODES and access.write and access.register in (WRITTEN, BOTH):
             assert done == (not refuse)
             expected_strobes.append((moment, *access[1:]))
@@ -143,12 +144,12 @@ async def access_all(ctx: Any, dut: Convolution, accesses: Sequence[Transfer]) -
     for access in accesses:
         put(ctx, dut.bus_i, access)
         await ctx.tick()
+        put(ctx, dut.bus_i, None)
+        await ctx.tick().repeat(NODE - 1)
         response = ctx.get(dut.bus_o)
         assert (response.valid, response.done) == (1, 1), f"{access} is not done"
         words.append(int(response.data))
-        put(ctx, dut.bus_i, None)
-        for _ in range(BUS_SPACING - 1):
-            await ctx.tick()
+        await ctx.tick().repeat(BUS_SPACING - NODE)
     return words
 
 
@@ -223,25 +224,27 @@ def test_memory_access_is_refused_until_a_slot_has_settled_and_harms_no_slot(
         nonlocal loaded, waits
         await access_all(ctx, dut, load_accesses(stage, state))
         await access_all(ctx, dut, [Transfer(True, 2, UnitRegister.FETCH, 0)])
-        loaded, rest, since = True, SETTLED, 0
+        loaded, rest, since, entered = True, SETTLED, 0, False
         choice = random.Random(1)
         for cycle in range(500):
             tries = since >= BUS_SPACING - 1 and choice.random() < 0.6
-            rests = rest >= SETTLED and ctx.get(dut.walk.state.idle)
-            register = UnitRegister.FETCH if rests else UnitRegister.STORE
-            put(ctx, dut.bus_i, Transfer(True, 2, register, not rests) if tries else None)
             walk = dut.walk
+            idle = ctx.get(walk.state.idle)
+            rests = rest >= SETTLED and idle
+            may_rest = rest + 1 >= SETTLED and idle  # in the next cycle, when it is decoded
+            register = UnitRegister.FETCH if may_rest else UnitRegister.STORE
+            put(ctx, dut.bus_i, Transfer(True, 2, register, not may_rest) if tries else None)
             _, _, issue, idle, due = await ctx.tick().sample(
                 walk.now.issue, walk.state.idle, walk.state.arrived
             )
             waits |= rest >= SETTLED and not idle
-            if tries:
+            if entered:
                 done = bool(ctx.get(dut.bus_o).done)
                 expected = rests and not due  # a slot that is due comes first
                 assert done == expected, f"cycle {cycle}, {rest} of rest, idle {idle}"
                 outcomes.add(done)
             rest = 0 if issue else rest + 1
-            since = 0 if tries else since + 1
+            since, entered = 0 if tries else since + 1, tries
         put(ctx, dut.bus_i, None)
         while len(got) < 4 * len(tokens):
             await ctx.tick()

@@ -13,6 +13,7 @@ from counterflow.design.parts.formats import Format
 from counterflow.design.parts.tokens import Kind
 from counterflow.design.units.latency import INTAKE
 from counterflow.hw.intake import Intake
+from counterflow.hw.parts.bus import NODE
 from counterflow.sim.bench.stalls import pattern
 from counterflow.sim.streams import Taken, quiet, receive, send, simulate
 
@@ -161,7 +162,7 @@ def taken_in(
             (IntakeRegister.BAD_LABELS, expected.bad_labels),
         ):
             ctx.set(intake.bus_i, {"valid": 1, "node": 0, "register": register})
-            await ctx.tick()
+            await ctx.tick().repeat(NODE)
             response = ctx.get(intake.bus_o)
             assert (response.done, response.data) == (1, value), register.name
 

@@ -1,15 +1,15 @@
-"""The register bus: a daisy chain of nodes, one register stage each, no wide multiplexer.
+"""The register bus: a daisy chain of nodes, two register stages each, no wide multiplexer.
 
 An access enters at the first node and leaves behind the last one as its own response; the node that
-it names replaces the data and marks it as done.  Nothing ever waits, so the response comes after as
-many cycles as there are nodes.
+it names replaces the data and marks it as done.  Nothing ever waits, so the response comes after
+twice as many cycles as there are nodes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -27,14 +27,17 @@ Access = data.StructLayout(
 )
 
 
+NODE = 2  # cycles of an access through a node
+
+
 class BusNode(wiring.Component):
     """One node of the bus: decodes accesses to `node` and passes on everything else.
 
     Parameters: ``node`` number; ``readable`` and ``writable`` register numbers.
     Members: ``i``, ``o`` accesses; per readable register r ``read_r`` in (its value, sampled in
-    the cycle of ``reading_r``); per writable one ``write_r`` out (a strobe) with ``data`` out;
-    ``refuse`` in: the write of this cycle is not done.
-    Cost: 45 registers; latency 1, one access a cycle.
+    the cycle of ``reading_r``, the one after the access); per writable one ``write_r`` out (a
+    strobe, likewise) with ``data`` out; ``refuse`` in: the write of this cycle is not done.
+    Cost: 92 registers and one a strobe; latency 2, one access a cycle.
     """
 
     def __init__(
@@ -80,29 +83,28 @@ class BusNode(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        chosen: Value = self.i.valid & (self.i.node == self.node) & ~self.i.done
-        m.d.comb += self.data.eq(self.i.data)
-        # At most one register is hit: an OR of those that are asks no order, and is not so deep.
-        # What is replicated is a signal: of an expression each bit would be a copy in the Verilog.
-        read, write, passed = (Signal(name=name) for name in ("read", "write", "passed"))
-        m.d.comb += [
-            read.eq(chosen & ~self.i.write),
-            write.eq(chosen & self.i.write),
-            passed.eq(~self._any(read, self.readable)),
+        # Found out before the register that keeps an access off the way between units: behind it
+        # what reaches the registers of a unit, and what comes of them, is one level of logic.
+        mine = self.i.valid & (self.i.node == self.node) & ~self.i.done
+        near = Signal(Access, name="near")
+        reads, writes = Signal(name="reads"), Signal(name="writes")
+        reading = mine & ~self.i.write & self.i.register.matches(*self.readable)
+        m.d.sync += [
+            near.eq(self.i),
+            near.data.eq(Mux(reading, 0, self.i.data)),
+            reads.eq(reading),
+            writes.eq(mine & self.i.write & self.i.register.matches(*self.writable)),
         ]
-        found: Value = self.i.data & passed.replicate(WORD_BITS)
+        found: Value = near.data
         for register in self.readable:
-            hit = self.reading(register)
-            m.d.comb += hit.eq(self._hit(read, register))
-            found |= self.value(register) & hit.replicate(WORD_BITS)
+            asked = self.reading(register)
+            m.d.sync += asked.eq(mine & ~self.i.write & (self.i.register == register))
+            found |= self.value(register) & asked.replicate(WORD_BITS)
         for register in self.writable:
-            m.d.comb += self.strobe(register).eq(self._hit(write, register))
-        done = ~passed | (self._any(write, self.writable) & ~self.refuse)
-        m.d.sync += [self.o.eq(self.i), self.o.data.eq(found), self.o.done.eq(self.i.done | done)]
+            m.d.sync += self.strobe(register).eq(
+                mine & self.i.write & (self.i.register == register)
+            )
+        done = near.done | reads | (writes & ~self.refuse)
+        m.d.comb += self.data.eq(near.data)
+        m.d.sync += [self.o.eq(near), self.o.data.eq(found), self.o.done.eq(done)]
         return m
-
-    def _hit(self, chosen: Value, register: int) -> Value:
-        return chosen & (self.i.register == register)
-
-    def _any(self, chosen: Value, registers: Iterable[int]) -> Value:
-        return chosen & self.i.register.matches(*registers)

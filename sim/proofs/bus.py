@@ -5,7 +5,7 @@ from __future__ import annotations
 from amaranth.hdl import Assert, Assume, Module, Mux, Signal, Value
 from amaranth.lib import data
 
-from counterflow.hw.parts.bus import Access, BusNode
+from counterflow.hw.parts.bus import NODE, Access, BusNode
 from counterflow.sim.proofs.proof import Mutant, Proof
 from counterflow.sim.proofs.spec import Spec, delay
 
@@ -15,7 +15,7 @@ WORD_BITS = 32
 
 
 class BusSpec(Spec):
-    """Three nodes in a row: an access is answered as many cycles later, whatever came before."""
+    """Three nodes in a row: an access is answered six cycles later, whatever came before."""
 
     component = BusNode
 
@@ -41,7 +41,8 @@ class BusSpec(Spec):
             m.d.comb += Assert(Value.cast(link) == Value.cast(wanted))
 
     def _behind(self, m: Module, number: int, node: BusNode, wanted: data.View) -> data.View:
-        """What is to stand behind a node a cycle after `wanted` stood in front of it."""
+        """What is to stand behind a node two cycles after `wanted` stood in front of it."""
+        wanted = data.View(Access, delay(m, Value.cast(wanted)))
         mine = wanted.valid & (wanted.node == number)
         reads = mine & ~wanted.write & wanted.register.matches(READ, BOTH)
         writes = mine & wanted.write & wanted.register.matches(WRITTEN, BOTH)
@@ -62,13 +63,14 @@ class BusSpec(Spec):
 PROOFS = (
     Proof(
         "bus",
-        "three nodes: each access comes out three cycles later, done by the node that it names",
+        "three nodes: each access comes out six cycles later, done by the node that it names",
         BusSpec,
         (
             Mutant(BusNode, "(self.i.node == self.node) & ~self.i.done", "~self.i.done"),
             Mutant(BusNode, "& ~self.refuse)", ")"),
-            Mutant(BusNode, "chosen & ~self.i.write,", "chosen,"),
+            Mutant(BusNode, "Mux(reading, 0, self.i.data)", "self.i.data"),
         ),
+        depth=NODE * NODES + 2,  # as long as an access is on its way
         quick=True,
     ),
 )
