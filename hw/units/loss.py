@@ -173,11 +173,9 @@ class Loss(wiring.Component):
         part, whole = s2_exponent[:LOG_FRAC], s2_exponent[LOG_FRAC:]
         table = looked_up(m, "exponentials", EXP2, EXP_FRAC + 1, part, platform)
         s3_power = Signal(EXP_FRAC + 1, name="s3_power")
-        for amount in range(EXP_FRAC + 1):
-            with m.If(whole == amount):
-                m.d.sync += s3_power.eq(table >> amount)
-        with m.If(whole > EXP_FRAC):
-            m.d.sync += s3_power.eq(0)
+        # Shifted by the low bits, a level of logic each; zero if any of the others is set.
+        low = EXP_FRAC.bit_length()
+        m.d.sync += s3_power.eq(Mux(whole[low:].any(), 0, table >> whole[:low]))
         return s2_exponent, s3_power
 
     def _sum(self, m: Module, power: Value, platform: object) -> None:
