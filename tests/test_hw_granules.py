@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from counterflow.sim.shapes import random_geometry, random_lanes
-from tests.visits import IMAGES, Layer, always_open, driven, seen_by, stage_of, visits
+from tests.visits import IMAGES, START, Layer, always_open, driven, seen_by, stage_of, visits
 
 FLAGS = ("granules_inside", "granules_first", "granules_last")
 
@@ -29,7 +29,7 @@ def check_flags(layer: Layer) -> None:
     last = {place: n - n % tiling.phases for n, place in flat}
     first = {place: n - n % tiling.phases for n, place in reversed(flat)}
     banks = range(tiling.banks)
-    seen = driven(stage, stage.cycles, always_open(stage, stage.cycles + 1), FLAGS)[1:]
+    seen = driven(stage, stage.cycles, always_open(stage, stage.cycles + START), FLAGS)[START:]
     for n, (places, flags) in enumerate(zip(met, seen, strict=True)):
         marks = [[flag >> bank & 1 for bank in banks] for flag in flags]
         for place, inside, begins, ends in zip(places, *marks, strict=True):

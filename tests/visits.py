@@ -25,6 +25,7 @@ MEMBERS = {  # of the walk, by what they are called here; of others it is `now` 
     "idle": "state.idle",
     "stalled": "state.stalled",
 }
+START = 2  # cycles after a reset until the walk stands at its first tile
 Columns = dict[str, list[int]]
 Layer = tuple[Geometry, Lanes]
 

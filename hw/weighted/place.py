@@ -47,11 +47,11 @@ def shapes_of(stage: Stage) -> dict[str, Shape]:
 
 
 class Place(wiring.Component):
-    """Goes through the tiles of all positions in order; stands one tile ahead of the walk.
+    """Goes through the tiles of all positions in order; stands two tiles ahead of the walk.
 
     What follows from a place (flags, addresses, what must have arrived) takes most of a cycle to
-    find.  It is found while the tile before is issued, so that it is there at a register's output
-    when it is needed.
+    find.  It is found two tiles before, so that it is there at a register's output when it is
+    needed, and a tile earlier for what must be compared with it.
 
     Parameters: ``stage``.
     Members: ``step`` in: on to the following tile.  Out, of the tile at which it stands: ``row``,
@@ -186,7 +186,7 @@ class Place(wiring.Component):
         m.d.comb += [
             self.offset.eq(offset),
             self.shift.eq(shift),
-            self.next_start.eq(Mux(self.last_across, first, start + step + over)),
+            self.next_start.eq(Mux(self.last_across, first, start + Mux(over, step + 1, step))),
             turned.eq(Mux(self.last_across, turn, Mux(over, sum_of_turns - banks, sum_of_turns))),
         ]
         with m.If(self.step):
@@ -194,23 +194,35 @@ class Place(wiring.Component):
             m.d.sync += offset.eq(Mux(place_ends, self.next_start, on))
             with m.If(place_ends):
                 m.d.sync += [start.eq(self.next_start), shift.eq(turned)]
-        self._last(m, first + (turn != 0), (start, offset, shift, turned))
+        self._last(m, start, shift)
         self._begin(m, first_begin, begin_step)
 
-    def _last(self, m: Module, first: int, now: tuple[Value, Value, Value, Value]) -> None:
-        """The last word of the row that the taps need, found with the step to the tile."""
-        start, offset, shift, turned = now
-        most = self.stage.tiling.row_words - 1
-        last = Signal.like(self.last, init=min(first, most), name="last")
-        m.d.comb += self.last.eq(last)
+    def _last(self, m: Module, start: Value, shift: Value) -> None:
+        """The last word of the row that the taps need, found with the step to the tile.
 
-        def limited(word: Value) -> Value:
-            return Mux(word > most, most, word)
-
-        on = Mux(self.last_part, limited(start + (shift != 0)), limited(offset + 1 + (shift != 0)))
-        next_place = limited(self.next_start + (turned != 0))
+        That is `offset`, or one more where the taps begin inside a word, as far as the row has any.
+        """
+        tiling, geometry = self.stage.tiling, self.stage.tiling.geometry
+        most, banks = tiling.row_words - 1, tiling.banks
+        granules = geometry.stride[1] * geometry.channels // tiling.granule
+        first = -(geometry.padding[1] * geometry.channels // tiling.granule // banks)
+        last, of_row, of_next = (
+            Signal.like(self.last, init=min(first, most), name=name)
+            for name in ("last", "row_last", "next_last")
+        )
+        m.d.comb += [self.last.eq(last), of_next.eq(min(first, most))]
+        with m.If(~self.last_across):
+            # By as many words as the place moves on, which depends on where in a word it begins.
+            with m.Switch(shift):
+                for turn in range(banks):
+                    words = -(-(turn + granules) // banks)
+                    with m.Case(turn):
+                        m.d.comb += of_next.eq(Mux(start > most - words, most, start + words))
+        on = Mux(last == most, most, last + 1)
         with m.If(self.step):
-            m.d.sync += last.eq(Mux(self.last_column & self.last_row, next_place, on))
+            m.d.sync += last.eq(Mux(self.last_part, of_row, on))
+            with m.If(self.last_column & self.last_row):
+                m.d.sync += [last.eq(of_next), of_row.eq(of_next)]
 
     def _begin(self, m: Module, first: int, step: int) -> None:
         """The same place, offset x banks + shift, as a number of granules."""

@@ -54,16 +54,16 @@ class Walk(wiring.Component):
         now, state = self.now, self.state
         due, begun, started = (Signal(name=name) for name in ("due", "begun", "started"))
         last_phase, first_phase = Signal(name="last_phase"), Signal(init=1, name="first_phase")
-        m.submodules.ahead = ahead = Place(stage=self.stage)
         done = now.issue & last_phase
-        self._arrived(m, ahead)
+        step = done | ~begun
+        following = self._following(m, step)
+        self._arrived(m, step, following)
         connect(m, flipped(self.slot), flipped(now.slot))
-        m.d.comb += [ahead.step.eq(done | ~begun), started.eq(now.issue & state.idle)]
-        m.d.sync += begun.eq(1)
-        with m.If(ahead.step):
-            m.d.sync += [
-                getattr(now, name).eq(getattr(ahead, name)) for name in shapes_of(self.stage)
-            ]
+        m.d.comb += started.eq(now.issue & state.idle)
+        found = Signal(name="found")  # the first tile, which then is on its way to `now`
+        m.d.sync += [found.eq(1), begun.eq(found)]
+        with m.If(step):
+            m.d.sync += [getattr(now, name).eq(value) for name, value in following.items()]
         with m.If(now.issue):
             m.d.sync += [
                 now.phase.eq(Mux(last_phase, 0, now.phase + 1)),
@@ -95,7 +95,23 @@ class Walk(wiring.Component):
             claims.rows.eq(now.rows_done),
         ]
 
-    def _arrived(self, m: Module, ahead: Place) -> None:
+    def _following(self, m: Module, step: Value) -> dict[str, Signal]:
+        """What is said of the place of the next tile, out of registers.
+
+        What follows from a place takes most of a cycle to find, and what has to be compared with it
+        takes another one.
+        """
+        m.submodules.ahead = ahead = Place(stage=self.stage)
+        m.d.comb += ahead.step.eq(step)
+        following = {
+            name: Signal(shape, name=f"following_{name}", reset_less=True)
+            for name, shape in shapes_of(self.stage).items()
+        }
+        with m.If(step):
+            m.d.sync += [value.eq(getattr(ahead, name)) for name, value in following.items()]
+        return following
+
+    def _arrived(self, m: Module, step: Value, following: dict[str, Signal]) -> None:
         """Whether the words that the tile needs are there, out of a register.
 
         Compared a cycle before, for this tile and for the next one, whose slot may be the next.
@@ -108,9 +124,9 @@ class Walk(wiring.Component):
 
         needed = Signal(Shape(len(now.needed) + 1, signed=True), name="needed")
         first = self.stage.threshold - 1 + self.stage.tiling.image_words
-        m.d.comb += needed.eq(Mux(ahead.starts_slot, first, ahead.needed))
-        stays, follows = ~now.uses | there(now.needed), ~ahead.uses | there(needed)
-        m.d.sync += self.state.arrived.eq(Mux(ahead.step, follows, stays))
+        m.d.comb += needed.eq(Mux(following["starts_slot"], first, following["needed"]))
+        stays, follows = ~now.uses | there(now.needed), ~following["uses"] | there(needed)
+        m.d.sync += self.state.arrived.eq(Mux(step, follows, stays))
 
     def _able(self) -> Value:
         """Whether all else that the tile waits for is there."""
@@ -126,9 +142,9 @@ class Walk(wiring.Component):
     def _elapsed(self, m: Module, started: Value) -> Value:
         """Whether a slot may start: an interval after the one before, and after its rest.
 
-        Also not in the first cycle after reset, in which the walk gets to its first tile.
+        Also not in the first cycles after reset, in which the walk gets to its first tile.
         """
-        rest_of_interval = _countdown(m, started, self.interval - 1, "wait", init=1)
+        rest_of_interval = _countdown(m, started, self.interval - 1, "wait", init=2)
         return rest_of_interval & _countdown(m, self.now.finish, rest(self.stage.tiling), "left")
 
 

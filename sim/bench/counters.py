@@ -128,7 +128,7 @@ async def _of_work(counts: _Counts, stage: Stage, tokens: Sequence[Token], at_wo
     counts.add(f"{stage.name}.SLOTS", await host.unit_counter(stage, r.SLOTS), len(tokens))
     for _ in PARITIES:
         stalls = await host.unit_counter(stage, r.STALLS)
-        # From the first cycle after reset on, until two before the counter was read.
-        waited = host.answered - counts.passing + 2 * stage.index - 1 - at_work
+        # From the second cycle after reset on, until two before the counter was read.
+        waited = host.answered - counts.passing + 2 * stage.index - 2 - at_work
         counts.add(f"{stage.name}.STALLS", stalls, waited)
         await host.cycles(1)
