@@ -261,6 +261,9 @@ class Chain:
     def _norm_backward(self, stage: NormalStage, kind: Kind, see: Observer) -> None:
         """Send back what has come, and update all channels at the end of the slot."""
         norm, back = self.norms[stage.name], self.slot - stage.delay
+        if not stage.unit.outputs[0].wanted:
+            see(SlotRecord(stage.index, self.slot, kind, False, norm.update(moves=False)))
+            return
         self._norm_returns(stage, see)
         state = norm.update(moves=back >= 0 and self._kinds[back] is Kind.TRAIN)
         see(SlotRecord(stage.index, self.slot, kind, state is not None, state))

@@ -5,13 +5,34 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+import numpy as np
+
 from counterflow.design.schedule.planner import Plan, plan
+from counterflow.design.units.normal_times import NormalStage
+from counterflow.golden.training.start import initial_states
+from counterflow.golden.units.state import State
 from counterflow.sim.shapes import network
-from tests.images import RECIPE, convolution, folded, maximum
+from tests.images import RECIPE, average, convolution, folded, maximum
 
 BELOW, BETWEEN, ABOVE = "below all that learn", "between two that learn, and below", "the last ones"
+TRUNK, GROUPS = "a trunk of all kinds", "a trunk with norms of groups"
 FROZEN = {"frozen": True}
 DENSE = {"kind": "dense", "outputs": 4}
+SIGNED = {"activation": "none", "formats": {"activation": "s12.5"}}
+TANH = {"activation": "tanh", "formats": {"activation": "s8.7"}}
+
+
+def norm(**fields: Any) -> dict[str, Any]:
+    return {"kind": "norm", **fields, **FROZEN}
+
+
+def residual(body: list[dict[str, Any]], **fields: Any) -> dict[str, Any]:
+    return {"kind": "residual", "body": body, "activation": "relu", **fields}
+
+
+def inner(outputs: int, **fields: Any) -> dict[str, Any]:
+    return {**convolution(outputs, (3, 3), padding=(1, 1)), **FROZEN, **fields}
+
 
 NETWORKS: dict[str, tuple[tuple[int, int, int], list[dict[str, Any]], dict[str, Any]]] = {
     BELOW: (
@@ -61,6 +82,40 @@ NETWORKS: dict[str, tuple[tuple[int, int, int], list[dict[str, Any]], dict[str, 
             "recipe": {**RECIPE, "mitigation": "sc"},
         },
     ),
+    TRUNK: (
+        (6, 4, 2),
+        [
+            {**convolution(3, (1, 2)), **SIGNED, **FROZEN},
+            norm(),
+            residual([inner(3, **SIGNED), norm(activation="none", gamma=True)]),
+            residual(
+                [inner(4, **TANH), maximum(2, 1)],
+                shortcut=[{"kind": "subsample", "stride": [2, 1], "outputs": 4}],
+            ),
+            average(3, 1),
+            {**DENSE, **TANH},
+        ],
+        {
+            "fold": folded(
+                (1, 2, False), (1, 3, False), (2, 3, False), (1, 4, False), (1, 2, False)
+            ),
+            "recipe": {**RECIPE, "mitigation": "lwpv+sc", "accumulate": 2},
+        },
+    ),
+    GROUPS: (
+        (5, 4, 2),
+        [
+            {**convolution(4, (1, 2)), **SIGNED, **FROZEN},
+            norm(statistics="group", group=2, gamma=True),
+            residual([inner(4, **SIGNED), norm(statistics="group", group=4, activation="none")]),
+            {**convolution(2, (2, 2)), **SIGNED},
+            {"kind": "norm", "statistics": "group", "group": 2},
+        ],
+        {
+            "fold": folded((1, 2, False), (1, 3, False), (1, 4, False), (1, 2, False)),
+            "recipe": {**RECIPE, "mitigation": "sc"},
+        },
+    ),
 }
 
 
@@ -74,3 +129,17 @@ def design(name: str) -> Plan:
         whole["layers"] = [*others, {**last, **FROZEN}]
         description = type(description).model_validate(whole)
     return plan(description)
+
+
+def some_states(planned: Plan, seed: int = 3) -> tuple[State, ...]:
+    """Those of a beginning, but for norms of which nothing is what it is without a training."""
+    random = np.random.default_rng(seed)
+    schedule = planned.schedule
+    states = initial_states(planned.description, schedule, seed)
+    for stage, state in zip(schedule.stages, states, strict=True):
+        if isinstance(stage, NormalStage) and stage.unit.frozen:
+            for one in stage.parameters:
+                most = min(one.number.max, 3 << one.number.frac)
+                least = 1 if one.name in ("variance", "gamma") else max(one.number.min, -most)
+                setattr(state, one.name, random.integers(least, most + 1, one.shape))
+    return tuple(states)

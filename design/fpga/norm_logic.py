@@ -30,7 +30,7 @@ def norm_luts(stage: NormalStage, cells: MemoryCells, family: str) -> int:
     """About the LUTs of a norm whose memories take `cells`."""
     of, numbers = FAMILIES[family], stage.numbers
     logic = BASE + SHIFTED * shifted_bits(numbers) + ADDED * gamma_added_bits(numbers)
-    if stage.unit.frozen:  # what moves beta is not built
+    if not (stage.unit.moves or stage.unit.frozen):  # what moves beta is not built
         logic -= ADDED * update_bits(numbers.parameters)
     if isinstance(stage, GroupNormStage):
         logic += ADDED * group_added_bits(numbers) + SELECTED * group_selected_bits(stage)

@@ -28,6 +28,7 @@ from counterflow.design.parts.recipe import Recipe
 from counterflow.design.parts.roles import Formats, Roundings
 from counterflow.design.units.convolution import ConvolutionUnit, Dense
 from counterflow.design.units.head import Head
+from counterflow.design.units.normal_unit import NormalUnit
 from counterflow.design.units.tiling import Lanes
 
 DATASET = "digits"
@@ -205,7 +206,9 @@ class Description(Frozen):
 
     def _frozen(self) -> None:
         """Something must learn, and what is frozen is of one component."""
-        frozen = [unit.where for unit in self.weighted if unit.frozen]
+        kinds = ConvolutionUnit, NormalUnit
+        units = [unit for unit in self.graph.units if isinstance(unit, kinds)]
+        frozen = [unit.where for unit in units if unit.frozen]
         if not self.graph.units[-1].inputs[0].wanted:
             raise ValueError(
                 "all layers with weights are frozen, so that nothing would learn; leave frozen out "

@@ -98,11 +98,6 @@ class Weighted(Layer):
         geometry = self.geometry(edge.shape)
         rectified = self.activation == "relu"
         paths = self._wanted(growth, edge)
-        if not paths and self.activation == "tanh":
-            raise ValueError(
-                "it is frozen and nothing below it learns, but a tanh that only goes forward is "
-                "not offered; give it 'relu', or leave frozen out"
-            )
         y = growth.edge(geometry.result, sums, error, paths=paths, rectified=rectified)
         operand = own.operand or shared.operand
         unit = ConvolutionUnit(
@@ -122,7 +117,7 @@ class Weighted(Layer):
         growth.add(unit)
         if self.activation != "tanh":
             return y
-        z = growth.edge(geometry.result, activation, error, rectified=False)
+        z = growth.edge(geometry.result, activation, error, paths=paths, rectified=False)
         name = f"tanh{place.tag}"
         rounding = growth.rounding.error
         growth.add(

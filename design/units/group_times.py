@@ -90,12 +90,14 @@ class GroupNormStage(NormalStage):
         numbers, channels = self.numbers, self.numbers.channels
         found = self._common_memories
         found += [
-            ("tables", 2 * channels, self.beta_bits),
+            ("tables", max(2, channels * (1 if self.unit.frozen else 2)), self.beta_bits),
             ("image", max(2, self.image), numbers.x.bits),
             ("sums", max(2, channels), numbers.sums.bits + numbers.squares.bits),
             ("statistics", max(2, self.images * numbers.groups), self.statistics_bits),
-            ("kept", max(2, self.tokens * channels), self.kept_bits),
         ]
+        if self.unit.frozen:
+            return found
+        found.append(("kept", max(2, self.tokens * channels), self.kept_bits))
         backward = numbers.error_sum.bits
         if numbers.gammas is not None:
             backward += numbers.correlation.bits
@@ -140,10 +142,9 @@ class GroupNormTimes(NormalTimes):
 
     def depths(self, slot: int) -> Mapping[str, int]:
         """See `NormalTimes.depths`: both images, and the tokens that they are of."""
-        assert self.errors is not None
         found = {"image": 0, "images": 0, "image_back": 0, "images_back": 0}
         both = {"": (self.arrivals, self.passes)}
-        if self.gradients is not None:
+        if self.gradients is not None and self.errors is not None:
             both["_back"] = (self.errors.later, self.read_back(self.errors.later))
         for way, (taken, read) in both.items():
             found[f"image{way}"] = occupancy(taken, read + 1, slot)

@@ -23,6 +23,7 @@ from counterflow.design.graph import Edge, Growth, Layer, Place, shown
 from counterflow.design.parts.fields import MAX_WIDTH, FormatField, Frozen
 from counterflow.design.parts.formats import Format
 from counterflow.design.parts.recipe import Recipe
+from counterflow.design.units.convolution import FROZEN
 from counterflow.design.units.group_norm import GROUP, GroupNormUnit, check_group
 from counterflow.design.units.norm_times import NormTimes
 from counterflow.design.units.normal_unit import NormalUnit
@@ -61,8 +62,8 @@ class Norm(Layer):
     """Normalises by running statistics of each channel, or by those of each image's `group`s.
 
     Behind that it multiplies by a ``gamma`` of each channel, if that is wanted, adds a bias and
-    applies `activation`.  ``group`` and ``gamma`` are no part of what a layer without them is
-    written as.
+    applies `activation`.  A ``frozen`` one keeps all of that, and its running statistics.
+    ``group``, ``gamma`` and ``frozen`` are no part of what a layer without them is written as.
     """
 
     kind: Literal["norm"] = Field(
@@ -91,6 +92,7 @@ class Norm(Layer):
         default="relu", description="The function of what it makes."
     )
     formats: NormFormats = Field(default=NormFormats(), description="Number formats of its own.")
+    frozen: bool = FROZEN
 
     @model_validator(mode="before")
     @classmethod
@@ -107,14 +109,21 @@ class Norm(Layer):
                 "what it normalises comes from a ReLU; give the layer below the activation 'none' "
                 "and a signed format such as s12.5"
             )
+        if self.frozen and edge.wanted:
+            raise ValueError(
+                "it is frozen, but something below it learns, and a norm can be frozen only where "
+                "nothing does; freeze the layers below it, too, or leave frozen out"
+            )
         shared, own = growth.formats, self.formats
         unit_of = self._unit(edge)
         y = growth.edge(
             edge.shape,
             own.activation,
             own.error or shared.error,
+            paths=() if self.frozen else None,
             rectified=self.activation == "relu",
-            returned=not self.gamma,  # xhat does not follow from gamma xhat, rounded
+            # xhat does not follow from gamma xhat, rounded
+            returned=not (self.gamma or self.frozen),
         )
         unit = unit_of(
             name=f"norm{place.tag}",
@@ -125,6 +134,7 @@ class Norm(Layer):
             velocity=own.velocity or shared.velocity,
             rounding=growth.rounding,
             gamma=self.gamma,
+            frozen=self.frozen,
         )
         unit.check()
         growth.add(unit)

@@ -37,12 +37,10 @@ class NormStage(NormalStage):
     @property
     def running(self) -> dict[str, Format]:
         """See `NormalStage.running`."""
-        return {
-            "mean": self.numbers.mean,
-            "variance": self.numbers.variance,
-            "scale_control": SCALE_CONTROL,
-            "shift_control": SHIFT_CONTROL,
-        }
+        found = {"mean": self.numbers.mean, "variance": self.numbers.variance}
+        if self.unit.frozen:
+            return found
+        return {**found, "scale_control": SCALE_CONTROL, "shift_control": SHIFT_CONTROL}
 
     def initial(self) -> dict[str, Integers]:
         """See `Slotted.initial`: a variance of one."""
@@ -53,7 +51,7 @@ class NormStage(NormalStage):
 
     @property
     def table_bits(self) -> int:
-        """Bits of what a token sees of a channel: centre, root, and what it learns, twice."""
+        """Bits of what a token sees of a channel: centre, root, and what it learns."""
         return self.numbers.centre.bits + self.root_bits + self.beta_bits
 
     @property
@@ -68,7 +66,9 @@ class NormStage(NormalStage):
         """See `NormalStage.memories`."""
         numbers, channels = self.numbers, self.numbers.channels
         forward = numbers.sums.bits + numbers.squares.bits
-        backward = 0 if self.unit.frozen else numbers.error_sum.bits
+        if self.unit.frozen:
+            return [*self._common_memories, ("tables", max(2, channels), self.table_bits)]
+        backward = numbers.error_sum.bits if self.unit.moves else 0
         if numbers.gammas is not None:
             backward += numbers.correlation.bits
         found = self._common_memories

@@ -95,6 +95,11 @@ class Normal(ABC):
             )
 
     @property
+    def frozen(self) -> bool:
+        """Whether it only goes forward, and keeps all that is loaded."""
+        return self.parameters.frozen
+
+    @property
     def elements(self) -> int:
         """Elements of an image."""
         return self.pixels * self.channels
@@ -193,11 +198,12 @@ class Normal(ABC):
 
     @property
     def gamma_products(self) -> list[tuple[Format, Format]]:
-        """Factors of what a gamma multiplies: gamma xhat, dy xhat; and for dx gamma dy."""
+        """Factors of what a gamma multiplies: gamma xhat; dy xhat to learn; for dx gamma dy."""
         if self.gammas is None:
             return []
-        found = [(self.gamma, self.y), (self.dy, self.y)]
-        return found if self.dx is None else [*found, (self.dy, self.gamma)]
+        learns = [(self.dy, self.y)] * (not self.frozen)
+        back = [(self.dy, self.gamma)] * (self.dx is not None)
+        return [(self.gamma, self.y), *learns, *back]
 
     @property
     def wide_frac(self) -> int:

@@ -65,10 +65,10 @@ class NormalStage(Slotted):
     """A norm in the schedule.
 
     ``start`` is the cycle in which the first element of token 0 goes forward, ``ends`` that of its
-    last; ``errors`` when gradients arrive, ``gradient_times`` when they leave (None where nobody
-    wants them); ``tokens`` may be between their forward and their backward pass, and so may
-    ``stash_words`` elements of y if those above do not give them back (else 0), or of xhat where
-    there is a gamma.
+    last; ``errors`` when gradients arrive (None where it is frozen, whose ``delay`` is 0),
+    ``gradient_times`` when they leave (None where nobody wants them); ``tokens`` may be between
+    their forward and their backward pass, and so may ``stash_words`` elements of y if those above
+    do not give them back (else 0), or of xhat where there is a gamma.
     """
 
     twin: ClassVar[str]
@@ -86,34 +86,35 @@ class NormalStage(Slotted):
     tokens: int
     stash_words: int
     output_times: Cycles = field(repr=False, compare=False)
-    errors: Gradients = field(repr=False, compare=False)
+    errors: Gradients | None = field(repr=False, compare=False)
     gradient_times: Gradients | None = field(repr=False, compare=False)
 
     @property
     def empties(self) -> int:
         """See `Slotted.empties`: the update of a token's gradient is seen a slot later."""
-        return self.delay + 1
+        return 0 if self.unit.frozen else self.delay + 1
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
-        """See `Slotted.parameters`: beta, what else a kind remembers, and gamma, in pairs."""
-        numbers = self.numbers
-        formats: dict[str, Format] = {}
+        """See `Slotted.parameters`: those of `pairs`, one after the other."""
+        numbers, formats = self.numbers, dict(self.running)
         for name, (moves, _) in numbers.learnt.items():
             formats |= {name: moves.weight, f"{name}_velocity": moves.velocity}
-            if name == "beta":
-                formats |= self.running
-        return tuple(Parameter(name, (numbers.channels,), one) for name, one in formats.items())
+        names = [name for pair in self.pairs for name in pair]
+        return tuple(Parameter(name, (numbers.channels,), formats[name]) for name in names)
 
     @property
     def moving(self) -> dict[str, tuple[UnitArithmetic, Format]]:
-        """What learns by the rule, as `Normal.learnt` has it: nothing where that is frozen."""
+        """What learns by the rule, as `Normal.learnt` has it: nothing where that stays."""
         found: dict[str, tuple[UnitArithmetic, Format]] = self.numbers.learnt
-        return {} if self.unit.frozen else found
+        return found if self.unit.moves else {}
 
     @property
     def running(self) -> dict[str, Format]:
-        """Formats of what a kind remembers of each channel besides what it learns, by name."""
+        """Formats of what a kind remembers of each channel besides what it learns, by name.
+
+        An even number of them.
+        """
         return {}
 
     def initial(self) -> dict[str, Integers]:
@@ -134,33 +135,44 @@ class NormalStage(Slotted):
         return cls.returned + (cls.weighed if unit.gamma else 0)
 
     @property
-    def pairs(self) -> int:
-        """Pairs of parameters that a channel has."""
-        return len(self.parameters) // 2
+    def pairs(self) -> tuple[tuple[str, ...], ...]:
+        """The names of a channel's parameters in twos: beta, what else it remembers, gamma.
+
+        What is frozen has no velocity: on the bus a zero stands beside it.
+        """
+        beta, *gamma = (
+            (name,) if self.unit.frozen else (name, f"{name}_velocity")
+            for name in self.numbers.learnt
+        )
+        running = list(self.running)
+        return (beta, *zip(running[::2], running[1::2], strict=True), *gamma)
 
     @property
     def blocks(self) -> tuple[Block, ...]:
         """See `Slotted.blocks`: the parameters in twos, of all channels each."""
-        return (Block(self.pairs * self.numbers.channels, 1),)
+        return (Block(len(self.pairs) * self.numbers.channels, 1),)
 
     def to_pairs(self, state: Any) -> tuple[Pairs, ...]:
         """See `Slotted.to_pairs`."""
-        values = [getattr(state, parameter.name) for parameter in self.parameters]
-        first, second = (
-            np.concatenate(half).reshape(-1, 1) for half in (values[::2], values[1::2])
-        )
-        return (Pairs(first, second),)
+        first = [getattr(state, name) for name, *_ in self.pairs]
+        second = [
+            getattr(state, pair[1]) if len(pair) > 1 else 0 * one
+            for pair, one in zip(self.pairs, first, strict=True)
+        ]
+        return (Pairs(*(np.concatenate(half).reshape(-1, 1) for half in (first, second))),)
 
     def from_pairs(self, pairs: Sequence[Pairs]) -> Mapping[str, Integers]:
         """See `Slotted.from_pairs`."""
-        names = [parameter.name for parameter in self.parameters]
-        first, second = (half.reshape(self.pairs, -1) for half in pairs[0])
-        return dict(zip(names[::2] + names[1::2], [*first, *second], strict=True))
+        halves = (half.reshape(len(self.pairs), -1) for half in pairs[0])
+        rows = zip(self.pairs, *halves, strict=True)
+        return {name: one for pair, *both in rows for name, one in zip(pair, both, strict=False)}
 
     def updates(self, slot: int, before: int) -> int:
         """The cycle in which the update of slot number `slot` of a run addresses channel 0."""
         known = self.ends + slot * self.interval + self.totalled
         token = slot - self.delay
+        if self.errors is None:
+            return known + BEGIN
         if token + before >= 0 and self.errors.pattern(token, before)[0] is not Came.BEFORE:
             came = int(self.errors.of(token, self.interval, before)[-1])
             known = max(known, came + self.returns(self.unit))
@@ -294,6 +306,8 @@ class NormalTimes(SlottedTimes):
 
         The least for which the update of a slot is over when the token two slots on begins.
         """
+        if not errors:
+            return []
         self.errors = errors[0]
         known = int(self.errors.later[-1]) + self.returned
         over = update_cycles(self.unit.inputs[0].shape[2])
@@ -308,14 +322,15 @@ class NormalTimes(SlottedTimes):
 
     def scheduled(self, slot: int) -> NormalStage:
         """See `Times.scheduled`."""
-        assert self.errors is not None  # somebody wants the gradient of what a norm puts out
         begins, ends = int(self.passes[0]), int(self.passes[-1])
-        self._check(slot)
-        # One begins in a later cycle than another one is over.
-        tokens = (self.over(self.errors.later) - begins) // slot + 1
-        kept, stashes = 0, not self.unit.outputs[0].returned
-        if stashes and (self.gradients is not None or self.unit.gamma):
-            kept = occupancy(self.passes, self.errors.later + 1, slot)
+        tokens, kept = 0, 0
+        if self.errors is not None:
+            self._check(slot)
+            # One begins in a later cycle than another one is over.
+            tokens = (self.over(self.errors.later) - begins) // slot + 1
+            stashes = not self.unit.outputs[0].returned
+            if stashes and (self.gradients is not None or self.unit.gamma):
+                kept = occupancy(self.passes, self.errors.later + 1, slot)
         return self.stage(
             unit=self.unit,
             index=self.index,

@@ -19,22 +19,26 @@ from counterflow.design.units.tiling import Tiling
 
 @dataclass(frozen=True, kw_only=True)
 class NormalUnit(Unit):
-    """A norm of the graph, perhaps with a ``gamma``.  Ports: x; y."""
+    """A norm of the graph, perhaps with a ``gamma``.  Ports: x; y.
+
+    A ``frozen`` one keeps all that is loaded, statistics, too; nothing below it learns.
+    """
 
     weight: Format
     velocity: Format
     rounding: Roundings
     gamma: bool = False
+    frozen: bool = False
 
     @property
-    def frozen(self) -> bool:
-        """Whether beta stays as it is loaded: nothing reads what a copy adds."""
-        return self.serves != 0
+    def moves(self) -> bool:
+        """Whether beta and gamma learn: not where it is frozen, nor in a copy, whose beta is 0."""
+        return not (self.frozen or self.serves)
 
     @property
     def parameters(self) -> int:
-        """Biases, and gammas, that learn."""
-        return 0 if self.frozen else self.inputs[0].shape[2] * (2 if self.gamma else 1)
+        """Biases, and gammas; nothing reads what a copy adds."""
+        return 0 if self.serves else self.inputs[0].shape[2] * (2 if self.gamma else 1)
 
     @property
     def multipliers(self) -> int:
@@ -42,8 +46,9 @@ class NormalUnit(Unit):
 
     @property
     def bound(self) -> int:
-        """See `Unit.bound`: two updates must fit into a slot, too."""
-        return max(self.inputs[0].elements, 2 * update_cycles(self.inputs[0].shape[2]))
+        """See `Unit.bound`: two updates must fit into a slot, too, if there are any."""
+        edge = self.inputs[0]
+        return max(edge.elements, 0 if self.frozen else 2 * update_cycles(edge.shape[2]))
 
     def check(self) -> None:
         """ValueError where its formats cannot work together, whatever the recipe."""
@@ -89,11 +94,11 @@ class NormalUnit(Unit):
     def _beta(self, recipe: Recipe, delay: int) -> UnitArithmetic:
         """How beta moves: as the bias of an output that each pixel has.
 
-        A frozen one has its formats, and neither prediction nor compensation.
+        One that does not has its formats, and neither prediction nor compensation.
         """
         y = self.outputs[0]
         height, width, channels = self.inputs[0].shape
-        moves = not self.frozen
+        moves = self.moves
         horizon = updates_in_flight(recipe, delay + 1) * recipe.horizon if moves else 0
         return UnitArithmetic(
             taps=1,
@@ -121,5 +126,6 @@ class NormalUnit(Unit):
             round_operand=self.rounding.operand,
             round_error=self.rounding.error,
             round_update=self.rounding.update,
+            frozen=self.frozen,
             clip_shift=recipe.clip_shift if moves else None,
         )

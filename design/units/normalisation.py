@@ -12,7 +12,8 @@ Per channel, with x in its last places (Chiley et al., arXiv 1905.05894, Online 
 At the end of a token, over its pixels: mean += b (mean of x - mean), variance += b (mean of
 (x - M/4)^2 - variance); c += mean of z xhat, u += mean of dx, beta by the sum of dy.  Nothing of
 this needs a division by anything but the number of pixels, a constant, nor a product.  With a
-gamma, z has gamma dy in place of dy, and gamma moves by the sum of dy xhat.
+gamma, z has gamma dy in place of dy, and gamma moves by the sum of dy xhat.  In a frozen norm mean
+and variance stay as they are, too, and nothing is summed.
 
 The square is taken around the mean that was in force, not around the image's own; what that adds to
 the variance is the square of how far the mean moves; the method adds 127 times as much anyway.
@@ -156,7 +157,11 @@ class Normalisation(Normal):
 
     @property
     def products(self) -> list[tuple[Format, Format]]:
-        """Factors of each multiplier: e t, e e; and where dx is wanted c xhat, z t, z xhat."""
-        forward = [(self.difference, self.root), (self.difference, self.difference)]
+        """Factors of each multiplier: e t, e e; and where dx is wanted c xhat, z t, z xhat.
+
+        A frozen norm has the first alone.
+        """
+        squares = [(self.difference, self.difference)] * (not self.frozen)
+        forward = [(self.difference, self.root), *squares]
         back = [(SCALE_CONTROL, self.y), (self.z, self.root), (self.z, self.y)]
         return [*forward, *(back if self.dx is not None else []), *self.gamma_products]

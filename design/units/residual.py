@@ -84,13 +84,9 @@ class Residual(Layer):
                     f"sum has the format {activation}; give formats.activation a signed format "
                     "such as s9.4, or the layer the activation 'relu'"
                 )
-        if not (body.wanted or shortcut.wanted):
-            raise ValueError(
-                "its layers are frozen and nothing below it learns, but a sum that only goes "
-                "forward is not offered; leave frozen out of a layer in it"
-            )
         error = self.formats.error or growth.formats.error
-        y = growth.edge(body.shape, activation, error, rectified=rectified)
+        paths = tuple(one for one in growth.paths if one in (*body.paths, *shortcut.paths))
+        y = growth.edge(body.shape, activation, error, paths=paths, rectified=rectified)
         growth.add(
             SumUnit(
                 name=f"sum{place.tag}",

@@ -43,7 +43,7 @@ class Sum(Passing):
 
     ``queues``: activations of each branch that can wait; ``stash_words``: elements that can be
     between their forward and their backward pass, of each of which a bit a masking branch is kept;
-    ``relu``: the sum ends in one.
+    ``relu``: the sum ends in one.  Where no branch wants gradients, none come.
     Cost: no multiplier; latency JOIN forward, BACKWARD back; one element a cycle each way.
     """
 
@@ -71,6 +71,11 @@ class Sum(Passing):
         """The branches of whose activations it is remembered where they are positive."""
         found = enumerate(self.branches)
         return tuple(index for index, branch in found if branch.masks and branch.wanted)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether gradients come."""
+        return any(branch.wanted for branch in self.branches)
 
     @property
     def waiting_bits(self) -> tuple[int, ...]:

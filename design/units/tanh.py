@@ -6,7 +6,8 @@ and sends on what results, one element a cycle in each direction:
     y = table[|x|], with the sign of x              dx = narrow(dy * slopes[|y|])
 
 Tanh is odd, so half a table will do; the derivative is 1 - y^2, a function of the y that was sent,
-and only |y| is remembered until the gradient comes back.
+and only |y| is remembered until the gradient comes back.  Where nobody wants dx there is no way back,
+and nothing is remembered.
 
 With x as s10.6 and y as s8.7 no y is further than 0.00782 from the tanh of its x, and only where y
 stops at 127/128; before that it is within half a last place, 0.00389.  The slope is within 0.01563
@@ -27,7 +28,7 @@ from counterflow.design.parts.fields import MAX_TANH_BITS
 from counterflow.design.parts.formats import Format, Rounding
 from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.design.units.latency import MEMORY, NARROW, PRODUCT, QUEUE
-from counterflow.design.units.passing import QUEUE_WORDS, OneToOne, PassingUnit
+from counterflow.design.units.passing import QUEUE_WORDS, OneToOne, PassingUnit, Traffic
 from counterflow.design.units.timing import Cycles, occupancy
 
 ABSOLUTE = 1  # x to its magnitude and sign
@@ -45,9 +46,10 @@ class Tanh(OneToOne):
     """One activation unit for tokens of `elements` elements.
 
     ``x`` is the format of what the sums below were narrowed to, ``y`` that of the activations,
-    ``dy``/``dx`` those of the gradients in and out; ``stash_words`` elements may be between their
-    forward and their backward pass.  Cost: one multiplier, `memories` and
-    `tables`, of which a small one becomes logic and a large one a block RAM.
+    ``dy``/``dx`` those of the gradients in and out, which there are where they are ``wanted``;
+    ``stash_words`` elements may be between their forward and their backward pass.  Cost: one
+    multiplier, none where no gradient is wanted, `memories` and `tables`, of which a small one
+    becomes logic and a large one a block RAM.
 
     Raises `ValueError`, one sentence, where the numbers cannot work together.
     """
@@ -59,6 +61,7 @@ class Tanh(OneToOne):
     dx: Format
     round_error: Rounding
     stash_words: int
+    wanted: bool = True
 
     def __post_init__(self) -> None:
         for name in ("elements", "stash_words"):
@@ -87,7 +90,7 @@ class Tanh(OneToOne):
     @property
     def products(self) -> list[tuple[Format, Format]]:
         """That of dy by the slope."""
-        return [(self.dy, self.slope)]
+        return [(self.dy, self.slope)] if self.wanted else []
 
     @cached_property
     def table(self) -> tuple[int, ...]:
@@ -140,19 +143,17 @@ class Tanh(OneToOne):
     @property
     def memories(self) -> list[tuple[str, int, int]]:
         """(name, words, bits) of every memory of the unit, without the tables."""
-        return [
-            ("stash", max(2, self.stash_words), self.kept_bits),
-            ("y", QUEUE_WORDS, self.y.bits + KIND_BITS),
-            ("dx", QUEUE_WORDS, self.dx.bits),
-        ]
+        found = [("y", QUEUE_WORDS, self.y.bits + KIND_BITS)]
+        if not self.wanted:
+            return found
+        stash = ("stash", max(2, self.stash_words), self.kept_bits)
+        return [stash, *found, ("dx", QUEUE_WORDS, self.dx.bits)]
 
     @property
     def tables(self) -> list[tuple[str, int, int]]:
-        """(name, entries, bits) of both tables."""
-        return [
-            ("table", len(self.table), self.kept_bits),
-            ("slopes", len(self.slopes), self.slope.bits),
-        ]
+        """(name, entries, bits) of its tables."""
+        forward = ("table", len(self.table), self.kept_bits)
+        return [forward, *[("slopes", len(self.slopes), self.slope.bits)] * self.wanted]
 
     def output_times(self, arrivals: Cycles) -> Cycles:
         """Cycle in which each y leaves, given that in which each x of the token was taken."""
@@ -163,6 +164,12 @@ class Tanh(OneToOne):
         """Cycle in which each dx leaves, given that in which each dy of the token was taken."""
         times: Cycles = arrivals + BACKWARD
         return times
+
+    def fitted(self, traffic: Traffic) -> Tanh:
+        """See `Passing.fitted`."""
+        if not self.wanted:
+            return self
+        return self.sized(traffic.arrivals[0], traffic.errors[0], traffic.interval)
 
     def sized(self, arrivals: Cycles, errors: Cycles, interval: int) -> Tanh:
         """This unit with room for what a stall-free run ever holds and no more.
@@ -192,4 +199,5 @@ class TanhUnit(PassingUnit):
             dx=x.error,
             round_error=self.round_error,
             stash_words=y.elements,
+            wanted=x.wanted,
         )

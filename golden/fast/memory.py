@@ -75,9 +75,10 @@ def _steps(
         if isinstance(unit, Stage):
             forward.append((SLOT, weighted.index(unit), unit.delay))
         elif isinstance(unit, NormalStage):
-            passed = where.passed[unit.name, unit.unit.outputs[0].paths[-1]]
+            paths = unit.unit.outputs[0].paths
+            passed = where.passed[unit.name, paths[-1]] if paths else 0
             forward.append((NORM, norms.index(unit), passed))
-            back.insert(0, forward[-1])
+            back[:0] = forward[-1:] if paths else []
         elif isinstance(unit, PassingStage):
             kind = kinds.index(unit.unit.kind)
             steps = {

@@ -106,7 +106,7 @@ NORM_UNIT = np.dtype(
         *fields("centre_drop", "steps_frac", "variance_one", "decay", "pull_drop"),
         # of a norm of groups: channels and numbers of one (0 else), the fraction of xhat
         *fields("group", "count", "y_frac"),
-        # whether beta is frozen, and whether there is a gamma; right shifts of gamma xhat, gamma dy
+        # whether beta stays, and whether there is a gamma; right shifts of gamma xhat, gamma dy
         *fields("frozen", "scaled", "gamma_frac", "gamma_drop"),
         *LEARNT,
         ("gammas", LEARNT),

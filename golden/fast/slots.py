@@ -153,7 +153,7 @@ def _compiled(version: int) -> Any:
         _ = version
         window, done = len(memory.kinds), 0
         if slot == 0:
-            for step in memory.back:
+            for step in memory.steps:
                 for early in range(2 if step.kind == NORM else 0):
                     show(memory, memory.norms[step.record], early)
         for token in range(len(kinds)):

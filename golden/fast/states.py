@@ -41,9 +41,11 @@ def arrays_of(held: Sequence[State]) -> dict[str, Integers]:
         if "weight" in arrays:
             found["weight"].append(arrays["weight"].ravel())
             found["velocity"].append(arrays.get("velocity", 0 * arrays["weight"]).ravel())
-        found["statistics"] += [arrays[name] for name in STATISTICS if name in arrays]
-    none = [np.zeros(0, np.int64)]
-    return {name: np.concatenate(none + parts) for name, parts in found.items()}
+        if "mean" in arrays:
+            none = 0 * arrays["mean"]  # in place of what is frozen
+            found["statistics"] += [arrays.get(name, none) for name in STATISTICS]
+    empty = [np.zeros(0, np.int64)]
+    return {name: np.concatenate(empty + parts) for name, parts in found.items()}
 
 
 def states_of(schedule: Schedule, memory: Memory) -> list[State]:
@@ -52,7 +54,8 @@ def states_of(schedule: Schedule, memory: Memory) -> list[State]:
     for stage in schedule.stages:
         made = isinstance(stage, NormalStage)
         arrays = _of_norm(memory, next(norms)) if made else _of_weights(memory, next(units))
-        states.append(state_of(stage, arrays, int(memory.generator[stage.index])))
+        own = {one.name: arrays[one.name] for one in stage.parameters}
+        states.append(state_of(stage, own, int(memory.generator[stage.index])))
     return states
 
 
@@ -60,14 +63,12 @@ def _of_weights(memory: Memory, unit: Any) -> Mapping[str, Integers]:
     outputs, taps = int(unit["outputs"]), int(unit["taps"])
     weights = slice(unit["weights"], unit["weights"] + outputs * taps)
     biases = slice(unit["biases"], unit["biases"] + outputs)
-    found = {
+    return {
         "weight": memory.weight[weights].astype(np.int64).reshape(outputs, taps),
         "velocity": memory.velocity[weights].astype(np.int64).reshape(outputs, taps),
         "bias": memory.bias[biases].copy(),
         "bias_velocity": memory.bias_velocity[biases].copy(),
     }
-    moving = {} if unit["frozen"] else {name: found[name] for name in ("velocity", "bias_velocity")}
-    return {"weight": found["weight"], "bias": found["bias"], **moving}
 
 
 def _of_norm(memory: Memory, unit: Any) -> Mapping[str, Integers]:

@@ -183,6 +183,8 @@ class Chain:
         """Send back what a unit has all gradients of; one with weights, what its delays say."""
         if isinstance(unit, Convolution):
             self._convolution_back(unit, inputs[0], outputs[0])
+        elif isinstance(unit, Normal) and unit.frozen:
+            unit.update()
         elif isinstance(unit, Normal):
             self._norm_returns(unit, inputs[0], outputs[0])
             unit.update()

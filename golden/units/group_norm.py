@@ -6,7 +6,7 @@ The equations stand in `design.units.group_normalisation`, what a slot is in `de
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -17,12 +17,15 @@ from counterflow.golden.units.normal import Learnt, Normal, Root, differences, r
 from counterflow.golden.units.state import State
 
 
-@dataclass
+@dataclass(kw_only=True)
 class GroupNormState(State):
-    """Everything that a norm of groups remembers between updates, [channels] each."""
+    """Everything that a norm of groups remembers between updates, [channels] each.
+
+    A frozen one has no velocities.
+    """
 
     beta: Integers
-    beta_velocity: Integers
+    beta_velocity: Any = None  # of integers, as the others
     generator: int
     gamma: Integers | None = None
     gamma_velocity: Integers | None = None

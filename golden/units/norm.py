@@ -6,7 +6,7 @@ The equations stand in `design.units.normalisation`, what a slot is in `design.u
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -20,29 +20,32 @@ from counterflow.golden.units.normal import Gradient, Learnt, Normal, Root, diff
 from counterflow.golden.units.state import State
 
 
-@dataclass
+@dataclass(kw_only=True)
 class NormState(State):
-    """Everything that a norm remembers between updates, [channels] each, in their formats."""
+    """Everything that a norm remembers between updates, [channels] each, in their formats.
+
+    A frozen one has neither velocities nor controls.
+    """
 
     beta: Integers
-    beta_velocity: Integers
+    beta_velocity: Any = None  # of integers, as the others
     mean: Integers
     variance: Integers
-    scale_control: Integers
-    shift_control: Integers
+    scale_control: Any = None
+    shift_control: Any = None
     generator: int
     gamma: Integers | None = None
     gamma_velocity: Integers | None = None
 
 
 class View(NamedTuple):
-    """What a token sees of a state, [channels] each."""
+    """What a token sees of a state, [channels] each; of a frozen one there are no controls."""
 
     centre: Integers
     root: Root
     learnt: Learnt
-    scale_control: Integers
-    shift_control: Integers
+    scale_control: Any
+    shift_control: Any
 
 
 class ForwardSums(NamedTuple):
@@ -82,7 +85,7 @@ class Norm(Normal):
         view: View = self._views[self.updates - 2]
         e = differences(self._by_pixel(x), view.centre)
         self._forward = None
-        if training:
+        if training and not self.numbers.frozen:
             self._forward = ForwardSums(view.centre, e.sum(axis=0), (e * e).sum(axis=0))
         return self._normalised(e, view.root, view.learnt, training)
 

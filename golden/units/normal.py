@@ -59,6 +59,7 @@ class Normal(ABC):
     """One unit; `saturations` counts clipped elements of y and of dx, and channels in which beta
     or gamma was clipped.
 
+    A frozen one has no way back, and its state stays.
     A subclass has `forward`, `backward`, and a `State` with ``beta`` and ``beta_velocity``, which
     are None of ``gamma`` where there is none.
     """
@@ -113,7 +114,9 @@ class Normal(ABC):
         for name, (moves, operand) in self.numbers.learnt.items():
             frac, rounding = moves.weight.frac, moves.round_operand
             now, _ = narrow(getattr(self.state, name), frac, operand, rounding)
-            ahead, _ = narrow(self._predicted(name, moves), frac, operand, rounding)
+            ahead = now
+            if not moves.frozen:
+                ahead, _ = narrow(self._predicted(name, moves), frac, operand, rounding)
             found[name] = now, ahead
         return found
 
@@ -137,8 +140,8 @@ class Normal(ABC):
         y, beyond = saturate(sums, numbers.y)
         tell("y", sums, numbers.y.frac, y, numbers.y, clipped | beyond)
         self.saturations += int((clipped | beyond).sum())
-        kept = y if plain else xhat
-        self._kept.append(Kept(root, seen, kept.ravel()))
+        if edge.wanted:
+            self._kept.append(Kept(root, seen, (y if plain else xhat).ravel()))
         positive = np.maximum(y, 0) if edge.rectified and not edge.returned else y
         return positive.ravel()
 

@@ -25,7 +25,8 @@ class Sum:
         total = np.zeros(numbers.elements, np.int64)
         for one, branch in zip(x, numbers.branches, strict=True):
             total = total + (one << frac - branch.x.frac)
-        self.remembered.append([one > 0 for one in x])
+        if numbers.wanted:
+            self.remembered.append([one > 0 for one in x])
         if numbers.relu:
             total = np.maximum(total, 0)
         y, _ = narrow(total, frac, numbers.y, numbers.round_activation, "y")

@@ -102,7 +102,7 @@ class Backward(wiring.Component):
         came = self.dy.payload.data if self.returned else self.dy.payload
         dy = delayed(m, came, FACTORS - SUM, "dy")
         sums: dict[str, Value] = {}
-        if not self.stage.unit.frozen:
+        if self.stage.unit.moves:
             sums["errors"] = delayed(m, dy, WIDE - FACTORS + SUM, "dy_late")
         xhat: Value | None = None
         if numbers.gammas is not None:

@@ -14,7 +14,7 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import C, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.data import View
 from amaranth.lib.wiring import In, Out
@@ -41,12 +41,13 @@ GRADIENT = {"beta": "errors", "gamma": "correlations"}  # the sum that it learns
 class BetaUpdate(wiring.Component):
     """Twin of `golden.units.normal.Normal._learn` and what is around it; a kind adds its own.
 
-    Gamma, if there is one, is updated beside beta; they share random bits.  A beta that is frozen
-    stays as the bus stored it: nothing is made that would move it.
+    Gamma, if there is one, is updated beside beta; they share random bits.  A beta that does not
+    move stays as the bus stored it: nothing is made that would move it.  Nothing begins an update
+    of a frozen norm, of which no token comes back: there is but what the bus stores.
 
     Parameters: ``stage``; ``backward``, the layout of the sums of a token that came back, of which
-    ``errors`` is that of dy and ``correlations`` that of dy xhat, for gamma; a kind's further
-    ``members``.
+    ``errors`` is that of dy and ``correlations`` that of dy xhat, for gamma (none of a frozen
+    norm); a kind's further ``members``.
     Members: ``begins`` in: an update does, of totals in ``bank``; ``backward_kind`` in: the kind of
     the token that they are of; ``ends`` out: what tokens see of the last channel is written;
     ``channel`` out, ``backward`` totals in MEMORY cycles later; ``table_write`` with ``table_bank``
@@ -59,18 +60,27 @@ class BetaUpdate(wiring.Component):
     """
 
     def __init__(
-        self, *, stage: NormalStage, backward: data.StructLayout, members: dict[str, In | Out]
+        self,
+        *,
+        stage: NormalStage,
+        backward: data.StructLayout | None,
+        members: dict[str, In | Out],
     ) -> None:
         self.stage = stage
         channel = range(max(2, stage.numbers.channels))
-        super().__init__(
-            {
+        if backward is not None:
+            members = {
                 "begins": In(1),
                 "bank": In(1),
                 "backward_kind": In(KIND_BITS),
                 "ends": Out(1),
-                "channel": Out(channel),
                 "backward": In(backward),
+                "clipped": Out(1),
+                **members,
+            }
+        super().__init__(
+            {
+                "channel": Out(channel),
                 "table_write": Out(1),
                 "table_bank": Out(1),
                 "table_channel": Out(channel),
@@ -87,10 +97,10 @@ class BetaUpdate(wiring.Component):
                 "write_enable": Out(1),
                 "write_address": Out(channel),
                 "write_data": Out(state(stage).size),
-                "clipped": Out(1),
                 **members,
             }
         )
+        self._bank: Value = C(0) if backward is None else self.bank
         self.visit = Signal(name="visit")  # a channel is addressed by an update
         self.learns = Signal(name="learns")  # by a token that came back
         self.moves = Signal(name="moves")  # and what is learnt moves
@@ -99,7 +109,7 @@ class BetaUpdate(wiring.Component):
         m = Module()
         numbers, layout = self.stage.numbers, state(self.stage)
         m.submodules.states = states = BlockMemory(words=max(2, numbers.channels), bits=layout.size)
-        last = self._walk(m)
+        self._walk(m)
         m.d.comb += states.read_address.eq(self.channel)
         now = self._now(m, delayed(m, states.read_data, MEMORY - 1, "read"))
         backward = delayed(m, self.visit & self.learns, NEW, "learning")
@@ -118,7 +128,6 @@ class BetaUpdate(wiring.Component):
             states.write_enable.eq(self.write_enable),
             states.write_address.eq(self.write_address),
             states.write_data.eq(self.write_data),
-            self.ends.eq(delayed(m, last, TABLES, "last")),
         ]
         self._fetched(m, now)
         self._table(m, written)
@@ -139,8 +148,11 @@ class BetaUpdate(wiring.Component):
         ``written`` is its state in cycle STORE.
         """
 
-    def _walk(self, m: Module) -> Value:
-        """Address all channels from `begins` on; whether this is the last one."""
+    def _walk(self, m: Module) -> None:
+        """Address all channels from `begins` on, if ever, or that of the bus."""
+        if self.stage.unit.frozen:
+            m.d.comb += self.channel.eq(self.at)
+            return
         running, at = Signal(name="running"), Signal.like(self.channel, name="at")
         channels = self.stage.numbers.channels
         last = self.visit & (self.channel == channels - 1)
@@ -149,10 +161,10 @@ class BetaUpdate(wiring.Component):
             self.channel.eq(Mux(self.fetch | self.store, self.at, at)),
             self.learns.eq(self.backward_kind >= Kind.TRAIN),
             self.moves.eq(self.backward_kind == Kind.TRAIN),
+            self.ends.eq(delayed(m, last, TABLES, "last")),
         ]
         with m.If(self.visit):
             m.d.sync += [running.eq(~last), at.eq(Mux(last, 0, at + 1))]
-        return last
 
     def _now(self, m: Module, read: Value) -> Any:
         """The state of a channel in cycle MEMORY, with the pair in it that the bus stores."""
@@ -162,9 +174,9 @@ class BetaUpdate(wiring.Component):
             delayed(m, value, MEMORY, name)
             for value, name in ((self.store, "storing"), (self.pair, "pair"))
         )
-        for index, name in enumerate(layout.members):
-            given = (self.new_first, self.new_second)[index % 2]
-            m.d.comb += now[name].eq(Mux(storing & (pair == index // 2), given, old[name]))
+        for index, names in enumerate(self.stage.pairs):
+            for name, given in zip(names, (self.new_first, self.new_second), strict=False):
+                m.d.comb += now[name].eq(Mux(storing & (pair == index), given, old[name]))
         return now
 
     def _new(self, m: Module, now: Any, backward: Value) -> tuple[Value, Value]:
@@ -245,11 +257,10 @@ class BetaUpdate(wiring.Component):
 
     def _fetched(self, m: Module, now: Any) -> None:
         """The pair that the bus asked for."""
-        names = list(state(self.stage).members)
         pair = delayed(m, self.pair, MEMORY, "fetched_pair")
-        for out, half in ((self.first, names[0::2]), (self.second, names[1::2])):
-            for index, name in enumerate(half):
-                with m.If(pair == index):
+        for index, names in enumerate(self.stage.pairs):
+            with m.If(pair == index):
+                for name, out in zip(names, (self.first, self.second), strict=False):
                     m.d.comb += out.eq(now[name])
 
     def _table(self, m: Module, written: Any) -> None:
@@ -259,7 +270,7 @@ class BetaUpdate(wiring.Component):
         channel = delayed(m, self.channel, TABLES, "table_channel")
         m.d.comb += [
             self.table_write.eq(delayed(m, self.visit, TABLES, "visited") | both | again),
-            self.table_bank.eq(Mux(both | again, again, self.bank)),
+            self.table_bank.eq(Mux(both | again, again, self._bank)),
             self.table_channel.eq(Mux(again, delayed(m, channel, 1, "again_channel"), channel)),
         ]
         for name, target, value in self._seen(m, written):

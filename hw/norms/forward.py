@@ -45,27 +45,36 @@ class Forward(wiring.Component):
     ``known`` out: its totals are, of kind ``kind`` in ``known_bank``; ``total_write`` with
     ``total_channel`` and ``total`` out; ``keep`` with ``keep_address`` and ``word`` out: for the
     way back; ``y_taken`` with ``y_word`` and ``room``, those of a stash of y, or of xhat, if there
-    is one; ``clipped`` out.
-    Cost: two multipliers, three with a gamma, a line of sums; latency
-    `design.units.normal_times.FORWARD`, with a gamma SCALED more, an element a cycle.
+    is one; ``clipped`` out.  A frozen norm has neither totals nor a way back, but ``known`` out:
+    the last element of a token is taken.
+    Cost: two multipliers, three with a gamma, a line of sums; without these and a multiplier less
+    where it is frozen; latency `design.units.normal_times.FORWARD`, with a gamma SCALED more, an
+    element a cycle.
     """
 
     def __init__(self, *, stage: NormStage) -> None:
         self.stage = stage
         numbers = stage.numbers
         channel = range(max(2, numbers.channels))
-        super().__init__(
-            {
-                "x": In(activation_stream(numbers.x)),
-                "y": Out(activation_stream(numbers.y)),
-                "may": In(1),
-                "bank": In(1),
-                "predict": In(1),
-                "channel": Out(channel),
-                "in_bank": Out(1),
-                "view": In(seen(stage)),
-                "begins": Out(1),
-                "known": Out(1),
+        members: dict[str, In | Out] = {
+            "x": In(activation_stream(numbers.x)),
+            "y": Out(activation_stream(numbers.y)),
+            "may": In(1),
+            "bank": In(1),
+            "predict": In(1),
+            "channel": Out(channel),
+            "in_bank": Out(1),
+            "view": In(seen(stage)),
+            "begins": Out(1),
+            "known": Out(1),
+            "room": In(1),
+            "taken": Out(1),
+            "y_taken": Out(1),
+            "y_word": Out(shape_of(numbers.y)),
+            "clipped": Out(1),
+        }
+        if not stage.unit.frozen:
+            members |= {
                 "known_bank": Out(1),
                 "kind": Out(KIND_BITS),
                 "total_write": Out(1),
@@ -74,13 +83,8 @@ class Forward(wiring.Component):
                 "keep": Out(1),
                 "keep_address": Out(range(stage.tokens * numbers.channels)),
                 "word": Out(kept(stage)),
-                "room": In(1),
-                "taken": Out(1),
-                "y_taken": Out(1),
-                "y_word": Out(shape_of(numbers.y)),
-                "clipped": Out(1),
             }
-        )
+        super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -103,11 +107,14 @@ class Forward(wiring.Component):
         ]
         kind = delayed(m, self.x.payload.kind, MEMORY, "kind")
         e = self._difference(m)
-        self._total(m, place, e, kind)
         learnt = self._learnt(kind)
         push, kept, clipped = normalise(m, self.stage, queue, e, self.view, learnt, taken, kind)
         m.d.comb += [self.y_taken.eq(push), self.y_word.eq(kept), self.clipped.eq(clipped)]
-        self._keep(m, taken & place.first, kind)
+        if self.stage.unit.frozen:
+            m.d.comb += self.known.eq(taken & place.ends)
+        else:
+            self._total(m, place, e, kind)
+            self._keep(m, taken & place.first, kind)
         queue.leaves_by(m, self.y)
         return m
 

@@ -52,7 +52,7 @@ class GroupForward(wiring.Component):
     a token is read back, has been; ``taken`` out: one of its elements is;
     ``keep`` with ``keep_address`` and ``word``, ``root_keep`` with ``root_word`` out: for the way
     back; ``y_taken`` with ``y_word`` and ``room``, those of a stash of y, or of xhat, if there is
-    one; ``clipped`` out.
+    one; ``clipped`` out.  A frozen norm keeps nothing for a way back.
     Cost: three multipliers, four with a gamma, the memories of an image and of its sums, a table of
     roots; latency `design.units.group_times.KNOWN` from the last x, then as
     `hw.norms.forward.Forward`; an element a cycle.
@@ -61,30 +61,32 @@ class GroupForward(wiring.Component):
     def __init__(self, *, stage: GroupNormStage) -> None:
         self.stage = stage
         numbers = stage.numbers
-        super().__init__(
-            {
-                "x": In(activation_stream(numbers.x)),
-                "y": Out(activation_stream(numbers.y)),
-                "may": In(1),
-                "bank": In(1),
-                "predict": In(1),
-                "channel": Out(range(max(2, numbers.channels))),
-                "in_bank": Out(1),
-                "view": In(betas(stage)),
-                "begins": Out(1),
-                "known": Out(1),
-                "taken": Out(1),
+        members: dict[str, In | Out] = {
+            "x": In(activation_stream(numbers.x)),
+            "y": Out(activation_stream(numbers.y)),
+            "may": In(1),
+            "bank": In(1),
+            "predict": In(1),
+            "channel": Out(range(max(2, numbers.channels))),
+            "in_bank": Out(1),
+            "view": In(betas(stage)),
+            "begins": Out(1),
+            "known": Out(1),
+            "taken": Out(1),
+            "room": In(1),
+            "y_taken": Out(1),
+            "y_word": Out(shape_of(numbers.y)),
+            "clipped": Out(1),
+        }
+        if not stage.unit.frozen:
+            members |= {
                 "keep": Out(1),
                 "keep_address": Out(range(max(2, stage.tokens * numbers.channels))),
                 "word": Out(kept_of_channel(stage)),
                 "root_keep": Out(1),
                 "root_word": Out(root(stage)),
-                "room": In(1),
-                "y_taken": Out(1),
-                "y_word": Out(shape_of(numbers.y)),
-                "clipped": Out(1),
             }
-        )
+        super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -119,7 +121,8 @@ class GroupForward(wiring.Component):
         learnt = chosen(numbers, self.view, self.predict, seen.kind)
         push, kept, clipped = normalise(m, stage, queue, e, seen, learnt, image.step, seen.kind)
         m.d.comb += [self.y_taken.eq(push), self.y_word.eq(kept), self.clipped.eq(clipped)]
-        self._keep(m, image, seen, learnt[carried(stage)])
+        if not stage.unit.frozen:
+            self._keep(m, image, seen, learnt[carried(stage)])
         queue.leaves_by(m, self.y)
         return m
 

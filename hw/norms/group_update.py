@@ -28,7 +28,8 @@ class GroupUpdate(BetaUpdate):
     stage: GroupNormStage
 
     def __init__(self, *, stage: GroupNormStage) -> None:
-        super().__init__(stage=stage, backward=errors(stage), members={"table": Out(betas(stage))})
+        backward = None if stage.unit.frozen else errors(stage)
+        super().__init__(stage=stage, backward=backward, members={"table": Out(betas(stage))})
 
     def _seen(self, m: Module, written: Any) -> Sequence[tuple[str, Value, Value]]:
         """See `BetaUpdate._seen`."""

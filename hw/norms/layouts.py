@@ -64,9 +64,9 @@ def forward_totals(stage: NormStage) -> data.StructLayout:
 def backward_totals(stage: NormStage) -> data.StructLayout:
     """Sums over a token's pixels: `gradient`; of z xhat, and of dx before it is narrowed.
 
-    Those of a norm whose beta is frozen, which has a dx, are without `gradient`.
+    Those of a norm whose beta does not move, which has a dx, are without `gradient`.
     """
-    numbers, fields = stage.numbers, {} if stage.unit.frozen else gradient(stage)
+    numbers, fields = stage.numbers, gradient(stage) if stage.unit.moves else {}
     if numbers.dx is not None:
         fields["products"] = shape_of(numbers.product_sum)
         fields["gradients"] = shape_of(numbers.gradient_sum)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any, Self
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -26,9 +26,11 @@ from counterflow.hw.pooling.rings import Stash
 class NormalUnit(wiring.Component):
     """Brings channels to mean 0 and variance 1, and adds a bias that learns, behind a gamma.
 
+    A frozen one only goes forward, and all that is known of a channel stays as the bus stored it.
+
     Parameters: ``stage``.
     Members: ``x``, ``y`` streams of activations; ``dy`` stream of gradients, with y beside each if
-    those above give it back, ``dx`` if anybody wants it; ``bus_i``, ``bus_o``.
+    those above give it back, unless it is frozen, ``dx`` if anybody wants it; ``bus_i``, ``bus_o``.
     A subclass names its parts and joins what they hand to each other.
     """
 
@@ -39,10 +41,11 @@ class NormalUnit(wiring.Component):
         members: dict[str, In | Out] = {
             "x": In(activation_stream(numbers.x)),
             "y": Out(activation_stream(numbers.y)),
-            "dy": In(error_stream(numbers.dy, returned)),
             "bus_i": In(Access),
             "bus_o": Out(Access),
         }
+        if not stage.unit.frozen:
+            members["dy"] = In(error_stream(numbers.dy, returned))
         if numbers.dx is not None:
             members["dx"] = Out(error_stream(numbers.dx))
         super().__init__(members)
@@ -56,7 +59,7 @@ class NormalUnit(wiring.Component):
 
     @abstractmethod
     def _ways(self) -> tuple[Any, Any]:
-        """Its parts that go forward and come back."""
+        """Its parts that go forward and, unless it is frozen, come back."""
 
     @abstractmethod
     def _join(self, m: Module, forward: Any, backward: Any) -> None:
@@ -66,6 +69,8 @@ class NormalUnit(wiring.Component):
         m = Module()
         stage, update, registers = self.stage, self.states, self.registers
         forward, backward = self._ways()
+        if stage.unit.frozen:
+            return self._forward_only(m, forward)
         m.submodules.order = order = Order(stage=stage)
         m.submodules.forward = forward
         m.submodules.backward = backward
@@ -92,11 +97,33 @@ class NormalUnit(wiring.Component):
             update.bank.eq(order.update_bank),
         ]
         self._join(m, forward, backward)
-        self._registers(m, order, forward, backward)
+        waits = (self.x.valid & ~self.x.ready) | (self.dy.valid & ~self.dy.ready)
+        clipped = Cat(forward.clipped, backward.clipped, update.clipped)
+        self._registers(m, order.resting, update.ends, waits, clipped)
+        return m
+
+    def _forward_only(self, m: Module, forward: Any) -> Module:
+        """Its parts where nothing comes back: no token waits for another, or for an update."""
+        m.submodules.forward = forward
+        m.submodules.update = self.states
+        m.submodules.registers = self.registers
+        connect(m, flipped(self.x), forward.x)
+        connect(m, forward.y, flipped(self.y))
+        passing = Signal(name="passing")  # a token is under way that sees what the bus stored
+        with m.If(forward.known):
+            m.d.sync += passing.eq(0)
+        with m.Elif(forward.begins):
+            m.d.sync += passing.eq(1)
+        m.d.comb += [forward.may.eq(1), forward.room.eq(1)]
+        self._seen_of(m, "tables", forward, self.states.table)
+        waits = self.x.valid & ~self.x.ready
+        self._registers(m, ~passing, forward.known, waits, Cat(forward.clipped, C(0, 2)))
         return m
 
     def _banked(self, bank: Value, channel: Value) -> Value:
-        """The address of a channel's word in a bank."""
+        """The address of a channel's word in a bank; what is frozen has one."""
+        if self.stage.unit.frozen:
+            return channel
         return Mux(bank, self.stage.numbers.channels + channel, channel)
 
     def _memory(self, m: Module, name: str, words: int, bits: int) -> tuple[BlockMemory, Value]:
@@ -130,7 +157,8 @@ class NormalUnit(wiring.Component):
     def _seen_of(self, m: Module, name: str, way: Any, source: Any) -> None:
         """What tokens see of a channel where they go this way; the update writes it."""
         update, channels = self.states, self.stage.numbers.channels
-        memory, word = self._memory(m, name, 2 * channels, len(source.as_value()))
+        banks = 1 if self.stage.unit.frozen else 2
+        memory, word = self._memory(m, name, banks * channels, len(source.as_value()))
         m.d.comb += [
             memory.write_enable.eq(update.table_write),
             memory.write_address.eq(self._banked(update.table_bank, update.table_channel)),
@@ -165,19 +193,20 @@ class NormalUnit(wiring.Component):
             backward.y_word.eq(stash.oldest),
         ]
 
-    def _registers(self, m: Module, order: Order, forward: Any, backward: Any) -> None:
+    def _registers(
+        self, m: Module, resting: Value, updated: Value, waits: Value, clipped: Value
+    ) -> None:
         """The bus reaches states and settings, and reads the counters."""
         update, registers = self.states, self.registers
         connect(m, registers.settings, update.settings)
         connect(m, registers.generator, update.generator)
-        waits = (self.x.valid & ~self.x.ready) | (self.dy.valid & ~self.dy.ready)
         m.d.comb += [
             registers.bus_i.eq(self.bus_i),
             self.bus_o.eq(registers.bus_o),
-            registers.resting.eq(order.resting),
-            registers.updated.eq(update.ends),
+            registers.resting.eq(resting),
+            registers.updated.eq(updated),
             registers.stalled.eq(waits),
-            registers.clipped.eq(Cat(forward.clipped, backward.clipped, update.clipped)),
+            registers.clipped.eq(clipped),
             update.fetch.eq(registers.fetch),
             update.store.eq(registers.store),
             update.at.eq(registers.at),

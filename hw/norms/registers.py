@@ -67,7 +67,7 @@ class NormRegisters(wiring.Component):
         r, channels = UnitRegister, self.stage.numbers.channels
         wanted = node.strobe(r.FETCH) | node.strobe(r.STORE)
         nothing = node.strobe(r.FETCH_BIAS) | node.strobe(r.STORE_BIAS)
-        tile = node.data[: max(1, (self.stage.pairs * channels - 1).bit_length())]
+        tile = node.data[: max(1, (len(self.stage.pairs) * channels - 1).bit_length())]
         pair, before = self._pair(tile)
         m.d.comb += node.refuse.eq(nothing | (wanted & ~self.resting))
         m.d.sync += [
@@ -81,7 +81,7 @@ class NormRegisters(wiring.Component):
         """The number of the pair that a tile is, and the tiles of the pairs before."""
         pair: Value = C(0, 2)
         before: Value = C(0, 1)
-        for number in range(1, self.stage.pairs):
+        for number in range(1, len(self.stage.pairs)):
             begins = number * self.stage.numbers.channels
             pair = Mux(tile >= begins, number, pair)
             before = Mux(tile >= begins, begins, before)

@@ -33,25 +33,28 @@ class ChannelUpdate(BetaUpdate):
     Parameters: ``stage``.
     Members: those of `BetaUpdate`, and ``forward`` totals of a channel in, beside ``backward``, of
     a token of kind ``forward_kind``; ``table`` and ``controls`` out: what tokens see of a channel.
+    Of these a frozen norm has but ``table``.
     Cost: no multiplier; that of `BetaUpdate` and a table of roots.
     """
 
     stage: NormStage
 
     def __init__(self, *, stage: NormStage) -> None:
-        super().__init__(
-            stage=stage,
-            backward=backward_totals(stage),
-            members={
+        frozen = stage.unit.frozen
+        members: dict[str, In | Out] = {"table": Out(seen(stage))}
+        if not frozen:
+            members |= {
                 "forward_kind": In(KIND_BITS),
                 "forward": In(forward_totals(stage)),
-                "table": Out(seen(stage)),
                 "controls": Out(controls(stage)),
-            },
-        )
+            }
+        backward = None if frozen else backward_totals(stage)
+        super().__init__(stage=stage, backward=backward, members=members)
 
     def _moved(self, m: Module, now: Any, backward: Value) -> tuple[Value, dict[str, Any]]:
         """See `BetaUpdate._moved`."""
+        if self.stage.unit.frozen:
+            return backward, {}
         forward = delayed(m, self.visit & (self.forward_kind >= Kind.TRAIN), NEW, "moving")
         found = {name: (forward, one) for name, one in self._statistics(m, now).items()}
         if self.stage.numbers.dx is not None:
@@ -94,14 +97,14 @@ class ChannelUpdate(BetaUpdate):
     def _seen(self, m: Module, written: Any) -> Sequence[tuple[str, Value, Value]]:
         """See `BetaUpdate._seen`."""
         m.submodules.roots = roots = Roots(stage=self.stage)
+        m.d.comb += roots.state.eq(written)
+        view = "view", self.table.as_value(), roots.view.as_value()
+        if self.stage.unit.frozen:
+            return [view]
         word = Signal(controls(self.stage), name="control_word")
         m.d.comb += [
-            roots.state.eq(written),
             word.scale.eq(written.scale_control),
             word.shift.eq(written.shift_control),
         ]
         control = delayed(m, word.as_value(), TABLES - STORE, "control")
-        return [
-            ("view", self.table.as_value(), roots.view.as_value()),
-            ("control", self.controls.as_value(), control),
-        ]
+        return [view, ("control", self.controls.as_value(), control)]

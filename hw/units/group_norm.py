@@ -28,8 +28,8 @@ class GroupNorm(NormalUnit):
     """Normalises the groups of each image by its own statistics, and adds a bias that learns.
 
     Parameters and members: see `NormalUnit`.
-    Cost: six multipliers, three where nobody wants dx, with a gamma nine or five; the memories of
-    `GroupNormStage.memories`; latency from the last x to the first y and from the last dy to the
+    Cost: six multipliers, three where nobody wants dx, with a gamma nine, five or, of a frozen one,
+    four; the memories of `GroupNormStage.memories`; latency from the last x to the first y and from the last dy to the
     first dx as `design.units.group_times` has it; an element a cycle each way.
     """
 
@@ -38,9 +38,10 @@ class GroupNorm(NormalUnit):
     def __init__(self, *, stage: GroupNormStage) -> None:
         super().__init__(stage=stage, states=GroupUpdate(stage=stage))
 
-    def _ways(self) -> tuple[GroupForward, GroupBackward]:
+    def _ways(self) -> tuple[GroupForward, GroupBackward | None]:
         """See `NormalUnit._ways`."""
-        return GroupForward(stage=self.stage), GroupBackward(stage=self.stage)
+        back = None if self.stage.unit.frozen else GroupBackward(stage=self.stage)
+        return GroupForward(stage=self.stage), back
 
     def _join(self, m: Module, forward: GroupForward, backward: GroupBackward) -> None:
         """See `NormalUnit._join`."""

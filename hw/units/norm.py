@@ -27,8 +27,8 @@ class Norm(NormalUnit):
     """Normalises every channel by running statistics, and adds a bias that learns.
 
     Parameters and members: see `NormalUnit`.
-    Cost: five multipliers, two where nobody wants dx, with a gamma eight or four; the memories of
-    `NormStage.memories`; latency `design.units.normal_times.FORWARD` from x to y, SCALED more with
+    Cost: five multipliers, two where nobody wants dx, one of a frozen one, with a gamma eight, four
+    or two; the memories of `NormStage.memories`; latency `design.units.normal_times.FORWARD` from x to y, SCALED more with
     a gamma, `design.units.norm_times.BACKWARD` from dy to dx; an element a cycle each way.
     """
 
@@ -37,9 +37,10 @@ class Norm(NormalUnit):
     def __init__(self, *, stage: NormStage) -> None:
         super().__init__(stage=stage, states=ChannelUpdate(stage=stage))
 
-    def _ways(self) -> tuple[Forward, Backward]:
+    def _ways(self) -> tuple[Forward, Backward | None]:
         """See `NormalUnit._ways`."""
-        return Forward(stage=self.stage), Backward(stage=self.stage)
+        back = None if self.stage.unit.frozen else Backward(stage=self.stage)
+        return Forward(stage=self.stage), back
 
     def _join(self, m: Module, forward: Forward, backward: Backward) -> None:
         """See `NormalUnit._join`."""

@@ -41,7 +41,7 @@ class Sum(wiring.Component):
 
     Parameters: ``numbers``.
     Members: ``x0``, ``x1``, ... streams of activations, ``y`` of their sums; ``dy`` stream of
-    gradients, ``dx0``, ``dx1``, ... the same for the branches that want it.
+    gradients, ``dx0``, ``dx1``, ... the same for the branches that want it, if any does.
     Cost: no multiplier; the memories of `design.units.sum.Sum.memories`; latency
     `design.units.fork.JOIN` from the last x to y, `design.units.sum.BACKWARD` from dy to dx; one
     element a cycle each way.
@@ -49,10 +49,9 @@ class Sum(wiring.Component):
 
     def __init__(self, *, numbers: design.Sum) -> None:
         self.numbers = numbers
-        members: dict[str, In | Out] = {
-            "y": Out(activation_stream(numbers.y)),
-            "dy": In(error_stream(numbers.dy)),
-        }
+        members: dict[str, In | Out] = {"y": Out(activation_stream(numbers.y))}
+        if numbers.wanted:
+            members["dy"] = In(error_stream(numbers.dy))
         for index, branch in enumerate(numbers.branches):
             members[f"x{index}"] = In(activation_stream(branch.x))
             if branch.wanted:
@@ -72,7 +71,8 @@ class Sum(wiring.Component):
             words = self.numbers.stash_words
             m.submodules.stash = stash = Stash(words=words, bits=len(masks))
         self._forward(m, stash)
-        self._backward(m, stash)
+        if self.numbers.wanted:
+            self._backward(m, stash)
         return m
 
     def _forward(self, m: Module, stash: Stash | None) -> None:

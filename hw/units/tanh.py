@@ -47,21 +47,21 @@ class Tanh(wiring.Component):
 
     Parameters: ``unit``.
     Members: ``x`` stream of sums, ``y`` of activations, each element with the kind of its token;
-    ``dy``, ``dx`` streams of gradients.
-    Cost: one multiplier, the memories of `design.units.tanh.Tanh.memories`, two tables; latency
-    FORWARD from x to y, BACKWARD from dy to dx; one element a cycle each way.
+    ``dy``, ``dx`` streams of gradients, where they are wanted.
+    Cost: one multiplier, the memories of `design.units.tanh.Tanh.memories`, two tables, without
+    gradients no multiplier and one table; latency FORWARD from x to y, BACKWARD from dy to dx; one
+    element a cycle each way.
     """
 
     def __init__(self, *, unit: tanh.Tanh) -> None:
         self.unit = unit
-        super().__init__(
-            {
-                "x": In(activation_stream(unit.x)),
-                "y": Out(activation_stream(unit.y)),
-                "dy": In(error_stream(unit.dy)),
-                "dx": Out(error_stream(unit.dx)),
-            }
-        )
+        members: dict[str, In | Out] = {
+            "x": In(activation_stream(unit.x)),
+            "y": Out(activation_stream(unit.y)),
+        }
+        if unit.wanted:
+            members |= {"dy": In(error_stream(unit.dy)), "dx": Out(error_stream(unit.dx))}
+        super().__init__(members)
 
     @classmethod
     def of(cls, stage: PassingStage, schedule: Schedule) -> Self:
@@ -70,12 +70,16 @@ class Tanh(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.stash = stash = Stash(words=self.unit.stash_words, bits=self.unit.kept_bits)
+        stash = None
+        if self.unit.wanted:
+            m.submodules.stash = stash = Stash(
+                words=self.unit.stash_words, bits=self.unit.kept_bits
+            )
+            self._backward(m, stash)
         self._forward(m, stash)
-        self._backward(m, stash)
         return m
 
-    def _forward(self, m: Module, stash: Stash) -> None:
+    def _forward(self, m: Module, stash: Stash | None) -> None:
         """Take x, look y up, send it and remember its magnitude."""
         unit = self.unit
         m.submodules.outputs = queue = Scatter(
@@ -88,11 +92,8 @@ class Tanh(wiring.Component):
         y = Signal(Shape(unit.y.bits, signed=True), name="y")
         m.d.sync += y.eq(Mux(negative, -most, most))
         m.d.comb += [
-            self.x.ready.eq(queue.room & stash.room),
+            self.x.ready.eq(queue.room if stash is None else queue.room & stash.room),
             taken.eq(self.x.valid & self.x.ready),
-            stash.reserve.eq(taken),
-            stash.write.eq(delayed(m, taken, ABSOLUTE + TABLE, "looked_up")),
-            stash.word.eq(most),
             queue.reserve.eq(taken),
             queue.push.eq(delayed(m, taken, ABSOLUTE + TABLE + SIGN, "push")),
             queue.word.eq(y),
@@ -101,6 +102,12 @@ class Tanh(wiring.Component):
             ),
         ]
         queue.leaves_by(m, self.y)
+        if stash is not None:
+            m.d.comb += [
+                stash.reserve.eq(taken),
+                stash.write.eq(delayed(m, taken, ABSOLUTE + TABLE, "looked_up")),
+                stash.word.eq(most),
+            ]
 
     def _magnitude(self, m: Module) -> Signal:
         """|x| a cycle later, at most the largest x."""

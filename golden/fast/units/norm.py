@@ -42,8 +42,8 @@ def record(stage: NormStage, where: Places) -> dict[str, Any]:
         "pull_drop": numbers.shift_drop,
         "mean": _share(numbers.mean_share, formats["mean"]),
         "variance": _share(numbers.variance_share, formats["variance"]),
-        "scale": _share(numbers.scale_share, formats["scale_control"]),
-        "shift": _share(numbers.shift_share, formats["shift_control"]),
+        "scale": _share(numbers.scale_share, SCALE_CONTROL),
+        "shift": _share(numbers.shift_share, SHIFT_CONTROL),
     }
 
 
@@ -52,7 +52,8 @@ def common(stage: NormalStage, where: Places) -> dict[str, Any]:
     numbers, gammas = stage.numbers, stage.numbers.gammas
     down, across, channels = stage.unit.outputs[0].shape
     wide, rounding = Format(True, 2, numbers.wide_frac), numbers.round_error
-    passed = where.passed[stage.name, stage.unit.outputs[0].paths[-1]]
+    paths = stage.unit.outputs[0].paths
+    passed = where.passed[stage.name, paths[-1]] if paths else 0
     return passing(stage, where, entries=filled(numbers.elements)) | {
         "index": stage.index,
         "channels": channels,
@@ -62,7 +63,7 @@ def common(stage: NormalStage, where: Places) -> dict[str, Any]:
         "backward": numbers.dx is not None,
         "down": down,
         "line": across * channels,
-        "views_depth": max(passed, stage.delay) + 3,
+        "views_depth": max(passed, stage.delay) + 3 if paths else 1,  # frozen, one stays
         "sums_depth": stage.delay - passed + 1,
         "centre_frac": normal.CENTRE_FRAC,
         "normal_shift": numbers.normal_shift,
@@ -73,7 +74,7 @@ def common(stage: NormalStage, where: Places) -> dict[str, Any]:
         "scaled": gammas is not None,
         "gamma_frac": normal.GAMMA_FRAC,
         "gamma_drop": numbers.gamma_drop,
-        "frozen": stage.unit.frozen,
+        "frozen": not stage.unit.moves,
         **_learnt(channels, numbers.parameters, numbers.beta),
         "gammas": {} if gammas is None else _learnt(channels, gammas, numbers.gamma),
         "y_to": narrowing(numbers.y.frac, numbers.y, rounding),

@@ -65,7 +65,8 @@ class Norm(Normal):
         """See `Normal.forward`; a token that trains moves the statistics."""
         view, image = self._views[slot - 2], x.reshape(-1, self.channels)
         d = image - view.running.mean
-        self._forward = (image.mean(axis=0), (d * d).mean(axis=0)) if kind.learns else None
+        moves = kind.learns and not self.frozen
+        self._forward = (image.mean(axis=0), (d * d).mean(axis=0)) if moves else None
         return self._sent(slot, d, view.root, view.learnt, kind)
 
     def backward(self, token: int, dy: Floats, kind: Kind) -> Floats:

@@ -26,7 +26,8 @@ class Normal(ABC):
     """y = gamma xhat + beta, xhat = (x - mean) / sqrt(variance + epsilon), images of `channels`.
 
     Without ``gamma`` it is 1, and stays so.  With it, its own gradient and dx are those of the
-    gamma that the token saw.  A ``frozen`` beta is 0, and stays so.
+    gamma that the token saw.  ``moves``: they learn; else they stay as they are.  ``frozen``: there
+    is no way back, and statistics stay, too.
     ``limits`` are those that xhat is clamped to.  ``relu``: y ends in one, whose derivative whoever
     reads it applies.  ``wanted``: somebody wants dx.  Token j and the gradient of token j - `delay`
     see what the update of slot j - 2 left.
@@ -43,11 +44,12 @@ class Normal(ABC):
         delay: int,
         rule: Rule,
         gamma: bool = False,
+        moves: bool = True,
         frozen: bool = False,
     ) -> None:
         self.channels, self.epsilon, self.limits = channels, epsilon, limits
         self.relu, self.wanted, self.delay, self.rule = relu, wanted, delay, rule
-        self.frozen = frozen
+        self.moves, self.frozen = moves, frozen
         self.beta, self.updates = Parameter(np.zeros(channels)), 0
         self.gamma = Parameter(np.ones(channels)) if gamma else None
         self._views: dict[int, Any] = {}  # by the update that they follow
@@ -67,6 +69,7 @@ class Normal(ABC):
             delay=delay,
             rule=rule,
             gamma=unit.gamma,
+            moves=unit.moves,
             frozen=unit.frozen,
             **cls._more(unit),
         )
@@ -79,7 +82,7 @@ class Normal(ABC):
     @property
     def empties(self) -> int:
         """Slots behind a token's own after which nothing of it is under way: see `NormalStage`."""
-        return self.delay + 1
+        return 0 if self.frozen else self.delay + 1
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -122,7 +125,8 @@ class Normal(ABC):
         xhat = np.clip(d * root, *self.limits)
         seen = [one.predicted(self.rule) if kind.learns else one.value for one in learnt]
         beta, gamma = (*seen, np.ones(self.channels))[:2]
-        self._kept[slot] = Kept(root, xhat, gamma)
+        if not self.frozen:
+            self._kept[slot] = Kept(root, xhat, gamma)
         y: Floats = (xhat * gamma + beta).ravel()
         return np.maximum(y, 0) if self.relu else y
 
@@ -133,7 +137,7 @@ class Normal(ABC):
 
     def _learn(self, gradient: Sequence[Floats], kind: Kind) -> None:
         """Add the gradient of a token of such a kind to what waits, and perhaps move by it."""
-        if self.frozen:
+        if not self.moves:
             return
         for one, own in zip(self.parameters, gradient, strict=True):
             one.learn(own, self.rule.of_biases, kind is Kind.TRAIN)

@@ -30,7 +30,8 @@ class Sum:
 
     def forward(self, slot: int, *x: Floats) -> Floats:
         """y of token `slot`; any shape."""
-        self.inputs[slot] = x
+        if any(self.wanted):
+            self.inputs[slot] = x
         total: Floats = sum(x[1:], start=x[0])
         return np.maximum(total, 0) if self.relu else total
 

@@ -9,20 +9,22 @@ from counterflow.golden.reference.rules import Floats
 
 
 class Tanh:
-    """Tanh of every element."""
+    """Tanh of every element; ``wanted``: somebody wants its gradient."""
 
-    def __init__(self) -> None:
+    def __init__(self, wanted: bool = True) -> None:
+        self.wanted = wanted
         self.outputs: dict[int, Floats] = {}
 
     @classmethod
     def of(cls, unit: Unit) -> Tanh:
         """That of a unit of the graph."""
-        return cls()
+        return cls(unit.inputs[0].wanted)
 
     def forward(self, slot: int, x: Floats) -> Floats:
         """y of token `slot`; any shape."""
         y: Floats = np.tanh(x)
-        self.outputs[slot] = y
+        if self.wanted:
+            self.outputs[slot] = y
         return y
 
     def backward(self, token: int, dy: Floats) -> Floats:
