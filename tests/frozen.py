@@ -139,7 +139,8 @@ def some_states(planned: Plan, seed: int = 3) -> tuple[State, ...]:
     for stage, state in zip(schedule.stages, states, strict=True):
         if isinstance(stage, NormalStage) and stage.unit.frozen:
             for one in stage.parameters:
-                most = min(one.number.max, 3 << one.number.frac)
-                least = 1 if one.name in ("variance", "gamma") else max(one.number.min, -most)
-                setattr(state, one.name, random.integers(least, most + 1, one.shape))
+                begins = getattr(state, one.name)  # 0, or one
+                scale = begins if begins.any() else 1 << one.number.frac
+                moved = begins + random.uniform(-0.7, 0.7, one.shape) * scale
+                setattr(state, one.name, np.rint(moved).astype(np.int64))
     return tuple(states)

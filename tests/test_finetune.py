@@ -82,11 +82,26 @@ def test_a_layer_in_a_residual_layer_is_frozen_by_its_name() -> None:
 
 
 @pytest.mark.parametrize(
+    ("count", "norms"), [("1", ["norm1b0"]), ("3", ["norm1b0", "norm1b2", "norm2b0"])]
+)
+def test_a_number_of_layers_takes_along_the_norms_behind_them(count: str, norms: list[str]) -> None:
+    """Of those behind layers that learn none can be frozen."""
+    found = with_frozen(load("tiny-res"), count)
+    assert len([unit for unit in found.weighted if unit.frozen]) == int(count)
+    every = [one.unit for one in plan(found).schedule.norms]
+    assert [unit.name for unit in every if unit.frozen] == norms
+    assert with_frozen(load("tiny-res"), "conv0, norm1b0") == with_frozen(load("tiny-res"), "1")
+
+
+@pytest.mark.parametrize(
     ("layers", "sentence"),
     [
         ("0", "--frozen is 0, but of 4 layers with weights 1 to 3 can be frozen"),
         ("4", "--frozen is 4, but of 4 layers with weights 1 to 3 can be frozen"),
-        ("conv0,conv7", "--frozen names 'conv7', but the layers with weights are conv0, dense2"),
+        (
+            "conv0,conv7",
+            "--frozen names 'conv7', but the layers that can be frozen are conv0, dense2",
+        ),
         ("", "--frozen names ''"),
         ("conv0,dense2,dense3,dense4", "all layers with weights are frozen"),
     ],

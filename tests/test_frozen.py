@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
+from counterflow.commands.frozen import with_frozen
 from counterflow.design.network.description import Description
-from counterflow.design.network.files import DescriptionError, parse, to_toml
+from counterflow.design.network.files import DescriptionError, load, parse, to_toml
+from counterflow.design.parts.formats import Format
 from counterflow.design.parts.tokens import Kind, Token
-from counterflow.design.schedule.planner import plan
+from counterflow.design.schedule.planner import Plan, plan
 from counterflow.design.schedule.standstill import _learning
+from counterflow.golden.chain import Chain
 from counterflow.golden.reference.chain import reference_chain
-from counterflow.golden.training.start import initial_chain
+from counterflow.golden.reference.units.norm import Norm
+from counterflow.golden.training.start import initial_chain, initial_states
+from counterflow.golden.units import UNITS
 from tests.fast_pair import Pair, convolution, mixed, network, pool, some_network, trained
-from tests.frozen import ABOVE, BELOW, BETWEEN, NETWORKS, design
+from tests.frozen import (
+    ABOVE,
+    BELOW,
+    BETWEEN,
+    GROUPS,
+    NETWORKS,
+    SIGNED,
+    TANH,
+    TRUNK,
+    design,
+    some_states,
+)
 
 CONVOLUTIONS = [convolution(3), pool("max"), convolution(4, 2), {"outputs": 6}, {"outputs": 4}]
 
@@ -47,6 +64,46 @@ def test_below_all_that_learn_nothing_comes_back_and_nothing_waits_for_it() -> N
         }
     assert found.weighted[2].tiling.first
     assert not any(edge.wanted for edge in found.graph.edges[:4])
+
+
+@pytest.mark.parametrize(
+    ("name", "learning"), [(TRUNK, ["dense5", "dense6"]), (GROUPS, ["conv3", "norm4", "dense5"])]
+)
+def test_below_all_that_learn_units_of_every_kind_only_go_forward(
+    name: str, learning: list[str]
+) -> None:
+    schedule = design(name).schedule
+    below = schedule.units[: [unit.name for unit in schedule.units].index(learning[0])]
+    for unit in below:
+        assert not any(edge.wanted for edge in (*unit.unit.inputs, *unit.unit.outputs))
+        assert all(border.forward for border in unit.borders), unit.name
+        assert unit.delay == 0
+        assert not any(unit.returning)
+        held = {what for what, bits in unit.held.items() if bits}
+        assert not held & {"stash", "errors", "input gradients", "gradient sums"}, unit.name
+    norms = [unit for unit in schedule.norms if unit.unit.frozen]
+    assert {stage.unit.gamma for stage in norms} == {False, True}
+    groups = 3 if name == GROUPS else 1  # products: of statistics, too
+    assert [len(one.numbers.products) for one in norms] == [
+        groups + one.unit.gamma for one in norms
+    ]
+    assert not any(
+        "velocity" in one.name or "control" in one.name
+        for stage in norms
+        for one in stage.parameters
+    )
+    assert [unit.name for unit in schedule.stages if unit not in below] == learning
+
+
+def test_the_trunks_have_a_frozen_unit_of_each_kind() -> None:
+    kinds = {
+        unit.unit.kind
+        for name in (TRUNK, GROUPS)
+        for unit in design(name).schedule.units
+        if not any(edge.wanted for edge in unit.unit.outputs)
+    }
+    one_component = set(UNITS) - {"rejoin", "split", "mse", "bce"}
+    assert kinds == one_component
 
 
 def test_a_frozen_layer_between_others_passes_gradients_and_keeps_a_bit_of_what_it_got() -> None:
@@ -89,7 +146,7 @@ def test_only_what_learns_is_asked_whether_it_can_move() -> None:
 
 def residual(**layer: Any) -> dict[str, Any]:
     inner = {**convolution(2, 3, padding=1), **layer}
-    return {"kind": "residual", "body": [inner], "shortcut": [], "activation": "relu"}
+    return {"kind": "residual", "body": [inner], "shortcut": [], "formats": {"activation": "s12.5"}}
 
 
 @pytest.mark.parametrize(
@@ -101,14 +158,19 @@ def residual(**layer: Any) -> dict[str, Any]:
             "all layers with weights are frozen",
         ),
         (
-            [{"outputs": 4, "frozen": True, "activation": "tanh"}, {"outputs": 3}],
-            {"formats": {"activation": "s8.7"}},
-            "layers[0], a dense layer: it is frozen and nothing below it learns, but a tanh",
+            [convolution(2, 1, **SIGNED), {"kind": "norm", "frozen": True}, {"outputs": 3}],
+            {},
+            "layers[1], a norm layer: it is frozen, but something below it learns",
         ),
         (
-            [residual(frozen=True), {"outputs": 3}],
+            [residual(), {"kind": "norm", "frozen": True}, {"outputs": 3}],
             {},
-            "layers[0], a residual layer: its layers are frozen and nothing below it learns",
+            "layers[1], a norm layer: it is frozen, but something below it learns",
+        ),
+        (
+            [{"kind": "norm", "frozen": True}, {"outputs": 4}, {"outputs": 3}],
+            {"components": [2, 1], "interlocking": 1},
+            "layers[0] is frozen, but the network is cut into components",
         ),
         (
             [{"outputs": 4, "frozen": True}, {"outputs": 4}, {"outputs": 3}],
@@ -116,7 +178,7 @@ def residual(**layer: Any) -> dict[str, Any]:
             "layers[0] is frozen, but the network is cut into components",
         ),
         (
-            [{"kind": "norm", "frozen": True}, {"outputs": 3}],
+            [pool("max") | {"frozen": True}, {"outputs": 3}],
             {},
             "unknown key 'frozen' in layers[0]",
         ),
@@ -141,12 +203,12 @@ def test_what_cannot_be_frozen_is_said_in_a_sentence(
 @pytest.mark.parametrize("name", NETWORKS)
 def test_weights_that_are_frozen_stay_and_all_others_move(name: str) -> None:
     planned = design(name)
-    chain = initial_chain(planned.description, planned.schedule)
-    before = [state.copy() for state in chain.states]
+    before = some_states(planned)
+    chain = Chain(planned.description, planned.schedule, [state.copy() for state in before])
     random = np.random.default_rng(3)
     samples = random.integers(0, 256, (16, planned.description.elements))
     chain.run(trained(60), samples, random.integers(0, 3, 16))
-    for stage, old, new in zip(planned.schedule.weighted, before, chain.states, strict=True):
+    for stage, old, new in zip(planned.schedule.stages, before, chain.states, strict=True):
         same = all(np.array_equal(values, new.arrays[one]) for one, values in old.arrays.items())
         assert same is stage.unit.frozen, stage.name
         assert (old.generator == new.generator) is stage.unit.frozen
@@ -169,6 +231,8 @@ def test_the_fast_chain_equals_the_golden_one_whatever_is_frozen(seed: int) -> N
             for layer in fields["layers"]:
                 if "outputs" in layer and layer["kind"] != "subsample":
                     layer["frozen"] = bool(random.random() < 0.5)
+                    if layer["activation"] == "none" and random.random() < 0.3:
+                        layer |= TANH
             found = Description.model_validate(fields)
             plan(found)
         except ValueError:
@@ -207,6 +271,71 @@ def test_in_floats_what_learns_moves_at_first_as_if_nothing_were_frozen(
         expected = before if at in frozen else one.weight.value
         np.testing.assert_array_equal(other.weight.value, expected)
         assert not np.array_equal(one.weight.value, before)
+
+
+def test_in_floats_a_frozen_trunk_keeps_its_norms_and_what_learns_moves_as_without_it() -> None:
+    """The gradient of the first sample is the same; later ones find other statistics."""
+    plain = load("tiny-res")
+    part = with_frozen(plain, "5")
+    schedules = plan(plain).schedule, plan(part).schedule
+    chains = [reference_chain(one, two) for one, two in zip((plain, part), schedules, strict=True)]
+    random = np.random.default_rng(1)
+    samples, labels = random.random((4, plain.elements)), np.array([1, 2, 0, 1])
+    alone = [Token(Kind.TRAIN, 0), *[Token(Kind.BUBBLE, -1)] * 30]
+    scores = [chain.run(alone, samples, labels)[0].scores for chain in chains]
+    np.testing.assert_array_equal(*scores)
+    learnt, moved = (chain.units[-1].weight.value for chain in chains)
+    np.testing.assert_array_equal(learnt, moved)
+    chains[1].run([Token(Kind.TRAIN, index % 4) for index in range(20)], samples, labels)
+    for stage, unit in zip(
+        schedules[1].norms, [u for u in chains[1].units if isinstance(u, Norm)], strict=True
+    ):
+        assert stage.unit.frozen
+        assert not unit.running.mean.any()
+        assert (unit.running.variance == 1).all()
+        assert not unit.beta.value.any()
+        assert not unit._kept
+
+
+@pytest.mark.parametrize("name", [TRUNK, GROUPS])
+def test_a_frozen_trunk_makes_of_samples_what_a_learnt_one_does(name: str) -> None:
+    """Its norms have what others have as a token sees it that is not learnt from."""
+    planned = design(name)
+    states, fields = some_states(planned), planned.description.model_dump(mode="json")
+    plain = plan(Description.model_validate(_thawed(fields)))
+    as_plain = initial_states(plain.description, plain.schedule, 3)
+    for stage, own, state in zip(plain.schedule.stages, as_plain, states, strict=True):
+        for parameter in stage.parameters:
+            found = getattr(state, parameter.name, None)
+            if found is not None:
+                lift = (
+                    parameter.number.frac - dict(_formats(planned))[stage.name, parameter.name].frac
+                )
+                setattr(own, parameter.name, found << lift)
+    chains = [
+        Chain(planned.description, planned.schedule, states),
+        Chain(plain.description, plain.schedule, as_plain),
+    ]
+    samples = np.random.default_rng(2).integers(0, 256, (12, planned.description.elements))
+    tokens = [Token(Kind.INFER, index) for index in range(12)]
+    said, plainly = (chain.run(tokens, samples, np.zeros(12, np.int64)) for chain in chains)
+    for one, other in zip(said, plainly, strict=True):
+        np.testing.assert_array_equal(one.scores, other.scores)
+    assert len({tuple(one.scores) for one in said}) > 6
+
+
+def _thawed(value: Any) -> Any:
+    """A description without its keys `frozen`."""
+    if isinstance(value, list):
+        return [_thawed(one) for one in value]
+    if isinstance(value, dict):
+        return {key: _thawed(one) for key, one in value.items() if key != "frozen"}
+    return value
+
+
+def _formats(planned: Plan) -> Iterator[tuple[tuple[str, str], Format]]:
+    for stage in planned.schedule.stages:
+        yield from (((stage.name, one.name), one.number) for one in stage.parameters)
 
 
 def test_frozen_layers_make_of_samples_what_learnt_ones_do() -> None:

@@ -29,8 +29,8 @@ class GroupNorm(NormalUnit):
 
     Parameters and members: see `NormalUnit`.
     Cost: six multipliers, three where nobody wants dx, with a gamma nine, five or, of a frozen one,
-    four; the memories of `GroupNormStage.memories`; latency from the last x to the first y and from the last dy to the
-    first dx as `design.units.group_times` has it; an element a cycle each way.
+    four; the memories of `GroupNormStage.memories`; latency from the last x to the first y and from
+    the last dy to the first dx as `design.units.group_times` has it; an element a cycle each way.
     """
 
     states: GroupUpdate

@@ -28,8 +28,9 @@ class Norm(NormalUnit):
 
     Parameters and members: see `NormalUnit`.
     Cost: five multipliers, two where nobody wants dx, one of a frozen one, with a gamma eight, four
-    or two; the memories of `NormStage.memories`; latency `design.units.normal_times.FORWARD` from x to y, SCALED more with
-    a gamma, `design.units.norm_times.BACKWARD` from dy to dx; an element a cycle each way.
+    or two; the memories of `NormStage.memories`; latency `design.units.normal_times.FORWARD` from x
+    to y, SCALED more with a gamma, `design.units.norm_times.BACKWARD` from dy to dx; an element a
+    cycle each way.
     """
 
     states: ChannelUpdate
