@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from counterflow.design.parts.tokens import Kind, Token, drained
 from counterflow.design.schedule.planner import Plan
+from counterflow.golden.units.state import State
 from counterflow.sim.bench.job import Found, Job
 from counterflow.sim.simulate import quantised, record_depth
 from tests import simulated
@@ -17,7 +18,14 @@ def switched(verilog: str, job: Job, fault: int, *, stalls: bool) -> Found:
     return simulated.run(verilog, job, "tests.bench_faults", fault=fault, ordered=stalls)
 
 
-def run(planned: Plan, verilog: str, fault: int, *, stalls: bool) -> Found:
+def run(
+    planned: Plan,
+    verilog: str,
+    fault: int,
+    *,
+    stalls: bool,
+    states: tuple[State, ...] = (),
+) -> Found:
     """Tokens that train, wait for an update and infer, with fault number `fault`."""
     data = data_of(planned, seed=3)
     kinds = [(Kind.ACCUMULATE, Kind.TRAIN, Kind.TRAIN, Kind.INFER)[i % 4] for i in range(SAMPLES)]
@@ -30,5 +38,6 @@ def run(planned: Plan, verilog: str, fault: int, *, stalls: bool) -> Found:
         seed=4,
         depth=record_depth(planned),
         stalls=("none", "none", "long" if stalls else "none"),
+        states=states,
     )
     return switched(verilog, job, fault, stalls=stalls)

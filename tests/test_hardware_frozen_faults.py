@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from counterflow.sim.bench.job import Found
+from tests import faults_trunk
 from tests.faults_frozen import FAULTS, unwanted, verilog
-from tests.frozen import BETWEEN, design
+from tests.faulty_top import Fault
+from tests.frozen import BETWEEN, TRUNK, design, some_states
 from tests.images import run as run_plain
 from tests.planted import run
 
@@ -16,7 +19,20 @@ pytestmark = [pytest.mark.xdist_group("frozen faults"), pytest.mark.slow]  # the
 def test_a_fault_is_found_and_located_in_its_unit(number: int) -> None:
     fault = FAULTS[number]
     found = run(design(BETWEEN), verilog(), number, stalls=False)
-    if not number:
+    assert_located(found, fault)
+
+
+@pytest.mark.parametrize(
+    "number", range(len(faults_trunk.FAULTS)), ids=[str(one) for one in faults_trunk.FAULTS]
+)
+def test_a_fault_in_what_only_goes_forward_is_found_and_located(number: int) -> None:
+    planned, text = design(TRUNK), faults_trunk.verilog()
+    found = run(planned, text, number, stalls=False, states=some_states(planned))
+    assert_located(found, faults_trunk.FAULTS[number])
+
+
+def assert_located(found: Found, fault: Fault) -> None:
+    if not fault.unit:
         assert found.mismatches == 0, found.first_divergence
         assert found.compared > 10_000
         return
