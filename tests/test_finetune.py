@@ -190,6 +190,43 @@ def test_lenet5_with_three_frozen_layers_takes_less_than_half() -> None:
     assert [round(55 / 143, 2), round(821_322 / 2_268_934, 2)] == [0.38, 0.36]
 
 
+@pytest.mark.parametrize(
+    ("frozen", "multipliers", "memory", "of_norms"), [("3", 83, 305_356, 8), ("5", 49, 70_460, 4)]
+)
+def test_a_residual_network_with_a_frozen_trunk_takes_what_the_page_says(
+    frozen: str, multipliers: int, memory: int, of_norms: int
+) -> None:
+    whole = plan(load("digits-resnet"))
+    fewer = with_frozen(load("digits-resnet"), frozen)
+    part = plan(with_fold(fewer, None, None, whole.schedule.interval))
+    assert part.schedule.interval == whole.schedule.interval == 3072
+    assert (whole.schedule.multipliers, whole.memory_bits) == (150, 528_356)
+    assert (part.schedule.multipliers, part.memory_bits) == (multipliers, memory)
+    assert sum(one.unit.multipliers for one in part.schedule.norms) == of_norms
+    page = " ".join(PAGE.read_text(encoding="utf-8").split())
+    assert f"{multipliers}, {multipliers / 150:.0%}".replace("%", " %") in page
+    assert f"{memory:,}, {memory / 528_356:.0%}".replace("%", " %") in page
+
+
+def test_a_frozen_trunk_keeps_statistics_and_all_of_the_file() -> None:
+    net, few = "digits-resnet", ("--samples", "100", "--epochs", "1", "--quiet")
+    said("train", net, *few, "--checkpoint", "before.npz")
+    said("export", net, "before.npz", "--to", "safetensors", "-o", "before.safetensors")
+    tuned = ("--weights", "before.safetensors", "--frozen", "5", "--checkpoint", "after.npz")
+    said("train", net, *few, *tuned, "-o", "tuned")
+    description = load_file(Path("tuned/train.toml"))
+    schedule = plan(description).schedule
+    before = load_weights(Path("before.safetensors"), description, schedule, 1).states
+    after = load_checkpoint(Path("after.npz"), description, schedule).states
+    for stage, old, new in zip(schedule.stages, before, after, strict=True):
+        assert old.arrays.keys() == new.arrays.keys()
+        kept = all(np.array_equal(old.arrays[one], new.arrays[one]) for one in old.arrays)
+        assert kept is stage.unit.frozen, stage.name
+    variances = [state.arrays["variance"] for state in after if "variance" in state.arrays]
+    assert all(len(np.unique(one)) > 1 for one in variances)
+    said("train", "tuned/train.toml", *few[:2], "--resume", "after.npz", "--epochs", "2")
+
+
 def test_the_networks_differ_in_their_data_and_in_what_is_frozen() -> None:
     tuned, whole = load("lenet5-finetune"), with_frozen(load("lenet5"), "3")
     assert tuned.layers == whole.layers

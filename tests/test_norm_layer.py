@@ -40,11 +40,10 @@ def test_what_the_bus_carries_is_the_state_again(name: str) -> None:
     assert {name: again[name].tolist() for name in state.arrays} == {
         name: values.tolist() for name, values in state.arrays.items()
     }
-    names = [one.name for one in stage.parameters]
     for channel in range(stage.numbers.channels):
-        for pair in range(stage.pairs):
+        for pair, names in enumerate(stage.pairs):
             word = pair * stage.numbers.channels + channel
-            first, second = (state.arrays[names[2 * pair + half]][channel] for half in (0, 1))
+            first, second = (state.arrays[name][channel] for name in names)
             assert (pairs.first[word, 0], pairs.second[word, 0]) == (first, second)
     assert all(one.number.bits <= 32 for one in stage.parameters)
 
