@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from onnx.reference import ReferenceEvaluator
 
 from counterflow.cli import main
+from counterflow.design.data.training import training_data
 from counterflow.design.network.description import Description
 from counterflow.design.network.files import load
 from counterflow.design.schedule.planner import plan
@@ -21,6 +22,7 @@ from counterflow.design.schedule.schedule import Schedule
 from counterflow.exchange import weights
 from counterflow.exchange.floats.network import UNITS, float_model
 from counterflow.exchange.header import header
+from counterflow.golden.training.models import parts
 from counterflow.golden.training.start import initial_states
 from counterflow.golden.units.state import State
 from tests.exchanged import (
@@ -129,7 +131,7 @@ def test_every_kind_of_unit_has_its_export() -> None:
 
 C = """
 #include <stdio.h>
-#include "tiny.h"
+#include "NET.h"
 
 /* Shifts and rounds to the nearest, ties to the even one, then clips. */
 static long narrow(long x, int drop, long low, long high) {
@@ -142,15 +144,15 @@ int main(void) {
     long x[6], h[5];
     while (scanf("%ld %ld %ld %ld %ld %ld", x, x + 1, x + 2, x + 3, x + 4, x + 5) == 6) {
         for (int o = 0; o < 5; o++) {
-            long sum = tiny_dense0_bias[o];
-            for (int i = 0; i < 6; i++) sum += tiny_dense0_weight[o][i] * x[i];
+            long sum = NET_dense0_bias[o];
+            for (int i = 0; i < 6; i++) sum += NET_dense0_weight[o][i] * x[i];
             if (sum < 0) sum = 0;
-            h[o] = narrow(sum, TINY_DENSE0_BIAS_FRAC - TINY_DENSE0_OUTPUT_FRAC, 0, 255);
+            h[o] = narrow(sum, UPPER_DENSE0_BIAS_FRAC - UPPER_DENSE0_OUTPUT_FRAC, 0, 255);
         }
-        for (int o = 0; o < 4; o++) {
-            long sum = tiny_dense1_bias[o];
-            for (int i = 0; i < 5; i++) sum += tiny_dense1_weight[o][i] * h[i];
-            printf("%ld ", narrow(sum, TINY_DENSE1_BIAS_FRAC - TINY_DENSE1_OUTPUT_FRAC,
+        for (int o = 0; o < OUTPUTS; o++) {
+            long sum = NET_dense1_bias[o];
+            for (int i = 0; i < 5; i++) sum += NET_dense1_weight[o][i] * h[i];
+            printf("%ld ", narrow(sum, UPPER_DENSE1_BIAS_FRAC - UPPER_DENSE1_OUTPUT_FRAC,
                                   -2048, 2047));
         }
         printf("\\n");
@@ -160,29 +162,37 @@ int main(void) {
 """
 
 
-def compiled(folder: Path, text: str) -> list[list[int]]:
-    """The scores of a C program that includes a header, of the test half of tiny."""
-    (folder / "tiny.h").write_text(text)
-    (folder / "main.c").write_text(C)
+def compiled(folder: Path, text: str, network: Description) -> list[list[int]]:
+    """The scores of a C program that includes a header, of the test half of a network's data."""
+    name = network.name.replace("-", "_")
+    program = C.replace("NET", name).replace("UPPER", name.upper())
+    (folder / f"{name}.h").write_text(text)
+    (folder / "main.c").write_text(program.replace("OUTPUTS", str(network.outputs)))
     compiler = shutil.which("gcc") or shutil.which("cc") or shutil.which("clang")
     if compiler is None:
         pytest.skip("no C compiler")
-    program = folder / "main"
-    subprocess.run([compiler, "-Wall", "-Werror", "-o", program, folder / "main.c"], check=True)
-    lines = "\n".join(" ".join(map(str, one)) for one in samples_of(load("tiny")).tolist())
-    done = subprocess.run([program], input=lines, text=True, capture_output=True, check=True)
+    built = folder / "main"
+    subprocess.run([compiler, "-Wall", "-Werror", "-o", built, folder / "main.c"], check=True)
+    samples = samples_of(network)[:, : network.features].tolist()  # without their targets
+    lines = "\n".join(" ".join(map(str, one)) for one in samples)
+    done = subprocess.run([built], input=lines, text=True, capture_output=True, check=True)
     return [[int(word) for word in line.split()] for line in done.stdout.splitlines()]
 
 
-def test_a_program_in_c_gives_the_golden_logits(tmp_path: Path) -> None:
-    """Bit for bit; and not with another bias."""
-    network = load("tiny")
+@pytest.mark.parametrize(
+    "network",
+    [load("tiny"), load("tiny-mse"), load("tiny").model_copy(update={"loss": "bce"})],
+    ids=lambda one: f"{one.name}, {one.loss}",
+)
+def test_a_program_in_c_gives_the_golden_logits(network: Description, tmp_path: Path) -> None:
+    """Bit for bit, whatever the loss behind them was; and not with another bias."""
     schedule = plan(network).schedule
     states = drawn(schedule, seed=4)
-    wanted = golden_scores(network, schedule, states, samples_of(network)).tolist()
-    assert compiled(tmp_path, header(network, schedule, states, {})) == wanted
-    states[1].bias += 1 << 12
-    assert compiled(tmp_path, header(network, schedule, states, {})) != wanted
+    _, test = parts(network, training_data(network))
+    wanted = golden_scores(network, schedule, states, test.samples).tolist()
+    assert compiled(tmp_path, header(network, schedule, states, {}), network) == wanted
+    states[1].bias += 1 << 14
+    assert compiled(tmp_path, header(network, schedule, states, {}), network) != wanted
 
 
 def test_a_header_has_the_statistics_of_norms() -> None:

@@ -27,7 +27,10 @@ from counterflow.sim.compiled.long_run import long_run
 from tests.exchanged import CNN, FILES, MLP, described, drawn, expected, golden_scores
 
 WRITERS = {".safetensors": files.safetensors, ".npz": files.npz}
-NETWORKS = ("tiny", "tiny-conv", "tiny-res", "digits-resnet", "deep-digits-pairwise", "lenet5")
+NETWORKS = (
+    *("tiny", "tiny-conv", "tiny-res", "digits-resnet", "deep-digits-pairwise", "lenet5"),
+    *("tiny-mse", "digits-autoencoder"),
+)
 TORCH = {"mlp": MLP, "cnn": CNN}
 GAMMA = {
     "name": "gammas",
