@@ -200,7 +200,8 @@ def simulate(
     ``data`` is that of `train`.  The report's ``equal`` says whether something was compared and all
     of it was equal, and ``first_divergence`` where it was not.  It shows the slots of the
     beginning, of the whole run with ``every_slot``.  ``harsh`` is that of --harsh; waveforms go
-    into the folder ``waves``; ``weights`` is a safetensors or NPZ file to begin with.
+    into the folder ``waves``, with what GTKWave and Surfer should show of them; ``weights`` is a
+    safetensors or NPZ file to begin with.
 
     >>> import counterflow
     >>> report = counterflow.simulate("tiny", samples=8)  # builds a simulator, if there is none
@@ -210,7 +211,7 @@ def simulate(
     from counterflow.commands import places
     from counterflow.commands.display import Display
     from counterflow.commands.pretrained import read
-    from counterflow.commands.simulate import cycle_by_cycle
+    from counterflow.commands.simulate import cycle_by_cycle, write_view
     from counterflow.design.tools import programs
 
     given.check(samples=samples, seed=seed)
@@ -218,18 +219,22 @@ def simulate(
     dataset = given.data(network, design.description, data)
     programs.require(simulator)
     places.cache()
-    return cycle_by_cycle(
+    folder = None if waves is None else Path(waves)
+    report = cycle_by_cycle(
         Display(quiet=not progress),
         design,
         dataset,
         design.description.recipe.seed if seed is None else seed,
         samples,
         simulator,
-        waves=None if waves is None else Path(waves),
+        waves=folder,
         harsh=harsh,
         all_slots=every_slot,
         states=read(design.description, Path(weights), seed).states if weights else (),
     )
+    if folder is not None:
+        write_view(folder, design, kept=folder)
+    return report
 
 
 def verilog(

@@ -28,10 +28,13 @@ def check(**numbers: object) -> None:
 
 def beside(network: Network) -> Path | None:
     """The folder of the TOML file that a network comes from, if it is known."""
+    from counterflow.design.network.description import Description
     from counterflow.design.network.files import folder_of
     from counterflow.design.schedule.planner import Plan
 
     if isinstance(network, Plan):
+        return network.beside or network.description.beside
+    if isinstance(network, Description):
         return network.beside
     return folder_of(network) if isinstance(network, Path | str) else None
 

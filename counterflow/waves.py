@@ -70,9 +70,9 @@ class Shown(NamedTuple):
 
 
 def waves_in(folder: Path) -> Waves | None:
-    """What a simulator left in `folder`, if anything."""
+    """What a simulator left in `folder` last, if anything."""
     found = [one for one in sorted(folder.iterdir()) if one.suffix in WAVES]
-    return read(found[0]) if found else None
+    return read(max(found, key=lambda one: one.stat().st_mtime_ns)) if found else None
 
 
 def read(path: Path) -> Waves:

@@ -158,8 +158,14 @@ def test_data_that_a_file_names_stand_beside_it(tmp_path: Path) -> None:
     mine = counterflow.load({"name": "mine", "dataset": "mine.csv", "inputs": 2, "layers": layers})
     file = tmp_path / "mine.toml"
     file.write_text(to_toml(mine), encoding="utf-8")
-    folded = counterflow.plan(file)
-    losses = {counterflow.train(one, epochs=1).epochs[0].loss for one in (file, str(file), folded)}
+    folded, loaded = counterflow.plan(file), counterflow.load(file)
+    changed = loaded.model_copy(update={"name": "other"})
+    every = (file, str(file), folded, loaded, changed)
+    losses = {counterflow.train(one, epochs=1).epochs[0].loss for one in every}
+    assert counterflow.profile(loaded, epochs=1, samples=20).description.beside == tmp_path
+    assert counterflow.train(counterflow.plan(loaded, multipliers=3), epochs=1).epochs
+    assert loaded == mine
+    assert (loaded.hash(), hash(loaded)) == (mine.hash(), hash(mine))
     assert counterflow.train(counterflow.plan(folded, multipliers=3), epochs=1).epochs
     arrays = np.array([[int(cell) for cell in row.split(",")] for row in rows])
     losses.add(counterflow.train(mine, (arrays[:, :2], arrays[:, 2]), epochs=1).epochs[0].loss)

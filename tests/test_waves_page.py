@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 from pywellen import Var, Waveform
 
+import counterflow
 from counterflow.cli import main
 from counterflow.design.parts.tokens import Kind
 from counterflow.surfer import MAPPINGS
@@ -33,6 +34,13 @@ def test_kinds_are_those_of_tokens() -> None:
     assert [(int(number), name) for number, name in rows] == [
         (kind.value, kind.name.lower()) for kind in Kind
     ]
+
+
+def names_in(folder: Path) -> set[str]:
+    """Files for viewers."""
+    found = (one.relative_to(folder) for one in folder.rglob("*") if one.is_file())
+    kinds = (".gtkw", ".sucl", ".txt")
+    return {str(one) for one in found if one.suffix in kinds}
 
 
 @pytest.mark.slow
@@ -65,6 +73,15 @@ def test_the_page_names_what_is_there(tmp_path: Path, monkeypatch: pytest.Monkey
     assert f"{unit}.{escape}x__payload.kind[1:0]" in shown
     assert {one.replace("\\", "").split("[")[0] for one in shown} <= found.keys()
     assert misread(Path("out/simulate.sucl"), Path("out") / MAPPINGS, waves.path) == []
+    left = names_in(Path("out"))
+    assert "simulate.gtkw" in left
+    # From Python the same is left for viewers.
+    counterflow.simulate("tiny", samples=12, waves="python")
+    assert names_in(Path("python")) == left
+    for name in left:
+        text = (Path("python") / name).read_text(encoding="utf-8")
+        there = (Path("out") / name).read_text(encoding="utf-8")
+        assert text.replace("python/", "out/") == there
     # The first slot of the trace begins in the cycle that the page counts.
     recording, issue = rises(found["bench_top.recording"]), rises(found[f"{unit}.now__issue"])
     assert waves.begin // CYCLE == recording

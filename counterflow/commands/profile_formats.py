@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -148,7 +148,9 @@ def measured(
             limit=samples,
             on_progress=on_progress,
         )
-    return Profiled(found, applied(description, choices(description, found.floats)))
+    proposal = applied(description, choices(description, found.floats))
+    made = proposal.description.found_in(description.beside)  # its data are where they were
+    return Profiled(found, replace(proposal, description=made))
 
 
 def _trained(

@@ -140,7 +140,7 @@ def simulate(
         if trace:
             write_traces(made, report, design)
         if waves:
-            write_view(made, design)
+            write_view(made.scratch, design, kept=made.folder)
         facts = report.to_json() | ({} if begun is None else {"weights": begun.facts()})
         kept = made.keep(facts, design.description, seed=chosen, dataset=dataset)
     display.show(report_table(report, design))
@@ -240,16 +240,19 @@ def write_traces(made: Outcome, report: SimulationReport | LongRunReport, design
         traces.konata(made.path(".kanata"), report.slots)
 
 
-def write_view(made: Outcome, design: Plan) -> None:
-    """What GTKWave and Surfer should show of the waveforms."""
+def write_view(folder: Path, design: Plan, *, kept: Path) -> None:
+    """What GTKWave and Surfer should show of the waveforms in `folder`, beside these.
+
+    All of it will stand in the folder `kept`.
+    """
     from counterflow import gtkwave, surfer
     from counterflow.waves import waves_in
 
-    waves = waves_in(made.scratch)
+    waves = waves_in(folder)
     if waves is not None:
-        paths = made.path(".gtkw"), made.path("-kinds.txt")
-        gtkwave.write(*paths, waves, design, folder=made.folder.absolute())
-        surfer.write(made.path(".sucl"), made.scratch / surfer.MAPPINGS, waves, design)
+        paths = folder / "simulate.gtkw", folder / "simulate-kinds.txt"
+        gtkwave.write(*paths, waves, design, folder=kept.absolute())
+        surfer.write(folder / "simulate.sucl", folder / surfer.MAPPINGS, waves, design)
 
 
 def report_table(report: SimulationReport | LongRunReport, design: Plan) -> Table:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from counterflow.design.graph import Graph, Growth
 from counterflow.design.network.components import Components, cut, horizon_of
@@ -67,6 +68,13 @@ class Fold(Frozen):
         if self.lanes is not None and self.multipliers is not None:
             raise ValueError("give either fold.lanes or fold.multipliers, not both")
         return self
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a description comes from, which is no part of its value: all origins are equal."""
+
+    folder: Path | None = field(default=None, compare=False)
 
 
 def _is_none(value: object) -> bool:
@@ -174,6 +182,18 @@ class Description(Frozen):
     fold: Fold = Field(
         default=Fold(), description="How much hardware there is, or how fast it has to be."
     )
+    _origin: Origin = PrivateAttr(default=Origin())
+
+    @property
+    def beside(self) -> Path | None:
+        """The folder of its TOML file, if it comes from one: there paths of data begin."""
+        return self._origin.folder
+
+    def found_in(self, folder: Path | None) -> Self:
+        """An equal one that comes from a file in `folder`."""
+        made = self.model_copy()
+        made._origin = Origin(folder)
+        return made
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

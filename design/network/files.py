@@ -91,7 +91,7 @@ def _fields(name: str) -> dict[str, Any]:
 
 
 def load_file(path: Path) -> Description:
-    """The description in the TOML file `path`."""
+    """The description in the TOML file `path`, which knows the folder of that."""
     try:
         text = path.read_text(encoding="utf-8-sig")  # some editors begin with a byte-order mark
     except OSError as error:
@@ -100,7 +100,7 @@ def load_file(path: Path) -> Description:
         raise DescriptionError(
             f"{path}: byte {error.start} is not UTF-8, in which TOML files are written."
         ) from error
-    return parse(text, str(path))
+    return parse(text, str(path)).found_in(path.parent)
 
 
 def parse(text: str, where: str = "description") -> Description:
