@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from counterflow.cli import main
 from counterflow.design.data.friedman import friedman
 from counterflow.design.data.own.read import read
 from counterflow.design.data.training import training_data
 from counterflow.design.network.description import Description
-from counterflow.design.network.files import load
+from counterflow.design.network.files import load, to_toml
 from counterflow.design.network.reading import Reading
 from counterflow.design.schedule.planner import plan
 from counterflow.golden.training import checkpoint
@@ -49,6 +52,30 @@ def test_columns_are_targets_by_their_names_and_all_others_features(table: Path)
     assert (found.train_t[:, 1] == found.train_x[:, 0] / 4).all()
     assert found.told[0] == "The labels are column 4 (cold), column 3 (warm)."
     assert "2 targets of -19" in found.summary
+
+
+@pytest.mark.parametrize("columns", ["cold,warm", "4, 3", "last,warm"])
+def test_the_command_line_names_several_with_commas(table: Path, columns: str) -> None:
+    several = read(table, Reading(label=("cold", "warm")), targets=True)
+    shown = CliRunner().invoke(main, ["data", "show", str(table), "--label", columns, "--targets"])
+    assert shown.exit_code == 0, shown.output
+    assert "The labels are column 4 (cold), column 3 (warm)." in shown.output
+    assert several.sha256[:12] in shown.output
+    mine = table.with_name("mine.toml")
+    mine.write_text(to_toml(network(2)), encoding="utf-8")
+    few = ["--epochs", "1", "--json", "--quiet", "-o", str(table.parent)]
+    done = CliRunner().invoke(
+        main, ["train", str(mine), "--data", str(table), "--label", columns, *few]
+    )
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["provenance"]["dataset_sha256"] == several.sha256
+
+
+def test_a_column_whose_name_has_a_comma_is_one(table: Path) -> None:
+    lines = ["a;b;warm, at noon;cold", *(line.replace(",", ";") for line in LINES[1:])]
+    table.write_text("\n".join(lines), encoding="utf-8")
+    found = read(table, Reading(label="warm, at noon"), targets=True)
+    assert found.told[0] == "The label is column 3 (warm, at noon)."
 
 
 def test_a_description_says_which_columns_are_targets(table: Path) -> None:
@@ -182,6 +209,9 @@ def test_what_cannot_be_learnt_is_refused_in_a_sentence(
         (("warm", "warm"), ["column 3 (warm) twice"]),
         (("a", "b", "warm", "cold"), ["all 4 columns"]),
         (("warm", "hot"), ["no column 'hot'"]),
+        ("warm,hot", ["no column 'hot'"]),
+        ("warm,,cold", ["no column ''"]),
+        ("warm, warm", ["column 3 (warm) twice"]),
     ],
 )
 def test_columns_that_cannot_be_targets_are_refused(

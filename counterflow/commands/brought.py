@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 PATH = click.Path(path_type=Path)
 label = click.option(
-    "--label", help="Column of the labels in a table: its name or number, first or last."
+    "--label",
+    metavar="COLUMNS",
+    help="Column of the labels in a table: its name or number, first or last; of targets to be "
+    "learnt several, as in price,rent.",
 )
 other_data = click.option(
     "--other-data",

@@ -153,7 +153,7 @@ def show(file: Path, label: str | None, targets: bool, as_json: bool, quiet: boo
     Examples:
         counterflow data show flowers.csv
         counterflow data show flowers.csv --label species
-        counterflow data show houses.csv --label price --targets
+        counterflow data show houses.csv --label price,rent --targets
         counterflow data show photographs
     """
     from counterflow.design.data.own.read import read

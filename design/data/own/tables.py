@@ -145,8 +145,13 @@ def labels_in(
     wanted: str | int | tuple[str | int, ...] | None,
     first: Sequence[str] = (),
 ) -> tuple[int, ...]:
-    """The places of the columns with the labels, see `label_of`, of which some must be left."""
+    """The places of the columns with the labels, see `label_of`, of which some must be left.
+
+    A name with commas that no column has names several.
+    """
     several = wanted if isinstance(wanted, tuple) else (wanted,)
+    if isinstance(wanted, str) and "," in wanted and wanted not in names:
+        several = tuple(one.strip() for one in wanted.split(","))
     found = tuple(label_of(path, names, width, one, first) for one in several)
     for at, one in enumerate(found):
         if one in found[:at]:
