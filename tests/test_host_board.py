@@ -15,7 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from counterflow.cli import main
 from counterflow.design.data.training import training_data
 from counterflow.design.network.files import load
 from counterflow.design.schedule.planner import plan
@@ -397,7 +399,9 @@ def test_a_thousand_faults_are_survived(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_board_gets_targets_behind_samples_and_names_no_accuracy(tmp_path: Path) -> None:
+def test_a_board_gets_targets_behind_samples_and_tells_errors_in_place_of_an_accuracy(
+    tmp_path: Path,
+) -> None:
     with board_sim(net="tiny-mse") as other:
         options = ("--epochs", "1", "--samples", "60", "--verify", "20", *PATIENT)
         found = result("train", "tiny-mse", "--port", other.port, *options, folder=tmp_path)
@@ -405,5 +409,12 @@ def test_a_board_gets_targets_behind_samples_and_names_no_accuracy(tmp_path: Pat
     assert (found["accuracy"], found["verified"]) == (None, 6)
     assert isinstance(found["loss"], float)
     assert found["loss"] > 0
-    assert "loss" in text
     assert "right" not in text
+    # The board's losses are the golden model's, and so are the errors behind them.
+    words = ["train", "tiny-mse", "--epochs", "1", "--samples", "60", "--json", "--quiet"]
+    golden = json.loads(CliRunner().invoke(main, words).stdout)
+    assert golden["rmse"] > 0
+    assert {name: found[name] for name in ("loss", "rmse", "explained")} == {
+        name: golden[name] for name in ("loss", "rmse", "explained")
+    }
+    assert f"loss {golden['loss']:.4f}, RMSE {golden['rmse']:.4f}, " in text

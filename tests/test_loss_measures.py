@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from counterflow.cli import main
+from counterflow.commands import host_report
 from counterflow.design.data.friedman import friedman
 from counterflow.design.data.training import training_data
 from counterflow.design.network.description import Description
@@ -22,6 +23,8 @@ from counterflow.golden.training.epochs import train
 from counterflow.golden.training.measures import Ruler, roc
 from counterflow.golden.training.models import IntegerModel, parts, targets_in
 from counterflow.golden.training.start import initial_states
+from counterflow.host.course import course
+from counterflow.host.outcome import Outcome
 from tests.lossy import NETWORKS
 
 
@@ -48,6 +51,32 @@ def test_the_area_is_the_chance_that_a_strange_sample_has_the_larger_loss() -> N
 @pytest.mark.parametrize(("strange", "area"), [([9.0, 8.0], 1.0), ([0.0], 0.0), ([5.0], 0.5)])
 def test_areas_of_cases_known_by_hand(strange: list[float], area: float) -> None:
     assert roc(np.array([5.0, 5.0]), np.array(strange)).auc == area
+
+
+CHANCES = {**NETWORKS["bce of the input"], "name": "chances", "dataset": "synthetic"}
+
+
+@pytest.mark.parametrize(
+    ("description", "columns"),
+    [
+        (load("tiny"), ["right"]),
+        (load("tiny-mse"), ["RMSE", "explained (R2)"]),
+        (Description.model_validate(CHANCES), []),
+    ],
+    ids=lambda one: one.name if isinstance(one, Description) else " ".join(one),
+)
+def test_of_a_board_each_loss_has_the_columns_that_its_losses_tell(
+    description: Description, columns: list[str]
+) -> None:
+    dataset, schedule = training_data(description), plan(description).schedule
+    way = course(description, schedule, dataset, seed=1, epochs=range(1))
+    outcome = Outcome(numbers=schedule.loss.arithmetic, ruler=way.ruler)
+    tally = outcome.tally(way.legs[-1], ())
+    assert all(shown.startswith("–") for shown in host_report._measures(tally).values())
+    tally.add(right=True, bits=300)
+    assert list(host_report._measures(tally)) == columns
+    assert f"loss {tally.loss:.4f}" in host_report.said_of(tally)
+    assert ("rmse" in tally.means) is ("RMSE" in columns)
 
 
 def test_errors_are_those_of_the_scores_themselves() -> None:

@@ -19,11 +19,12 @@ def summary(display: Display, outcome: Outcome, device: Device) -> None:
     """A line an epoch, and what the line and the comparisons came to."""
     heads = [f"head {number}" for number in device.plan.schedule.heads]
     title = f"{device.info.name} on a board"
-    rows = table("epoch", "samples", "loss", "right", *heads, title=title)
+    judged = {} if not outcome.tallies else _measures(outcome.tallies[0])
+    rows = table("epoch", "samples", "loss", *judged, *heads, title=title)
     for one in outcome.tallies:
         name = f"{one.epoch + 1}" + (", test" if one.tests else "")
-        said = [" ".join(_shown(head)) for head in one.heads.values()]
-        rows.add_row(name, f"{one.samples:,}", *_shown(one), *said)
+        said = [" ".join((_loss(head), *_measures(head).values())) for head in one.heads.values()]
+        rows.add_row(name, f"{one.samples:,}", _loss(one), *_measures(one).values(), *said)
     display.show(rows)
     lost = sum(one.lost for one in outcome.tallies)
     if lost:
@@ -41,11 +42,36 @@ def summary(display: Display, outcome: Outcome, device: Device) -> None:
         )
 
 
-def _shown(tally: Tally) -> tuple[str, str]:
-    """Mean loss, share of right answers."""
-    count = tally.samples
-    loss = f"{tally.loss / count:.4f}" if count else "–"
-    return loss, percent(tally.accuracy, 2)
+def _loss(tally: Tally) -> str:
+    """The mean loss."""
+    return f"{tally.loss / tally.samples:.4f}" if tally.samples else "–"
+
+
+def _measures(tally: Tally) -> dict[str, str]:
+    """What else there is to say, by the heads of columns: what is right, or how large errors are.
+
+    Nothing where neither labels judge nor losses are squares.
+    """
+    if tally.judged:
+        return {"right": percent(tally.accuracy, 2)}
+    if tally.ruler is None:
+        return {}
+    errors = tally.errors
+    return {
+        "RMSE": "–" if errors is None else f"{errors.rmse:.4f}",
+        "explained (R2)": percent(errors.explained if errors and tally.tests else None, 2),
+    }
+
+
+def said_of(tally: Tally) -> str:
+    """What has come of its samples, in a few words; there must be some."""
+    right = [] if tally.accuracy is None else [f"{percent(tally.accuracy, 2)} right"]
+    said = [*right, f"loss {tally.loss / tally.samples:.4f}"]
+    if tally.errors is not None:
+        said.append(f"RMSE {tally.errors.rmse:.4f}")
+    if tally.tests and tally.errors is not None:
+        said.append(f"{percent(tally.errors.explained, 2)} of the variance explained")
+    return ", ".join(said)
 
 
 def to_json(outcome: Outcome, device: Device, training: Training) -> dict[str, object]:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from counterflow.commands import brought, numerals, options, outcome, places
-from counterflow.commands.display import Display, percent
+from counterflow.commands.display import Display
 from counterflow.commands.host_port import PROGRESS, common, opened
-from counterflow.commands.host_report import draw, summary, to_json
+from counterflow.commands.host_report import draw, said_of, summary, to_json
 from counterflow.commands.pretrained import tried
 from counterflow.commands.verilog import default_folder
 
@@ -243,8 +243,7 @@ def _run(
             text = ""
             if tally.samples:
                 text = (
-                    f"epoch {tally.epoch + 1}: loss {tally.loss / tally.samples:.3f}, "
-                    f"right {percent(tally.accuracy)}, "
+                    f"epoch {tally.epoch + 1}: {said_of(tally)}, "
                     f"{(done - at) / max(now - began, 1e-9):,.0f} samples/s"
                 )
             moved(done, training.course.tokens, text)

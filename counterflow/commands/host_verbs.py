@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from counterflow.commands import brought, numerals, options, outcome
-from counterflow.commands.display import Display, percent, table
+from counterflow.commands.display import Display, table
 from counterflow.commands.host_port import PROGRESS, check_ended, common, opened
+from counterflow.commands.host_report import said_of
 from counterflow.commands.verilog import default_folder
 
 if TYPE_CHECKING:
@@ -74,9 +75,8 @@ def evaluate(
         with display.progress("Testing the board") as moved:
             tally = training.measure(leg, lambda done, _: moved(done, len(way.test)))
     for number, one in tally.losses.items():
-        right = "" if one.accuracy is None else f"{percent(one.accuracy, 2)} right, "
         whose = f"Head {number}" if number else f"{one.samples:,} samples"
-        display.show(f"{whose}: {right}loss {one.loss / one.samples:.4f}.")
+        display.show(f"{whose}: {said_of(one)}.")
     found = {**tally.means, "samples": tally.samples, **tally.heads_json}
     display.result(outcome.stated(found, design.description, dataset=dataset))
 

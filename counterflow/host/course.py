@@ -12,6 +12,7 @@ from counterflow.design.parts.order import epoch_order
 from counterflow.design.parts.tokens import Kind
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.golden.parts.narrow import Integers
+from counterflow.golden.training.measures import Ruler, ruler_of
 from counterflow.golden.training.models import Bytes, Part, epoch_runs, parts
 from counterflow.golden.units.update import Settings
 
@@ -37,11 +38,15 @@ class Leg:
 
 @dataclass(frozen=True)
 class Course:
-    """The legs of a training, and the samples that they name."""
+    """The legs of a training, and the samples that they name.
+
+    ``ruler``: what makes errors in the units of the data of losses, if those are squares.
+    """
 
     legs: tuple[Leg, ...]
     train: Part
     test: Part
+    ruler: Ruler | None = None
 
     @property
     def tokens(self) -> int:
@@ -85,7 +90,7 @@ def course(
         if len(test) and (evaluate == "each" or (evaluate == "last" and epoch == epochs[-1])):
             legs.append(test_leg(first, epoch, runs[-1].settings, len(test)))
             first = legs[-1].end
-    return Course(tuple(legs), train, test)
+    return Course(tuple(legs), train, test, ruler_of(description, dataset, test))
 
 
 def test_leg(first: int, epoch: int, settings: Settings, count: int) -> Leg:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from counterflow.design.units.losses import LossNumbers
+from counterflow.golden.training.measures import Ruler
 from counterflow.golden.units.state import State
 from counterflow.host.course import Leg
 from counterflow.host.device import Counters
@@ -24,7 +25,8 @@ class Outcome:
     of all weights with the golden model's, ``compared`` values in all, all equal; ``payload`` bytes
     of samples and labels in as many ``cycles`` of the device's clock.  ``losses`` (in nats, or
     half sums of squares) and ``right`` are of each sample when it was learnt from; the latter where
-    labels say it.  ``numbers`` are those of the loss, by default of a softmax.
+    labels say it.  ``numbers`` are those of the loss, by default of a softmax; ``ruler``: what
+    makes errors of losses that are squares.
     """
 
     tallies: list[Tally] = field(default_factory=list)
@@ -40,6 +42,7 @@ class Outcome:
     counters: Counters | None = None
     states: list[State] = field(default_factory=list)
     numbers: LossNumbers | None = None
+    ruler: Ruler | None = None
 
     def share(self, frequency: int, baud: int) -> float | None:
         """Part of the line's bytes, from the first to the last, that were samples and labels."""
@@ -50,10 +53,13 @@ class Outcome:
     def tally(self, leg: Leg, heads: Iterable[int]) -> Tally:
         """That of the epoch that `leg` is part of, or of its test."""
         if not self.tallies or not _same(self.tallies[-1], leg):
-            self.tallies.append(
-                Tally.begun(leg.epoch, heads, tests=leg.tests, numbers=self.numbers)
-            )
+            self.tallies.append(self.begun(leg, heads))
         return self.tallies[-1]
+
+    def begun(self, leg: Leg, heads: Iterable[int]) -> Tally:
+        """One of nothing yet, which is not among these."""
+        numbers, ruler = self.numbers, self.ruler
+        return Tally.begun(leg.epoch, heads, tests=leg.tests, numbers=numbers, ruler=ruler)
 
     def count(self, tally: Tally, number: int, said: Prediction | None, label: int) -> None:
         """Add what the network, as number 0, or a head has said of a sample; None where lost."""

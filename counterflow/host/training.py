@@ -47,7 +47,7 @@ class Training:
         self.device, self.course, self.verify = device, way, verify
         self.initial = [state.copy() for state in initial]
         self.numbers: LossNumbers = device.plan.schedule.loss.arithmetic
-        self.outcome = Outcome(numbers=self.numbers)
+        self.outcome = Outcome(numbers=self.numbers, ruler=way.ruler)
         self._heads = device.plan.schedule.heads
         self._golden_at = 0
         self._golden: IntegerModel | None = None
@@ -130,7 +130,7 @@ class Training:
 
     def measure(self, leg: Leg, report: Report | None = None) -> Tally:
         """Try the samples of a leg that is no part of the course."""
-        tally = Tally.begun(leg.epoch, self._heads, tests=leg.tests, numbers=self.numbers)
+        tally = self.outcome.begun(leg, self._heads)
         self._stretch(leg, leg.first, leg.end, tally, report)
         return tally
 
