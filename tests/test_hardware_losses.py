@@ -14,6 +14,7 @@ from counterflow.design.parts.tokens import Kind, Token, drained
 from counterflow.design.schedule.planner import Plan, plan
 from counterflow.hw.losses.pointwise import PointwiseLoss
 from counterflow.hw.tops.axi import axi_module_name, to_axi_verilog
+from counterflow.hw.units import bce
 from counterflow.sim.bench.job import Found, Job
 from counterflow.sim.compiled.long_run import long_run
 from counterflow.sim.exercise import EXERCISED, exercised
@@ -97,19 +98,38 @@ def test_targets_arrive_in_the_packets_of_samples(name: str) -> None:
 # ---- faults -------------------------------------------------------------------------------------
 
 
-FAULTS: dict[str, tuple[Callable[[], Any], str]] = {
-    "a square too small": (
-        lambda: mock.patch.object(
-            PointwiseLoss,
-            "_predict",
-            lambda self, m, late, share, old=PointwiseLoss._predict: old(self, m, late, share & ~1),
-        ),
-        "loss.predictions.loss",
-    ),
-    "an error of tokens that only infer": (
-        lambda: mock.patch("counterflow.hw.losses.pointwise.Kind", _AllLearn),
-        "loss.dx0.data",
-    ),
+Patch = Callable[[], Any]
+
+
+def too_small() -> Any:
+    """The share of the loss that an output has, less its last place."""
+    predict = PointwiseLoss._predict
+    return mock.patch.object(
+        PointwiseLoss, "_predict", lambda self, m, late, share: predict(self, m, late, share & ~1)
+    )
+
+
+def of_another_output() -> Any:
+    target = PointwiseLoss._target
+    return mock.patch.object(
+        PointwiseLoss, "_target", lambda self, m, label, *given: target(self, m, label + 1, *given)
+    )
+
+
+def beside() -> Any:
+    """The table of powers, from which chances are made, an entry further."""
+    return mock.patch.object(bce, "EXP2", (*bce.EXP2[1:], bce.EXP2[-1]))
+
+
+LOSS, ERRORS = "loss.predictions.loss", "loss.dx"
+FAULTS: dict[str, tuple[str, Patch, str]] = {
+    "a square too small": ("mse of data", too_small, LOSS),
+    "an error of tokens that only infer": ("mse of data", lambda: ALL_LEARN, f"{ERRORS}0.data"),
+    "a cross-entropy too small": ("bce of a label", too_small, LOSS),
+    "an error of chances that only infer": ("bce of a label", lambda: ALL_LEARN, f"{ERRORS}.data"),
+    "the target of another output": ("bce of a label", of_another_output, f"{ERRORS}.data"),
+    "a table an entry further": ("bce of the input", beside, f"{ERRORS}0.data"),
+    "a cross-entropy of the input too small": ("bce of the input", too_small, LOSS),
 }
 
 
@@ -117,11 +137,14 @@ class _AllLearn:
     BUBBLE, TRAIN = Kind.BUBBLE, Kind.BUBBLE
 
 
+ALL_LEARN = mock.patch("counterflow.hw.losses.pointwise.Kind", _AllLearn)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_found_where_it_is(fault: str) -> None:
-    patch, place = FAULTS[fault]
-    planned = plan(described("mse of data"))
+    name, patch, place = FAULTS[fault]
+    planned = plan(described(name))
     with patch():
         verilog = bench_verilog(planned)
     found = simulated.run(verilog, job_of(planned))
