@@ -178,6 +178,16 @@ def residual(**layer: Any) -> dict[str, Any]:
             "layers[0] is frozen, but the network is cut into components",
         ),
         (
+            [
+                {"outputs": 4, "frozen": True},
+                {"kind": "head", "layers": [{"outputs": 3, "activation": "none"}]},
+                {"outputs": 3},
+            ],
+            {},
+            "layers[0] is frozen, but the network is cut into components, whose layers all learn; "
+            "leave out frozen, or the heads",
+        ),
+        (
             [pool("max") | {"frozen": True}, {"outputs": 3}],
             {},
             "unknown key 'frozen' in layers[0]",

@@ -234,22 +234,27 @@ class Description(Frozen):
                 "all layers with weights are frozen, so that nothing would learn; leave frozen out "
                 "of one of them, such as the last"
             )
-        if frozen and self.components is not None:
+        if frozen and self._several:
+            remedy = "the heads" if self.components is None else "components"
             raise ValueError(
                 f"{frozen[0]} is frozen, but the network is cut into components, whose layers all "
-                "learn; leave out frozen, or components"
+                f"learn; leave out frozen, or {remedy}"
             )
 
     def _end(self, last: Dense) -> None:
         """The last layer must give what the loss can take."""
-        several = self.components is not None or any(isinstance(one, Head) for one in self.layers)
         source, features = self.target_source, self.features
-        check_ends(self.loss, source, last, self.formats, features, several)
+        check_ends(self.loss, source, last, self.formats, features, self._several)
         if self.held_out is not None and source != "input":
             raise ValueError(
                 f"held_out is {self.held_out}, but a network that learns from {source}s tells "
                 "nothing of a class that it has never seen; leave it out, or let targets be 'input'"
             )
+
+    @property
+    def _several(self) -> bool:
+        """Whether there are components with losses of their own."""
+        return self.components is not None or any(isinstance(one, Head) for one in self.layers)
 
     @property
     def image(self) -> Shape:
