@@ -13,10 +13,12 @@ from counterflow.commands import brought, options, outcome, places
 from counterflow.commands.display import Display, percent
 
 if TYPE_CHECKING:
+    from counterflow.exchange.imported.columns import Columns
     from counterflow.exchange.imported.network import Imported
     from counterflow.exchange.imported.trial import Trial
 
 LOSSES, TARGETS = ("softmax", "mse", "bce"), ("label", "input", "data")  # of descriptions
+COLUMNS = ("raw", "standard", "scaled")  # of `counterflow.exchange.imported.columns`
 LONGEST = 40  # characters of a network's name
 
 
@@ -41,6 +43,14 @@ LONGEST = 40  # characters of a network's name
 )
 @brought.data
 @click.option(
+    "--columns",
+    type=click.Choice(COLUMNS),
+    default="raw",
+    show_default=True,
+    help="What MODEL takes of a table: its columns as they stand in the file, these with mean 0 "
+    "and deviation 1, or as a network here gets them, 0..1.",
+)
+@click.option(
     "-o",
     "--out",
     type=options.NEW_FOLDER,
@@ -55,6 +65,7 @@ def import_model(
     targets: str | None,
     data: Path | None,
     label: str | None,
+    columns: Columns,
     out: Path | None,
     as_json: bool,
     quiet: bool,
@@ -69,6 +80,7 @@ def import_model(
     Examples:
         counterflow import model.onnx -o mine
         counterflow import model.onnx --dataset mnist -o mine
+        counterflow import model.onnx --data flowers.csv --columns standard -o mine
         counterflow import autoencoder.onnx --dataset digits --loss mse --targets input -o mine
         counterflow train mine/model.toml --weights mine/model.safetensors
     """
@@ -76,16 +88,20 @@ def import_model(
     from counterflow.exchange.imported.network import Learnt, read_pieces
     from counterflow.exchange.imported.source import read
 
+    if columns != "raw" and dataset_name is None and data is None:
+        raise click.UsageError("--columns is about samples; bring some with --data or --dataset.")
     display = Display(as_json=as_json, quiet=quiet)
     called = name or named(model)
-    pieces = replace(read_pieces(read(model)), learnt=Learnt(loss, targets))
+    pieces = replace(read_pieces(read(model)), learnt=Learnt(loss, targets, label))
     own = "synthetic" if data is None else str(data.resolve())
     imported = pieces.imported(called, dataset_name or own)
     dataset = trial = None
     if dataset_name is not None or data is not None:
+        from counterflow.exchange.imported.columns import of_columns
         from counterflow.exchange.imported.trial import calibrated, tried
 
         dataset = brought.dataset_for(display, "", imported.description, data, label)
+        pieces = of_columns(pieces, imported.description, dataset, columns)
         imported = calibrated(pieces, imported, dataset)
         trial = tried(pieces, imported, dataset)
     folder = out or places.default(Path("build") / called)

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from counterflow.exchange.imported.network import Imported
+    from counterflow.design.data.own.read import Given
+    from counterflow.exchange.imported.columns import Columns
+    from counterflow.exchange.imported.network import Imported, Read
 
 
 def from_onnx(
@@ -19,21 +21,24 @@ def from_onnx(
     samples: Any = None,
     loss: str = "softmax",
     targets: str | None = None,
+    data: Given | None = None,
+    columns: Columns = "raw",
 ) -> Imported:
     """The ONNX file `path` as a description, with its weights.
 
     ``name``, ``dataset``, ``loss`` and ``targets`` are those of the description.  ``samples``
     [N, ...], real numbers as the graph takes them, choose the formats of activations by the ranges
-    that they have.
+    that they have; so do those of ``data``, as `train` takes them, and the first layer takes in
+    how these are scaled here: ``columns`` says whether the graph takes those of a table "raw",
+    "standard", with mean 0 and deviation 1, or "scaled", as the network does.
 
     Raises ValueError, one sentence, which names the first operator that no layer is.
     """
     from counterflow.exchange.imported.network import Learnt, read_pieces
     from counterflow.exchange.imported.source import read
-    from counterflow.exchange.imported.trial import with_samples
 
     pieces = replace(read_pieces(read(Path(path))), learnt=Learnt(loss, targets))
-    return with_samples(pieces, name, dataset, samples)
+    return _made(pieces, name, dataset, samples, data, columns)
 
 
 def from_torch(
@@ -45,6 +50,8 @@ def from_torch(
     samples: Any = None,
     loss: str = "softmax",
     targets: str | None = None,
+    data: Given | None = None,
+    columns: Columns = "raw",
 ) -> Imported:
     """A PyTorch module as `from_onnx` has a file; ``inputs``: shape of a sample, channels first.
 
@@ -52,7 +59,23 @@ def from_torch(
     """
     from counterflow.exchange.imported.modules import read_module
     from counterflow.exchange.imported.network import Learnt
-    from counterflow.exchange.imported.trial import with_samples
 
     pieces = replace(read_module(module, inputs), learnt=Learnt(loss, targets))
-    return with_samples(pieces, name, dataset, samples)
+    return _made(pieces, name, dataset, samples, data, columns)
+
+
+def _made(
+    pieces: Read, name: str, dataset: str, samples: Any, data: Given | None, columns: Columns
+) -> Imported:
+    """The description and weights of a graph, with formats for what is given."""
+    from counterflow.design.data.training import training_data
+    from counterflow.exchange.imported.columns import of_columns
+    from counterflow.exchange.imported.trial import calibrated, with_samples
+
+    if data is None:
+        return with_samples(pieces, name, dataset, samples)
+    if samples is not None:
+        raise ValueError("data are samples already; leave out samples, or data")
+    first = pieces.imported(name, str(data) if isinstance(data, str | Path) else dataset)
+    found = training_data(first.description, data)
+    return calibrated(of_columns(pieces, first.description, found, columns), first, found)

@@ -23,7 +23,7 @@ from counterflow.exchange.imported.formats import NORM_ERROR, Ranges, formats_of
 from counterflow.exchange.imported.operators import OPERATORS
 from counterflow.exchange.imported.pieces import Piece, flattened
 from counterflow.exchange.imported.source import Source, UnfitError
-from counterflow.exchange.imported.walk import Walk
+from counterflow.exchange.imported.walk import NO_UNITS, Units, Walk
 
 RECIPE = {"mitigation": "none", "learning_rate": 2.0**-10}
 """That of a network which has learnt already: a low rate."""
@@ -46,16 +46,21 @@ class Imported:
 
 
 class Learnt(NamedTuple):
-    """What the network is to learn from then on: ``loss`` and ``targets`` of a description."""
+    """What the network is to learn from then on: ``loss`` and ``targets`` of a description, and the
+    column or columns ``label`` of a table.
+    """
 
     loss: str = "softmax"
     targets: str | None = None
+    label: str | None = None
 
     @property
-    def fields(self) -> dict[str, str]:
+    def fields(self) -> dict[str, Any]:
         """As a description has them."""
-        own = {} if self.loss == "softmax" else {"loss": self.loss}
-        return own if self.targets is None else {**own, "targets": self.targets}
+        own: dict[str, Any] = {} if self.loss == "softmax" else {"loss": self.loss}
+        if self.targets is not None:
+            own["targets"] = self.targets
+        return own if self.label is None else {**own, "data": {"label": self.label}}
 
 
 CLASSES = Learnt()
@@ -65,6 +70,8 @@ CLASSES = Learnt()
 class Read:
     """A graph as pieces of a description, still without numbers; ``image``: [height, width,
     channels] of a sample.
+
+    What is between the `units` of the graph and those of the network is in the pieces.
     """
 
     source: Source
@@ -72,6 +79,7 @@ class Read:
     image: tuple[int, ...]
     notes: tuple[str, ...]
     learnt: Learnt = CLASSES
+    units: Units = NO_UNITS
 
     def ends(self) -> list[str]:
         """Tensors whose ranges matter."""
@@ -150,9 +158,9 @@ class Read:
         return found
 
 
-def read_pieces(source: Source) -> Read:
+def read_pieces(source: Source, units: Units = NO_UNITS) -> Read:
     """A graph as pieces; ValueError, which names the first operator that cannot be expressed."""
-    walk = Walk(source, OPERATORS)
+    walk = Walk(source, OPERATORS, affine=units.inputs)
     pieces = walk.pieces()
     if not pieces or pieces[-1].kind != "dense":
         what = f"the operator {pieces[-1].operator!r}" if pieces else "nothing"
@@ -167,4 +175,9 @@ def read_pieces(source: Source) -> Read:
             "[channels, height, width] are possible"
         )
     image = (*shape[1:], shape[0]) if len(shape) == 3 else shape
-    return Read(source, pieces, image, tuple(walk.notes))
+    if units.outputs is not None:
+        last, (scale, zero, by) = pieces[-1], units.outputs
+        weight, bias = last.tensors["weight"], last.tensors["bias"]
+        last.tensors |= {"weight": weight / scale[:, None], "bias": (bias - zero) / scale}
+        walk.notes.append(f"{by} is taken into the last layer")
+    return Read(source, pieces, image, tuple(walk.notes), units=units)

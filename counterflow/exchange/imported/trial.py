@@ -45,11 +45,12 @@ def ranges(read: Read, samples: NDArray[Any]) -> dict[str, float]:
     """The largest magnitude of each tensor that matters, over samples [N, ...] as the graph
     takes them.
     """
-    names = read.ends()
+    names, scores = read.ends(), read.pieces[-1].end
     found = dict.fromkeys(names, 0.0)
     for values in _evaluated(read.source, names, samples):
         for name, one in zip(names, values, strict=True):
-            found[name] = max(found[name], float(np.abs(one).max()))
+            seen = _network_scores(read, one) if name == scores else one
+            found[name] = max(found[name], float(np.abs(seen).max()))
     return found
 
 
@@ -86,7 +87,8 @@ def tried(read: Read, imported: Imported, dataset: Dataset) -> Trial | None:
     if not len(samples):
         return None
     names = [read.pieces[-1].end]
-    scores = np.concatenate([one for (one,) in _evaluated(read.source, names, samples)])
+    given = np.concatenate([one for (one,) in _evaluated(read.source, names, samples)])
+    scores = _network_scores(read, given)
     floats = (_right if description.judged else _explained)(description, dataset, scores)
     found = test(description, plan(description).schedule, dataset, states_of(imported))
     if floats is None or found is None or found.share is None:
@@ -121,11 +123,18 @@ def states_of(imported: Imported) -> list[State]:
     return states
 
 
+def _network_scores(read: Read, scores: NDArray[Any]) -> NDArray[Any]:
+    """What a network gives where the graph gives these `scores` [N, outputs]."""
+    return scores if read.units.outputs is None else read.units.outputs.back(scores)
+
+
 def _graph_samples(
     read: Read, images: NDArray[Any], dataset: Dataset, target: Format
 ) -> NDArray[np.float32]:
-    """What the network gets of `images`, as real numbers in the layout of the graph."""
+    """What the network gets of `images`, in the units and in the layout of the graph."""
     values = dataset.scaling.codes(images, target) * 2.0**-target.frac
+    if read.units.inputs is not None:
+        values = read.units.inputs.of(values)
     height, width, channels = dataset.shape
     first = values.reshape(-1, height, width, channels).transpose(0, 3, 1, 2)
     shape = read.source.shape(read.source.input)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,26 @@ class Affine(NamedTuple):
     scale: Floats
     offset: Floats
     by: str
+
+    def of(self, values: Any) -> Floats:
+        """That of values [N, channels]."""
+        found: Floats = values * self.scale + self.offset
+        return found
+
+    def back(self, values: Any) -> Floats:
+        """The inverse of `of`."""
+        found: Floats = (values - self.offset) / self.scale
+        return found
+
+
+class Units(NamedTuple):
+    """What a graph takes and gives of the values of a network; None where these are the same."""
+
+    inputs: Affine | None = None
+    outputs: Affine | None = None
+
+
+NO_UNITS = Units()
 
 
 @dataclass
