@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -149,12 +149,18 @@ class Standing:
 
 
 def run_all(
-    mutants: Mutants, runs: Sequence[Exercise], standing: Standing, *, on_progress: Told
+    mutants: Mutants,
+    runs: Sequence[Exercise],
+    standing: Standing,
+    *,
+    on_progress: Told,
+    spared: Container[int] = (),
 ) -> list[Mutant]:
     """Go on from `standing`, which is kept up; the mutants that nothing found.
 
-    Each run tries what is left.  The design without a mutant is run first and may not differ, or
-    ValueError is raised.  ``on_progress`` hears a run's name, mutants tried and to try.
+    Each run tries what is left, without those that are `spared`.  The design without a mutant is
+    run first and may not differ, or ValueError is raised.  ``on_progress`` hears a run's name,
+    mutants tried and to try.
     """
     folder = tool.build(mutants.verilog, TOP, quick=True)
     numbers = [one.number for one in mutants.mutants]
@@ -162,7 +168,9 @@ def run_all(
         left = [
             number
             for number in numbers
-            if number not in standing.found and standing.survived.get(number, 0) <= index
+            if number not in standing.found
+            and number not in spared
+            and standing.survived.get(number, 0) <= index
         ]
         for done, (number, difference) in enumerate(_tried(folder, run.job, left and [0, *left])):
             if number == 0 and difference is not None:

@@ -4,13 +4,15 @@ there.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from amaranth.hdl import Signal
+from amaranth.hdl import Signal, Value
 
-from counterflow.design.bus.registers import UnitRegister
+from counterflow.design.bus.registers import WORD_BITS, UnitRegister
 from counterflow.design.data.sets import Dataset, synthetic
 from counterflow.design.network.description import Description
 from counterflow.design.network.files import load
@@ -54,7 +56,7 @@ def test_a_plain_run_says_that_it_trained_and_no_more() -> None:
     report = simulate(planned, data_of(planned), seed=1, samples=SAMPLES)
     assert report.equal, report.first_divergence
     assert report.exercised == dict.fromkeys(EXERCISED, False)
-    assert report.counters == 6 + 9 * len(planned.schedule.weighted)
+    assert report.counters == 5 + 8 * len(planned.schedule.weighted)
 
 
 def test_a_harsh_run_exercises_everything_and_tells_how_it_gets_on() -> None:
@@ -121,6 +123,38 @@ def test_upper_bits_of_a_counter_are_seen_by_a_run_alone_that_starts_it_near_a_c
     assert run_job(bench_verilog(planned), plain, quick=True).mismatches == 0
     found = run_job(worst_verilog(planned), replace(plain, near_carry=True), quick=True)
     assert "counter dense0.SLOTS is" in str(found.first_divergence)
+
+
+def _stuck(m: Any, value: Value) -> Value:
+    """An upper bit is low for ever, as it is right after the carry."""
+    return value & ~(1 << 29)
+
+
+def _flipping(m: Any, value: Value) -> Value:
+    """A bit is wrong in every other cycle."""
+    odd = Signal(name="odd")
+    m.d.sync += odd.eq(~odd)
+    return value ^ (odd << 3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wrong", [_stuck, _flipping])
+def test_a_counter_is_seen_before_its_first_event_and_in_odd_and_even_cycles(
+    wrong: Callable[[Any, Value], Value], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = UnitRegisters._count
+
+    def faulty(self: Any, m: Any, node: Any) -> None:
+        shown = Signal(WORD_BITS, name="shown")
+        m.d.comb += node.value(UnitRegister.PRODUCTS).eq(wrong(m, shown))
+        values = {UnitRegister.PRODUCTS: shown}
+        count(self, m, SimpleNamespace(value=lambda r: values[r] if r in values else node.value(r)))
+
+    monkeypatch.setattr(UnitRegisters, "_count", faulty)
+    planned = plan(load("tiny"))
+    plain = plain_job(planned, data_of(planned), epoch_order(SAMPLES, 1, 0), 1)
+    found = run_job(worst_verilog(planned), replace(plain, near_carry=True), quick=True)
+    assert "counter dense0.PRODUCTS is" in str(found.first_divergence)
 
 
 @pytest.mark.slow

@@ -22,8 +22,11 @@ from counterflow.golden.units.update import Settings
 from counterflow.sim.bench.at_work import AtWork
 from counterflow.sim.bench.host import Host
 
-PARITIES = ("even", "odd")
-"""What counts in every cycle is read in both: a bit that flips for ever is right in every other."""
+APART = (1, 2, 1)
+"""Cycles that follow a round of all counters: one of the rounds' distances is odd.
+
+A bit that flips in every cycle is right in every other.
+"""
 
 
 class Counted(NamedTuple):
@@ -59,15 +62,26 @@ async def read(
     All that nobody counts, but a host can read, is here, too.
     """
     counts = _Counts(host, near_carry)
-    await _of_intake(counts, len(tokens), dropped)
-    for unit in golden.units:
-        name = f"{unit.stage.name}.SATURATIONS"
-        found = await host.unit_counter(unit.stage, UnitRegister.SATURATIONS)
-        counts.add(name, found, unit.saturations)
+    await counts.rounds(golden, tokens, at_work, dropped)
+    counts.fixed(
+        "intake.IDENTITY",
+        await host.intake_counter(IntakeRegister.IDENTITY),
+        host.plan.description.identity,
+    )
     for stage in host.plan.schedule.stages:
         await _of_settings(counts, stage, golden.settings)
-    for stage in host.plan.schedule.weighted:
-        await _of_work(counts, stage, tokens, at_work.cycles(stage))
+    return counts.all
+
+
+async def read_first(
+    host: Host, golden: Chain, at_work: AtWork, *, near_carry: bool = False
+) -> list[Counted]:
+    """The counters of a chain that has done nothing since reset: some bits soon change for ever.
+
+    ``golden`` and ``at_work`` have done and seen nothing, either.
+    """
+    counts = _Counts(host, near_carry)
+    await counts.rounds(golden, [], at_work, NONE_DROPPED)
     return counts.all
 
 
@@ -84,6 +98,19 @@ class _Counts:
         start = first_count(bits, near_carry=self.near_carry)
         self.all.append(Counted(name, found, (start + events) % (1 << bits)))
 
+    async def rounds(
+        self, golden: Chain, tokens: Sequence[Token], at_work: AtWork, dropped: Dropped
+    ) -> None:
+        """All counters, again and again."""
+        for cycles in APART:
+            await _of_intake(self, len(tokens), dropped)
+            for unit in golden.units:
+                found = await self.host.unit_counter(unit.stage, UnitRegister.SATURATIONS)
+                self.add(f"{unit.stage.name}.SATURATIONS", found, unit.saturations)
+            for stage in self.host.plan.schedule.weighted:
+                await _of_work(self, stage, tokens, at_work.cycles(stage))
+            await self.host.cycles(cycles)
+
     def fixed(self, name: str, found: int, expected: int) -> None:
         """Something that is no counter."""
         self.all.append(Counted(name, found, expected))
@@ -94,13 +121,8 @@ async def _of_intake(counts: _Counts, tokens: int, dropped: Dropped) -> None:
     events = {r.TOKENS: tokens, r.BAD_SAMPLES: dropped.samples, r.BAD_LABELS: dropped.labels}
     for register, expected in events.items():
         counts.add(f"intake.{register.name}", await host.intake_counter(register), expected)
-    counts.fixed(
-        "intake.IDENTITY", await host.intake_counter(r.IDENTITY), host.plan.description.identity
-    )
-    for _ in PARITIES:
-        cycles = await host.intake_counter(r.CYCLES)
-        counts.add("intake.CYCLES", cycles, host.answered - counts.passing - 1)
-        await host.cycles(1)
+    cycles = await host.intake_counter(r.CYCLES)
+    counts.add("intake.CYCLES", cycles, host.answered - counts.passing - 1)
 
 
 async def _of_settings(counts: _Counts, stage: Slotted, settings: Settings) -> None:
@@ -126,9 +148,7 @@ async def _of_work(counts: _Counts, stage: Stage, tokens: Sequence[Token], at_wo
     high = await host.unit_counter(stage, r.PRODUCTS_HIGH)
     counts.add(f"{stage.name}.PRODUCTS", high << WORD_BITS | low, made, PRODUCTS_BITS)
     counts.add(f"{stage.name}.SLOTS", await host.unit_counter(stage, r.SLOTS), len(tokens))
-    for _ in PARITIES:
-        stalls = await host.unit_counter(stage, r.STALLS)
-        # From the second cycle after reset on, until two before the counter was read.
-        waited = host.answered - counts.passing + 2 * stage.index - 2 - at_work
-        counts.add(f"{stage.name}.STALLS", stalls, waited)
-        await host.cycles(1)
+    stalls = await host.unit_counter(stage, r.STALLS)
+    # From the second cycle after reset on, until two before the counter was read.
+    waited = host.answered - counts.passing + 2 * stage.index - 2 - at_work
+    counts.add(f"{stage.name}.STALLS", stalls, waited)

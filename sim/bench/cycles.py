@@ -57,6 +57,11 @@ class CycleBench:
 
     async def _compared(self) -> None:
         await self.host.start()
+        self.found.count(
+            await counters.read_first(
+                self.host, self.golden, self.at_work, near_carry=self.job.near_carry
+            )
+        )
         await self.host.load(self.golden.states)
         began = time.monotonic()
         products: list[int] = []

@@ -54,6 +54,7 @@ class OrderBench:
         began = time.monotonic()
         try:
             await self.host.start()
+            await self._first_counters()
             await getattr(self, f"_{self.job.scenario}")()
             # Only now: runs may leave gradients to the next, whose products are not made yet.
             self.found.count(
@@ -71,6 +72,12 @@ class OrderBench:
         self.found.seconds = time.monotonic() - began
         if self.found.mismatches == 0 and self.found.compared == 0:
             raise AssertionError("nothing was compared")
+
+    async def _first_counters(self) -> None:
+        golden, near_carry = self.job.chain(self.plan.schedule), self.job.near_carry
+        self.found.count(
+            await counters.read_first(self.host, golden, self.at_work, near_carry=near_carry)
+        )
 
     async def _stalls(self) -> None:
         """All tokens under the job's stall patterns."""
