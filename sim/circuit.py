@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from counterflow.design.network.files import write_atomically
 from counterflow.design.schedule.planner import Plan
 from counterflow.hw.parts import counter
@@ -18,8 +20,12 @@ from counterflow.sim.bench.watched_chain import FreeTop
 from counterflow.sim.harsh import harsh
 from counterflow.sim.mutants import CHAIN, SELECT, SELECT_BITS, Mutants, module_of, with_port, yosys
 from counterflow.sim.simulate import TOP
+from counterflow.sim.walks import Lanes, Walks, Words, walked
 
 UNSEEN = "response"  # raw: a part of it has no meaning; `answer` has the rest
+
+_UNNAMED = re.compile(r"port\$\d+\$\d+")
+_CONNECTED = re.compile(rf"\.\\{_UNNAMED.pattern} ")
 
 Bits = list[tuple[str, int]]
 """(word, bit) of each."""
@@ -33,6 +39,7 @@ class Circuit:
     inputs: Bits
     outputs: Bits
     registers: Bits
+    elements: int = 1  # of a sample
 
     @cached_property
     def free(self) -> list[int]:
@@ -58,6 +65,29 @@ class Circuit:
         for index, value in zip(self.free, free, strict=True):
             values[index] = value
         return values
+
+    @cached_property
+    def _lanes(self) -> Lanes:
+        return Lanes(self.aig)
+
+    def walked(self, number: int) -> tuple[str | None, set[int]]:
+        """(the output by which random walks show a mutant, if any; registers that differ)."""
+        free = [self.inputs[index][0] for index in self.free]
+        outputs = [word for word, _ in self.outputs]
+        ready = outputs.index("samples__ready") if "samples__ready" in outputs else None
+        both = np.array([self.given(one, [0] * len(free)) for one in (0, number)], np.int64).T
+
+        def given(inputs: Words) -> Words:
+            found = (-both).view(np.uint64)
+            found[self.free] = inputs
+            return found
+
+        walks = Walks(free, self.elements, seed=number)
+        differing, shown = walked(self.aig, self._lanes, walks, given, self.seen, ready)
+        if shown is None:
+            return None, differing
+        word, bit = self.outputs[shown[0]]
+        return f"{word}[{bit}] in cycle {shown[1]}", differing
 
     def beside(self, number: int, apart: set[int]) -> Aig:
         """The design and a mutant of it, whose registers are common but those `apart`.
@@ -109,7 +139,8 @@ def circuit_of(plan: Plan, found: Mutants) -> Circuit:
     with tempfile.TemporaryDirectory(prefix="counterflow-") as scratch:
         folder = Path(scratch)
         chosen = with_port(top, f"  input [{SELECT_BITS - 1}:0] {SELECT};\n", port=True)
-        write_atomically(folder / "all.v", f"{chosen}\n{module_of(found.verilog, CHAIN)}")
+        chain = module_of(found.verilog, CHAIN)
+        write_atomically(folder / "all.v", f"{_fitting(chosen, chain)}\n{chain}")
         yosys(
             folder,
             f"read_verilog all.v; hierarchy -check -top {TOP}; proc; flatten; delete t:$scopeinfo",
@@ -120,17 +151,33 @@ def circuit_of(plan: Plan, found: Mutants) -> Circuit:
         )
         names = (folder / "names").read_text(encoding="utf-8")
         circuit = read(folder / "all.aig")
-    return Circuit(
-        circuit,
-        *(
-            _names(names, kind, count)
-            for kind, count in (
-                ("input", circuit.inputs),
-                ("output", len(circuit.outputs)),
-                ("(?:inv)?latch", circuit.registers),
-            )
-        ),
+    inputs, outputs, registers = (
+        _names(names, kind, count)
+        for kind, count in (
+            ("input", circuit.inputs),
+            ("output", len(circuit.outputs)),
+            ("(?:inv)?latch", circuit.registers),
+        )
     )
+    return Circuit(circuit, inputs, outputs, registers, plan.description.elements)
+
+
+def _fitting(top: str, chain: str) -> str:
+    """`top` with unnamed ports of its chain called as `chain` calls them.
+
+    They are numbered by where they stand in a whole design, of which this is another.
+    """
+    head = chain.split(");", 1)[0]
+    theirs = sorted(set(_UNNAMED.findall(head)), key=_number)
+    ours = sorted(set(_UNNAMED.findall("".join(_CONNECTED.findall(top)))), key=_number)
+    if len(ours) != len(theirs):
+        raise ValueError(f"the chain has {len(theirs)} unnamed ports, {len(ours)} are connected")
+    called = dict(zip(ours, theirs, strict=True))
+    return _CONNECTED.sub(lambda one: _UNNAMED.sub(lambda name: called[name[0]], one[0]), top)
+
+
+def _number(name: str) -> int:
+    return int(name.split("$")[1])
 
 
 def _names(text: str, kind: str, count: int) -> Bits:

@@ -1,10 +1,11 @@
 """Proofs that a mutant changes nothing that anyone sees, whatever comes from outside, for ever.
 
-The design and a mutant stand beside each other with common registers.  ABC's property directed
-reachability proves that no register ever gets another value and no output differs, or shows inputs
-after which one does.  Then the registers that do differ become the mutant's own, and ABC starts
-again, until only outputs are left to differ.  That is an induction over the cycles: what is common
-was equal in each so far.
+Random walks show an output that differs, or registers, which become the mutant's own at once.  All
+others are common to the design and the mutant, which stand beside each other.  ABC's property
+directed reachability proves that no register ever gets another value and no output differs, or
+shows inputs after which one does.  Then the registers that do differ become the mutant's own, and
+ABC starts again, until only outputs are left to differ.  That is an induction over the cycles: what
+is common was equal in each so far.
 """
 
 from __future__ import annotations
@@ -41,7 +42,10 @@ class Verdict(NamedTuple):
 
 def verdict(circuit: Circuit, number: int, seconds: float) -> Verdict:
     """On mutant `number`, after at most about so many `seconds` of processor time in ABC."""
-    apart: set[int] = set()
+    shown, differing = circuit.walked(number)
+    if shown is not None:
+        return Verdict(DIFFERS, shown)
+    apart = {one for n in differing for one in circuit.words[circuit.registers[n][0]]}
     with tempfile.TemporaryDirectory(prefix="counterflow-") as scratch:
         for _ in range(ROUNDS):
             circuit.beside(number, apart).write(Path(scratch) / PAIR)

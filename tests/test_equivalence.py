@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from counterflow.design.tools.programs import ABC, MissingTool
 from counterflow.sim.aig import FALSE, TRUE, Aig, read
-from counterflow.sim.circuit import Circuit
+from counterflow.sim.circuit import Circuit, _fitting
 from counterflow.sim.equivalence import DIFFERS, OPEN, PROVED, verdict
+from counterflow.sim.walks import CHANGE, LANES, Lanes, Walks
 
 needs_abc = pytest.mark.skipif(not ABC.present(), reason="berkeley-abc is not installed")
 
@@ -111,6 +113,67 @@ def test_a_mutant_is_proved_equal_unless_someone_sees_it(number: int, kind: str,
     found = verdict(mutants(), number, seconds=20)
     assert found.kind == kind
     assert found.said.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("number", "shown", "words"),
+    [(0, False, set()), (1, False, set()), (2, True, set()), (3, False, {"garbage"})],
+)
+def test_random_walks_show_a_mutant_or_what_differs_unseen(
+    number: int, shown: bool, words: set[str]
+) -> None:
+    circuit = mutants()
+    found, differing = circuit.walked(number)
+    assert (found is not None) == shown
+    assert {circuit.registers[index][0] for index in differing} == words
+
+
+@needs_abc
+def test_registers_that_a_walk_sets_apart_make_no_proof_wrong(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Circuit, "walked", lambda *_: (None, {0, 1, 2, 3, 4}))
+    assert verdict(mutants(), 2, seconds=20).kind == DIFFERS
+    assert verdict(mutants(), 1, seconds=20).kind == PROVED
+
+
+def test_lanes_are_circuits_beside_each_other() -> None:
+    made = gates()
+    cases = list(itertools.product((0, 1), repeat=3))
+    words = np.array(
+        [[sum(case[n] << at for at, case in enumerate(cases))] for n in range(3)], "u8"
+    )
+    lanes = Lanes(made)
+    values = lanes.values(words)
+    for literals, place in ((made.nexts, 0), (made.outputs, 1)):
+        found = lanes.taken(values, literals)[:, 0]
+        for at, (*inputs, held) in enumerate(cases):
+            expected = made.step(inputs, [held])[place]
+            assert [int(word) >> at & 1 for word in found] == expected
+
+
+def test_samples_of_most_walks_are_whole() -> None:
+    names = ["samples__valid", *["samples__payload"] * 3]  # data, first, last
+    walks = Walks(names, elements=4, seed=1)
+    ready = np.ones(LANES, dtype=bool)
+    whole, within = np.zeros(LANES, dtype=int), np.zeros(LANES, dtype=int)
+    for cycle in range(CHANGE):
+        valid, _, first, last = inputs = walks.inputs(cycle)
+        within = np.where(valid, np.where(first, 1, within + 1), within)
+        whole += valid & last & (within == 4)
+        walks.took(inputs, ready)
+    assert (whole > 5).mean() > 0.5
+
+
+def test_a_top_calls_unnamed_ports_as_another_chain_does() -> None:
+    top = "  chain c (\n    .\\port$20$0 (a),\n    .\\port$9$0 (b),\n    .x(\\port$5$0 )\n"
+    chain = "module c(x, \\port$101$0 , \\port$99$0 );\n wire \\port$1$0 ;"
+    fitting = _fitting(top, chain)
+    assert ".\\port$101$0 (a)" in fitting
+    assert ".\\port$99$0 (b)" in fitting
+    assert ".x(\\port$5$0 )" in fitting
+    with pytest.raises(ValueError, match="the chain has 1 unnamed ports, 2 are connected"):
+        _fitting(top, "module c(\\port$101$0 );")
 
 
 @needs_abc

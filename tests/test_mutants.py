@@ -40,7 +40,7 @@ def test_a_page_says_how_many_were_found_by_what_or_proved_and_names_the_others(
     )
     assert "Of 6 mutants 3 are found and 1 proved to change nothing: 66.7 %. `made by`" in text
     assert "| plain | 2 |" in text
-    assert "proved to differ:\n\n- 5: `inv of z`: row[3] in cycle 8\n" in text
+    assert "shown to differ:\n\n- 5: `inv of z`: row[3] in cycle 8\n" in text
     assert "Neither found nor proved:\n\n- 6: `inv of w`" in text
 
 

@@ -50,12 +50,13 @@ Of a survivor ABC is asked to prove that it changes nothing. Both start as after
 memories as in the runs; words outside of a memory, and registers without an initial value, read
 zero; from then on anything may come at the chain's ports, in any cycle. Nothing
 that a bench watches of the chain may ever differ: streams, words written to memories, products
-counted, answers of the register bus. Registers may, as long as nobody sees it. A proof that finds
+counted, answers of the register bus. Registers may, as long as nobody sees it; random walks of both
+beside each other tell which do, before ABC begins. A walk or a proof that finds
 a difference has found a gap in the benches, unless no user may do what shows it; without a proof
 in time nothing is known."""
 
 TITLES = {
-    "differs": "Not found, and proved to differ",
+    "differs": "Not found, and shown to differ",
     "open": "Neither found nor proved",
 }
 
