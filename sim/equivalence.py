@@ -1,11 +1,11 @@
 """Proofs that a mutant changes nothing that anyone sees, whatever comes from outside, for ever.
 
-Random walks show an output that differs, or registers, which become the mutant's own at once.  All
-others are common to the design and the mutant, which stand beside each other.  ABC's property
-directed reachability proves that no register ever gets another value and no output differs, or
-shows inputs after which one does.  Then the registers that do differ become the mutant's own, and
-ABC starts again, until only outputs are left to differ.  That is an induction over the cycles: what
-is common was equal in each so far.
+The design and a mutant stand beside each other with common registers.  ABC's property directed
+reachability proves that no register ever gets another value and no output differs, or shows inputs
+after which one does.  Then the registers that do differ become the mutant's own, and ABC starts
+again, until only outputs are left to differ.  That is an induction over the cycles: what is common
+was equal in each so far.  Where ABC is not done soon, random walks show an output that differs, or
+which registers do.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from counterflow.design.tools.programs import ABC
 from counterflow.sim.circuit import Circuit
 
 ROUNDS = 40  # in which registers are found to differ
+QUICK = 4  # seconds for a proof before random walks look for what differs
 PAIR, SHOWN = "pair.aig", "shown"
 WAYS = (  # to begin with: at once, or, for what that takes, without what is always equal
     f"read_aiger {PAIR}; scleanup",
@@ -41,11 +42,23 @@ class Verdict(NamedTuple):
 
 
 def verdict(circuit: Circuit, number: int, seconds: float) -> Verdict:
-    """On mutant `number`, after at most about so many `seconds` of processor time in ABC."""
+    """On mutant `number`, after at most about so many `seconds` of processor time in ABC.
+
+    Some proofs take no time; what differs is looked for where one does.
+    """
+    apart: set[int] = set()
+    found = _proof(circuit, number, apart, min(QUICK, seconds))
+    if found.kind != OPEN:
+        return found
     shown, differing = circuit.walked(number)
     if shown is not None:
         return Verdict(DIFFERS, shown)
-    apart = {one for n in differing for one in circuit.words[circuit.registers[n][0]]}
+    apart |= _whole(circuit, differing)
+    return _proof(circuit, number, apart, seconds)
+
+
+def _proof(circuit: Circuit, number: int, apart: set[int], seconds: float) -> Verdict:
+    """The verdict where the registers `apart` may differ, to which ABC adds those that do."""
     with tempfile.TemporaryDirectory(prefix="counterflow-") as scratch:
         for _ in range(ROUNDS):
             circuit.beside(number, apart).write(Path(scratch) / PAIR)
@@ -60,11 +73,16 @@ def verdict(circuit: Circuit, number: int, seconds: float) -> Verdict:
             shown, differing = circuit.replayed(number, cycles)
             if shown is not None:
                 return Verdict(DIFFERS, shown)
-            more = {one for n in differing for one in circuit.words[circuit.registers[n][0]]}
+            more = _whole(circuit, differing)
             if more <= apart:
                 raise RuntimeError(f"ABC shows a difference of mutant {number} that is none")
             apart |= more
     return Verdict(OPEN, f"may differ: {words}")
+
+
+def _whole(circuit: Circuit, registers: set[int]) -> set[int]:
+    """All bits of the words in which some `registers` are."""
+    return {one for n in registers for one in circuit.words[circuit.registers[n][0]]}
 
 
 def _counterexample(folder: Path, seconds: float, inputs: int) -> list[list[int]] | None:
