@@ -17,6 +17,7 @@ from counterflow.sim.exercise import mixed_tokens
 from counterflow.sim.shapes import random_branches
 from tests.branches import NETWORKS, design
 from tests.images import RECIPE, run
+from tests.thinned import builds
 
 ORDER = "counterflow.sim.bench.order"
 STALLS = (
@@ -25,14 +26,6 @@ STALLS = (
     ("none", "none", "long"),
     ("slow", "late", "random"),
 )
-
-
-def named() -> list[Any]:
-    """The networks; what shares a build stays in one process."""
-    return [
-        pytest.param(name, marks=[pytest.mark.xdist_group(name), pytest.mark.slow])
-        for name in NETWORKS
-    ]
 
 
 def assert_equal(found: Found, at_least: int) -> None:
@@ -65,20 +58,20 @@ def test_the_networks_have_all_ways_to_branch() -> None:
     assert any(first < second for first, second in delays)
 
 
-@pytest.mark.parametrize("name", named())
+@pytest.mark.parametrize("name", builds(NETWORKS))
 def test_every_cycle_equals_golden(name: str) -> None:
     found = run(design(name))
     assert_equal(found, 100_000)
     assert found.losses == found.golden_losses
 
 
-@pytest.mark.parametrize("name", named())
+@pytest.mark.parametrize("name", builds(NETWORKS))
 def test_stalls_change_no_value_and_no_order(name: str) -> None:
     stalls = STALLS[list(NETWORKS).index(name) % len(STALLS)]
     assert_equal(run(design(name), ORDER, stalls=stalls), 10_000)
 
 
-@pytest.mark.parametrize("name", named())
+@pytest.mark.parametrize("name", builds(NETWORKS))
 def test_a_reset_in_mid_training_and_a_power_cycle_leave_nothing_behind(name: str) -> None:
     planned = design(name)
     for place in (0.6, 5.3):  # before anything comes back, and with gradients on all their ways
@@ -112,7 +105,7 @@ def runs_of(planned: Plan) -> dict[str, Any]:
     return {"settings": tuple(settings), "tokens": tuple(tokens)}
 
 
-@pytest.mark.parametrize("name", named())
+@pytest.mark.parametrize("name", builds(NETWORKS))
 def test_runs_that_find_gradients_of_earlier_ones_equal_golden_in_every_cycle(name: str) -> None:
     """All mitigations in turn, where the units were made for both."""
     planned = design(name)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from counterflow.design.parts.tokens import Kind
@@ -11,6 +9,7 @@ from counterflow.sim.exercise import mixed_tokens
 from tests.frozen import ABOVE, BELOW, BETWEEN, GROUPS, NETWORKS, TRUNK, design, some_states
 from tests.images import SAMPLES, run
 from tests.test_hardware_images import assert_equal
+from tests.thinned import builds
 
 ORDER = "counterflow.sim.bench.order"
 STALLS = {
@@ -22,15 +21,7 @@ STALLS = {
 }
 
 
-def each() -> list[Any]:
-    """The networks; those that share a build stay in one process."""
-    return [
-        pytest.param(name, marks=[pytest.mark.xdist_group(name), pytest.mark.slow])
-        for name in NETWORKS
-    ]
-
-
-@pytest.mark.parametrize("name", each())
+@pytest.mark.parametrize("name", builds(NETWORKS))
 def test_every_cycle_equals_golden(name: str) -> None:
     planned = design(name)
     assert {token.kind for token in mixed_tokens(planned, SAMPLES)} >= set(Kind) - {Kind.ACCUMULATE}
@@ -39,14 +30,14 @@ def test_every_cycle_equals_golden(name: str) -> None:
     assert found.losses == found.golden_losses
 
 
-@pytest.mark.parametrize("name", each())
+@pytest.mark.parametrize("name", builds(NETWORKS))
 def test_stalls_change_no_value_and_no_order(name: str) -> None:
     planned = design(name)
     found = run(planned, ORDER, stalls=STALLS[name], states=some_states(planned))
     assert_equal(found, 1_000)
 
 
-@pytest.mark.parametrize("name", each())
+@pytest.mark.parametrize("name", builds(NETWORKS))
 def test_a_reset_in_mid_training_and_a_power_cycle_leave_nothing_behind(name: str) -> None:
     planned = design(name)
     states = some_states(planned)

@@ -5,34 +5,25 @@ Their memories give noise wherever a word is read in the cycle in which it is wr
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from counterflow.sim.exercise import mixed_tokens
 from tests.group_norms import NETWORKS, design
 from tests.images import run
 from tests.test_hardware_branches import ORDER, STALLS, assert_equal, runs_of
+from tests.thinned import builds
 
 RESIDUAL = "behind the input, and in a residual body"
 
 
-def named() -> list[Any]:
-    """The networks; what shares a build stays in one process."""
-    return [
-        pytest.param(name, marks=[pytest.mark.xdist_group(name), pytest.mark.slow])
-        for name in NETWORKS
-    ]
-
-
-@pytest.mark.parametrize("name", named())
+@pytest.mark.parametrize("name", builds(NETWORKS))
 def test_every_cycle_equals_golden(name: str) -> None:
     found = run(design(name))
     assert_equal(found, 50_000)
     assert found.losses == found.golden_losses
 
 
-@pytest.mark.parametrize("name", named())
+@pytest.mark.parametrize("name", builds(NETWORKS))
 def test_stalls_change_no_value_and_no_order(name: str) -> None:
     stalls = STALLS[list(NETWORKS).index(name)]
     assert_equal(run(design(name), ORDER, stalls=stalls), 5_000)
@@ -44,8 +35,7 @@ def test_images_wait_under_all_stalls(stalls: tuple[str, str, str]) -> None:
     assert_equal(run(design(RESIDUAL), ORDER, stalls=stalls), 5_000)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", named())
+@pytest.mark.parametrize("name", builds(NETWORKS))
 def test_a_reset_in_mid_training_and_a_power_cycle_leave_nothing_behind(name: str) -> None:
     planned = design(name)
     for place in (0.6, 1.4, 5.3):  # an image arrives, is read back; all ways are full
@@ -55,8 +45,7 @@ def test_a_reset_in_mid_training_and_a_power_cycle_leave_nothing_behind(name: st
     assert_equal(run(planned, ORDER, scenario="power_cycle", tokens=half + half), 5_000)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", named())
+@pytest.mark.parametrize("name", builds(NETWORKS))
 def test_runs_that_find_gradients_of_earlier_ones_equal_golden_in_every_cycle(name: str) -> None:
     """All mitigations in turn, where the units were made for both."""
     planned = design(name)

@@ -6,7 +6,6 @@ Their memories give noise wherever a word is read in the cycle in which it is wr
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from amaranth.hdl import C
@@ -23,6 +22,7 @@ from counterflow.sim.harsh import harsh
 from counterflow.sim.shapes import random_network
 from counterflow.sim.simulate import bench_verilog
 from tests.images import CLASSES, NETWORKS, RECIPE, SAMPLES, data_of, design, run
+from tests.thinned import builds
 
 STALLS = (
     ("random", "random", "long"),
@@ -39,16 +39,6 @@ STALLS = (
 
 LEFT_OUT = "pixels left out between windows, on both axes"
 EARLY = "images that are done with before they have come, lanes beside the kernel"
-
-
-def marks_of(name: str) -> list[pytest.MarkDecorator]:
-    """What shares a build stays in one process."""
-    return [pytest.mark.xdist_group(name), pytest.mark.slow]
-
-
-def groups(*names: str) -> list[Any]:
-    """Parameters of networks."""
-    return [pytest.param(name, marks=marks_of(name)) for name in names or NETWORKS]
 
 
 def assert_equal(found: Found, at_least: int) -> None:
@@ -97,7 +87,7 @@ def test_the_networks_have_all_odd_shapes() -> None:
     assert {recipe.mitigation for recipe in recipes} == {"none", "sc", "lwpv+sc"}
 
 
-@pytest.mark.parametrize("name", groups())
+@pytest.mark.parametrize("name", builds(NETWORKS))
 def test_every_cycle_equals_golden(name: str) -> None:
     planned = design(name)
     kinds = {token.kind for token in mixed_tokens(planned, SAMPLES)}
@@ -110,19 +100,15 @@ def test_every_cycle_equals_golden(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "stalls"),
-    [
-        pytest.param(name, stalls, marks=marks_of(name))
-        for name, stalls in zip(NETWORKS, STALLS, strict=True)
-    ],
+    builds(NETWORKS, STALLS),
 )
 def test_stalls_change_no_value_and_no_order(name: str, stalls: tuple[str, str, str]) -> None:
     assert_equal(run(design(name), "counterflow.sim.bench.order", stalls=stalls), 10_000)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    groups("padded, pooled, several banks", "pool after pool, averages, three samples an update"),
+    builds(["padded, pooled, several banks", "pool after pool, averages, three samples an update"]),
 )
 def test_a_reset_in_mid_training_and_a_power_cycle_leave_nothing_behind(name: str) -> None:
     planned = design(name)
@@ -135,7 +121,7 @@ def test_a_reset_in_mid_training_and_a_power_cycle_leave_nothing_behind(name: st
     assert_equal(found, 10_000)
 
 
-@pytest.mark.parametrize("name", groups("strided, edges uncovered, shared lanes"))
+@pytest.mark.parametrize("name", builds(["strided, edges uncovered, shared lanes"]))
 def test_spoilt_images_are_counted_and_dropped_whole(name: str) -> None:
     planned = design(name)
     inputs = planned.description.elements

@@ -6,7 +6,6 @@ Their memories give noise wherever a word is read in the cycle in which it is wr
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -17,17 +16,10 @@ from counterflow.sim.exercise import mixed_tokens
 from tests.images import run
 from tests.norms import NETWORKS, design, random_norms
 from tests.test_hardware_branches import ORDER, STALLS, runs_of
+from tests.thinned import builds
 
 RESIDUAL = "two in a residual body"
 FIRST = "behind the input, strides, one multiplier a lane, three samples an update"
-
-
-def named() -> list[Any]:
-    """The networks; what shares a build stays in one process."""
-    return [
-        pytest.param(name, marks=[pytest.mark.xdist_group(name), pytest.mark.slow])
-        for name in NETWORKS
-    ]
 
 
 def assert_equal(found: Found, at_least: int) -> None:
@@ -62,14 +54,14 @@ def test_the_networks_have_norms_of_all_kinds() -> None:
     assert {stage.arithmetic.rectifies for stage in back} == {False, True}
 
 
-@pytest.mark.parametrize("name", named())
+@pytest.mark.parametrize("name", builds(NETWORKS))
 def test_every_cycle_equals_golden(name: str) -> None:
     found = run(design(name))
     assert_equal(found, 100_000)
     assert found.losses == found.golden_losses
 
 
-@pytest.mark.parametrize("name", named())
+@pytest.mark.parametrize("name", builds(NETWORKS))
 def test_stalls_change_no_value_and_no_order(name: str) -> None:
     stalls = STALLS[list(NETWORKS).index(name) % len(STALLS)]
     assert_equal(run(design(name), ORDER, stalls=stalls), 10_000)
@@ -81,13 +73,13 @@ def test_any_stalls_will_do(stalls: tuple[str, str, str]) -> None:
     assert_equal(run(design(RESIDUAL), ORDER, stalls=stalls), 10_000)
 
 
-@pytest.mark.parametrize("name", named())
+@pytest.mark.parametrize("name", builds(NETWORKS))
 def test_runs_that_find_gradients_of_earlier_ones_equal_golden_in_every_cycle(name: str) -> None:
     planned = design(name)
     assert_equal(run(planned, **runs_of(planned)), 100_000)
 
 
-@pytest.mark.parametrize("name", named())
+@pytest.mark.parametrize("name", builds(NETWORKS))
 def test_a_reset_in_mid_training_and_a_power_cycle_leave_nothing_behind(name: str) -> None:
     planned = design(name)
     for place in (0.6, 5.3):  # before anything comes back, and with gradients on all their ways

@@ -1,4 +1,4 @@
-"""Combinations of cases of which every few are run by default, and all in the slow suite."""
+"""Cases that are left to the slow suite: builds, and most of all combinations."""
 
 from __future__ import annotations
 
@@ -7,6 +7,14 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
+
+
+def builds(names: Iterable[str], *more: Iterable[Any]) -> list[Any]:
+    """Slow cases of networks, each with its own of `more`; what shares a build is one group."""
+    return [
+        pytest.param(name, *own, marks=[pytest.mark.xdist_group(name), pytest.mark.slow])
+        for name, *own in zip(names, *more, strict=True)
+    ]
 
 
 def combined(*axes: Iterable[Any], every: int) -> list[Any]:

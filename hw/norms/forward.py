@@ -17,7 +17,7 @@ from __future__ import annotations
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.data import View
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import Out
 
 from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.design.units.latency import MEMORY, PRODUCT, SUM
@@ -25,12 +25,11 @@ from counterflow.design.units.norm_times import TOTALLED, NormStage
 from counterflow.design.units.normal_times import Y_QUEUE
 from counterflow.hw.norms.layouts import carried, forward_sums, forward_totals, kept, seen
 from counterflow.hw.norms.learnt import chosen
-from counterflow.hw.norms.normal import difference, normalise
+from counterflow.hw.norms.normal import difference, forward_members, normalise
 from counterflow.hw.norms.place import Place
 from counterflow.hw.norms.rounding import register
-from counterflow.hw.parts.narrow import shape_of
 from counterflow.hw.parts.pipeline import delayed
-from counterflow.hw.parts.streams import Scatter, activation_stream
+from counterflow.hw.parts.streams import Scatter
 from counterflow.hw.pooling.rings import Line, advanced
 
 PRODUCTS = MEMORY + SUM + PRODUCT  # cycle of e t and e e
@@ -56,23 +55,7 @@ class Forward(wiring.Component):
         self.stage = stage
         numbers = stage.numbers
         channel = range(max(2, numbers.channels))
-        members: dict[str, In | Out] = {
-            "x": In(activation_stream(numbers.x)),
-            "y": Out(activation_stream(numbers.y)),
-            "may": In(1),
-            "bank": In(1),
-            "predict": In(1),
-            "channel": Out(channel),
-            "in_bank": Out(1),
-            "view": In(seen(stage)),
-            "begins": Out(1),
-            "known": Out(1),
-            "room": In(1),
-            "taken": Out(1),
-            "y_taken": Out(1),
-            "y_word": Out(shape_of(numbers.y)),
-            "clipped": Out(1),
-        }
+        members = forward_members(stage, seen(stage))
         if not stage.unit.frozen:
             members |= {
                 "known_bank": Out(1),

@@ -16,7 +16,7 @@ from __future__ import annotations
 from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.data import View
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import Out
 
 from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.design.units.group_times import KNOWN, STATISTICS, GroupNormStage
@@ -33,13 +33,12 @@ from counterflow.hw.norms.layouts import (
     statistics,
 )
 from counterflow.hw.norms.learnt import chosen
-from counterflow.hw.norms.normal import difference, normalise
+from counterflow.hw.norms.normal import difference, forward_members, normalise
 from counterflow.hw.norms.place import Place
 from counterflow.hw.norms.replay import Replay
 from counterflow.hw.norms.rounding import register
-from counterflow.hw.parts.narrow import shape_of
 from counterflow.hw.parts.pipeline import delayed
-from counterflow.hw.parts.streams import Scatter, activation_stream
+from counterflow.hw.parts.streams import Scatter
 from counterflow.hw.pooling.rings import advanced
 
 
@@ -61,23 +60,7 @@ class GroupForward(wiring.Component):
     def __init__(self, *, stage: GroupNormStage) -> None:
         self.stage = stage
         numbers = stage.numbers
-        members: dict[str, In | Out] = {
-            "x": In(activation_stream(numbers.x)),
-            "y": Out(activation_stream(numbers.y)),
-            "may": In(1),
-            "bank": In(1),
-            "predict": In(1),
-            "channel": Out(range(max(2, numbers.channels))),
-            "in_bank": Out(1),
-            "view": In(betas(stage)),
-            "begins": Out(1),
-            "known": Out(1),
-            "taken": Out(1),
-            "room": In(1),
-            "y_taken": Out(1),
-            "y_word": Out(shape_of(numbers.y)),
-            "clipped": Out(1),
-        }
+        members = forward_members(stage, betas(stage))
         if not stage.unit.frozen:
             members |= {
                 "keep": Out(1),

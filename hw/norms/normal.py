@@ -1,4 +1,4 @@
-"""What norms compute alike, whatever their source of statistics: xhat and y, and dx of z.
+"""What norms have and compute alike, whatever their source of statistics: xhat and y, dx of z.
 
 The equations stand in `design.units.normal`.  Each function adds registers to a module; cycles are
 counted from the one in which an element is taken, its channel addressed.
@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
+from amaranth.lib import data
+from amaranth.lib.wiring import In, Out
 
 from counterflow.design.units.latency import MEMORY, NARROW, PRODUCT, SUM
 from counterflow.design.units.normal import CENTRE_FRAC, GAMMA_FRAC, Normal
@@ -17,7 +19,29 @@ from counterflow.design.units.normal_times import FORWARD, SHIFT, NormalStage
 from counterflow.hw.norms.rounding import half_up, half_up_by, register
 from counterflow.hw.parts.narrow import narrow, saturate, shape_of
 from counterflow.hw.parts.pipeline import delayed
-from counterflow.hw.parts.streams import Scatter
+from counterflow.hw.parts.streams import Scatter, activation_stream
+
+
+def forward_members(stage: NormalStage, view: data.StructLayout) -> dict[str, In | Out]:
+    """What each part that goes forward has, with the ``view`` of a channel that its tokens see."""
+    numbers = stage.numbers
+    return {
+        "x": In(activation_stream(numbers.x)),
+        "y": Out(activation_stream(numbers.y)),
+        "may": In(1),
+        "bank": In(1),
+        "predict": In(1),
+        "channel": Out(range(max(2, numbers.channels))),
+        "in_bank": Out(1),
+        "view": In(view),
+        "begins": Out(1),
+        "known": Out(1),
+        "room": In(1),
+        "taken": Out(1),
+        "y_taken": Out(1),
+        "y_word": Out(shape_of(numbers.y)),
+        "clipped": Out(1),
+    }
 
 
 def difference(m: Module, numbers: Normal, x: Value, centre: Value) -> Signal:

@@ -88,22 +88,21 @@ class BusNode(wiring.Component):
         mine = self.i.valid & (self.i.node == self.node) & ~self.i.done
         near = Signal(Access, name="near")
         reads, writes = Signal(name="reads"), Signal(name="writes")
-        reading = mine & ~self.i.write & self.i.register.matches(*self.readable)
+        read, write = mine & ~self.i.write, mine & self.i.write
+        reading = read & self.i.register.matches(*self.readable)
         m.d.sync += [
             near.eq(self.i),
             near.data.eq(Mux(reading, 0, self.i.data)),
             reads.eq(reading),
-            writes.eq(mine & self.i.write & self.i.register.matches(*self.writable)),
+            writes.eq(write & self.i.register.matches(*self.writable)),
         ]
         found: Value = near.data
         for register in self.readable:
             asked = self.reading(register)
-            m.d.sync += asked.eq(mine & ~self.i.write & (self.i.register == register))
+            m.d.sync += asked.eq(read & (self.i.register == register))
             found |= self.value(register) & asked.replicate(WORD_BITS)
         for register in self.writable:
-            m.d.sync += self.strobe(register).eq(
-                mine & self.i.write & (self.i.register == register)
-            )
+            m.d.sync += self.strobe(register).eq(write & (self.i.register == register))
         done = near.done | reads | (writes & ~self.refuse)
         m.d.comb += self.data.eq(near.data)
         m.d.sync += [self.o.eq(near), self.o.data.eq(found), self.o.done.eq(done)]

@@ -194,18 +194,16 @@ class Place(wiring.Component):
             m.d.sync += offset.eq(Mux(place_ends, self.next_start, on))
             with m.If(place_ends):
                 m.d.sync += [start.eq(self.next_start), shift.eq(turned)]
-        self._last(m, start, shift)
+        self._last(m, first + (turn != 0), begin_step, start, shift)
         self._begin(m, first_begin, begin_step)
 
-    def _last(self, m: Module, start: Value, shift: Value) -> None:
+    def _last(self, m: Module, first: int, step: int, start: Value, shift: Value) -> None:
         """The last word of the row that the taps need, found with the step to the tile.
 
-        That is `offset`, or one more where the taps begin inside a word, as far as the row has any.
+        That is `offset`, or one more where the taps begin inside a word, as far as the row has any;
+        `first` in the first place, each of which is `step` granules further on.
         """
-        tiling, geometry = self.stage.tiling, self.stage.tiling.geometry
-        most, banks = tiling.row_words - 1, tiling.banks
-        granules = geometry.stride[1] * geometry.channels // tiling.granule
-        first = -(geometry.padding[1] * geometry.channels // tiling.granule // banks)
+        most, banks = self.stage.tiling.row_words - 1, self.stage.tiling.banks
         last, of_row, of_next = (
             Signal.like(self.last, init=min(first, most), name=name)
             for name in ("last", "row_last", "next_last")
@@ -215,7 +213,7 @@ class Place(wiring.Component):
             # By as many words as the place moves on, which depends on where in a word it begins.
             with m.Switch(shift):
                 for turn in range(banks):
-                    words = -(-(turn + granules) // banks)
+                    words = -(-(turn + step) // banks)
                     with m.Case(turn):
                         m.d.comb += of_next.eq(Mux(start > most - words, most, start + words))
         on = Mux(last == most, most, last + 1)
