@@ -310,6 +310,30 @@ def test_a_lock_is_held_by_one_of_many_that_try_at_once() -> None:
     assert contents() == {"count": b"300"}
 
 
+NO_LOCKS = {
+    "a link": lambda path: path.symlink_to("precious"),
+    "a link into nowhere": lambda path: path.symlink_to("none/there"),
+    "a FIFO": os.mkfifo,
+    "a folder": Path.mkdir,
+}
+
+
+@pytest.mark.parametrize("kind", NO_LOCKS)
+def test_what_stands_in_the_place_of_a_lock_stays(kind: str) -> None:
+    Path("precious").write_text("old")
+    NO_LOCKS[kind](Path(locks.LOCK))
+    before = Path(locks.LOCK).lstat()
+    with pytest.raises(OSError, match="is no file of Counterflow's") as caught:
+        with locks.in_use(Path(), "test"):
+            pass
+    assert caught.value.filename == locks.LOCK
+    with pytest.raises(OSError, match="is no file of Counterflow's"), locks.waiting(Path(locks.LOCK)):
+        pass
+    assert Path(locks.LOCK).lstat() == before
+    assert Path("precious").read_text() == "old"
+    assert {path.name for path in Path().iterdir()} == {"precious", locks.LOCK}
+
+
 # Logs of what failed
 
 
