@@ -53,6 +53,11 @@ def load(network: Network) -> Description:
         return network
     if isinstance(network, Mapping):
         return checked(Description, dict(network))
+    if not isinstance(network, Path | str):
+        raise ValueError(
+            f"the network is {network!r}, expected a name, a path, a mapping, a description or a "
+            "plan."
+        )
     return files.load_file(network) if isinstance(network, Path) else files.load(network)
 
 
@@ -84,6 +89,9 @@ def plan(
 
     if isinstance(network, Plan) and (target, multipliers, memory, interval) == (None,) * 4:
         return network
+    multipliers, memory, interval = given.numbers(
+        multipliers=multipliers, memory=memory, interval=interval
+    )
     found = folded(load(network), multipliers, memory, interval, target)[0]
     return replace(found, beside=given.beside(network))
 
@@ -127,12 +135,14 @@ def train(
     from counterflow.commands.pretrained import read
     from counterflow.commands.train import golden_training
 
-    given.check(epochs=epochs, samples=samples, seed=seed)
+    epochs, samples, seed = given.numbers(epochs=epochs, samples=samples, seed=seed)
+    given.choice("model", model, ("integer", "float"))
     if model == "float" and (checkpoint or resume or weights):
         raise ValueError("files hold weights of the integer model; leave them out, or the float.")
     if weights and resume:
         raise ValueError("resume has weights already; leave it out, or weights.")
     description = load(network)
+    written = given.place(checkpoint)
     dataset = given.data(network, description, data)
     return golden_training(
         Display(quiet=not progress),
@@ -142,7 +152,7 @@ def train(
         epochs,
         samples,
         model=model,
-        checkpoint=None if checkpoint is None else Path(checkpoint),
+        checkpoint=written,
         resume=None if resume is None else Path(resume),
         other_data=other_data,
         states=read(description, Path(weights), seed).states if weights else None,
@@ -175,11 +185,12 @@ def profile(
     from counterflow.commands.display import Display
     from counterflow.commands.profile_formats import measured
 
-    given.check(epochs=epochs, samples=samples, seed=seed)
+    epochs, watched, seed = given.numbers(epochs=epochs, samples=samples, seed=seed)
     description = load(network)
     dataset = given.data(network, description, data)
     display = Display(quiet=not progress)
-    return measured(display, description, dataset, seed=seed, epochs=epochs, samples=samples)
+    number = watched or PROFILED
+    return measured(display, description, dataset, seed=seed, epochs=epochs, samples=number)
 
 
 def simulate(
@@ -214,18 +225,19 @@ def simulate(
     from counterflow.commands.simulate import cycle_by_cycle, write_view
     from counterflow.design.tools import programs
 
-    given.check(samples=samples, seed=seed)
+    number, seed = given.numbers(samples=samples, seed=seed)
+    given.choice("simulator", simulator, ("verilator", "icarus"))
+    folder = given.place(waves, folder=True)
     design = plan(network)
     dataset = given.data(network, design.description, data)
     programs.require(simulator)
     places.cache()
-    folder = None if waves is None else Path(waves)
     report = cycle_by_cycle(
         Display(quiet=not progress),
         design,
         dataset,
         design.description.recipe.seed if seed is None else seed,
-        samples,
+        number or SAMPLES,
         simulator,
         waves=folder,
         harsh=harsh,
@@ -260,11 +272,13 @@ def verilog(
     from counterflow.design.network.files import write_atomically
     from counterflow.design.parts.names import check_module_name
 
+    given.choice("bus", bus, ("streams", "axi"))
     if module is not None:
         check_module_name(module)
+    place = given.place(folder, folder=True)
     design = plan(network)
     made = axi_files(design, None, module) if bus == "axi" else stream_files(design, module)
-    if folder is not None:
+    if place is not None:
         for name, text in made.items():
-            write_atomically(Path(folder) / name, text)
+            write_atomically(place / name, text)
     return made

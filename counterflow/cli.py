@@ -31,8 +31,9 @@ from counterflow.commands.verilog import verilog
 from counterflow.design.network.provenance import version
 from counterflow.design.parts.home import home
 from counterflow.design.tools.programs import MissingTool
-from counterflow.surroundings import settle, silence
+from counterflow.surroundings import interrupted_by, settle, shortened, silence, told
 
+AROUND = 30  # characters on both sides of one that cannot be written
 TRACEBACK = "COUNTERFLOW_TRACEBACK"  # set it to see where an error comes from
 
 
@@ -46,26 +47,33 @@ class Commands(click.Group):
     """The commands, with every error of the user's in one sentence and without a traceback."""
 
     def main(self, args: Any = None, *, standalone_mode: bool = True, **extra: Any) -> Any:  # type: ignore[override]
-        """Run a command; the exit status of Ctrl-C and of a pipe that ended are those of shells."""
+        """Run a command; the exit statuses of signals and of a pipe that ended are those of shells.
+
+        What ends it leaves nothing behind: no half of a result, no program that was started.
+        """
         if not standalone_mode:
             return super().main(args, standalone_mode=False, **extra)
+        settle()
+        ended: list[int] = []
         try:
-            settle()
-            status = super().main(args, standalone_mode=False, **extra)
+            with interrupted_by(signal.SIGTERM, signal.SIGHUP, heard=ended):
+                status = super().main(args, standalone_mode=False, **extra)
             sys.stdout.flush()  # here, where a sentence can say that there is no room
         except click.ClickException as error:
-            error.show()
+            vars(error)["message"] = shortened(error.message)
+            told(error.show)
             status = error.exit_code
         except (click.Abort, KeyboardInterrupt):
-            click.echo("Interrupted.", err=True)
+            told(lambda: click.echo("Interrupted.", err=True))
             exec("")  # CPython keeps in mind an interruption of such code, and would end by signal
-            status = 128 + signal.SIGINT
+            status = 128 + next(iter(ended), signal.SIGINT)
         except BrokenPipeError:  # whoever reads what is printed has enough
             silence()
             status = 128 + signal.SIGPIPE
         except OSError as error:
             silence()
-            click.echo(f"Error: {_sentence(error)}", err=True)
+            sentence = f"Error: {_sentence(error)}"
+            told(lambda: click.echo(sentence, err=True))
             status = BadInput.exit_code
         sys.exit(status if isinstance(status, int) else 0)
 
@@ -87,8 +95,13 @@ class Commands(click.Group):
 
 
 def _sentence(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError) and not error.filename and not os.path.exists("."):
+        return "the folder that this was started in is gone; start it in another."
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
+    if isinstance(error, UnicodeEncodeError):
+        odd = error.object[max(0, error.start - AROUND) : error.end + AROUND]
+        return f"{odd!r} has bytes that are no UTF-8, expected a name in UTF-8."
     text = str(error).strip() or type(error).__name__
     return text if text.endswith((".", "?")) else f"{text}."
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +16,37 @@ if TYPE_CHECKING:
     Network = Description | Plan | Mapping[str, Any] | str | Path
 
 
-def check(**numbers: object) -> None:
-    """ValueError where one of these numbers is none that the command line would take."""
+def numbers(**given: object) -> list[int | None]:
+    """These numbers as integers, NumPy's too; None stays.
+
+    ValueError where one is none that the command line would take.
+    """
     from counterflow.commands import numerals
 
-    kinds = {"samples": numerals.SAMPLES, "epochs": numerals.EPOCHS, "seed": numerals.SEED}
-    for name, value in numbers.items():
+    kinds = dict.fromkeys(("multipliers", "memory", "interval"), numerals.COUNT)
+    kinds |= {"samples": numerals.SAMPLES, "epochs": numerals.EPOCHS, "seed": numerals.SEED}
+    found: list[int | None] = []
+    for name, value in given.items():
         least, most = kinds[name].least, kinds[name].most
-        if value is not None and not (isinstance(value, int) and least <= value <= most):
+        whole = isinstance(value, Integral) and not isinstance(value, bool)
+        number = int(value) if whole else None  # type: ignore[call-overload]
+        if value is not None and (number is None or not least <= number <= most):
             raise ValueError(f"{name} is {value!r}, expected an integer from {least} to {most}.")
+        found.append(number)
+    return found
+
+
+def choice(name: str, value: object, possible: Sequence[str]) -> None:
+    """ValueError where `value` is none of those that are possible."""
+    if value not in possible:
+        raise ValueError(f"{name} is {value!r}, expected {' or '.join(map(repr, possible))}.")
+
+
+def place(path: Path | str | None, *, folder: bool = False) -> Path | None:
+    """Where something is to be written, tried before the work; ValueError where nothing can be."""
+    from counterflow.commands.places import tried
+
+    return None if path is None else tried(Path(path), folder=folder)
 
 
 def beside(network: Network) -> Path | None:

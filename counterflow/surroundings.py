@@ -1,4 +1,7 @@
-"""Streams that take whatever is printed, on every terminal and at the end of every pipe."""
+"""Streams that take whatever is printed, on every terminal and at the end of every pipe.
+
+And sentences that fit them; and programs that are started find there what they did elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,25 @@ import codecs
 import contextlib
 import io
 import os
+import re
+import signal
 import sys
+from collections.abc import Callable, Iterator
+from types import FrameType
 
 ERRORS = "counterflow-plain"  # the name of `_plain` among the handlers of what cannot be encoded
 PLAIN = dict(zip("–—…×−▁▂▃▄▅▆▇█", "--~x-12345678", strict=True))  # as wide, so that tables stay
 
+KEPT = 60  # characters of a word that is cut
+_ENDLESS = re.compile(r"\S{301,}")  # longer than file names are
+
 
 def settle() -> None:
-    """Let standard output and standard error take every character, and be there."""
+    """Let standard output and standard error take every character, and be there.
+
+    Programs in Python that are started import nothing from the folder that the user is in.
+    """
+    os.environ["PYTHONSAFEPATH"] = "1"
     codecs.register_error(ERRORS, _plain)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
@@ -23,12 +37,48 @@ def settle() -> None:
             stream.reconfigure(errors=ERRORS)
 
 
-def silence() -> None:
-    """Let nothing more be written to standard output, which takes no more, not even at the end."""
+def silence(name: str = "stdout") -> None:
+    """Let nothing more be written to this stream, which takes no more, not even at the end."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
+        os.dup2(nowhere, getattr(sys, name).fileno())
         os.close(nowhere)
+
+
+@contextlib.contextmanager
+def interrupted_by(*signals: signal.Signals, heard: list[int]) -> Iterator[None]:
+    """Let these signals interrupt as Ctrl-C does, so that all is tidied up; `heard` tells which.
+
+    One that is ignored, as of a command under nohup, stays so.
+    """
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        heard.append(number)
+        raise KeyboardInterrupt
+
+    ours = [one for one in signals if signal.getsignal(one) is signal.SIG_DFL]
+    with contextlib.suppress(ValueError):  # outside of the main thread no signal is heard
+        for one in ours:
+            signal.signal(one, interrupt)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):
+            for one in ours:
+                signal.signal(one, signal.SIG_DFL)
+
+
+def told(say: Callable[[], object]) -> None:
+    """Let `say` write to standard error, if that takes anything."""
+    try:
+        say()
+    except OSError:  # a full disk, a pipe that ended: the exit status must tell
+        silence("stderr")
+
+
+def shortened(text: str) -> str:
+    """`text` with the beginnings alone of words that no line has room for, as of 5,000 digits."""
+    return _ENDLESS.sub(lambda found: f"{found[0][:KEPT]}...", text)
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:

@@ -174,6 +174,14 @@ def test_data_that_a_file_names_stand_beside_it(tmp_path: Path) -> None:
         counterflow.train(mine, epochs=1)
 
 
+def test_numbers_of_numpy_are_numbers() -> None:
+    assert counterflow.plan("tiny", multipliers=np.int64(2)).schedule.multipliers == 2  # type: ignore[arg-type]
+    assert counterflow.train("tiny", epochs=np.int8(1), seed=np.uint16(2)).epochs[0].samples == 200  # type: ignore[arg-type]
+
+
+MASKED = np.ma.masked_less(np.ones((9, 6)) * np.arange(6), 1)
+
+
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
@@ -191,6 +199,19 @@ def test_data_that_a_file_names_stand_beside_it(tmp_path: Path) -> None:
         (lambda: counterflow.train("tiny", weights="a", resume="b"), "resume has weights already"),
         (lambda: counterflow.train("tiny", weights="none.npz"), "none.npz"),
         (lambda: counterflow.verilog("tiny", module="always"), "always"),
+        (lambda: counterflow.verilog("tiny", bus="axi4"), "bus is 'axi4', expected 'streams' or"),  # type: ignore[arg-type]
+        (lambda: counterflow.train("tiny", model="floats"), "model is 'floats', expected 'integer"),  # type: ignore[arg-type]
+        (lambda: counterflow.simulate("tiny", simulator="vcs"), "simulator is 'vcs', expected 've"),  # type: ignore[arg-type]
+        (lambda: counterflow.train("tiny", epochs=True), "epochs is True, expected an integer"),
+        (lambda: counterflow.plan("tiny", memory=2.0), "memory is 2.0, expected an integer"),  # type: ignore[arg-type]
+        (lambda: counterflow.plan(None), "network is None, expected a name, a path"),  # type: ignore[arg-type]
+        (lambda: counterflow.train("tiny", checkpoint="/dev/null"), "is a device, expected a file"),
+        (lambda: counterflow.verilog("tiny", "/dev/null"), "/dev/null is no folder"),
+        (lambda: counterflow.simulate("tiny", waves="/dev/null"), "/dev/null is no folder"),
+        (
+            lambda: counterflow.train("tiny", (MASKED, np.arange(9) % 4)),
+            "x_train has masked values",
+        ),
     ],
 )
 def test_what_cannot_be_is_said_in_a_sentence(call: Callable[[], object], sentence: str) -> None:

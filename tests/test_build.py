@@ -307,7 +307,7 @@ def test_the_loader_gets_the_file_and_its_failure_is_told(monkeypatch: pytest.Mo
     monkeypatch.setenv("PATH", f"{Path('bin').absolute()}:/bin:/usr/bin")
     Path("tiny.bin").write_bytes(ICE40)
     result = run("program", "tiny.bin", "--board", "icebreaker")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "iceprog ended with status 3; tiny.bin may not be on the board." in result.stderr
     assert Path("got").read_text() == "tiny.bin\n"
 

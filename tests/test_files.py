@@ -35,6 +35,8 @@ inputs = 6
 layers = [{ outputs = 5 }, { outputs = 4, activation = "none" }]
 """
 
+HEADERS = "".join(f"[[layers{'.body' * at}]]\nkind = 'residual'\n" for at in range(500)).encode()
+
 UNSIGNED = st.builds(Format, st.just(False), st.integers(1, 12), st.integers(0, 8))
 NARROWINGS = st.sampled_from([Rounding.TRUNCATE, Rounding.NEAREST_EVEN])
 OPTIONAL_COUNT = st.none() | st.integers(1, 10**6)
@@ -215,6 +217,8 @@ def test_unknown_networks_are_answered_with_what_there_is() -> None:
         (b"name = 'a'\nname = 'b'\n", ["not TOML", "overwrite", "line 2"]),
         (b"\xff\xfe", ["byte 0 is not UTF-8"]),
         (b"a = " + b"[" * 5000, ["nested too deeply"]),
+        (b"[" + b".".join([b"a"] * 3000) + b"]", ["nested too deeply"]),
+        (b'name = "m"\n' + HEADERS, ["nested too deeply"]),
         (b"[recipe]\nlearning_rate = inf", ["recipe.learning_rate is inf", "a finite number"]),
         (b"[[recipe.x]]\ny = [1, nan]", ["recipe.x[0].y[1] is nan", "a finite number"]),
         (b"", ["name is missing", "(and 2 more)"]),

@@ -30,6 +30,14 @@ def test_output_that_nobody_takes(target: str) -> None:
         assert said.strip() == "Error: No space left on device."
 
 
+@pytest.mark.parametrize("ends", ["2> /dev/full", "> /dev/full 2>&1", "2>&1 | true"])
+def test_an_error_that_nobody_takes_has_its_status(ends: str) -> None:
+    """Never 1, which means that hardware differs."""
+    whole = f"{sys.executable} -m counterflow plan x.toml {ends}; exit ${{PIPESTATUS[0]}}"
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    assert subprocess.run(["bash", "-c", whole], env=env, check=False).returncode == 2
+
+
 AT_IMPORT_OF = """
 import os, signal, sys
 class Finder:
@@ -71,18 +79,32 @@ def test_interrupted_while_it_starts(name: str, tmp_path: Path) -> None:
 )
 def test_interrupted_at_work(line: str, tmp_path: Path) -> None:
     """All processes of a terminal are told at once; none of them leaves a traceback."""
+    assert ended(line, signal.SIGINT, tmp_path, all_told=True) == 130
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_ended_by_another_program_or_with_the_terminal(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    """What it began is ended with it, and nothing half done is left."""
+    assert ended("train tiny --epochs 100000", number, tmp_path) == 128 + number
+    assert not list(tmp_path.rglob(".*"))
+
+
+def ended(line: str, number: signal.Signals, folder: Path, *, all_told: bool = False) -> int:
+    """Exit status of a command that hears a signal at work, after a sentence."""
     with subprocess.Popen(
         [sys.executable, "-m", "counterflow", *line.split()],
         env={**os.environ, "PYTHONPATH": str(ROOT), "FORCE_COLOR": "1"},
-        cwd=tmp_path,
+        cwd=folder,
         stderr=subprocess.PIPE,
         start_new_session=True,
         preexec_fn=heard,
     ) as process:
         assert process.stderr is not None
         began = process.stderr.read(1)  # the bar: training, or about to
-        os.killpg(process.pid, signal.SIGINT)
+        (os.killpg if all_told else os.kill)(process.pid, number)
         said = (began + process.stderr.read()).decode()
-    assert process.returncode == 130
     assert "Traceback" not in said
     assert said.strip().endswith("Interrupted.")
+    return process.returncode

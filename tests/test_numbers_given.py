@@ -76,6 +76,22 @@ def test_every_number_is_finite_bounded_and_ascii(name: str) -> None:
     assert kind.convert("5" if isinstance(kind, Whole) else "5.0e0", None, None) == 5
 
 
+TEXTS = [
+    name
+    for name, one in options()
+    if not isinstance(one.type, click.Path | click.types.BoolParamType | click.Choice)
+    and isinstance(one, click.Option)
+    and name.split()[0] in ("plan", "train", "verilog", "compare", "build", "board-sim")
+]
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_an_error_repeats_no_more_of_a_text_than_a_line_holds(name: str) -> None:
+    *command, option = name.split()
+    board = ["--board", "none"] if command == ["build"] and option != "--board" else []
+    assert len(refuse(*command, "tiny", *board, f"{option}={'9' * 5000}")) < 800
+
+
 def test_there_are_such_options() -> None:
     assert {" plan --freq", " synth --freq", " host train --timeout", " train --epochs"} <= set(
         NUMBERS

@@ -323,11 +323,10 @@ def test_what_stands_in_the_place_of_a_lock_stays(kind: str) -> None:
     Path("precious").write_text("old")
     NO_LOCKS[kind](Path(locks.LOCK))
     before = Path(locks.LOCK).lstat()
-    with pytest.raises(OSError, match="is no file of Counterflow's") as caught:
-        with locks.in_use(Path(), "test"):
-            pass
+    with pytest.raises(OSError, match="is no file") as caught, locks.in_use(Path(), "test"):
+        pass
     assert caught.value.filename == locks.LOCK
-    with pytest.raises(OSError, match="is no file of Counterflow's"), locks.waiting(Path(locks.LOCK)):
+    with pytest.raises(OSError, match="is no file"), locks.waiting(Path(locks.LOCK)):
         pass
     assert Path(locks.LOCK).lstat() == before
     assert Path("precious").read_text() == "old"

@@ -33,7 +33,7 @@ def generated(python: str, out: Path, folder: Path, *command: str, **extra: str)
     """What `counterflow verilog` writes in a process of its own."""
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     subprocess.run(
-        [python, "-m", "counterflow", "verilog", *command, "--quiet", "-o", str(out)],
+        [python, "-P", "-m", "counterflow", "verilog", *command, "--quiet", "-o", str(out)],
         env={**os.environ, "PYTHONPATH": path, **extra},
         cwd=folder,
         check=True,
@@ -47,6 +47,7 @@ def test_the_same_network_gives_the_same_bytes_in_every_process_and_folder(tmp_p
     for number, (seed, language) in enumerate([("0", "C"), ("1", "C.UTF-8"), ("random", "POSIX")]):
         folder = tmp_path / f"in a folder {number}"
         folder.mkdir()
+        (folder / "types.py").write_text("a module of the user's own, which nobody imports")
         surroundings = {"PYTHONHASHSEED": seed, "LC_ALL": language}
         found = generated(sys.executable, folder / "out", folder, "tiny", **surroundings)
         assert found == expected

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import signal
-from typing import TYPE_CHECKING
-
 import click
 
 from counterflow.commands import numerals, options, places
 from counterflow.commands.display import Display
 from counterflow.commands.fit import folded
-
-if TYPE_CHECKING:
-    from types import FrameType
 
 SIMULATED = "simulated"
 FREQUENCY, BAUD = 12e6, 3_000_000  # of it: four cycles a bit, so that little time is idle
@@ -81,7 +75,6 @@ def board_sim(
     programs.require("verilator")
     places.cache()
     down, up = LineFaults(rate, kinds, seed), LineFaults(rate, kinds, seed + 1)
-    signal.signal(signal.SIGTERM, _interrupt)
     display.note(f"Building a simulated board with {design.description.name} ...")
     with (
         Board(design, frequency=frequency, baud=chosen, board=board) as simulated,
@@ -109,10 +102,6 @@ def board_sim(
                 "faults": injected,
             }
         )
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _faults(text: str) -> tuple[float, tuple[str, ...]]:

@@ -196,8 +196,11 @@ def checked(model: type[Model], fields: dict[str, Any]) -> Model:
     from pydantic import ValidationError
 
     from counterflow.design.network.complaints import complaint
+    from counterflow.design.network.files import TOO_DEEP
 
     try:
         return model.model_validate(fields)
+    except RecursionError as error:  # of a mapping that holds itself, too
+        raise ValueError(f"{TOO_DEEP}.") from error
     except ValidationError as error:
         raise ValueError(complaint(error, model)) from error

@@ -16,8 +16,8 @@ def program(file: Path, board_name: str, dry_run: bool) -> None:
     """Write the bitstream FILE to a board that is connected.
 
     Uses the open loader of that board (openFPGALoader, dfu-util or iceprog), which must be
-    installed, and first checks that the bitstream is for the board's device.  The exit status is
-    that of the loader, 2 where something is missing or wrong.
+    installed, and first checks that the bitstream is for the board's device.  The exit status is 2
+    where something is missing or wrong, or the loader fails.
 
     \b
     Examples:
@@ -33,6 +33,6 @@ def program(file: Path, board_name: str, dry_run: bool) -> None:
     if not dry_run:
         done = subprocess.run([found(board.loader), *words[1:]], check=False)
         if done.returncode:
-            raise click.ClickException(
-                f"{words[0]} ended with status {done.returncode}; {file} may not be on the board."
+            raise ValueError(
+                f"{words[0]} ended with status {done.returncode}; {file} may not be on the board"
             )

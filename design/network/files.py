@@ -28,6 +28,7 @@ from counterflow.design.network.families import SHOWN, family
 from counterflow.design.network.interlocked import SHOWN as INTERLOCKED
 from counterflow.design.network.interlocked import interlocked
 
+TOO_DEEP = "arrays or tables are nested too deeply"
 LONGEST = 60  # characters of a name that an error repeats
 
 
@@ -107,17 +108,16 @@ def parse(text: str, where: str = "description") -> Description:
     """The description in a TOML text; `where` names it in errors."""
     try:
         fields = tomllib.loads(text)
+        endless = _not_finite(fields)
+        if endless is None:
+            return Description.model_validate(fields)
     except RecursionError as error:
-        raise DescriptionError(f"{where}: arrays or tables are nested too deeply.") from error
-    except ValueError as error:
-        raise DescriptionError(f"{where}: this is not TOML: {_decapitalised(error)}.") from error
-    endless = _not_finite(fields)
-    if endless is not None:
-        raise DescriptionError(f"{where}: {endless}, expected a finite number.")
-    try:
-        return Description.model_validate(fields)
+        raise DescriptionError(f"{where}: {TOO_DEEP}.") from error
     except ValidationError as error:
         raise DescriptionError(f"{where}: {complaint(error, Description)}") from error
+    except ValueError as error:
+        raise DescriptionError(f"{where}: this is not TOML: {_decapitalised(error)}.") from error
+    raise DescriptionError(f"{where}: {endless}, expected a finite number.")
 
 
 def to_toml(description: Description) -> str:

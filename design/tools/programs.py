@@ -87,10 +87,12 @@ class Packaged:
     def command(self) -> list[str]:
         """How to start it, whether or not the folder of its script is on the path.
 
+        It imports nothing from the folder that it is started in, as a user's own types.py.
+
         Such a program is WebAssembly, which the first start on a machine compiles, for a minute;
         several first starts at once would all do so, and some would read what is half written.
         """
-        start = [sys.executable, "-c", f"import {self.module} as m; m.{self.entry}()"]
+        start = [sys.executable, "-P", "-c", f"import {self.module} as m; m.{self.entry}()"]
         with contextlib.suppress(OSError):  # without a cache each start compiles, as it must
             self._compile_once(start)
         return start

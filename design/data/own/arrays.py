@@ -103,6 +103,12 @@ def halves_of(where: str, arrays: Mapping[str, Any]) -> tuple[list[Half], list[s
 
 def half_of(where: str, x_name: str, x: Any, y_name: str, y: Any) -> Half:
     """Samples and labels of two arrays, which errors call by these names."""
+    for name, array in ((x_name, x), (y_name, y)):
+        if np.ma.is_masked(array):  # what the mask hides would be trained on
+            raise DataError(
+                f"{where}: {name} has masked values, expected all of them; fill them in, or leave "
+                "their samples out."
+            )
     try:
         x, y = np.asarray(x), np.asarray(y)
     except ValueError as error:
