@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,8 +40,27 @@ HELD = {  # as `design.schedule.holdings` names it
     "queues": "#b5b5b5",
 }
 OTHERS = ("#6b5b95", "#333333", "#88b04b")
+OF_THE_USER = ("backend", "interactive", "toolbar")  # settings of a session, of no figure
 FEW = 20  # samples whose mean says nothing yet
 MOST_SLOTS, STEADY_SLOTS = 44, 14  # in one row of the slot diagram: more are not readable
+
+
+Arguments = ParamSpec("Arguments")
+
+
+def plainly(draw: Callable[Arguments, Path]) -> Callable[Arguments, Path]:
+    """Let a figure look as it does everywhere, whatever a matplotlibrc of the user's says."""
+
+    @functools.wraps(draw)
+    def drawn(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Path:
+        import matplotlib
+
+        every = matplotlib.rcParamsDefault.items()
+        settings: Any = {name: value for name, value in every if name not in OF_THE_USER}
+        with matplotlib.rc_context(settings):
+            return draw(*args, **kwargs)
+
+    return drawn
 
 
 def window_of(samples: int, most: int = 100) -> int:
@@ -62,6 +82,7 @@ def smooth(values: Sequence[float], window: int) -> NDArray[np.float64]:
     return means
 
 
+@plainly
 def training_curves(
     path: Path,
     report: SimulationReport,
@@ -109,6 +130,7 @@ def training_curves(
     return save(figure, path)
 
 
+@plainly
 def learning_curve(
     path: Path, epochs: Sequence[Any], *, title: str = "Training", unit: str = "nats"
 ) -> Path:
@@ -139,6 +161,7 @@ def learning_curve(
     return save(figure, path)
 
 
+@plainly
 def roc_curve(path: Path, roc: Any, *, title: str) -> Path:
     """How well losses tell a class that was held out: see `golden.training.measures`."""
     figure, axes = panels(1, width=4.4)
@@ -154,6 +177,7 @@ def roc_curve(path: Path, roc: Any, *, title: str) -> Path:
     return save(figure, path)
 
 
+@plainly
 def slot_diagram(path: Path, slots: Sequence[SlotTime], *, title: str = "Slots") -> Path:
     """Which token each stage works on and when: the pipeline's first fill, and steady state.
 
@@ -193,6 +217,7 @@ def slot_diagram(path: Path, slots: Sequence[SlotTime], *, title: str = "Slots")
     return save(figure, path)
 
 
+@plainly
 def delays(path: Path, plan: Plan) -> Path:
     """Delay of every stage, and what its memory holds."""
     names = [unit.name for unit in plan.units]
@@ -217,6 +242,7 @@ def delays(path: Path, plan: Plan) -> Path:
     return save(figure, path)
 
 
+@plainly
 def memory(
     path: Path, parts: Sequence[Holding], needed: Mapping[str, float] = {}, *, title: str
 ) -> Path:

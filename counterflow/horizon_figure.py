@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from counterflow.design.schedule.planner import Plan
-from counterflow.figures import BACKWARD, FORWARD, GOLDEN, HARDWARE, TESTED, panels, save
+from counterflow.figures import BACKWARD, FORWARD, GOLDEN, HARDWARE, TESTED, panels, plainly, save
 
 COLOURS = (HARDWARE, GOLDEN, TESTED, FORWARD, BACKWARD)
 
 
+@plainly
 def horizons(path: Path, plans: Mapping[str, Plan], *, title: str) -> Path:
     """Delay and stash of the units of bodies, one line for each of `plans`, by their labels.
 

@@ -11,7 +11,7 @@ from counterflow.design.choice.propose import SHARE
 from counterflow.design.choice.tally import Tally
 from counterflow.design.network.description import Description
 from counterflow.design.parts.formats import Format
-from counterflow.figures import FORWARD, GOLDEN, HARDWARE, INK, grid, save
+from counterflow.figures import FORWARD, GOLDEN, HARDWARE, INK, grid, plainly, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,6 +30,7 @@ LITTLE = 0.01  # what small values begin at: that share is smaller
 NOTED = 0.005  # shares from which on they are written down
 
 
+@plainly
 def ranges(
     path: Path,
     description: Description,

@@ -26,8 +26,10 @@ def settle() -> None:
     """Let standard output and standard error take every character, and be there.
 
     Programs in Python that are started import nothing from the folder that the user is in.
+    Figures are drawn without a display, whatever Matplotlib is told to show others in.
     """
     os.environ["PYTHONSAFEPATH"] = "1"
+    os.environ.pop("MPLBACKEND", None)
     codecs.register_error(ERRORS, _plain)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)

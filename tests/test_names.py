@@ -50,13 +50,24 @@ def test_a_keyword_is_refused_with_its_language(name: str, languages: str) -> No
 
 @pytest.mark.parametrize(
     ("network", "module"),
-    [("tiny-conv", "tiny_conv"), ("a--b-", "a_b"), ("signal", "signal_net"), ("x", "x")],
+    [("tiny-conv", "tiny_conv"), ("a-2", "a_2"), ("signal", "signal_net"), ("my-net", "my_net")],
 )
 def test_every_network_has_a_module_of_its_name(network: str, module: str) -> None:
     assert module_name(network) == module
     check_module_name(module)
     check_module_name(module_name(network, suffix="_axi"))
     assert module_name(network, "own") == "own"
+
+
+def test_no_two_networks_share_a_module() -> None:
+    """Behind none of its buses, in any case of letters."""
+    stems = ("a", "a-b", "signal", "begin-end", "x1")
+    ends = ("", "-", "--", "-net", "-axi", "-axi-", "-axi-axi", "-net-axi", "--net")
+    networks = {f"{stem}{end}" for stem in stems for end in ends} | {"a--b", "begin--end", "a---b"}
+    names = [module_name(one, suffix=end) for one in networks for end in ("", "_axi")]
+    assert len({name.lower() for name in names}) == len(names)
+    for name in names:
+        check_module_name(name)
 
 
 def small() -> Plan:
@@ -74,6 +85,17 @@ def test_the_command_names_module_and_file(tmp_path: Path) -> None:
     run("--module", "mine", "-o", str(tmp_path))
     assert {path.suffix for path in tmp_path.iterdir()} == {".v", ".toml", ".json"}
     assert (tmp_path / "mine.v").read_text() == to_verilog(plan(load("tiny")), "mine")
+
+
+def test_two_folds_of_a_network_stand_in_one_folder(tmp_path: Path) -> None:
+    folder = str(tmp_path)
+    run("-o", folder)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    run("--interval", "100", "--module", "slow", "-o", folder)
+    assert {path: path.read_bytes() for path in before} == before
+    assert {path.name for path in set(tmp_path.iterdir()) - set(before)} == {
+        *("slow.v", "slow-verilog.json", "slow-verilog.toml")
+    }
 
 
 def test_the_command_names_all_that_goes_with_standard_buses(tmp_path: Path) -> None:

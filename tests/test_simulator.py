@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,16 @@ def test_what_is_kept_is_whole_and_the_first_one_stays(tmp_path: Path) -> None:
         "verilated.d": "first",
     }
     assert {path.name for path in tmp_path.iterdir()} == {"kept", "build"}
+
+
+def test_what_a_user_tells_benches_of_cocotb_is_not_for_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    theirs = {"COCOTB_TEST_FILTER": "none", "COCOTB_RANDOM_SEED": "x", "GUI": "1", "WAVES": "1"}
+    for name, value in theirs.items():
+        monkeypatch.setenv(name, value)
+    with simulator.environment(EXTRA="yes"):
+        assert os.environ["EXTRA"] == "yes"
+        assert not theirs.keys() & os.environ.keys()
+    assert {name: os.environ[name] for name in theirs} == theirs
+    assert "EXTRA" not in os.environ

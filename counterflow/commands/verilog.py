@@ -56,7 +56,8 @@ def verilog(
     and as a page (NET_axi.md), and a core file for FuseSoC (NET_axi.core).
 
     The names of all modules in it begin with that of the network. Two designs of one network, as
-    with different folds, need a name of their own to stand in one project: --module.
+    with different folds, need a name of their own to stand in one project: --module, by which all
+    files are called then.
 
     \b
     Examples:
@@ -81,7 +82,7 @@ def verilog(
     design, _ = folded(load(net), multipliers, memory, interval, target_name)
     description = design.description
     folder = out or places.default(default_folder(description.name))
-    stem = description.name if bus == "streams" else f"{description.name}_{bus}"
+    stem = module or (description.name if bus == "streams" else f"{description.name}_{bus}")
     with outcome.into(folder, f"{stem}-verilog") as made:
         contents = axi_files(design, vlnv, module) if bus == "axi" else stream_files(design, module)
         for name, text in contents.items():

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterflow.design.fpga.targets import RESOURCE_NAMES
-from counterflow.figures import GOLDEN, HARDWARE, TESTED, panels, save, whole_numbers
+from counterflow.figures import GOLDEN, HARDWARE, TESTED, panels, plainly, save, whole_numbers
 from counterflow.results.accuracy import Run, Summary
 from counterflow.results.records import Record
 from counterflow.results.settings import WAYS
@@ -21,6 +21,7 @@ DPI = 90  # the plots are kept in the repository
 SHOWN = ("multipliers", "block_rams", "luts", "flip_flops")
 
 
+@plainly
 def curves(path: Path, title: str, found: Sequence[tuple[str, str, Summary]]) -> Path:
     """Loss while learning and accuracy after each epoch of (way, its title, its trainings)."""
     figure, (losses, tests) = panels(2)
@@ -54,6 +55,7 @@ def mean_curve(runs: Sequence[Run]) -> tuple[NDArray[np.float64], NDArray[np.flo
     return steps, np.mean(each, axis=0)
 
 
+@plainly
 def stages(path: Path, title: str, plan: Record) -> Path:
     """Delay of every stage, and the inputs that it keeps for as long."""
     units = plan.result["units"]
@@ -73,6 +75,7 @@ def stages(path: Path, title: str, plan: Record) -> Path:
     return save(figure, path, dpi=DPI)
 
 
+@plainly
 def resources(path: Path, title: str, synthesis: Record) -> Path:
     """What each unit takes of the device, one panel a resource."""
     units, available = synthesis.result["units"], synthesis.result["available"]

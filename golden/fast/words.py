@@ -17,6 +17,11 @@ import numba.extending
 from llvmlite import ir
 from numba import types
 
+if getattr(numba.config, "DISABLE_JIT", False):
+    raise ValueError(
+        "NUMBA_DISABLE_JIT is set, but trainings run in what Numba compiles; unset it."
+    )
+
 intrinsic: Any = numba.extending.intrinsic  # as `Any`, since its type allows plain calls only
 _njit: Any = functools.partial(numba.njit, _nrt=False, error_model="numpy")
 compiled: Any = functools.partial(

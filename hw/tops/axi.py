@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, ClockDomain, ClockSignal, Module, ResetSignal, Val
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect
 
-from counterflow.design.parts.names import module_name
+from counterflow.design.parts.names import AXI, module_name
 from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.design.schedule.planner import Plan
 from counterflow.hw.axi.lite import AxiLite, axi_lite
@@ -102,7 +102,7 @@ class AxiChain(wiring.Component):
 
 def axi_module_name(plan: Plan, module: str | None = None) -> str:
     """Name of the Verilog module with the standard buses: `module`, or NETWORK_axi."""
-    return module_name(plan.description.name, module, suffix="_axi")
+    return module_name(plan.description.name, module, suffix=AXI)
 
 
 def to_axi_verilog(plan: Plan, module: str | None = None) -> str:
