@@ -68,7 +68,7 @@ def board_sim(*options: str, net: str = NET) -> Iterator[Board]:
     )
     try:
         assert process.stdout is not None
-        yield Board(process, process.stdout.readline().strip())
+        yield Board(process, json.loads(process.stdout.readline())["port"])
     finally:
         process.kill()
         process.wait()

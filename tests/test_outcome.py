@@ -23,7 +23,7 @@ from counterflow.cli import main
 from counterflow.commands import build, outcome, synth
 from counterflow.design.fpga.targets import Resources
 from counterflow.design.network import files as network_files
-from counterflow.design.network.files import load, parse, write_atomically
+from counterflow.design.network.files import load, parse, to_toml, write_atomically
 from counterflow.design.parts import locks
 from counterflow.design.tools import programs
 from counterflow.design.tools.follow import ToolError
@@ -148,6 +148,41 @@ def test_a_file_that_another_program_looks_for_in_a_folder_of_its_own_is_of_one_
         made.keep({}, load("tiny"))
     assert not words.exists()
     assert own.read_text() == "the user's own"
+
+
+@pytest.mark.parametrize(
+    ("line", "replaced"),
+    [
+        ("plan plan.toml -o .", "plan.toml"),
+        ("train train.toml --epochs 1 -o .", "train.toml"),
+        ("train mine.toml --epochs 1 --checkpoint mine.toml", "mine.toml"),
+        ("train tiny --epochs 1 --weights w.npz --checkpoint w.npz", "w.npz"),
+        ("profile tiny --epochs 1 --data d.csv --write far/d.csv", "far/d.csv"),
+        ("export tiny c.npz --to npz -o far/c.npz", "far/c.npz"),
+        ("export tiny build/tiny/tiny.npz --to npz", "build/tiny/tiny.npz"),
+        ("host train tiny --port p --weights w.npz --checkpoint w.npz", "w.npz"),
+    ],
+)
+def test_what_a_command_reads_is_not_what_it_writes(line: str, replaced: str) -> None:
+    for name in ("plan.toml", "train.toml", "mine.toml"):
+        write_atomically(Path(name), to_toml(load("tiny")))
+    for name in ("d.csv", "w.npz"):
+        write_atomically(Path(name), "a,label\n1,0\n2,1\n")
+    succeed("train", "tiny", "--epochs", "1", "--checkpoint", "c.npz", "-o", "elsewhere")
+    write_atomically(Path("build/tiny/tiny.npz"), Path("c.npz").read_bytes())
+    Path("far").symlink_to(".")
+    before = Path(replaced).read_bytes()
+    result = run(*line.split())
+    assert result.exit_code == 2
+    assert f"{replaced} is what this begins with, expected another name" in result.stderr
+    assert Path(replaced).read_bytes() == before
+
+
+def test_a_command_may_go_on_from_what_it_left() -> None:
+    succeed("train", "tiny", "--epochs", "1", "--checkpoint", "c.npz", "-o", "out")
+    again = ("train", "out/train.toml", "--epochs", "2", "-o", "out")
+    succeed(*again, "--resume", "c.npz", "--checkpoint", "c.npz")
+    assert len(kept("out/train.json")["epochs"]) == 1
 
 
 @pytest.mark.parametrize(

@@ -214,6 +214,19 @@ def test_a_home_that_others_can_write_to_is_refused(
         home.home()
 
 
+@pytest.mark.parametrize("place", ["/proc/none", "relative", "{}/file", "{}/new/deep", "{}"])
+def test_a_cache_that_cannot_be_used_is_none(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", place.format(tmp_path))
+    home.home()
+    usable = place in ("{}", "{}/new/deep")
+    assert ("XDG_CACHE_HOME" in os.environ) is usable
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_data_in_a_home_that_cannot_be_written_to_are_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import click
 
 from counterflow.commands import numerals, options, places
@@ -53,7 +55,8 @@ def board_sim(
 
     The Verilog of the board's core, which has the network, the host link and the UART, runs under
     Verilator; every bit of every byte passes its pins. The first line of standard output is the
-    name of the port, for `counterflow host`. Ends with Ctrl-C and says then what passed.
+    name of the port, for `counterflow host`, with --json as JSON. Ends with Ctrl-C and says then
+    what passed.
 
     \b
     Examples:
@@ -80,7 +83,7 @@ def board_sim(
         Board(design, frequency=frequency, baud=chosen, board=board) as simulated,
         Terminal(simulated, down, up, cable_pull) as terminal,
     ):
-        click.echo(terminal.name)
+        click.echo(json.dumps({"port": terminal.name}) if as_json else terminal.name)
         display.note(f"Now: counterflow host train {net} --port {terminal.name}   (Ctrl-C ends)")
         try:
             while True:

@@ -75,6 +75,7 @@ def export(
         "seed": found.seed,
         "versions": found.versions,
     }
+    options.check_apart(path)
     content = contents(to, description, schedule, found.states, about)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, content)

@@ -98,6 +98,8 @@ def train(
 
     if weights and resume:
         raise click.UsageError("--resume has weights already; leave it out, or --weights.")
+    options.check_apart(checkpoint, but="resume")
+    options.check_apart(progress)
     display = Display(as_json=as_json, quiet=quiet)
     design, device = opened(**where, progress=progress)
     with device, ExitStack() as stack:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -142,6 +143,26 @@ def command_line() -> list[str]:
     """The command that runs now, as it was typed."""
     context = click.get_current_context()
     return ["counterflow", *context.find_root().meta.get(ARGUMENTS, ())]
+
+
+def check_apart(path: Path | None, *, but: str = "") -> None:
+    """ValueError if a file to be written is one that the command line names to be read.
+
+    ``but`` is the parameter whose file may be replaced.
+    """
+    if path is not None and os.path.realpath(path) in read_files(but=but):
+        raise ValueError(f"{path} is what this begins with, expected another name to write to")
+
+
+def read_files(*, but: str = "") -> set[str]:
+    """Real paths of what the command line names to be read, without that of the parameter `but`."""
+    context = click.get_current_context()
+    found = (
+        context.params.get(str(one.name))
+        for one in context.command.params
+        if one.name != but and not isinstance(one.type, Writable)
+    )
+    return {os.path.realpath(one) for one in found if isinstance(one, str | Path) and one}
 
 
 def with_fold(

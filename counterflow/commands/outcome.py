@@ -96,13 +96,24 @@ class Outcome:
         facts = stated(content, description, seed=seed, dataset=dataset)
         write_json(self.path(".json"), {**facts, "files": [first, *names]})
         for name in (first, *names):  # nothing has changed yet if one of them cannot be replaced
-            place_of(self.folder / name)
+            self.check(name)
         stale = {*self._of_last_run(), f"{self.name}{FAILED}"} - set(names)
         for name in (first, *sorted(stale)):
             place_of(self.folder / name).unlink(missing_ok=True)
         files = [move(self.scratch / name, self.folder / name) for name in (*names, first)]
         files = [files[-1], *files[:-1]]
         return Kept(files, {**facts, "files": [str(file) for file in files]})
+
+    def check(self, name: str) -> None:
+        """OSError or ValueError where the file `name` of the folder cannot or may not be replaced.
+
+        What the command reads it may replace only if that is of its own last run.
+        """
+        from counterflow.design.network.files import place_of
+
+        place_of(self.folder / name)
+        if name not in self._of_last_run():
+            options.check_apart(self.folder / name)
 
     def _of_last_run(self) -> set[str]:
         """Names of what the JSON in the folder says that it was made with."""
@@ -124,7 +135,6 @@ def into(folder: Path, name: str) -> Iterator[Outcome]:
     ValueError, before any work, where another process uses the folder.  Of a run that fails with a
     log the log is kept, and the error says where.
     """
-    from counterflow.design.network.files import place_of
     from counterflow.design.parts.locks import InUseError, in_use
     from counterflow.design.tools.logged import LoggedError
 
@@ -138,10 +148,12 @@ def into(folder: Path, name: str) -> Iterator[Outcome]:
             ) from None
         for left in folder.glob(f"{SCRATCH}*") if locked else ():  # of runs that were killed
             shutil.rmtree(left, ignore_errors=True)
-        place_of(folder / f"{name}.json")
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix=SCRATCH, dir=folder))
+        made = Outcome(folder, name, Path(scratch))
+        for ending in (".json", ".toml"):  # which all have; of others only their end will tell
+            made.check(f"{name}{ending}")
         try:
-            yield Outcome(folder, name, Path(scratch))
+            yield made
         except LoggedError as error:
             error.log = _kept(error.log, folder / f"{name}{FAILED}", Path(scratch))
             raise

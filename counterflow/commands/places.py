@@ -14,6 +14,9 @@ class Writable(click.Path):
     """A path where something can be written."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        text = os.fspath(value)
+        if not text or (text.endswith(os.sep) and not self.dir_okay):  # as of an unset variable
+            self.fail(f"{text!r} is no name of a {'folder' if self.dir_okay else 'file'}.")
         path = Path(super().convert(value, param, ctx))  # type: ignore[arg-type]
         try:
             return tried(path, folder=self.dir_okay)
@@ -65,7 +68,9 @@ def tried(path: Path, *, folder: bool) -> Path:
         return path if all(one.exists() for one in links) else place  # mkdir wants the latter
     except OSError as error:
         if error.filename == str(path):
-            raise ValueError(f"{path} cannot be written: it {error.strerror}") from error
+            said = str(error.strerror)  # by us, as what it is, or by the system
+            why = f": it {said}" if "expected" in said else f" ({said})"
+            raise ValueError(f"{path} cannot be written{why}") from error
         reason = f"nothing can be written there ({error.strerror})"
         raise ValueError(f"{path} cannot be made: {reason}") from error
 

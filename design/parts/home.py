@@ -8,12 +8,14 @@ import tempfile
 from pathlib import Path
 
 CACHE = Path(".cache") / "counterflow"
+OTHER_CACHE = "XDG_CACHE_HOME"
 
 
 def home() -> Path:
     """The user's home; where there is none that can be used, a folder beside temporary files.
 
-    The latter becomes HOME, since libraries and programs that are started keep files there, too.
+    The latter becomes HOME, since libraries and programs that are started keep files there, too;
+    and a cache of the user's that cannot be used is none, where they would fail without a reason.
     Raises ValueError where that folder belongs to somebody else.
     """
     try:
@@ -23,6 +25,9 @@ def home() -> Path:
     if found is None or not _usable(found):
         found = _own()
         os.environ["HOME"] = str(found)
+    other = os.environ.get(OTHER_CACHE)
+    if other and not (os.path.isabs(other) and _writable(Path(other))):
+        del os.environ[OTHER_CACHE]
     return found
 
 
@@ -36,8 +41,11 @@ def _usable(path: Path) -> bool:
     if not path.is_absolute() or not os.path.isdir(path):
         return False
     place = path / CACHE
-    if os.path.isdir(place):
-        return True
+    return os.path.isdir(place) or _writable(place)
+
+
+def _writable(place: Path) -> bool:
+    """Whether something can be made at `place`, in the folder nearest to it that there is."""
     while not os.path.lexists(place):
         place = place.parent
     try:  # only a try tells: root may write everywhere, but not in what is the kernel's
