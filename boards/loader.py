@@ -7,6 +7,7 @@ from pathlib import Path
 
 from counterflow.boards.bitstream import device, expected
 from counterflow.boards.table import Board, Loader
+from counterflow.design.network.files import check_source
 from counterflow.design.tools.programs import MissingTool
 
 
@@ -16,6 +17,7 @@ def command(board: Board, file: Path) -> list[str]:
     OSError where the file cannot be read; ValueError, one sentence, where it is no bitstream or one
     for another device.
     """
+    check_source(file)
     data = file.read_bytes()
     if board.fpga.router is not None:  # what Vivado writes is not read here
         try:

@@ -241,7 +241,7 @@ def test_message_of_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     assert message(str(tmp_path / "absent.toml")).endswith(
         "absent.toml: cannot be read (No such file or directory)."
     )
-    assert "Is a directory" in message(f"{tmp_path}{os.sep}")
+    assert "it is a folder, expected a file" in message(f"{tmp_path}{os.sep}")
 
 
 def test_writing_replaces_a_file_whole(tmp_path: Path) -> None:

@@ -178,6 +178,28 @@ def test_what_a_command_reads_is_not_what_it_writes(line: str, replaced: str) ->
     assert Path(replaced).read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "plan {}.toml",
+        "train tiny --resume {}.npz",
+        "train tiny --weights {}.npz",
+        "train tiny --data {}.csv",
+        "export tiny {}.npz --to npz",
+        "import {}.onnx",
+        "program {}.bin --board icebreaker",
+        "data show {}.npz",
+    ],
+)
+def test_what_may_have_no_end_is_not_read(line: str) -> None:
+    """As /dev/zero has none; of a link the file behind it counts."""
+    for ending in ("toml", "npz", "csv", "onnx", "bin"):
+        Path(f"device.{ending}").symlink_to("/dev/null")
+    result = run(*line.format("device").split())
+    assert result.exit_code == 2
+    assert "is a device" in result.stderr or "but a device" in result.stderr
+
+
 def test_a_command_may_go_on_from_what_it_left() -> None:
     succeed("train", "tiny", "--epochs", "1", "--checkpoint", "c.npz", "-o", "out")
     again = ("train", "out/train.toml", "--epochs", "2", "-o", "out")

@@ -297,6 +297,13 @@ def test_folders_with_numbers_as_names_keep_their_order() -> None:
     assert np.array_equal(found.train_x[:, 0], found.train_y)
 
 
+@pytest.mark.parametrize("names", [("1", "01", "2"), ("1", "\uff11", "2")])
+def test_folders_whose_names_are_one_number_are_two_classes(names: tuple[str, ...]) -> None:
+    x = np.arange(30, dtype=np.uint8).repeat(4).reshape(30, 2, 2)
+    images("set", x, [names[at % 3] for at in range(30)])
+    assert len(set(read("set", Reading(test=0)).train_y)) == 3
+
+
 # What a training makes of it
 
 

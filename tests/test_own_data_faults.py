@@ -112,6 +112,7 @@ TABLES: dict[str, tuple[Callable[[], str], list[str]]] = {
     "infinity": (table("7,-inf,x"), ["line 5, column 2 (b) is -inf, expected a finite"]),
     "huge": (table("7,1e200,x"), ["line 5, column 2 (b) is 1e+200", "up to 1e+100"]),
     "a separator of thousands": (table("7,1_000,x"), ["column 2 (b) is '1_000'"]),
+    "digits of another script": (table("7,\uff11,x"), ["column 2 (b) is '\uff11'"]),
     "commas in fractions": (text("a;k\n1,5;x\n"), ["line 2, column 1 (a) is '1,5'", "with a dot"]),
     "behind the label": (text("k,a,b\nx,1,2\ny,3,?\n"), ["line 3, column 3 (b) is '?'"]),
     "next to the label": (text("k,a,b\nx,1,2\ny,?,4\n"), ["line 3, column 2 (a) is '?'"]),

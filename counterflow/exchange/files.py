@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from counterflow.design.network.files import write_atomically
+from counterflow.design.network.files import check_source, write_atomically
 from counterflow.exchange.tensors import Floats, Tensors
 from counterflow.golden.units.state import State
 
@@ -78,6 +78,7 @@ def read(path: Path) -> Stored:
             "'weights.safetensors')"
         )
     try:
+        check_source(path)
         data = path.read_bytes()
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror})") from error

@@ -94,6 +94,7 @@ def _fields(name: str) -> dict[str, Any]:
 def load_file(path: Path) -> Description:
     """The description in the TOML file `path`, which knows the folder of that."""
     try:
+        check_source(path, pipe=True)
         text = path.read_text(encoding="utf-8-sig")  # some editors begin with a byte-order mark
     except OSError as error:
         raise DescriptionError(f"{path}: cannot be read ({error.strerror}).") from error
@@ -171,6 +172,20 @@ def place_of(path: Path) -> Path:
     if any(_is_stream(found, number) for number in (1, 2)):
         raise OSError(errno.EINVAL, "takes what is printed, expected another name", str(path))
     return Path(os.path.realpath(path))
+
+
+def check_source(path: Path, *, pipe: bool = False) -> None:
+    """OSError for what is there and is no file to be read: a device may have no end.
+
+    With ``pipe`` one may be read, as a shell makes of the output of a command.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # to be said by who reads it
+        return
+    kind = next((words for test, words in _KINDS if test(mode)), None)
+    if kind is not None and not (pipe and stat.S_ISFIFO(mode)):
+        raise OSError(errno.EINVAL, f"it is {kind}, expected a file", str(path))
 
 
 _KINDS = (

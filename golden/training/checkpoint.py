@@ -18,7 +18,7 @@ import numpy as np
 from counterflow.design.data.scaling import Scaling
 from counterflow.design.data.sets import Dataset
 from counterflow.design.network.description import Description
-from counterflow.design.network.files import write_atomically
+from counterflow.design.network.files import check_source, write_atomically
 from counterflow.design.network.provenance import version
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.golden.units import state_of
@@ -134,6 +134,7 @@ def load(
     ValueError, one sentence long, if it is of another network, damaged or not there.
     """
     try:
+        check_source(path)
         if path.exists() and not zipfile.is_zipfile(path):
             raise ValueError("it is damaged, or something else than a checkpoint")
         with np.load(path, allow_pickle=False) as arrays:
@@ -146,7 +147,8 @@ def load(
     except FileNotFoundError as error:
         raise ValueError(f"{path}: there is no such checkpoint.") from error
     except Exception as error:  # a damaged archive fails in more ways than can be named
-        reason = str(error).strip(".") or type(error).__name__
+        said = (error.strerror or "") if isinstance(error, OSError) else str(error)
+        reason = said.strip(".") or type(error).__name__
         raise ValueError(f"{path}: cannot be read as a checkpoint ({reason}).") from error
     if found != FORMAT:
         raise ValueError(f"{path}: has format {found} of checkpoints, but {FORMAT} is known.")

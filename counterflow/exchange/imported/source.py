@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from counterflow.design.network.files import check_source
 from counterflow.exchange.nodes import Operator
 from counterflow.exchange.package import onnx
 
@@ -56,6 +57,7 @@ def read(path: Path) -> Source:
     """
     package = onnx()
     try:
+        check_source(path)
         path.read_bytes()
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror})") from error

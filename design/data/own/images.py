@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +26,16 @@ def classes_in(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     found = [one for one in visible(folder) if one.is_dir() and any(map(is_image, visible(one)))]
-    if all(one.name.isdecimal() for one in found):
-        return sorted(found, key=lambda one: int(one.name))
-    return sorted(found, key=lambda one: one.name)
+    numbers = _numbers([one.name for one in found])
+    return sorted(found, key=lambda one: numbers[one.name] if numbers else one.name)
+
+
+def _numbers(names: Sequence[str]) -> dict[str, int]:
+    """Names as numbers, by name, if all are some, and no two the same as 1 and 01 are."""
+    if not all(re.fullmatch("[0-9]{1,9}", name) for name in names):
+        return {}
+    found = {name: int(name) for name in names}
+    return found if len(set(found.values())) == len(found) else {}
 
 
 def is_image(path: Path) -> bool:
@@ -78,8 +87,8 @@ def read_images(folder: Path) -> Half:
                 "must have one size and be all grey or all in colour."
             )
         images.append(image)
-    numbers = all(label.isdecimal() for label in labels)
-    y = np.array([int(label) for label in labels] if numbers else labels)
+    numbers = _numbers(labels)
+    y = np.array([numbers[label] for label in labels] if numbers else labels)
 
     def sample_at(index: tuple[int, ...]) -> str:
         return str(paths[index[0]]) if index else str(folder)

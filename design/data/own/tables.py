@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,7 +190,7 @@ def label_of(
         return names.index(wanted)
     if wanted in ("first", "last"):
         return 0 if wanted == "first" else width - 1
-    number = int(wanted) if str(wanted).isdecimal() else 0
+    number = int(wanted) if re.fullmatch("[0-9]+", str(wanted)) else 0
     if not 1 <= number <= width:
         known = f"the names {', '.join(map(_shown, names[:8]))}" if names else "no names"
         close = nearest(str(wanted), names) or "; expected"
@@ -251,7 +252,7 @@ def _as_numbers(labels: Sequence[Sequence[str]]) -> NDArray[Any]:
 
 
 def _number(cell: str) -> float:
-    if "_" in cell:  # which Python takes for a separator
+    if "_" in cell or not cell.isascii():  # separators of Python's, digits of other scripts
         raise ValueError(cell)
     return float(cell)
 
