@@ -7,10 +7,10 @@ most programs need (docs/python.md); ``from_onnx`` and ``from_torch`` bring mode
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # that of typing would take a while to import, deaf to Ctrl-C
 if TYPE_CHECKING:
+    from typing import Any
+
     from counterflow.api import load, plan, profile, simulate, train, verilog
     from counterflow.exchange.imported.functions import from_onnx, from_torch
     from counterflow.host.device import Device
@@ -36,6 +36,8 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
+        from importlib import import_module
+
         return getattr(import_module(_HOMES.get(name, "counterflow.api")), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

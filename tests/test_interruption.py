@@ -58,6 +58,16 @@ MODULES = (
 )
 
 
+def test_nothing_is_imported_before_interrupts_are_heard() -> None:
+    program = (
+        "import sys, __future__; old = {*sys.modules}; import counterflow; "
+        "print({*sys.modules} - old)"
+    )
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, check=True)
+    assert done.stdout.decode().strip() == "{'counterflow'}"
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_interrupted_while_it_starts(name: str, tmp_path: Path) -> None:
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
