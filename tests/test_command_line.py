@@ -316,6 +316,8 @@ def test_help_starts_without_the_slow_packages() -> None:
 def test_spark() -> None:
     assert spark([0.0, 0.5, 1.0]) == "▁▅█"
     assert spark([2.0]) == "▁"
+    assert spark([1.0, float("inf"), 2.0, float("nan")]) == "▁×█×"
+    assert spark([float("nan")]) == "×"
 
 
 # Training
@@ -337,6 +339,19 @@ def test_train() -> None:
 def scores(*arguments: str) -> list[float]:
     """Test loss of every epoch: a number that hardly ever is the same for two trainings."""
     return [one["test_loss"] for one in read("train", "tiny", *arguments)["epochs"]]
+
+
+def test_a_training_that_diverges_says_so_in_json_that_all_can_read() -> None:
+    fast = {"learning_rate": 1.0, "momentum": 0.9375, "epochs": 2}
+    fields = load("tiny-mse").model_dump(mode="json", exclude_none=True)
+    wild = counterflow.load({**fields, "recipe": {**fields["recipe"], **fast}})
+    Path("wild.toml").write_text(to_toml(wild))
+    result = run("train", "wild.toml", "--model", "float", "--json")
+    assert result.exit_code == 0, result.output
+    assert "Warning: The training diverged in epoch" in result.stderr
+    for text in (result.stdout, Path("build/tiny-mse/train.json").read_text()):
+        found = json.loads(text, parse_constant=lambda name: pytest.fail(name))
+        assert found["epochs"][-1]["loss"] is None
 
 
 def test_train_is_a_function_of_its_seed() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -186,7 +187,9 @@ def percent(share: float | None, places: int = 1) -> str:
 
 
 def spark(values: Sequence[float]) -> str:
-    """A curve in one line of text, from the smallest value to the largest."""
-    low, high = min(values), max(values)
+    """A curve in one line of text, from the smallest value to the largest; × where it is none."""
+    finite = [value for value in values if math.isfinite(value)]
+    low, high = min(finite, default=0.0), max(finite, default=0.0)
     step = (high - low) / (len(_BARS) - 1) or 1.0
-    return "".join(_BARS[round((value - low) / step)] for value in values)
+    bars = {value: _BARS[round((value - low) / step)] for value in finite}
+    return "".join(bars.get(value, "×") for value in values)

@@ -193,7 +193,7 @@ def golden_training(
 
 def train_json(result: TrainingResult) -> dict[str, object]:
     """The keys that `counterflow train --json` promises, and every epoch."""
-    from counterflow.golden.training.moved import standing
+    from counterflow.golden.training.moved import diverged, standing
 
     last = result.epochs[-1]
     return {
@@ -202,7 +202,7 @@ def train_json(result: TrainingResult) -> dict[str, object]:
         "samples": sum(one.samples for one in result.epochs),
         "samples_per_second": result.samples_per_second,
         "moved": dict(result.moved),
-        "warning": standing(result.moved),
+        "warning": diverged([one.loss for one in result.epochs]) or standing(result.moved),
         "epochs": [asdict(one) for one in result.epochs],
         **({} if result.roc is None else {"held_out": result.roc.to_json()}),
         **({} if result.linear is None else {"rmse_linear": result.linear}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 import shlex
 from collections.abc import Mapping, Sequence
@@ -62,5 +63,13 @@ def write_json(path: Path, content: Mapping[str, object]) -> Path:
 
 
 def as_json(content: Mapping[str, object]) -> str:
-    """`content` as indented JSON."""
-    return json.dumps(content, indent=2) + "\n"
+    """`content` as indented JSON, which has no infinity and no NaN: they are null."""
+    return json.dumps(_finite(content), indent=2, allow_nan=False) + "\n"
+
+
+def _finite(content: object) -> object:
+    if isinstance(content, Mapping):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content

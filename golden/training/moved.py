@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,17 @@ def weights_of(model: IntegerModel | FloatModel, schedule: Schedule) -> Weights:
 def moved(before: Weights, after: Weights) -> dict[str, float]:
     """The share of each unit's weights that are not what they were."""
     return {name: float((before[name] != after[name]).mean()) for name in before}
+
+
+def diverged(losses: Sequence[float]) -> str | None:
+    """A sentence on a training whose loss is no number any more, if it is so."""
+    first = next((at for at, loss in enumerate(losses, 1) if not math.isfinite(loss)), None)
+    if first is None:
+        return None
+    return (
+        f"The training diverged in epoch {first}: its loss is {losses[first - 1]} from there on. "
+        "A lower learning rate or momentum may hold it."
+    )
 
 
 def standing(shares: Mapping[str, float]) -> str | None:
