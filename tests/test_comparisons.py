@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from counterflow.design.network.files import load
-from counterflow.results.comparisons import FOLDER, MARKED, PAGES, path_of, renewed
+from counterflow.results import marks
+from counterflow.results.comparisons import FOLDER, KIND, PAGES, renewed
 
 ROOT = Path(__file__).parents[1]
 
@@ -47,20 +48,22 @@ FOUND = {
 
 
 def written(folder: Path, **changes: Any) -> Path:
-    path_of("net", folder).write_text(json.dumps({**FOUND, **changes}), encoding="utf-8")
+    marks.path_of(KIND, "net", folder).write_text(
+        json.dumps({**FOUND, **changes}), encoding="utf-8"
+    )
     return folder
 
 
 def test_every_document_says_what_its_results_say() -> None:
     for page in PAGES:
         text = (ROOT / page).read_text(encoding="utf-8")
-        assert MARKED.search(text), f"{page} names no result"
+        assert marks.keys(KIND, text), f"{page} names no result"
         assert renewed(text, ROOT / FOLDER) == text, "run python -m counterflow.results.comparisons"
 
 
 def test_every_result_stands_in_a_document_and_is_of_the_network_as_it_is() -> None:
     pages = "".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
-    named = {match[1] for match in MARKED.finditer(pages)}
+    named = marks.keys(KIND, pages)
     kept = {path.stem.removeprefix("compare-") for path in (ROOT / FOLDER).glob("compare-*.json")}
     assert kept == named
     assert "has been changed since" not in pages
@@ -112,7 +115,7 @@ def test_a_network_that_has_changed_is_said_to_have(tmp_path: Path) -> None:
     ("mark", "said"),
     [
         ("<!-- compare nothing --><!-- end -->", "a mark names nothing, but there is no"),
-        ("<!-- compare net glory --><!-- end -->", "'glory'; there are loss, recovered"),
+        ("<!-- compare net glory --><!-- end -->", "'glory'; there are loss, recovered, ways"),
     ],
 )
 def test_a_mark_that_asks_in_vain_is_named(tmp_path: Path, mark: str, said: str) -> None:

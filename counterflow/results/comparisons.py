@@ -10,23 +10,22 @@ A JSON is ``compare-KEY.json`` among the results.  A document names it in a mark
 
 from __future__ import annotations
 
-import json
-import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from counterflow.commands.compare import NUMBERS
 from counterflow.commands.recovered import interval
-from counterflow.design.network.files import load, write_atomically
+from counterflow.design.network.files import load
 from counterflow.design.network.provenance import write_json
+from counterflow.results import marks
 from counterflow.results.markdown import grid
+from counterflow.results.marks import Facts
+from counterflow.results.settings import FOLDER
 
 PAGES = [Path("README.md"), Path("docs/measurements.md"), Path("docs/interlocking.md")]
-FOLDER = Path("docs/results")
 EXAMPLES = Path("docs/examples")  # networks that only these tables have
-MARKED = re.compile(r"<!-- compare (\S+)( \S+)? -->(.*?)<!-- end -->", re.DOTALL)
+KIND = "compare"
 WAYS = {
     ("sequential", "none"): "sequential, no delay",
     ("pipelined", "none"): "pipelined, nothing done",
@@ -35,39 +34,25 @@ WAYS = {
     ("pipelined", "lwpv+sc"): "both (lwpv+sc)",
 }
 VAGUE = 4.0  # gaps that the interval of a share may be wide
-Facts = Mapping[str, Any]
-
-
-def path_of(key: str, folder: Path = FOLDER) -> Path:
-    """The JSON that stands for `key`."""
-    return folder / f"compare-{key}.json"
 
 
 def renewed(text: str, folder: Path = FOLDER) -> str:
     """`text` with what each of its marks asks for; ValueError names a mark that asks in vain."""
+    return marks.renewed(text, KIND, said, folder)
 
-    def fresh(match: re.Match[str]) -> str:
-        key, claim = match[1], (match[2] or "").strip()
-        path = path_of(key, folder)
-        if not path.exists():
-            raise ValueError(f"a mark names {key}, but there is no {path}")
-        if claim and claim not in CLAIMS:
-            raise ValueError(f"a mark asks for {claim!r}; there are {', '.join(CLAIMS)}")
-        found = json.loads(path.read_text(encoding="utf-8"))
-        begin = f"<!-- compare {key}{match[2] or ''} -->"
-        if claim:
-            return f"{begin}{CLAIMS[claim](found)}<!-- end -->"
-        return f"{begin}\n{table(found, path)}\n<!-- end -->"
 
-    return MARKED.sub(fresh, text)
+def said(found: Facts, path: Path, claim: str) -> str:
+    """The table of a comparison, or one of `CLAIMS`."""
+    if claim and claim not in CLAIMS:
+        raise ValueError(f"a mark asks for {claim!r}; there are {', '.join(CLAIMS)}")
+    return CLAIMS[claim](found) if claim else table(found, path)
 
 
 def table(found: Facts, path: Path) -> str:
     """Accuracies of every method, and under them what made them."""
     rows = _by_horizon(found) if "horizons" in found else _by_method(found)
-    made = found["provenance"]
     seeds = len(_methods(found)[0]["accuracies"])
-    source = f"`{_command(made)}`, n = {seeds} seeds; [JSON](results/{path.name})"
+    source = f"`{marks.command(found)}`, n = {seeds} seeds; [JSON](results/{path.name})"
     if outdated(found):
         source += ". The network has been changed since"
     return f"{grid(rows)}\n\n{source}."
@@ -79,11 +64,6 @@ def outdated(found: Facts) -> bool:
     own = EXAMPLES / f"{made['network']}.toml"
     network = load(str(own) if own.exists() else str(made["network"]))
     return network.hash() != str(made["description_hash"])
-
-
-def _command(made: Facts) -> str:
-    """The command line without where its result went."""
-    return re.sub(r" (-o|--out) \S+| --quiet", "", str(made["command"]))
 
 
 def _methods(found: Facts) -> Sequence[Facts]:
@@ -166,19 +146,21 @@ def _of(found: Facts, scheme: str, mitigation: str) -> Facts:
     return next(one for one in _methods(found) if (one["scheme"], one["mitigation"]) == wanted)
 
 
-CLAIMS: dict[str, Callable[[Facts], str]] = {"loss": _loss, "recovered": _share}
+def _ways(found: Facts) -> str:
+    """What is reached pipelined with nothing done, and sequentially."""
+    ways = [_of(found, way, "none") for way in ("pipelined", "sequential")]
+    return f"{' and '.join(_mean(one) for one in ways)} % (n = {len(ways[0]['accuracies'])})"
+
+
+CLAIMS: dict[str, Callable[[Facts], str]] = {"loss": _loss, "recovered": _share, "ways": _ways}
 """What a mark may ask for in a sentence."""
 
 
 def main(arguments: Sequence[str]) -> None:
     """Keep the results that are given as KEY=FOLDER, then renew all pages."""
-    for argument in arguments:
-        key, _, folder = argument.partition("=")
-        found = json.loads((Path(folder) / "compare.json").read_text(encoding="utf-8"))
-        found["provenance"]["command"] = _command(found["provenance"])
-        write_json(path_of(key), {name: found[name] for name in found if name != "files"})
-    for page in PAGES:
-        write_atomically(page, renewed(page.read_text(encoding="utf-8")))
+    for key, found in marks.given(arguments, "compare.json").items():
+        write_json(marks.path_of(KIND, key), found)
+    marks.renew(PAGES, renewed)
 
 
 if __name__ == "__main__":
