@@ -24,6 +24,15 @@ def read_module(module: Any, inputs: Sequence[int]) -> Read:
         raise MissingTool(
             "PyTorch is missing, of which a module would be: install torch"
         ) from error
+    if not isinstance(module, torch.nn.Module):
+        raise ValueError(
+            f"the module is of the type {type(module).__name__}, expected a torch.nn.Module, which "
+            "knows its layers; load weights into one, or begin a training with them (weights=)"
+        )
+    if not isinstance(inputs, Sequence) or not all(isinstance(one, int) for one in inputs):
+        raise ValueError(
+            f"inputs is {inputs!r}, expected the shape of a sample, as [13] or [1, 28, 28]"
+        )
     package, name = onnx(), f"the module {type(module).__name__}"
     training, content = module.training, io.BytesIO()
     try:

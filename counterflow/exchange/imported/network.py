@@ -6,12 +6,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from counterflow.design.data.places import with_data
 from counterflow.design.network.complaints import complaint
 from counterflow.design.network.description import Description
 from counterflow.design.network.files import to_toml, write_atomically
@@ -25,24 +26,38 @@ from counterflow.exchange.imported.pieces import Piece, flattened
 from counterflow.exchange.imported.source import Source, UnfitError
 from counterflow.exchange.imported.walk import NO_UNITS, Units, Walk
 
+if TYPE_CHECKING:
+    from counterflow.exchange.imported.trial import Trial
+
 RECIPE = {"mitigation": "none", "learning_rate": 2.0**-10}
 """That of a network which has learnt already: a low rate."""
 
 
 @dataclass(frozen=True)
 class Imported:
-    """A description, its weights by PyTorch's names, and ``notes`` of what became of the graph."""
+    """A description, its weights by PyTorch's names, and ``notes`` of what became of the graph.
+
+    ``data`` is the path of those that it was fitted to, and ``trial`` how well it does on them
+    without training, where that can be said.
+    """
 
     description: Description
     weights: dict[str, NDArray[Any]]
     notes: tuple[str, ...]
+    data: Path | None = None
+    trial: Trial | None = None
 
     def write(self, folder: Path) -> list[Path]:
-        """Write NAME.toml and NAME.safetensors into `folder`, which is made."""
+        """Write NAME.toml and NAME.safetensors into `folder`, which is made.
+
+        The path of ``data`` is one from there, where both can be moved together.
+        """
         folder.mkdir(parents=True, exist_ok=True)
-        name = self.description.name
+        description, name = self.description, self.description.name
+        if self.data is not None:
+            description = with_data(description, folder, self.data)
         weights = write_values(folder / f"{name}.safetensors", self.weights)
-        return [write_atomically(folder / f"{name}.toml", to_toml(self.description)), weights]
+        return [write_atomically(folder / f"{name}.toml", to_toml(description)), weights]
 
 
 class Learnt(NamedTuple):
@@ -52,7 +67,7 @@ class Learnt(NamedTuple):
 
     loss: str = "softmax"
     targets: str | None = None
-    label: str | None = None
+    label: str | int | None = None
 
     @property
     def fields(self) -> dict[str, Any]:
