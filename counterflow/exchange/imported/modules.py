@@ -29,7 +29,8 @@ def read_module(module: Any, inputs: Sequence[int]) -> Read:
             f"the module is of the type {type(module).__name__}, expected a torch.nn.Module, which "
             "knows its layers; load weights into one, or begin a training with them (weights=)"
         )
-    if not isinstance(inputs, Sequence) or not all(isinstance(one, int) for one in inputs):
+    shape: Any = inputs  # whatever a program gives
+    if not isinstance(shape, list | tuple) or not all(isinstance(one, int) for one in shape):
         raise ValueError(
             f"inputs is {inputs!r}, expected the shape of a sample, as [13] or [1, 28, 28]"
         )

@@ -20,7 +20,9 @@ MAX_CLASSES = 256  # of a softmax
 LARGEST = 1e100  # in magnitude; what is larger is a mistake, and its differences may be infinite
 MISSING = ("", "?", "na", "n/a", "nan", "null", "none")
 """What stands for nothing in a table, in lower case."""
-REGRESSION = 'targets of a regression need loss = "mse" in the description, data show --targets'
+REGRESSION = (
+    'targets of a regression need loss = "mse" in the description, and --targets in data show'
+)
 
 
 @dataclass(frozen=True)
