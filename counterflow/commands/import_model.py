@@ -14,8 +14,7 @@ from counterflow.commands.display import Display, percent
 
 if TYPE_CHECKING:
     from counterflow.exchange.imported.columns import Columns
-    from counterflow.exchange.imported.network import Imported
-    from counterflow.exchange.imported.trial import Trial
+    from counterflow.exchange.imported.network import Imported, Trial
 
 LOSSES, TARGETS = ("softmax", "mse", "bce"), ("label", "input", "data")  # of descriptions
 COLUMNS = ("raw", "standard", "scaled")  # of `counterflow.exchange.imported.columns`

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,11 +26,21 @@ from counterflow.exchange.imported.pieces import Piece, flattened
 from counterflow.exchange.imported.source import Source, UnfitError
 from counterflow.exchange.imported.walk import NO_UNITS, Units, Walk
 
-if TYPE_CHECKING:
-    from counterflow.exchange.imported.trial import Trial
-
 RECIPE = {"mitigation": "none", "learning_rate": 2.0**-10}
 """That of a network which has learnt already: a low rate."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How well the graph does in floats, and the integers: shares, both of the same test samples.
+
+    Of right answers if ``judged`` by labels, else of the targets' variance that is explained (R2).
+    """
+
+    samples: int
+    floats: float
+    integers: float
+    judged: bool = True
 
 
 @dataclass(frozen=True)
