@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
@@ -42,6 +43,7 @@ HELD = {  # as `design.schedule.holdings` names it
 OTHERS = ("#6b5b95", "#333333", "#88b04b")
 OF_THE_USER = ("backend", "interactive", "toolbar")  # settings of a session, of no figure
 FEW = 20  # samples whose mean says nothing yet
+ROOM = 1.08  # times the highest point, for its marker
 MOST_SLOTS, STEADY_SLOTS = 44, 14  # in one row of the slot diagram: more are not readable
 
 
@@ -111,13 +113,16 @@ def training_curves(
     ):
         means = smooth(values, window)[shown]
         losses.plot(steps, means, style, color=colour, lw=width, ms=1.5 * width + 3, label=label)
-    losses.set(xlabel="sample", ylabel=f"loss, {report.unit}", ylim=(0, None))
+    losses.set(xlabel="sample", ylabel=f"loss, {report.unit}")
+    from_zero(losses)
+    whole_numbers(losses)
     losses.set_title(f"Loss {of_each(window)}", loc="left", fontsize=10)
     losses.legend(frameon=False)
     if judged:
         share = smooth(report.correct, samples if window == 1 else window)
         axes[1].plot(steps, 100 * share[shown], color=HARDWARE, lw=1.4)
         axes[1].set(xlabel="sample", ylabel="right before learning, %", ylim=(0, 102))
+        whole_numbers(axes[1])
         shares = "all so far" if window == 1 else f"{window} samples"
         axes[1].set_title(f"Accuracy, share of {shares}", loc="left", fontsize=10)
     if epochs and judged:
@@ -147,7 +152,8 @@ def learning_curve(
         axes[0].plot(
             numbers, [one.test_loss for one in epochs], "o-", ms=4, color=GOLDEN, label="test"
         )
-    axes[0].set(xlabel="epoch", ylabel=f"loss, {unit}", ylim=(0, None))
+    axes[0].set(xlabel="epoch", ylabel=f"loss, {unit}")
+    from_zero(axes[0])
     axes[0].set_title("Loss", loc="left", fontsize=10)
     axes[0].legend(frameon=False)
     whole_numbers(axes[0])
@@ -314,7 +320,8 @@ def _errors(axis: Axes, epochs: Sequence[Any]) -> None:
         tested = [one.test_rmse for one in epochs]
         label = f"test, at last {tested[-1]:.3g}"
         axis.plot(numbers, tested, "o-", ms=4, color=GOLDEN, label=label)
-    axis.set(xlabel="epoch", ylabel="RMSE", ylim=(0, None))
+    axis.set(xlabel="epoch", ylabel="RMSE")
+    from_zero(axis)
     axis.set_title("Error, root of the mean square", loc="left", fontsize=10)
     axis.legend(frameon=False)
     whole_numbers(axis)
@@ -360,6 +367,12 @@ def _slot_legend(figure: Figure) -> None:
 
 def _is_token(token: int | None) -> bool:
     return token is not None and token >= 0
+
+
+def from_zero(axis: Axes) -> None:
+    """Begin at zero, with room for the marker of the highest point, however close the others."""
+    highest = float(axis.dataLim.y1)
+    axis.set_ylim(0, ROOM * highest if 0 < highest < math.inf else 1)
 
 
 def whole_numbers(axis: Axes) -> None:

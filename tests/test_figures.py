@@ -138,3 +138,24 @@ def test_every_picture_is_plain() -> None:
 def test_smoothing_is_a_mean_of_the_latest() -> None:
     assert figures.smooth([1, 3, 5, 7], 2).tolist() == [1, 2, 4, 6]
     assert figures.smooth([4.0], 9).tolist() == [4.0]
+
+
+def test_few_samples_have_whole_ticks_and_no_point_is_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Losses that hardly differ are far from zero, so that a share of their range is no room."""
+    drawn = []
+    monkeypatch.setattr(figures, "save", lambda figure, path: drawn.append(figure) or path)
+    report = dataclasses.replace(report_of(plan(load("tiny")), 3), losses=[1.40, 1.39, 1.38])
+    figures.training_curves(
+        tmp_path / "a.png", dataclasses.replace(report, golden_losses=[1.4] * 3)
+    )
+    figures.learning_curve(tmp_path / "b.png", EPOCHS)
+    for figure in drawn:
+        for axis in figure.axes:
+            low, high = axis.get_xlim()
+            ticks = [tick for tick in axis.get_xticks() if low <= tick <= high]
+            assert all(float(tick).is_integer() for tick in ticks)
+    for axis in (drawn[0].axes[0], drawn[1].axes[0]):
+        assert axis.get_ylim()[0] == 0
+        assert axis.get_ylim()[1] >= 1.05 * axis.dataLim.y1

@@ -121,6 +121,15 @@ def test_of_a_regression_the_last_layer_takes_in_the_targets() -> None:
     assert description.data.label == "price,rent"
 
 
+def test_python_names_the_columns_that_are_learnt() -> None:
+    found = counterflow.from_onnx(
+        "numbers.onnx", data="numbers.csv", label="price,rent", columns="standard", loss="mse"
+    )
+    assert found.trial is not None
+    assert not found.trial.judged
+    assert found.trial.integers > 0.98
+
+
 def test_python_does_the_same() -> None:
     imported("standard", "--data", "kinds.csv", "--columns", "standard")
     found = counterflow.from_onnx(
@@ -132,6 +141,13 @@ def test_python_does_the_same() -> None:
     ours = found.description.model_copy(update={"dataset": "", "data": None})
     theirs = load_file(Path("mine/standard.toml"))
     assert ours == theirs.model_copy(update={"dataset": "", "data": None})
+    assert found.trial is not None
+    assert found.trial.samples == 48
+    assert found.trial.floats >= 0.95
+    with pytest.raises(ValueError, match="columns is 'zscore', expected 'raw', 'standard' or 's"):
+        counterflow.from_onnx("raw.onnx", data="kinds.csv", columns="zscore")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="columns is 'standard', which is about samples; give"):
+        counterflow.from_onnx("raw.onnx", columns="standard")
     with pytest.raises(ValueError, match="leave out samples, or data"):
         counterflow.from_onnx("raw.onnx", data="kinds.csv", samples=np.zeros((2, 3)))
 

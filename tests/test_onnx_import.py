@@ -497,6 +497,12 @@ def test_a_module_of_torch_is_imported() -> None:
     assert np.abs(given - wanted).max() < 0.02
     with pytest.raises(ValueError, match="Sigmoid"):
         counterflow.from_torch(torch.nn.Sequential(module, torch.nn.Sigmoid()), [6])
+    for wrong in ("model.pt", module.state_dict()):
+        with pytest.raises(ValueError, match=r"expected a torch\.nn\.Module"):
+            counterflow.from_torch(wrong, [6])
+    for inputs in (6, "6", [6.0]):
+        with pytest.raises(ValueError, match=r"expected the shape of a sample, as \[13\]"):
+            counterflow.from_torch(module, inputs)
 
 
 def test_reading_leaves_the_file_as_it_was(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def with_frozen(description: Description, layers: str | None) -> Description:
             one = one[key][int(index)]
         one["frozen"] = True
     both: dict[str, Any] = {name: changed[name] for name in ("layers", "head") if name in changed}
-    return options.checked(Description, {**fields, **both})
+    return options.checked(Description, {**fields, **both}).found_in(description.beside)
 
 
 def _can_be(unit: Unit) -> bool:

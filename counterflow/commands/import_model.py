@@ -14,8 +14,7 @@ from counterflow.commands.display import Display, percent
 
 if TYPE_CHECKING:
     from counterflow.exchange.imported.columns import Columns
-    from counterflow.exchange.imported.network import Imported
-    from counterflow.exchange.imported.trial import Trial
+    from counterflow.exchange.imported.network import Imported, Trial
 
 LOSSES, TARGETS = ("softmax", "mse", "bce"), ("label", "input", "data")  # of descriptions
 COLUMNS = ("raw", "standard", "scaled")  # of `counterflow.exchange.imported.columns`
@@ -84,6 +83,7 @@ def import_model(
         counterflow import autoencoder.onnx --dataset digits --loss mse --targets input -o mine
         counterflow train mine/model.toml --weights mine/model.safetensors
     """
+    from counterflow.design.data.places import place_from
     from counterflow.exchange.files import write_values
     from counterflow.exchange.imported.network import Learnt, read_pieces
     from counterflow.exchange.imported.source import read
@@ -93,7 +93,8 @@ def import_model(
     display = Display(as_json=as_json, quiet=quiet)
     called = name or named(model)
     pieces = replace(read_pieces(read(model)), learnt=Learnt(loss, targets, label))
-    own = "synthetic" if data is None else str(data.resolve())
+    folder = out or places.default(Path("build") / called)
+    own = "synthetic" if data is None else place_from(folder, data)
     imported = pieces.imported(called, dataset_name or own)
     dataset = trial = None
     if dataset_name is not None or data is not None:
@@ -104,7 +105,6 @@ def import_model(
         pieces = of_columns(pieces, imported.description, dataset, columns)
         imported = calibrated(pieces, imported, dataset)
         trial = tried(pieces, imported, dataset)
-    folder = out or places.default(Path("build") / called)
     with outcome.into(folder, called) as made:
         write_values(made.path(".safetensors"), imported.weights)
         kept = made.keep(facts(imported, trial), imported.description, dataset=dataset)

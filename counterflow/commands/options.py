@@ -183,7 +183,9 @@ def with_fold(
 
 def with_dataset(description: Description, name: str | None) -> Description:
     """`description` with the data set `name`, its own where that is None."""
-    return description if name is None else description.model_copy(update={"dataset": name})
+    if name is None:
+        return description
+    return description.model_copy(update={"dataset": name}).found_in(None)
 
 
 def with_recipe(description: Description, **changes: object) -> Description:
@@ -198,7 +200,8 @@ def with_recipe(description: Description, **changes: object) -> Description:
     derived = {"learning_rate", "momentum"} if recipe.scale_from is not None else set()
     fields = {**recipe.model_dump(exclude=derived), **wanted}
     found = {name: getattr(description, name) for name in Description.model_fields}
-    return checked(Description, {**found, "recipe": checked(Recipe, fields)})
+    made = checked(Description, {**found, "recipe": checked(Recipe, fields)})
+    return made.found_in(description.beside)
 
 
 def with_interlocking(description: Description, sees: int) -> Description:

@@ -85,10 +85,11 @@ class Outcome:
         Nothing is touched before all is written; then the old JSON goes first and the new one comes
         last, so that however this ends no JSON stands beside files of another run.
         """
+        from counterflow.design.data.places import placed
         from counterflow.design.network.files import move, place_of, to_toml, write_atomically
         from counterflow.design.network.provenance import write_json
 
-        write_atomically(self.path(".toml"), to_toml(description))
+        write_atomically(self.path(".toml"), to_toml(placed(description, self.folder)))
         places = [self.scratch, *(self.scratch / one for one in LOOKED_UP)]
         made = [one for place in places if place.is_dir() for one in place.iterdir()]
         names = sorted(str(one.relative_to(self.scratch)) for one in made if one.is_file())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -186,10 +185,11 @@ def _draw(path: Path, description: Description, found: Profile, proposal: Propos
 
 def written(description: Description, net: str, path: Path, *, renamed: bool) -> str:
     """The TOML text for the file `path`, in which a path of data is one from there."""
+    from counterflow.design.data.places import with_data
+    from counterflow.design.data.training import MADE
     from counterflow.design.network.files import folder_of, to_toml
 
-    folder = None if renamed else folder_of(net)
+    folder = None if renamed or description.dataset in MADE else folder_of(net)
     if folder is not None and (folder / description.dataset).exists():
-        place = os.path.relpath((folder / description.dataset).resolve(), path.resolve().parent)
-        description = description.model_copy(update={"dataset": place})
+        description = with_data(description, path.parent, folder / description.dataset)
     return to_toml(description)

@@ -7,7 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from counterflow.figures import HARDWARE, of_each, panels, save, smooth, window_of
+from counterflow.figures import (
+    HARDWARE,
+    from_zero,
+    of_each,
+    panels,
+    save,
+    smooth,
+    whole_numbers,
+    window_of,
+)
 
 
 def curves(
@@ -31,7 +40,9 @@ def curves(
     steps = np.arange(1, len(losses) + 1)[shown]
     for axis, (values, label) in zip(axes, shown_values, strict=True):
         axis.plot(steps, values[shown], "." if window == 1 else "-", color=HARDWARE, lw=1.4)
-        axis.set(xlabel="sample", ylim=(0, None))
+        axis.set(xlabel="sample")
+        from_zero(axis)
+        whole_numbers(axis)
         axis.set_title(f"{label} {of_each(window)}", loc="left", fontsize=10)
     figure.suptitle(title, x=0.01, ha="left", weight="bold")
     return save(figure, path)

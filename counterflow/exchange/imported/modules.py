@@ -24,6 +24,16 @@ def read_module(module: Any, inputs: Sequence[int]) -> Read:
         raise MissingTool(
             "PyTorch is missing, of which a module would be: install torch"
         ) from error
+    if not isinstance(module, torch.nn.Module):
+        raise ValueError(
+            f"the module is of the type {type(module).__name__}, expected a torch.nn.Module, which "
+            "knows its layers; load weights into one, or begin a training with them (weights=)"
+        )
+    shape: Any = inputs  # whatever a program gives
+    if not isinstance(shape, list | tuple) or not all(isinstance(one, int) for one in shape):
+        raise ValueError(
+            f"inputs is {inputs!r}, expected the shape of a sample, as [13] or [1, 28, 28]"
+        )
     package, name = onnx(), f"the module {type(module).__name__}"
     training, content = module.training, io.BytesIO()
     try:

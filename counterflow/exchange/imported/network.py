@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from counterflow.design.data.places import with_data
 from counterflow.design.network.complaints import complaint
 from counterflow.design.network.description import Description
 from counterflow.design.network.files import to_toml, write_atomically
@@ -30,19 +31,43 @@ RECIPE = {"mitigation": "none", "learning_rate": 2.0**-10}
 
 
 @dataclass(frozen=True)
+class Trial:
+    """How well the graph does in floats, and the integers: shares, both of the same test samples.
+
+    Of right answers if ``judged`` by labels, else of the targets' variance that is explained (R2).
+    """
+
+    samples: int
+    floats: float
+    integers: float
+    judged: bool = True
+
+
+@dataclass(frozen=True)
 class Imported:
-    """A description, its weights by PyTorch's names, and ``notes`` of what became of the graph."""
+    """A description, its weights by PyTorch's names, and ``notes`` of what became of the graph.
+
+    ``data`` is the path of those that it was fitted to, and ``trial`` how well it does on them
+    without training, where that can be said.
+    """
 
     description: Description
     weights: dict[str, NDArray[Any]]
     notes: tuple[str, ...]
+    data: Path | None = None
+    trial: Trial | None = None
 
     def write(self, folder: Path) -> list[Path]:
-        """Write NAME.toml and NAME.safetensors into `folder`, which is made."""
+        """Write NAME.toml and NAME.safetensors into `folder`, which is made.
+
+        The path of ``data`` is one from there, where both can be moved together.
+        """
         folder.mkdir(parents=True, exist_ok=True)
-        name = self.description.name
+        description, name = self.description, self.description.name
+        if self.data is not None:
+            description = with_data(description, folder, self.data)
         weights = write_values(folder / f"{name}.safetensors", self.weights)
-        return [write_atomically(folder / f"{name}.toml", to_toml(self.description)), weights]
+        return [write_atomically(folder / f"{name}.toml", to_toml(description)), weights]
 
 
 class Learnt(NamedTuple):
@@ -52,7 +77,7 @@ class Learnt(NamedTuple):
 
     loss: str = "softmax"
     targets: str | None = None
-    label: str | None = None
+    label: str | int | None = None
 
     @property
     def fields(self) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from counterflow.design.data.training import check_fits
 from counterflow.design.network.description import Description
 from counterflow.design.parts.formats import Format
 from counterflow.design.schedule.planner import plan
-from counterflow.exchange.imported.network import Imported, Read
+from counterflow.exchange.imported.network import Imported, Read, Trial
 from counterflow.exchange.imported.source import Source
 from counterflow.exchange.package import onnx, onnxruntime
 from counterflow.exchange.tensors import Tensors
@@ -26,19 +25,6 @@ from counterflow.golden.units.state import State
 
 BATCH = 250  # samples at a time, where the graph does not say how many
 CALIBRATION = 500  # training samples that ranges are taken of
-
-
-@dataclass(frozen=True)
-class Trial:
-    """How well the graph does in floats, and the integers: shares, both of the same test samples.
-
-    Of right answers if ``judged`` by labels, else of the targets' variance that is explained (R2).
-    """
-
-    samples: int
-    floats: float
-    integers: float
-    judged: bool = True
 
 
 def ranges(read: Read, samples: NDArray[Any]) -> dict[str, float]:

@@ -20,7 +20,9 @@ MAX_CLASSES = 256  # of a softmax
 LARGEST = 1e100  # in magnitude; what is larger is a mistake, and its differences may be infinite
 MISSING = ("", "?", "na", "n/a", "nan", "null", "none")
 """What stands for nothing in a table, in lower case."""
-REGRESSION = 'targets of a regression need loss = "mse" in the description'
+REGRESSION = (
+    'targets of a regression need loss = "mse" in the description, and --targets in data show'
+)
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ def _numbered(half: Half) -> Bytes:
         (values < 0, "classes numbered from 0 on, or with names"),
         (
             values >= MAX_CLASSES,
-            f"0..{MAX_CLASSES - 1}, as there are at most {MAX_CLASSES} classes",
+            f"0..{MAX_CLASSES - 1}, as there are at most {MAX_CLASSES} classes; {REGRESSION}",
         ),
     ):
         if wrong.any():
