@@ -132,6 +132,19 @@ class Tiling:
         return self.products if self.lanes.shared else 1
 
     @property
+    def movers(self) -> int:
+        """Lanes that move weights: one for as many weights as a tile takes cycles.
+
+        Number m of them moves in turn t the weight of lane t x movers + m.
+        """
+        return self.lane_count if self.frozen else -(-self.lane_count // self.phases)
+
+    @property
+    def move_turns(self) -> int:
+        """Turns that each of them takes, a cycle each; the new words of a tile are there after."""
+        return -(-self.lane_count // self.movers)
+
+    @property
     def multipliers(self) -> int:
         return self.lane_count * (1 if self.lanes.shared else self.products)
 

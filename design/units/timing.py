@@ -166,8 +166,8 @@ def gradient_offsets(tiling: Tiling) -> Cycles:
 def weight_writes(tiling: Tiling) -> Cycles:
     """When the new words of each tile stand at the memory's write port; shape [tiles]."""
     last = (tiling.geometry.positions - 1) * tiling.position_cycles
-    tiles = np.arange(tiling.tiles)
-    return last + tiles * tiling.phases + tiling.phases - 1 + TO_PRODUCT + UPDATE
+    moved = tiling.phases - 1 + TO_PRODUCT + UPDATE + tiling.move_turns - 1
+    return last + np.arange(tiling.tiles) * tiling.phases + moved
 
 
 def rest(tiling: Tiling) -> int:
@@ -176,7 +176,8 @@ def rest(tiling: Tiling) -> int:
     Its last visit in a slot and the first one in the next are a walk over all tiles apart, if
     nothing lies between.
     """
-    return max(0, TO_PRODUCT + UPDATE + tiling.phases - tiling.position_cycles)
+    moved = TO_PRODUCT + UPDATE + tiling.move_turns - 1
+    return max(0, moved + tiling.phases - tiling.position_cycles)
 
 
 def first_of_words(times: Cycles, rows: int, lanes: int) -> Cycles:
