@@ -174,10 +174,9 @@ def rest(tiling: Tiling) -> int:
     """Cycles between two slots, so that no tile is read before its new words are written.
 
     Its last visit in a slot and the first one in the next are a walk over all tiles apart, if
-    nothing lies between.
+    nothing lies between.  Where that is too short there are no turns (`Tiling.movers`).
     """
-    moved = TO_PRODUCT + UPDATE + tiling.move_turns - 1
-    return max(0, moved + tiling.phases - tiling.position_cycles)
+    return max(0, TO_PRODUCT + UPDATE + tiling.phases - tiling.position_cycles)
 
 
 def first_of_words(times: Cycles, rows: int, lanes: int) -> Cycles:
