@@ -2,9 +2,10 @@
 
 Blocks are counted exactly (`design.fpga.estimate`), LUTs are not: synthesis shares and folds logic
 in ways that no short formula follows.  The weights below are fitted to what Yosys 0.70 made of 21
-units for ECP5, each of which they give within a tenth, that of what is returned to the seven
-of `cifar-resnet`, within a seventh, and those of gradients that only pass to 15 units with and
-without them, most of which they give within a fifth; expect a fifth more or less elsewhere.
+units for ECP5 whose lanes took no turns, that of what is returned to the seven of `cifar-resnet`,
+within a seventh, and those of gradients that only pass to 15 units with and without them, most of
+which they give within a fifth.  With turns they give the three of `digits` within a tenth; expect a
+fifth more or less elsewhere.
 """
 
 from __future__ import annotations
