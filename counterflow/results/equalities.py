@@ -8,7 +8,6 @@ Each is ``equal-KEY.json`` among the results; the table of all stands in `PAGE`.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,11 +26,8 @@ KIND = "equal"
 
 def table(folder: Path = FOLDER) -> str:
     """A row a simulation, in the order of what they compared."""
-    paths = folder.glob(f"{KIND}-*.json")
-    several = [(json.loads(path.read_text(encoding="utf-8")), path) for path in paths]
-    several.sort(key=lambda one: (one[0]["compared"], one[1].name))
     head = ["command", "values compared", "different", "cycles", "cycles a second"]
-    return grid([head, *(_row(*one) for one in several)])
+    return grid([head, *(_row(*one) for one in marks.kept(KIND, folder, "compared"))])
 
 
 def _row(found: Facts, path: Path) -> list[str]:

@@ -36,6 +36,13 @@ def path_of(kind: str, key: str, folder: Path = FOLDER) -> Path:
     return folder / f"{kind}-{key}.json"
 
 
+def kept(kind: str, folder: Path, order: str) -> list[tuple[dict[str, Any], Path]]:
+    """All results of a kind with their files, by what they have under `order`, then by name."""
+    paths = folder.glob(f"{kind}-*.json")
+    several = [(json.loads(path.read_text(encoding="utf-8")), path) for path in paths]
+    return sorted(several, key=lambda one: (one[0][order], one[1].name))
+
+
 def renewed(text: str, kind: str, said: Said, folder: Path = FOLDER) -> str:
     """`text` with what each of its marks asks for; ValueError names a mark that asks in vain."""
 

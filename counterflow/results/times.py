@@ -9,7 +9,6 @@ command and all that it started, bytes that it left, and how busy the machine wa
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import resource
@@ -81,11 +80,8 @@ def _spent() -> float:
 
 def table(folder: Path = FOLDER) -> str:
     """A row a command, the fastest first."""
-    paths = folder.glob(f"{KIND}-*.json")
-    several = [(json.loads(path.read_text(encoding="utf-8")), path) for path in paths]
-    several.sort(key=lambda one: (one[0]["processor_seconds"], one[1].name))
     head = ["command", "processor time, s", "passed, s", "left, MB", "load before"]
-    return grid([head, *(_row(*one) for one in several)])
+    return grid([head, *(_row(*one) for one in marks.kept(KIND, folder, "processor_seconds"))])
 
 
 def _row(found: marks.Facts, path: Path) -> list[str]:
