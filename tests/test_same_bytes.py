@@ -31,7 +31,8 @@ SLOW = pytest.mark.slow
 
 def generated(python: str, out: Path, folder: Path, *command: str, **extra: str) -> bytes:
     """What `counterflow verilog` writes in a process of its own."""
-    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    # an empty entry would be the folder it runs in
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     subprocess.run(
         [python, "-P", "-m", "counterflow", "verilog", *command, "--quiet", "-o", str(out)],
         env={**os.environ, "PYTHONPATH": path, **extra},
