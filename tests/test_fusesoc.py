@@ -29,7 +29,7 @@ def fusesoc(core: str, *roots: Path, folder: Path) -> subprocess.CompletedProces
     for root in roots:
         command += ["--cores-root", str(root)]
     paths = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    modules = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    modules = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     with environment(PATH=paths), environment(PYTHONPATH=modules):
         return subprocess.run(
             [*command, "run", "--target=lint", core],
