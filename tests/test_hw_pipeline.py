@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -12,8 +13,16 @@ from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
 from counterflow.design.units.latency import tree_latency
+from counterflow.hw.parts import pipeline
 from counterflow.hw.parts.delay_line import DelayLine
-from counterflow.hw.parts.pipeline import delayed, summed, times_constant
+from counterflow.hw.parts.pipeline import (
+    FAN_OUT,
+    delayed,
+    spread,
+    spread_levels,
+    summed,
+    times_constant,
+)
 from counterflow.sim.streams import respond
 
 BITS = 9
@@ -110,6 +119,58 @@ def test_a_delayed_value_is_what_it_was_that_many_cycles_ago(cycles: int) -> Non
     values = numbers(signed(BITS), 30, seed=cycles)
     found = [o for (o,) in respond(Delay(cycles), {"i": values}, ["o"])]
     assert found == [0] * cycles + values[: len(values) - cycles]
+
+
+class Spread(wiring.Component):
+    """`spread` to so many readers; ``o`` has what each of them sees."""
+
+    def __init__(self, readers: int, cycles: int) -> None:
+        self.readers, self.cycles = readers, cycles
+        super().__init__({"i": In(signed(BITS)), "o": Out(readers * BITS)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.d.comb += self.o.eq(Cat(spread(m, self.i, self.readers, self.cycles, "tree")))
+        return m
+
+
+@pytest.mark.parametrize("cycles", [0, 1, 2, 4])
+@pytest.mark.parametrize("readers", [1, 8, 9, 70])
+def test_every_reader_of_a_tree_sees_the_value_as_many_cycles_late(
+    readers: int, cycles: int
+) -> None:
+    values = numbers(unsigned(BITS), 20, seed=readers + cycles)
+    late = [0] * cycles + values[: len(values) - cycles]
+    copies = sum(1 << BITS * index for index in range(readers))
+    found = [o for (o,) in respond(Spread(readers, cycles), {"i": values}, ["o"])]
+    assert found == [value * copies for value in late]
+
+
+@pytest.mark.parametrize("more", [0, 1, 2])
+@pytest.mark.parametrize("readers", [1, 7, 8, 9, 64, 65, 200, 513])
+def test_no_register_of_a_tree_has_more_readers_than_the_fan_out(
+    readers: int, more: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readers_of: Counter[int] = Counter()
+    made: list[Value] = []
+
+    def own(m: Module, value: Value, name: str) -> Signal:
+        readers_of[id(value)] += 1
+        made.append(register := Signal(value.shape(), name=name))
+        return register
+
+    monkeypatch.setattr(pipeline, "own", own)
+    source = Signal(BITS, name="source")
+    found = spread(Module(), source, readers, spread_levels(readers) + more, "tree")
+    readers_of.update(map(id, found))
+    assert len(found) == readers
+    assert max(readers_of.values()) <= FAN_OUT
+    assert {id(source), *map(id, made)} == set(readers_of)  # and none without a reader
+
+
+def test_levels_of_a_tree_grow_with_its_readers() -> None:
+    """Written out, as a generator of random bits steps earlier by them."""
+    assert [spread_levels(n) for n in (1, 8, 9, 64, 65, 512, 513)] == [0, 0, 1, 1, 2, 2, 3]
 
 
 @pytest.mark.parametrize("cycles", [2, 3, 8, 13])

@@ -15,6 +15,7 @@ from counterflow.hw.parts.delay_line import DelayLine
 from counterflow.hw.parts.modules import is_compact
 
 STROBE_BITS = 2
+FAN_OUT = 8  # registers, or blocks of logic, that one register of a tree reaches
 
 
 def delayed(m: Module, value: Value, cycles: int, name: str, platform: object = None) -> Value:
@@ -56,6 +57,34 @@ def own(m: Module, value: Value, name: str) -> Signal:
     register = Signal(value.shape(), name=name, reset_less=True, attrs={"own_register": 1})
     m.d.sync += register.eq(value)
     return register
+
+
+def spread_levels(readers: int) -> int:
+    """Registers in a row from one register to so many readers, none with more than `FAN_OUT`."""
+    levels = 0
+    while readers > FAN_OUT:
+        readers = -(-readers // FAN_OUT)
+        levels += 1
+    return levels
+
+
+def spread(m: Module, value: Value, readers: int, cycles: int, name: str) -> list[Value]:
+    """`value` `cycles` cycles ago for each of so many readers, out of a tree of registers.
+
+    One register with many readers is far from most of them, and its wire alone takes more of a
+    cycle than all logic.  Here each reaches `FAN_OUT` of the next level at most, if there are
+    `spread_levels` cycles or more; what is too early goes through a row of single registers.
+    Readers that follow each other share the last ones.  They have no reset: what they show before
+    `cycles` cycles have gone by must not matter.
+    """
+    found = [value]
+    for level in reversed(range(cycles)):
+        count = -(-readers // FAN_OUT ** (level + 1))
+        found = [
+            own(m, found[index * len(found) // count], f"{name}_{level}_{index}")
+            for index in range(count)
+        ]
+    return [found[index * len(found) // readers] for index in range(readers)]
 
 
 def looked_up(

@@ -1,8 +1,8 @@
 """One lane: everything that one weight of a tile, or one bias of a row, passes through.
 
-Members carry the cycle, counted from the tile's visit, in which they are valid: word 2; predict,
-phase, x, dy, stash 3; fresh 4; products, earlier and sum 5; random, one cycle after the gradient,
-6; new_word 13.
+Members carry the cycle, counted from the tile's visit, in which they are valid: word, predict,
+phase 2; x, dy, stash 3; fresh 4; products, earlier and sum 5; random, one cycle after the gradient,
+6; new_word 13.  What is the same for all lanes gets a register in each.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _around(
     word = delayed(m, lane.word, GRADIENT - MEMORY - early, "word")
     m.d.comb += [
         Cat(ahead.weight, ahead.velocity).eq(lane.word),
-        ahead.enable.eq(lane.settings.predict),
+        ahead.enable.eq(_predicting(m, lane)),
         Cat(update.weight, update.velocity).eq(word),
         update.gradient.eq(gradient),
         update.random.eq(lane.random),
@@ -78,6 +78,12 @@ def _around(
         lane.clipped.eq(update.clipped),
     ]
     return ahead
+
+
+def _predicting(m: Module, lane: Any) -> Value:
+    """Whether the forward pass sees predicted weights, beside these."""
+    setting: Value = lane.settings.predict
+    return own(m, setting, "predict") if lane.numbers.predicts else setting
 
 
 def _frozen(m: Module, lane: Any, target: Format) -> Predict:
@@ -131,7 +137,7 @@ class Lane(wiring.Component):
             multiply.backward.eq(ahead.backward),
             multiply.x.eq(self.x),
             *(getattr(multiply, name).eq(getattr(self, name)) for name in factors(numbers)),
-            multiply.phase.eq(self.phase),
+            multiply.phase.eq(own(m, self.phase, "near_phase") if self.shared else 0),
             self.y.eq(multiply.y),
         ]
         if numbers.dx is not None:

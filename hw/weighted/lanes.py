@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Value
+from amaranth.hdl import C, Cat, Module, Mux, Value
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out, connect
+from amaranth.lib.wiring import In, Out
 
 from counterflow.design.parts.tokens import Kind
 from counterflow.design.units.slots import Stage
-from counterflow.hw.parts.modules import instantiate
+from counterflow.hw.parts.modules import instantiate, is_compact
 from counterflow.hw.parts.narrow import shape_of
-from counterflow.hw.parts.pipeline import delayed
+from counterflow.hw.parts.pipeline import spread, spread_levels
 from counterflow.hw.parts.streams import signed_lanes
 from counterflow.hw.weighted.bundles import (
     Settings,
@@ -23,12 +23,26 @@ from counterflow.hw.weighted.bundles import (
     stored_word,
     visit_signals,
 )
-from counterflow.hw.weighted.lane import AT_LANES, BiasLane, Lane
+from counterflow.hw.weighted.lane import GRADIENT, BiasLane, Lane
 from counterflow.hw.weighted.multiply import factors
+from counterflow.hw.weighted.update import random_bits
+
+SPREAD = 2  # cycles from what is the same for all lanes to a register in each
+
+
+def random_levels(stage: Stage, platform: object) -> int:
+    """Cycles from the generator's state to the lanes, by which it steps earlier.
+
+    A compact design, which has few lanes, saves their registers.
+    """
+    readers = stage.tiling.lane_count + stage.tiling.lanes.outputs
+    return 0 if is_compact(platform) else min(spread_levels(readers) + 1, GRADIENT - 1)
 
 
 class Lanes(wiring.Component):
     """Spreads words over lanes, and joins what these make of them.
+
+    What is the same for all lanes reaches them through trees of registers.
 
     Parameters: ``stage``.
     Members, with the cycle after a tile's visit in which they are valid: ``visit`` in 0;
@@ -37,7 +51,8 @@ class Lanes(wiring.Component):
     ``stash`` where weights are frozen, no ``dy`` where none comes back);
     ``forward`` out: biases 3, products 5; ``backward`` out: products 5, not of a first unit;
     ``dy_0`` in, ``backward_0`` out and so on: as much of other losses;
-    ``learning``: fresh 4, gradients 5, random 6, clipped 13; ``settings``, ``stored`` in.
+    ``learning``: fresh 2, gradients 5, random 6 - `random_levels`, clipped 13; ``settings`` in,
+    which show SPREAD cycles later; ``stored`` in, its strobes SPREAD cycles before the word.
     Cost: `stage.tiling.multipliers` multipliers; rate one tile a cycle (a phase when shared).
     """
 
@@ -85,36 +100,58 @@ class Lanes(wiring.Component):
         self._set(m, [*lanes, *biases])
         self._multiply(m, lanes, biases)
         learning, stored = self.learning, self.stored
-        self._learn(m, lanes, self.weights, stored.weights)
-        self._learn(m, biases, self.biases, stored.biases)
+        if not numbers.frozen:
+            self._random(m, [*lanes, *biases], random_levels(self.stage, platform))
+        self._learn(m, lanes, self.weights, stored.weights, "store")
+        self._learn(m, biases, self.biases, stored.biases, "store_bias")
         m.d.comb += [
             learning.clipped.eq(Cat(lane.clipped for lane in lanes).any()),
             learning.bias_clipped.eq(Cat(bias.clipped for bias in biases).any()),
         ]
         if numbers.sums_gradients:
-            self._sum(m, lanes, learning.weights)
-            self._sum(m, biases, learning.biases)
+            self._sum(m, lanes, learning.weights, "fresh")
+            self._sum(m, biases, learning.biases, "fresh_bias")
         return m
 
     def _set(self, m: Module, every: list[Any]) -> None:
         """The settings of all lanes; only tokens that train see predicted weights."""
-        settings = Settings.create(path=("late",))
-        training = self.settings.predict & (self.visit.slot.kind >= Kind.TRAIN)
-        m.d.comb += [
-            settings.predict.eq(delayed(m, training, AT_LANES, "predict")),
-            settings.compensate.eq(self.settings.compensate),
-            settings.extra_shift.eq(self.settings.extra_shift),
-        ]
-        connect(m, settings, *(lane.settings for lane in every))
+        numbers, settings = self.stage.arithmetic, self.settings
+        extra_shift = settings.extra_shift[: numbers.rate_span.bit_length()]
+        training = settings.predict & (self.visit.slot.kind >= Kind.TRAIN)
+        for name, value, matters in (
+            ("predict", training, numbers.predicts),
+            ("compensate", settings.compensate, numbers.compensates),
+            ("extra_shift", extra_shift, numbers.rate_span),
+        ):
+            if matters and not numbers.frozen:
+                for lane, late in zip(every, self._spread(m, value, every, name), strict=True):
+                    m.d.comb += getattr(lane.settings, name).eq(late)
+
+    @staticmethod
+    def _spread(m: Module, value: Value, every: list[Any], name: str) -> list[Value]:
+        """`value` SPREAD cycles ago, for each of the lanes."""
+        return spread(m, value, len(every), SPREAD, name)
+
+    def _random(self, m: Module, every: list[Any], levels: int) -> None:
+        """The same random bits for all, as far as their updates look at them."""
+        bits = random_bits(self.stage.arithmetic)
+        if not bits:
+            return
+        asked = Cat(self.learning.random[bit] for bit in bits)
+        for lane, late in zip(every, spread(m, asked, len(every), levels, "random"), strict=True):
+            m.d.comb += [lane.random[bit].eq(late[at]) for at, bit in enumerate(bits)]
 
     def _multiply(self, m: Module, lanes: list[Any], biases: list[Any]) -> None:
         """Inputs go to the lanes of their column, gradients to those of their row."""
         numbers, wide = self.stage.arithmetic, self.stage.tiling.lanes.inputs
         x = self._loaded(self.x)
-        phase = delayed(m, self.visit.phase, AT_LANES, "phase")
+        shared = self.stage.tiling.lanes.shared
+        phases: list[Value] = [C(0)] * len(lanes)
+        if shared:
+            phases = self._spread(m, self.visit.phase, lanes, "phase")
         for index, lane in enumerate(lanes):
             m.d.comb += [
-                lane.phase.eq(phase),
+                lane.phase.eq(phases[index]),
                 lane.x.eq(x[index % wide]),
                 self.forward.products[index].eq(lane.y),
             ]
@@ -151,24 +188,27 @@ class Lanes(wiring.Component):
             return found
         return [Mux(one < 0, 0, one)[: numbers.loaded.bits] for one in found]
 
-    def _learn(self, m: Module, lanes: list[Any], words: Any, store: Any) -> None:
+    def _learn(self, m: Module, lanes: list[Any], words: Any, store: Value, name: str) -> None:
         """Words of a memory to their lanes, and the new or stored ones to the memory."""
         bits = self.stage.arithmetic.word_bits
         m.d.comb += words.new.eq(Cat(lane.new_word for lane in lanes))
+        stores = [C(0)] * len(lanes)
+        if not self.stage.arithmetic.frozen:
+            stores = self._spread(m, store, lanes, name)
         for index, lane in enumerate(lanes):
             m.d.comb += [
                 lane.word.eq(words.word.word_select(index, bits)),
-                lane.random.eq(self.learning.random),
-                lane.store.eq(store),
+                lane.store.eq(stores[index]),
                 lane.stored.eq(self.stored.word.word_select(index, bits)),
             ]
 
-    def _sum(self, m: Module, lanes: list[Any], sums: Any) -> None:
+    def _sum(self, m: Module, lanes: list[Any], sums: Any, name: str) -> None:
         """Earlier sums of gradients to their lanes, and those with the present ones back."""
         bits = self.stage.arithmetic.gradient.bits
         m.d.comb += sums.sum.eq(Cat(lane.sum for lane in lanes))
+        fresh = self._spread(m, self.learning.fresh, lanes, name)
         for index, lane in enumerate(lanes):
             m.d.comb += [
-                lane.fresh.eq(self.learning.fresh),
+                lane.fresh.eq(fresh[index]),
                 lane.earlier.eq(sums.earlier.word_select(index, bits)),
             ]

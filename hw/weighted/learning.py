@@ -19,6 +19,7 @@ from counterflow.hw.weighted.bundles import (
 from counterflow.hw.weighted.generator import Generator
 from counterflow.hw.weighted.gradient_sums import GradientSums
 from counterflow.hw.weighted.lane import GRADIENT
+from counterflow.hw.weighted.lanes import SPREAD, random_levels
 
 
 class Learning(wiring.Component):
@@ -30,9 +31,10 @@ class Learning(wiring.Component):
     Parameters: ``stage``.
     Members: ``visit`` in; ``weights``, ``biases`` out to the memories, which are read with the
     visit and written GRADIENT + UPDATE cycles later; ``lanes`` out: of a tile's gradients the
-    earlier sums (and back, with the present ones) GRADIENT cycles after its visit, `fresh` a cycle
-    before, `random` a cycle later, `clipped` with the new words; ``saturated`` out: a write of
-    clipped ones; ``generator`` in, the bus at the random generator.
+    earlier sums (and back, with the present ones) GRADIENT cycles after its visit, and so much
+    before what their trees of registers need: `fresh` a cycle before that, `random` a cycle later,
+    out of a generator that steps early enough; `clipped` with the new words; ``saturated`` out: a
+    write of clipped ones; ``generator`` in, the bus at the random generator.
     Cost: the sums' memories and a generator.
     """
 
@@ -56,7 +58,7 @@ class Learning(wiring.Component):
             return self._frozen(m)
         turn = visit.issue & (visit.phase == self.stage.tiling.phases - 1)
         moves = turn & visit.slot.moving & visit.last_across & visit.last_down
-        self._random(m, moves)
+        self._random(m, moves, random_levels(self.stage, platform))
         written = delayed(m, moves, GRADIENT + UPDATE, "write")
         places = {
             "write_first": visit.first_column,
@@ -83,7 +85,7 @@ class Learning(wiring.Component):
     def _frozen(self, m: Module) -> Module:
         """Both memories are only read."""
         visit = self.visit
-        self._random(m, C(0))
+        self._random(m, C(0), 0)
         m.d.comb += [
             self.weights.visited.eq(visit.issue),
             self.weights.address.eq(visit.tile),
@@ -92,12 +94,12 @@ class Learning(wiring.Component):
         ]
         return m
 
-    def _random(self, m: Module, moves: Value) -> None:
-        """New random bits for each tile that moves."""
+    def _random(self, m: Module, moves: Value, levels: int) -> None:
+        """New random bits for each tile that moves, for lanes that see them `levels` later."""
         m.submodules.generator = generator = Generator()
         numbers = self.stage.arithmetic
         if numbers.round_update is Rounding.STOCHASTIC and not numbers.frozen:
-            m.d.comb += generator.step.eq(delayed(m, moves, GRADIENT, "moves"))
+            m.d.comb += generator.step.eq(delayed(m, moves, GRADIENT - levels, "moves"))
         m.d.comb += [
             generator.load.eq(self.generator.load),
             generator.initial.eq(self.generator.initial),
@@ -123,7 +125,7 @@ class Learning(wiring.Component):
         connect(m, bias_sums.lanes, flipped(lanes.biases))
         first = visit.first_across & visit.first_down & ~waiting
         m.d.comb += [
-            lanes.fresh.eq(delayed(m, first, GRADIENT - 1, "fresh")),
+            lanes.fresh.eq(delayed(m, first, GRADIENT - 1 - SPREAD, "fresh")),
             sums.address.eq(visit.tile),
             sums.write.eq(delayed(m, turn, GRADIENT, "turn")),
             bias_sums.address.eq(visit.row),

@@ -21,6 +21,7 @@ from counterflow.hw.weighted.bundles import (
     stored_word,
     visit_signals,
 )
+from counterflow.hw.weighted.lanes import SPREAD
 from counterflow.hw.weighted.node import unit_node
 
 
@@ -91,10 +92,11 @@ class UnitRegisters(wiring.Component):
                 port.store.eq(node.strobe(store) & resting),
                 port.address.eq(node.data),
             ]
-        m.d.comb += [
-            self.stored.weights.eq(self.weights.store),
-            self.stored.biases.eq(self.biases.store),
-        ]
+        # What is learnt stands at the memories in the last of these cycles.  A while after the last
+        # of it the lanes turn to what may be stored, and back long before there is more.
+        rests = Signal(name="rests", reset_less=True)
+        m.d.sync += rests.eq(settling <= SPREAD + 1)
+        m.d.comb += [self.stored.weights.eq(rests), self.stored.biases.eq(rests)]
 
     def _shift(self, m: Module, node: BusNode) -> None:
         """The shift register of {weight, velocity} pairs, lane 0 lowest.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -10,7 +10,7 @@ from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.design.units.latency import NARROW, OPERANDS, PRODUCT, SUM, tree_latency
 from counterflow.design.units.slots import Stage
 from counterflow.hw.parts.narrow import narrow, shape_of
-from counterflow.hw.parts.pipeline import delayed, summed
+from counterflow.hw.parts.pipeline import delayed, own, spread, summed
 from counterflow.hw.parts.streams import Scatter, activation_stream
 from counterflow.hw.weighted.bundles import forward_products, visit_signals, walk_claims
 
@@ -41,11 +41,20 @@ class RowSums(wiring.Component):
             }
         )
 
+        self._summing = OPERANDS + PRODUCT + tree_latency(stage.tiling.lanes.inputs)
+
+    def _each(self, m: Module, visited: Value, name: str) -> list[Signal]:
+        """What was said of a visit, in a register of its own for each accumulator."""
+        high, levels = self.stage.tiling.lanes.outputs, 2
+        early = delayed(m, visited, self._summing - levels, name)
+        tree = spread(m, early, high, levels - 1, name)
+        return [own(m, one, f"near_{name}_{lane}") for lane, one in enumerate(tree)]
+
     def elaborate(self, platform: object) -> Module:
         m = Module()
         numbers, tiling = self.stage.arithmetic, self.stage.tiling
         high, wide = tiling.lanes.outputs, tiling.lanes.inputs
-        summing = OPERANDS + PRODUCT + tree_latency(wide)
+        summing = self._summing
         m.submodules.scatter = scatter = Scatter(
             bits=numbers.y.bits,
             lanes=high,
@@ -56,16 +65,16 @@ class RowSums(wiring.Component):
         )
         turn = Signal(name="turn")
         m.d.comb += turn.eq(self.visit.issue & (self.visit.phase == 0))
-        valid = delayed(m, turn, summing, "valid")
-        first = delayed(m, self.visit.first_column, summing, "first")
+        valid = self._each(m, turn, "valid")
+        first = self._each(m, self.visit.first_column, "first")
         outputs, flags = [], []
         for lane in range(high):
             start = delayed(m, self.lanes.starts[lane], summing - (OPERANDS - 1), f"start_{lane}")
             products = self.lanes.products[lane * wide : (lane + 1) * wide]
             total = summed(m, products, f"tree_{lane}")
             accumulator = Signal(shape_of(numbers.forward_sum), name=f"sum_{lane}", reset_less=True)
-            with m.If(valid):
-                m.d.sync += accumulator.eq(Mux(first, start, accumulator) + total)
+            with m.If(valid[lane]):
+                m.d.sync += accumulator.eq(Mux(first[lane], start, accumulator) + total)
             active = Mux(accumulator < 0, 0, accumulator) if numbers.relu else accumulator
             y, clipped = narrow(
                 active, numbers.forward_sum.frac, numbers.y, numbers.round_activation

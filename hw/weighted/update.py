@@ -16,6 +16,15 @@ from counterflow.hw.parts.narrow import narrow, round_off, saturate, shape_of
 from counterflow.hw.parts.pipeline import delayed, own, summed, terms_of, times_constant
 
 
+def random_bits(numbers: UnitArithmetic) -> list[int]:
+    """Which bits of the generator an update looks at, lowest first."""
+    if numbers.round_update is not Rounding.STOCHASTIC or numbers.frozen:
+        return []
+    high = RANDOM_BITS - numbers.weight_drop if numbers.compensates else RANDOM_BITS
+    low = numbers.velocity_drop + numbers.decay_drop
+    return [bit for bit in range(RANDOM_BITS) if bit < low or bit >= high]
+
+
 class Predict(wiring.Component):
     """Weights as the multipliers see them: w_hat = w - T u going forward, w going backward.
 
@@ -132,7 +141,8 @@ class Update(wiring.Component):
         step = s6_velocity
         if numbers.compensates:
             s6_stepped = self._compensated(m, velocity, s1_scaled)
-            step = Mux(self.compensate, s6_stepped, s6_velocity)
+            compensate = own(m, self.compensate, "near_compensate")
+            step = Mux(compensate, s6_stepped, s6_velocity)
         s6_weight = self._weight(m, platform)
         s7_moved = self._register(m, s6_weight - step, "s7_moved")
         weight, weight_clipped = saturate(s7_moved, numbers.weight)
