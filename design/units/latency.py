@@ -14,7 +14,7 @@ SUM = 1  # the accumulator
 NARROW = 1  # rounding and saturation
 TURN = 1  # products in the order of the kernel to sums in the order of the image
 QUEUE = 1  # a first-in first-out memory, written to readable
-FETCH = 2  # a finished word of input gradient is counted, and fetched from its memory
+FETCH = 3  # a finished word of input gradient is counted, fetched, in the register behind
 BUS_READ = 3  # a weight asked for by the bus, to the shift register: a register and MEMORY
 BUS_SPACING = 4  # cycles from one access of the bus to the next, which sees what it left
 UPDATE = 8  # product to the memory's write port, an addition each: see hw/weighted/update.py
@@ -23,8 +23,8 @@ FREE = 2 + ISSUE  # the last read of a word to the cycle in which its place can 
 TREE_RADIX = 4  # operands that one registered level of an adder tree sums
 
 INTAKE = 2  # last element of a sample accepted to first element emitted: verdict, memory
-LOSS_FIXED = 10  # of the loss unit's latency 2 n + LOSS_FIXED, see hw/units/loss.py
-LOSS_TAIL = 8  # of the cycles 3 n + LOSS_TAIL that the loss unit is busy with a token
+LOSS_FIXED = 14  # of the loss unit's latency 2 n + LOSS_FIXED, see hw/units/loss.py
+LOSS_TAIL = 12  # of the cycles 3 n + LOSS_TAIL that the loss unit is busy with a token
 
 
 def tree_latency(operands: int) -> int:

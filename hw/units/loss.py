@@ -3,10 +3,10 @@
 A token's logits are collected in one of two banks while the token before is worked on in passes
 over its n classes, one step a cycle:
 
-    step 0 ...              sum the exponentials             n steps, 3 to finish
-    step n + 3, n + 4       logarithm of the sum             2 steps
-    step n + 5 ...          probabilities, their sum         n steps, 3 to finish
-    step 2 n + 8 ...        error and score of each class    n steps
+    step 0 ...              sum the exponentials             n steps, 5 to finish
+    step n + 5, n + 6       logarithm of the sum             2 steps
+    step n + 7 ...          probabilities, their sum         n steps, 5 to finish
+    step 2 n + 12 ...       error and score of each class    n steps
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from counterflow.hw.parts.pipeline import looked_up, times_constant
 from counterflow.hw.parts.streams import activation_stream, error_stream, label_stream
 
 BANKS = 2
+EXPONENT, POWER = 3, 5  # cycles from a class' index to its exponent, to the power
 
 
 class Loss(wiring.Component):
@@ -70,6 +71,8 @@ class Loss(wiring.Component):
         self.token_kind = Signal(KIND_BITS, name="token_kind")
         self.token_max = Signal(shape_of(numbers.logit), name="token_max")
         self.logarithm = Signal(numbers.sum.bits, name="logarithm")
+        self._second = n + POWER + 2  # the steps with which passes begin
+        self._third = self._second + n + POWER
 
     @classmethod
     def of(cls, stage: SoftmaxStage, schedule: Schedule) -> Self:
@@ -150,7 +153,8 @@ class Loss(wiring.Component):
         n = self.numbers.classes
         final = 3 * n + LOSS_TAIL - 1
         m.d.comb += done.eq(self.step == final)
-        begins = (self.step == n + 4) | (self.step == 2 * n + 7) | done  # a pass, in the next step
+        ends = self._second - 1, self._third - 1
+        begins = self.step.matches(*ends) | done  # a pass, in the next step
         m.d.comb += self.next_index.eq(self.index)
         with m.If(advance):
             m.d.comb += self.next_index.eq(Mux(begins, 0, self.index + 1))
@@ -158,25 +162,34 @@ class Loss(wiring.Component):
         m.d.sync += self.index.eq(self.next_index)
 
     def _exponential(self, m: Module, logit: Value, platform: object) -> tuple[Value, Value]:
-        """t = (max - logit) log2(e) + L two cycles after `index`, and 2**-t three cycles after."""
+        """t = (max - logit) log2(e) + L EXPONENT cycles after `index`, 2**-t after POWER."""
         numbers = self.numbers
         s1_difference = Signal(numbers.logit.bits, name="s1_difference")
         m.d.sync += s1_difference.eq(self.token_max - logit)
         shift = numbers.exponent_shift
-        scaled = times_constant(s1_difference, LOG2E_NUMERATOR) + (1 << (shift - 1))
-        summing = self.step <= numbers.classes + 3
-        s1_offset = Signal.like(self.logarithm, name="s1_offset")
-        s2_exponent = Signal(numbers.loss.bits, name="s2_exponent")
-        m.d.sync += s1_offset.eq(Mux(summing, 0, self.logarithm))
-        # One sum, not a sum of rounded ones: it is the same, and synthesis makes one carry of it.
-        m.d.sync += s2_exponent.eq((scaled + (s1_offset << shift)) >> shift)
-        part, whole = s2_exponent[:LOG_FRAC], s2_exponent[LOG_FRAC:]
-        table = looked_up(m, "exponentials", EXP2, EXP_FRAC + 1, part, platform)
-        s3_power = Signal(EXP_FRAC + 1, name="s3_power")
+        scaled = times_constant(s1_difference, LOG2E_NUMERATOR)
+        s2_scaled = Signal(scaled.shape(), name="s2_scaled", reset_less=True)
+        m.d.sync += s2_scaled.eq(scaled)
+        # In the first pass none; later the logarithm, and the half that rounds, which is constant.
+        summing = self.step <= numbers.classes + POWER
+        offset = self.logarithm << shift
+        s2_offset = Signal.like(offset, name="s2_offset", reset_less=True)
+        m.d.sync += s2_offset.eq(Mux(summing, 0, offset) | (1 << (shift - 1)))
+        s3_exponent = Signal(numbers.loss.bits, name="s3_exponent", reset_less=True)
+        m.d.sync += s3_exponent.eq((s2_scaled + s2_offset) >> shift)
+        part, whole = s3_exponent[:LOG_FRAC], s3_exponent[LOG_FRAC:]
         # Shifted by the low bits, a level of logic each; zero if any of the others is set.
         low = EXP_FRAC.bit_length()
-        m.d.sync += s3_power.eq(Mux(whole[low:].any(), 0, table >> whole[:low]))
-        return s2_exponent, s3_power
+        table = looked_up(m, "exponentials", EXP2, EXP_FRAC + 1, part, platform)
+        s4_table = Signal(EXP_FRAC + 1, name="s4_table", reset_less=True)
+        s4_whole = Signal(low, name="s4_whole", reset_less=True)
+        s5_power = Signal(EXP_FRAC + 1, name="s5_power", reset_less=True)
+        m.d.sync += [
+            s4_table.eq(Mux(whole[low:].any(), 0, table)),
+            s4_whole.eq(whole),
+            s5_power.eq(s4_table >> s4_whole),
+        ]
+        return s3_exponent, s5_power
 
     def _sum(self, m: Module, power: Value, platform: object) -> None:
         """Sum the powers of the first pass; its logarithm two steps after the last."""
@@ -184,15 +197,15 @@ class Loss(wiring.Component):
         total = Signal(bits, name="total")
         with m.If(self.step == 0):
             m.d.sync += total.eq(0)
-        with m.If((self.step >= 3) & (self.step < n + 3)):
+        with m.If((self.step >= POWER) & (self.step < n + POWER)):
             m.d.sync += total.eq(total + power)
         place, mantissa = Signal(range(bits), name="place"), Signal(LOG_FRAC, name="mantissa")
-        with m.If(self.step == n + 3):
+        with m.If(self.step == n + POWER):
             for top in range(EXP_FRAC, bits):
                 with m.If(total[top:] == 1):
                     m.d.sync += [place.eq(top - EXP_FRAC), mantissa.eq(total >> (top - LOG_FRAC))]
         entry = looked_up(m, "logarithms", LOG2, LOG_FRAC + 1, mantissa, platform)
-        with m.If(self.step == n + 4):
+        with m.If(self.step == n + POWER + 1):
             m.d.sync += self.logarithm.eq((place << LOG_FRAC) + entry)
 
     def _probability(
@@ -208,11 +221,11 @@ class Loss(wiring.Component):
         others = Signal(signed(numbers.error.bits), name="others")
         loss = Signal(numbers.loss.bits, name="loss")
         value, _ = narrow(power, EXP_FRAC, numbers.error, numbers.round_error)
-        first = n + 5
+        first = self._second
         position = Signal(range(n), name="position")
         m.d.comb += [
-            position.eq(self.step - first - 3),
-            write.en.eq((self.step >= first + 3) & (self.step < first + 3 + n)),
+            position.eq(self.step - first - POWER),
+            write.en.eq((self.step >= first + POWER) & (self.step < first + POWER + n)),
             write.addr.eq(position),
             write.data.eq(value),
             read.addr.eq(self.index),
@@ -221,7 +234,7 @@ class Loss(wiring.Component):
             m.d.sync += others.eq(0)
         with m.If(write.en & (position != label)):
             m.d.sync += others.eq(others + value)
-        with m.If((self.step >= first + 2) & (self.step - first - 2 == label)):
+        with m.If((self.step >= first + EXPONENT) & (self.step - first - EXPONENT == label)):
             m.d.sync += loss.eq(exponent)
         trains = self.token_kind >= Kind.TRAIN
         error = Mux(self.index == label, -others, read.data.as_signed())
@@ -237,7 +250,7 @@ class Loss(wiring.Component):
         loss: Value,
     ) -> None:
         """Queue the last pass' errors and scores; their room was made sure of at step 0."""
-        sending = self.step >= 2 * self.numbers.classes + 8
+        sending = self.step >= self._third
         result = Signal(self.predictions.payload.shape(), name="result")
         m.d.comb += [
             result.score.eq(logit),

@@ -6,12 +6,14 @@ from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from counterflow.design.units.latency import FETCH
 from counterflow.design.units.slots import Stage
 from counterflow.hw.parts.block_memory import BlockMemory
 from counterflow.hw.parts.pipeline import delayed
 from counterflow.hw.parts.streams import Scatter, error_stream
 
-PREFETCHED = 4  # words between memory and stream, enough for one a cycle
+PREFETCHED = 5  # words between memory and stream, enough for one a cycle
+BEHIND = FETCH - 2  # registers behind the memory, whose output comes late in a cycle
 
 
 class Departure(wiring.Component):
@@ -84,12 +86,12 @@ class Departure(wiring.Component):
                 memory.write_data.eq(self.word[bank]),
                 memory.read_address.eq(at),
             ]
-            found.append(memory.read_data)
-        covered = delayed(m, self._covered(m, word, row_left), 1, "covered")
+            found.append(delayed(m, memory.read_data, BEHIND, f"data_{bank}"))
+        covered = delayed(m, self._covered(m, word, row_left), 1 + BEHIND, "covered")
         lanes = Cat(found)
         m.d.comb += [
             scatter.reserve.eq(fetch),
-            scatter.push.eq(delayed(m, fetch, 1, "push")),
+            scatter.push.eq(delayed(m, fetch, 1 + BEHIND, "push")),
             scatter.word.eq(
                 Cat(
                     Mux(covered[lane], lanes.word_select(lane, bits), 0)
