@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import C, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory, ReadPort
 from amaranth.lib.wiring import In, Out
@@ -18,6 +18,7 @@ from counterflow.hw.parts.counter import counter
 from counterflow.hw.parts.fifo import SyncFIFO
 from counterflow.hw.parts.modules import is_compact
 from counterflow.hw.parts.narrow import shape_of
+from counterflow.hw.parts.pipeline import delayed
 from counterflow.hw.parts.streams import activation_stream, label_stream
 
 SAMPLES = 2  # whole samples that the intake holds
@@ -164,17 +165,18 @@ class Intake(wiring.Component):
         released = (final & filled) | bad_label
         next_bank = bank ^ released
         m.d.sync += bank.eq(next_bank)
+        # Counted, for the memory takes the rest of the cycle.
+        following = Signal(range(SAMPLES * self.inputs + 1), name="following")
+        first = Mux(next_bank, self.inputs, 0)
         m.d.comb += [
             read.en.eq(start | sent),
-            read.addr.eq(
-                Mux(start, Mux(next_bank, self.inputs, 0), Mux(bank, self.inputs, 0) + index + 1)
-            ),
+            read.addr.eq(Mux(start, first, following)),
             self.x.valid.eq(emitting),
             self.x.payload.data.eq(Mux(filled, read.data, 0)),
             self.x.payload.kind.eq(kind),
         ]
         with m.If(sent):
-            m.d.sync += index.eq(index + 1)
+            m.d.sync += [index.eq(index + 1), following.eq(following + 1)]
         with m.If(ended):
             m.d.sync += emitting.eq(0)
         with m.If(wait != 0):
@@ -183,6 +185,7 @@ class Intake(wiring.Component):
             m.d.sync += [
                 emitting.eq(1),
                 index.eq(0),
+                following.eq(Mux(next_bank, self.inputs + 1, 1)),
                 kind.eq(label.kind),
                 wait.eq(self.interval - 1),
             ]
@@ -191,15 +194,18 @@ class Intake(wiring.Component):
     def _registers(self, m: Module, bad_sample: Value, bad_label: Value, start: Value) -> None:
         r = IntakeRegister
         m.submodules.node = node = BusNode.of(node=0, registers=r)
-        counters = {
-            r.CYCLES: 1,
+        counters: dict[IntakeRegister, Value] = {
+            r.CYCLES: C(1),
             r.TOKENS: start,
             r.BAD_SAMPLES: bad_sample,
             r.BAD_LABELS: bad_label,
         }
         for register, event in counters.items():
-            count = counter(WORD_BITS, register.name.lower())
-            m.d.sync += count.eq(count + event)
+            name = register.name.lower()
+            count = counter(WORD_BITS, name)
+            # An event is known late in a cycle, and a long counter needs all of one.
+            recent = event if register is r.CYCLES else delayed(m, event, 1, f"{name}_more")
+            m.d.sync += count.eq(count + recent)
             m.d.comb += node.value(register).eq(count)
         m.d.comb += [
             node.value(r.IDENTITY).eq(self.identity),

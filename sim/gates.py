@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from counterflow.design.fpga.targets import Target, target
-from counterflow.design.tools import synthesis
+from counterflow.design.tools import output_registers, synthesis
 
 TARGET = target("ecp5-25f")
 _CELLS, _FLAT = "counted.json", "flat.v"
@@ -44,15 +44,19 @@ def gates_of(verilog: str, module: str, units: Iterable[str], device: Target = T
     with tempfile.TemporaryDirectory(prefix="counterflow-") as scratch:
         folder = Path(scratch)
         (folder / "design.v").write_text(marked, encoding="utf-8")
-        commands = (
-            synthesis.script(device, module, units),
+        asked = synthesis.script(device, module, units)
+        synthesis.check_log(synthesis.run_apart(["-p", asked], folder))
+        if device.family == "ecp5":
+            output_registers.move(folder / synthesis.NETLIST)
+        commands = [
+            f"read_json {synthesis.NETLIST}; hierarchy -top {module}",
             f"delete t:$scopeinfo; tee -q -o {_CELLS} stat -json; write_verilog -noattr netlist.v",
             "design -reset",
             *(_ecp5_models(folder) if device.family == "ecp5" else _ICE40_MODELS),
             # Nothing but the cells' models is worked in: a simulator is slow with so many modules.
             f"hierarchy -top {module}; proc; flatten; delete t:$scopeinfo; opt_expr",
             f"opt_clean -purge; write_verilog -noattr {_FLAT}",
-        )
+        ]
         synthesis.check_log(synthesis.run_apart(["-p", "; ".join(commands)], folder))
         netlist = (folder / _FLAT).read_text(encoding="utf-8")
         facts = json.loads((folder / _CELLS).read_text(encoding="utf-8"))["design"]
@@ -117,7 +121,7 @@ def _words(*buses: tuple[str, int]) -> str:
 MULTIPLIER = f"""
 module MULT18X18D(
   input {_bits("A", 18)}, {_bits("B", 18)}, {_bits("C", 18)},
-  input SIGNEDA, SIGNEDB, SOURCEA, SOURCEB,
+  input SIGNEDA, SIGNEDB, SOURCEA, SOURCEB, CLK0, CE0, RST0,
   output {_bits("P", 36)}
 );
   parameter REG_INPUTA_CLK = "NONE";
@@ -128,10 +132,13 @@ module MULT18X18D(
   wire signed [18:0] left = {{SIGNEDA & A[17], A}};
   wire signed [18:0] right = {{SIGNEDB & B[17], B}};
   wire signed [37:0] product = left * right;
-  assign {{{_bits("P", 36)}}} = product[35:0];
+  reg [35:0] kept = 0;
+  always @(posedge CLK0) if (CE0) kept <= product[35:0];
+  assign {{{_bits("P", 36)}}} = REG_OUTPUT_CLK == "CLK0" ? kept : product[35:0];
   initial if (REG_INPUTA_CLK != "NONE" || REG_INPUTB_CLK != "NONE" ||
-              REG_PIPELINE_CLK != "NONE" || REG_OUTPUT_CLK != "NONE")
-    $fatal(1, "this model of a multiplier has no registers");
+              REG_PIPELINE_CLK != "NONE" || (REG_OUTPUT_CLK != "NONE" && REG_OUTPUT_CLK != "CLK0"))
+    $fatal(1, "this model of a multiplier has no registers but that of its output");
+  always @(posedge CLK0) if (RST0) $fatal(1, "this model of a multiplier has no reset");
 endmodule
 """
 
@@ -175,8 +182,15 @@ def _port(name: str, other: str) -> str:
     end
     if (RST{name}) $fatal(1, "this model of a block RAM has no reset");
   end
-  initial if (REGMODE_{name} != "NOREG" || CLK{name}MUX != "CLK{name}")
-    $fatal(1, "this model of a block RAM has no output registers and one clock");
+  reg [35:0] late_{name} = 0;
+  always @(posedge CLK{name}) begin
+    late_{name} <= do_{name};
+    if (REGMODE_{name} == "OUTREG" && !OCE{name})
+      $fatal(1, "this model of a block RAM has no enable of its output registers");
+  end
+  wire [35:0] out_{name} = REGMODE_{name} == "OUTREG" ? late_{name} : do_{name};
+  initial if (REGMODE_{name} != REGMODE_{other} || CLK{name}MUX != "CLK{name}")
+    $fatal(1, "this model of a block RAM has output registers at both ports or none, one clock");
 """
 
 
@@ -207,8 +221,8 @@ module DP16KD(
   integer index;
   initial for (index = 0; index < 2048; index = index + 1) words[index] = ~index;
 {_port("A", "B")}{_port("B", "A")}
-  wire [17:0] low = DATA_WIDTH_B == 36 ? do_B[17:0] : do_A[17:0];
-  wire [17:0] high = DATA_WIDTH_B == 36 ? do_B[35:18] : do_B[17:0];
+  wire [17:0] low = DATA_WIDTH_B == 36 ? out_B[17:0] : out_A[17:0];
+  wire [17:0] high = DATA_WIDTH_B == 36 ? out_B[35:18] : out_B[17:0];
   assign {{{_bits("DOA", 18)}}} = low;
   assign {{{_bits("DOB", 18)}}} = high;
 endmodule

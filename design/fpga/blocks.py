@@ -129,6 +129,10 @@ RAMS: Mapping[str, tuple[Ram, ...]] = {
 TABLE_COST: Mapping[str, float] = {"ecp5": 1 / 16, "ice40": 1 / 16, "xc7": 1 / 64, "xcup": 1 / 64}
 """Cost of a bit of a memory that is never written, as logic, by family."""
 
+# Where synthesis puts no register into a multiplier, designs instantiate it with its own if this is
+# defined in their Verilog.
+INSTANTIATES: Mapping[str, str] = {"ecp5": "COUNTERFLOW_ECP5"}
+
 MULTIPLIERS: Mapping[str, Multiplier] = {
     "ecp5": Multiplier(18, 18, a_piece=18, sign=0, least=2, least_product=0),
     "ice40": Multiplier(16, 16, a_piece=16, sign=0, least=2, least_product=11),

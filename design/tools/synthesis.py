@@ -7,8 +7,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from counterflow.design.fpga.blocks import INSTANTIATES
 from counterflow.design.fpga.targets import Resources, Target, total
 from counterflow.design.parts.names import APART
+from counterflow.design.tools import output_registers
 from counterflow.design.tools.follow import OnLine, ToolError, follow
 from counterflow.design.tools.programs import YOSYS
 
@@ -75,12 +77,14 @@ def script(target: Target, top: str, units: Iterable[str]) -> str:
     Yosys adds a bypass, unless the memory is marked as one for which it does not matter.
     """
     step = _STEP[target.family]
+    named = INSTANTIATES.get(target.family)
+    defined = f"-D {named}" if named else ""
     apart = "select -set own a:own_register w:* %i %ci1 t:$dff* %i; setattr -set keep 1 @own"
     synthesis = f"{target.synthesis} -top {top}"
     return "; ".join(
         (
             f"read_verilog -lib {_LIBRARY[target.family]}",
-            f"read_verilog design.v; hierarchy -check -top {top}",
+            f"read_verilog {defined} design.v; hierarchy -check -top {top}",
             # Loops, undriven and doubly driven nets are faults of the design; Yosys only warns.
             "proc; check -assert; select -assert-none t:$dlatch t:$adlatch t:$dlatchsr",
             # Elsewhere registers go into the multipliers, which they may not when they are kept.
@@ -101,9 +105,10 @@ def synthesise(
 ) -> dict[str, Resources]:
     """What every unit takes, by name, and what is around them as `TOP`.
 
-    `units` has the name of each by its Verilog module, as it is in `verilog`.  Leaves `NETLIST` and
-    `LOG` in `folder`; `on_line` receives the log.  ToolError where Yosys fails or resolves a
-    conflict of drivers, for then the netlist does not do what the design does.
+    `units` has the name of each by its Verilog module, as it is in `verilog`.  Leaves `NETLIST`,
+    behind `output_registers.move`, and `LOG` in `folder`; `on_line` receives the log.  ToolError
+    where Yosys fails or resolves a conflict of drivers, for then the netlist does not do what the
+    design does.
     """
     (folder / "design.v").write_text(verilog, encoding="utf-8")
     # Names relative to the folder: the packaged Yosys sees no other files.
@@ -111,7 +116,23 @@ def synthesise(
     follow([*YOSYS.command(), *commands], folder, LOG, on_line, what="Yosys")
     check_log((folder / LOG).read_text(encoding="utf-8", errors="replace"), folder / LOG)
     modules = json.loads((folder / _CELLS).read_text(encoding="utf-8"))["modules"]
-    return count(modules, units, top)
+    moved = output_registers.move(folder / NETLIST) if target.family == "ecp5" else []
+    return less(count(modules, units, top), moved, units, top)
+
+
+def less(
+    taken: Mapping[str, Resources], moved: Iterable[str], units: Mapping[str, str], top: str
+) -> dict[str, Resources]:
+    """What is taken when these flip-flops of the flat netlist are in block RAMs."""
+    places = {
+        f"{module.removeprefix(top + APART).replace(APART, '.')}.": unit
+        for module, unit in units.items()
+    }
+    left = dict(taken)
+    for name in moved:
+        unit = next((unit for place, unit in places.items() if name.startswith(place)), TOP)
+        left[unit] = left[unit]._replace(flip_flops=left[unit].flip_flops - 1)
+    return left
 
 
 def run_apart(arguments: Sequence[str], folder: Path) -> str:

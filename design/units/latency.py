@@ -12,6 +12,7 @@ OPERANDS = 4  # a tile's visit to its operands at the multipliers: memory, predi
 PRODUCT = 1  # the multiplier's output register
 SUM = 1  # the accumulator
 NARROW = 1  # rounding and saturation
+ROUND = 1  # rounding alone, where a carry chain and saturation are too much for a cycle
 TURN = 1  # products in the order of the kernel to sums in the order of the image
 QUEUE = 1  # a first-in first-out memory, written to readable
 FETCH = 3  # a finished word of input gradient is counted, fetched, in the register behind
@@ -23,7 +24,7 @@ FREE = 2 + ISSUE  # the last read of a word to the cycle in which its place can 
 TREE_RADIX = 4  # operands that one registered level of an adder tree sums
 
 INTAKE = 2  # last element of a sample accepted to first element emitted: verdict, memory
-LOSS_FIXED = 14  # of the loss unit's latency 2 n + LOSS_FIXED, see hw/units/loss.py
+LOSS_FIXED = 15  # of the loss unit's latency 2 n + LOSS_FIXED, see hw/units/loss.py
 LOSS_TAIL = 12  # of the cycles 3 n + LOSS_TAIL that the loss unit is busy with a token
 
 

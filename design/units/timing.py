@@ -19,6 +19,7 @@ from counterflow.design.units.latency import (
     OPERANDS,
     PRODUCT,
     QUEUE,
+    ROUND,
     SUM,
     TURN,
     UPDATE,
@@ -158,7 +159,7 @@ def counts_words(tiling: Tiling) -> bool:
 def gradient_offsets(tiling: Tiling) -> Cycles:
     """When each element of the input gradient leaves; shape [inputs]."""
     summed = TO_PRODUCT + tree_latency(tiling.lanes.outputs) + TURN + SUM
-    latency = summed + NARROW + FETCH + QUEUE
+    latency = summed + ROUND + NARROW + FETCH + QUEUE
     word = np.arange(tiling.geometry.row_inputs) // tiling.lanes.inputs
     return paced(_finished_words(tiling)[:, word].ravel() + latency)
 

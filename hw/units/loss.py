@@ -35,7 +35,7 @@ from counterflow.hw.parts.block_fifo import BlockFIFO, queue
 from counterflow.hw.parts.block_memory import falling_memory
 from counterflow.hw.parts.modules import is_compact
 from counterflow.hw.parts.narrow import narrow, shape_of
-from counterflow.hw.parts.pipeline import looked_up, times_constant
+from counterflow.hw.parts.pipeline import delayed, looked_up, times_constant
 from counterflow.hw.parts.streams import activation_stream, error_stream, label_stream
 
 BANKS = 2
@@ -122,27 +122,38 @@ class Loss(wiring.Component):
         full = Signal(BANKS, name="full")
         largest = [Signal(shape, name=f"max_{bank}") for bank in range(BANKS)]
         kinds = [Signal(KIND_BITS, name=f"kind_{bank}") for bank in range(BANKS)]
-        x = self.x.payload
-        last = count == n - 1
+        accepted, last = self.x.valid & self.x.ready, count == n - 1
+        # A cycle later, since it comes from another unit and is compared with the largest.
+        here = delayed(m, accepted, 1, "accepted")
+        x = Signal.like(self.x.payload, name="x_1", reset_less=True)
+        place_1, first_1, last_1 = (
+            delayed(m, value, 1, name)
+            for name, value in {
+                "place": Cat(count, filling),
+                "first": count == 0,
+                "last": last,
+            }.items()
+        )
+        m.d.sync += x.eq(self.x.payload)
         m.d.comb += [
             self.x.ready.eq(~full.bit_select(filling, 1)),
-            write.en.eq(self.x.valid & self.x.ready),
-            write.addr.eq(Cat(count, filling)),
+            write.en.eq(here),
+            write.addr.eq(place_1),
             write.data.eq(x.data),
             read.addr.eq(place),
             self.token_kind.eq(Mux(self.bank, kinds[1], kinds[0])),
             self.token_max.eq(Mux(self.bank, largest[1], largest[0])),
         ]
         for bank in range(BANKS):
-            with m.If(write.en & (filling == bank)):
-                with m.If((count == 0) | (x.data > largest[bank])):
+            with m.If(here & (place_1[-1] == bank)):
+                with m.If(first_1 | (x.data > largest[bank])):
                     m.d.sync += largest[bank].eq(x.data)
                 m.d.sync += kinds[bank].eq(x.kind)
-                with m.If(last):
+                with m.If(last_1):
                     m.d.sync += full[bank].eq(1)
             with m.If(done & (self.bank == bank)):
                 m.d.sync += full[bank].eq(0)
-        with m.If(write.en):
+        with m.If(accepted):
             m.d.sync += [count.eq(Mux(last, 0, count + 1)), filling.eq(filling ^ last)]
         m.d.comb += self.next_bank.eq(self.bank ^ done)
         m.d.sync += self.bank.eq(self.next_bank)

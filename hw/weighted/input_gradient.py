@@ -6,10 +6,18 @@ from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from counterflow.design.units.latency import NARROW, OPERANDS, PRODUCT, SUM, TURN, tree_latency
+from counterflow.design.units.latency import (
+    NARROW,
+    OPERANDS,
+    PRODUCT,
+    ROUND,
+    SUM,
+    TURN,
+    tree_latency,
+)
 from counterflow.design.units.slots import Stage
 from counterflow.design.units.timing import counts_words
-from counterflow.hw.parts.narrow import narrow, shape_of
+from counterflow.hw.parts.narrow import round_off, saturate, shape_of
 from counterflow.hw.parts.pipeline import delayed, summed
 from counterflow.hw.parts.streams import error_stream, signed_lanes
 from counterflow.hw.weighted.bundles import backward_products, visit_signals, walk_claims
@@ -17,6 +25,8 @@ from counterflow.hw.weighted.departure import Departure
 from counterflow.hw.weighted.gradient_sums import GradientSums
 from counterflow.hw.weighted.lines import Lines
 from counterflow.hw.weighted.window import READ, bank_word, to_banks
+
+DONE = SUM + ROUND + NARROW  # cycles from a granule's totals to its sums at the departure
 
 
 class InputGradient(wiring.Component):
@@ -74,15 +84,13 @@ class InputGradient(wiring.Component):
             value, clipped = self._bank(m, bank, granule, at, words)
             out = bank_word(done, visit, bank)
             writes = granule[-2] & delayed(m, ready, self.summing, f"ready_{bank}")
-            written = delayed(m, writes, SUM + NARROW, f"write_{bank}")
+            written = delayed(m, writes, DONE, f"write_{bank}")
             m.d.comb += [
                 departure.write[bank].eq(written),
-                departure.address[bank].eq(
-                    delayed(m, out, self.summing + SUM + NARROW, f"out_{bank}")
-                ),
+                departure.address[bank].eq(delayed(m, out, self.summing + DONE, f"out_{bank}")),
                 departure.word[bank].eq(value),
             ]
-            flags.append(delayed(m, writes, SUM + 1, f"done_{bank}") & clipped)
+            flags.append(delayed(m, writes, DONE, f"done_{bank}") & clipped)
         m.d.comb += [
             self.clipped.eq(delayed(m, Cat(flags).any(), 1, "clipped")),
             self.room.eq(departure.room),
@@ -134,7 +142,7 @@ class InputGradient(wiring.Component):
     def _bank(
         self, m: Module, bank: int, granule: Value, address: Value, words: int
     ) -> tuple[Value, Value]:
-        """Add a granule to its sums; (the sums narrowed, whether one was clipped): 2 cycles later.
+        """Add a granule to its sums; (the sums narrowed, whether one was clipped): DONE later.
 
         Whether one was clipped is known late in a cycle, and joined in the next.
         """
@@ -156,11 +164,12 @@ class InputGradient(wiring.Component):
             m.d.comb += value.eq(Mux(first, 0, old[index]) + total)
             new.append(value)
             done = delayed(m, value, SUM, f"done_{bank}_{index}")
-            dx, clipped = narrow(
-                done, numbers.backward_sum.frac, self.dx_format, numbers.round_error
-            )
+            drop = numbers.backward_sum.frac - self.dx_format.frac
+            rounded = round_off(done, drop, numbers.round_error)
+            near = delayed(m, rounded, ROUND, f"rounded_{bank}_{index}")
+            dx, clipped = saturate(near, self.dx_format)
             kept = inputs.word_select(index, len(inputs) // count)
-            x = delayed(m, kept, SUM, f"seen_{bank}_{index}")
+            x = delayed(m, kept, SUM + ROUND, f"seen_{bank}_{index}")
             seen = x.as_signed() > 0 if numbers.returns and numbers.masks else x
             if numbers.returns and not numbers.masks:
                 seen = C(1)
@@ -179,7 +188,7 @@ class InputGradient(wiring.Component):
     def _progress(self, m: Module, departure: Departure, ready: Value) -> None:
         """Tell the departure how far the first unfinished row is done, and when rows are."""
         visit, tiling = self.visit, self.stage.tiling
-        late = self.summing + SUM + NARROW
+        late = self.summing + DONE
         place_ends = ready & visit.last_row & visit.last_column
         line_ends = place_ends & visit.last_across
         if counts_words(tiling):

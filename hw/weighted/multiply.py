@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from counterflow.design.units.arithmetic import UnitArithmetic
 from counterflow.hw.parts.narrow import shape_of
 from counterflow.hw.parts.pipeline import own
+from counterflow.hw.parts.product import Product
 
 
 def factors(numbers: UnitArithmetic) -> dict[str, Any]:
@@ -81,9 +82,9 @@ class Multiply(wiring.Component):
         return m
 
     @staticmethod
-    def _product(m: Module, a, b, name: str) -> Signal:  # type: ignore[no-untyped-def]
+    def _product(m: Module, a: Value, b: Value, name: str) -> Signal:
         """a * b behind operand registers and one product register (more breaks iCE40 inference)."""
         s1_a, s1_b = own(m, a, f"{name}_a"), own(m, b, f"{name}_b")
-        s2_product = Signal((s1_a * s1_b).shape(), name=f"{name}_product", reset_less=True)
-        m.d.sync += s2_product.eq(s1_a * s1_b)
-        return s2_product
+        m.submodules[name] = s2_product = Product(a=s1_a.shape(), b=s1_b.shape())
+        m.d.comb += [s2_product.a.eq(s1_a), s2_product.b.eq(s1_b)]
+        return s2_product.o
