@@ -28,6 +28,7 @@ from counterflow.hw.pooling.sliding_windows import Flags, SlidingWindows
 from counterflow.hw.units.convolution import Convolution
 from counterflow.hw.units.pool import Pool
 from counterflow.hw.weighted.arrivals import Arrivals
+from counterflow.hw.weighted.biases import Biases
 from counterflow.hw.weighted.departure import Departure
 from counterflow.hw.weighted.lane import GRADIENT
 from counterflow.hw.weighted.learning import Learning
@@ -67,6 +68,7 @@ FAULTS = (
     Fault("gradient sums are not cleared"),
     Fault("weights move at a position before the last"),
     Fault("bias gradient of the last position only"),
+    Fault("sums of biases are one for all turns"),
     Fault("weights move with a sample that shall wait"),
     Fault("rows of the gradient depart in another order"),
     Fault("inputs that the kernel leaves out keep a gradient"),
@@ -126,7 +128,11 @@ def verilog() -> str:
 def _patched() -> Iterator[None]:
     """Faulty parts in place of those that a convolution makes for itself."""
     parts = {
-        counterflow.hw.units.convolution: {"Arrivals": _Arrivals, "Learning": _Learning},
+        counterflow.hw.units.convolution: {
+            "Arrivals": _Arrivals,
+            "Biases": _Biases,
+            "Learning": _Learning,
+        },
         counterflow.hw.weighted.place: {"granule_flags": _granule_flags},
         counterflow.hw.weighted.window: {"Lines": _WindowLines},
         counterflow.hw.weighted.input_gradient: {"Departure": _Departure, "Lines": _GradientLines},
@@ -238,9 +244,19 @@ class _Learning(Learning):
                 m.d.comb += self.weights.learnt.eq(written)
         with m.If(on("gradient sums")):
             m.d.comb += self.lanes.fresh.eq(0)
-        with m.If(on("bias gradient")):
-            m.d.comb += self.lanes.biases.earlier.eq(0)
         return m
+
+
+class _Biases(Biases):
+    def _sum(self, m: Module, lanes: list[Any], learns: Value) -> None:
+        super()._sum(m, lanes, learns)
+        if not _victim(self.stage.tiling):
+            return
+        assert self.turns > 1
+        with m.If(on("bias gradient")):
+            m.d.comb += [lane.earlier.eq(0) for lane in lanes]
+        with m.If(on("sums of biases")):
+            m.d.comb += m.submodules.sums.address.eq(0)
 
 
 class _Departure(Departure):

@@ -24,6 +24,7 @@ from counterflow.design.units.convolution import Dense
 from counterflow.design.units.loss import NATS
 from counterflow.design.units.tiling import Lanes
 from counterflow.design.units.timing import rest
+from counterflow.design.units.turns import bias_lanes, bias_turns
 from counterflow.golden.training.start import initial_chain
 from counterflow.sim.bench.job import Found, Job
 from counterflow.sim.simulate import bench_verilog, quantised, record_depth, simulate
@@ -118,6 +119,9 @@ DESIGNS = {
             }
         ),
     ),
+    "turns of several bias lanes, of shared updates": network(
+        "turns", [7, 9, 7, 5, 4], [(9, 4, False), (3, 3, True), (2, 5, True), (4, 1, False)]
+    ),
 }
 
 
@@ -125,6 +129,7 @@ LATER = (
     "one layer",
     "one multiplier a lane",
     "16-bit formats, no momentum, nearest",
+    "turns of several bias lanes, of shared updates",
 )  # builds left to the slow tests
 
 
@@ -144,11 +149,19 @@ def test_every_cycle_equals_golden(name: str) -> None:
     assert found.losses == [p.loss * NATS for p in predictions]
 
 
+def test_turns_are_taken_in_all_ways() -> None:
+    stages = DESIGNS["turns of several bias lanes, of shared updates"].schedule.stages
+    tilings = [stage.tiling for stage in stages]
+    ways = [(bias_lanes(one), bias_turns(one), one.move_turns) for one in tilings]
+    assert ways == [(5, 2, 1), (1, 3, 3), (1, 2, 2), (2, 2, 1)]
+
+
 @pytest.mark.parametrize(
     "name",
     [
         "padding lanes in both directions",
         pytest.param("one multiplier a lane", marks=pytest.mark.slow),
+        pytest.param("turns of several bias lanes, of shared updates", marks=pytest.mark.slow),
     ],
 )
 def test_a_chain_that_stands_for_long_reads_no_weight_before_it_is_written(name: str) -> None:

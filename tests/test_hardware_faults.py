@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from amaranth.hdl import C, Cat, Module, Signal, Value
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
 
 from counterflow.design.data.sets import synthetic
 from counterflow.design.network.description import Description, Fold
@@ -28,7 +28,7 @@ from counterflow.hw.intake import Intake
 from counterflow.hw.parts.modules import convert
 from counterflow.hw.units.convolution import Convolution
 from counterflow.hw.units.loss import Loss
-from counterflow.hw.weighted.weights import WeightMemory
+from counterflow.hw.weighted.biases import Biases
 from counterflow.sim.bench.job import Found, Job
 from counterflow.sim.bench.top import BenchTop
 from counterflow.sim.exercise import ORDER
@@ -57,7 +57,7 @@ def description() -> Description:
         fold=Fold(
             lanes=[
                 Lanes(outputs=2, inputs=3),
-                Lanes(outputs=1, inputs=2),
+                Lanes(outputs=2, inputs=2),
                 Lanes(outputs=1, inputs=1, shared=True),
             ]
         ),
@@ -72,6 +72,8 @@ SWITCHED = (
     Switched("learns from inference", "dense1"),
     Switched("valid stuck", "dense1"),
     Switched("bias address stuck", "dense1"),
+    Switched("first bias in all turns", "dense1"),
+    Switched("random bits of each turn", "dense1"),
     Switched("softmax without zero sum", "loss"),
     Switched("kind lost", "intake"),
 )
@@ -97,6 +99,8 @@ class FaultyUnit(Convolution):
         with m.If(on("random stuck")):  # the generator's state does not reach the lanes
             m.d.comb += parts.lanes.learning.random.eq(0)
         slot, returning = self.walk.slot, parts.slots.slot.returning
+        with m.If(on("bias address stuck")):  # the write address of what is learnt
+            m.d.comb += self.biases.visits.learnt_address.eq(0)
         with m.If(on("learns from inference")):
             m.d.comb += [slot.learning.eq(returning), slot.moving.eq(returning)]
         stuck = Signal()  # from the first element on
@@ -107,14 +111,17 @@ class FaultyUnit(Convolution):
         return m
 
 
-class StuckAddress(WeightMemory):
-    """The write address of what is learnt stuck at zero."""
+class FaultyBiases(Biases):
+    """Whose turn it is, and which random bits a turn takes."""
 
-    def elaborate(self, platform: object) -> Module:
-        m = super().elaborate(platform)
-        with m.If(self.visits.learnt & on("bias address stuck")):
-            m.d.comb += self.write_address.eq(0)
-        return m
+    def _of(self, lane: int, values: list[Value]) -> list[Value]:
+        found = super()._of(lane, values)
+        assert len(found) > 1
+        stuck = on("first bias in all turns")
+        return [Mux(stuck, found[0].as_unsigned(), one.as_unsigned()) for one in found]
+
+    def _draw(self, m: Module, begun: Value, lane: int) -> Value:
+        return super()._draw(m, begun, lane) | on("random bits of each turn")
 
 
 class NaiveSoftmax(Loss):
@@ -208,7 +215,7 @@ def switched() -> str:
     """The design with all faults that a switch can turn on."""
     parts = {"dense1": FaultyUnit, "loss": NaiveSoftmax}
     top = FaultyTop(design(), _SWITCH, parts)
-    top.chain.parts["dense1"].biases.__class__ = StuckAddress
+    top.chain.parts["dense1"].biases.__class__ = FaultyBiases
     top.chain.intake.__class__ = WrongKind
     return top.verilog()
 

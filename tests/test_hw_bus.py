@@ -28,7 +28,7 @@ from counterflow.sim.streams import Taken, receive, send, simulate
 
 NODES = 3
 READ, WRITTEN, BOTH, NOWHERE = 2, 4, 7, 9
-# From a tile's issue until its new words are stored.
+# From a tile's issue until its new words are stored, but for turns after the first.
 SETTLED = ISSUE + OPERANDS + PRODUCT + UPDATE + 1
 
 
@@ -195,7 +195,9 @@ def test_memory_access_is_refused_until_a_slot_has_settled_and_harms_no_slot(
     shared: bool, late: bool
 ) -> None:
     """Accesses are tried all the time; a STORE that is refused would overwrite another tile."""
-    stage, dut = unit_of(shared, slack=SETTLED + 3)
+    stage, dut = unit_of(shared, slack=SETTLED + 5)
+    settled = SETTLED + stage.tiling.move_turns - 1
+    assert (stage.tiling.move_turns > 1) == shared
     state = random_state(stage, 7)
     tokens = np.random.default_rng(1).integers(0, 1 << stage.arithmetic.x.bits, (8, 5))
     got: list[Taken] = []
@@ -224,20 +226,20 @@ def test_memory_access_is_refused_until_a_slot_has_settled_and_harms_no_slot(
         nonlocal loaded, waits
         await access_all(ctx, dut, load_accesses(stage, state))
         await access_all(ctx, dut, [Transfer(True, 2, UnitRegister.FETCH, 0)])
-        loaded, rest, since, entered = True, SETTLED, 0, False
+        loaded, rest, since, entered = True, settled, 0, False
         choice = random.Random(1)
         for cycle in range(500):
             tries = since >= BUS_SPACING - 1 and choice.random() < 0.6
             walk = dut.walk
             idle = ctx.get(walk.state.idle)
-            rests = rest >= SETTLED and idle
-            may_rest = rest + 1 >= SETTLED and idle  # in the next cycle, when it is decoded
+            rests = rest >= settled and idle
+            may_rest = rest + 1 >= settled and idle  # in the next cycle, when it is decoded
             register = UnitRegister.FETCH if may_rest else UnitRegister.STORE
             put(ctx, dut.bus_i, Transfer(True, 2, register, not may_rest) if tries else None)
             _, _, issue, idle, due = await ctx.tick().sample(
                 walk.now.issue, walk.state.idle, walk.state.arrived
             )
-            waits |= rest >= SETTLED and not idle
+            waits |= rest >= settled and not idle
             if entered:
                 done = bool(ctx.get(dut.bus_o).done)
                 expected = rests and not due  # a slot that is due comes first
@@ -248,7 +250,7 @@ def test_memory_access_is_refused_until_a_slot_has_settled_and_harms_no_slot(
         put(ctx, dut.bus_i, None)
         while len(got) < 4 * len(tokens):
             await ctx.tick()
-        for _ in range(SETTLED):
+        for _ in range(settled):
             await ctx.tick()
         assert same(stage, await access_all(ctx, dut, read_accesses(stage)), state)
 

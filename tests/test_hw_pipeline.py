@@ -173,16 +173,18 @@ def test_levels_of_a_tree_grow_with_its_readers() -> None:
     assert [spread_levels(n) for n in (1, 8, 9, 64, 65, 512, 513)] == [0, 0, 1, 1, 2, 2, 3]
 
 
-@pytest.mark.parametrize("cycles", [2, 3, 8, 13])
-def test_a_delay_line_gives_what_registers_would(cycles: int) -> None:
+@pytest.mark.parametrize("block", [False, True])
+@pytest.mark.parametrize("cycles", [3, 8, 13])
+def test_a_delay_line_gives_what_registers_would(cycles: int, block: bool) -> None:
     values = numbers(unsigned(BITS), 60, seed=cycles)
-    found = [o for (o,) in respond(DelayLine(bits=BITS, cycles=cycles), {"i": values}, ["o"])]
+    line = DelayLine(bits=BITS, cycles=cycles, block=block)
+    found = [o for (o,) in respond(line, {"i": values}, ["o"])]
     assert found == [0] * cycles + values[: len(values) - cycles]
 
 
-def test_a_delay_line_of_one_cycle_is_refused() -> None:
-    with pytest.raises(ValueError, match="cycles is 1, expected at least 2"):
-        DelayLine(bits=BITS, cycles=1)
+def test_a_delay_line_of_two_cycles_is_refused() -> None:
+    with pytest.raises(ValueError, match="cycles is 2, expected at least 3"):
+        DelayLine(bits=BITS, cycles=2, block=True)
 
 
 @pytest.mark.parametrize("shape", [signed(BITS), unsigned(BITS), signed(1), unsigned(1)], ids=repr)

@@ -168,7 +168,7 @@ def test_without_prediction_in_the_recipe_forward_is_backward(case: str) -> None
     numbers = stage_of(case, Rounding.TRUNCATE).arithmetic
     weight, velocity = (column.tolist() for column in vectors([(-9999, 9999)] * 2, 50, seed=3))
     inputs = {"weight": weight, "velocity": velocity, "enable": [1] * len(weight)}
-    predict = Predict(numbers=numbers, target=numbers.operand)
+    predict = Predict(numbers=numbers, target=numbers.operand, back=True)
     assert all(f == b for f, b in respond(predict, inputs, ["forward", "backward"]))
 
 
@@ -214,10 +214,14 @@ def test_prediction_equals_golden_for_weights_and_biases(
             "velocity": [*velocity.tolist(), 0],
             "enable": [0, *enable.tolist()],
         }
-        predict = Predict(numbers=numbers, target=target)
+        predict = Predict(numbers=numbers, target=target, back=True)
         seen = np.array(respond(predict, inputs, ["forward", "backward"])[1:], np.int64)
         np.testing.assert_array_equal(seen[:, 0], forward, f"forward as {target}")
         np.testing.assert_array_equal(seen[:, 1], current, f"backward as {target}")
+        alone = Predict(numbers=numbers, target=target, back=False)
+        inputs["enable"] = [*enable.tolist(), 0]
+        seen = np.array(respond(alone, inputs, ["forward"])[1:], np.int64)
+        np.testing.assert_array_equal(seen[:, 0], forward, f"forward alone as {target}")
 
 
 def test_the_cases_cover_what_they_are_named_for() -> None:

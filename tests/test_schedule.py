@@ -25,6 +25,7 @@ from counterflow.design.units.latency import (
     INTAKE,
     ISSUE,
     LOSS_FIXED,
+    MEMORY,
     NARROW,
     OPERANDS,
     PRODUCT,
@@ -39,6 +40,7 @@ from counterflow.design.units.latency import (
 from counterflow.design.units.loss import loss_bound
 from counterflow.design.units.tiling import Lanes, Tiling
 from counterflow.design.units.timing import slot_bound
+from counterflow.design.units.turns import bias_turns
 from counterflow.golden.chain import Record, SlotRecord
 from counterflow.golden.training.start import initial_chain
 
@@ -234,10 +236,15 @@ def test_an_interval_is_the_slowest_bound_and_no_weight_is_read_before_it_is_wri
         assert slot_bound(tiling) >= max(tiling.cycles, streamed)
         for tile, write in enumerate(stage.weight_writes):
             last_phase = (tile + 1) * tiling.phases - 1
-            assert write == last_phase + ISSUE + OPERANDS + PRODUCT + UPDATE
+            last_turn = tiling.move_turns - 1
+            assert write == last_phase + ISSUE + OPERANDS + PRODUCT + UPDATE + last_turn
             assert write < slot_bound(tiling) + tile * tiling.phases
-        first_tiles = range(0, tiling.tiles, tiling.columns)
-        assert list(stage.bias_writes) == [stage.weight_writes[tile] for tile in first_tiles]
+        turns = bias_turns(tiling)
+        for number, write in enumerate(stage.bias_writes):
+            row, turn = divmod(number, turns)
+            assert write + last_turn == stage.weight_writes[row * tiling.columns] + turn
+            read = slot_bound(tiling) + row * tiling.row_cycles + ISSUE + MEMORY - 1
+            assert write < read
 
 
 @pytest.mark.parametrize("operands", [1, 2, 3, 4, 5, 16, 17, 64, 65])

@@ -15,6 +15,7 @@ from counterflow.design.network.description import Description
 from counterflow.design.network.files import load
 from counterflow.design.schedule.planner import Plan, plan
 from counterflow.design.tools.programs import YOSYS
+from counterflow.design.units.turns import bias_lanes
 from counterflow.hw.intake import Intake
 from counterflow.hw.parts.modules import convert
 from counterflow.hw.tops.verilog import to_verilog
@@ -110,9 +111,12 @@ def check_unit(unit: str, netlist: Netlist) -> None:
     )  # the block's form with widest words
     blocks = -(-bits // 36) + list(memories.values()).count("DP16KD")
     assert cells["DP16KD"] == blocks
-    # Weights, biases, window, stash, kinds, two queues; of a unit with input gradient its sums,
-    # what is finished of them, and its queue.
-    assert len(memories) == (7 if stage.arithmetic.dx is None else 10)
+    # Weights, window, stash, kinds, two queues, the place of what is learnt; of a unit with input
+    # gradient its sums, what is finished of them, and its queue; biases of each output; weights
+    # that wait for their gradients.
+    others = 7 if stage.arithmetic.dx is None else 10
+    waiting = stage.tiling.movers + bias_lanes(stage.tiling)
+    assert len(memories) == others + stage.tiling.lanes.outputs + waiting
 
 
 @pytest.mark.parametrize("unit", ["dense1", "loss", "intake"])

@@ -22,6 +22,7 @@ BYPASS_COST = 12.0  # of logic that keeps the old word for a read in the cycle o
 CLEAR_COST = 4.0  # of logic that clears a read port's register
 
 LONG = 3  # cycles from which a delay of data is worth a block RAM, where some is to spare
+WORTH_LUT_RAM = 6  # cycles from which it is worth LUT RAM
 LEAST_BLOCK = 32  # bits from which a queue is
 READ_AT_ONCE = 32  # words up to which `hw` makes memories that are read without a register
 

@@ -31,6 +31,7 @@ from counterflow.design.units.normal_times import NormalStage
 from counterflow.design.units.passing import Passing
 from counterflow.design.units.slots import Depths, Stage
 from counterflow.design.units.tiling import Tiling
+from counterflow.design.units.turns import bias_lanes, bias_turns
 
 
 class Estimate(NamedTuple):
@@ -148,7 +149,7 @@ def memories_of(
     word, gradient = numbers.word_bits, numbers.gradient.bits
     parts = [
         Memory("weights", max(2, tiling.tiles), lanes * word, collides=False),
-        Memory("biases", max(2, tiling.rows), high * word, collides=False),
+        *[Memory("biases", max(2, tiling.rows), word, collides=False)] * high,
         Memory("outputs", depths.outputs, high * numbers.y.bits + 2, clocked=False),
     ]
     if depths.errors:
@@ -163,7 +164,7 @@ def memories_of(
     if numbers.sums_gradients:
         for name, words, width in (
             ("gradients", tiling.tiles, lanes * gradient),
-            ("bias gradients", tiling.rows, high * gradient),
+            ("bias gradients", tiling.rows * bias_turns(tiling), bias_lanes(tiling) * gradient),
         ):
             clocked = words > READ_AT_ONCE
             parts.append(Memory(name, max(2, words), width, clocked=clocked, collides=False))

@@ -2,9 +2,10 @@
 
 Blocks are counted exactly (`design.fpga.estimate`), LUTs are not: synthesis shares and folds logic
 in ways that no short formula follows.  The weights below are fitted to what Yosys 0.70 made of 21
-units for ECP5, each of which they give within a tenth, that of what is returned to the seven
-of `cifar-resnet`, within a seventh, and those of gradients that only pass to 15 units with and
-without them, most of which they give within a fifth; expect a fifth more or less elsewhere.
+units for ECP5 whose lanes took no turns, that of what is returned to the seven of `cifar-resnet`,
+within a seventh, and those of gradients that only pass to 15 units with and without them, most of
+which they give within a fifth.  With turns they give the three of `digits` within a tenth; expect a
+fifth more or less elsewhere.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import NamedTuple
 from counterflow.design.fpga.blocks import MemoryCells
 from counterflow.design.units.arithmetic import COMPENSATION_FRAC, UnitArithmetic
 from counterflow.design.units.tiling import Tiling
+from counterflow.design.units.turns import bias_lanes, bias_turns
 
 BASE = 860.0  # counters, registers on the bus and streams of a unit
 ADDED = 1.64  # for each bit of the sums in the lanes
@@ -61,19 +63,48 @@ def unit_luts(tiling: Tiling, numbers: UnitArithmetic, cells: MemoryCells, famil
 def added_bits(tiling: Tiling, numbers: UnitArithmetic) -> int:
     """Bits of the sums and roundings of a unit's lanes, biases and adder trees."""
     high, wide, lanes = tiling.lanes.outputs, tiling.lanes.inputs, tiling.lane_count
-    update = update_bits(numbers)
+    narrowed = numbers.operand.bits * (1 + goes_back(tiling, numbers))
     # A frozen weight is the operand already.
-    lane = update + 2 * numbers.operand.bits * (not numbers.frozen)
+    lane = narrowed * (not numbers.frozen) + numbers.forward_sum.bits
     if tiling.lanes.shared:
         lane += numbers.operand.bits + numbers.x.bits + numbers.dy.bits
-    bias = update_bits(numbers.of_biases) + 2 * numbers.bias_operand.bits
     row = 2 * numbers.forward_sum.bits + 2 * numbers.y.bits
-    total = lanes * (lane + numbers.forward_sum.bits) + high * (bias + row)
+    total = lanes * lane + moved_bits(tiling, numbers) + high * row
+    total += high * numbers.bias_operand.bits + moved_bias_bits(tiling, numbers)
     if numbers.rectifies:
         total += 2 * wide * numbers.x.bits
     if numbers.dx is not None:
         column = 2 * numbers.backward_sum.bits + 2 * numbers.dx.bits
         total += lanes * numbers.backward_sum.bits + wide * column
+    return total
+
+
+def goes_back(tiling: Tiling, numbers: UnitArithmetic) -> bool:
+    """Whether gradients are multiplied with weights as they stand, beside predicted ones."""
+    return numbers.dx is not None or tiling.asides > 0
+
+
+def moved_bits(tiling: Tiling, numbers: UnitArithmetic) -> int:
+    """Bits of what moves the weights of a tile, and of their words on the way to and from it."""
+    lanes, bits = tiling.lane_count, numbers.word_bits
+    if numbers.frozen:
+        return lanes * bits
+    sums = 2 * numbers.gradient.bits if numbers.sums_gradients else 0
+    total = lanes * (bits + sums) + tiling.movers * (update_bits(numbers) - bits - sums)
+    if tiling.move_turns > 1:  # chosen among the lanes of an update
+        total += lanes * (bits + numbers.gradient.bits) // 2
+    return total
+
+
+def moved_bias_bits(tiling: Tiling, numbers: UnitArithmetic) -> int:
+    """As `moved_bits`, of the biases of a row of tiles."""
+    high, bits = tiling.lanes.outputs, numbers.word_bits
+    if numbers.frozen:
+        return high * bits
+    update = update_bits(numbers.of_biases) - bits
+    total = high * 3 * bits // 2 + bias_lanes(tiling) * update  # from the bus, and stored
+    if bias_turns(tiling) > 1:
+        total += high * (bits + numbers.dy.bits) // 3
     return total
 
 
@@ -89,11 +120,11 @@ def aside_logic(tiling: Tiling, numbers: UnitArithmetic) -> float:
 def ahead_bits(tiling: Tiling, numbers: UnitArithmetic) -> int:
     """Bits of the sums that predict weights and compensate updates."""
     lanes, high = tiling.lane_count, tiling.lanes.outputs
-    bits = (lanes + high) * _compensated_bits(numbers)
+    bits = (tiling.movers + bias_lanes(tiling)) * _compensated_bits(numbers)
     if numbers.predicts:
         steps = numbers.horizon.bit_count() * numbers.weight.bits
         bits += lanes * (3 * numbers.operand.bits + steps)
-        bits += high * (3 * numbers.bias_operand.bits + steps)
+        bits += high * (2 * numbers.bias_operand.bits + steps)
     return bits
 
 
@@ -120,7 +151,8 @@ def update_bits(numbers: UnitArithmetic) -> int:
         return numbers.word_bits
     gradient, clipped = numbers.gradient.bits, numbers.clipped.bits
     bits = numbers.velocity.bits + numbers.momentum_shift + 2 * _grown_bits(numbers)
-    bits += numbers.velocity.bits + 2 * numbers.weight.bits + numbers.word_bits
+    # A weight waits in LUT RAM, which is not much less than an addition.
+    bits += numbers.velocity.bits + 3 * numbers.weight.bits + numbers.word_bits
     bits += numbers.rate_span * clipped
     if numbers.clips:  # the bits above the bound are compared, those below it replaced
         bits += gradient
@@ -131,10 +163,12 @@ def update_bits(numbers: UnitArithmetic) -> int:
 
 @lru_cache(maxsize=256)
 def _compensated_bits(numbers: UnitArithmetic) -> int:
+    """The gap, its multiple added to the rest, the rounding."""
     if not numbers.compensates:
         return 0
-    terms = numbers.compensation.bit_count() + 1
-    return (terms + 3) * (_grown_bits(numbers) + COMPENSATION_FRAC)
+    multiple = numbers.compensation
+    digits = (multiple ^ 3 * multiple).bit_count()  # of the non-adjacent form
+    return (digits + 2) * (_grown_bits(numbers) + COMPENSATION_FRAC)
 
 
 def _grown_bits(numbers: UnitArithmetic) -> int:

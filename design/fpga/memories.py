@@ -8,11 +8,13 @@ from typing import NamedTuple
 from counterflow.design.fpga.blocks import LEAST_BLOCK
 from counterflow.design.parts.tokens import KIND_BITS, LABEL_BITS
 from counterflow.design.schedule.schedule import Schedule
+from counterflow.design.units.arithmetic import UnitArithmetic
 from counterflow.design.units.latency import MEMORY, OPERANDS, PRODUCT, UPDATE
 from counterflow.design.units.losses import LossNumbers, LossStage
 from counterflow.design.units.normal_times import NormalStage
 from counterflow.design.units.slots import Depths, Stage
 from counterflow.design.units.tiling import Tiling
+from counterflow.design.units.turns import bias_lanes
 
 MOVED = ("samples", "errors", "outputs", "labels", "results", "logits")
 
@@ -68,13 +70,18 @@ def lines(stage: Stage) -> list[Memory]:
     if numbers.frozen:
         return []
     gradient = OPERANDS + PRODUCT
-    early = gradient - MEMORY  # cycles that a word waits for its gradient
-    weight = Memory("weight line", early + 6, numbers.weight.bits, logic=False)
-    later = early + (not numbers.compensates)
-    velocity = Memory("velocity line", later, numbers.velocity.bits, logic=False)
     address = sum((max(2, words) - 1).bit_length() for words in (tiling.tiles, tiling.rows))
     place = Memory("place line", gradient + UPDATE, 1 + address, logic=False)
-    return [*[weight, velocity] * (tiling.lane_count + tiling.lanes.outputs), place]
+    early = gradient - MEMORY  # cycles that a word waits for its gradient
+    moved = update_lines(numbers, early + tiling.move_turns - 1) * tiling.movers
+    return [*moved, *update_lines(numbers, early) * bias_lanes(tiling), place]
+
+
+def update_lines(numbers: UnitArithmetic, early: int) -> list[Memory]:
+    """Those of one update whose words come so many cycles before their gradients."""
+    later = early + (not numbers.compensates)
+    weight = Memory("weight line", early + 6, numbers.weight.bits, logic=False)
+    return [weight, Memory("velocity line", later, numbers.velocity.bits, logic=False)]
 
 
 def norm_lines(stage: NormalStage) -> list[Memory]:

@@ -37,6 +37,7 @@ from counterflow.design.units.timing import (
     output_offsets,
     weight_writes,
 )
+from counterflow.design.units.turns import bias_lanes, bias_turns
 from counterflow.design.units.watched import Field, write_fields
 
 TWIN = "golden.units.convolution.Convolution"
@@ -133,8 +134,9 @@ class Stage(Slotted):
 
     @cached_property
     def bias_writes(self) -> Cycles:
-        """As `weight_writes`, for the biases of each row (learnt with the row's first tile)."""
-        return self.weight_writes[:: self.tiling.columns]
+        """As `weight_writes`, for the biases of each row, turn by turn from its first tile on."""
+        first = self.weight_writes[:: self.tiling.columns] - (self.tiling.move_turns - 1)
+        return (first[:, None] + np.arange(bias_turns(self.tiling))).ravel()
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -159,12 +161,15 @@ class Stage(Slotted):
         return "walk.begin", "walk.finish"
 
     def written(self, state: Any, slot: int, before: int) -> Sequence[Written]:
-        """See `Slotted.written`: all weights and biases."""
+        """See `Slotted.written`: all weights and biases, these turn by turn."""
         begin = self.start + slot * self.interval
         weights, biases = (np.stack(pair, axis=2) for pair in self.to_pairs(state))
+        turns, lanes = bias_turns(self.tiling), bias_lanes(self.tiling)
+        more = turns * lanes - self.tiling.lanes.outputs
+        biases = np.pad(biases, ((0, 0), (0, more), (0, 0)))
         return [
             Written("weights", begin + self.weight_writes, weights.reshape(len(weights), -1)),
-            Written("biases", begin + self.bias_writes, biases.reshape(len(biases), -1)),
+            Written("biases", begin + self.bias_writes, biases.reshape(-1, 2 * lanes)),
         ]
 
     @property
@@ -211,12 +216,12 @@ class Stage(Slotted):
         tiling, numbers, learn = self.tiling, self.arithmetic, f"{TWIN}.learn"
         parts = [("weight", numbers.weight.bits), ("velocity", numbers.velocity.bits)]
         parts = parts[:1] if numbers.frozen else parts
-        lanes, high = tiling.lane_count, tiling.lanes.outputs
+        lanes, rows = tiling.lane_count, tiling.rows * bias_turns(tiling)
         return (
             *(Field(self.name, path, 1, made_by="design.schedule.build") for path in self.strobes),
             *super().watched,
             *write_fields(self.name, "weights", tiling.tiles, lanes, parts, learn),
-            *write_fields(self.name, "biases", tiling.rows, high, parts, learn),
+            *write_fields(self.name, "biases", rows, bias_lanes(tiling), parts, learn),
         )
 
     def events(self, owner: str, member: str) -> Cycles:

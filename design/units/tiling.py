@@ -22,6 +22,9 @@ from pydantic import Field
 
 from counterflow.design.parts.fields import MAX_WIDTH, Frozen
 from counterflow.design.parts.geometry import Geometry
+from counterflow.design.units.latency import ISSUE, OPERANDS, PRODUCT, UPDATE
+
+MOVED = ISSUE + OPERANDS + PRODUCT + UPDATE  # a tile's issue to the write of its first turn
 
 
 class Lanes(Frozen):
@@ -130,6 +133,23 @@ class Tiling:
     def phases(self) -> int:
         """Cycles that one tile takes."""
         return self.products if self.lanes.shared else 1
+
+    @cached_property
+    def movers(self) -> int:
+        """Lanes that move weights: one for as many weights as a tile takes cycles.
+
+        Number m of them moves in turn t the weight of lane t x movers + m.  A tile is written with
+        the last turn; there are no more than can be before its next visit without a longer rest.
+        """
+        if self.frozen:
+            return self.lane_count
+        left = self.position_cycles - self.phases - MOVED + 1
+        return -(-self.lane_count // min(self.phases, max(1, left)))
+
+    @property
+    def move_turns(self) -> int:
+        """Turns that each of them takes, a cycle each."""
+        return -(-self.lane_count // self.movers)
 
     @property
     def multipliers(self) -> int:

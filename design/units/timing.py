@@ -167,15 +167,15 @@ def gradient_offsets(tiling: Tiling) -> Cycles:
 def weight_writes(tiling: Tiling) -> Cycles:
     """When the new words of each tile stand at the memory's write port; shape [tiles]."""
     last = (tiling.geometry.positions - 1) * tiling.position_cycles
-    tiles = np.arange(tiling.tiles)
-    return last + tiles * tiling.phases + tiling.phases - 1 + TO_PRODUCT + UPDATE
+    moved = tiling.phases - 1 + TO_PRODUCT + UPDATE + tiling.move_turns - 1
+    return last + np.arange(tiling.tiles) * tiling.phases + moved
 
 
 def rest(tiling: Tiling) -> int:
     """Cycles between two slots, so that no tile is read before its new words are written.
 
     Its last visit in a slot and the first one in the next are a walk over all tiles apart, if
-    nothing lies between.
+    nothing lies between.  Where that is too short there are no turns (`Tiling.movers`).
     """
     return max(0, TO_PRODUCT + UPDATE + tiling.phases - tiling.position_cycles)
 

@@ -34,7 +34,7 @@ def predicted(m: Module, numbers: Normal, state: Any) -> dict[str, Value]:
     found: dict[str, Value] = {}
     for name, of_ahead in names(numbers).items():
         moves, operand = numbers.learnt[name]
-        m.submodules[of_ahead] = ahead = Predict(numbers=moves, target=operand)
+        m.submodules[of_ahead] = ahead = Predict(numbers=moves, target=operand, back=True)
         m.d.comb += [ahead.weight.eq(state[name]), ahead.enable.eq(1)]
         if not moves.frozen:
             m.d.comb += ahead.velocity.eq(state[f"{name}_velocity"])

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
-from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.hdl import C, Cat, Module, Signal, Value
 from amaranth.lib.memory import Memory
 
-from counterflow.design.fpga.blocks import LONG
+from counterflow.design.fpga.blocks import LONG, WORTH_LUT_RAM
 from counterflow.design.units.latency import TREE_RADIX
 from counterflow.hw.parts.block_memory import BlockMemory
 from counterflow.hw.parts.delay_line import DelayLine
@@ -22,10 +22,12 @@ def delayed(m: Module, value: Value, cycles: int, name: str, platform: object = 
     """`value` as it was `cycles` cycles ago; cost: `cycles` registers of its width.
 
     What is wider than a strobe is data, which needs no reset: a strobe says when it counts.
-    A long delay of data may be a `DelayLine` where the `platform` is given.
+    A long delay of data is a `DelayLine` where the `platform` is given.
     """
-    if is_compact(platform) and cycles >= LONG:
-        m.submodules[f"{name}_line"] = line = DelayLine(bits=len(value), cycles=cycles)
+    block = is_compact(platform)
+    if platform is not None and cycles >= (LONG if block else WORTH_LUT_RAM):
+        line = DelayLine(bits=len(value), cycles=cycles, block=block)
+        m.submodules[f"{name}_line"] = line
         late = Signal(value.shape(), name=f"{name}_late")
         m.d.comb += [line.i.eq(value), late.eq(line.o)]
         return late
@@ -41,21 +43,22 @@ def delayed_beside(
     m: Module, values: Mapping[str, Value], cycles: int, platform: object
 ) -> list[Value]:
     """`delayed` of several unsigned data by name, in one `DelayLine` where it is one."""
-    if not is_compact(platform):
+    if platform is None:
         return [delayed(m, value, cycles, name) for name, value in values.items()]
     late = delayed(m, Cat(values.values()), cycles, "_".join(values), platform)
     ends = list(accumulate(map(len, values.values())))
     return [late[end - len(one) : end] for one, end in zip(values.values(), ends, strict=True)]
 
 
-def own(m: Module, value: Value, name: str) -> Signal:
-    """`value` a cycle ago, in a register beside its reader.
+def own(m: Module, value: Value, name: str, enable: Value | None = None) -> Signal:
+    """`value` a cycle ago, or in the last cycle with `enable`, in a register beside its reader.
 
     What goes to many lanes would be one register that is far from most of them: synthesis makes
     registers of the same content one, except those with this attribute (`design.tools.synthesis`).
     """
     register = Signal(value.shape(), name=name, reset_less=True, attrs={"own_register": 1})
-    m.d.sync += register.eq(value)
+    with m.If(C(1) if enable is None else enable):
+        m.d.sync += register.eq(value)
     return register
 
 

@@ -31,6 +31,7 @@ from counterflow.hw.parts.bus import Access
 from counterflow.hw.parts.streams import activation_stream, error_stream
 from counterflow.hw.weighted.arrivals import Arrivals
 from counterflow.hw.weighted.aside import Aside
+from counterflow.hw.weighted.biases import Biases
 from counterflow.hw.weighted.errors import Errors
 from counterflow.hw.weighted.input_gradient import InputGradient
 from counterflow.hw.weighted.lanes import Lanes
@@ -80,7 +81,7 @@ class Convolution(wiring.Component):
         self.walk = Walk(stage=stage, interval=interval)
         self.registers = UnitRegisters(stage=stage)
         self.weights = WeightMemory(words=tiling.tiles, lanes=tiling.lane_count, bits=bits)
-        self.biases = WeightMemory(words=tiling.rows, lanes=tiling.lanes.outputs, bits=bits)
+        self.biases = Biases(stage=stage)
 
     def _gradients(self) -> list[tuple[Stage, str, str]]:
         """(the unit as a loss sees it, its ports dy and dx), its own loss last."""
@@ -119,7 +120,7 @@ class Convolution(wiring.Component):
         # When: the walk decides upon a tile's visit, and a cycle later all parts know.
         connect(m, walk.now, visit.walk)
         connect(m, walk.claims, arrivals.claims, rows.claims)
-        parts = (arrivals, lanes, rows, learning, registers)
+        parts = (arrivals, lanes, rows, learning, self.biases, registers)
         connect(m, visit.now, *(part.visit for part in parts))
         connect(m, slots.slot, walk.slot)
         connect(m, arrivals.words, walk.words)
@@ -132,18 +133,24 @@ class Convolution(wiring.Component):
         # What: inputs, gradients and weights meet in the lanes.
         connect(m, flipped(self.x), arrivals.x)
         connect(m, self.weights.lanes, lanes.weights)
-        connect(m, self.biases.lanes, lanes.biases)
         m.d.comb += [
             lanes.x.eq(arrivals.taps),
         ]
-        connect(m, lanes.forward, rows.lanes)
+        summed = (rows.lanes.products, lanes.forward), (rows.lanes.starts, self.biases.starts)
+        for into, made in summed:
+            m.d.comb += [to.eq(one) for to, one in zip(into, made, strict=True)]
         connect(m, rows.y, flipped(self.y))
         clipped = [rows.clipped, *self._returning(m, visit, arrivals, lanes)]
         connect(m, lanes.learning, learning.lanes)
         connect(m, learning.weights, self.weights.visits)
         connect(m, learning.biases, self.biases.visits)
         if not stage.arithmetic.frozen:
-            clipped.append(learning.saturated)
+            m.d.comb += [
+                self.biases.random.eq(learning.lanes.random),
+                self.biases.fresh.eq(learning.fresh),
+                self.biases.tile_clipped.eq(learning.saturated),
+            ]
+            clipped += [learning.saturated, self.biases.saturated]
         self._registers(m, lanes, learning, clipped)
         return m
 
@@ -163,6 +170,8 @@ class Convolution(wiring.Component):
         if self.stage.stashes:
             given["stash"] = arrivals.stashed
         m.d.comb += [getattr(lanes, name).eq(given[name]) for name in factors(numbers)]
+        if not numbers.frozen:
+            m.d.comb += self.biases.dy.eq(errors.word)
         clipped = []
         if numbers.dx is not None:
             clipped.append(self._backward(m, visit, arrivals, lanes, getattr(self, dx)))
@@ -221,8 +230,8 @@ class Convolution(wiring.Component):
     ) -> None:
         """The register bus: settings, generator, and the memories' words on their way."""
         registers = self.registers
-        connect(m, registers.settings, lanes.settings)
-        connect(m, registers.stored, lanes.stored)
+        connect(m, registers.settings, lanes.settings, self.biases.settings)
+        connect(m, registers.stored, lanes.stored, self.biases.stored)
         connect(m, registers.generator, learning.generator)
         connect(m, registers.weights, self.weights.bus)
         connect(m, registers.biases, self.biases.bus)

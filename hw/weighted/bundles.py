@@ -97,9 +97,12 @@ def memory_access(width: int) -> wiring.Signature:
 
 
 def stored_word(stage: Stage) -> wiring.Signature:
-    """``word`` {weight, velocity} a lane takes the place of new ``weights`` or ``biases``."""
+    """``word`` {weight, velocity} a lane takes the place of what is learnt.
+
+    In lanes that of their own, while ``weights`` is high.
+    """
     width = stage.tiling.lane_count * stage.arithmetic.word_bits
-    return wiring.Signature({"weights": Out(1), "biases": Out(1), "word": Out(width)})
+    return wiring.Signature({"weights": Out(1), "word": Out(width)})
 
 
 def lane_words(width: int) -> wiring.Signature:
@@ -115,18 +118,13 @@ def gradient_sums(width: int) -> wiring.Signature:
 def lane_learning(stage: Stage) -> wiring.Signature:
     """What lanes need to learn: ``random`` bits; whether a new word of theirs is ``clipped``.
 
-    Where gradients are sums, those of ``weights`` and ``biases``, and ``fresh``: none is earlier.
+    Where gradients are sums, those of ``weights``, and ``fresh``: none is earlier.
     """
-    members: dict[str, In | Out] = {
-        "random": Out(RANDOM_BITS),
-        "clipped": In(1),
-        "bias_clipped": In(1),
-    }
+    members: dict[str, In | Out] = {"random": Out(RANDOM_BITS), "clipped": In(1)}
     if stage.arithmetic.sums_gradients:
         bits, tiling = stage.arithmetic.gradient.bits, stage.tiling
         members["fresh"] = Out(1)
         members["weights"] = Out(gradient_sums(tiling.lane_count * bits))
-        members["biases"] = Out(gradient_sums(tiling.lanes.outputs * bits))
     return wiring.Signature(members)
 
 

@@ -1,4 +1,4 @@
-"""One lane: everything that one weight of a tile, or one bias of a row, passes through.
+"""One lane: what one weight of a tile, or one bias of a row after the other, passes through.
 
 Members carry the cycle, counted from the tile's visit, in which they are valid: word, predict,
 phase 2; x, dy, stash 3; fresh 4; products, earlier and sum 5; random, one cycle after the gradient,
@@ -13,10 +13,8 @@ from amaranth.hdl import Cat, Module, Mux, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from counterflow.design.parts.formats import Format
 from counterflow.design.units.arithmetic import RANDOM_BITS, UnitArithmetic
 from counterflow.design.units.latency import MEMORY, OPERANDS, PRODUCT
-from counterflow.hw.parts.modules import is_compact
 from counterflow.hw.parts.narrow import shape_of
 from counterflow.hw.parts.pipeline import delayed, own
 from counterflow.hw.weighted.bundles import Settings
@@ -27,78 +25,75 @@ AT_LANES = OPERANDS - 1  # cycle of a visit in which inputs and gradients stand 
 GRADIENT = OPERANDS + PRODUCT  # cycle of the gradient
 
 
+def goes_back(numbers: UnitArithmetic, asides: int) -> bool:
+    """Whether gradients are multiplied with weights."""
+    return numbers.dx is not None or asides > 0
+
+
 def _members(numbers: UnitArithmetic) -> dict[str, In | Out]:
-    """Members of both kinds of lanes."""
+    """Members of lanes that move what they hold."""
     found = {
         "word": In(numbers.word_bits),
         "settings": In(Settings),
         "random": In(RANDOM_BITS),
         "dy": In(shape_of(numbers.dy)),
-        "store": In(1),
-        "stored": In(numbers.word_bits),
         "new_word": Out(numbers.word_bits),
         "clipped": Out(1),
+        **_sums(numbers),
     }
     if numbers.frozen:
         del found["dy"]
-    if numbers.sums_gradients:
-        gradient = shape_of(numbers.gradient)
-        found |= {"earlier": In(gradient), "fresh": In(1), "sum": Out(gradient)}
     return found
 
 
-def _around(
-    m: Module, lane: Any, target: Format, product: Value | None, platform: object
-) -> Predict:
-    """Instantiate a lane's prediction and its update, which take and make the lane's word."""
-    numbers: UnitArithmetic = lane.numbers
-    if numbers.frozen:
-        return _frozen(m, lane, target)
-    gradient = product
-    if numbers.sums_gradients:
-        fresh = own(m, lane.fresh, "fresh")
-        m.d.comb += lane.sum.eq(Mux(fresh, 0, lane.earlier) + product)
-        gradient = lane.sum
-    m.submodules.ahead = ahead = Predict(numbers=numbers, target=target)
-    # Before its lines, where it has some, the update needs no registers.
-    early = GRADIENT - MEMORY if is_compact(platform) else 0
-    m.submodules.update = update = Update(numbers=numbers, early=early)
-    word = delayed(m, lane.word, GRADIENT - MEMORY - early, "word")
+def _sums(numbers: UnitArithmetic) -> dict[str, In | Out]:
+    """Members of lanes whose gradients are sums."""
+    gradient = shape_of(numbers.gradient) if numbers.sums_gradients else None
+    if gradient is None:
+        return {}
+    return {"earlier": In(gradient), "fresh": In(1), "sum": Out(gradient)}
+
+
+def _gradient(m: Module, lane: Any, product: Value) -> Value:
+    """A lane's product, or the sum that it is part of."""
+    if not lane.numbers.sums_gradients:
+        return product
+    fresh = own(m, lane.fresh, "fresh")
+    m.d.comb += lane.sum.eq(Mux(fresh, 0, lane.earlier) + product)
+    total: Value = lane.sum
+    return total
+
+
+def _updated(m: Module, lane: Any, product: Value, held: bool = False) -> Update:
+    """Instantiate a lane's update, which takes and makes the lane's word."""
+    early = GRADIENT - MEMORY
+    m.submodules.update = update = Update(numbers=lane.numbers, early=early, held=held)
     m.d.comb += [
-        Cat(ahead.weight, ahead.velocity).eq(lane.word),
-        ahead.enable.eq(_predicting(m, lane)),
-        Cat(update.weight, update.velocity).eq(word),
-        update.gradient.eq(gradient),
+        Cat(update.weight, update.velocity).eq(lane.word),
+        update.gradient.eq(_gradient(m, lane, product)),
         update.random.eq(lane.random),
         update.extra_shift.eq(lane.settings.extra_shift),
         update.compensate.eq(lane.settings.compensate),
-        update.store.eq(lane.store),
-        update.stored.eq(lane.stored),
         lane.new_word.eq(Cat(update.new_weight, update.new_velocity)),
         lane.clipped.eq(update.clipped),
     ]
-    return ahead
+    return update
 
 
 def _predicting(m: Module, lane: Any) -> Value:
-    """Whether the forward pass sees predicted weights, beside these."""
+    """Whether the forward pass sees predicted weights, with the word or beside what it makes."""
     setting: Value = lane.settings.predict
-    return own(m, setting, "predict") if lane.numbers.predicts else setting
-
-
-def _frozen(m: Module, lane: Any, target: Format) -> Predict:
-    """As `_around`, of a weight that never moves: its word is only read, or stored by the bus."""
-    m.submodules.ahead = ahead = Predict(numbers=lane.numbers, target=target)
-    m.d.comb += ahead.weight.eq(lane.word)
-    m.d.sync += lane.new_word.eq(lane.stored)
-    return ahead
+    if not lane.numbers.predicts or not goes_back(lane.numbers, lane.asides):
+        return setting
+    return own(m, setting, "predict")
 
 
 class Lane(wiring.Component):
     """Prediction, multipliers and update of one weight.
 
     Parameters: ``numbers``; ``shared``: one multiplier instead of one a product; ``asides``: losses
-    besides its own, whose gradients it multiplies, too: ``dy_0`` in, ``dx_0`` out and so on.
+    besides its own, whose gradients it multiplies, too: ``dy_0`` in, ``dx_0`` out and so on;
+    ``moves``: it has an update of its own, without which its ``gradient`` goes out.
     Members: ``word`` {weight, velocity} in, ``new_word`` and ``clipped`` out; ``x``, ``dy``,
     ``stash`` in (as far as there are `factors`); ``y``, ``dx`` products out; ``settings``,
     ``phase``, ``random`` in; ``store`` in with ``stored``, to stand in ``new_word`` two cycles
@@ -108,14 +103,17 @@ class Lane(wiring.Component):
     tile a cycle (a phase when shared).
     """
 
-    def __init__(self, *, numbers: UnitArithmetic, shared: bool, asides: int = 0) -> None:
-        self.numbers, self.shared, self.asides = numbers, shared, asides
+    def __init__(
+        self, *, numbers: UnitArithmetic, shared: bool, asides: int = 0, moves: bool = True
+    ) -> None:
+        self.numbers, self.shared, self.asides, self.moves = numbers, shared, asides, moves
         x = shape_of(numbers.loaded)
-        members = _members(numbers) | {
-            "phase": In(2),
-            "x": In(x),
-            "y": Out(shape_of(numbers.forward_sum)),
-        }
+        members = {"phase": In(2), "x": In(x), "y": Out(shape_of(numbers.forward_sum))}
+        if moves:
+            members |= _members(numbers) | {"store": In(1), "stored": In(numbers.word_bits)}
+        else:
+            members |= {"word": In(numbers.word_bits), "settings": In(Settings)}
+            members |= {"gradient": Out(shape_of(numbers.gradient)), **_sums(numbers)}
         members |= {name: In(shape) for name, shape in factors(numbers).items()}
         if numbers.dx is not None:
             members["dx"] = Out(shape_of(numbers.backward_sum))
@@ -130,11 +128,20 @@ class Lane(wiring.Component):
         m.submodules.multiply = multiply = Multiply(
             numbers=numbers, shared=self.shared, asides=self.asides
         )
-        gradient = None if numbers.frozen else multiply.gradient
-        ahead = _around(m, self, numbers.operand, gradient, platform)
+        back = goes_back(numbers, self.asides)
+        m.submodules.ahead = ahead = Predict(numbers=numbers, target=numbers.operand, back=back)
+        if numbers.frozen:  # its word is only read, or stored by the bus
+            m.d.sync += self.new_word.eq(self.stored)
+        elif not self.moves:
+            m.d.comb += self.gradient.eq(_gradient(m, self, multiply.gradient))
+        else:
+            update = _updated(m, self, multiply.gradient)
+            m.d.comb += [update.store.eq(self.store), update.stored.eq(self.stored)]
         m.d.comb += [
+            Cat(ahead.weight, ahead.velocity)[: numbers.word_bits].eq(self.word),
+            ahead.enable.eq(_predicting(m, self)),
             multiply.forward.eq(ahead.forward),
-            multiply.backward.eq(ahead.backward),
+            multiply.backward.eq(ahead.backward if back else 0),
             multiply.x.eq(self.x),
             *(getattr(multiply, name).eq(getattr(self, name)) for name in factors(numbers)),
             multiply.phase.eq(own(m, self.phase, "near_phase") if self.shared else 0),
@@ -151,22 +158,21 @@ class Lane(wiring.Component):
 
 
 class BiasLane(wiring.Component):
-    """Prediction and update of one bias: a weight whose input is always one.
+    """Update of one bias: a weight whose input is always one.
 
-    Members as `Lane`'s; ``start`` out at cycle 3: the bias as the forward sum begins with it.
+    Parameters: ``numbers``; ``held``: random bits are those of the last cycle with ``draw``.
+    Members as `Lane`'s.
     Cost: no multiplier.
     """
 
-    def __init__(self, *, numbers: UnitArithmetic) -> None:
-        self.numbers = numbers.of_biases
-        super().__init__(_members(numbers) | {"start": Out(shape_of(numbers.bias_operand))})
+    def __init__(self, *, numbers: UnitArithmetic, held: bool = False) -> None:
+        self.numbers, self.held = numbers.of_biases, held
+        super().__init__(_members(numbers) | ({"draw": In(1)} if held else {}))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        numbers = self.numbers
-        product = None
-        if not numbers.frozen:
-            product = delayed(m, self.dy, GRADIENT - AT_LANES, "product") << numbers.x.frac
-        ahead = _around(m, self, numbers.bias_operand, product, platform)
-        m.d.comb += self.start.eq(ahead.forward)
+        product = delayed(m, self.dy, GRADIENT - AT_LANES, "product") << self.numbers.x.frac
+        update = _updated(m, self, product, self.held)
+        if self.held:
+            m.d.comb += update.draw.eq(self.draw)
         return m

@@ -10,6 +10,7 @@ from counterflow.design.parts.formats import Rounding
 from counterflow.design.units.latency import UPDATE
 from counterflow.design.units.slots import Stage
 from counterflow.hw.parts.pipeline import delayed, delayed_beside
+from counterflow.hw.weighted.broadcast import SPREAD, random_levels
 from counterflow.hw.weighted.bundles import (
     GeneratorAccess,
     lane_learning,
@@ -19,7 +20,6 @@ from counterflow.hw.weighted.bundles import (
 from counterflow.hw.weighted.generator import Generator
 from counterflow.hw.weighted.gradient_sums import GradientSums
 from counterflow.hw.weighted.lane import GRADIENT
-from counterflow.hw.weighted.lanes import SPREAD, random_levels
 
 
 class Learning(wiring.Component):
@@ -30,12 +30,14 @@ class Learning(wiring.Component):
 
     Parameters: ``stage``.
     Members: ``visit`` in; ``weights``, ``biases`` out to the memories, which are read with the
-    visit and written GRADIENT + UPDATE cycles later; ``lanes`` out: of a tile's gradients the
-    earlier sums (and back, with the present ones) GRADIENT cycles after its visit, and so much
-    before what their trees of registers need: `fresh` a cycle before that, `random` a cycle later,
-    out of a generator that steps early enough; `clipped` with the new words; ``saturated`` out: a
-    write of clipped ones; ``generator`` in, the bus at the random generator.
-    Cost: the sums' memories and a generator.
+    visit and written GRADIENT + UPDATE cycles later, weights in the last of their turns then,
+    biases in theirs; ``lanes`` out: of a tile's gradients the earlier sums (and back, with the
+    present ones) GRADIENT cycles after its visit, and so much before what their trees of registers
+    need: `fresh` a cycle before that, `random` a cycle later, out of a generator that steps early
+    enough; `clipped` with the new words; ``saturated`` out: a write of clipped ones; ``fresh`` out
+    with the visit: no gradients are earlier, where they are summed; ``generator`` in, the bus at
+    the random generator.
+    Cost: the sums' memory and a generator.
     """
 
     def __init__(self, *, stage: Stage) -> None:
@@ -47,6 +49,7 @@ class Learning(wiring.Component):
                 "biases": Out(memory_visits(stage.tiling.rows)),
                 "lanes": Out(lane_learning(stage)),
                 "saturated": Out(1),
+                "fresh": Out(1),
                 "generator": In(GeneratorAccess),
             }
         )
@@ -66,17 +69,18 @@ class Learning(wiring.Component):
             "write_row": visit.row,
         }
         first, tile, row = delayed_beside(m, places, GRADIENT + UPDATE, platform)
-        clipped = self.lanes.clipped | (first & self.lanes.bias_clipped)
+        turns = self.stage.tiling.move_turns - 1  # after the first one
+        learnt = delayed(m, written, turns, "learnt")
         m.d.comb += [
             self.weights.visited.eq(visit.issue),
             self.weights.address.eq(visit.tile),
-            self.weights.learnt.eq(written),
-            self.weights.learnt_address.eq(tile),
+            self.weights.learnt.eq(learnt),
+            self.weights.learnt_address.eq(delayed(m, tile, turns, "learnt_tile")),
             self.biases.visited.eq(visit.issue),
             self.biases.address.eq(visit.row),
             self.biases.learnt.eq(written & first),
             self.biases.learnt_address.eq(row),
-            self.saturated.eq(written & clipped),
+            self.saturated.eq(learnt & self.lanes.clipped),
         ]
         if self.stage.arithmetic.sums_gradients:
             self._sums(m, turn & visit.slot.learning)
@@ -108,7 +112,7 @@ class Learning(wiring.Component):
         ]
 
     def _sums(self, m: Module, turn: Value) -> None:
-        """Memories of the sums; a sum starts where nothing waits for its update."""
+        """The memory of the sums; a sum starts where nothing waits for its update."""
         visit, lanes, tiling = self.visit, self.lanes, self.stage.tiling
         waiting = Signal(name="waiting")
         if self.stage.arithmetic.accumulate > 1:
@@ -118,16 +122,10 @@ class Learning(wiring.Component):
         m.submodules.sums = sums = GradientSums(
             words=tiling.tiles, bits=tiling.lane_count * bits, at=GRADIENT
         )
-        m.submodules.bias_sums = bias_sums = GradientSums(
-            words=tiling.rows, bits=tiling.lanes.outputs * bits, at=GRADIENT
-        )
         connect(m, sums.lanes, flipped(lanes.weights))
-        connect(m, bias_sums.lanes, flipped(lanes.biases))
-        first = visit.first_across & visit.first_down & ~waiting
         m.d.comb += [
-            lanes.fresh.eq(delayed(m, first, GRADIENT - 1 - SPREAD, "fresh")),
+            self.fresh.eq(visit.first_across & visit.first_down & ~waiting),
+            lanes.fresh.eq(delayed(m, self.fresh, GRADIENT - 1 - SPREAD, "fresh")),
             sums.address.eq(visit.tile),
             sums.write.eq(delayed(m, turn, GRADIENT, "turn")),
-            bias_sums.address.eq(visit.row),
-            bias_sums.write.eq(delayed(m, turn & visit.first_column, GRADIENT, "bias_turn")),
         ]

@@ -13,6 +13,7 @@ from counterflow.design.units.slots import Stage
 from counterflow.hw.parts.bus import Access, BusNode
 from counterflow.hw.parts.counter import counter
 from counterflow.hw.parts.pipeline import delayed, own
+from counterflow.hw.weighted.broadcast import SPREAD
 from counterflow.hw.weighted.bundles import (
     GeneratorAccess,
     Settings,
@@ -21,7 +22,6 @@ from counterflow.hw.weighted.bundles import (
     stored_word,
     visit_signals,
 )
-from counterflow.hw.weighted.lanes import SPREAD
 from counterflow.hw.weighted.node import unit_node
 
 
@@ -47,7 +47,7 @@ class UnitRegisters(wiring.Component):
             "generator": Out(GeneratorAccess),
             "walk": In(WalkState),
             "visit": In(visit_signals(stage)),
-            "clipped": In(1 + tiling.backward_products + len(stage.asides)),
+            "clipped": In(1 + tiling.backward_products + (not tiling.frozen) + len(stage.asides)),
             "weights": Out(memory_access(tiling.lane_count * bits)),
             "biases": Out(memory_access(tiling.lanes.outputs * bits)),
             "stored": Out(stored_word(stage)),
@@ -68,7 +68,7 @@ class UnitRegisters(wiring.Component):
     def _access(self, m: Module, node: BusNode) -> None:
         """Let the bus at the memories while the unit rests; a slot that is due comes first."""
         r = UnitRegister
-        latency = OPERANDS + PRODUCT + UPDATE + 1  # from a visit
+        latency = OPERANDS + PRODUCT + UPDATE + self.stage.tiling.move_turns  # from a visit
         settling = Signal(range(latency + 1), name="settling")
         with m.If(self.visit.issue):
             m.d.sync += settling.eq(latency)
@@ -96,7 +96,7 @@ class UnitRegisters(wiring.Component):
         # of it the lanes turn to what may be stored, and back long before there is more.
         rests = Signal(name="rests", reset_less=True)
         m.d.sync += rests.eq(settling <= SPREAD + 1)
-        m.d.comb += [self.stored.weights.eq(rests), self.stored.biases.eq(rests)]
+        m.d.comb += self.stored.weights.eq(rests)
 
     def _shift(self, m: Module, node: BusNode) -> None:
         """The shift register of {weight, velocity} pairs, lane 0 lowest.

@@ -28,44 +28,55 @@ def random_bits(numbers: UnitArithmetic) -> list[int]:
 class Predict(wiring.Component):
     """Weights as the multipliers see them: w_hat = w - T u going forward, w going backward.
 
-    Parameters: ``numbers``; ``target`` the format to narrow to.
-    Members: ``weight``, ``velocity`` in; ``enable`` in, one cycle after them (without it the
-    forward pass sees w); ``forward``, ``backward`` out, in `target`.
+    Parameters: ``numbers``; ``target`` the format to narrow to; ``back``: whether w is needed, too.
+    Members: ``weight``, ``velocity`` in; ``enable`` in, with them, or one cycle after them where
+    there is a way back (without it the forward pass sees w); ``forward`` out, and ``backward`` if
+    there is one, in `target`.
     Cost: no multiplier (T is a constant, made of shifted additions); latency 1, rate 1 a cycle.
     """
 
-    def __init__(self, *, numbers: UnitArithmetic, target: Format) -> None:
-        self.numbers, self.target = numbers, target
-        super().__init__(
-            {
-                "weight": In(shape_of(numbers.weight)),
-                "velocity": In(shape_of(numbers.velocity)),
-                "enable": In(1),
-                "forward": Out(shape_of(target)),
-                "backward": Out(shape_of(target)),
-            }
-        )
+    def __init__(self, *, numbers: UnitArithmetic, target: Format, back: bool) -> None:
+        self.numbers, self.target, self.back = numbers, target, back
+        members = {
+            "weight": In(shape_of(numbers.weight)),
+            "velocity": In(shape_of(numbers.velocity)),
+            "enable": In(1),
+            "forward": Out(shape_of(target)),
+        }
+        super().__init__(members | ({"backward": Out(shape_of(target))} if back else {}))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        frac, rounding = self.numbers.weight.frac, self.numbers.round_operand
-        s1_weight = Signal.like(self.weight, reset_less=True, name="s1_weight")
-        m.d.sync += s1_weight.eq(self.weight)
-        current, _ = narrow(s1_weight, frac, self.target, rounding)
+        if not self.back:
+            velocity = Mux(self.enable, self.velocity, 0)
+            m.d.comb += self.forward.eq(self._narrow(m, self._ahead(velocity), "s1_ahead"))
+            return m
+        current = self._narrow(m, self.weight, "s1_weight")
         m.d.comb += [self.forward.eq(current), self.backward.eq(current)]
         if self.numbers.predicts:
-            ahead = self.weight - times_constant(self.velocity, self.numbers.horizon)
-            s1_ahead = Signal(ahead.shape(), reset_less=True, name="s1_ahead")
-            m.d.sync += s1_ahead.eq(ahead)
-            predicted, _ = narrow(s1_ahead, frac, self.target, rounding)
+            predicted = self._narrow(m, self._ahead(self.velocity), "s1_ahead")
             m.d.comb += self.forward.eq(Mux(self.enable, predicted, current))
         return m
+
+    def _ahead(self, velocity: Value) -> Value:
+        """w - T u, where the recipe predicts."""
+        if not self.numbers.predicts:
+            return self.weight
+        return self.weight - times_constant(velocity, self.numbers.horizon)
+
+    def _narrow(self, m: Module, value: Value, name: str) -> Value:
+        """`value`, of a weight's fraction, as an operand in the next cycle."""
+        register = Signal(value.shape(), reset_less=True, name=name)
+        m.d.sync += register.eq(value)
+        frac, rounding = self.numbers.weight.frac, self.numbers.round_operand
+        return narrow(register, frac, self.target, rounding)[0]
 
 
 class Update(wiring.Component):
     """New weight and velocity of one lane from its gradient: SGDM or spike compensation, decay.
 
-    Parameters: ``numbers``; ``early``: cycles by which weight and velocity come first.
+    Parameters: ``numbers``; ``early``: cycles by which weight and velocity come first; ``held``:
+    random bits are those of the last cycle with ``draw``.
     Members: ``weight``, ``velocity``, ``gradient``, but for `early` in the same cycle; ``random``
     in, one cycle later; ``extra_shift`` and ``compensate`` settings, a cycle before;
     ``new_weight``, ``new_velocity`` and ``clipped`` out, `design.units.latency.UPDATE` cycles after
@@ -74,8 +85,8 @@ class Update(wiring.Component):
     Cost: no multiplier (rate, momentum and decay are shifts, the coefficient is constant).
     """
 
-    def __init__(self, *, numbers: UnitArithmetic, early: int = 0) -> None:
-        self.numbers, self.early = numbers, early
+    def __init__(self, *, numbers: UnitArithmetic, early: int = 0, held: bool = False) -> None:
+        self.numbers, self.early, self.held = numbers, early, held
         # Without compensation there are stages to spare; one goes to the gradient, often a sum.
         self.spare = 0 if numbers.compensates else 1
         super().__init__(
@@ -91,6 +102,7 @@ class Update(wiring.Component):
                 "new_weight": Out(shape_of(numbers.weight)),
                 "new_velocity": Out(shape_of(numbers.velocity)),
                 "clipped": Out(1),
+                **({"draw": In(1)} if held else {}),
             }
         )
 
@@ -98,7 +110,7 @@ class Update(wiring.Component):
         """These of the random bits, in the second stage, if rounding asks for any."""
         if self.numbers.round_update is not Rounding.STOCHASTIC or stop <= start:
             return C(0, max(0, stop - start))
-        near = own(m, self.random[start:stop], f"random_{start}")
+        near = own(m, self.random[start:stop], f"random_{start}", self.draw if self.held else C(1))
         return delayed(m, near, self.spare, f"s2_random_{start}")
 
     def _scaled(self, m: Module) -> tuple[Value, Value]:
@@ -186,11 +198,13 @@ class Update(wiring.Component):
         s2_gap = self._register(m, gap, "s2_gap")
         s2_whole = self._register(m, s1_scaled << (k + COMPENSATION_FRAC), "s2_whole")
         terms = [s2_whole, *terms_of(s2_gap, numbers.compensation)]
-        s5_mixed = summed(m, terms, "mixed", radix=2, levels=3)
+        levels = (len(terms) - 1).bit_length()
+        mixed = summed(m, terms, "mixed", radix=2)
         s2_random = self._random(m, RANDOM_BITS - numbers.weight_drop, RANDOM_BITS)
-        high = delayed(m, s2_random, 3, "s5_random")
-        stepped = round_off(s5_mixed, numbers.weight_drop, numbers.round_update, high)
-        return self._register(m, stepped, "s6_stepped")
+        high = delayed(m, s2_random, levels, "mixed_random")
+        stepped = round_off(mixed, numbers.weight_drop, numbers.round_update, high)
+        # What takes fewer levels than the most waits where it has the fewest bits.
+        return delayed(m, stepped, 4 - levels, "s6_stepped")
 
     @staticmethod
     def _register(m: Module, value: Value, name: str) -> Signal:

@@ -1,0 +1,44 @@
+"""Several take their turns at one thing: whose turn it is, and what is theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from amaranth.hdl import Module, Mux, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+
+class Turns(wiring.Component):
+    """Counts ``turns`` cycles from `start` on.
+
+    Members: ``start`` in, not while the turns of an earlier one go on; ``active`` out with the
+    number of the ``turn``, which is 0 between.
+    Cost: a counter; latency 0.
+    """
+
+    def __init__(self, *, turns: int) -> None:
+        self.turns = turns
+        number = range(max(2, turns))
+        super().__init__({"start": In(1), "active": Out(1), "turn": Out(number)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.d.comb += self.active.eq(self.start | (self.turn != 0))
+        with m.If(self.active):
+            m.d.sync += self.turn.eq(Mux(self.turn == self.turns - 1, 0, self.turn + 1))
+        return m
+
+
+def chosen(values: Sequence[Value], index: Value) -> Value:
+    """Number `index` of `values`, in the same cycle; any of them where there are not so many.
+
+    A tree that an address bit a level goes through, which is half the logic of one comparison each.
+    """
+    level, found = 0, list(values)
+    while len(found) > 1:
+        pairs = zip(found[::2], found[1::2], strict=False)
+        upper = found[-1:] if len(found) % 2 else []
+        found = [Mux(index[level], high, low) for low, high in pairs] + upper
+        level += 1
+    return found[0]

@@ -1,0 +1,148 @@
+"""The updates of shared lanes, each of which serves several: as many as a tile takes cycles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import C, Cat, Module, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from counterflow.design.units.arithmetic import RANDOM_BITS
+from counterflow.design.units.latency import MEMORY, UPDATE
+from counterflow.design.units.slots import Stage
+from counterflow.hw.parts.modules import instantiate
+from counterflow.hw.parts.narrow import shape_of
+from counterflow.hw.parts.pipeline import delayed, own, spread
+from counterflow.hw.parts.turns import Turns, chosen
+from counterflow.hw.weighted.broadcast import (
+    SPREAD,
+    random_levels,
+    spread_random,
+    spread_settings,
+)
+from counterflow.hw.weighted.bundles import Settings, stored_word, visit_signals
+from counterflow.hw.weighted.lane import GRADIENT
+from counterflow.hw.weighted.update import Update
+
+
+class Movers(wiring.Component):
+    """Move the weights of a tile by turns (`design.units.tiling.Tiling.movers`).
+
+    A tile's word stands there for all its phases, so that it is taken turn by turn up to the cycle
+    in which one of a tile's last phase is there; gradients and new words wait in registers.
+
+    Parameters: ``stage``, which takes turns.
+    Members, with the cycle after the visit of a tile's last phase in which they are valid:
+    ``visit`` in 0; ``word`` in 2; ``gradients`` in 5; ``random`` in 6 - `random_levels`; ``new``
+    words and ``clipped``, whether any of them is, out in the last turn from 13 on; ``settings``,
+    ``stored`` in, as lanes have them.
+    Cost: `movers` updates; a gradient and a word a lane.
+    """
+
+    def __init__(self, *, stage: Stage) -> None:
+        self.stage = stage
+        numbers, tiling = stage.arithmetic, stage.tiling
+        self.movers, self.turns = tiling.movers, tiling.move_turns
+        width = tiling.lane_count * numbers.word_bits
+        super().__init__(
+            {
+                "visit": In(visit_signals(stage)),
+                "word": In(width),
+                "gradients": In(shape_of(numbers.gradient)).array(tiling.lane_count),
+                "random": In(RANDOM_BITS),
+                "settings": In(Settings),
+                "stored": In(stored_word(stage)),
+                "new": Out(width),
+                "clipped": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        numbers, tiling = self.stage.arithmetic, self.stage.tiling
+        bits, lanes = numbers.word_bits, range(tiling.lane_count)
+        words = [self.word.word_select(lane, bits) for lane in lanes]
+        stored = [self.stored.word.word_select(lane, bits) for lane in lanes]
+        turn = delayed(m, self.visit.phase, MEMORY, "phase") - (tiling.phases - self.turns)
+        done = self.visit.issue & (self.visit.phase == tiling.phases - 1)
+        made = delayed(m, done, GRADIENT, "made")
+        m.submodules.moving = moving = Turns(turns=self.turns)
+        m.submodules.moved = moved = Turns(turns=self.turns)
+        m.d.comb += [
+            moving.start.eq(made),
+            moved.start.eq(delayed(m, made, UPDATE, "moved")),
+        ]
+        gradients = self._held(m, made)
+        updates: list[Any] = []
+        new: list[Value] = []
+        clipped: list[Value] = []
+        for index in range(self.movers):
+            update = instantiate(
+                m,
+                f"update_{index}",
+                platform,
+                Update,
+                numbers=numbers,
+                early=GRADIENT - MEMORY + self.turns - 1,
+                held=True,
+            )
+            m.d.comb += [
+                Cat(update.weight, update.velocity).eq(chosen(self._of(index, words), turn)),
+                update.gradient.eq(chosen(self._of(index, gradients), moving.turn)),
+                update.draw.eq(delayed(m, made, 1, f"draw_{index}")),
+                update.stored.eq(self._of(index, stored)[-1]),
+            ]
+            updates.append(update)
+            new.append(Cat(update.new_weight, update.new_velocity))
+            clipped.append(update.clipped)
+        spread_settings(m, numbers, self.settings, updates)
+        levels = random_levels(self.stage, platform)
+        spread_random(m, numbers, self.random, updates, levels)
+        stores = spread(m, self.stored.weights, len(stored), SPREAD, "store")
+        m.d.comb += [
+            update.store.eq(store)
+            for update, store in zip(updates, stores[-self.movers :], strict=True)
+        ]
+        self._keep(m, moved, new, stored, stores)
+        seen = Signal(self.movers, name="seen")
+        every = Cat(clipped) | (seen & (moved.turn != 0).replicate(self.movers))
+        m.d.sync += seen.eq(every)
+        m.d.comb += self.clipped.eq(every.any())
+        return m
+
+    def _of(self, mover: int, values: list[Value]) -> list[Value]:
+        """Those of `values`, one a lane, that are a mover's, in the order of its turns."""
+        nothing = [C(0)] * (self.movers * self.turns - len(values))
+        return [*values, *nothing][mover :: self.movers]
+
+    def _held(self, m: Module, made: Value) -> list[Value]:
+        """The gradients of all lanes until their turns; those of the first one need no register."""
+        held: list[Value] = [*self.gradients][: self.movers]
+        for lane in range(self.movers, len(self.gradients)):
+            register = Signal.like(self.gradients[lane], name=f"gradient_{lane}", reset_less=True)
+            with m.If(made):
+                m.d.sync += register.eq(self.gradients[lane])
+            held.append(register)
+        return held
+
+    def _keep(
+        self,
+        m: Module,
+        moved: Turns,
+        new: list[Value],
+        stored: list[Value],
+        stores: list[Value],
+    ) -> None:
+        """New words until the last turn, whose are in the registers of the updates."""
+        bits = self.stage.arithmetic.word_bits
+        for lane, word in enumerate(stored):
+            turn, mover = divmod(lane, self.movers)
+            found = new[mover]
+            if turn != self.turns - 1:
+                found = Signal(bits, name=f"new_{lane}", reset_less=True)
+                with m.If(own(m, stores[lane], f"store_{lane}")):
+                    m.d.sync += found.eq(word)
+                with m.Elif(moved.active & (moved.turn == turn)):
+                    m.d.sync += found.eq(new[mover])
+            m.d.comb += self.new.word_select(lane, bits).eq(found)
