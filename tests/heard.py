@@ -1,4 +1,4 @@
-"""Children that hear Ctrl-C."""
+"""Children that hear Ctrl-C, and that their terminal is gone."""
 
 from __future__ import annotations
 
@@ -6,5 +6,6 @@ import signal
 
 
 def heard() -> None:
-    """To be run in a child: a shell's background jobs, and what they start, ignore interrupts."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    """To be run in a child: background jobs ignore interrupts, those of `nohup` hang-ups, too."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
