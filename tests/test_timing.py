@@ -265,7 +265,8 @@ def test_a_word_that_is_fetched_before_it_is_finished_is_found(
 @every
 def test_weights_are_written_after_their_tiles_visit_at_the_last_position(tiling: Tiling) -> None:
     last = [visit for visit in visits(tiling) if visit[1] == tiling.geometry.positions - 1]
-    expected = [v[0] + tiling.phases - 1 + ISSUE + OPERANDS + PRODUCT + UPDATE for v in last]
+    moved = tiling.phases - 1 + ISSUE + OPERANDS + PRODUCT + UPDATE + tiling.move_turns - 1
+    expected = [visit[0] + moved for visit in last]
     assert weight_writes(tiling).tolist() == expected
     again = [slot_bound(tiling) + visit[0] for visit in visits(tiling)[: tiling.tiles]]
     assert all(write < read for write, read in zip(expected, again, strict=True))

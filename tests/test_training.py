@@ -91,7 +91,7 @@ def test_training_is_that_of_the_golden_chain(scheme: str, mitigation: str) -> N
 
 
 def test_it_learns() -> None:
-    result = trained(network(epochs=4))
+    result = trained(network(epochs=5))
     losses = [one.test_loss for one in result.epochs]
     assert losses[0] is not None
     assert losses[-1] is not None
