@@ -70,6 +70,18 @@ def interrupted_by(*signals: signal.Signals, heard: list[int]) -> Iterator[None]
                 signal.signal(one, signal.SIG_DFL)
 
 
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Let signals wait for what takes no time and must not be left half done."""
+    before = signal.pthread_sigmask(
+        signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    )
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def told(say: Callable[[], object]) -> None:
     """Let `say` write to standard error, if that takes anything."""
     try:

@@ -6,10 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from counterflow.commands.places import tried
 from tests.heard import heard
 
 ROOT = Path(__file__).parent.parent
@@ -99,6 +102,26 @@ def test_ended_by_another_program_or_with_the_terminal(
     """What it began is ended with it, and nothing half done is left."""
     assert ended("train tiny --epochs 100000", number, tmp_path) == 128 + number
     assert not list(tmp_path.rglob(".*"))
+
+
+def test_a_signal_while_a_place_is_tried_waits_until_nothing_of_the_try_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At any moment of it: also when its folder is there and not yet known."""
+    seen: list[list[Path]] = []
+    made = tempfile.mkdtemp
+
+    def interrupted(*args: Any, **given: Any) -> str:
+        folder = made(*args, **given)
+        signal.raise_signal(signal.SIGINT)
+        seen.append(list(tmp_path.iterdir()))
+        return folder
+
+    monkeypatch.setattr(tempfile, "mkdtemp", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        tried(tmp_path / "result.json", folder=False)
+    assert len(seen[0]) == 1
+    assert not list(tmp_path.iterdir())
 
 
 def ended(line: str, number: signal.Signals, folder: Path, *, all_told: bool = False) -> int:

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from counterflow.surroundings import undisturbed
+
 
 class Writable(click.Path):
     """A path where something can be written."""
@@ -59,7 +61,10 @@ def tried(path: Path, *, folder: bool) -> Path:
             raise ValueError(f"{path} cannot be made: {there} is {kind}")
         place = Path(os.path.realpath(path)) if folder else place_of(path)
         there = _last_there(place if folder else place.parent)
-        with tempfile.TemporaryDirectory(prefix=".counterflow-", dir=there) as scratch:
+        with (
+            undisturbed(),
+            tempfile.TemporaryDirectory(prefix=".counterflow-", dir=there) as scratch,
+        ):
             made = scratch / place.relative_to(there)
             (made if folder else made.parent).mkdir(parents=True, exist_ok=True)
             if not folder:
