@@ -300,7 +300,7 @@ def run(
             waves=waves,
             plusargs=list(options),
             results_xml=str(path.with_suffix(".xml")),
-            extra_env=extra,
+            extra_env={"PATH": os.defpath, **extra},  # where the environment has none
             log_file=path,
         )
     except (SystemExit, RuntimeError) as error:

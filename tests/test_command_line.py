@@ -635,6 +635,11 @@ def test_bad_data(command: str) -> None:
         ),
         (["synth", "digits", "--target", "up5k"], "multipliers of 8 (56 too many) and "),
         (["train", "tiny", "--epochs", "0"], "0 is not in the range 1<=x<=1000000"),
+        (
+            ["verilog", "tiny", "-o", "-"],
+            "'-' is no file here, and nothing goes to standard output",
+        ),
+        (["train", "tiny", "--checkpoint", "-"], "name one, or ./-"),
         (["train", "tiny", "--epochs", "-3"], "-3 is not in the range 1<=x<=1000000"),
         (["train", "tiny", "--seed", "-1"], "-1 is not in the range"),
         (["train", "tiny", "--scheme", "gpipe"], "'gpipe'"),

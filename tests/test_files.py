@@ -214,7 +214,7 @@ def test_unknown_networks_are_answered_with_what_there_is() -> None:
     [
         (b'name = "x"\ninputs 6\n', ["not TOML", "expected '='", "line 2, column 8"]),
         (b'name = "x', ["not TOML", "unterminated string"]),
-        (b"name = 'a'\nname = 'b'\n", ["not TOML", "overwrite", "line 2"]),
+        (b"name = 'a'\nname = 'b'\n", ["not TOML", "a key is given twice", "line 2"]),
         (b"\xff\xfe", ["byte 0 is not UTF-8"]),
         (b"a = " + b"[" * 5000, ["nested too deeply"]),
         (b"[" + b".".join([b"a"] * 3000) + b"]", ["nested too deeply"]),

@@ -271,6 +271,9 @@ def test_a_host_killed_in_its_second_epoch_and_again_keeps_the_whole_history(
         (one / f"build/{NET}/host.png").read_bytes() for one in (tmp_path, tmp_path / "whole")
     ]
     assert pictures[0] == pictures[1]
+    longer = host(*line[:-3], "9", *line[-2:], folder=tmp_path)  # epochs
+    assert longer.returncode == 2
+    assert "has ended a training with epochs 8, not 9; --fresh begins anew" in longer.stderr
 
 
 @pytest.mark.slow

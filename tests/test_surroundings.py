@@ -82,6 +82,8 @@ def run_everything(
     kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
     kept |= {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / "temporary")}
     kept |= {"YOWASP_CACHE_DIR": platformdirs.user_cache_dir("YoWASP", appauthor=False)}  # a minute
+    if width == "unknown":  # nothing is told, where programs are neither
+        kept.pop("PATH", None)
     chosen = HOMES[own](tmp_path)
     kept |= {"NOBODY": "1"} if chosen is None else {"HOME": chosen}
     report = tmp_path / "report.json"
@@ -112,6 +114,19 @@ def check(place: Place, tmp_path: Path, python: str = sys.executable) -> None:
         assert word in tables  # of headers
     left = {path.name for path in tmp_path.iterdir()}
     assert left <= {"report.json", "temporary", "out put é", "home", "my home é", "file", place[3]}
+
+
+def test_a_network_is_simulated_in_an_empty_environment(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "counterflow", "simulate", "tiny", "--samples", "2"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "0 mismatches" in done.stdout
 
 
 @pytest.mark.slow

@@ -77,17 +77,22 @@ def opened(
     return design, Device.open(port_name, design, baud=baud, timeout=timeout, journal=journal)
 
 
+def tokens_done(device: Device, found: Progress) -> int | None:
+    """How many tokens of the training that `found` tells of the board has had; None: not of it."""
+    from counterflow.host.device import WORD
+
+    if device.session.refresh().mark != found.mark:
+        return None
+    return (device.rest().tokens - found.base) % WORD
+
+
 def check_ended(device: Device, found: Progress, path: Path) -> None:
     """ValueError where the training that `found`, the file at `path`, tells of has tokens to come.
 
     Other tokens would make it lose count.
     """
-    from counterflow.host.device import WORD
-
-    if device.session.refresh().mark != found.mark:
-        return
-    done = (device.rest().tokens - found.base) % WORD
-    if done < found.tokens:
+    done = tokens_done(device, found)
+    if done is not None and done < found.tokens:
         raise ValueError(
             f"the board is in a training ({done:,} of {found.tokens:,} tokens, {path}); go on with "
             "it first, or remove that file to give it up"

@@ -12,7 +12,7 @@ import click
 
 from counterflow.commands import brought, numerals, options, outcome, places
 from counterflow.commands.display import Display
-from counterflow.commands.host_port import PROGRESS, common, opened
+from counterflow.commands.host_port import PROGRESS, common, opened, tokens_done
 from counterflow.commands.host_report import draw, said_of, summary, to_json
 from counterflow.commands.pretrained import tried
 from counterflow.commands.verilog import default_folder
@@ -212,8 +212,13 @@ def _under_way(device: Device, path: Path, asked: Progress) -> Progress | None:
     other = found.differs(asked)
     if other is None:
         return found
-    if device.session.refresh().mark != found.mark:
+    done = tokens_done(device, found)
+    if done is None:
         return None
+    if done >= found.tokens:
+        raise ValueError(
+            f"{path}: the board has ended a training with {other}; --fresh begins anew"
+        )
     raise ValueError(
         f"{path}: the board is in a training with {other}; give the options that it began with to "
         "go on, or --fresh to begin anew"

@@ -19,6 +19,8 @@ class Writable(click.Path):
         text = os.fspath(value)
         if not text or (text.endswith(os.sep) and not self.dir_okay):  # as of an unset variable
             self.fail(f"{text!r} is no name of a {'folder' if self.dir_okay else 'file'}.")
+        if text == "-":
+            self.fail("'-' is no file here, and nothing goes to standard output; name one, or ./-.")
         path = Path(super().convert(value, param, ctx))  # type: ignore[arg-type]
         try:
             return tried(path, folder=self.dir_okay)

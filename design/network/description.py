@@ -109,6 +109,7 @@ class Description(Frozen):
     )
     dataset: str = Field(
         default=DATASET,
+        min_length=1,
         description="What it is trained on: the name of a data set, or the path of a file or "
         "folder.",
     )

@@ -248,5 +248,5 @@ def _not_finite(value: object, location: Location = ()) -> str | None:
 
 
 def _decapitalised(error: Exception) -> str:
-    text = str(error).rstrip(".")
+    text = str(error).rstrip(".").replace("Cannot overwrite a value", "A key is given twice")
     return text[:1].lower() + text[1:]
