@@ -146,7 +146,7 @@ endmodule
 def _port(name: str, other: str) -> str:
     """One of the two ports: bytes of nine bits, of which narrow words take eight.
 
-    A byte that the other port writes in the same cycle reads inverted.
+    Bits that the other port writes in the same cycle read inverted, not others of their byte.
     """
     return f"""
   wire [35:0] di_{name} = DATA_WIDTH_{name} == 36 ? {{DIB, DIA}} : {{18'b0, DI{name}}};
@@ -177,7 +177,7 @@ def _port(name: str, other: str) -> str:
           ((di_{name}[9*at_{name}+:9] << low_{name}) & mask_{name});
       if (write_{other} && byte_{name} - first_{other} < bytes_{other} &&
           |(enable_{other} & 4'b1 << byte_{name} - first_{other}))
-        old_{name} = ~old_{name};
+        old_{name} = old_{name} ^ mask_{other};
       if (CE{name} && !WE{name}) do_{name}[9*at_{name}+:9] <= old_{name} >> low_{name};
     end
     if (RST{name}) $fatal(1, "this model of a block RAM has no reset");

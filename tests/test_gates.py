@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +18,7 @@ from counterflow.design.network.files import load
 from counterflow.design.parts.tokens import Kind, Token, drained
 from counterflow.design.schedule.planner import Plan, plan
 from counterflow.sim.bench.job import Job
-from counterflow.sim.gates import Gates, gates_of
+from counterflow.sim.gates import BLOCK_RAM, Gates, gates_of
 from counterflow.sim.shapes import network
 from counterflow.sim.simulate import bench_verilog, quantised, record_depth
 from tests import simulated
@@ -114,3 +117,48 @@ def test_the_netlist_of_a_compact_design_for_ice40_equals_golden_in_every_cycle(
     found = simulated.run(gates.verilog, job_of(planned, 12))
     assert found.mismatches == 0, found.first_divergence
     assert found.compared > 100_000
+
+
+# ---- the model of a block RAM ------------------------------------------------------------------
+
+# Port A writes ones to both places; then zeros to the first while port B reads the second.
+COLLISION = """
+module top;
+  reg clk = 0;
+  reg [17:0] data = ~0;
+  reg [13:0] written = {other}, read = {other};
+  wire [17:0] found;
+  DP16KD #(.DATA_WIDTH_A({width}), .DATA_WIDTH_B({width})) memory (
+    {ports},
+    .CEA(1'b1), .OCEA(1'b1), .CLKA(clk), .WEA(1'b1), .RSTA(1'b0),
+    .CSA2(1'b0), .CSA1(1'b0), .CSA0(1'b0),
+    .CEB(1'b1), .OCEB(1'b1), .CLKB(clk), .WEB(1'b0), .RSTB(1'b0),
+    .CSB2(1'b0), .CSB1(1'b0), .CSB0(1'b0)
+  );
+  initial begin
+    #1 clk = 1; #1 clk = 0; written = {place};
+    #1 clk = 1; #1 clk = 0; data = 0;
+    #1 clk = 1; #1 $display("%b", found[{width} - 1:0]);
+    $finish;
+  end
+endmodule
+"""
+WIRES = {"DIA": ("data", 18), "DOB": ("found", 18), "ADA": ("written", 14), "ADB": ("read", 14)}
+PORTS = ", ".join(
+    f".{port}{bit}({wires}[{bit}])" for port, (wires, bits) in WIRES.items() for bit in range(bits)
+)
+
+
+@pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus is not installed")
+@pytest.mark.parametrize("apart", [0, 1, 8])
+@pytest.mark.parametrize(("width", "step"), [(1, 1), (2, 2), (4, 4), (9, 8)])
+def test_a_word_is_wrong_in_the_cycle_of_its_write_and_no_other_one(
+    width: int, step: int, apart: int, tmp_path: Path
+) -> None:
+    """Also where a byte has several: only bits that are written are in doubt."""
+    bench = COLLISION.format(width=width, place=16 * step, other=(16 + apart) * step, ports=PORTS)
+    (tmp_path / "top.v").write_text(BLOCK_RAM + bench)
+    subprocess.run(["iverilog", "-g2012", "-o", "top", "top.v"], cwd=tmp_path, check=True)
+    done = subprocess.run(["vvp", "top"], cwd=tmp_path, check=True, capture_output=True, text=True)
+    (found,) = (line for line in done.stdout.split() if set(line) <= {*"01xz"})
+    assert found == ("1" if apart else "0") * width
