@@ -60,7 +60,7 @@ class Target:
     ``family`` is that of `design.fpga.blocks`; ``synthesis`` the pass of Yosys with its options;
     ``router`` the program that places and routes, or None where Yosys' estimate is all there is,
     and ``device`` its arguments for device, package and speed grade; ``frequency`` is what they are
-    asked for unless the user says, in MHz.
+    asked for unless the user says, in MHz; ``clock_site`` is the pin of a clock in that package.
     """
 
     name: str
@@ -71,6 +71,7 @@ class Target:
     router: str | None = None
     device: tuple[str, ...] = ()
     frequency: float = 100.0
+    clock_site: str | None = None
 
 
 def _ecp5(size: str, has: Resources) -> Target:
@@ -82,6 +83,7 @@ def _ecp5(size: str, has: Resources) -> Target:
         has=has,
         router="nextpnr-ecp5",
         device=(f"--{size}k", "--package", "CABGA381", "--speed", "6"),
+        clock_site="G2",  # with a way of its own to the global clocks
     )
 
 

@@ -17,6 +17,7 @@ from counterflow.design.tools.synthesis import NETLIST
 
 LOG = "nextpnr.log"
 _REPORT = "report.json"
+_CLOCK = "clock.lpf"  # where the clock comes in
 ARRIVALS = 25  # kinds of registers whose arrivals are kept
 
 
@@ -61,7 +62,7 @@ def arguments(target: Target, frequency: float, seed: int, pinned: Sequence[str]
     """
     free = pinned or ["--pcf-allow-unconstrained"]
     if target.family == "ecp5":
-        free = pinned or ["--lpf-allow-unconstrained"]
+        free = pinned or ["--lpf", _CLOCK, "--lpf-allow-unconstrained"]
         # For a unit of 13,000 LUTs the default router was not done after six times as long.  Where
         # nearly all block RAMs are taken this placer needs half the time and a sixth less wire.
         free = [*free, "--router", "router2", "--placer", "static"]
@@ -92,6 +93,8 @@ def route(
     if target.router is None:
         raise ValueError(f"no program here places and routes for {target.name}")
     router = ROUTERS[target.router]
+    if target.clock_site and not pinned:  # from some pins there is no way left to the global clocks
+        (folder / _CLOCK).write_text(f'LOCATE COMP "clk" SITE "{target.clock_site}";\n')
     command = [*router.command(), *arguments(target, frequency, seed, pinned)]
     follow(command, folder, LOG, on_line, what=router.what, stopped=stopped)
     return read_report(json.loads((folder / _REPORT).read_text(encoding="utf-8")))
