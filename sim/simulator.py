@@ -9,15 +9,13 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from contextvars import ContextVar
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from counterflow.design.parts import locks
 from counterflow.design.parts.home import cache
-from counterflow.design.parts.meanwhile import meanwhile
+from counterflow.design.parts.telling import tell
 from counterflow.design.tools.logged import LoggedError
 from counterflow.sim import fst, runtime
 
@@ -135,29 +133,20 @@ def build(
     check(simulator)
     folder = _folder(verilog, top, simulator, waves, quick, options)
     if waves and simulator == "verilator" and not fst.can_be_built():
-        _tell.get()(fst.REMEDY)
+        tell(fst.REMEDY)
     with locks.waiting(folder.with_suffix(".lock")):
         if tell_of(folder, verilog, there=(folder / "built").exists()):
             _build(folder, verilog, top, simulator, waves, quick, options)
     return folder
 
 
-Tell = Callable[[str], None]
-_tell: ContextVar[Tell] = ContextVar("tell", default=lambda _text: None)
-
-
-def telling(tell: Tell) -> AbstractContextManager[None]:
-    """Let `tell` hear of models that are built meanwhile, which can take minutes."""
-    return meanwhile(_tell, tell)
-
-
 def tell_of(folder: Path, verilog: str, *, there: bool) -> bool:
     """Say whether a model is built or was there before; the former is the result, too."""
     lines = verilog.count("\n")
     if there:
-        _tell.get()(f"The model was built before: {folder}")
+        tell(f"The model was built before: {folder}")
     else:
-        _tell.get()(f"Building the model, {lines:,} lines of Verilog; it stays in {folder}")
+        tell(f"Building the model, {lines:,} lines of Verilog; it stays in {folder}")
     return not there
 
 

@@ -9,11 +9,14 @@ import re
 from dataclasses import replace
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 
+from counterflow.design.parts.telling import telling
 from counterflow.design.parts.tokens import Kind, Token, epoch
 from counterflow.design.schedule.planner import plan
+from counterflow.golden.fast import words
 from counterflow.golden.fast.chain import MITIGATIONS, FastChain, offered
 from counterflow.golden.fast.narrowings import Linear, error_magnitude
 from counterflow.golden.training.start import initial_states
@@ -245,3 +248,18 @@ def test_tokens_that_name_no_sample_are_refused() -> None:
         run(labels=pair.labels * 0 + 9)
     with pytest.raises(ValueError, match="labels have the shape"):
         run(labels=pair.labels[1:])
+
+
+def test_what_is_compiled_is_told_once_and_not_what_was_compiled_before() -> None:
+    @numba.njit  # type: ignore[untyped-decorator]
+    def one_more(number: int) -> int:
+        return number + 1
+
+    heard: list[str] = []
+    with telling(heard.append):
+        for number in (1, 2):
+            with words.compiling():
+                assert one_more(number) == number + 1
+        with words.compiling():
+            assert one_more(1.5) == 2.5  # another type
+    assert heard == ["Compiling the golden model: about a minute, once on a machine."] * 2

@@ -12,6 +12,7 @@ from pywellen import Waveform
 
 from counterflow.design.data.sets import synthetic
 from counterflow.design.network.files import load
+from counterflow.design.parts.telling import telling
 from counterflow.design.schedule.planner import plan
 from counterflow.sim import fst, simulator
 from counterflow.sim.simulate import simulate
@@ -86,7 +87,7 @@ def made(
     monkeypatch.setattr(simulator, "_build", build)
     monkeypatch.setattr(simulator, "check", lambda _simulator: None)
     monkeypatch.setattr(fst, "can_be_built", lambda: can)
-    with simulator.telling(heard.append):
+    with telling(heard.append):
         folder = simulator.build("module a;", "a", of, waves)
     told = simulator._arguments(of, waves, ())
     return folder, told[len(simulator.ARGUMENTS[of]) :], heard[:-1]

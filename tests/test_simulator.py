@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from counterflow.design.parts.telling import telling
 from counterflow.sim import runtime, simulator
 
 
@@ -44,7 +45,7 @@ def test_who_waits_hears_that_a_model_is_built_and_later_that_it_was(
     built: list[Path], tmp_path: Path
 ) -> None:
     heard: list[str] = []
-    with simulator.telling(heard.append):
+    with telling(heard.append):
         for _ in range(2):
             folder = simulator.build("module a;\nendmodule\n", "a")
     assert heard == [

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from counterflow.commands import options
+from counterflow.design.parts.telling import telling
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -75,7 +76,7 @@ class Display:
 
     @contextmanager
     def progress(self, label: str, *, in_bytes: bool = False) -> Iterator[Bar]:
-        """A bar with the time left."""
+        """A bar with the time left, above which stands what is told meanwhile."""
         from rich.progress import (
             BarColumn,
             DownloadColumn,
@@ -94,8 +95,10 @@ class Display:
             TextColumn("left"),
             TimeRemainingColumn(),
         )
-        with Progress(*columns, console=self._console(stderr=True), disable=self.quiet) as bar:
-            yield Bar(bar, bar.add_task(label, total=None))
+        with Progress(*columns, console=self._console(stderr=True), disable=self.quiet) as bars:
+            bar = Bar(bars, bars.add_task(label, total=None))
+            with telling(bar.say):
+                yield bar
 
     @contextmanager
     def live(self, label: str) -> Iterator[OnText]:

@@ -171,9 +171,8 @@ def cycle_by_cycle(
 ) -> SimulationReport:
     """Run the comparison of every cycle with a progress bar; waveforms go into `waves`."""
     from counterflow.sim.simulate import simulate as run
-    from counterflow.sim.simulator import telling
 
-    with display.progress("Hardware, every cycle compared") as bar, telling(bar.say):
+    with display.progress("Hardware, every cycle compared") as bar:
         return run(
             design,
             dataset,
@@ -200,9 +199,8 @@ def epoch_by_epoch(
 ) -> LongRunReport:
     """Run whole epochs without Python in the cycle, with a progress bar."""
     from counterflow.sim.compiled.long_run import long_run
-    from counterflow.sim.simulator import telling
 
-    with display.progress("Hardware, every epoch compared") as bar, telling(bar.say):
+    with display.progress("Hardware, every epoch compared") as bar:
         return long_run(
             design,
             dataset,

@@ -20,6 +20,7 @@ from counterflow.golden.fast.memory import build_memory
 from counterflow.golden.fast.narrowings import set_unit
 from counterflow.golden.fast.states import states_of
 from counterflow.golden.fast.units import UNITS, norm, passing_kinds
+from counterflow.golden.fast.words import compiling
 from counterflow.golden.parts.narrow import Integers
 from counterflow.golden.units.limits import check_format, check_range, check_state
 from counterflow.golden.units.state import State
@@ -127,17 +128,18 @@ class FastChain:
         scores, losses = np.empty((*shape, classes), np.int64), np.empty(shape, np.int64)
         none = samples[:0]
         small = samples.dtype == np.uint8
-        slots.run(
-            self._memory,
-            self.slot,
-            np.ascontiguousarray(kinds, np.uint8),
-            np.ascontiguousarray(indices, np.int64),
-            np.ascontiguousarray(samples if small else none, np.uint8),
-            np.ascontiguousarray(none if small else samples, np.int64),
-            np.ascontiguousarray(labels, np.int64),
-            scores,
-            losses,
-        )
+        with compiling():
+            slots.run(
+                self._memory,
+                self.slot,
+                np.ascontiguousarray(kinds, np.uint8),
+                np.ascontiguousarray(indices, np.int64),
+                np.ascontiguousarray(samples if small else none, np.uint8),
+                np.ascontiguousarray(none if small else samples, np.int64),
+                np.ascontiguousarray(labels, np.int64),
+                scores,
+                losses,
+            )
         self.slot += len(kinds)
         return scores, losses
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,6 +17,9 @@ import numba
 import numba.extending
 from llvmlite import ir
 from numba import types
+from numba.core.event import Listener, install_listener
+
+from counterflow.design.parts.telling import tell
 
 if getattr(numba.config, "DISABLE_JIT", False):
     raise ValueError(
@@ -45,6 +49,27 @@ def compiled_once(function: Any) -> Any:
         return _njit(cache=True, nogil=True)(function)
     except RuntimeError:  # neither this folder nor the user's can be written to
         return _njit(nogil=True)(function)
+
+
+class _Told(Listener):
+    """Tells once that something is compiled, and not read from Numba's cache."""
+
+    def __init__(self) -> None:
+        self._told = False
+
+    def on_start(self, event: Any) -> None:
+        if not self._told:
+            tell("Compiling the golden model: about a minute, once on a machine.")
+        self._told = True
+
+    def on_end(self, event: Any) -> None:
+        pass
+
+
+def compiling() -> AbstractContextManager[Any]:
+    """Tell of what is compiled meanwhile."""
+    found: AbstractContextManager[Any] = install_listener("numba:compile", _Told())
+    return found
 
 
 def sources(*modules: ModuleType) -> int:
