@@ -87,7 +87,7 @@ def descriptions(draw: st.DrawFn) -> Description:
         fold = Fold(multipliers=draw(OPTIONAL_COUNT), interval=draw(OPTIONAL_COUNT))
     return Description(
         name=draw(st.from_regex(r"[a-z][a-z0-9-]{0,39}", fullmatch=True)),
-        dataset=draw(st.text(max_size=12)),
+        dataset=draw(st.text(min_size=1, max_size=12)),
         inputs=draw(st.integers(1, 4096)),
         layers=(*layers, Dense(outputs=widths[-1], activation="none")),
         formats=Formats(input=draw(UNSIGNED), activation=draw(UNSIGNED)),

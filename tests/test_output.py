@@ -241,7 +241,12 @@ def test_a_checkpoint_goes_through_a_link() -> None:
 SCRATCH = {
     "design/network/files.py",
     *("boards/flow.py", "design/tools/synthesis.py", "design/tools/follow.py"),
-    *("design/tools/output_registers.py", "design/tools/placements.py", "design/tools/programs.py"),
+    *(
+        "design/tools/output_registers.py",
+        "design/tools/placements.py",
+        "design/tools/programs.py",
+        "design/tools/routing.py",
+    ),
     "design/parts/locks.py",  # of which the lock counts, not what is written
     "counterflow/host/journal.py",  # appended to: tests/test_journal.py has what ends leave of it
     "counterflow/commands/places.py",  # a try in a folder that goes
