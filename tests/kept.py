@@ -1,4 +1,4 @@
-"""Reads what commands keep."""
+"""What commands keep, and what stays as it stood before them."""
 
 from __future__ import annotations
 
@@ -15,3 +15,10 @@ def kept(name: str) -> Any:
     assert files[0] == path
     assert all(file.is_file() for file in files)
     return {**found, "files": [str(file) for file in files]}
+
+
+def standing(path: Path) -> dict[str, object]:
+    """All that the system says of a path itself, but the time of access, which looking changes."""
+    found = path.lstat()
+    names = (name for name in dir(found) if name.startswith("st_") and "atime" not in name)
+    return {name: getattr(found, name) for name in names}

@@ -30,7 +30,7 @@ from counterflow.design.tools.follow import ToolError
 from counterflow.sim import simulator as simulators
 from counterflow.sim.simulator import SimulationError
 from tests.exchanged import FILES
-from tests.kept import kept
+from tests.kept import kept, standing
 from tests.test_command_line import Simulation, report, run, simulation, succeed
 from tests.test_synth import report as synthesis_report
 
@@ -379,13 +379,13 @@ NO_LOCKS = {
 def test_what_stands_in_the_place_of_a_lock_stays(kind: str) -> None:
     Path("precious").write_text("old")
     NO_LOCKS[kind](Path(locks.LOCK))
-    before = Path(locks.LOCK).lstat()
+    before = standing(Path(locks.LOCK))
     with pytest.raises(OSError, match="is no file") as caught, locks.in_use(Path(), "test"):
         pass
     assert caught.value.filename == locks.LOCK
     with pytest.raises(OSError, match="is no file"), locks.waiting(Path(locks.LOCK)):
         pass
-    assert Path(locks.LOCK).lstat() == before
+    assert standing(Path(locks.LOCK)) == before
     assert Path("precious").read_text() == "old"
     assert {path.name for path in Path().iterdir()} == {"precious", locks.LOCK}
 

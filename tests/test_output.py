@@ -21,6 +21,7 @@ from click.testing import CliRunner
 from counterflow.cli import main
 from counterflow.commands.places import Writable, default
 from counterflow.design.network.files import move, write_atomically
+from tests.kept import standing
 
 ROOT = Path(__file__).parent.parent
 FLOORS = ("counterflow", "design", "golden", "hw", "sim", "boards")
@@ -63,13 +64,11 @@ def names() -> set[str]:
 def test_what_is_no_file_stays(kind: str, writer: str) -> None:
     path = Path("P")
     ODD[kind](path)
-    before = path.lstat()
+    before = standing(path)
     with pytest.raises(OSError, match=f"is {kind}, expected a file") as caught:
         WRITERS[writer](path, "new")
     assert caught.value.filename == "P"
-    after = path.lstat()
-    assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode)
-    assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    assert standing(path) == before
     assert names() - {"made"} == {"P"}
 
 
@@ -222,11 +221,11 @@ def test_default_folders_are_tried_as_well() -> None:
 @pytest.mark.parametrize("kind", ["a FIFO", "a device", "a folder"])
 def test_a_checkpoint_replaces_none_of_these(kind: str) -> None:
     ODD[kind](Path("P"))
-    before = Path("P").lstat()
+    before = standing(Path("P"))
     result = CliRunner().invoke(main, ["train", "tiny", "--epochs", "1", "--checkpoint", "P"])
     assert result.exit_code == 2
     assert "P" in result.stderr
-    assert Path("P").lstat() == before
+    assert standing(Path("P")) == before
 
 
 def test_a_checkpoint_goes_through_a_link() -> None:
