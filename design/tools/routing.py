@@ -62,7 +62,8 @@ def arguments(target: Target, frequency: float, seed: int, pinned: Sequence[str]
     """
     free = pinned or ["--pcf-allow-unconstrained"]
     if target.family == "ecp5":
-        free = pinned or ["--lpf", _CLOCK, "--lpf-allow-unconstrained"]
+        located = ["--lpf", _CLOCK] if target.clock_site else []
+        free = pinned or [*located, "--lpf-allow-unconstrained"]
         # For a unit of 13,000 LUTs the default router was not done after six times as long.  Where
         # nearly all block RAMs are taken this placer needs half the time and a sixth less wire.
         free = [*free, "--router", "router2", "--placer", "static"]

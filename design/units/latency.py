@@ -19,6 +19,8 @@ FETCH = 3  # a finished word of input gradient is counted, fetched, in the regis
 BUS_READ = 3  # a weight asked for by the bus, to the shift register: a register and MEMORY
 BUS_SPACING = 4  # cycles from one access of the bus to the next, which sees what it left
 UPDATE = 8  # product to the memory's write port, an addition each: see hw/weighted/update.py
+TO_PRODUCT = ISSUE + OPERANDS + PRODUCT  # a tile's issue to its products
+MOVED = TO_PRODUCT + UPDATE  # ... to the write of what its first turn moves
 FREE = 2 + ISSUE  # the last read of a word to the cycle in which its place can be written
 
 TREE_RADIX = 4  # operands that one registered level of an adder tree sums

@@ -22,9 +22,7 @@ from pydantic import Field
 
 from counterflow.design.parts.fields import MAX_WIDTH, Frozen
 from counterflow.design.parts.geometry import Geometry
-from counterflow.design.units.latency import ISSUE, OPERANDS, PRODUCT, UPDATE
-
-MOVED = ISSUE + OPERANDS + PRODUCT + UPDATE  # a tile's issue to the write of its first turn
+from counterflow.design.units.latency import MOVED
 
 
 class Lanes(Frozen):

@@ -14,22 +14,18 @@ from numpy.typing import NDArray
 
 from counterflow.design.units.latency import (
     FETCH,
-    ISSUE,
+    MOVED,
     NARROW,
-    OPERANDS,
-    PRODUCT,
     QUEUE,
     ROUND,
     SUM,
+    TO_PRODUCT,
     TURN,
-    UPDATE,
     tree_latency,
 )
 from counterflow.design.units.tiling import Tiling
 
 Cycles = NDArray[np.int64]
-
-TO_PRODUCT = ISSUE + OPERANDS + PRODUCT  # cycles from a tile's issue to its products
 
 
 def paced(earliest: Cycles) -> Cycles:
@@ -167,7 +163,7 @@ def gradient_offsets(tiling: Tiling) -> Cycles:
 def weight_writes(tiling: Tiling) -> Cycles:
     """When the new words of each tile stand at the memory's write port; shape [tiles]."""
     last = (tiling.geometry.positions - 1) * tiling.position_cycles
-    moved = tiling.phases - 1 + TO_PRODUCT + UPDATE + tiling.move_turns - 1
+    moved = tiling.phases - 1 + MOVED + tiling.move_turns - 1
     return last + np.arange(tiling.tiles) * tiling.phases + moved
 
 
@@ -177,7 +173,7 @@ def rest(tiling: Tiling) -> int:
     Its last visit in a slot and the first one in the next are a walk over all tiles apart, if
     nothing lies between.  Where that is too short there are no turns (`Tiling.movers`).
     """
-    return max(0, TO_PRODUCT + UPDATE + tiling.phases - tiling.position_cycles)
+    return max(0, MOVED + tiling.phases - tiling.position_cycles)
 
 
 def first_of_words(times: Cycles, rows: int, lanes: int) -> Cycles:

@@ -8,9 +8,9 @@ slot.
 
 from __future__ import annotations
 
-from counterflow.design.units.latency import MEMORY, UPDATE
+from counterflow.design.units.latency import MEMORY, MOVED
 from counterflow.design.units.tiling import Tiling
-from counterflow.design.units.timing import TO_PRODUCT, rest
+from counterflow.design.units.timing import rest
 
 
 def bias_lanes(tiling: Tiling) -> int:
@@ -22,7 +22,7 @@ def bias_lanes(tiling: Tiling) -> int:
     # From the issue of a tile to the first cycle in which its new words can be read; biases are
     # read MEMORY cycles after that of a tile, or one before in a memory of so many rows that
     # `stays` is the less.
-    written = TO_PRODUCT + UPDATE + tiling.phases
+    written = MOVED + tiling.phases
     left = tiling.position_cycles + rest(tiling) + MEMORY + 1 - written
     return -(-tiling.lanes.outputs // min(stays, left))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Module, Mux, Value
+from amaranth.hdl import C, Module, Mux, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -42,3 +42,12 @@ def chosen(values: Sequence[Value], index: Value) -> Value:
         found = [Mux(index[level], high, low) for low, high in pairs] + upper
         level += 1
     return found[0]
+
+
+def taken_by(one: int, of: int, values: Sequence[Value]) -> list[Value]:
+    """Those of `values` that number `one` `of` so many takes, in the order of its turns.
+
+    Turn t is that of values t x `of` and up; in the last one some may have nothing, which is zero.
+    """
+    nothing = [C(0)] * (-len(values) % of)
+    return [*values, *nothing][one::of]

@@ -21,7 +21,7 @@ from counterflow.hw.parts.block_memory import BlockMemory
 from counterflow.hw.parts.modules import instantiate
 from counterflow.hw.parts.narrow import shape_of
 from counterflow.hw.parts.pipeline import delayed, own, spread
-from counterflow.hw.parts.turns import Turns, chosen
+from counterflow.hw.parts.turns import Turns, chosen, taken_by
 from counterflow.hw.weighted.broadcast import random_levels, spread_random, spread_settings
 from counterflow.hw.weighted.bundles import (
     Settings,
@@ -181,9 +181,8 @@ class Biases(wiring.Component):
         return delayed(m, begun, GRADIENT + 1 - MEMORY, f"draw_{lane}")
 
     def _of(self, lane: int, values: list[Value]) -> list[Value]:
-        """Those of `values`, one an output, that are a lane's, in the order of its turns."""
-        nothing = [C(0)] * (self.lanes * self.turns - len(values))
-        return [*values, *nothing][lane :: self.lanes]
+        """What a lane takes of one value an output, in the order of its turns."""
+        return taken_by(lane, self.lanes, values)
 
     def _write(self, m: Module, lanes: list[Any]) -> None:
         """Where what is learnt goes; whether a row has its first clipped word there."""

@@ -48,9 +48,9 @@ def _members(numbers: UnitArithmetic) -> dict[str, In | Out]:
 
 def _sums(numbers: UnitArithmetic) -> dict[str, In | Out]:
     """Members of lanes whose gradients are sums."""
-    gradient = shape_of(numbers.gradient) if numbers.sums_gradients else None
-    if gradient is None:
+    if not numbers.sums_gradients:
         return {}
+    gradient = shape_of(numbers.gradient)
     return {"earlier": In(gradient), "fresh": In(1), "sum": Out(gradient)}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import C, Cat, Module, Signal, Value
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,7 +14,7 @@ from counterflow.design.units.slots import Stage
 from counterflow.hw.parts.modules import instantiate
 from counterflow.hw.parts.narrow import shape_of
 from counterflow.hw.parts.pipeline import delayed, own, spread
-from counterflow.hw.parts.turns import Turns, chosen
+from counterflow.hw.parts.turns import Turns, chosen, taken_by
 from counterflow.hw.weighted.broadcast import (
     SPREAD,
     random_levels,
@@ -88,10 +88,12 @@ class Movers(wiring.Component):
                 held=True,
             )
             m.d.comb += [
-                Cat(update.weight, update.velocity).eq(chosen(self._of(index, words), turn)),
-                update.gradient.eq(chosen(self._of(index, gradients), moving.turn)),
+                Cat(update.weight, update.velocity).eq(
+                    chosen(taken_by(index, self.movers, words), turn)
+                ),
+                update.gradient.eq(chosen(taken_by(index, self.movers, gradients), moving.turn)),
                 update.draw.eq(delayed(m, made, 1, f"draw_{index}")),
-                update.stored.eq(self._of(index, stored)[-1]),
+                update.stored.eq(taken_by(index, self.movers, stored)[-1]),
             ]
             updates.append(update)
             new.append(Cat(update.new_weight, update.new_velocity))
@@ -110,11 +112,6 @@ class Movers(wiring.Component):
         m.d.sync += seen.eq(every)
         m.d.comb += self.clipped.eq(every.any())
         return m
-
-    def _of(self, mover: int, values: list[Value]) -> list[Value]:
-        """Those of `values`, one a lane, that are a mover's, in the order of its turns."""
-        nothing = [C(0)] * (self.movers * self.turns - len(values))
-        return [*values, *nothing][mover :: self.movers]
 
     def _held(self, m: Module, made: Value) -> list[Value]:
         """The gradients of all lanes until their turns; those of the first one need no register."""

@@ -110,7 +110,7 @@ class Update(wiring.Component):
         """These of the random bits, in the second stage, if rounding asks for any."""
         if self.numbers.round_update is not Rounding.STOCHASTIC or stop <= start:
             return C(0, max(0, stop - start))
-        near = own(m, self.random[start:stop], f"random_{start}", self.draw if self.held else C(1))
+        near = own(m, self.random[start:stop], f"random_{start}", self.draw if self.held else None)
         return delayed(m, near, self.spare, f"s2_random_{start}")
 
     def _scaled(self, m: Module) -> tuple[Value, Value]:
