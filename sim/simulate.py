@@ -25,6 +25,7 @@ from counterflow.sim.bench.job import Found, Job
 from counterflow.sim.bench.reports import SimulationReport
 from counterflow.sim.bench.top import BenchTop
 from counterflow.sim.exercise import CYCLES, Exercise, exercised, harsh_runs
+from counterflow.sim.generated import kept_verilog
 from counterflow.sim.harsh import harsh as with_worst_memories
 from counterflow.sim.session import Session
 
@@ -103,6 +104,7 @@ def simulate(
     harsh: bool = False,
     all_slots: bool = False,
     states: Sequence[State] = (),
+    kept: bool = False,
     on_progress: Progress | None = None,
 ) -> SimulationReport:
     """Train on `samples` samples in the generated hardware, comparing every cycle with golden.
@@ -111,7 +113,8 @@ def simulate(
     With ``harsh`` it is followed by the runs of `sim.exercise`, of which `on_progress` hears too.
     ``waves`` and ``log`` are those of `run_job`.  With ``all_slots`` the report has those of the
     whole first run, not only of its beginning.  It begins with ``states`` of all units, where there
-    are some, in place of those of the seed.
+    are some, in place of those of the seed.  ``kept``: on Verilog of an earlier call, if there is
+    some (`sim.generated`).
     """
     tool.check(simulator)
     order = epoch_order(len(dataset.train_x), seed, 0)[:samples]
@@ -119,11 +122,10 @@ def simulate(
     if all_slots:
         plain = replace(plain, slots_shown=len(plain.tokens))
     if harsh:
-        runs = all_runs(plan, plain, samples)
-        verilog = worst_verilog(plan)
+        runs, kind, generate = all_runs(plan, plain, samples), "harsh", worst_verilog
     else:
-        runs = [Exercise("", CYCLES, plain)]
-        verilog = bench_verilog(plan)
+        runs, kind, generate = [Exercise("", CYCLES, plain)], "bench", bench_verilog
+    verilog = kept_verilog(kind, plan, lambda: generate(plan)) if kept else generate(plan)
     counts = [len(run.job.tokens) for run in runs]
     short = sum(counts) * plan.schedule.interval < QUICK_CYCLES
     quick = short and not tool.is_built(verilog, TOP, simulator, waves is not None)

@@ -135,6 +135,7 @@ def simulate(
                 log=made.path(".log"),
                 all_slots=trace,
                 states=states,
+                kept=True,
             )
         draw(made, report, design)
         if trace:
@@ -168,6 +169,7 @@ def cycle_by_cycle(
     log: Path | None = None,
     all_slots: bool = False,
     states: Sequence[State] = (),
+    kept: bool = False,
 ) -> SimulationReport:
     """Run the comparison of every cycle with a progress bar; waveforms go into `waves`."""
     from counterflow.sim.simulate import simulate as run
@@ -184,6 +186,7 @@ def cycle_by_cycle(
             harsh=harsh,
             all_slots=all_slots,
             states=states,
+            kept=kept,
             on_progress=bar,
         )
 

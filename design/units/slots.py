@@ -166,7 +166,8 @@ class Stage(Slotted):
         weights, biases = (np.stack(pair, axis=2) for pair in self.to_pairs(state))
         turns, lanes = bias_turns(self.tiling), bias_lanes(self.tiling)
         more = turns * lanes - self.tiling.lanes.outputs
-        biases = np.pad(biases, ((0, 0), (0, more), (0, 0)))
+        if more:
+            biases = np.pad(biases, ((0, 0), (0, more), (0, 0)))
         return [
             Written("weights", begin + self.weight_writes, weights.reshape(len(weights), -1)),
             Written("biases", begin + self.bias_writes, biases.reshape(-1, 2 * lanes)),

@@ -22,8 +22,5 @@ def step(state: int) -> int:
 
 def draws(state: int, count: int) -> NDArray[np.int64]:
     """The next `count` states; the last one is what to go on from."""
-    states = np.empty(count, np.int64)
-    for index in range(count):
-        state = step(state)
-        states[index] = state
-    return states
+    states = [state := step(state) for _ in range(count)]
+    return np.array(states, np.int64)

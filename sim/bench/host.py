@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, FallingEdge, Timer
-from cocotb.utils import get_sim_time
 from numpy.typing import NDArray
 
 from counterflow.design.bus.registers import (
@@ -28,7 +27,7 @@ from counterflow.design.units.slotted import Slotted
 from counterflow.golden.transfer import decode
 from counterflow.golden.units.state import State
 from counterflow.golden.units.update import Settings
-from counterflow.sim.bench.memories import FEED_ELEMENTS, FEED_TOKENS, feed_words
+from counterflow.sim.bench.memories import ACCESSES, FEED_ELEMENTS, FEED_TOKENS, feed_words
 
 PERIOD = 10  # ns
 
@@ -43,10 +42,10 @@ class UnknownError(HostError):
 
 def number(handle: Any) -> int:
     """The value of a signal; UnknownError, which names it, where that is X."""
-    value = handle.value
-    if not value.is_resolvable:
-        raise UnknownError(f"{handle._name} is unknown (X)")
-    return int(value)
+    try:
+        return int(str(handle.value), 2)  # a fifth of the time that its own conversion takes
+    except ValueError:
+        raise UnknownError(f"{handle._name} is unknown (X)") from None
 
 
 class Host:
@@ -54,13 +53,11 @@ class Host:
 
     def __init__(self, dut: Any, plan: Plan) -> None:
         self.dut, self.plan = dut, plan
-        self.tokens = self.samples = 0
+        self.tokens = self.samples = self.accesses = 0
         self.answered = 0  # cycles from the last reset to the last response
-        self._reset_at = 0.0
 
     async def start(self) -> None:
         """Start the clock and reset."""
-        self.dut.request__valid.value = 0
         self.dut.recording.value = 0
         for gate in ("sample_gate", "label_gate", "prediction_gate"):
             getattr(self.dut, gate).value = 1
@@ -74,14 +71,13 @@ class Host:
 
     async def reset(self) -> None:
         """Two cycles of reset; nothing is left to be sent."""
-        self.tokens = self.samples = 0
-        self.dut.tokens.value = 0
-        self.dut.samples.value = 0
+        self.tokens = self.samples = self.accesses = 0
+        for sent in ("tokens", "samples", "accesses"):
+            getattr(self.dut, sent).value = 0
         self.dut.rst.value = 1
         await ClockCycles(self.dut.clk, 2)
         await FallingEdge(self.dut.clk)
         self.dut.rst.value = 0
-        self._reset_at = get_sim_time("ns")
 
     async def access(self, accesses: Sequence[Transfer]) -> list[int]:
         """Make register accesses one after the other; the words of the responses.
@@ -89,32 +85,38 @@ class Host:
         An access that no node took, or that stays without response, raises HostError.
         """
         words: list[int] = []
-        nodes = len(self.plan.schedule.stages) + 1
-        waiting = list(accesses)
-        self.dut.request__valid.value = 0
-        sent = answered = 0
-        cycles = 0
-        while answered < len(waiting):
-            if sent < len(waiting):
-                self.dut.request__payload.value = _packed(waiting[sent])
-            self.dut.request__valid.value = sent < len(waiting)
-            ready = number(self.dut.request__ready)
-            await FallingEdge(self.dut.clk)
-            sent += ready and sent < len(waiting)
-            cycles += 1
-            response = number(self.dut.response)
-            if response & 1:
-                if not response & 2:
-                    raise HostError(f"no node took the register access {waiting[answered]}")
-                words.append(response >> 2)
-                answered += 1
-                self.answered = round((get_sim_time("ns") - self._reset_at) / PERIOD)
-            if cycles > BUS_SPACING * len(waiting) + 4 * nodes + 16:
-                raise HostError("register accesses stay without response")
-        self.dut.request__valid.value = 0
-        await FallingEdge(self.dut.clk)
-        await FallingEdge(self.dut.clk)
+        for start in range(0, len(accesses), ACCESSES):
+            words += await self._access(accesses[start : start + ACCESSES])
         return words
+
+    async def _access(self, accesses: Sequence[Transfer]) -> list[int]:
+        """As `access`, of no more than a memory of them holds."""
+        first, dut = self.accesses, self.dut
+        number(dut.ready)
+        for place, access in enumerate(accesses, first):
+            dut.request_memory[place % ACCESSES].value = _packed(access)
+        self.accesses += len(accesses)
+        dut.accesses.value = self.accesses
+        limit = BUS_SPACING * len(accesses) + 4 * (len(self.plan.schedule.stages) + 1) + 16
+        while left := self.accesses - number(dut.accesses_answered):
+            soonest = max(1, BUS_SPACING * (left - 1))
+            if limit <= 0:
+                raise HostError("register accesses stay without response")
+            await self.cycles(soonest)
+            limit -= soonest
+        await self.cycles(1)
+        return [
+            self._response(access, dut.response_memory[place % ACCESSES])
+            for place, access in enumerate(accesses, first)
+        ]
+
+    def _response(self, access: Transfer, noted: Any) -> int:
+        """The word of a response that was noted, the last one so far."""
+        response = number(noted)
+        if not response & 2:
+            raise HostError(f"no node took the register access {access}")
+        self.answered = response >> 2 + WORD_BITS
+        return response >> 2 & (1 << WORD_BITS) - 1
 
     async def load(self, states: Sequence[State]) -> None:
         """Write all weights, velocities and generator states."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 FEED_TOKENS = 64  # tokens that the feeder's memories hold
 FEED_ELEMENTS = 64  # elements of a sample in one word of its memory
+ACCESSES = 256  # of registers that one memory holds, and another their responses
 RECORD_BITS = 2048  # of one word of a record memory: what Verilator lets one access read
 
 

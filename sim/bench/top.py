@@ -7,13 +7,15 @@ wide access is far cheaper than a visit in every cycle.  The chain is the produc
 from __future__ import annotations
 
 from amaranth.hdl import Module, Mux, Signal, Value
-from amaranth.lib import stream
+from amaranth.lib import data, stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from counterflow.design.parts.tokens import LABEL_BITS
 from counterflow.design.schedule.planner import Plan
+from counterflow.hw.chain import Request, Response
 from counterflow.sim.bench.memories import (
+    ACCESSES,
     FEED_ELEMENTS,
     FEED_TOKENS,
     RECORD_BITS,
@@ -30,9 +32,10 @@ class BenchTop(WatchedChain):
     """Chain, feeder and recorder.
 
     Parameters: ``plan``; ``depth`` of the record in cycles.
-    Members beside those of every `WatchedChain`: ``tokens`` and ``samples`` in: how many of each
-    the feeder may have sent in all; ``recording`` in; ``sample_gate``, ``label_gate`` in: low
-    stalls that stream; ``tokens_sent`` out.
+    Members beside those of every `WatchedChain`: ``tokens``, ``samples`` and ``accesses`` in: how
+    many of each the feeder may have sent in all; ``recording`` in; ``sample_gate``, ``label_gate``
+    in: low stalls that stream; ``tokens_sent``, ``accesses_answered`` out; ``ready`` out: the bus
+    would take an access now.
     """
 
     def __init__(self, *, plan: Plan, depth: int) -> None:
@@ -42,16 +45,20 @@ class BenchTop(WatchedChain):
             members={
                 "tokens": In(COUNT_BITS),
                 "samples": In(COUNT_BITS),
+                "accesses": In(COUNT_BITS),
                 "recording": In(1),
                 "sample_gate": In(1),
                 "label_gate": In(1),
                 "tokens_sent": Out(COUNT_BITS),
+                "accesses_answered": Out(COUNT_BITS),
+                "ready": Out(1),
             },
         )
 
     def _drive(self, m: Module) -> None:
         self._feed_samples(m)
         self._feed_labels(m)
+        self._access(m)
 
     def _feed_samples(self, m: Module) -> None:
         """Send samples of the lengths in `length_memory`, which are `inputs` unless spoilt."""
@@ -93,6 +100,31 @@ class BenchTop(WatchedChain):
         ]
         self._offer(m, target, sent != self.tokens, self.label_gate)
         m.d.sync += sent.eq(sent + (target.valid & target.ready))
+
+    def _access(self, m: Module) -> None:
+        """Send the accesses in `request_memory`; note each response, and its cycle since reset."""
+        request, response = self.chain.request, self.chain.response
+        shape = data.StructLayout({"response": Response, "cycle": COUNT_BITS})
+        m.submodules.request_memory = asked = Memory(shape=Request, depth=ACCESSES, init=[])
+        m.submodules.response_memory = said = Memory(shape=shape, depth=ACCESSES, init=[])
+        read, write = asked.read_port(domain="comb"), said.write_port()
+        sent, cycle = Signal(COUNT_BITS, name="accesses_sent"), Signal(COUNT_BITS, name="cycle")
+        answered, place = self.accesses_answered, (ACCESSES - 1).bit_length()
+        m.d.comb += [
+            self.ready.eq(request.ready),
+            request.valid.eq(sent != self.accesses),
+            read.addr.eq(sent[:place]),
+            request.payload.eq(read.data),
+            write.en.eq(response.valid),
+            write.addr.eq(answered[:place]),
+            write.data.response.eq(response),
+            write.data.cycle.eq(cycle),
+        ]
+        m.d.sync += [
+            sent.eq(sent + (request.valid & request.ready)),
+            answered.eq(answered + response.valid),
+            cycle.eq(cycle + 1),
+        ]
 
     @staticmethod
     def _offer(m: Module, target: stream.Interface, some: Value, gate: Value) -> None:

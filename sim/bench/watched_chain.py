@@ -23,8 +23,8 @@ class WatchedChain(wiring.Component):
     """A chain; those who inherit drive its samples and labels and take what is watched.
 
     Parameters: ``plan``; ``members`` beyond those that all have.
-    Members: ``prediction_gate`` in: low stalls predictions; ``request``, ``response`` as the
-    chain's; ``products`` out: the units' counters, summed.
+    Members: ``prediction_gate`` in: low stalls predictions; ``products`` out: the units' counters,
+    summed.
     """
 
     def __init__(self, *, plan: Plan, members: Mapping[str, Any]) -> None:
@@ -33,8 +33,6 @@ class WatchedChain(wiring.Component):
         super().__init__(
             {
                 "prediction_gate": In(1),
-                "request": In(stream.Signature(Request)),
-                "response": Out(Response),
                 "products": Out(PRODUCTS_BITS),
                 **members,
             }
@@ -43,9 +41,7 @@ class WatchedChain(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.chain = chain = self.chain
-        connect(m, flipped(self.request), chain.request)
         m.d.comb += [
-            self.response.eq(chain.response),
             *(
                 getattr(chain, predictions(loss)).ready.eq(self.prediction_gate)
                 for loss in chain.schedule.losses
@@ -59,7 +55,7 @@ class WatchedChain(wiring.Component):
         return m
 
     def _drive(self, m: Module) -> None:
-        """Drive the chain's samples and labels."""
+        """Drive the chain's samples, labels and requests."""
         raise NotImplementedError
 
     def _take(self, m: Module, row: Value) -> None:
@@ -109,8 +105,9 @@ class WatchedChain(wiring.Component):
 class FreeTop(WatchedChain):
     """All of a chain's inputs from outside, and what is watched to the outside: for proofs.
 
-    Members beside those of every `WatchedChain`: ``samples``, ``labels`` as the chain's; ``row``
-    out, what is watched; ``answer`` out, the ``response`` without what nobody reads of it.
+    Members beside those of every `WatchedChain`: ``samples``, ``labels``, ``request`` as the
+    chain's; ``row`` out, what is watched; ``answer`` out, the chain's response without what nobody
+    reads of it.
     """
 
     def __init__(self, *, plan: Plan) -> None:
@@ -119,6 +116,7 @@ class FreeTop(WatchedChain):
             members={
                 "samples": In(sample_stream(plan.description.formats.input)),
                 "labels": In(label_stream()),
+                "request": In(stream.Signature(Request)),
                 "row": Out(sum(field.bits for field in fields(plan))),
                 "answer": Out(Response),
             },
@@ -127,6 +125,7 @@ class FreeTop(WatchedChain):
     def _drive(self, m: Module) -> None:
         connect(m, flipped(self.samples), self.chain.samples)
         connect(m, flipped(self.labels), self.chain.labels)
+        connect(m, flipped(self.request), self.chain.request)
 
     def _take(self, m: Module, row: Value) -> None:
         given = self.chain.response
