@@ -55,8 +55,8 @@ def load(network: Network) -> Description:
         return checked(Description, dict(network))
     if not isinstance(network, Path | str):
         raise ValueError(
-            f"the network is {network!r}, expected a name, a path, a mapping, a description or a "
-            "plan."
+            f"the network is {given.shown(network)}, expected a name, a path, a mapping, a "
+            "description or a plan."
         )
     return files.load_file(network) if isinstance(network, Path) else files.load(network)
 
@@ -137,12 +137,15 @@ def train(
 
     epochs, samples, seed = given.numbers(epochs=epochs, samples=samples, seed=seed)
     given.choice("model", model, ("integer", "float"))
-    if model == "float" and (checkpoint or resume or weights):
+    begun, before = given.path("weights", weights), given.path("resume", resume)
+    if model == "float" and (checkpoint or before or begun):
         raise ValueError("files hold weights of the integer model; leave them out, or the float.")
-    if weights and resume:
+    if begun and before:
         raise ValueError("resume has weights already; leave it out, or weights.")
+    if other_data and before is None:
+        raise ValueError("other_data is about a training that goes on; give resume, or leave it.")
     description = load(network)
-    written = given.place(checkpoint)
+    written = given.place("checkpoint", checkpoint)
     dataset = given.data(network, description, data)
     return golden_training(
         Display(quiet=not progress),
@@ -153,9 +156,9 @@ def train(
         samples,
         model=model,
         checkpoint=written,
-        resume=None if resume is None else Path(resume),
+        resume=before,
         other_data=other_data,
-        states=read(description, Path(weights), seed).states if weights else None,
+        states=None if begun is None else read(description, begun, seed).states,
     )
 
 
@@ -227,7 +230,7 @@ def simulate(
 
     number, seed = given.numbers(samples=samples, seed=seed)
     given.choice("simulator", simulator, ("verilator", "icarus"))
-    folder = given.place(waves, folder=True)
+    folder, begun = given.place("waves", waves, folder=True), given.path("weights", weights)
     design = plan(network)
     dataset = given.data(network, design.description, data)
     programs.require(simulator)
@@ -242,7 +245,7 @@ def simulate(
         waves=folder,
         harsh=harsh,
         all_slots=every_slot,
-        states=read(design.description, Path(weights), seed).states if weights else (),
+        states=() if begun is None else read(design.description, begun, seed).states,
     )
     if folder is not None:
         write_view(folder, design, kept=folder)
@@ -275,7 +278,7 @@ def verilog(
     given.choice("bus", bus, ("streams", "axi"))
     if module is not None:
         check_module_name(module)
-    place = given.place(folder, folder=True)
+    place = given.place("folder", folder, folder=True)
     design = plan(network)
     made = axi_files(design, None, module) if bus == "axi" else stream_files(design, module)
     if place is not None:

@@ -147,7 +147,9 @@ def learning_curve(
     measured = epochs[-1].accuracy is not None or epochs[-1].rmse is not None
     figure, axes = panels(1 + measured + headed)
     numbers = [one.epoch + 1 for one in epochs]
-    axes[0].plot(numbers, [one.loss for one in epochs], "o-", ms=4, color=HARDWARE, label="train")
+    axes[0].plot(
+        numbers, [one.loss for one in epochs], "o-", ms=4, color=HARDWARE, label="training"
+    )
     if _tested(epochs):
         axes[0].plot(
             numbers, [one.test_loss for one in epochs], "o-", ms=4, color=GOLDEN, label="test"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from numbers import Integral
+from numbers import Integral, Number
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from counterflow.design.schedule.planner import Plan
 
     Network = Description | Plan | Mapping[str, Any] | str | Path
+
+
+LONGEST = 80  # characters of a value that an error repeats
 
 
 def numbers(**given: object) -> list[int | None]:
@@ -31,22 +34,39 @@ def numbers(**given: object) -> list[int | None]:
         whole = isinstance(value, Integral) and not isinstance(value, bool)
         number = int(value) if whole else None  # type: ignore[call-overload]
         if value is not None and (number is None or not least <= number <= most):
-            raise ValueError(f"{name} is {value!r}, expected an integer from {least} to {most}.")
+            raise ValueError(
+                f"{name} is {shown(value)}, expected an integer from {least} to {most}."
+            )
         found.append(number)
     return found
+
+
+def shown(value: object) -> str:
+    """A value where that is short, else its type, in words: arrays would fill the screen."""
+    short = value is None or isinstance(value, Number | str | bytes)
+    return f"{value!r}"[:LONGEST] if short else f"of the type {type(value).__name__}"
 
 
 def choice(name: str, value: object, possible: Sequence[str]) -> None:
     """ValueError where `value` is none of those that are possible."""
     if value not in possible:
-        raise ValueError(f"{name} is {value!r}, expected {' or '.join(map(repr, possible))}.")
+        raise ValueError(f"{name} is {shown(value)}, expected {' or '.join(map(repr, possible))}.")
 
 
-def place(path: Path | str | None, *, folder: bool = False) -> Path | None:
+def path(name: str, value: object, *, folder: bool = False) -> Path | None:
+    """That of a file or folder; None stays, and ValueError is for what is no path."""
+    if value is None or isinstance(value, Path | str):
+        return None if value is None else Path(value)
+    what = "folder" if folder else "file"
+    raise ValueError(f"{name} is {shown(value)}, expected the path of a {what}.")
+
+
+def place(name: str, value: object, *, folder: bool = False) -> Path | None:
     """Where something is to be written, tried before the work; ValueError where nothing can be."""
     from counterflow.commands.places import tried
 
-    return None if path is None else tried(Path(path), folder=folder)
+    found = path(name, value, folder=folder)
+    return None if found is None else tried(found, folder=folder)
 
 
 def beside(network: Network) -> Path | None:

@@ -83,11 +83,11 @@ def _frame(axis: Axes, row: int, number: Format, half: float, **style: object) -
 
 
 def _shares(axis: Axes, row: int, tally: Tally) -> None:
-    """What becomes zero at the left edge, what saturates at the right one."""
+    """What becomes zero inside the left edge, what saturates outside the right one."""
     where = axis.get_yaxis_transform()
     for share, place, side, word in (
         (tally.lost_share, 0.01, "left", "→ 0"),
-        (tally.clipped_share, 0.99, "right", "saturated"),
+        (tally.clipped_share, 1.01, "left", "saturated"),
     ):
         if share >= NOTED:
             axis.text(
@@ -128,7 +128,7 @@ def _limit(axis: Axes, formats: Sequence[Format], largest: Sequence[float]) -> N
     if formats:
         low = min(2.0**-one.frac for one in formats)
         high = max([*(one.value(one.max) for one in formats), *largest])
-        axis.set_xlim(low / 2**4, high * 2**3)
+        axis.set_xlim(low / 2**9, high * 2**3)
 
 
 def _legend(figure: Figure) -> None:

@@ -28,6 +28,12 @@ SEED = 7
 SPOILT = (0, 5, 6, 20)  # tokens whose samples are too short or too long
 WIDE = (1, 2, 3, 4)  # seeds of numbers of all sizes: low bits are seen through rare carries alone
 UNKNOWN = (3, 5, 30)  # tokens whose labels no class has
+STALLED = 12  # times as many tokens as other stalled runs have long ones
+LONG_STALLS = {  # by seed
+    11: ("none", "long", "burst"),
+    12: ("long", "burst", "random"),
+    13: ("none", "long", "burst"),
+}
 
 
 class Exercise(NamedTuple):
@@ -98,17 +104,23 @@ def harsh_runs(planned: Plan, plain: Job, samples: int) -> Iterator[Exercise]:
         yield Exercise(f"numbers of all sizes {seed}", CYCLES, _wide(planned, several, seed))
 
 
-def long_run(planned: Plan, plain: Job, samples: int) -> Exercise:
+def long_runs(planned: Plan, plain: Job, samples: int) -> list[Exercise]:
     """Numbers of all sizes for long: the lowest bits of an update are seen once in many.
 
-    Of about so many samples, those of the `plain` run again and again.
+    Of about so many samples, those of the `plain` run again and again; then of fewer under stalls,
+    in which all that waits fills up and empties in ways that 24 samples do not show.
     """
     mixed = mixed_tokens(planned, min(samples, len(plain.samples)))
     several = settings_of(planned)
     starts = range(0, max(1, samples // len(mixed)) * len(mixed), len(mixed))
     changes = [(start, several[number % len(several)]) for number, start in enumerate(starts)]
     job = replace(plain, tokens=mixed * len(changes), settings=tuple(changes), slots_shown=0)
-    return Exercise("numbers of all sizes, long", CYCLES, _wide(planned, job, SEED))
+    found = [Exercise("numbers of all sizes, long", CYCLES, _wide(planned, job, SEED))]
+    for seed, gates in LONG_STALLS.items():
+        stalled = replace(job, tokens=mixed * STALLED, settings=(), stalls=gates, seed=seed)
+        name = f"stalls {', '.join(gates)}, long"
+        found.append(Exercise(name, ORDER, _wide(planned, stalled, seed)))
+    return found
 
 
 def _wide(planned: Plan, job: Job, seed: int) -> Job:

@@ -17,7 +17,7 @@ from counterflow.design.schedule.planner import Plan
 from counterflow.design.tools import synthesis
 from counterflow.sim import simulator as tool
 from counterflow.sim.bench.job import Job
-from counterflow.sim.exercise import CYCLES, Exercise, long_run
+from counterflow.sim.exercise import CYCLES, LONG_STALLS, Exercise, long_runs
 from counterflow.sim.harsh import CLASH
 from counterflow.sim.session import Session
 from counterflow.sim.simulate import TOP, all_runs, worst_verilog
@@ -25,7 +25,8 @@ from counterflow.sim.simulate import TOP, all_runs, worst_verilog
 CHAIN = f"{TOP}__chain"
 SELECT, SELECT_BITS = "mutsel", 16
 BENCH = "counterflow.sim.bench.mutants"
-LONG = 300  # times as many samples as the other runs has the last one
+LONG_RUNS = 1 + len(LONG_STALLS)
+LONG = 300  # times as many samples as the other runs has the first of them
 _CLOCK = re.compile(r"-port \S*CLK ")
 
 
@@ -124,7 +125,7 @@ def _mutant(number: int, line: str) -> Mutant:
 
 
 def runs_of(plan: Plan, plain: Job, samples: int) -> list[Exercise]:
-    """The plain run, the harsh ones, a long one: what a mutant has to survive."""
+    """The plain run, the harsh ones, `LONG_RUNS` long ones: what a mutant has to survive."""
     return [
         run._replace(
             name=run.name or "plain",
@@ -132,7 +133,7 @@ def runs_of(plan: Plan, plain: Job, samples: int) -> list[Exercise]:
         )
         for run in [
             *all_runs(plan, plain, samples),
-            long_run(plan, replace(plain, near_carry=True), LONG * samples),
+            *long_runs(plan, replace(plain, near_carry=True), LONG * samples),
         ]
     ]
 

@@ -204,9 +204,30 @@ MASKED = np.ma.masked_less(np.ones((9, 6)) * np.arange(6), 1)
         (lambda: counterflow.simulate("tiny", simulator="vcs"), "simulator is 'vcs', expected 've"),  # type: ignore[arg-type]
         (lambda: counterflow.train("tiny", epochs=True), "epochs is True, expected an integer"),
         (lambda: counterflow.plan("tiny", memory=2.0), "memory is 2.0, expected an integer"),  # type: ignore[arg-type]
+        (lambda: counterflow.train("tiny", weights=3), "weights is 3, expected the path of a file"),  # type: ignore[arg-type]
+        (lambda: counterflow.train("tiny", weights=0), "weights is 0, expected the path of a file"),  # type: ignore[arg-type]
+        (lambda: counterflow.train("tiny", resume=b"a"), "resume is b'a', expected the path of"),  # type: ignore[arg-type]
+        (lambda: counterflow.train("tiny", checkpoint=3), "checkpoint is 3, expected the path of"),  # type: ignore[arg-type]
+        (lambda: counterflow.simulate("tiny", weights=3), "weights is 3, expected the path of a f"),  # type: ignore[arg-type]
+        (
+            lambda: counterflow.simulate("tiny", waves=3),
+            "waves is 3, expected the path of a fol",
+        ),  # type: ignore[arg-type]
+        (lambda: counterflow.verilog("tiny", 3), "folder is 3, expected the path of a folder"),  # type: ignore[arg-type]
+        (lambda: counterflow.train("tiny", other_data=True), "other_data is about .* give resume"),
+        (lambda: counterflow.train("tiny", weights=MASKED), "^weights is of the type MaskedArray,"),  # type: ignore[arg-type]
+        (
+            lambda: counterflow.train((MASKED, MASKED), "tiny"),  # type: ignore[arg-type]
+            "^the network is of the type tuple, expected a name, a path, a mapping, a description",
+        ),
+        (lambda: counterflow.load(3), "network is 3, expected a name"),  # type: ignore[arg-type]
         (lambda: counterflow.plan(None), "network is None, expected a name, a path"),  # type: ignore[arg-type]
         (lambda: counterflow.train("tiny", checkpoint="/dev/null"), "is a device, expected a file"),
         (lambda: counterflow.verilog("tiny", "/dev/null"), "/dev/null is no folder"),
+        (
+            lambda: counterflow.Device.open(counterflow.plan("tiny"), "/dev/ttyUSB0"),  # type: ignore[arg-type]
+            "port and plan are Plan and str, expected a text and a plan",
+        ),
         (lambda: counterflow.simulate("tiny", waves="/dev/null"), "/dev/null is no folder"),
         (
             lambda: counterflow.train("tiny", (MASKED, np.arange(9) % 4)),

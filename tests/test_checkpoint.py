@@ -136,7 +136,7 @@ def test_no_flipped_byte_passes_unseen(tmp_path: Path, checkpoint: Checkpoint) -
         ),
         ({"velocity0": np.zeros((6, 8))}, "velocity0 has the type float64, not int64"),
         ({"velocity0": None}, "velocity0"),
-        ({"about": None}, "about"),
+        ({"about": None}, "is no checkpoint of Counterflow, but has weight0, bias0, velocity0,"),
         ({"about": np.array("[]")}, "list"),
         ({"about": np.array({"a": 1}, object)}, "allow_pickle"),
     ],

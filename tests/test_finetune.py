@@ -115,6 +115,15 @@ def test_other_layers_are_refused_in_a_sentence(layers: str, sentence: str) -> N
 # ---- what a training keeps ---------------------------------------------------------------------
 
 
+def test_layers_that_are_frozen_with_random_weights_are_named_before_the_training() -> None:
+    pretrained()
+    few = ("train", "small.toml", "--epochs", "1", "--samples", "20", "-o", "out")
+    words = "Frozen with random weights: conv0, dense2, as neither --weights nor --resume brings"
+    assert words in said(*few, "--frozen", "2").output
+    assert words not in said(*few).output
+    assert words not in said(*few, "--frozen", "2", "--weights", "small.safetensors").output
+
+
 def pretrained() -> None:
     trained("small.toml", "--checkpoint", "small.npz")
     said("export", "small.toml", "small.npz", "--to", "safetensors", "-o", "small.safetensors")

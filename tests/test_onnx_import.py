@@ -22,11 +22,24 @@ from counterflow.design.network.files import load_file
 from counterflow.design.parts.formats import Format
 from counterflow.design.schedule.planner import plan
 from counterflow.exchange import weights
+from counterflow.exchange.floats.network import float_model
 from counterflow.exchange.imported.formats import holding
 from counterflow.exchange.imported.network import Imported, read_pieces
 from counterflow.exchange.imported.source import read, source_of
-from counterflow.exchange.imported.trial import calibrated, states_of, tried
-from tests.exchanged import COARSE, FILES, WIDE, expected, first, flat, golden_scores
+from counterflow.exchange.imported.trial import calibrated, states_of, tried, with_samples
+from counterflow.exchange.integer.network import integer_model
+from tests.exchanged import (
+    COARSE,
+    FILES,
+    MLP,
+    WIDE,
+    described,
+    drawn,
+    expected,
+    first,
+    flat,
+    golden_scores,
+)
 from tests.graphs import Graph
 
 TORCH = ("mlp", "cnn", "cnn-dynamo", "resnet", "resnet-dynamo")
@@ -159,11 +172,26 @@ def _scaled_input(graph: Graph) -> None:
     graph.dense(4, 18)
 
 
+def _pooled(factor: float, pads: int, kind: str = "MaxPool") -> Callable[[Graph], None]:
+    """An input that is shifted and scaled goes through a pool before any weights."""
+
+    def build(graph: Graph) -> None:
+        graph.then("Sub", np.array([0.5, 0.25]).reshape(2, 1, 1))
+        graph.then("Mul", np.float32(factor))
+        padding = {"count_include_pad": 1} if kind == "AveragePool" else {}
+        graph.then(kind, kernel_shape=[2, 2], strides=[1, 1], pads=[pads] * 4, **padding)
+        graph.then("Flatten")
+        graph.dense(4, 72 if pads else 32)
+
+    return build
+
+
 EXACT: dict[str, Callable[[Graph], None]] = {
     "a maximum before its ReLU": _maxima,
     "products and sums": _matmul,
     "an identity around a body": _identity,
     "an input that is scaled": _scaled_input,
+    "an input that is scaled before a maximum": _pooled(2, 0),
 }
 
 
@@ -294,8 +322,24 @@ FAULTS: dict[str, tuple[Callable[[Graph], None], str]] = {
     ),
     "too large": (
         lambda graph: _matmul_by(graph, np.full((50, 2), 1e30)),
-        "the operator 'MatMul1': format s101.0 has 101 bits",
+        "the operator 'MatMul1': its weight, of the constant 'c0', reaches 1e+30; magnitudes below "
+        "2^31 = 2.15e+09 are possible",
     ),
+    "a bias too large": (
+        lambda graph: (
+            (graph.then("Flatten"), graph.then("Gemm", np.ones((50, 2)), np.full(2, 1e9)))
+            and graph.then("Add", np.float32(2e30))
+            and None
+        ),
+        "the operator 'Gemm1': its bias, of the constant 'c1', reaches 2e+30; magnitudes below",
+    ),
+    "maxima of what changed sign": (
+        _pooled(-1, 0),
+        "MaxPool 'MaxPool2' takes maxima of what the operator Sub 'Sub0' multiplies by -1; "
+        "expected above 0",
+    ),
+    "maxima of a shift and padding": (_pooled(1, 1), "pads what the operator Sub 'Sub0' has shif"),
+    "means of a shift and padding": (_pooled(1, 1, "AveragePool"), "'AveragePool2' pads what"),
     "a branch that parts": (_parted, "'Concat2' cannot be expressed"),
 }
 
@@ -343,6 +387,69 @@ def test_numbers_of_other_types_are_refused() -> None:
     model.graph.input[0].type.tensor_type.elem_type = TensorProto.DOUBLE
     with pytest.raises(ValueError, match="its input 'x' has the type double, expected float"):
         source_of(model, "graph.onnx")
+
+
+def test_the_network_in_integers_is_refused_with_what_to_import(tmp_path: Path) -> None:
+    """What `export --to onnx` wrote comes back as another kind of file of the same training."""
+    network, schedule = described(MLP)
+    states = drawn(schedule, 1)
+    path = tmp_path / "integers.onnx"
+    path.write_bytes(integer_model(network, schedule, states, {}))
+    with pytest.raises(ValueError, match=r"integers\.onnx: it is the network in integers") as found:
+        counterflow.from_onnx(path)
+    assert "import what `export --to onnx-float` writes" in str(found.value)
+    path.write_bytes(float_model(network, schedule, states, {}))
+    assert counterflow.from_onnx(path).description.parameters == network.parameters
+
+
+def test_values_that_no_format_holds_are_named() -> None:
+    """Of what comes out, for the samples that choose formats; each factor alone is possible."""
+    graph = Graph(6)
+    graph.then("MatMul", np.full((6, 5), 1e9))
+    graph.dense(3, 5)
+    samples = np.full((4, 6), 100, np.float32)
+    read_in = read_pieces(source_of(graph.model(), "graph.onnx"))
+    with pytest.raises(ValueError, match=r"^graph\.onnx: the operator '\w+': its values reach"):
+        with_samples(read_in, "net", "synthetic", samples)
+
+
+def test_values_beyond_floats_are_named() -> None:
+    """Where the graph itself gives nothing finite for the samples."""
+    graph = Graph(2)
+    for _ in range(5):
+        graph.then("MatMul", np.full((2, 2), 1e9))
+    graph.dense(3, 2)
+    read_in = read_pieces(source_of(graph.model(), "graph.onnx"))
+    samples = np.ones((4, 2), np.float32)
+    with pytest.raises(ValueError, match=r"^graph\.onnx: the operator '\w+': its values reach"):
+        with_samples(read_in, "net", "synthetic", samples)
+
+
+def test_weights_that_the_description_has_no_place_for_are_named() -> None:
+    """Whatever the walk made of a graph, what is written fits what is written beside it."""
+    graph = Graph(6)
+    graph.dense(5, 6)
+    graph.dense(3, 5)
+    found = read_pieces(source_of(graph.model(), "graph.onnx"))
+    found.pieces[1].tensors["weight"] = np.ones((3, 4))
+    with pytest.raises(ValueError, match=r"'Gemm1': its weight has the shape \[3, 4\], but .*3, 5"):
+        found.imported("net", "synthetic")
+
+
+def test_an_import_goes_on_from_where_it_stands(tmp_path: Path) -> None:
+    """With the recipe that is written beside the weights, no epoch costs what was learnt."""
+    out = tmp_path / "out"
+    done = run("import", FILES / "digits-lenet.onnx", "--dataset", "digits", "-o", out, "--json")
+    assert done.exit_code == 0, done.output
+    weights_of = ("--weights", out / "digits-lenet.safetensors")
+    trained = run(
+        *("train", out / "digits-lenet.toml", *weights_of, "--epochs", 2, "-o", out),
+        *("--json", "--quiet"),
+    )
+    assert trained.exit_code == 0, trained.output
+    said = json.loads(trained.stdout)
+    for epoch in said["epochs"]:
+        assert epoch["test_accuracy"] > said["weights"]["accuracy"] - 0.02
 
 
 def test_weights_may_lie_beside_the_model(tmp_path: Path) -> None:

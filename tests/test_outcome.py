@@ -158,6 +158,7 @@ def test_a_file_that_another_program_looks_for_in_a_folder_of_its_own_is_of_one_
         ("train mine.toml --epochs 1 --checkpoint mine.toml", "mine.toml"),
         ("train tiny --epochs 1 --weights w.npz --checkpoint w.npz", "w.npz"),
         ("profile tiny --epochs 1 --data d.csv --write far/d.csv", "far/d.csv"),
+        ("profile mine.toml --epochs 1 --write mine.toml", "mine.toml"),
         ("export tiny c.npz --to npz -o far/c.npz", "far/c.npz"),
         ("export tiny build/tiny/tiny.npz --to npz", "build/tiny/tiny.npz"),
         ("host train tiny --port p --weights w.npz --checkpoint w.npz", "w.npz"),

@@ -104,6 +104,12 @@ def test_a_table_is_read_however_it_is_written(form: str) -> None:
     assert "360 of 1,797 samples are kept for testing, drawn with seed 0." in found.told
 
 
+@pytest.mark.parametrize("names", ["<a>,[1]", "[1],{b}", "{a},<b>"])
+def test_names_of_columns_may_have_brackets_of_any_kind(names: str) -> None:
+    Path("mine.csv").write_text(f"{names},k\n1,2,0\n3,4,1\n")
+    assert sorted(read("mine.csv", Reading(test=0)).train_x.tolist()) == [[1, 2], [3, 4]]
+
+
 def test_labels_of_text_are_numbered_by_the_alphabet() -> None:
     Path("kinds.csv").write_text("kind,a\n" + "pear,1\napple,2\nfig,3\napple,4\n" * 5)
     found = read("kinds.csv", Reading(test=0))
@@ -491,6 +497,60 @@ def test_data_show_says_in_a_line_what_a_training_would_find() -> None:
     assert (facts["train"], facts["test"], facts["classes"]) == (1437, 360, 10)
     assert (facts["shape"], facts["range"]) == ([1, 1, 64], [0, 16])
     assert facts["told"] == shown[1:]
+
+
+IN_TEST_HALF = "Class eel stands in the test half only: nothing can learn it."
+
+
+def eel_in(form: str) -> str:
+    """Data of cats and dogs, in whose test half there are eels, too."""
+    x = np.arange(24, dtype=np.uint8).reshape(12, 1, 2)
+    y = np.array(["cat", "dog"] * 5 + ["eel"] * 2)
+    test = slice(8, None)
+    if form == "images":
+        images("mine/train", x[:8], y[:8].tolist())
+        images("mine/test", x[test], y[test].tolist())
+        return "mine"
+    if form == "tables":
+        Path("mine").mkdir()
+        for name, part in (("train", slice(8)), ("test", test)):
+            rows = [f"{a},{b},{kind}" for (a, b), kind in zip(x[part, 0], y[part], strict=True)]
+            Path("mine", f"{name}.csv").write_text("\n".join(["a,b,kind", *rows]))
+        return "mine"
+    np.savez("mine.npz", x=x[:8, 0], y=y[:8], x_test=x[test, 0], y_test=y[test])
+    return "mine.npz"
+
+
+@pytest.mark.parametrize("form", ["images", "tables", "arrays"])
+def test_a_class_of_the_test_half_only_is_named(form: str) -> None:
+    path = eel_in(form)
+    assert IN_TEST_HALF in succeed("data", "show", path).stdout
+    assert IN_TEST_HALF in answer("data", "show", path)["told"]
+    layers = [{"outputs": 3, "activation": "none"}]
+    mine = {"name": "mine", "inputs": 2, "layers": layers, "dataset": path}
+    assert training_data(Description.model_validate(mine)).told[-1] == IN_TEST_HALF
+    Path("mine.toml").write_text(files.to_toml(Description.model_validate(mine)))
+    said = succeed("train", "mine.toml", "--epochs", "1", "-o", "out").output
+    assert said.index(IN_TEST_HALF) < said.index("loss, train")
+
+
+def test_classes_of_numbers_and_those_that_a_draw_leaves_out_are_named_too() -> None:
+    x = np.arange(20).reshape(10, 2)
+    y = np.arange(10) % 2
+    found = (x, y, x, np.where(np.arange(10) > 7, 2 + np.arange(10) % 2, y))
+    mine = network(inputs=2, layers=[{"outputs": 4, "activation": "none"}])
+    words = "Classes 2, 3 stand in the test half only: nothing can learn them."
+    assert words in training_data(mine, found).told
+    tested = training_data(mine, (x, y)).test_x[0, 0] // 2
+    drawn = np.where(np.arange(10) == tested, 2, y)
+    words = "Class 2 stands in the test half only: nothing can learn it."
+    assert words in training_data(mine, (x, drawn)).told
+
+
+def test_an_autoencoder_may_be_tested_on_what_it_has_not_seen() -> None:
+    ends = {"loss": "mse", "targets": "input"}
+    mine = network(inputs=2, layers=[{"outputs": 2, "activation": "none"}], **ends)
+    assert not any("test half" in one for one in training_data(mine, eel_in("arrays")).told)
 
 
 def test_names_with_brackets_are_said_as_they_are() -> None:

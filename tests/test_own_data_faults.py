@@ -20,7 +20,7 @@ from counterflow.design.data.training import training_data
 from counterflow.design.network import files
 from counterflow.design.network.description import Description
 from counterflow.design.network.reading import Reading
-from tests.test_command_line import refuse
+from tests.test_command_line import refuse, succeed
 from tests.test_own_data import idx, images
 
 ROWS = "a,b,kind\n1,2,x\n3,4,y\n5,6,x\n"
@@ -93,7 +93,14 @@ def packed(**members: bytes) -> Callable[[], str]:
 TABLES: dict[str, tuple[Callable[[], str], list[str]]] = {
     "empty": (text(""), ["mine.csv: is empty", "CSV"]),
     "blank": (text("\n \n,,\n"), ["mine.csv: is empty, expected lines"]),
-    "header only": (text("a,b,kind\n"), ["no line behind its header"]),
+    "header only": (
+        text("a,b,kind\n"),
+        ["no line behind its header", "where it is no table, expected NPZ, NPY, IDX or a folder"],
+    ),
+    "JSON": (text('{"a": [1, 2]}', "mine.json"), ["mine.json: is JSON and not read", "CSV, NPZ"]),
+    "JSON, a list": (text("\n[[1, 2],\n [3, 4]]\n", "mine.json"), ["mine.json: is JSON and not"]),
+    "PDF": (text(b"%PDF-1.4 x\n"), ["mine.csv: is PDF and not read alone, expected a CSV, NPZ"]),
+    "a web page": (text("<!DOCTYPE html>\n<p>1,2\n"), ["mine.csv: is HTML or XML and not read"]),
     "a vague name and a column of text": (
         text("x,y,colour\n1,2,red\n3,4,blue\n"),
         ["a column named 'y' and one of text, 'colour'; say which", "--label 'y' or 'colour'"],
@@ -144,8 +151,14 @@ TABLES: dict[str, tuple[Callable[[], str], list[str]]] = {
 
 ARRAYS: dict[str, tuple[Callable[[], str], list[str]]] = {
     "empty": (text(b"", "mine.npz"), ["mine.npz: is empty"]),
-    "cut off": (cut(npz(x=X, y=Y), 0.7), ["mine.npz: is damaged"]),
-    "NPY cut off": (cut(npy(np.column_stack((X, Y))), 0.9), ["mine.npy: is damaged"]),
+    "cut off": (
+        cut(npz(x=X, y=Y), 0.7),
+        ["mine.npz: is damaged", "; where it was cut short, copy or download it again."],
+    ),
+    "NPY cut off": (
+        cut(npy(np.column_stack((X, Y))), 0.9),
+        ["mine.npy: is damaged", "; where it was cut short, copy or download it again."],
+    ),
     "head cut off": (cut(npy(np.column_stack((X, Y))), 0.1), ["mine.npy: is damaged"]),
     "head scrambled": (
         text(b"\x93NUMPY\x01\0\x1a\0{'descr': '<f8', 'shape': (\n", "mine.npy"),
@@ -246,7 +259,11 @@ NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40), np.u
 FOLDERS: dict[str, tuple[Callable[[], str], list[str]]] = {
     "empty": (folder(_hidden=b""), ["set: has nothing in it that is understood", "CSV"]),
     "a device": (lambda: "/dev/null", ["/dev/null: is no file"]),
-    "nothing": (lambda: "nowhere", ["nowhere: there is no such file or folder"]),
+    "nothing": (lambda: "nowhere", ["nowhere: there is no such file or folder."]),
+    "a set by its name": (
+        lambda: "digits",
+        ["digits: there is no such file", "`counterflow data list` has the set of that name"],
+    ),
     "no labels": (
         folder(train__images=b"", train__images__idx3=IMAGES),
         ["no IDX file of training l"],
@@ -265,7 +282,7 @@ FOLDERS: dict[str, tuple[Callable[[], str], list[str]]] = {
     ),
     "IDX cut off": (
         folder(images__idx3=IMAGES[:-1], labels__idx1=LABELS),
-        ["set/images-idx3: has 51 bytes, expected 52"],
+        ["set/images-idx3: has 51 bytes, expected 52; where it was cut short, copy or download it"],
     ),
     "IDX empty": (folder(images__idx3=b"", labels__idx1=LABELS), ["begins with the bytes (none)"]),
     "IDX of another type": (
@@ -468,8 +485,77 @@ def test_a_label_that_no_column_has_is_refused(label: str, words: str) -> None:
     with pytest.raises(DataError, match=words):
         read("mine.csv", Reading(label=label))
     Path("twice.csv").write_text("a,a,b\n1,2,3\n")
-    with pytest.raises(DataError, match="has 2 columns named 'a'"):
+    with pytest.raises(DataError, match="has 2 columns named 'a', 1 and 2; name one by its number"):
         read("twice.csv", Reading(label="a"))
+
+
+def alike(*shape: int) -> tuple[Any, Any]:
+    """Ten samples of zeros, with labels."""
+    return np.zeros((10, *shape)), np.arange(10) % 2
+
+
+CLOSE = (2.0**20 + np.arange(20).reshape(10, 2) / 8, np.arange(10) % 2)
+ALIKE: dict[str, tuple[dict[str, Any], Any, str]] = {
+    "zeros": ({}, alike(2), "arrays: all 8 training samples are alike, with elements of 0, once"),
+    "images": (
+        {"inputs": [1, 2, 1]},
+        alike(1, 2),
+        "elements of 0, once they are scaled",
+    ),
+    "columns": ({}, ([[3, 7]] * 10, [0, 1] * 5), r"alike, with elements of 3\.\.7, once"),
+    "integers that no double tells apart": (
+        {},
+        (np.arange(2**63, 2**63 + 20, dtype=np.uint64).reshape(10, 2), np.arange(10) % 2),
+        r"with elements of 9\.22337e\+18, once .* rounded to u8\.8.* that differ, also as float64",
+    ),
+    "rounding": (
+        {"data": {"scale": "common"}},
+        CLOSE,
+        'bring samples that differ by more, or set scale = "columns" in',
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", ALIKE)
+def test_samples_that_are_all_alike_are_refused(fault: str) -> None:
+    changes, given, words = ALIKE[fault]
+    with pytest.raises(DataError, match=words) as caught:
+        training_data(network(**changes), given)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_column_may_be_the_same_everywhere_and_close_values_far_apart_in_their_column() -> None:
+    x, y = X.copy(), Y
+    x[:, 0] = 5
+    training_data(network(), (x, y))
+    training_data(network(), CLOSE)
+
+
+def test_showing_samples_that_are_all_alike_says_so() -> None:
+    said = succeed("data", "show", npz(x=np.full((10, 2), 3), y=np.arange(10) % 2)()).stdout
+    assert "All elements of training samples are 3: nothing can be learnt from them." in said
+    assert "nothing can be" not in succeed("data", "show", npz(x=X, y=Y)()).stdout
+
+
+def test_two_sources_of_data_are_refused() -> None:
+    path = npz(x=X, y=Y)()
+    for command in (["train", "tiny"], ["profile", "tiny"]):
+        said = refuse(*command, "--dataset", "digits", "--data", path)
+        assert "--dataset and --data both name what to train on; leave one of them out." in said
+
+
+def test_a_file_that_is_no_checkpoint_is_said_to_be_none() -> None:
+    said = refuse("train", "tiny", "--resume", npz(x=X, y=Y)())
+    assert "mine.npz: is no checkpoint of Counterflow, but has x and y" in said
+    assert "`counterflow train --checkpoint` writes one." in said
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("nonesuch", "is unknown; possible are digits, mnist"), ("digts", "'digits'? Possible are")],
+)
+def test_an_unknown_set_is_refused_in_sentences(name: str, words: str) -> None:
+    assert words in refuse("train", "tiny", "--dataset", name)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from counterflow.cli import main
 from counterflow.design.data.friedman import friedman
 from counterflow.design.data.own.read import read
+from counterflow.design.data.sources import DataError
 from counterflow.design.data.training import training_data
 from counterflow.design.network.description import Description
 from counterflow.design.network.files import load, to_toml
@@ -50,7 +51,7 @@ def test_columns_are_targets_by_their_names_and_all_others_features(table: Path)
     )
     assert (found.train_t[:, 0] == -found.train_x[:, 0].astype(float)).all()
     assert (found.train_t[:, 1] == found.train_x[:, 0] / 4).all()
-    assert found.told[0] == "The labels are column 4 (cold), column 3 (warm)."
+    assert found.told[0] == "The targets are column 4 (cold), column 3 (warm)."
     assert "2 targets of -19" in found.summary
 
 
@@ -59,7 +60,7 @@ def test_the_command_line_names_several_with_commas(table: Path, columns: str) -
     several = read(table, Reading(label=("cold", "warm")), targets=True)
     shown = CliRunner().invoke(main, ["data", "show", str(table), "--label", columns, "--targets"])
     assert shown.exit_code == 0, shown.output
-    assert "The labels are column 4 (cold), column 3 (warm)." in shown.output
+    assert "The targets are column 4 (cold), column 3 (warm)." in shown.output
     assert several.sha256[:12] in shown.output
     mine = table.with_name("mine.toml")
     mine.write_text(to_toml(network(2)), encoding="utf-8")
@@ -75,7 +76,28 @@ def test_a_column_whose_name_has_a_comma_is_one(table: Path) -> None:
     lines = ["a;b;warm, at noon;cold", *(line.replace(",", ";") for line in LINES[1:])]
     table.write_text("\n".join(lines), encoding="utf-8")
     found = read(table, Reading(label="warm, at noon"), targets=True)
-    assert found.told[0] == "The label is column 3 (warm, at noon)."
+    assert found.told[0] == "The target is column 3 (warm, at noon)."
+
+
+def test_several_columns_are_targets_only(table: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        read(table, Reading(label=("cold", "warm")))
+    assert str(caught.value) == (
+        f"{table}: label names 2 columns, which are targets then: targets of a regression need "
+        'loss = "mse" in the description, and --targets in data show; of classes name one column.'
+    )
+
+
+def test_a_target_that_is_no_number_is_told_where_it_stands(table: Path) -> None:
+    table.write_text("a,b,warm\n1,2,3\n4,5,six\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"line 3, column 3 \(warm\) is 'six', expected a number"):
+        read(table, targets=True)
+    table.write_text("a,b,warm\n1,2,3\n4,5,\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"line 3, column 3 \(warm\) is empty, expected a number"):
+        read(table, Reading(label="warm"), targets=True)
+    words = np.array([["1", "2"], ["3", "x"]])
+    with pytest.raises(DataError, match=r"y_train\[1, 1\] is 'x', expected a number"):
+        read((np.ones((2, 2)), words), targets=True)
 
 
 def test_a_description_says_which_columns_are_targets(table: Path) -> None:
@@ -227,7 +249,7 @@ def test_a_cell_that_is_no_number_is_told_with_its_line(table: Path) -> None:
     table.write_text("\n".join([*LINES[:5], "4,1,warm,2", *LINES[6:]]), encoding="utf-8")
     with pytest.raises(ValueError, match=r".") as caught:
         read(table, Reading(label="warm"), targets=True)
-    assert "line 2, column 3 (warm)" in str(caught.value)  # text makes classes of them all
+    assert "line 6, column 3 (warm) is 'warm', expected a number" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from click.testing import CliRunner
+from safetensors.numpy import load_file
 
 from counterflow.cli import main
 from tests.graphs import Graph
@@ -64,6 +68,58 @@ def test_the_python_works(model: Path) -> None:
         "model.safetensors",
         "model.toml",
     ]
+
+
+WANTED = {"0.weight": (2, 1, 3, 3), "0.bias": (2,), "3.weight": (10, 18), "3.bias": (10,)}
+"""What the module that `model` would be of has, in this order."""
+
+
+class Module:
+    """What a renaming needs of a module of PyTorch's."""
+
+    def __init__(self) -> None:
+        self.values = {name: np.zeros(shape) for name, shape in WANTED.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.values
+
+    def load_state_dict(self, values: dict[str, Any]) -> None:
+        assert list(values) == list(self.values)
+        self.values = values
+
+
+def renamed(module: Any, package: Any) -> None:
+    """Run the block that gives a file's weights to `module`; `package` reads them."""
+    (code,) = [block for block in blocks("python") if "load_state_dict" in block]
+    exec(code, {"re": re, "safetensors": SimpleNamespace(torch=package), "module": module})
+
+
+def exported() -> dict[str, Any]:
+    """What the page's commands leave of `model` in model.safetensors: what they have imported."""
+    done = CliRunner().invoke(main, ["import", "model.onnx", "-o", "."])
+    assert done.exit_code == 0, done.output
+    return dict(load_file("model.safetensors"))
+
+
+def test_weights_are_renamed_for_a_module(model: Path) -> None:
+    values, module = exported(), Module()
+    renamed(module, safetensors.numpy)
+    for unit, number in (("conv0", 0), ("dense2", 3)):
+        for leaf in ("weight", "bias"):
+            given = module.values[f"{number}.{leaf}"]
+            assert given.shape == WANTED[f"{number}.{leaf}"]
+            np.testing.assert_array_equal(given, values[f"{unit}.{leaf}"])
+
+
+def test_a_module_of_torch_takes_renamed_weights(model: Path) -> None:
+    torch = pytest.importorskip("torch")
+    package = pytest.importorskip("safetensors.torch")
+    values, nn = exported(), torch.nn
+    flat = nn.Flatten()
+    module = nn.Sequential(nn.Conv2d(1, 2, 3, stride=2), nn.ReLU(), flat, nn.Linear(18, 10))
+    renamed(module, package)
+    np.testing.assert_array_equal(module[0].weight.detach().numpy(), values["conv0.weight"])
+    np.testing.assert_array_equal(module[3].bias.detach().numpy(), values["dense2.bias"])
 
 
 def test_an_export_of_torch_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

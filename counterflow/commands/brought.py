@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from counterflow.commands.options import Command
+from counterflow.commands.options import Command, given
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -55,6 +55,10 @@ def dataset_for(
     from counterflow.design.data.training import training_data
     from counterflow.design.network.files import folder_of
 
+    if path is not None and given("dataset_name"):
+        raise click.UsageError(
+            "--dataset and --data both name what to train on; leave one of them out."
+        )
     found = training_data(
         description,
         path,

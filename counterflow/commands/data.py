@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -156,10 +157,12 @@ def show(file: Path, label: str | None, targets: bool, as_json: bool, quiet: boo
         counterflow data show houses.csv --label price,rent --targets
         counterflow data show photographs
     """
+    from counterflow.design.data.learnable import doubts
     from counterflow.design.data.own.read import read
 
     display = Display(as_json=as_json, quiet=quiet)
     found = read(file, brought.reading_with(None, label), targets=targets)
+    found = replace(found, told=(*found.told, *doubts(found)))
     display.show(brought.lines_of(found))
     least, most = found.range
     facts = {

@@ -45,7 +45,7 @@ def export(
     """Write the weights in CHECKPOINT, which `train NET --checkpoint` left, for other programs.
 
     \b
-        safetensors  real numbers, names and layouts of a PyTorch state_dict
+        safetensors  real numbers in the layouts of a PyTorch state_dict, named by layers here
         npz          integers, and the scale of each array
         onnx         the network in integers: the golden model's scores, bit for bit
         onnx-float   the network in floats, without rounding, and the formats that it has here

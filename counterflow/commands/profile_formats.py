@@ -69,7 +69,7 @@ def profile(
     """
     from counterflow.design.network.files import load, write_atomically
 
-    options.check_apart(write, but="net")
+    options.check_apart(write)
     display = Display(as_json=as_json, quiet=quiet)
     description = options.with_dataset(load(net), dataset_name)
     if description.recipe.float_only:

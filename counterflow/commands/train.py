@@ -117,6 +117,8 @@ def train(
     begun = None if weights is None else tried(description, dataset, weights, seed)
     if begun is not None:
         display.show("\n".join(begun.lines))
+    elif resume is None and (unlearnt := kept_at_random(description)):
+        display.note(unlearnt)
     with outcome.into(out or places.default(default_folder(description.name)), "train") as made:
         result = golden_training(
             display,
@@ -227,6 +229,13 @@ def epoch_table(epochs: Sequence[Epoch], name: str) -> Table:
             *(more[name][at] for name in tested),
         )
     return rows
+
+
+def kept_at_random(description: Description) -> str | None:
+    """What is frozen in a training that begins with no weights of a file, if anything is."""
+    names = ", ".join(unit.name for unit in description.weighted if unit.frozen)
+    said = f"Frozen with random weights: {names}, as neither --weights nor --resume brings others."
+    return said if names else None
 
 
 def said_of_roc(found: Roc, held_out: int | None) -> str:

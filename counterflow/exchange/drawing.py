@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterflow.exchange.nodes import Operator
-from counterflow.exchange.package import onnx
+from counterflow.exchange.package import PRODUCER, onnx
 
 OPSET = 17  # of the operators that are used: as old as can be
 IR = 8  # of the file: what evaluators of that time read
@@ -91,9 +91,7 @@ class Drawing:
             ],
         )
         opset = [helper.make_opsetid("", OPSET)]
-        model = helper.make_model(
-            graph, opset_imports=opset, ir_version=IR, producer_name="counterflow"
-        )
+        model = helper.make_model(graph, opset_imports=opset, ir_version=IR, producer_name=PRODUCER)
         helper.set_model_props(model, dict(metadata))
         package.checker.check_model(model, full_check=True)
         content: bytes = model.SerializeToString(deterministic=True)

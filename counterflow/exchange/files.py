@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from counterflow.design.data.sources import AGAIN
 from counterflow.design.network.files import check_source, write_atomically
 from counterflow.exchange.tensors import Floats, Tensors
 from counterflow.golden.units.state import State
@@ -34,7 +35,7 @@ class Stored:
 
 
 def safetensors(tensors: Tensors, states: Sequence[State], metadata: Mapping[str, object]) -> bytes:
-    """A file that ``load_state_dict`` takes: exact real values, and how they came about."""
+    """Exact real values, named by units, in the layouts of PyTorch, and how they came about."""
     import safetensors.numpy as package
 
     arrays: dict[str, NDArray[Any]] = {
@@ -89,7 +90,7 @@ def read(path: Path) -> Stored:
         raise ValueError(f"{path}: {error}") from error
     except Exception as error:  # a damaged file fails in more ways than can be named
         reason = str(error).strip(".") or type(error).__name__
-        raise ValueError(f"{path}: cannot be read as {kind} ({reason})") from error
+        raise ValueError(f"{path}: cannot be read as {kind} ({reason}); {AGAIN}") from error
     for name, values in found.items():
         _check_finite(f"{path}: {name}", values)
     return Stored(path, found, hashlib.sha256(data).hexdigest())

@@ -7,6 +7,8 @@ from typing import Any
 
 from counterflow.design.tools.programs import MissingTool
 
+PRODUCER = "counterflow"  # who wrote a file, in files that exports write
+
 
 def onnx() -> Any:
     """The package with its helpers; MissingTool, one sentence, where it is not installed."""

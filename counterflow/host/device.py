@@ -106,6 +106,12 @@ class Device(Loadable):
         journal: Path | None = None,
     ) -> Self:
         """The device at a serial port."""
+        given: tuple[object, object] = port, plan  # whatever the types say
+        if not isinstance(given[0], str) or not isinstance(given[1], Plan):
+            kinds = " and ".join(type(one).__name__ for one in given)
+            raise ValueError(
+                f"port and plan are {kinds}, expected a text and a plan, in this order"
+            )
         return cls(SerialPort(port, baud), plan, timeout=timeout, journal=journal)
 
     def __enter__(self) -> Self:

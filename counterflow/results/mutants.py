@@ -42,9 +42,10 @@ each mutant through what `simulate --harsh` runs: training with every cycle comp
 tokens and changed settings, three patterns of stalls, spoilt samples, a reset, a power cycle,
 numbers up to the ends of their formats; at the end of each the weights and all counters, which
 start near a carry and are read before all else, too. A mutant is found by the first of these that
-tells it from the golden model. What is neither found nor proved equal (see below) goes into a long
-run of such numbers, for the lowest bits of an update show once in thousands. The design without a
-mutant has to pass each run, or nothing is said.
+tells it from the golden model. What is neither found nor proved equal (see below) goes into long
+runs of such numbers, for the lowest bits of an update show once in thousands, and a queue that
+counts wrong only where stalls have filled it. The design without a mutant has to pass each run, or
+nothing is said.
 
 Of a survivor ABC is asked to prove that it changes nothing. Both start as after power-up, with
 memories as in the runs; words outside of a memory, and registers without an initial value, read
@@ -99,7 +100,7 @@ class Keeper:
 
 def tried(name: str, options: argparse.Namespace, display: Display) -> dict[str, Any]:
     """Mutate, run and prove; what is to be kept."""
-    from counterflow.sim.mutants import mutants_of, run_all, runs_of
+    from counterflow.sim.mutants import LONG_RUNS, mutants_of, run_all, runs_of
     from counterflow.sim.simulate import plain_job
 
     design = plan(load(name))
@@ -118,12 +119,12 @@ def tried(name: str, options: argparse.Namespace, display: Display) -> dict[str,
             keeper.keep(standing)
             on_progress(names.index(run) * several + several - total + done, several * len(runs))
 
-        left = run_all(made, runs[:-1], standing, on_progress=ran)
+        left = run_all(made, runs[:-LONG_RUNS], standing, on_progress=ran)
     if options.seconds:
         _prove(design, made, left, options.seconds, keeper, standing, display)
     proofs = keeper.done.proofs
     spared = {int(number) for number, (kind, *_) in proofs.items() if kind == "proved"}
-    with display.progress("Long run") as on_progress:
+    with display.progress("Long runs") as on_progress:
         left = run_all(made, runs, standing, on_progress=ran, spared=spared)
     given = ("count", "seed", "samples", "seconds")
     chosen = [text for one in given for text in (f"--{one}", str(getattr(options, one)))]

@@ -17,7 +17,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from counterflow.design.data.sources import Arrays, Bytes, DataError, Source, alike, either, exists
+from counterflow.design.data.sources import (
+    AGAIN,
+    Arrays,
+    Bytes,
+    DataError,
+    Source,
+    alike,
+    either,
+    exists,
+)
 
 FOLDER = "package/data"  # of the npm package
 BYTES = 0x08
@@ -110,7 +119,8 @@ def read_idx(path: Path, shape: tuple[int, ...] | None = None) -> NDArray[Any]:
         raise DataError(f"{path}: has the shape {found}, expected {shape}.")
     expected = start + number.itemsize * math.prod(found)
     if len(blob) != expected:
-        raise DataError(f"{path}: has {len(blob):,} bytes, expected {expected:,}.")
+        remedy = f"; {AGAIN}" if shape is None else ""  # a published set says how to get it
+        raise DataError(f"{path}: has {len(blob):,} bytes, expected {expected:,}{remedy}.")
     return np.frombuffer(blob, number, offset=start).reshape(found)
 
 

@@ -70,6 +70,8 @@ class Dataset:
     """What makes codes of targets."""
     strange_x: NDArray[Any] | None = None
     """[N, n] samples of the class that is held out of training, of both halves."""
+    names: tuple[str, ...] = ()
+    """Of the classes from 0 on, if they have any."""
 
     @property
     def identity(self) -> tuple[str, str]:

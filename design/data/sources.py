@@ -45,6 +45,10 @@ DAMAGE = (
 )
 
 
+AGAIN = "where it was cut short, copy or download it again"
+"""What may help with a file that has not all that it should have."""
+
+
 class DataError(ValueError):
     """A data set is missing, damaged or not the published one; the text says how to get it."""
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from counterflow.design.data.digits import DIGITS
 from counterflow.design.data.friedman import FRIEDMAN, INPUTS, friedman
+from counterflow.design.data.learnable import check_differ, untaught
 from counterflow.design.data.own.files import holds_data, is_path
 from counterflow.design.data.own.read import Given, read
 from counterflow.design.data.scaling import Scaling
@@ -66,14 +67,17 @@ def training_data(
         place = there if there is not None and there.exists() else Path(name)
         targets = description.target_source == "data"
         return _fitted(description, read(place, how, name=name, targets=targets), how)
+    close = nearest(name, MADE)
     raise ValueError(
-        f"dataset {name!r} is unknown{nearest(name, MADE) or ';'} Possible are {', '.join(MADE)} "
-        "and the path of a file or folder."
+        f"dataset {name!r} is unknown{f'{close} Possible' if close else '; possible'} are "
+        f"{', '.join(MADE)} and the path of a file or folder."
     )
 
 
 def _fitted(description: Description, dataset: Dataset, how: Reading) -> Dataset:
-    return with_targets(description, scaled(description, dataset, how))
+    found = with_targets(description, scaled(description, dataset, how))
+    check_differ(found, description.formats.input)
+    return replace(found, told=(*found.told, *untaught(found))) if description.judged else found
 
 
 def _synthetic(description: Description) -> Dataset:

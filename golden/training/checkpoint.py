@@ -27,6 +27,7 @@ from counterflow.golden.units.state import State
 from counterflow.golden.units.update import Settings
 
 FORMAT = 1  # of the file; to be raised when older programs would misread it
+MOST = 5  # names in an error
 PACKAGES = ("counterflow", "numpy", "numba")
 
 
@@ -138,6 +139,8 @@ def load(
         if path.exists() and not zipfile.is_zipfile(path):
             raise ValueError("it is damaged, or something else than a checkpoint")
         with np.load(path, allow_pickle=False) as arrays:
+            if "about" not in arrays:
+                raise _StrangeError(arrays.files)
             about = json.loads(str(arrays["about"]))
             found, network = about["format"], about["network"]
             data = TrainedOn.from_json(about.get("data")) if found == FORMAT else None
@@ -146,6 +149,8 @@ def load(
                 return replace(_read(about, arrays, schedule), network=description.hash())
     except FileNotFoundError as error:
         raise ValueError(f"{path}: there is no such checkpoint.") from error
+    except _StrangeError as error:
+        raise ValueError(f"{path}: {error}") from None
     except Exception as error:  # a damaged archive fails in more ways than can be named
         said = (error.strerror or "") if isinstance(error, OSError) else str(error)
         reason = said.strip(".") or type(error).__name__
@@ -161,6 +166,18 @@ def load(
         f"{path}: is a checkpoint of the network {network}, not of {description.name}, which is "
         f"{description.hash()}; give it the description and the options that it was made with."
     )
+
+
+class _StrangeError(ValueError):
+    """An archive of other arrays, of which nothing need be damaged."""
+
+    def __init__(self, names: list[str]) -> None:
+        few = names if len(names) < MOST else [*names[: MOST - 1], "more"]
+        there = " and ".join((", ".join(few[:-1]), few[-1]) if len(few) > 1 else few or ["nothing"])
+        super().__init__(
+            f"is no checkpoint of Counterflow, but has {there} in it; "
+            "`counterflow train --checkpoint` writes one."
+        )
 
 
 def _read(about: dict[str, Any], arrays: Any, schedule: Schedule) -> Checkpoint:

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from counterflow.exchange.imported.pieces import Floats, Piece
-from counterflow.exchange.imported.walk import Affine, Walk, constant
+from counterflow.exchange.imported.walk import Affine, Walk, constant, shaped
 from counterflow.exchange.nodes import Operator
 
 
 def added(walk: Walk, node: Operator, pieces: list[Piece]) -> None:
     """A constant added to each channel or taken from it."""
     index, value = _constant_of(walk, node)
-    offset = _by_channel(walk, node, value)
+    offset = _by_channel(walk, node, index, value)
     minus = node.kind == "Sub"
     if minus and index == 0:
         raise walk.unfit(node, "subtracts from a constant")
@@ -24,7 +24,7 @@ def added(walk: Walk, node: Operator, pieces: list[Piece]) -> None:
 def scaled(walk: Walk, node: Operator, pieces: list[Piece]) -> None:
     """Each channel multiplied or divided by a constant."""
     index, value = _constant_of(walk, node)
-    factor = _by_channel(walk, node, value)
+    factor = _by_channel(walk, node, index, value)
     if node.kind == "Div":
         if index == 0 or not factor.all():
             raise walk.unfit(node, "divides a constant, or by zero")
@@ -34,7 +34,9 @@ def scaled(walk: Walk, node: Operator, pieces: list[Piece]) -> None:
 
 def batch_norm(walk: Walk, node: Operator, pieces: list[Piece]) -> None:
     """Taken into the weights before it, where there are some; else a norm layer."""
-    scale, bias, mean, variance = (constant(walk, node, index) for index in range(1, 5))
+    shape = walk.source.shape(node.inputs[0], node)
+    walk.check_given(node, shape)
+    scale, bias, mean, variance = (shaped(walk, node, index, shape[0]) for index in range(1, 5))
     epsilon = float(node.attributes.get("epsilon", 1e-5))
     if node.attributes.get("training_mode", 0):
         raise walk.unfit(node, "has training_mode = 1; export the model for inference")
@@ -71,8 +73,29 @@ def through_affine(walk: Walk, node: Operator, piece: Piece, *, padded: bool) ->
     walk.affine = None
 
 
+def past_affine(walk: Walk, node: Operator, *, maximum: bool, padded: bool) -> None:
+    """Whether a pool may come before what is done to the input; UnfitError where it may not."""
+    if walk.affine is None:
+        return
+    scale, offset, by = walk.affine
+    if maximum and (scale <= 0).any():
+        raise walk.unfit(
+            node, f"takes maxima of what {by} multiplies by {scale.min():g}; expected above 0"
+        )
+    if padded and offset.any():
+        raise walk.unfit(
+            node, f"pads what {by} has shifted; without padding the shift could be taken in later"
+        )
+
+
 def _apply(walk: Walk, node: Operator, pieces: list[Piece], factor: Floats, offset: Floats) -> None:
     """``factor x + offset`` by channel, of what the last piece gives, or of what comes in."""
+    if not pieces and walk.begun:
+        raise walk.unfit(
+            node,
+            "is at the beginning of a branch; it may be right behind a layer with weights, or "
+            "before all layers",
+        )
     if not pieces:
         before = walk.affine or Affine(np.ones(1), np.zeros(1), str(node))
         walk.affine = Affine(before.scale * factor, before.offset * factor + offset, before.by)
@@ -96,19 +119,20 @@ def _constant_of(walk: Walk, node: Operator) -> tuple[int, Floats]:
     return index, constant(walk, node, index)
 
 
-def _by_channel(walk: Walk, node: Operator, value: Any) -> Floats:
-    """A constant [channels], or [1] of all; it must be the same everywhere in an image."""
-    shape = walk.source.shape(node.output, node)
+def _by_channel(walk: Walk, node: Operator, index: int, value: Any) -> Floats:
+    """Input number `index`, `value`, as [channels], or [1] of all; it must be the same everywhere
+    in an image, and leaves the shape of the other input as it is.
+    """
+    shape = walk.source.shape(node.inputs[1 - index], node)
     wanted = (shape[0], *[1] * (len(shape) - 1))
     found = np.asarray(value, np.float64)
     while found.ndim > len(shape) and found.shape[0] == 1:
         found = found[0]
-    if found.size == 1:
-        return found.reshape(1)
-    if found.shape != wanted:
+    if found.size != 1 and found.shape != wanted:
         raise walk.unfit(
             node,
-            f"has a constant of shape {list(np.shape(value))}; one number, or one for each "
-            f"channel, {list(wanted)}, is possible",
+            f"has a constant {node.inputs[index]!r} of the shape {list(np.shape(value))}; one "
+            f"number, or one for each channel, {list(wanted)}, is possible",
         )
+    walk.check_given(node, shape)
     return found.reshape(-1)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from counterflow.design.parts.formats import Format
+from counterflow.design.parts.formats import MAX_BITS, Format
 from counterflow.exchange.imported.pieces import Piece
 
 OPERAND_BITS = 10  # of a weight as multipliers see it
@@ -34,8 +34,12 @@ Ranges = Mapping[str, float]
 def holding(most: float, bits: int, *, signed: bool, frac: int = 30) -> Format:
     """A format of `bits` bits, and a sign, that holds magnitudes up to `most`.
 
-    It has at most `frac` fraction bits, and no more than bits.
+    It has at most `frac` fraction bits, and no more than bits.  ValueError, the end of a sentence
+    that says of what `most` is, where a description can have none.
     """
+    limit = MAX_BITS - signed
+    if not most <= 2.0**limit:  # or not a number, as of a difference of infinite ones
+        raise ValueError(f"{most:.3g}; magnitudes below 2^{limit} = {2.0**limit:.3g} are possible")
     whole = math.ceil(math.log2(most)) if most > 0 else 0
     wanted = min(bits - whole, frac, bits)
     total = bits if wanted >= 0 else bits - wanted
@@ -43,27 +47,38 @@ def holding(most: float, bits: int, *, signed: bool, frac: int = 30) -> Format:
 
 
 def formats_of(piece: Piece, ranges: Ranges | None, *, norms: bool, last: bool) -> dict[str, str]:
-    """What a description says of the numbers of `piece`; ``norms``: the network has some."""
+    """What a description says of the numbers of `piece`; ``norms``: the network has some.
+
+    ValueError for numbers that no format holds.
+    """
     found: dict[str, Any] = {}
     if piece.weighted:
         found |= _weights(piece)
     most, bits = _range(piece, ranges)
     if piece.kind == "norm":
-        found["activation"] = holding(most, bits, signed=True, frac=NORM_FRAC)
+        found["activation"] = _of_values(most, bits, signed=True, frac=NORM_FRAC)
     elif piece.activation == "tanh":
         found |= TANH
     elif (piece.weighted or piece.kind == "residual") and not last:
         signed = piece.activation != "relu"
-        found["activation"] = holding(most, bits, signed=signed)
+        found["activation"] = _of_values(most, bits, signed=signed)
     if norms and last:
         found["error"] = END_ERROR
     return {role: str(number) for role, number in found.items()}
 
 
 def logit(piece: Piece, ranges: Ranges | None) -> Format:
-    """That of the scores; it holds 4 at least, as a softmax needs."""
+    """That of the scores; it holds 4 at least, as a softmax needs.  ValueError as `formats_of`."""
     most, bits = _range(piece, ranges)
-    return holding(max(most, 4.0), bits + MORE_BITS, signed=True)
+    return _of_values(max(most, 4.0), bits + MORE_BITS, signed=True)
+
+
+def _of_values(most: float, bits: int, *, signed: bool, frac: int = 30) -> Format:
+    """As `holding`, of what a layer gives."""
+    try:
+        return holding(most, bits, signed=signed, frac=frac)
+    except ValueError as error:
+        raise ValueError(f"its values reach {error}") from error
 
 
 def _weights(piece: Piece) -> dict[str, Format]:
@@ -74,6 +89,13 @@ def _weights(piece: Piece) -> dict[str, Format]:
     weight, bias = piece.tensors["weight"], piece.tensors["bias"]
     if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
         raise ValueError("its weights hold what is no finite number")
+    for leaf, values in (("weight", weight), ("bias", bias)):
+        try:
+            holding(_largest(values), WEIGHT_BITS - 1, signed=True)
+        except ValueError as error:
+            called = piece.constants.get(leaf)
+            of = "" if called is None else f", of the constant {called!r},"
+            raise ValueError(f"its {leaf}{of} reaches {error}") from error
     initial = min(math.sqrt(2 / weight[0].size), 1)  # what a description makes sure of
     operand = holding(max(_largest(weight), initial), OPERAND_BITS - 1, signed=True)
     both = max(_largest(weight), _largest(bias), initial)

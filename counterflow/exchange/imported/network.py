@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from counterflow.design.network.complaints import complaint
 from counterflow.design.network.description import Description
 from counterflow.design.network.files import to_toml, write_atomically
 from counterflow.design.schedule.planner import plan
+from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units.convolution import ConvolutionUnit
 from counterflow.design.units.normal_unit import NormalUnit
 from counterflow.exchange.files import write_values
@@ -25,9 +27,11 @@ from counterflow.exchange.imported.operators import OPERATORS
 from counterflow.exchange.imported.pieces import Piece, flattened
 from counterflow.exchange.imported.source import Source, UnfitError
 from counterflow.exchange.imported.walk import NO_UNITS, Units, Walk
+from counterflow.exchange.tensors import Tensors
 
-RECIPE = {"mitigation": "none", "learning_rate": 2.0**-10}
-"""That of a network which has learnt already: a low rate."""
+RECIPE = {"mitigation": "none", "learning_rate": 2.0**-13}
+"""That of a network which has learnt already: an eighth of the rate of one that begins, with which
+what was learnt would be lost at first."""
 
 
 @dataclass(frozen=True)
@@ -118,10 +122,11 @@ class Read:
         """
         pieces, where = self.pieces, self.source.where
         norms = any(piece.kind == "norm" for piece in flattened(pieces))
-        shared: dict[str, Any] = {"logit": str(logit(pieces[-1], ranges))}
+        last = pieces[-1]
+        with self._about(last):
+            shared: dict[str, Any] = {"logit": str(logit(last, ranges))}
         if norms:
             shared["error"] = NORM_ERROR
-        last = pieces[-1]
         fields = {
             "name": name,
             "dataset": dataset,
@@ -133,12 +138,12 @@ class Read:
         }
         try:
             description = Description.model_validate(fields)
-            plan(description)
+            schedule = plan(description).schedule
         except ValidationError as error:
             raise UnfitError(f"{where}: {self._named(complaint(error, Description))}") from error
         except ValueError as error:
             raise UnfitError(f"{where}: {self._named(str(error))}") from error
-        return Imported(description, self._weights(description), self.notes)
+        return Imported(description, self._weights(description, schedule), self.notes)
 
     def _layer(
         self, piece: Piece, ranges: Ranges | None, norms: bool, last: bool
@@ -153,13 +158,19 @@ class Read:
             inner: Sequence[Piece] = getattr(piece, chain)
             if inner:
                 found[chain] = [self._layer(one, ranges, norms, False) for one in inner]
-        try:
+        with self._about(piece):
             formats = formats_of(piece, ranges, norms=norms, last=last)
-        except ValueError as error:  # numbers that no format holds
+        return {**found, "formats": formats} if formats else found
+
+    @contextmanager
+    def _about(self, piece: Piece) -> Iterator[None]:
+        """A complaint about numbers, with the operator that they are of."""
+        try:
+            yield
+        except ValueError as error:
             raise UnfitError(
                 f"{self.source.where}: the operator {piece.operator!r}: {error}"
             ) from error
-        return {**found, "formats": formats} if formats else found
 
     def _named(self, text: str) -> str:
         """A complaint, with the operator that it is about."""
@@ -168,14 +179,24 @@ class Read:
             return text
         return f"the operator {self.pieces[int(place[1])].operator!r} cannot be a layer: {text}"
 
-    def _weights(self, description: Description) -> dict[str, NDArray[Any]]:
-        """Those of all units; variances as they are before a norm adds to them."""
+    def _weights(self, description: Description, schedule: Schedule) -> dict[str, NDArray[Any]]:
+        """Those of all units; variances as they are before a norm adds to them.
+
+        UnfitError where one has another shape than the description gives it.
+        """
+        expected = {one.name: one.shape for one in Tensors(schedule).all}
         learning = (ConvolutionUnit, NormalUnit)
         units = [one for one in description.graph.units if isinstance(one, learning)]
         pieces = [one for one in flattened(self.pieces) if one.tensors]
         found: dict[str, NDArray[Any]] = {}
         for unit, piece in zip(units, pieces, strict=True):
             for leaf, values in piece.tensors.items():
+                shape = expected[f"{unit.name}.{leaf}"]
+                if values.shape != shape:
+                    raise UnfitError(
+                        f"{self.source.where}: the operator {piece.operator!r}: its {leaf} has the "
+                        f"shape {list(values.shape)}, but the layer {unit.name} needs {list(shape)}"
+                    )
                 if leaf == "running_var":
                     added = piece.epsilon - 4.0 ** -unit.inputs[0].x.frac
                     values = np.maximum(values + added, 0)

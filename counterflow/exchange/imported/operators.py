@@ -7,9 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from counterflow.exchange.imported.arithmetic import added, batch_norm, scaled, through_affine
+from counterflow.exchange.imported.arithmetic import (
+    added,
+    batch_norm,
+    past_affine,
+    scaled,
+    through_affine,
+)
 from counterflow.exchange.imported.pieces import Piece
-from counterflow.exchange.imported.walk import Walk, constant
+from counterflow.exchange.imported.walk import Walk, constant, misshapen, shaped
 from counterflow.exchange.nodes import Operator
 
 ABLE = {
@@ -21,53 +27,79 @@ ABLE = {
 
 def _gemm(walk: Walk, node: Operator, pieces: list[Piece]) -> None:
     take = node.attributes.get
-    weight = constant(walk, node, 1) * take("alpha", 1.0)
-    weight = weight if take("transB", 0) else weight.T
     if take("transA", 0):
         raise walk.unfit(node, "has transA = 1, which exchanges samples and inputs")
+    if take("transB", 0):
+        weight = shaped(walk, node, 1, "outputs", _elements(walk, node))
+    else:
+        weight = shaped(walk, node, 1, _elements(walk, node), "outputs").T
     bias = np.zeros(len(weight))
     if len(node.inputs) > 2 and node.inputs[2]:
-        given = constant(walk, node, 2) * take("beta", 1.0)
-        bias = np.broadcast_to(given.ravel(), bias.shape).copy()
-    _dense(walk, node, pieces, weight, bias)
+        given = constant(walk, node, 2)
+        *rows, size = (1, *given.shape)
+        if size not in (1, len(bias)) or any(one != 1 for one in rows):
+            raise misshapen(walk, node, 2, given.shape, len(bias))
+        bias = np.broadcast_to(given.ravel(), bias.shape) * take("beta", 1.0)
+    _dense(walk, node, pieces, weight * take("alpha", 1.0), bias)
 
 
 def _matmul(walk: Walk, node: Operator, pieces: list[Piece]) -> None:
     if node.inputs[0] in walk.source.constants:
         raise walk.unfit(node, "has its constant on the left, expected samples times weights")
-    weight = constant(walk, node, 1)
-    if weight.ndim != 2:
-        raise walk.unfit(
-            node, f"multiplies by an array of shape {list(weight.shape)}, expected a matrix"
-        )
-    _dense(walk, node, pieces, weight.T, np.zeros(weight.shape[1]))
+    weight = shaped(walk, node, 1, _elements(walk, node), "outputs").T
+    _dense(walk, node, pieces, weight, np.zeros(len(weight)))
 
 
-def _dense(walk: Walk, node: Operator, pieces: list[Piece], weight: Any, bias: Any) -> None:
+def _elements(walk: Walk, node: Operator) -> int:
+    """Those of the vectors that come in."""
     shape = walk.source.shape(node.inputs[0], node)
     if len(shape) != 1:
         raise walk.unfit(node, f"gets samples of shape {list(shape)}, expected vectors")
+    return shape[0]
+
+
+def _dense(walk: Walk, node: Operator, pieces: list[Piece], weight: Any, bias: Any) -> None:
+    walk.check_given(node, [len(weight)])
     piece = Piece("dense", node.name, node.output, {"outputs": len(weight)})
     piece.tensors = {"weight": weight, "bias": bias}
+    piece.constants = _constants(node)
     through_affine(walk, node, piece, padded=False)
     pieces.append(piece)
 
 
 def _convolution(walk: Walk, node: Operator, pieces: list[Piece]) -> None:
-    weight = constant(walk, node, 1)
-    if weight.ndim != 4:
+    sides = len(walk.source.shape(node.inputs[0], node)) - 1
+    if sides != 2 and constant(walk, node, 1).ndim == 2 + sides:
         raise walk.unfit(
-            node, f"has a kernel of {weight.ndim - 2} dimensions; convolutions of images have two"
+            node, f"has a kernel of {sides} dimensions; convolutions of images have two"
         )
     if node.attributes.get("group", 1) != 1:
         raise walk.unfit(node, f"has {node.attributes['group']} groups; one is possible")
+    channels, *_ = _image(walk, node)
+    weight = shaped(walk, node, 1, "outputs", channels, "height", "width")
     biased = len(node.inputs) > 2 and node.inputs[2]
     piece = Piece("convolution", node.name, node.output, {"outputs": len(weight)})
-    piece.fields |= _window(walk, node, weight.shape[2:])
-    bias = constant(walk, node, 2) if biased else np.zeros(len(weight))
+    piece.fields |= _window(walk, node, weight.shape[2:], len(weight))
+    bias = shaped(walk, node, 2, len(weight)) if biased else np.zeros(len(weight))
     piece.tensors = {"weight": weight, "bias": bias}
+    piece.constants = _constants(node)
     through_affine(walk, node, piece, padded="padding" in piece.fields)
     pieces.append(piece)
+
+
+def _constants(node: Operator) -> dict[str, str]:
+    """What the arrays of weights and bias are called in the graph."""
+    return dict(zip(("weight", "bias"), filter(None, node.inputs[1:]), strict=False))
+
+
+def _image(walk: Walk, node: Operator) -> tuple[int, ...]:
+    """[channels, height, width] of what comes in."""
+    shape = walk.source.shape(node.inputs[0], node)
+    if len(shape) != 3:
+        raise walk.unfit(
+            node, f"gets samples of shape {list(shape)}, expected images [channels, height, width]"
+        )
+    return shape
 
 
 def _pool(walk: Walk, node: Operator, pieces: list[Piece]) -> None:
@@ -75,11 +107,12 @@ def _pool(walk: Walk, node: Operator, pieces: list[Piece]) -> None:
     kernel = node.attributes["kernel_shape"]
     if len(kernel) != 2:
         raise walk.unfit(node, f"has windows of {len(kernel)} dimensions; those of images have two")
-    fields = _window(walk, node, kernel)
+    fields = _window(walk, node, kernel, _image(walk, node)[0])
     if average and "padding" in fields and not node.attributes.get("count_include_pad", 0):
         raise walk.unfit(
             node, "leaves its padding out of the mean; count_include_pad = 1 is possible"
         )
+    past_affine(walk, node, maximum=not average, padded="padding" in fields)
     fields["stride"] = fields.get("stride", [1, 1])
     if fields["stride"] == fields["kernel"]:
         del fields["stride"]
@@ -87,8 +120,8 @@ def _pool(walk: Walk, node: Operator, pieces: list[Piece]) -> None:
     pieces.append(Piece(kind, node.name, node.output, fields))
 
 
-def _window(walk: Walk, node: Operator, kernel: Any) -> dict[str, Any]:
-    """Kernel, stride and padding, as far as they are not the default."""
+def _window(walk: Walk, node: Operator, kernel: Any, channels: int) -> dict[str, Any]:
+    """Kernel, stride and padding, as far as they are not the default; it gives `channels`."""
     take = node.attributes.get
     pads = list(take("pads", [0, 0, 0, 0]))
     automatic = take("auto_pad", b"NOTSET").decode()
@@ -100,14 +133,21 @@ def _window(walk: Walk, node: Operator, kernel: Any) -> dict[str, Any]:
     dilations = list(take("dilations", [1, 1]))
     if any(one != 1 for one in dilations):
         raise walk.unfit(node, f"has dilations of {dilations}; 1 is possible")
-    sizes = walk.source.shape(node.inputs[0], node)[1:]
-    given = walk.source.shape(node.output, node)
+    for what, sizes, count in (("pads", pads, 4), ("strides", strides, 2)):
+        if len(sizes) != count:
+            raise walk.unfit(node, f"has {what} of {sizes}, expected {count} numbers")
+    stated = list(take("kernel_shape", kernel))
+    if stated != list(kernel):
+        raise walk.unfit(node, f"has kernel_shape = {stated}, but its kernel is {list(kernel)}")
     floor = [
         (size + 2 * pad - side) // stride + 1
-        for size, pad, side, stride in zip(sizes, pads, kernel, strides, strict=False)
+        for size, pad, side, stride in zip(
+            _image(walk, node)[1:], pads[:2], kernel, strides, strict=True
+        )
     ]
-    if list(given[1:]) != floor:
+    if take("ceil_mode", 0) and list(walk.source.shape(node.output, node)[1:]) != floor:
         raise walk.unfit(node, "has ceil_mode = 1 and a last window that leaves the image")
+    walk.check_given(node, [channels, *floor])
     found: dict[str, Any] = {"kernel": [int(one) for one in kernel]}
     if strides != [1, 1]:
         found["stride"] = strides
@@ -117,12 +157,15 @@ def _window(walk: Walk, node: Operator, kernel: Any) -> dict[str, Any]:
 
 
 def _global_average(walk: Walk, node: Operator, pieces: list[Piece]) -> None:
+    flat = node.kind == "ReduceMean" and not node.attributes.get("keepdims", 1)
+    channels, *_ = _image(walk, node)
+    walk.check_given(node, [channels] if flat else [channels, 1, 1])
     pieces.append(Piece("average-pool", node.name, node.output, {"kernel": "all"}))
 
 
 def _reduce_mean(walk: Walk, node: Operator, pieces: list[Piece]) -> None:
     axes = node.attributes.get("axes")
-    found = [int(one) for one in (constant(walk, node, 1) if axes is None else axes)]
+    found = [int(one) for one in (constant(walk, node, 1).ravel() if axes is None else axes)]
     rank = len(walk.source.shape(node.inputs[0], node)) + 1
     if rank != 4 or sorted(one % rank for one in found) != [2, 3]:
         raise walk.unfit(node, f"is a mean over the axes {found}; that over whole images is [2, 3]")
@@ -150,6 +193,7 @@ def _shaped(walk: Walk, node: Operator, pieces: list[Piece]) -> None:
 def _activation(name: str) -> Callable[[Walk, Operator, list[Piece]], None]:
     def apply(walk: Walk, node: Operator, pieces: list[Piece]) -> None:
         """Behind a maximum it is the same as before it."""
+        walk.check_given(node, walk.source.shape(node.inputs[0], node))
         place = len(pieces) - 1
         while place >= 0 and pieces[place].kind in ("max-pool", "flatten"):
             place -= 1
@@ -170,7 +214,10 @@ def _activation(name: str) -> Callable[[Walk, Operator, list[Piece]], None]:
 
 def _clip(walk: Walk, node: Operator, pieces: list[Piece]) -> None:
     least, most = (*node.inputs[1:], "", "")[:2]
-    if most or not least or constant(walk, node, 1).item() != 0:
+    bound = constant(walk, node, 1) if least else np.zeros(1)
+    if bound.size != 1:
+        raise misshapen(walk, node, 1, bound.shape)
+    if most or not least or bound.any():
         raise walk.unfit(node, "is no Relu, which clips at 0 and nowhere else")
     _activation("relu")(walk, node, pieces)
 

@@ -19,7 +19,8 @@ class Piece:
     """A layer of `kind`, made of the operator `operator`; ``end``: the tensor that it gives.
 
     ``fields``: those of the description; ``tensors``: parameters by PyTorch's names; ``sums``: the
-    tensor before its tanh; ``epsilon``: what is added to the variances of a norm.
+    tensor before its tanh; ``epsilon``: what is added to the variances of a norm; ``constants``:
+    what the graph calls the arrays that parameters were made of.
     """
 
     kind: str
@@ -32,6 +33,7 @@ class Piece:
     activation: str = "none"
     sums: str = ""
     epsilon: float = 0.0
+    constants: dict[str, str] = field(default_factory=dict)
 
     @property
     def weighted(self) -> bool:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from counterflow.design.network.files import check_source
 from counterflow.exchange.nodes import Operator
-from counterflow.exchange.package import onnx
+from counterflow.exchange.package import PRODUCER, onnx
 
 Array = NDArray[Any]
 PASSED_ON = ("Identity", "Dropout", "Cast")  # at inference they change nothing
@@ -80,7 +80,7 @@ def source_of(model: Any, where: str) -> Source:
         if len(names) != 1:
             listed = ", ".join(names) or "none"
             raise UnfitError(f"{where}: it has {len(names)} {what} ({listed}), expected one")
-    _check_type(package, next(one for one in graph.input if one.name == inputs[0]), where)
+    _check_type(package, model, next(one for one in graph.input if one.name == inputs[0]), where)
     nodes = [_operator(package, node) for node in graph.node]
     for node in nodes:
         if node.kind in BRANCHING:
@@ -104,8 +104,13 @@ def brief(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(". ")
 
 
-def _check_type(package: Any, given: Any, where: str) -> None:
+def _check_type(package: Any, model: Any, given: Any, where: str) -> None:
     number = given.type.tensor_type.elem_type
+    if number == package.TensorProto.INT64 and model.producer_name == PRODUCER:
+        raise UnfitError(
+            f"{where}: it is the network in integers that `export --to onnx` writes; import what "
+            "`export --to onnx-float` writes"
+        )
     if number != package.TensorProto.FLOAT:
         raise UnfitError(
             f"{where}: its input {given.name!r} has the type "

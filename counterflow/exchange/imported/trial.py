@@ -36,7 +36,7 @@ def ranges(read: Read, samples: NDArray[Any]) -> dict[str, float]:
     for values in _evaluated(read.source, names, samples):
         for name, one in zip(names, values, strict=True):
             seen = _network_scores(read, one) if name == scores else one
-            found[name] = max(found[name], float(np.abs(seen).max()))
+            found[name] = float(np.maximum(found[name], np.abs(seen).max()))  # with NaN
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -47,7 +47,7 @@ class Walk:
 
     ``operators``: what is done with each kind; ``inputs``: shape of a sample without the batch,
     changed by a reshape before the first layer; ``affine``: what is still to be taken into the
-    first layer with weights.
+    first layer with weights; ``begun``: whether there are branches, which could not share one.
     """
 
     source: Source
@@ -55,6 +55,7 @@ class Walk:
     inputs: tuple[int, ...] = ()
     notes: list[str] = field(default_factory=list)
     affine: Affine | None = None
+    begun: bool = False
 
     def __post_init__(self) -> None:
         self.inputs = self.source.shape(self.source.input)
@@ -73,6 +74,24 @@ class Walk:
     def unfit(self, node: Operator, why: str) -> UnfitError:
         """An operator that a description cannot express, and why."""
         return UnfitError(f"{self.source.where}: {node} {why}")
+
+    def check_given(self, node: Operator, shape: Sequence[int]) -> None:
+        """UnfitError where `node` gives something else by the file than `shape`, which follows.
+
+        So what is said of the next operator's weights is true, whatever a file states in between.
+        """
+        stated = self.source.shapes.get(node.output)
+        if stated is None:
+            return
+        known = len(stated) == len(shape) + 1 and all(
+            there in (None, size) for there, size in zip(stated[1:], shape, strict=True)
+        )
+        if not known:
+            listed = [size or "?" for size in stated[1:]]
+            raise self.unfit(
+                node,
+                f"gives the shape {list(shape)} behind the batch, but the file states {listed}",
+            )
 
     def is_last(self, node: Operator) -> bool:
         """Whether nothing reads what `node` gives."""
@@ -111,6 +130,12 @@ class Walk:
             raise self.unfit(
                 readers[2], f"is the third that reads {name!r}; two branches are possible"
             )
+        if self.affine is not None:  # the first branch with weights would take it in for both
+            raise UnfitError(
+                f"{self.source.where}: {self.affine.by} is before branches; before a layer with "
+                "weights it could be taken in"
+            )
+        self.begun = True
         branches, ends = [], []
         for node in readers:
             own: list[Piece] = []
@@ -127,6 +152,13 @@ class Walk:
                 f"begins a branch behind {name!r} that does not meet the other one, of "
                 f"{readers[1].name!r}, in an Add",
             )
+        first, second = (self.source.shape(one, meeting) for one in meeting.inputs)
+        if first != second:
+            raise self.unfit(
+                meeting,
+                f"adds the shapes {list(first)} and {list(second)}; the same twice is possible",
+            )
+        self.check_given(meeting, first)
         shortcut, body = sorted(branches, key=_size)
         pieces.append(Piece("residual", meeting.name, meeting.output, body=body, shortcut=shortcut))
         return meeting.output
@@ -147,3 +179,29 @@ def constant(walk: Walk, node: Operator, index: int) -> Floats:
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise walk.unfit(node, f"has a constant {name!r} that holds what is no finite number")
     return values.astype(np.float64)
+
+
+def shaped(walk: Walk, node: Operator, index: int, *sizes: int | str) -> Floats:
+    """As `constant`, of the shape `sizes`, in which a word is the name of what may be any.
+
+    All that weights are made of comes through here, so that each contradiction is a sentence.
+    """
+    values = constant(walk, node, index)
+    fits = values.ndim == len(sizes) and all(
+        isinstance(wanted, str) or wanted == size
+        for wanted, size in zip(sizes, values.shape, strict=True)
+    )
+    if not fits:
+        raise misshapen(walk, node, index, values.shape, *sizes)
+    return values
+
+
+def misshapen(
+    walk: Walk, node: Operator, index: int, shape: Sequence[int], *sizes: int | str
+) -> UnfitError:
+    """Input number `index` has another shape than `sizes`, as `shaped` has them."""
+    wanted = ", ".join(map(str, sizes))
+    return walk.unfit(
+        node,
+        f"has a constant {node.inputs[index]!r} of the shape {list(shape)}, expected [{wanted}]",
+    )

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from counterflow.design.data.own.halves import Half
 from counterflow.design.data.own.tables import REMEDY, Table, labels_in
-from counterflow.design.data.sources import DAMAGE, DataError
+from counterflow.design.data.sources import AGAIN, DAMAGE, DataError
 from counterflow.design.network.reading import Reading
 
 SAMPLES = ("x", "image", "images", "data", "features", "inputs", "pixels", "samples")
@@ -56,7 +56,9 @@ def unreadable(path: Path, error: BaseException) -> DataError:
             "in it; save it as an array of numbers or of text."
         )
     reason = " ".join(str(error).split()).rstrip(".").replace(". ", "; ") or type(error).__name__
-    return DataError(f"{path}: is damaged, or something else than its name says ({reason}).")
+    return DataError(
+        f"{path}: is damaged, or something else than its name says ({reason}); {AGAIN}."
+    )
 
 
 def halves_of(where: str, arrays: Mapping[str, Any]) -> tuple[list[Half], list[str]]:

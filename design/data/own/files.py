@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from counterflow.design.data.own.halves import Half
 from counterflow.design.data.own.idx_files import idx_files, read_idx_files
 from counterflow.design.data.own.images import classes_in, is_image, read_images, visible
 from counterflow.design.data.own.tables import read_table
+from counterflow.design.data.sets import NAMES
 from counterflow.design.data.sources import DataError
 from counterflow.design.network.reading import Reading
 
@@ -35,15 +37,26 @@ MAGIC = (
     (b"\x89HDF", "HDF5"),
     (b"PAR1", "Parquet"),
     (b"\x80", "a pickle, which would run code,"),
+    (b"%PDF", "PDF"),
 )
+START = 64  # bytes by which a file is known
+TEXTS = (
+    (re.compile(rb"\s*<(!doctype|!--|\?xml|html|svg)", re.IGNORECASE), "HTML or XML"),
+    (re.compile(rb'\s*(\{\s*["}]|\[\s*([\[{"]|-?[\d.]+\s*,))'), "JSON"),
+)
+"""What is no table, though it is text."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """``halves``: of training and, if there is one, of testing; ``told``: sentences about them."""
+    """``halves``: of training and, if there is one, of testing; ``told``: sentences about them.
+
+    ``labelled``: which columns of a table have the labels, in words each.
+    """
 
     halves: list[Half]
     told: tuple[str, ...] = ()
+    labelled: tuple[str, ...] = ()
 
 
 Reader = Callable[[Path, Reading], Found]
@@ -70,19 +83,21 @@ def in_path(path: Path, how: Reading) -> Found:
         raise DataError(f"{path}: is no file, but a device or a pipe; expected {UNDERSTOOD}.")
     try:
         with path.open("rb") as file:
-            start = file.read(8)
+            start = file.read(START)
     except FileNotFoundError:
-        raise DataError(f"{path}: there is no such file or folder.") from None
+        raise DataError(f"{path}: there is no such file or folder{_known(path)}.") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
     if not start:
         raise DataError(f"{path}: is empty, expected {UNDERSTOOD}.")
     kind = next((kind for magic, kind in MAGIC if start.startswith(magic)), ".csv")
+    if kind == ".csv" and path.suffix.lower() not in ARRAYS:
+        kind = next((kind for pattern, kind in TEXTS if pattern.match(start)), kind)
     if kind == ".npz":
         return of_arrays(str(path), read_npz(path), how)
     if kind == ".npy":
         table = table_of(path, read_npy(path), how)
-        return Found([table.half], (table.told,))
+        return Found([table.half], labelled=table.labelled)
     if kind != ".csv":
         folder = f"; give its folder, {path.parent}" if kind in ("an image", "an IDX file") else ""
         raise DataError(f"{path}: is {kind} and not read alone, expected {UNDERSTOOD}{folder}.")
@@ -126,6 +141,13 @@ def _reader(folder: Path) -> Reader | None:
     return None
 
 
+def _known(path: Path) -> str:
+    """A remark on a name that is that of a published data set and of no file."""
+    if str(path) not in NAMES:
+        return ""
+    return "; `counterflow data list` has the set of that name, which `dataset` or --dataset names"
+
+
 def _loaded(files: Mapping[str, Path]) -> dict[str, Any]:
     return {name: read_npy(path) for name, path in files.items()}
 
@@ -166,7 +188,7 @@ def _tables(paths: list[Path], how: Reading) -> Found:
         if other.names != first.names or other.half.x.shape[1] != first.half.x.shape[1]:
             raise DataError(
                 f"{path}: has other columns than {paths[0]}, expected the same, with the label in "
-                f"{first.labelled}; correct it, or take it out."
+                f"{', '.join(first.labelled)}; correct it, or take it out."
             )
         halves.append(other.half)
-    return Found(halves, (first.told,))
+    return Found(halves, labelled=first.labelled)

@@ -87,6 +87,11 @@ def _check_shape(half: Half) -> None:
         raise DataError(
             f"{half.label_at(0)} is of the type {half.y.dtype}, expected whole numbers or text."
         )
+    if half.y.ndim == 2 and half.remedy:  # of a table
+        raise DataError(
+            f"{half.sample_at(())}: label names {half.y.shape[1]} columns, which are targets then: "
+            f"{REGRESSION}; of classes name one column."
+        )
     if half.y.ndim == 2 and half.y.shape[0] == half.x.shape[0]:
         where = half.label_at(0).rpartition("[")[0] or half.label_at(0)
         raise DataError(
@@ -154,9 +159,8 @@ def targets_of(halves: Sequence[Half]) -> list[NDArray[np.float64]]:
     for half in halves:
         if half.y.dtype.kind not in "biuf":
             raise DataError(
-                f"{half.label_at(0)} is {half.y.flat[0] if half.y.size else 'nothing'!r}, expected "
-                "a number, as targets are; for classes leave out loss and targets of the "
-                "description."
+                f"{_no_number(half)}, expected a number, as targets are; for classes leave out "
+                "loss and targets of the description."
             )
         if half.y.ndim not in (1, 2) or half.y.shape[0] != half.x.shape[0] or 0 in half.y.shape[1:]:
             where = half.label_at(0).rpartition("[")[0] or half.label_at(0)
@@ -179,6 +183,18 @@ def targets_of(halves: Sequence[Half]) -> list[NDArray[np.float64]]:
             f"{found[0].shape[1]} as in the half to train on."
         )
     return found
+
+
+def _no_number(half: Half) -> str:
+    """The first target that is no number: where it stands, and what it is."""
+    if half.y.dtype.kind not in "US" or not half.y.size:
+        return f"{half.label_at(0)} is of the type {half.y.dtype}"
+    for at, one in enumerate(_text(half.y).ravel().tolist()):
+        try:
+            float(one)
+        except ValueError:
+            return f"{half.label_at(at)} is {repr(one) if one.strip() else 'empty'}"
+    return f"{half.label_at(0)} is text"
 
 
 def shape_of(x: NDArray[Any], where: str) -> tuple[int, int, int]:

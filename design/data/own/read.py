@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,11 @@ def read(
 
 def _dataset(name: str, found: Found, how: Reading, targets: bool) -> Dataset:
     """What is there, with numbers as `targets` or with labels."""
+    if found.labelled:
+        what = "target" if targets else "label"
+        what += "s are" if len(found.labelled) > 1 else " is"
+        which = f"The {what} {', '.join(found.labelled)}."
+        found = replace(found, told=(which, *found.told))
     shape, samples = _samples(name, found.halves)
     if targets:
         return _of_targets(name, found, how, shape, samples)
@@ -72,7 +78,8 @@ def _dataset(name: str, found: Found, how: Reading, targets: bool) -> Dataset:
         told.append(f"Classes without samples: {_listed([*map(str, without)])}.")
     arrays = _kept(samples[0], labels[0], samples[1], labels[1])
     scaling = Scaling.common(float(np.abs(samples[0]).max()))
-    return Dataset(name, *arrays, scaling, classes, shape, digest(arrays), tuple(told))
+    hashed = digest(arrays)
+    return Dataset(name, *arrays, scaling, classes, shape, hashed, tuple(told), names=names)
 
 
 def _of_targets(

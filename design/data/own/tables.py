@@ -40,15 +40,9 @@ class Table:
     labels: tuple[int, ...]
 
     @property
-    def labelled(self) -> str:
+    def labelled(self) -> tuple[str, ...]:
         """Which columns have the labels, in words."""
-        return ", ".join(column_of(label, self.names) for label in self.labels)
-
-    @property
-    def told(self) -> str:
-        """The same in a sentence."""
-        what = "labels are" if len(self.labels) > 1 else "label is"
-        return f"The {what} {self.labelled}."
+        return tuple(column_of(label, self.names) for label in self.labels)
 
 
 @dataclass(frozen=True)
@@ -128,7 +122,10 @@ def _layout(path: Path, start: Sequence[Line], reading: Reading) -> _Layout:
     (first, cells), below = start[0], start[1][1] if len(start) > 1 else []
     header = _is_header(cells, below) if reading.header is None else reading.header
     if header and not below:
-        raise DataError(f"{path}: has no line behind its header, expected samples.")
+        raise DataError(
+            f"{path}: has no line behind its header, expected samples; where it is no table, "
+            "expected NPZ, NPY, IDX or a folder."
+        )
     if len(cells) < 2:
         raise DataError(
             f"{path}: line {first} has one cell, {_shown(cells[0])}; expected at least two, with "
@@ -186,7 +183,11 @@ def label_of(
         return called[0] if len(called) == 1 else text[0] if len(text) == 1 else width - 1
     if isinstance(wanted, str) and wanted in names:
         if names.count(wanted) > 1:
-            raise DataError(f"{path}: has {names.count(wanted)} columns named {wanted!r}.")
+            places = [str(at + 1) for at, name in enumerate(names) if name == wanted]
+            raise DataError(
+                f"{path}: has {len(places)} columns named {wanted!r}, {', '.join(places[:-1])} and "
+                f"{places[-1]}; name one by its number."
+            )
         return names.index(wanted)
     if wanted in ("first", "last"):
         return 0 if wanted == "first" else width - 1
