@@ -50,6 +50,14 @@ def test_weights_and_a_checkpoint_are_not_taken_together() -> None:
     assert "--resume has weights already; leave it out, or --weights" in result.stderr
 
 
+@pytest.mark.parametrize("command", [["train"], ["host", "train"]])
+def test_other_data_without_a_checkpoint_are_refused(command: list[str]) -> None:
+    ports = PORT if command[0] == "host" else []
+    result = run(*command, "tiny", *ports, "--other-data")
+    assert result.exit_code == 2
+    assert "leave it out, or name a checkpoint with --resume" in " ".join(result.stderr.split())
+
+
 def test_a_training_with_other_weights_is_another_one() -> None:
     one = Progress("net", 1, 0, 2, None, "last", "data", mark=1, base=0, weights="abc")
     assert one.differs(one) is None

@@ -76,6 +76,15 @@ def lines_of(dataset: Dataset) -> Text:
     return Text("\n".join((dataset.summary, *dataset.told)))
 
 
+def check_other_data(*, other_data: bool, resume: Path | None) -> None:
+    """UsageError where --other-data is given and nothing goes on."""
+    if other_data and resume is None:
+        raise click.UsageError(
+            "--other-data lets --resume go on with other data; leave it out, or name a "
+            "checkpoint with --resume."
+        )
+
+
 def going_on(display: Display, start: Checkpoint, dataset: Dataset, *, other_data: bool) -> Dataset:
     """`dataset` for a training that goes on from `start`; says so if it is scaled otherwise."""
     from counterflow.golden.training import checkpoint

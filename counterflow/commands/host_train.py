@@ -98,6 +98,7 @@ def train(
 
     if weights and resume:
         raise click.UsageError("--resume has weights already; leave it out, or --weights.")
+    brought.check_other_data(other_data=other_data, resume=resume)
     options.check_apart(checkpoint, but="resume")
     options.check_apart(progress)
     display = Display(as_json=as_json, quiet=quiet)

@@ -106,6 +106,7 @@ def train(
     if weights and (resume or model == "float"):
         other = "--resume has weights already" if resume else "--model float takes no weights"
         raise click.UsageError(f"{other}; leave it out, or --weights.")
+    brought.check_other_data(other_data=other_data, resume=resume)
     options.check_apart(checkpoint, but="resume")
     display = Display(as_json=as_json, quiet=quiet)
     network = frozen.with_frozen(options.with_dataset(load(net), dataset_name), frozen_layers)
