@@ -36,6 +36,7 @@ def write(path: Path, kinds: Path, waves: Waves, design: Plan, *, folder: Path) 
     write_atomically(kinds, "".join(f"{value} {word}\n" for value, word in KINDS.words.items()))
     text = io.StringIO()
     save = GTKWSave(text)
+    save.savefile(str(folder / path.name))  # by both GTKWave finds waves that moved along
     save.dumpfile(str(folder / waves.path.name))
     save.treeopen(f"{CHAIN}.")
     save.timestart(waves.begin)

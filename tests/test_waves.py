@@ -129,6 +129,7 @@ def test_gtkwave_shows_units_with_kinds_by_name(waves: Waves, tmp_path: Path) ->
         "+{dx payload} bench_top.chain.dense1.dx__payload[9:0]",
     ]
     assert f'[dumpfile] "/somewhere/{waves.path.name}"' in lines
+    assert f'[savefile] "/somewhere/{path.name}"' in lines  # both, or no folder can be moved
     assert "[timestart] 35" in lines
     assert lines.count("^1 /somewhere/kinds.txt") == 2
     assert kinds.read_text().split() == [
