@@ -1,8 +1,9 @@
 """What a simulation can put hardware through beyond a plain training, and what a run of it did.
 
 A plain run trains on good samples without a stall.  A harsh one goes on with runs in which kinds of
-tokens and settings change, streams stand still, samples are spoilt, a reset strikes and all state
-is read out and loaded again; its block memories give noise where they promise nothing.
+tokens and settings change, streams stand still, registers are read meanwhile, samples are spoilt, a
+reset strikes and all state is read out and loaded again; its block memories give noise where they
+promise nothing.
 """
 
 from __future__ import annotations
@@ -28,12 +29,10 @@ SEED = 7
 SPOILT = (0, 5, 6, 20)  # tokens whose samples are too short or too long
 WIDE = (1, 2, 3, 4)  # seeds of numbers of all sizes: low bits are seen through rare carries alone
 UNKNOWN = (3, 5, 30)  # tokens whose labels no class has
+READS = 40  # cycles at most between accesses of registers in training
 STALLED = 12  # times as many tokens as other stalled runs have long ones
-LONG_STALLS = {  # by seed
-    11: ("none", "long", "burst"),
-    12: ("long", "burst", "random"),
-    13: ("none", "long", "burst"),
-}
+LONG_STALLS = [("none", "long", "burst"), ("burst", "none", "long")]
+LONG_WIDE = range(8, 16)  # seeds of long runs
 
 
 class Exercise(NamedTuple):
@@ -51,6 +50,7 @@ EXERCISED = (
     "rate drops",
     "mitigation off",
     "stalls",
+    "registers read in training",
     "bad samples",
     "reset in training",
     "state read out and loaded",
@@ -94,6 +94,8 @@ def harsh_runs(planned: Plan, plain: Job, samples: int) -> Iterator[Exercise]:
     stalls = [("random", "random", "random"), ("burst", "slow", "long"), ("late", "none", "slow")]
     for gates in stalls:
         yield Exercise(f"stalls {', '.join(gates)}", ORDER, replace(job, stalls=gates))
+    read = replace(job, stalls=("none", "burst", "none"), reads=READS)
+    yield Exercise("registers read in training", ORDER, read)
     yield Exercise("spoilt samples", ORDER, _spoilt(planned, job, count))
     cycle = planned.schedule.interval * min(count, planned.schedule.delay + 2) // 2 + 3
     interrupted = replace(job, scenario="reset", interrupt=cycle)
@@ -108,7 +110,7 @@ def long_runs(planned: Plan, plain: Job, samples: int) -> list[Exercise]:
     """Numbers of all sizes for long: the lowest bits of an update are seen once in many.
 
     Of about so many samples, those of the `plain` run again and again; then of fewer under stalls,
-    in which all that waits fills up and empties in ways that 24 samples do not show.
+    in which all that waits fills up and empties in ways that 24 samples do not show; then others.
     """
     mixed = mixed_tokens(planned, min(samples, len(plain.samples)))
     several = settings_of(planned)
@@ -116,10 +118,15 @@ def long_runs(planned: Plan, plain: Job, samples: int) -> list[Exercise]:
     changes = [(start, several[number % len(several)]) for number, start in enumerate(starts)]
     job = replace(plain, tokens=mixed * len(changes), settings=tuple(changes), slots_shown=0)
     found = [Exercise("numbers of all sizes, long", CYCLES, _wide(planned, job, SEED))]
-    for seed, gates in LONG_STALLS.items():
-        stalled = replace(job, tokens=mixed * STALLED, settings=(), stalls=gates, seed=seed)
-        name = f"stalls {', '.join(gates)}, long"
-        found.append(Exercise(name, ORDER, _wide(planned, stalled, seed)))
+    for number, gates in enumerate(LONG_STALLS, start=1):
+        stalled = replace(job, tokens=mixed * STALLED, settings=(), stalls=gates)
+        stalled = _wide(planned, replace(stalled, seed=plain.seed + 10 * number), SEED + number)
+        found.append(Exercise(f"stalls {', '.join(gates)}, long", ORDER, stalled))
+    rounds = 2 * len(several)
+    twice = replace(job, tokens=mixed * rounds, settings=tuple(changes[:rounds]))
+    for seed in LONG_WIDE:
+        wide = _wide(planned, twice, seed)
+        found.append(Exercise(f"numbers of all sizes {seed}, long", CYCLES, wide))
     return found
 
 
@@ -173,6 +180,7 @@ def exercised(runs: Sequence[Exercise], *, worst_memories: bool) -> dict[str, bo
         len({one.extra_shift for one in settings}) > 1,
         len({(one.predict, one.compensate) for one in settings}) > 1,
         any(set(job.stalls) != {"none"} for job in jobs),
+        any(job.reads for job in jobs),
         any(job.scenario == "spoilt" for job in jobs),
         any(job.scenario == "reset" for job in jobs),
         any(job.scenario == "power_cycle" for job in jobs),

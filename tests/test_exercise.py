@@ -4,6 +4,7 @@ there.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
@@ -107,6 +108,26 @@ def test_a_register_that_always_shows_the_same_is_found(
     report = simulate(planned, data_of(planned), seed=1, samples=SAMPLES)
     assert not report.equal
     assert f"counter dense0.{register.name} is 1, expected" in str(report.first_divergence)
+
+
+def test_a_register_that_harms_a_unit_at_work_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    access = UnitRegisters._access
+
+    def rash(self: Any, m: Any, node: Any) -> None:
+        access(self, m, node)
+        with m.If(node.strobe(UnitRegister.FETCH) & ~self.walk.idle):
+            m.d.sync += self.settings.predict.eq(~self.settings.predict)
+
+    monkeypatch.setattr(UnitRegisters, "_access", rash)
+    planned = plan(load("tiny"))
+    plain = plain_job(planned, data_of(planned), epoch_order(SAMPLES, 1, 0), 1)
+    verilog = worst_verilog(planned)
+    plain = replace(plain, near_carry=True)
+    assert run_job(verilog, plain, quick=True).mismatches == 0
+    (read,) = (run for run in harsh_runs(planned, plain, SAMPLES) if run.job.reads)
+    found = run_job(verilog, read.job, read.bench, quick=True)
+    assert found.mismatches > 0
+    assert re.match(r"dense\d\.(CONTROL|weights)", str(found.first_divergence))
 
 
 @pytest.mark.slow

@@ -89,8 +89,23 @@ class Host:
             words += await self._access(accesses[start : start + ACCESSES])
         return words
 
+    async def attempt(self, access: Transfer) -> int | None:
+        """Make one access of a chain that may be at work; None where that is why it is refused."""
+        await self._answered([access])
+        response = number(self.dut.response_memory[(self.accesses - 1) % ACCESSES])
+        return response >> 2 & (1 << WORD_BITS) - 1 if response & 2 else None
+
     async def _access(self, accesses: Sequence[Transfer]) -> list[int]:
         """As `access`, of no more than a memory of them holds."""
+        first, memory = self.accesses, self.dut.response_memory
+        await self._answered(accesses)
+        return [
+            self._response(access, memory[place % ACCESSES])
+            for place, access in enumerate(accesses, first)
+        ]
+
+    async def _answered(self, accesses: Sequence[Transfer]) -> None:
+        """Make accesses and wait for their responses."""
         first, dut = self.accesses, self.dut
         number(dut.ready)
         for place, access in enumerate(accesses, first):
@@ -105,10 +120,6 @@ class Host:
             await self.cycles(soonest)
             limit -= soonest
         await self.cycles(1)
-        return [
-            self._response(access, dut.response_memory[place % ACCESSES])
-            for place, access in enumerate(accesses, first)
-        ]
 
     def _response(self, access: Transfer, noted: Any) -> int:
         """The word of a response that was noted, the last one so far."""

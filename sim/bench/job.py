@@ -29,11 +29,12 @@ class Job:
     ``settings`` are (number of a token that finds an empty chain, what is set before it); without
     any, those of the recipe hold.  ``depth`` is the record's, in cycles.  For `sim.bench.order`:
     ``scenario``; ``stalls``, a pattern of `sim.bench.stalls` for each gate (samples, labels,
-    predictions); ``lengths`` of the samples of all tokens where some are spoilt; ``interrupt``,
-    the cycle of a reset.  `sim.bench.axi` stalls (samples, registers, predictions), and takes
-    ``depth`` for the most cycles that a run may last.  ``near_carry``: so the hardware's counters
-    start (`hw.parts.counter`).  ``states`` of all units before the first token, where they are not
-    those of ``seed``.
+    predictions); ``reads``, the most cycles between two accesses of registers in training, 0 for
+    none; ``lengths`` of the samples of all tokens where some are spoilt; ``interrupt``, the cycle
+    of a reset.  `sim.bench.axi` stalls (samples, registers, predictions), and takes ``depth`` for
+    the most cycles that a run may last.  ``near_carry``: so the hardware's counters start
+    (`hw.parts.counter`).  ``states`` of all units before the first token, where they are not those
+    of ``seed``.
     """
 
     description: Description
@@ -44,6 +45,7 @@ class Job:
     depth: int
     scenario: str = "stalls"
     stalls: tuple[str, str, str] = ("none", "none", "none")
+    reads: int = 0
     lengths: tuple[int, ...] = ()
     interrupt: int = 0
     progress: Path | None = None

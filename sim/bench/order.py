@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from random import Random
 from typing import Any
 
 import cocotb
 import numpy as np
 from cocotb.triggers import FallingEdge
 
+from counterflow.design.bus.registers import UnitRegister, control_word
+from counterflow.design.bus.transfers import Transfer
 from counterflow.design.parts.tokens import Token
 from counterflow.design.schedule.planner import plan
 from counterflow.golden.chain import Chain
 from counterflow.golden.cycle_trace import Trace
 from counterflow.golden.units.state import State
+from counterflow.golden.units.update import Settings
 from counterflow.sim.bench import counters, in_order
 from counterflow.sim.bench.at_work import AtWork
 from counterflow.sim.bench.compare import Layout
@@ -45,7 +49,9 @@ class OrderBench:
         self.recorder = Recorder(dut, self.layout, job.depth)
         self.at_work = AtWork(self.plan, self.layout)
         self._gates: list[Any] = []
+        self._over = False  # the run that is recorded
         self._golden: Chain  # of the run that was compared last
+        self._golden_settings: Settings
         self._learnt: list[Token] = []  # by it, since the last reset
         self._dropped = NONE_DROPPED
 
@@ -155,7 +161,7 @@ class OrderBench:
         dropped: Dropped = NONE_DROPPED,
     ) -> None:
         """Run `fed` (default: `tokens`) and compare with golden over `tokens`."""
-        tokens = list(tokens)
+        tokens, self._golden_settings = list(tokens), golden.settings
         trace = Trace(self.plan, before=golden.slot)
         golden.run(tokens, self.job.samples, self.job.labels, trace)
         expected = self.layout.to_bits(trace.take(trace.end))
@@ -173,11 +179,13 @@ class OrderBench:
         A cycle limit of many times the stall-free length turns a deadlock into a failure.
         """
         interval, depth = self.plan.schedule.interval, self.job.depth
+        self._over = False
         self._gates = [
             cocotb.start_soon(self._gate(gate, name, self.job.seed + index))
             for index, (gate, name) in enumerate(zip(GATES, self.job.stalls, strict=True))
             if name != "none"
         ]
+        reading = cocotb.start_soon(self._read_meanwhile()) if self.job.reads else None
         blocks: list[Bits] = []
         before, fed, quiet = self.host.tokens, 0, 0
         self.dut.recording.value = 1
@@ -197,11 +205,33 @@ class OrderBench:
             if self.found.cycles > limit:
                 raise HostError(f"not done after {limit} cycles, {fed} tokens fed: deadlock?")
         self.dut.recording.value = 0
+        self._over = True
+        if reading is not None:
+            await reading
         for gate in self._gates:
             gate.cancel()
         for gate in GATES:
             getattr(self.dut, gate).value = 1
         return np.concatenate(blocks)
+
+    async def _read_meanwhile(self) -> None:
+        """Read settings and weights of units at work, which must not notice.
+
+        Weights are refused while a slot is due or under way, settings never are.
+        """
+        random, golden = Random(self.job.seed), self._golden_settings
+        word = control_word(golden.predict, golden.compensate, golden.extra_shift)
+        while not self._over:
+            stage = random.choice(self.plan.schedule.stages)
+            tile = random.randrange(stage.blocks[0].words)
+            try:
+                await self.host.attempt(Transfer(True, stage.index + 1, UnitRegister.FETCH, tile))
+                read = Transfer(False, stage.index + 1, UnitRegister.CONTROL, 0)
+                self.found.check(f"{stage.name}.CONTROL", await self.host.attempt(read), word)
+            except HostError as error:
+                self.found.differ(f"registers read in training: {error}")
+                return
+            await self.host.cycles(random.randint(1, self.job.reads))
 
     def _sent(self) -> int:
         """Tokens that the feeder has handed over, bubbles included."""
