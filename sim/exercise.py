@@ -31,8 +31,7 @@ WIDE = (1, 2, 3, 4)  # seeds of numbers of all sizes: low bits are seen through 
 UNKNOWN = (3, 5, 30)  # tokens whose labels no class has
 READS = 40  # cycles at most between accesses of registers in training
 STALLED = 12  # times as many tokens as other stalled runs have long ones
-LONG_STALLS = [("none", "long", "burst"), ("burst", "none", "long")]
-LONG_WIDE = range(8, 16)  # seeds of long runs
+LONG_STALLS = ("none", "long", "burst")
 
 
 class Exercise(NamedTuple):
@@ -110,24 +109,20 @@ def long_runs(planned: Plan, plain: Job, samples: int) -> list[Exercise]:
     """Numbers of all sizes for long: the lowest bits of an update are seen once in many.
 
     Of about so many samples, those of the `plain` run again and again; then of fewer under stalls,
-    in which all that waits fills up and empties in ways that 24 samples do not show; then others.
+    in which all that waits fills up and empties in ways that 24 samples do not show.
     """
     mixed = mixed_tokens(planned, min(samples, len(plain.samples)))
     several = settings_of(planned)
     starts = range(0, max(1, samples // len(mixed)) * len(mixed), len(mixed))
     changes = [(start, several[number % len(several)]) for number, start in enumerate(starts)]
     job = replace(plain, tokens=mixed * len(changes), settings=tuple(changes), slots_shown=0)
-    found = [Exercise("numbers of all sizes, long", CYCLES, _wide(planned, job, SEED))]
-    for number, gates in enumerate(LONG_STALLS, start=1):
-        stalled = replace(job, tokens=mixed * STALLED, settings=(), stalls=gates)
-        stalled = _wide(planned, replace(stalled, seed=plain.seed + 10 * number), SEED + number)
-        found.append(Exercise(f"stalls {', '.join(gates)}, long", ORDER, stalled))
-    rounds = 2 * len(several)
-    twice = replace(job, tokens=mixed * rounds, settings=tuple(changes[:rounds]))
-    for seed in LONG_WIDE:
-        wide = _wide(planned, twice, seed)
-        found.append(Exercise(f"numbers of all sizes {seed}, long", CYCLES, wide))
-    return found
+    stalled = replace(job, tokens=mixed * STALLED, settings=(), stalls=LONG_STALLS)
+    stalled = replace(stalled, seed=plain.seed + 10)  # other stalls than those of 24 samples
+    name = f"stalls {', '.join(LONG_STALLS)}, long"
+    return [
+        Exercise("numbers of all sizes, long", CYCLES, _wide(planned, job, SEED)),
+        Exercise(name, ORDER, _wide(planned, stalled, SEED + 1)),
+    ]
 
 
 def _wide(planned: Plan, job: Job, seed: int) -> Job:

@@ -17,7 +17,7 @@ from counterflow.design.schedule.planner import Plan
 from counterflow.design.tools import synthesis
 from counterflow.sim import simulator as tool
 from counterflow.sim.bench.job import Job
-from counterflow.sim.exercise import CYCLES, LONG_STALLS, LONG_WIDE, Exercise, long_runs
+from counterflow.sim.exercise import CYCLES, Exercise, long_runs
 from counterflow.sim.harsh import CLASH
 from counterflow.sim.session import Session
 from counterflow.sim.simulate import TOP, all_runs, worst_verilog
@@ -25,7 +25,7 @@ from counterflow.sim.simulate import TOP, all_runs, worst_verilog
 CHAIN = f"{TOP}__chain"
 SELECT, SELECT_BITS = "mutsel", 16
 BENCH = "counterflow.sim.bench.mutants"
-LONG_RUNS = 1 + len(LONG_STALLS) + len(LONG_WIDE)
+LONG_RUNS = 2  # of `long_runs`
 LONG = 300  # times as many samples as the other runs has the first of them
 _CLOCK = re.compile(r"-port \S*CLK ")
 

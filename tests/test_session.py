@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import pickle
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,9 @@ from counterflow.design.data.sets import synthetic
 from counterflow.design.network.files import load
 from counterflow.design.schedule.planner import Plan, plan
 from counterflow.sim import simulator
+from counterflow.sim.bench import served
 from counterflow.sim.bench.job import Job
+from counterflow.sim.bench.job import load as load_job
 from counterflow.sim.exercise import CYCLES, ORDER, mixed_tokens
 from counterflow.sim.session import Session
 from counterflow.sim.simulate import TOP, bench_verilog, quantised, record_depth
@@ -98,6 +103,59 @@ def test_an_exception_ends_the_process_in_the_middle_of_a_job(
         run()
     assert time.monotonic() - before < 60
     assert not session._process.is_alive()
+
+
+KILLED = """
+import pickle, sys
+from pathlib import Path
+from counterflow.sim.session import Session
+built, job = pickle.loads(sys.stdin.buffer.read())
+with Session(Path(built), {top!r}) as session:
+    print(session._folder, flush=True)
+    session.run(job, {bench!r})
+"""
+
+
+def test_a_simulator_does_not_outlive_a_session_that_is_killed(
+    tiny: Plan, built: Path, tmp_path: Path
+) -> None:
+    """In the middle of a job, which would take minutes."""
+    progress = tmp_path / "progress"
+    many = job_of(tiny, tokens=mixed_tokens(tiny, 30) * 2_000, progress=progress)
+    killed = subprocess.Popen(
+        [sys.executable, "-c", KILLED.format(top=TOP, bench=CYCLES)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+    )
+    with killed:
+        assert killed.stdin is not None
+        assert killed.stdout is not None
+        killed.stdin.write(pickle.dumps((str(built), many)))
+        killed.stdin.close()
+        folder = Path(killed.stdout.readline().decode().strip())
+        _until(progress.exists)
+        number = load_job(folder / served.PROCESS)
+        assert _runs(number)
+        killed.kill()
+    _until(lambda: not _runs(number))
+    shutil.rmtree(folder)
+
+
+def _runs(process: int) -> bool:
+    """Whether it is there and has not ended."""
+    try:
+        stat = Path(f"/proc/{process}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
+
+
+def _until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def test_a_bench_is_told_what_its_job_was_asked_with(tiny: Plan, built: Path) -> None:

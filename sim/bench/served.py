@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import pickle
+import threading
 import time
 import traceback
 from pathlib import Path
@@ -60,6 +61,16 @@ def _wait_for(folder: Path, number: int, parent: int) -> Asked | None:
 
 
 _PARENT = os.getppid()
+
+
+def _end_with_parent() -> None:
+    """End as soon as whoever started this is gone, killed in the middle of a job, say."""
+    while os.getppid() == _PARENT:
+        time.sleep(1)
+    os._exit(1)
+
+
+threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 @cocotb.test()
