@@ -142,6 +142,12 @@ def test_a_simulator_does_not_outlive_a_session_that_is_killed(
     shutil.rmtree(folder)
 
 
+def test_whoever_begins_a_session_outlives_its_own_parent() -> None:
+    """As a command in the background does when its terminal is closed."""
+    asked = "import sys, threading, counterflow.sim.session; sys.exit(threading.active_count() - 1)"
+    subprocess.run([sys.executable, "-c", asked], check=True)
+
+
 def _runs(process: int) -> bool:
     """Whether it is there and has not ended."""
     try:
