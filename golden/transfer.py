@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+from counterflow.design.bus.registers import control_word
 from counterflow.design.bus.transfers import (
     Transfer,
     load_table,
@@ -15,11 +16,17 @@ from counterflow.design.schedule.planner import Plan
 from counterflow.design.units.slotted import Integers, Slotted
 from counterflow.golden.units import state_of
 from counterflow.golden.units.state import State
+from counterflow.golden.units.update import Settings
 
 
 def decode(stage: Slotted, words: Sequence[int] | Integers) -> State:
     """The state in the responses to `read_accesses`."""
     return state_of(stage, *parts(stage, words))
+
+
+def control_of(settings: Settings) -> int:
+    """The CONTROL register of a unit with these settings."""
+    return control_word(settings.predict, settings.compensate, settings.extra_shift)
 
 
 class Loadable(ABC):

@@ -25,7 +25,6 @@ from counterflow.sim.simulate import TOP, all_runs, worst_verilog
 CHAIN = f"{TOP}__chain"
 SELECT, SELECT_BITS = "mutsel", 16
 BENCH = "counterflow.sim.bench.mutants"
-LONG_RUNS = 2  # of `long_runs`
 LONG = 300  # times as many samples as the other runs has the first of them
 _CLOCK = re.compile(r"-port \S*CLK ")
 
@@ -124,18 +123,15 @@ def _mutant(number: int, line: str) -> Mutant:
     return Mutant(number, re.sub(r" -src \S+", "", line))
 
 
-def runs_of(plan: Plan, plain: Job, samples: int) -> list[Exercise]:
-    """The plain run, the harsh ones, `LONG_RUNS` long ones: what a mutant has to survive."""
-    return [
-        run._replace(
-            name=run.name or "plain",
-            job=replace(run.job, scenario="cycles") if run.bench == CYCLES else run.job,
-        )
-        for run in [
-            *all_runs(plan, plain, samples),
-            *long_runs(plan, replace(plain, near_carry=True), LONG * samples),
-        ]
-    ]
+def runs_of(plan: Plan, plain: Job, samples: int) -> tuple[list[Exercise], list[Exercise]]:
+    """What a mutant has to survive: the plain run and the harsh ones; and long ones."""
+
+    def named(run: Exercise) -> Exercise:
+        job = replace(run.job, scenario="cycles") if run.bench == CYCLES else run.job
+        return run._replace(name=run.name or "plain", job=job)
+
+    long = long_runs(plan, replace(plain, near_carry=True), LONG * samples)
+    return [*map(named, all_runs(plan, plain, samples))], [*map(named, long)]
 
 
 Told = Callable[[str, int, int], None]

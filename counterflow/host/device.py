@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from counterflow.design.bus import link
 from counterflow.design.bus.link import BAUD, Operation, Packet, Record
-from counterflow.design.bus.registers import WORD_BITS, IntakeRegister, UnitRegister, control_word
+from counterflow.design.bus.registers import WORD_BITS, IntakeRegister, UnitRegister
 from counterflow.design.bus.transfers import Transfer
 from counterflow.design.parts.tokens import Kind
 from counterflow.design.schedule.planner import Plan
 from counterflow.golden.parts.narrow import Integers
 from counterflow.golden.training.models import Bytes, Part
-from counterflow.golden.transfer import Loadable
+from counterflow.golden.transfer import Loadable, control_of
 from counterflow.golden.units.update import Settings
 from counterflow.host.journal import Journal, Predictions
 from counterflow.host.session import Session
@@ -178,7 +178,7 @@ class Device(Loadable):
 
     def set(self, settings: Settings) -> None:
         """Change the run-time settings of every unit (of a drained chain: between epochs)."""
-        word = control_word(settings.predict, settings.compensate, settings.extra_shift)
+        word = control_of(settings)
         units = [stage.index + 1 for stage in self.plan.schedule.stages]
         self.access([Transfer(True, unit, UnitRegister.CONTROL, word) for unit in units])
 

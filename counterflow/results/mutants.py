@@ -100,7 +100,7 @@ class Keeper:
 
 def tried(name: str, options: argparse.Namespace, display: Display) -> dict[str, Any]:
     """Mutate, run and prove; what is to be kept."""
-    from counterflow.sim.mutants import LONG_RUNS, mutants_of, run_all, runs_of
+    from counterflow.sim.mutants import mutants_of, run_all, runs_of
     from counterflow.sim.simulate import plain_job
 
     design = plan(load(name))
@@ -108,7 +108,9 @@ def tried(name: str, options: argparse.Namespace, display: Display) -> dict[str,
     dataset = training_data(description)
     order = epoch_order(len(dataset.train_x), description.recipe.seed, 0)[:samples]
     made = mutants_of(design, options.count, options.seed)
-    runs = runs_of(design, plain_job(design, dataset, order, description.recipe.seed), samples)
+    plain = plain_job(design, dataset, order, description.recipe.seed)
+    short, long = runs_of(design, plain, samples)
+    runs = [*short, *long]
     key = hashlib.sha256(f"{samples} {made.verilog}".encode()).hexdigest()
     keeper = Keeper(description.name, key)
     standing = keeper.standing()
@@ -119,7 +121,7 @@ def tried(name: str, options: argparse.Namespace, display: Display) -> dict[str,
             keeper.keep(standing)
             on_progress(names.index(run) * several + several - total + done, several * len(runs))
 
-        left = run_all(made, runs[:-LONG_RUNS], standing, on_progress=ran)
+        left = run_all(made, short, standing, on_progress=ran)
     if options.seconds:
         _prove(design, made, left, options.seconds, keeper, standing, display)
     proofs = keeper.done.proofs

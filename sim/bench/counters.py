@@ -11,13 +11,13 @@ from counterflow.design.bus.registers import (
     WORD_BITS,
     IntakeRegister,
     UnitRegister,
-    control_word,
     first_count,
 )
 from counterflow.design.parts.tokens import Kind, Token
 from counterflow.design.units.slots import Stage
 from counterflow.design.units.slotted import Slotted
 from counterflow.golden.chain import Chain
+from counterflow.golden.transfer import control_of
 from counterflow.golden.units.update import Settings
 from counterflow.sim.bench.at_work import AtWork
 from counterflow.sim.bench.host import Host
@@ -127,7 +127,7 @@ async def _of_intake(counts: _Counts, tokens: int, dropped: Dropped) -> None:
 
 async def _of_settings(counts: _Counts, stage: Slotted, settings: Settings) -> None:
     host = counts.host
-    control = control_word(settings.predict, settings.compensate, settings.extra_shift)
+    control = control_of(settings)
     found, other = await host.turned_control(stage, control)
     counts.fixed(f"{stage.name}.CONTROL", found, control)
     counts.fixed(f"{stage.name}.CONTROL turned over", other, ~control & CONTROL_MASK)

@@ -17,14 +17,13 @@ from counterflow.design.bus.registers import (
     WORD_BITS,
     IntakeRegister,
     UnitRegister,
-    control_word,
 )
 from counterflow.design.bus.transfers import Transfer, load_accesses, read_accesses
 from counterflow.design.parts.tokens import Kind, Token
 from counterflow.design.schedule.planner import Plan
 from counterflow.design.units.latency import BUS_SPACING
 from counterflow.design.units.slotted import Slotted
-from counterflow.golden.transfer import decode
+from counterflow.golden.transfer import control_of, decode
 from counterflow.golden.units.state import State
 from counterflow.golden.units.update import Settings
 from counterflow.sim.bench.memories import ACCESSES, FEED_ELEMENTS, FEED_TOKENS, feed_words
@@ -86,26 +85,19 @@ class Host:
         """
         words: list[int] = []
         for start in range(0, len(accesses), ACCESSES):
-            words += await self._access(accesses[start : start + ACCESSES])
+            several = accesses[start : start + ACCESSES]
+            for access, word in zip(several, await self._answers(several), strict=True):
+                if word is None:
+                    raise HostError(f"no node took the register access {access}")
+                words.append(word)
         return words
 
     async def attempt(self, access: Transfer) -> int | None:
         """Make one access of a chain that may be at work; None where that is why it is refused."""
-        await self._answered([access])
-        response = number(self.dut.response_memory[(self.accesses - 1) % ACCESSES])
-        return response >> 2 & (1 << WORD_BITS) - 1 if response & 2 else None
+        return (await self._answers([access]))[0]
 
-    async def _access(self, accesses: Sequence[Transfer]) -> list[int]:
-        """As `access`, of no more than a memory of them holds."""
-        first, memory = self.accesses, self.dut.response_memory
-        await self._answered(accesses)
-        return [
-            self._response(access, memory[place % ACCESSES])
-            for place, access in enumerate(accesses, first)
-        ]
-
-    async def _answered(self, accesses: Sequence[Transfer]) -> None:
-        """Make accesses and wait for their responses."""
+    async def _answers(self, accesses: Sequence[Transfer]) -> list[int | None]:
+        """Make accesses, no more than a memory holds; the words of those that were not refused."""
         first, dut = self.accesses, self.dut
         number(dut.ready)
         for place, access in enumerate(accesses, first):
@@ -120,14 +112,10 @@ class Host:
             await self.cycles(soonest)
             limit -= soonest
         await self.cycles(1)
-
-    def _response(self, access: Transfer, noted: Any) -> int:
-        """The word of a response that was noted, the last one so far."""
-        response = number(noted)
-        if not response & 2:
-            raise HostError(f"no node took the register access {access}")
-        self.answered = response >> 2 + WORD_BITS
-        return response >> 2 & (1 << WORD_BITS) - 1
+        places = range(first, self.accesses)
+        noted = [number(dut.response_memory[place % ACCESSES]) for place in places]
+        self.answered = noted[-1] >> 2 + WORD_BITS
+        return [one >> 2 & (1 << WORD_BITS) - 1 if one & 2 else None for one in noted]
 
     async def load(self, states: Sequence[State]) -> None:
         """Write all weights, velocities and generator states."""
@@ -143,7 +131,7 @@ class Host:
 
     async def set(self, settings: Settings) -> None:
         """Set prediction, compensation and rate shift of every unit."""
-        word = control_word(settings.predict, settings.compensate, settings.extra_shift)
+        word = control_of(settings)
         for stage in self.plan.schedule.stages:
             await self.access([Transfer(True, stage.index + 1, UnitRegister.CONTROL, word)])
 

@@ -16,14 +16,14 @@ import cocotb
 import numpy as np
 from cocotb.triggers import FallingEdge
 
-from counterflow.design.bus.registers import UnitRegister, control_word
+from counterflow.design.bus.registers import UnitRegister
 from counterflow.design.bus.transfers import Transfer
 from counterflow.design.parts.tokens import Token
 from counterflow.design.schedule.planner import plan
 from counterflow.golden.chain import Chain
 from counterflow.golden.cycle_trace import Trace
+from counterflow.golden.transfer import control_of
 from counterflow.golden.units.state import State
-from counterflow.golden.units.update import Settings
 from counterflow.sim.bench import counters, in_order
 from counterflow.sim.bench.at_work import AtWork
 from counterflow.sim.bench.compare import Layout
@@ -50,8 +50,7 @@ class OrderBench:
         self.at_work = AtWork(self.plan, self.layout)
         self._gates: list[Any] = []
         self._over = False  # the run that is recorded
-        self._golden: Chain  # of the run that was compared last
-        self._golden_settings: Settings
+        self._golden: Chain  # of the run that is compared, or was last
         self._learnt: list[Token] = []  # by it, since the last reset
         self._dropped = NONE_DROPPED
 
@@ -161,7 +160,8 @@ class OrderBench:
         dropped: Dropped = NONE_DROPPED,
     ) -> None:
         """Run `fed` (default: `tokens`) and compare with golden over `tokens`."""
-        tokens, self._golden_settings = list(tokens), golden.settings
+        self._golden, self._dropped = golden, dropped
+        tokens = list(tokens)
         trace = Trace(self.plan, before=golden.slot)
         golden.run(tokens, self.job.samples, self.job.labels, trace)
         expected = self.layout.to_bits(trace.take(trace.end))
@@ -169,7 +169,6 @@ class OrderBench:
         in_order.check(self.layout, expected, found, self.found)
         self._states(await self.host.read_back(), golden.states)
         self._learnt += tokens
-        self._golden, self._dropped = golden, dropped
 
     async def _recorded_run(
         self, tokens: list[Token], lengths: Sequence[int] | None, stall_free: int
@@ -219,8 +218,7 @@ class OrderBench:
 
         Weights are refused while a slot is due or under way, settings never are.
         """
-        random, golden = Random(self.job.seed), self._golden_settings
-        word = control_word(golden.predict, golden.compensate, golden.extra_shift)
+        random, word = Random(self.job.seed), control_of(self._golden.settings)
         while not self._over:
             stage = random.choice(self.plan.schedule.stages)
             tile = random.randrange(stage.blocks[0].words)

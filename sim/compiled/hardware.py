@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from counterflow.design.bus.registers import WORD_BITS, IntakeRegister, UnitRegister, control_word
+from counterflow.design.bus.registers import WORD_BITS, IntakeRegister, UnitRegister
 from counterflow.design.bus.transfers import Transfer, packed
 from counterflow.design.parts.names import module_name
 from counterflow.design.parts.tokens import Kind
 from counterflow.design.schedule.planner import Plan
 from counterflow.design.units.latency import BUS_SPACING
 from counterflow.design.units.slotted import Integers
-from counterflow.golden.transfer import Loadable
+from counterflow.golden.transfer import Loadable, control_of
 from counterflow.golden.units.update import Settings
 from counterflow.hw.tops.verilog import to_verilog
 from counterflow.sim.compiled.library import Gate, Library, Work, build_library
@@ -115,7 +115,7 @@ class Hardware(Loadable):
 
     def set(self, settings: Settings) -> None:
         """Change the run-time settings of every unit (of a drained chain: between epochs)."""
-        word = control_word(settings.predict, settings.compensate, settings.extra_shift)
+        word = control_of(settings)
         for stage in self.plan.schedule.stages:
             self.access([Transfer(True, stage.index + 1, UnitRegister.CONTROL, word)])
 
