@@ -18,6 +18,7 @@ from counterflow.design.units.losses import LossStage
 from counterflow.design.units.scheduled import gradient_port, port
 from counterflow.hw.intake import Intake, sample_stream
 from counterflow.hw.losses.predictions import prediction, prediction_stream
+from counterflow.hw.parts import border
 from counterflow.hw.parts.merge import Merge, merged_stream
 from counterflow.hw.parts.streams import label_stream
 from counterflow.hw.units import UNITS
@@ -127,19 +128,20 @@ class Chain(wiring.Component):
     def _losses(self, m: Module) -> None:
         """Labels to every loss at once, which all have room for it, and predictions out."""
         losses = self.schedule.losses
-        self._labels(m, [self.parts[loss.name].labels for loss in losses])
+        self._labels(m, {loss.name: self.parts[loss.name].labels for loss in losses})
         for loss in losses:
             out = getattr(self, predictions(loss))
             connect(m, self.parts[loss.name].predictions, flipped(out))
 
-    def _labels(self, m: Module, takers: list[Any]) -> None:
-        admitted = self.intake.admitted
-        if len(takers) == 1:
-            connect(m, admitted, takers[0])
-            return
-        m.d.comb += admitted.ready.eq(Cat(one.ready for one in takers).all())
-        for one in takers:
-            others = Cat(other.ready for other in takers if other is not one).all()
+    def _labels(self, m: Module, takers: dict[str, Any]) -> None:
+        admitted, every = self.intake.admitted, []
+        for name, taker in takers.items():
+            one = label_stream().create(path=(f"{name}_labels",))
+            border.join(m, f"{name}_labels", one, taker)
+            every.append(one)
+        m.d.comb += admitted.ready.eq(Cat(one.ready for one in every).all())
+        for one in every:
+            others = Cat(other.ready for other in every if other is not one).all()
             m.d.comb += [one.payload.eq(admitted.payload), one.valid.eq(admitted.valid & others)]
 
     def _edges(self, m: Module) -> None:
@@ -150,11 +152,14 @@ class Chain(wiring.Component):
             part, count = self.parts[unit.name], len(unit.inputs)
             for index, edge in enumerate(unit.inputs):
                 maker, leaving = made[edge.number]
-                connect(m, getattr(maker, leaving), getattr(part, port("x", index, count)))
+                arriving = port("x", index, count)
+                name = f"{unit.name}_{arriving}"
+                border.join(m, name, getattr(maker, leaving), getattr(part, arriving))
                 for path in edge.paths:
                     there, arriving = back[edge.number, path]
                     leaving = gradient_port("dx", index, count, edge, path)
-                    connect(m, getattr(part, leaving), getattr(there, arriving))
+                    name = f"{unit.name}_{leaving}"
+                    border.join(m, name, getattr(part, leaving), getattr(there, arriving))
             for index, edge in enumerate(unit.outputs):
                 made[edge.number] = part, port("y", index, len(unit.outputs))
                 for path in edge.paths:

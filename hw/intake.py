@@ -13,13 +13,14 @@ from counterflow.design.bus.registers import WORD_BITS, IntakeRegister
 from counterflow.design.parts.formats import Format
 from counterflow.design.parts.tokens import KIND_BITS, Kind
 from counterflow.hw.parts.block_memory import falling_memory
+from counterflow.hw.parts.border import Border
 from counterflow.hw.parts.bus import Access, BusNode
 from counterflow.hw.parts.counter import counter
-from counterflow.hw.parts.fifo import SyncFIFO
 from counterflow.hw.parts.modules import is_compact
 from counterflow.hw.parts.narrow import shape_of
 from counterflow.hw.parts.pipeline import delayed
 from counterflow.hw.parts.streams import activation_stream, label_stream
+from counterflow.hw.verdicts import Verdicts
 
 SAMPLES = 2  # whole samples that the intake holds
 
@@ -67,14 +68,19 @@ class Intake(wiring.Component):
         if is_compact(platform):
             write, read = self._falling(m, bits, words)
         else:
-            m.submodules.memory = memory = Memory(shape=bits, depth=words, init=[])
+            # A sample is read when it is whole, and until then nobody looks at what is read.
+            memory = Memory(shape=bits, depth=words, init=[], attrs={"never_collides": 1})
+            m.submodules.memory = memory
             write = memory.write_port()
             read = memory.read_port()
-        m.submodules.verdicts = verdicts = SyncFIFO(width=1, depth=2 * SAMPLES)
+        m.submodules.verdicts = verdicts = Verdicts(depth=2 * SAMPLES)
         held = Signal(range(SAMPLES + 1), name="held")
-        taken = self._receive(m, write, verdicts, held)
+        free = Signal(init=1, name="free")
+        taken = self._receive(m, write, verdicts, free)
         released, bad_sample, bad_label, start = self._emit(m, read, verdicts)
-        m.d.sync += held.eq(held + taken - released)
+        more = Signal.like(held, name="more")
+        m.d.comb += more.eq(held + taken - released)
+        m.d.sync += [held.eq(more), free.eq(more != SAMPLES)]
         self._registers(m, bad_sample, bad_label, start)
         return m
 
@@ -88,7 +94,7 @@ class Intake(wiring.Component):
         m.d.comb += read.data.eq(at.data)
         return write, read
 
-    def _receive(self, m: Module, write: Any, verdicts: SyncFIFO, held: Signal) -> Value:
+    def _receive(self, m: Module, write: Any, verdicts: Verdicts, free: Signal) -> Value:
         """Write samples to memory and judge them; high when a good one is complete."""
         bank, within, spoilt = Signal(name="bank"), Signal(name="within"), Signal(name="spoilt")
         count = Signal(range(self.inputs + 1), name="count")
@@ -98,7 +104,7 @@ class Intake(wiring.Component):
         bad = Signal(name="bad")
         good = Signal(name="good")
         index = Signal.like(count, name="index")
-        room = verdicts.w_rdy & (held != SAMPLES)
+        room = verdicts.room & free
         m.d.comb += [
             # The verdict on an unfinished sample takes a cycle of its own before the next starts.
             cut_short.eq(self.samples.valid & within & element.first & room),
@@ -111,8 +117,8 @@ class Intake(wiring.Component):
                 | (element.last != (index == self.inputs - 1))
             ),
             good.eq(accept & element.last & ~bad),
-            verdicts.w_en.eq((accept & element.last) | cut_short),
-            verdicts.w_data.eq(good),
+            verdicts.given.eq((accept & element.last) | cut_short),
+            verdicts.good.eq(good),
             write.en.eq(accept & (index < self.inputs)),
             write.addr.eq(Mux(bank, self.inputs, 0) + index),
             write.data.eq(element.data),
@@ -127,69 +133,100 @@ class Intake(wiring.Component):
             m.d.sync += bank.eq(~bank)
         return good
 
-    def _emit(self, m: Module, read: Any, verdicts: SyncFIFO) -> tuple[Value, Value, Value, Value]:
+    def _emit(self, m: Module, read: Any, verdicts: Verdicts) -> tuple[Value, Value, Value, Value]:
         """Admit tokens; (sample released, bad sample, bad label, token admitted) strobes."""
-        bank = Signal(name="bank")
         emitting = Signal(name="emitting")
         kind = Signal(KIND_BITS, name="kind")
-        index = Signal(range(max(2, self.inputs)), name="index")
-        wait = Signal(range(max(2, self.interval)), name="wait")
-        label = self.labels.payload
-        bubble = label.kind == Kind.BUBBLE
-        in_range = label.label < self.classes  # two bits hold nothing but kinds
-        judged = self.labels.valid & ~bubble & verdicts.r_rdy
-        sent, ended, start, bad_sample, bad_label = (
-            Signal(name=n) for n in ("sent", "ended", "start", "bad_sample", "bad_label")
+        label, bubble, in_range = self._label(m)
+        good, bad = verdicts.has_good, verdicts.has_bad
+        due = Signal(init=1, name="due")
+        sent, ended, last, free, start, dropped, bad_sample, bad_label = (
+            Signal(name=n)
+            for n in ("sent", "ended", "last", "free", "start", "dropped", "bad_sample", "bad_label")
         )
         m.d.comb += [
             sent.eq(self.x.valid & self.x.ready),
-            ended.eq(sent & (index == self.inputs - 1)),
-            bad_sample.eq(judged & ~verdicts.r_data & ~emitting),
-            bad_label.eq(judged & verdicts.r_data & ~in_range & ~emitting),
-            self.admitted.valid.eq(
-                self.labels.valid
-                & (bubble | (judged & verdicts.r_data & in_range))
-                & (wait == 0)
-                & (~emitting | ended)
-            ),
-            self.admitted.payload.kind.eq(label.kind),
-            self.admitted.payload.label.eq(Mux(bubble, 0, label.label)),
+            ended.eq(sent & last),
+            free.eq(~emitting | ended),
+            bad_sample.eq(label.valid & ~bubble & bad & ~emitting),
+            bad_label.eq(label.valid & ~bubble & good & ~in_range & ~emitting),
+            dropped.eq(bad_sample | bad_label),
+            self.admitted.valid.eq(label.valid & (bubble | (good & in_range)) & due & free),
+            self.admitted.payload.kind.eq(label.payload.kind),
+            self.admitted.payload.label.eq(Mux(bubble, 0, label.payload.label)),
             start.eq(self.admitted.valid & self.admitted.ready),
-            self.labels.ready.eq(start | bad_sample | bad_label),
-            verdicts.r_en.eq((start & ~bubble) | bad_sample | bad_label),
+            label.ready.eq(start | dropped),
+            verdicts.taken.eq((start & ~bubble) | dropped),
         ]
-        # A sample's bank is freed with the element before its last, which is being read by then, so
-        # that the next sample is whole in time even if the interval is no longer than a sample.
         filled = kind != Kind.BUBBLE
-        final = ended if self.inputs == 1 else sent & (index == self.inputs - 2)
-        released = (final & filled) | bad_label
-        next_bank = bank ^ released
-        m.d.sync += bank.eq(next_bank)
-        # Counted, for the memory takes the rest of the cycle.
-        following = Signal(range(SAMPLES * self.inputs + 1), name="following")
-        first = Mux(next_bank, self.inputs, 0)
         m.d.comb += [
-            read.en.eq(start | sent),
-            read.addr.eq(Mux(start, first, following)),
             self.x.valid.eq(emitting),
             self.x.payload.data.eq(Mux(filled, read.data, 0)),
             self.x.payload.kind.eq(kind),
         ]
-        with m.If(sent):
-            m.d.sync += [index.eq(index + 1), following.eq(following + 1)]
         with m.If(ended):
             m.d.sync += emitting.eq(0)
-        with m.If(wait != 0):
-            m.d.sync += wait.eq(wait - 1)
         with m.If(start):
+            m.d.sync += [emitting.eq(1), kind.eq(label.payload.kind)]
+        wait = Signal(range(max(2, self.interval)), name="wait")
+        with m.If(start):
+            m.d.sync += [wait.eq(self.interval - 1), due.eq(self.interval == 1)]
+        with m.Elif(~due):
+            m.d.sync += [wait.eq(wait - 1), due.eq(wait == 1)]
+        final = self._count(m, sent, start, last)
+        self._read(m, read, start & ~bubble, sent & ~last & filled, sent, bad_label)
+        return (final & filled) | bad_label, bad_sample, bad_label, start
+
+    def _label(self, m: Module) -> tuple[Any, Value, Value]:
+        """(the oldest label, it is a bubble's, it is in range), all out of registers."""
+        given = self.labels.payload
+        judged = data.StructLayout({"label": given.shape(), "bubble": 1, "in_range": 1})
+        m.submodules.label = border = Border(transfer=stream.Signature(judged))
+        label = label_stream().create(path=("label",))
+        m.d.comb += [
+            border.i.valid.eq(self.labels.valid),
+            self.labels.ready.eq(border.i.ready),
+            border.i.payload.label.eq(given),
+            border.i.payload.bubble.eq(given.kind == Kind.BUBBLE),
+            border.i.payload.in_range.eq(given.label < self.classes),  # two bits are but kinds
+            label.valid.eq(border.o.valid),
+            label.payload.eq(border.o.payload.label),
+            border.o.ready.eq(label.ready),
+        ]
+        return label, border.o.payload.bubble, border.o.payload.in_range
+
+    def _count(self, m: Module, sent: Value, start: Value, last: Signal) -> Value:
+        """Elements that are sent: the `last` one is next; high when a sample's bank is free.
+
+        That is with the element before its last, which is being read by then, so that the next
+        sample is whole in time even if the interval is no longer than a sample.
+        """
+        if self.inputs == 1:
+            m.d.comb += last.eq(1)
+            return sent
+        index = Signal(range(self.inputs), name="index")
+        before = Signal(name="before")
+        with m.If(sent):
             m.d.sync += [
-                emitting.eq(1),
-                index.eq(0),
-                following.eq(Mux(next_bank, self.inputs + 1, 1)),
-                kind.eq(label.kind),
-                wait.eq(self.interval - 1),
+                index.eq(index + 1),
+                before.eq(index == self.inputs - 3),
+                last.eq(before),
             ]
-        return released, bad_sample, bad_label, start
+        with m.If(start):
+            m.d.sync += [index.eq(0), before.eq(self.inputs == 2), last.eq(0)]
+        return sent & before
+
+    def _read(
+        self, m: Module, read: Any, first: Value, further: Value, sent: Value, skip: Value
+    ) -> None:
+        """Elements follow each other around the two banks; a sample to `skip` is a bank of them."""
+        words = SAMPLES * self.inputs
+        at = Signal(range(words), name="at")
+        m.d.comb += [read.addr.eq(at), read.en.eq(first | sent)]
+        with m.If(skip):
+            m.d.sync += at.eq(Mux(at == 0, self.inputs, 0))
+        with m.Elif(first | further):
+            m.d.sync += at.eq(Mux(at == words - 1, 0, at + 1))
 
     def _registers(self, m: Module, bad_sample: Value, bad_label: Value, start: Value) -> None:
         r = IntakeRegister

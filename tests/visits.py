@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
-from itertools import product
+from itertools import pairwise, product
 from typing import NamedTuple
 
 from counterflow.design.parts.geometry import Geometry
 from counterflow.design.schedule.planner import plan
 from counterflow.design.units.slots import Stage
 from counterflow.design.units.tiling import Lanes
-from counterflow.hw.weighted.walk import Walk
+from counterflow.hw.weighted.place import DECISIVE, shapes_of
+from counterflow.hw.weighted.walk import START, Walk
 from counterflow.sim.shapes import ODD, network, random_lanes
 from counterflow.sim.streams import respond
 
@@ -25,7 +26,6 @@ MEMBERS = {  # of the walk, by what they are called here; of others it is `now` 
     "idle": "state.idle",
     "stalled": "state.stalled",
 }
-START = 2  # cycles after a reset until the walk stands at its first tile
 Columns = dict[str, list[int]]
 Layer = tuple[Geometry, Lanes]
 
@@ -99,10 +99,21 @@ def seen_by(stage: Stage, where: Visit) -> tuple[int, list[int]]:
 def driven(
     stage: Stage, interval: int, columns: Columns, outputs: Sequence[str]
 ) -> list[tuple[int, ...]]:
-    """`outputs` of the walk in each cycle, with these conditions."""
-    inputs = {MEMBERS.get(name, name): values for name, values in columns.items()}
-    members = [MEMBERS.get(name, f"now.{name}") for name in outputs]
-    return respond(Walk(stage=stage, interval=interval), inputs, members)
+    """`outputs` of the walk in each cycle, with these conditions.
+
+    What it says of a place in the cycle after is that of this one here.
+    """
+    inputs = {MEMBERS.get(name, name): [*values, values[-1]] for name, values in columns.items()}
+    late = [name in shapes_of(stage) and name not in DECISIVE for name in outputs]
+    members = [
+        MEMBERS.get(name, f"place.{name}" if later else f"now.{name}")
+        for name, later in zip(outputs, late, strict=True)
+    ]
+    seen = respond(Walk(stage=stage, interval=interval), inputs, members)
+    return [
+        tuple((after if later else now)[index] for index, later in enumerate(late))
+        for now, after in pairwise(seen)
+    ]
 
 
 def always_open(stage: Stage, cycles: int) -> Columns:

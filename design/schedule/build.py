@@ -14,8 +14,8 @@ import numpy as np
 
 from counterflow.design.network.description import Description
 from counterflow.design.schedule.schedule import Schedule
-from counterflow.design.units.latency import INTAKE, QUEUE
-from counterflow.design.units.scheduled import Gradients, Times
+from counterflow.design.units.latency import BORDER, INTAKE, QUEUE
+from counterflow.design.units.scheduled import Gradients, PassedGradients, Times
 from counterflow.design.units.slotted import ShortSlotError, SlottedTimes
 from counterflow.design.units.tiling import Lanes, Tiling
 from counterflow.design.units.timing import Cycles, slot_bound
@@ -58,11 +58,25 @@ def _built(description: Description, tiled: tuple[Tiling, ...], slot: int) -> Sc
         slotted.index = index
     arrivals: dict[int, Cycles] = {graph.source.number: admitted}
     for unit, one in zip(graph.units, times, strict=True):
-        left = one.forward([arrivals[edge.number] for edge in unit.inputs])
+        left = one.forward([arrivals[edge.number] + BORDER for edge in unit.inputs])
         arrivals |= {edge.number: cycles for edge, cycles in zip(unit.outputs, left, strict=True)}
     errors: dict[tuple[int, int], Gradients] = {}
     for unit, one in zip(reversed(graph.units), reversed(times), strict=True):
-        came = [errors[edge.number, path] for edge in unit.outputs for path in edge.paths]
+        came = [
+            _crossed(errors[edge.number, path], slot)
+            for edge in unit.outputs
+            for path in edge.paths
+        ]
         wanted = [(edge.number, path) for edge in unit.inputs for path in edge.paths]
         errors |= dict(zip(wanted, one.backward(came, slot), strict=True))
     return Schedule(graph, slot, intake_start, tuple(one.scheduled(slot) for one in times))
+
+
+def _crossed(gradients: Gradients, slot: int) -> Gradients:
+    """Those of a unit as they arrive at the one before it."""
+    return PassedGradients(
+        sources=(gradients,),
+        unit=lambda came: came[0] + BORDER,
+        interval=slot,
+        followed=lambda times, interval: times,
+    )

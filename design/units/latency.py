@@ -14,6 +14,7 @@ SUM = 1  # the accumulator
 NARROW = 1  # rounding and saturation
 ROUND = 1  # rounding alone, where a carry chain and saturation are too much for a cycle
 TURN = 1  # products in the order of the kernel to sums in the order of the image
+BORDER = 1  # from one unit to another, either way
 QUEUE = 1  # a first-in first-out memory, written to readable
 FETCH = 3  # a finished word of input gradient is counted, fetched, in the register behind
 BUS_READ = 3  # a weight asked for by the bus, to the shift register: a register and MEMORY

@@ -119,6 +119,7 @@ class Convolution(wiring.Component):
 
         # When: the walk decides upon a tile's visit, and a cycle later all parts know.
         connect(m, walk.now, visit.walk)
+        connect(m, walk.place, visit.place)
         connect(m, walk.claims, arrivals.claims, rows.claims)
         parts = (arrivals, lanes, rows, learning, self.biases, registers)
         connect(m, visit.now, *(part.visit for part in parts))

@@ -11,7 +11,12 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.design.units.slots import Stage
 from counterflow.hw.parts.streams import error_stream
-from counterflow.hw.weighted.bundles import backward_products, visit_signals, walk_claims
+from counterflow.hw.weighted.bundles import (
+    backward_products,
+    decision_signals,
+    visit_signals,
+    walk_claims,
+)
 from counterflow.hw.weighted.errors import Errors
 from counterflow.hw.weighted.input_gradient import InputGradient
 from counterflow.hw.weighted.slots import Slots
@@ -40,7 +45,7 @@ class Aside(wiring.Component):
             {
                 "dy": In(error_stream(numbers.dy)),
                 "dx": Out(error_stream(numbers.dx, numbers.x if numbers.returns else None)),
-                "walk": In(visit_signals(stage)),
+                "walk": In(decision_signals(stage)),
                 "visit": In(visit_signals(stage)),
                 "row_able": Out(1),
                 "line_able": Out(1),

@@ -11,7 +11,7 @@ from counterflow.design.units.arithmetic import RANDOM_BITS
 from counterflow.design.units.slots import Stage
 from counterflow.design.units.timing import unawaited_words
 from counterflow.hw.parts.narrow import shape_of
-from counterflow.hw.weighted.place import shapes_of
+from counterflow.hw.weighted.place import DECISIVE, shapes_of
 
 STROBES = ("issue", "line_end", "row_begin", "row_end", "place_down", "finish")
 
@@ -50,6 +50,19 @@ def visit_signals(stage: Stage) -> wiring.Signature:
             "slot": Out(Slot),
         }
     )
+
+
+def decision_signals(stage: Stage) -> wiring.Signature:
+    """That part of `visit_signals` which the walk knows in the very cycle of its decision."""
+    members = visit_signals(stage).members
+    names = (*DECISIVE, *STROBES, "phase", "slot")
+    return wiring.Signature({name: members[name] for name in names})
+
+
+def place_signals(stage: Stage) -> wiring.Signature:
+    """The rest of it, which follows a cycle after the decision."""
+    shapes = shapes_of(stage)
+    return wiring.Signature({name: Out(shapes[name]) for name in shapes if name not in DECISIVE})
 
 
 def walk_claims(stage: Stage) -> wiring.Signature:

@@ -12,6 +12,11 @@ from counterflow.design.units.tiling import Tiling
 WHERE = ("row", "column", "part", "across", "down")
 FLAGS = tuple(f"{end}_{what}" for what in WHERE for end in ("first", "last"))
 BORDERS = ("starts_slot", "starts_line", "ends_line", "ends_slot")
+# What decides whether a tile can be visited, and what its visit takes.
+DECISIVE = (
+    *("first_row", "first_column", "first_across", "last_part", "last_column"),
+    *(*BORDERS, "uses", "needed", "rows_done"),
+)
 
 
 def offset_shape(tiling: Tiling) -> Shape:
@@ -47,11 +52,12 @@ def shapes_of(stage: Stage) -> dict[str, Shape]:
 
 
 class Place(wiring.Component):
-    """Goes through the tiles of all positions in order; stands two tiles ahead of the walk.
+    """Goes through the tiles of all positions in order; stands three tiles ahead of the walk.
 
     What follows from a place (flags, addresses, what must have arrived) takes most of a cycle to
-    find.  It is found two tiles before, so that it is there at a register's output when it is
-    needed, and a tile earlier for what must be compared with it.
+    find.  It is found before, so that it is there at a register's output when it is needed, a tile
+    earlier for what must be compared with it, and another one since it follows the walk's steps a
+    cycle later: they are known late, and all registers of a place would have to hear of them.
 
     Parameters: ``stage``.
     Members: ``step`` in: on to the following tile.  Out, of the tile at which it stands: ``row``,

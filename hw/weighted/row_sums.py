@@ -80,15 +80,16 @@ class RowSums(wiring.Component):
                 active, numbers.forward_sum.frac, numbers.y, numbers.round_activation
             )
             outputs.append(delayed(m, y, NARROW, f"y_{lane}"))
-            flags.append(clipped)
+            flags.append(delayed(m, clipped, 1, f"saturated_{lane}"))
         ready = delayed(m, turn & self.visit.last_column, summing + SUM, "ready")
+        push = delayed(m, ready, NARROW, "push")
         m.d.comb += [
             self.room.eq(scatter.room),
             scatter.reserve.eq(self.claims.output),
-            scatter.push.eq(delayed(m, ready, NARROW, "push")),
+            scatter.push.eq(push),
             scatter.word.eq(Cat(outputs)),
             scatter.word_tag.eq(delayed(m, self.visit.slot.kind, summing + SUM + NARROW, "kind")),
-            self.clipped.eq(delayed(m, ready & Cat(flags).any(), 1, "clipped")),
+            self.clipped.eq(delayed(m, push & Cat(flags).any(), 1, "clipped")),
         ]
         scatter.leaves_by(m, self.y)
         return m

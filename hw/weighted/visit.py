@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from counterflow.design.units.slots import Stage
-from counterflow.hw.weighted.bundles import visit_signals
+from counterflow.hw.weighted.bundles import decision_signals, place_signals, visit_signals
 
 
 class Visit(wiring.Component):
@@ -17,19 +17,25 @@ class Visit(wiring.Component):
     the walk itself waits for (rooms, arrived words, gradients) is counted in that very cycle.
 
     Parameters: ``stage``.
-    Members: ``walk`` in, ``now`` out.
-    Cost: a register for each signal; latency 1.
+    Members: ``walk`` in, what it decides; ``place`` in, what it says of the tile a cycle later;
+    ``now`` out.
+    Cost: a register for each signal of ``walk``; latency 1.
     """
 
     def __init__(self, *, stage: Stage) -> None:
-        signals = visit_signals(stage)
-        super().__init__({"walk": In(signals), "now": Out(signals)})
+        super().__init__(
+            {
+                "walk": In(decision_signals(stage)),
+                "place": In(place_signals(stage)),
+                "now": Out(visit_signals(stage)),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        sources = self.walk.signature.flatten(self.walk)
-        for (_, _, source), (_, _, now) in zip(
-            sources, self.now.signature.flatten(self.now), strict=True
-        ):
-            m.d.sync += now.eq(source)
+        known = {path: one for path, _, one in self.now.signature.flatten(self.now)}
+        for path, _, one in self.walk.signature.flatten(self.walk):
+            m.d.sync += known[path].eq(one)
+        for path, _, one in self.place.signature.flatten(self.place):
+            m.d.comb += known[path].eq(one)
         return m

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import C, Module, Mux, Shape, Signal, Value
+from amaranth.hdl import C, Cat, Module, Mux, Shape, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from counterflow.design.units.slots import Stage
 from counterflow.design.units.timing import rest
+from counterflow.hw.parts.pipeline import own
 from counterflow.hw.weighted.bundles import (
     Slot,
     WalkState,
+    decision_signals,
     input_words,
-    visit_signals,
+    place_signals,
     walk_claims,
 )
-from counterflow.hw.weighted.place import Place, shapes_of
+from counterflow.hw.weighted.place import DECISIVE, Place, shapes_of
+
+START = 3  # cycles after a reset until the walk stands at its first tile
 
 
 class Walk(wiring.Component):
@@ -32,7 +36,8 @@ class Walk(wiring.Component):
     is there; ``row_room``: a row of outputs can be reserved; ``line_room``: the rows of input
     gradient that end with this row of places can be; ``row_able``, ``line_able``: the losses that
     the unit does not learn from, if any, need not be waited for.
-    Out: ``now``, the visit that is decided in this cycle; ``claims``, what it takes; ``state``.
+    Out: ``now``, the visit that is decided in this cycle; ``place``, the rest of what is to be said
+    of it, in the next cycle; ``claims``, what it takes; ``state``.
     """
 
     def __init__(self, *, stage: Stage, interval: int) -> None:
@@ -43,7 +48,8 @@ class Walk(wiring.Component):
                 "words": In(input_words(stage)),
                 **{name: In(1) for name in ("error_ready", "row_room", "line_room")},
                 **{name: In(1) for name in ("row_able", "line_able") if stage.asides},
-                "now": Out(visit_signals(stage)),
+                "now": Out(decision_signals(stage)),
+                "place": Out(place_signals(stage)),
                 "claims": Out(walk_claims(stage)),
                 "state": Out(WalkState),
             }
@@ -55,14 +61,16 @@ class Walk(wiring.Component):
         due, begun, started = (Signal(name=name) for name in ("due", "begun", "started"))
         last_phase, first_phase = Signal(name="last_phase"), Signal(init=1, name="first_phase")
         done = now.issue & last_phase
-        step = done | ~begun
-        following = self._following(m, step)
+        # The first cycles bring the first tile from `Place` to `now`.
+        begins = Signal(2, name="begins")
+        m.d.sync += begins.eq(Cat(C(1, 1), begins))
+        step = done | (begins.all() & ~begun)
+        following = self._following(m, step, begins)
         self._arrived(m, step, following)
         connect(m, flipped(self.slot), flipped(now.slot))
         m.d.comb += started.eq(now.issue & state.idle)
-        found = Signal(name="found")  # the first tile, which then is on its way to `now`
-        m.d.sync += [found.eq(1), begun.eq(found)]
         with m.If(step):
+            m.d.sync += begun.eq(1)
             m.d.sync += [getattr(now, name).eq(value) for name, value in following.items()]
         with m.If(now.issue):
             m.d.sync += [
@@ -95,23 +103,34 @@ class Walk(wiring.Component):
             claims.rows.eq(now.rows_done),
         ]
 
-    def _following(self, m: Module, step: Value) -> dict[str, Signal]:
-        """What is said of the place of the next tile, out of registers.
+    def _following(self, m: Module, step: Value, begins: Signal) -> dict[str, Value]:
+        """What is decisive of the next tile, out of registers.
 
         What follows from a place takes most of a cycle to find, and what has to be compared with it
-        takes another one.
+        takes another one.  All of it goes on a cycle after the walk's `step`, which is known late.
         """
         m.submodules.ahead = ahead = Place(stage=self.stage)
-        m.d.comb += ahead.step.eq(step)
-        following = {
-            name: Signal(shape, name=f"following_{name}", reset_less=True)
-            for name, shape in shapes_of(self.stage).items()
-        }
-        with m.If(step):
-            m.d.sync += [value.eq(getattr(ahead, name)) for name, value in following.items()]
-        return following
+        late = Signal(name="late")
+        m.d.sync += late.eq(step)
+        goes = [own(m, step, f"goes_{what}") | ~begins.all() for what in ("on", "after", "next")]
+        m.d.comb += ahead.step.eq(goes[0])
+        found: dict[str, Value] = {}
+        for name, shape in shapes_of(self.stage).items():
+            after, following = (
+                Signal(shape, name=f"{when}_{name}", reset_less=True) for when in ("after", "next")
+            )
+            with m.If(goes[1]):
+                m.d.sync += after.eq(getattr(ahead, name))
+            with m.If(goes[2]):
+                m.d.sync += following.eq(after)
+            if name in DECISIVE:
+                found[name] = Mux(late, after, following)
+            else:
+                with m.If(late):
+                    m.d.sync += getattr(self.place, name).eq(following)
+        return found
 
-    def _arrived(self, m: Module, step: Value, following: dict[str, Signal]) -> None:
+    def _arrived(self, m: Module, step: Value, following: dict[str, Value]) -> None:
         """Whether the words that the tile needs are there, out of a register.
 
         Compared a cycle before, for this tile and for the next one, whose slot may be the next.
@@ -144,7 +163,7 @@ class Walk(wiring.Component):
 
         Also not in the first cycles after reset, in which the walk gets to its first tile.
         """
-        rest_of_interval = _countdown(m, started, self.interval - 1, "wait", init=2)
+        rest_of_interval = _countdown(m, started, self.interval - 1, "wait", init=START)
         return rest_of_interval & _countdown(m, self.now.finish, rest(self.stage.tiling), "left")
 
 
@@ -152,7 +171,7 @@ def _countdown(m: Module, start: Value, cycles: int, name: str, init: int = 0) -
     """Whether more than so many cycles have gone by since `start`, out of a register."""
     if not cycles:
         return C(1)
-    left = Signal(range(cycles + 1), init=init, name=name)
+    left = Signal(range(max(cycles, init) + 1), init=init, name=name)
     over = Signal(init=not init, name=f"{name}_over")
     with m.If(left != 0):
         m.d.sync += left.eq(left - 1)

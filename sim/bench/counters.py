@@ -19,6 +19,8 @@ from counterflow.design.units.slotted import Slotted
 from counterflow.golden.chain import Chain
 from counterflow.golden.transfer import control_of
 from counterflow.golden.units.update import Settings
+from counterflow.hw.parts.bus import NODE
+from counterflow.hw.weighted.walk import START
 from counterflow.sim.bench.at_work import AtWork
 from counterflow.sim.bench.host import Host
 
@@ -149,6 +151,6 @@ async def _of_work(counts: _Counts, stage: Stage, tokens: Sequence[Token], at_wo
     counts.add(f"{stage.name}.PRODUCTS", high << WORD_BITS | low, made, PRODUCTS_BITS)
     counts.add(f"{stage.name}.SLOTS", await host.unit_counter(stage, r.SLOTS), len(tokens))
     stalls = await host.unit_counter(stage, r.STALLS)
-    # From the second cycle after reset on, until two before the counter was read.
-    waited = host.answered - counts.passing + 2 * stage.index - 2 - at_work
+    # From the cycle on in which it stands at its first tile, until its node answered.
+    waited = host.answered - counts.passing + NODE * stage.index - START - at_work
     counts.add(f"{stage.name}.STALLS", stalls, waited)
