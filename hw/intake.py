@@ -142,7 +142,16 @@ class Intake(wiring.Component):
         due = Signal(init=1, name="due")
         sent, ended, last, free, start, dropped, bad_sample, bad_label = (
             Signal(name=n)
-            for n in ("sent", "ended", "last", "free", "start", "dropped", "bad_sample", "bad_label")
+            for n in (
+                "sent",
+                "ended",
+                "last",
+                "free",
+                "start",
+                "dropped",
+                "bad_sample",
+                "bad_label",
+            )
         )
         m.d.comb += [
             sent.eq(self.x.valid & self.x.ready),

@@ -146,7 +146,7 @@ def test_reset_rises_at_once_and_falls_long_after_it_may() -> None:
     simulator = Simulator(clocking)
     simulator.add_testbench(bench)
     simulator.run()
-    held = HOLD + 1
+    held = HOLD + 2
     first, second = seen[: HOLD + 10], seen[HOLD + 10 :]
     assert [first.index(0), second.index(0)] == [held, 1 + 3 + held]
     assert not any(first[held:])

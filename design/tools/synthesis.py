@@ -10,7 +10,7 @@ from pathlib import Path
 from counterflow.design.fpga.blocks import INSTANTIATES
 from counterflow.design.fpga.targets import Resources, Target, total
 from counterflow.design.parts.names import APART
-from counterflow.design.tools import output_registers
+from counterflow.design.tools import output_registers, reset_copies
 from counterflow.design.tools.follow import OnLine, ToolError, follow
 from counterflow.design.tools.programs import YOSYS
 
@@ -106,7 +106,7 @@ def synthesise(
     """What every unit takes, by name, and what is around them as `TOP`.
 
     `units` has the name of each by its Verilog module, as it is in `verilog`.  Leaves `NETLIST`,
-    behind `output_registers.move`, and `LOG` in `folder`; `on_line` receives the log.  ToolError
+    behind `output_registers.move` and `reset_copies.copy`, and `LOG` in `folder`; `on_line` receives the log.  ToolError
     where Yosys fails or resolves a conflict of drivers, for then the netlist does not do what the
     design does.
     """
@@ -116,8 +116,13 @@ def synthesise(
     follow([*YOSYS.command(), *commands], folder, LOG, on_line, what="Yosys")
     check_log((folder / LOG).read_text(encoding="utf-8", errors="replace"), folder / LOG)
     modules = json.loads((folder / _CELLS).read_text(encoding="utf-8"))["modules"]
-    moved = output_registers.move(folder / NETLIST) if target.family == "ecp5" else []
-    return less(count(modules, units, top), moved, units, top)
+    found = count(modules, units, top)
+    if target.family != "ecp5":
+        return found
+    moved = output_registers.move(folder / NETLIST)
+    copies = reset_copies.copy(folder / NETLIST)
+    found[TOP] = found[TOP]._replace(flip_flops=found[TOP].flip_flops + copies)
+    return less(found, moved, units, top)
 
 
 def less(

@@ -13,6 +13,7 @@ from counterflow.design.schedule.planner import Plan
 from counterflow.hw.chain import Chain, merged
 from counterflow.hw.link.link import Link, info_of
 from counterflow.hw.link.uart import UartReceiver, UartTransmitter, divisor_of
+from counterflow.hw.parts import border
 
 
 class BoardCore(wiring.Component):
@@ -50,10 +51,11 @@ class BoardCore(wiring.Component):
         m.submodules.transmitter = transmitter = UartTransmitter(divisor=self.divisor)
         connect(m, receiver.o, link.i)
         connect(m, link.o, transmitter.i)
-        for name in ("samples", "labels", "request"):
+        for name in ("labels", "request"):
             ends = [getattr(link, name), getattr(chain, name)]
             connect(m, *ends)
-        connect(m, link.predictions, merged(m, chain))
+        border.join(m, "samples", link.samples, chain.samples)
+        border.join(m, "predictions", merged(m, chain), link.predictions)
         m.d.comb += [
             receiver.rx.eq(self.rx),
             self.tx.eq(transmitter.tx),
