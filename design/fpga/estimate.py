@@ -162,12 +162,11 @@ def memories_of(
         width = tiling.granule * (1 if passes else numbers.x.bits)
         parts += [Memory(name, max(2, words), width, collides=False)] * banks
     if numbers.sums_gradients:
-        for name, words, width in (
-            ("gradients", tiling.tiles, lanes * gradient),
-            ("bias gradients", tiling.rows * bias_turns(tiling), bias_lanes(tiling) * gradient),
+        for name, words, sums in (
+            ("gradients", tiling.tiles, lanes),
+            ("bias gradients", tiling.rows * bias_turns(tiling), bias_lanes(tiling)),
         ):
-            clocked = words > READ_AT_ONCE
-            parts.append(Memory(name, max(2, words), width, clocked=clocked, collides=False))
+            parts += _sums(name, max(2, words), sums, gradient, clocked=words > READ_AT_ONCE)
     return parts + _leaving(tiling, numbers, depths)
 
 
@@ -198,12 +197,17 @@ def _leaving(tiling: Tiling, numbers: UnitArithmetic, depths: Depths) -> list[Me
     """Input gradients: their sums, and those on their way out."""
     if numbers.dx is None:
         return []
-    rows, width = tiling.sum_rows, tiling.granule * numbers.backward_sum.bits
-    words = max(2, rows * tiling.row_words)
+    words, width = max(2, tiling.sum_rows * tiling.row_words), numbers.backward_sum.bits
     clocked = words > READ_AT_ONCE and tiling.geometry.positions == 1
-    sums = Memory("sums", words, width, clocked=clocked, collides=False)
+    sums = _sums("sums", words, tiling.granule, width, clocked=clocked)
     left = max(2, depths.gradients * tiling.row_words), tiling.granule * numbers.back_bits
-    return [sums, Memory("dx", *left, collides=False)] * tiling.banks
+    return [*sums, Memory("dx", *left, collides=False)] * tiling.banks
+
+
+def _sums(name: str, words: int, sums: int, bits: int, *, clocked: bool) -> list[Memory]:
+    """Words of sums, as `hw.weighted.gradient_sums` makes them: a memory each if read at once."""
+    each, count = (sums * bits, 1) if clocked else (bits, sums)
+    return [Memory(name, words, each, clocked=clocked, collides=False)] * count
 
 
 def loss_memories(numbers: LossNumbers) -> list[Memory]:

@@ -106,9 +106,9 @@ def synthesise(
     """What every unit takes, by name, and what is around them as `TOP`.
 
     `units` has the name of each by its Verilog module, as it is in `verilog`.  Leaves `NETLIST`,
-    behind `output_registers.move` and `reset_copies.copy`, and `LOG` in `folder`; `on_line` receives the log.  ToolError
-    where Yosys fails or resolves a conflict of drivers, for then the netlist does not do what the
-    design does.
+    behind `output_registers.move` and `reset_copies.copy`, and `LOG` in `folder`; `on_line`
+    receives the log.  ToolError where Yosys fails or resolves a conflict of drivers, for then the
+    netlist does not do what the design does.
     """
     (folder / "design.v").write_text(verilog, encoding="utf-8")
     # Names relative to the folder: the packaged Yosys sees no other files.

@@ -50,13 +50,17 @@ def delayed_beside(
     return [late[end - len(one) : end] for one, end in zip(values.values(), ends, strict=True)]
 
 
-def own(m: Module, value: Value, name: str, enable: Value | None = None) -> Signal:
+def own(
+    m: Module, value: Value, name: str, enable: Value | None = None, *, init: int = 0
+) -> Signal:
     """`value` a cycle ago, or in the last cycle with `enable`, in a register beside its reader.
 
     What goes to many lanes would be one register that is far from most of them: synthesis makes
     registers of the same content one, except those with this attribute (`design.tools.synthesis`).
     """
-    register = Signal(value.shape(), name=name, reset_less=True, attrs={"own_register": 1})
+    register = Signal(
+        value.shape(), name=name, init=init, reset_less=True, attrs={"own_register": 1}
+    )
     with m.If(C(1) if enable is None else enable):
         m.d.sync += register.eq(value)
     return register

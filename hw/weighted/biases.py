@@ -208,7 +208,9 @@ class Biases(wiring.Component):
         """Sums of gradients, a word a turn, in the order of the turns."""
         bits, words = self.stage.arithmetic.gradient.bits, self.stage.tiling.rows * self.turns
         m.submodules.learnt = learnt = Turns(turns=self.turns)
-        m.submodules.sums = sums = GradientSums(words=words, bits=self.lanes * bits, at=GRADIENT)
+        m.submodules.sums = sums = GradientSums(
+            words=words, bits=bits, sums=self.lanes, at=GRADIENT
+        )
         place = Signal(range(max(2, words)), name="place")
         with m.If(learnt.active):
             m.d.sync += place.eq(Mux(place == words - 1, 0, place + 1))

@@ -56,7 +56,8 @@ def decision_signals(stage: Stage) -> wiring.Signature:
     """That part of `visit_signals` which the walk knows in the very cycle of its decision."""
     members = visit_signals(stage).members
     names = (*DECISIVE, *STROBES, "phase", "slot")
-    return wiring.Signature({name: members[name] for name in names})
+    found = {name: members[name] for name in names}
+    return wiring.Signature(found | {"starts_slot": Out(1, init=1)})  # after a reset, too
 
 
 def place_signals(stage: Stage) -> wiring.Signature:

@@ -150,7 +150,8 @@ class InputGradient(wiring.Component):
         width = numbers.backward_sum.bits
         memory = GradientSums(
             words=words,
-            bits=count * width,
+            bits=width,
+            sums=count,
             at=self.summing,
             soon=self.stage.tiling.geometry.positions > 1,
         )

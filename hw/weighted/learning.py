@@ -120,7 +120,7 @@ class Learning(wiring.Component):
                 m.d.sync += waiting.eq(~visit.slot.moving)
         bits = self.stage.arithmetic.gradient.bits
         m.submodules.sums = sums = GradientSums(
-            words=tiling.tiles, bits=tiling.lane_count * bits, at=GRADIENT
+            words=tiling.tiles, bits=bits, sums=tiling.lane_count, at=GRADIENT
         )
         connect(m, sums.lanes, flipped(lanes.weights))
         m.d.comb += [

@@ -59,6 +59,7 @@ class Walk(wiring.Component):
         m = Module()
         now, state = self.now, self.state
         due, begun, started = (Signal(name=name) for name in ("due", "begun", "started"))
+        may = self._elapsed(m, started)
         last_phase, first_phase = Signal(name="last_phase"), Signal(init=1, name="first_phase")
         done = now.issue & last_phase
         # The first cycles bring the first tile from `Place` to `now`.
@@ -79,8 +80,8 @@ class Walk(wiring.Component):
             ]
         m.d.comb += [
             last_phase.eq(now.phase == self.stage.tiling.phases - 1),
-            state.idle.eq((now.starts_slot & first_phase) | ~begun),
-            due.eq(~state.idle | self._elapsed(m, started)),
+            state.idle.eq(now.starts_slot & first_phase),
+            due.eq(~state.idle | may),
             now.issue.eq(~first_phase | (due & state.arrived & self._able())),
             state.stalled.eq(due & ~now.issue),
             now.row_begin.eq(now.issue & now.first_column & first_phase),
@@ -112,7 +113,8 @@ class Walk(wiring.Component):
         m.submodules.ahead = ahead = Place(stage=self.stage)
         late = Signal(name="late")
         m.d.sync += late.eq(step)
-        goes = [own(m, step, f"goes_{what}") | ~begins.all() for what in ("on", "after", "next")]
+        moves = step | ~begins[0]
+        goes = [own(m, moves, f"goes_{what}", init=1) for what in ("on", "after", "next")]
         m.d.comb += ahead.step.eq(goes[0])
         found: dict[str, Value] = {}
         for name, shape in shapes_of(self.stage).items():
@@ -163,19 +165,25 @@ class Walk(wiring.Component):
 
         Also not in the first cycles after reset, in which the walk gets to its first tile.
         """
-        rest_of_interval = _countdown(m, started, self.interval - 1, "wait", init=START)
-        return rest_of_interval & _countdown(m, self.now.finish, rest(self.stage.tiling), "left")
+        after_start, after_end = self.interval - 1, rest(self.stage.tiling)
+        enough = [_counted(m, started, after_start, "wait", init=START)]
+        enough.append(_counted(m, self.now.finish, after_end, "left"))
+        may = Signal(name="may")
+        m.d.sync += may.eq(Cat(enough).all())
+        for event, cycles in ((started, after_start), (self.now.finish, after_end)):
+            if cycles:
+                with m.If(event):
+                    m.d.sync += may.eq(0)
+        return may
 
 
-def _countdown(m: Module, start: Value, cycles: int, name: str, init: int = 0) -> Value:
-    """Whether more than so many cycles have gone by since `start`, out of a register."""
-    if not cycles:
+def _counted(m: Module, start: Value, cycles: int, name: str, init: int = 0) -> Value:
+    """Whether in the next cycle more than so many have gone by since a `start` before this one."""
+    if not max(cycles, init):
         return C(1)
     left = Signal(range(max(cycles, init) + 1), init=init, name=name)
-    over = Signal(init=not init, name=f"{name}_over")
     with m.If(left != 0):
         m.d.sync += left.eq(left - 1)
-    m.d.sync += over.eq(left <= 1)
     with m.If(start):
-        m.d.sync += [left.eq(cycles), over.eq(0)]
-    return over
+        m.d.sync += left.eq(cycles)
+    return left <= 1

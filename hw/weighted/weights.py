@@ -6,9 +6,10 @@ from amaranth.hdl import Module, Mux
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from counterflow.design.fpga.blocks import READ_AT_ONCE
 from counterflow.design.units.latency import MEMORY
 from counterflow.hw.parts.block_memory import BlockMemory
-from counterflow.hw.parts.pipeline import delayed
+from counterflow.hw.parts.pipeline import delayed, own
 from counterflow.hw.weighted.bundles import lane_words, memory_access, memory_visits
 
 
@@ -25,7 +26,8 @@ class WeightMemory(wiring.Component):
     stores comes from the lanes two cycles later; ``write_enable``, ``write_address``,
     ``write_data`` out: what stands at the write port.
     Cost: one memory of `words` x `lanes` x `bits`; latency 2, since a register stands
-    behind the memory, whose output comes late in a cycle; one read and one write a cycle.
+    behind the memory, whose output comes late in a cycle, or before a small one, where the choice
+    of an address does; one read and one write a cycle.
     """
 
     def __init__(self, *, words: int, lanes: int, bits: int) -> None:
@@ -50,9 +52,12 @@ class WeightMemory(wiring.Component):
         fetch = delayed(m, bus.fetch, 1, "fetch") & ~visits.visited
         store = delayed(m, delayed(m, bus.store, 1, "store") & ~visits.visited, 1, "stored")
         address = delayed(m, bus.address[: len(visits.address)], 1, "bus_address")
+        read = Mux(fetch, address, visits.address)
+        small = self.words <= READ_AT_ONCE  # LUT RAM, whose register is the one behind it
+        data = memory.read_data
         m.d.comb += [
-            memory.read_address.eq(Mux(fetch, address, visits.address)),
-            self.lanes.word.eq(delayed(m, memory.read_data, MEMORY - 1, "data")),
+            memory.read_address.eq(own(m, read, "at") if small else read),
+            self.lanes.word.eq(data if small else delayed(m, data, MEMORY - 1, "data")),
             self.write_enable.eq(visits.learnt | store),
             self.write_address.eq(
                 Mux(store, delayed(m, address, 1, "store_address"), visits.learnt_address)
