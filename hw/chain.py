@@ -176,6 +176,7 @@ class Chain(wiring.Component):
         m.d.comb += [
             self.request.ready.eq(recent == 0),
             entry.valid.eq(accepted),
+            entry.next.eq(accepted & (request.node == 0)),
             entry.write.eq(request.write),
             entry.node.eq(request.node),
             entry.register.eq(request.register),

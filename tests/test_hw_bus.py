@@ -27,6 +27,7 @@ from counterflow.sim.bench.stalls import pattern
 from counterflow.sim.streams import Taken, receive, send, simulate
 
 NODES = 3
+UNIT = 2  # number of the node of the second unit
 READ, WRITTEN, BOTH, NOWHERE = 2, 4, 7, 9
 # From a tile's issue until its new words are stored, but for turns after the first.
 SETTLED = ISSUE + OPERANDS + PRODUCT + UPDATE + 1
@@ -58,11 +59,12 @@ class Nodes(wiring.Component):
         return m
 
 
-def put(ctx: Any, port: Any, access: Transfer | None) -> None:
-    """Set one access, or none, on a bus input."""
+def put(ctx: Any, port: Any, access: Transfer | None, first: int = UNIT) -> None:
+    """Set one access, or none, on a bus input; `first` is the number of the node behind it."""
     words = Transfer(False, 0, 0, 0) if access is None else access
-    data = words.data & 0xFFFFFFFF
-    ctx.set(port, {"valid": access is not None, "done": 0, **words._asdict(), "data": data})
+    valid = access is not None
+    flags = {"valid": valid, "next": valid and words.node == first, "done": 0}
+    ctx.set(port, {**flags, **words._asdict(), "data": words.data & 0xFFFFFFFF})
 
 
 def test_every_access_comes_out_once_in_order_and_is_done_by_its_node_alone() -> None:
@@ -80,7 +82,7 @@ def test_every_access_comes_out_once_in_order_and_is_done_by_its_node_alone() ->
     async def bench(ctx: Any) -> None:
         outputs = [dut.bus_o.valid, dut.bus_o.done, dut.bus_o.data]
         for cycle, offered in enumerate([*wanted, *[None] * NODE * NODES]):
-            put(ctx, dut.bus_i, offered)
+            put(ctx, dut.bus_i, offered, first=0)
             for number, node in enumerate(dut.nodes):
                 entered = cycle - NODE * number - 1
                 if 0 <= entered < len(refused):

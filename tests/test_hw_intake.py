@@ -161,7 +161,7 @@ def taken_in(
             (IntakeRegister.BAD_SAMPLES, expected.bad_samples),
             (IntakeRegister.BAD_LABELS, expected.bad_labels),
         ):
-            ctx.set(intake.bus_i, {"valid": 1, "node": 0, "register": register})
+            ctx.set(intake.bus_i, {"valid": 1, "next": 1, "node": 0, "register": register})
             await ctx.tick().repeat(NODE)
             response = ctx.get(intake.bus_o)
             assert (response.done, response.data) == (1, value), register.name

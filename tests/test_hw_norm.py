@@ -175,10 +175,11 @@ def run(
 
     async def load(ctx: Any) -> None:
         for one in accesses:
-            fields = {"valid": 1, "write": 1, "node": one.node, "register": int(one.register)}
+            fields = {"valid": 1, "next": 1, "write": 1, "node": one.node}
+            fields |= {"register": int(one.register)}
             ctx.set(unit.bus_i, {**fields, "data": one.data & 0xFFFF_FFFF})
             await ctx.tick()
-            ctx.set(unit.bus_i.valid, 0)
+            ctx.set(unit.bus_i, {})
             await ctx.tick().repeat(BUS_SPACING - 1)
 
     def causal() -> Iterator[bool]:

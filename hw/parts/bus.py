@@ -18,6 +18,7 @@ from counterflow.design.bus.registers import NODE_BITS, REGISTER_BITS, WORD_BITS
 Access = data.StructLayout(
     {
         "valid": 1,
+        "next": 1,  # it is for the node that it comes to next
         "done": 1,
         "write": 1,
         "node": NODE_BITS,
@@ -34,10 +35,11 @@ class BusNode(wiring.Component):
     """One node of the bus: decodes accesses to `node` and passes on everything else.
 
     Parameters: ``node`` number; ``readable`` and ``writable`` register numbers.
-    Members: ``i``, ``o`` accesses; per readable register r ``read_r`` in (its value, sampled in
+    Members: ``i``, ``o`` accesses, which say already whether they are for the next node, of the
+    number after; per readable register r ``read_r`` in (its value, sampled in
     the cycle of ``reading_r``, the one after the access); per writable one ``write_r`` out (a
     strobe, likewise) with ``data`` out; ``refuse`` in: the write of this cycle is not done.
-    Cost: 92 registers and one a strobe; latency 2, one access a cycle.
+    Cost: 94 registers and one a strobe; latency 2, one access a cycle.
     """
 
     def __init__(
@@ -85,18 +87,18 @@ class BusNode(wiring.Component):
         m = Module()
         # Found out before the register that keeps an access off the way between units: behind it
         # what reaches the registers of a unit, and what comes of them, is one level of logic.
-        mine = self.i.valid & (self.i.node == self.node) & ~self.i.done
+        mine = self.i.next
         near = Signal(Access, name="near")
+        word = Signal(WORD_BITS, name="word", reset_less=True)
         reads, writes = Signal(name="reads"), Signal(name="writes")
         read, write = mine & ~self.i.write, mine & self.i.write
-        reading = read & self.i.register.matches(*self.readable)
         m.d.sync += [
             near.eq(self.i),
-            near.data.eq(Mux(reading, 0, self.i.data)),
-            reads.eq(reading),
+            word.eq(self.i.data),
+            reads.eq(read & self.i.register.matches(*self.readable)),
             writes.eq(write & self.i.register.matches(*self.writable)),
         ]
-        found: Value = near.data
+        found: Value = word & ~reads.replicate(WORD_BITS)
         for register in self.readable:
             asked = self.reading(register)
             m.d.sync += asked.eq(read & (self.i.register == register))
@@ -104,6 +106,13 @@ class BusNode(wiring.Component):
         for register in self.writable:
             m.d.sync += self.strobe(register).eq(write & (self.i.register == register))
         done = near.done | reads | (writes & ~self.refuse)
-        m.d.comb += self.data.eq(near.data)
-        m.d.sync += [self.o.eq(near), self.o.data.eq(found), self.o.done.eq(done)]
+        after = Signal(WORD_BITS, name="after", reset_less=True)
+        left = Signal(Access, name="left")
+        m.d.sync += [
+            after.eq(found),
+            left.eq(near),
+            left.done.eq(done),
+            left.next.eq(near.valid & (near.node == self.node + 1)),
+        ]
+        m.d.comb += [self.data.eq(word), self.o.eq(left), self.o.data.eq(after)]
         return m

@@ -131,7 +131,7 @@ class Lane(wiring.Component):
         back = goes_back(numbers, self.asides)
         m.submodules.ahead = ahead = Predict(numbers=numbers, target=numbers.operand, back=back)
         if numbers.frozen:  # its word is only read, or stored by the bus
-            m.d.sync += self.new_word.eq(self.stored)
+            m.d.comb += self.new_word.eq(delayed(m, self.stored, 1, "kept"))
         elif not self.moves:
             m.d.comb += self.gradient.eq(_gradient(m, self, multiply.gradient))
         else:

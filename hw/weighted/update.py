@@ -158,15 +158,16 @@ class Update(wiring.Component):
         s6_weight = self._weight(m, platform)
         s7_moved = self._register(m, s6_weight - step, "s7_moved")
         weight, weight_clipped = saturate(s7_moved, numbers.weight)
-        late = delayed(m, velocity_clipped, 4 - self.spare, "s7_clipped")
+        late: Value = velocity_clipped
+        for stage in range(4 + self.spare, 8):
+            late = self._register(m, late, f"s{stage}_clipped")
         if numbers.clips:
             late = late | delayed(m, beyond, 7, "s7_beyond")
         new = Cat(weight[: len(self.new_weight)], delayed(m, s6_velocity, 1, "s7_velocity"))
-        m.d.sync += [
-            Cat(self.new_weight, self.new_velocity).eq(
-                Mux(own(m, self.store, "store"), self.stored, new)
-            ),
-            self.clipped.eq(late | weight_clipped),
+        word = Mux(own(m, self.store, "store"), self.stored, new)
+        m.d.comb += [
+            Cat(self.new_weight, self.new_velocity).eq(self._register(m, word, "s8_word")),
+            self.clipped.eq(self._register(m, late | weight_clipped, "s8_clipped")),
         ]
         return m
 

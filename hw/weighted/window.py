@@ -98,8 +98,8 @@ class Window(wiring.Component):
             memory = BlockMemory(words=max(2, words), bits=width)
             m.submodules[f"bank_{bank}"] = memory
             address = bank_word(lines, visit, bank)
-            m.d.sync += memory.read_address.eq(address)
             m.d.comb += [
+                memory.read_address.eq(delayed(m, address, 1, f"address_{bank}")),
                 memory.write_enable.eq(write),
                 memory.write_address.eq(end),
                 memory.write_data.eq(word.word_select(bank, width)),

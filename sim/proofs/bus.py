@@ -30,7 +30,7 @@ class BusSpec(Spec):
         ]
         link = Signal(Access, name="entering")
         self.drive(m, link)
-        m.d.comb += Assume(~link.done)
+        m.d.comb += Assume(~link.done & (link.next == (link.valid & (link.node == 0))))
         wanted = link  # as it should be in front of the node
         for number, node in enumerate(nodes):
             m.submodules[f"node_{number}"] = node
@@ -54,6 +54,7 @@ class BusSpec(Spec):
         changed = Signal(Access, name=f"changed_{number}")
         m.d.comb += [
             changed.eq(wanted),
+            changed.next.eq(wanted.valid & (wanted.node == number + 1)),
             changed.done.eq(wanted.done | reads | (writes & ~node.refuse)),
             changed.data.eq(Mux(reads, value, wanted.data)),
         ]
@@ -66,9 +67,10 @@ PROOFS = (
         "three nodes: each access comes out six cycles later, done by the node that it names",
         BusSpec,
         (
-            Mutant(BusNode, "(self.i.node == self.node) & ~self.i.done", "~self.i.done"),
+            Mutant(BusNode, "mine = self.i.next", "mine = self.i.valid"),
+            Mutant(BusNode, " & (near.node == self.node + 1)", ""),
             Mutant(BusNode, "& ~self.refuse)", ")"),
-            Mutant(BusNode, "Mux(reading, 0, self.i.data)", "self.i.data"),
+            Mutant(BusNode, " & ~reads.replicate(WORD_BITS)", ""),
         ),
         depth=NODE * NODES + 2,  # as long as an access is on its way
         quick=True,
