@@ -7,6 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from counterflow.boards.pll import Dividers, filter_range
+from counterflow.hw.parts.far_reset import in_a_row
 
 HOLD = 256  # cycles of reset behind the lock: block RAMs of iCE40 need 3 us until they can be read
 
@@ -17,8 +18,8 @@ class Clocking(wiring.Component):
     Parameters: ``family``; ``dividers`` of its PLL, or None where ``pin`` is the clock itself.
     Members: ``pin`` in, from the oscillator; ``hold`` in, asynchronous: while it is high the design
     is reset; ``clock`` out; ``reset`` out, which rises at once and falls with the clock, `HOLD`
-    cycles after PLL and ``hold`` allow it.
-    Cost: a PLL, 12 registers, and copies of the last (`design.tools.reset_copies`).
+    cycles and REGISTERS after PLL and ``hold`` allow it.
+    Cost: a PLL, 13 registers, and copies of the last ones (`design.tools.reset_copies`).
     """
 
     def __init__(self, *, family: str, dividers: Dividers | None) -> None:
@@ -43,9 +44,7 @@ class Clocking(wiring.Component):
         m.d.steady += ended.eq(ended << 1 | 1)
         with m.If(ended[1] & (count != HOLD - 1)):
             m.d.steady += count.eq(count + 1)
-        # What resets registers all over a chip comes of a register and no logic.
-        early = Signal(init=1, name="early")
-        m.d.steady += [early.eq(count != HOLD - 1), self.reset.eq(early)]
+        m.d.comb += self.reset.eq(in_a_row(m, count != HOLD - 1, "steady"))
         return m
 
 

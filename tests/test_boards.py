@@ -21,6 +21,7 @@ from counterflow.boards.table import BOARDS, board
 from counterflow.boards.top import TOP, source, units
 from counterflow.design.network.files import load
 from counterflow.design.schedule.planner import plan
+from counterflow.hw.parts.far_reset import REGISTERS
 from counterflow.results.fits import BEGIN, PAGES, renewed
 from counterflow.sim.simulator import environment
 from tests.echo import top_of
@@ -146,7 +147,7 @@ def test_reset_rises_at_once_and_falls_long_after_it_may() -> None:
     simulator = Simulator(clocking)
     simulator.add_testbench(bench)
     simulator.run()
-    held = HOLD + 2
+    held = HOLD + REGISTERS
     first, second = seen[: HOLD + 10], seen[HOLD + 10 :]
     assert [first.index(0), second.index(0)] == [held, 1 + 3 + held]
     assert not any(first[held:])

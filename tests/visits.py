@@ -13,7 +13,7 @@ from counterflow.design.schedule.planner import plan
 from counterflow.design.units.slots import Stage
 from counterflow.design.units.tiling import Lanes
 from counterflow.hw.weighted.place import DECISIVE, shapes_of
-from counterflow.hw.weighted.walk import START, Walk
+from counterflow.hw.weighted.walk import Walk
 from counterflow.sim.shapes import ODD, network, random_lanes
 from counterflow.sim.streams import respond
 

@@ -176,6 +176,32 @@ def rest(tiling: Tiling) -> int:
     return max(0, MOVED + tiling.phases - tiling.position_cycles)
 
 
+def tile_revisits(tiling: Tiling) -> int:
+    """The fewest cycles between two visits of a tile."""
+    alone = tiling.geometry.positions == 1  # it comes again in the next slot
+    return tiling.position_cycles + (rest(tiling) if alone else 0)
+
+
+def gradient_revisits(tiling: Tiling) -> int:
+    """The fewest cycles between two visits of a granule of the input, but for its first one.
+
+    Two rows of places, beyond the image's borders, show all of it: others repeat them.
+    """
+    geometry = tiling.geometry
+    if geometry.positions == 1 and tiling.rows == 1:
+        return tile_revisits(tiling)
+    down, across = min(2, geometry.places[0]), geometry.places[1]
+    shape = (down, across, tiling.rows, geometry.kernel[0], tiling.parts, tiling.banks)
+    row, place, _, kernel_row, part, index = np.indices(shape).reshape(len(shape), -1)
+    times = np.arange(math.prod(shape[:-1])).repeat(tiling.banks) * tiling.phases
+    first = (place * geometry.stride[1] - geometry.padding[1]) * geometry.channels
+    granule = first // tiling.granule + part * tiling.banks + index
+    image_row = row * geometry.stride[0] + kernel_row
+    order = np.lexsort((times, granule, image_row))
+    again = (np.diff(granule[order]) == 0) & (np.diff(image_row[order]) == 0)
+    return int(np.diff(times[order])[again].min(initial=tile_revisits(tiling)))
+
+
 def first_of_words(times: Cycles, rows: int, lanes: int) -> Cycles:
     """Time of the first element of each word, of `rows` rows that begin a word each."""
     found: Cycles = times.reshape(rows, -1)[:, ::lanes].ravel()

@@ -35,6 +35,8 @@ endmodule
 """
 )
 
+_LUT_RAM = _LARGE.replace("(* never_collides *)", '(* never_collides, ram_style = "distributed" *)')
+
 _SMALL = (
     _PORTS
     + """  (* ram_style = "block", rom_style = "block" *) reg [{data}:0] words [0:{last}];
@@ -65,16 +67,23 @@ class BlockMemory(wiring.Component):
     Verilog this is an instance of a module in text; in simulation by Amaranth it is its memory.
 
     Parameters: ``words`` (at least 2) of ``bits``; ``falling``; ``init``, its first words from the
-    start, else zeros.
+    start, else zeros; ``distributed``: it is LUT RAM, however large.
     Members: ``read_address`` in, ``read_data`` out a cycle later (`falling`: in the same cycle);
     ``write_enable``, ``write_address``, ``write_data`` in.
     Cost: one block memory; latency 1 or 0.
     """
 
     def __init__(
-        self, *, words: int, bits: int, falling: bool = False, init: Sequence[int] = ()
+        self,
+        *,
+        words: int,
+        bits: int,
+        falling: bool = False,
+        init: Sequence[int] = (),
+        distributed: bool = False,
     ) -> None:
         self.words, self.bits, self.falling, self.init = words, bits, falling, tuple(init)
+        self.distributed = distributed
         super().__init__(
             {
                 "read_address": In(range(words)),
@@ -108,8 +117,11 @@ class BlockMemory(wiring.Component):
             name += "_falling"
         if self.init:
             name += "_" + hashlib.sha256(repr(self.init).encode()).hexdigest()[:8]
+        text = _LARGE
+        if self.distributed:
+            name, text = f"{name}_distributed", _LUT_RAM
         lines = (f"    words[{at}] = {value};\n" for at, value in enumerate(self.init))
-        modules.verilog[name] = (_SMALL if self.falling or self.init else _LARGE).format(
+        modules.verilog[name] = (_SMALL if self.falling or self.init else text).format(
             name=name,
             edge="negedge" if self.falling else "posedge",
             address=(self.words - 1).bit_length() - 1,

@@ -6,13 +6,22 @@ import gc
 import re
 import warnings
 
-from amaranth.hdl import Cat, Module, Signal, UnusedElaboratable
+from amaranth.hdl import (
+    Cat,
+    ClockDomain,
+    ClockSignal,
+    Module,
+    ResetSignal,
+    Signal,
+    UnusedElaboratable,
+)
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from counterflow.design.parts.names import APART
 from counterflow.design.schedule.planner import Plan
 from counterflow.hw.chain import Chain
+from counterflow.hw.parts.far_reset import in_a_row
 from counterflow.hw.parts.modules import convert
 
 TOP = "top"  # the Verilog module with the pins
@@ -25,16 +34,23 @@ class Pins(wiring.Component):
     optimised away and the package's pins limit neither size nor clock frequency.
 
     Parameters: ``inner``, the component.
-    Members: ``i`` in, ``o`` out, one bit each.
-    Cost: a register for each input bit, two for each output bit.
+    Members: ``clk``, ``rst``, ``i`` in, ``o`` out, one bit each.
+    Cost: a register for each input bit, two for each output bit, and the reset's.
     """
 
     def __init__(self, *, inner: wiring.Component) -> None:
-        super().__init__({"i": In(1), "o": Out(1)})
+        super().__init__({"clk": In(1), "rst": In(1), "i": In(1), "o": Out(1)})
         self.inner = inner
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        m.domains.sync = ClockDomain("sync")
+        m.domains.always = ClockDomain("always", reset_less=True)
+        m.d.comb += [
+            ClockSignal("sync").eq(self.clk),
+            ClockSignal("always").eq(self.clk),
+            ResetSignal("sync").eq(in_a_row(m, self.rst, "always")),
+        ]
         m.submodules.inner = inner = self.inner
         ports = {wiring.In: [], wiring.Out: []}  # type: ignore[var-annotated]
         for _, member, value in inner.signature.flatten(inner):

@@ -16,6 +16,7 @@ from counterflow.design.fpga.blocks import READ_AT_ONCE
 from counterflow.design.parts.tokens import Kind
 from counterflow.design.units.latency import MEMORY
 from counterflow.design.units.slots import Stage
+from counterflow.design.units.timing import tile_revisits
 from counterflow.design.units.turns import bias_lanes, bias_turns
 from counterflow.hw.parts.block_memory import BlockMemory
 from counterflow.hw.parts.modules import instantiate
@@ -209,7 +210,11 @@ class Biases(wiring.Component):
         bits, words = self.stage.arithmetic.gradient.bits, self.stage.tiling.rows * self.turns
         m.submodules.learnt = learnt = Turns(turns=self.turns)
         m.submodules.sums = sums = GradientSums(
-            words=words, bits=bits, sums=self.lanes, at=GRADIENT
+            words=words,
+            bits=bits,
+            sums=self.lanes,
+            at=GRADIENT,
+            apart=tile_revisits(self.stage.tiling),
         )
         place = Signal(range(max(2, words)), name="place")
         with m.If(learnt.active):

@@ -16,7 +16,7 @@ from counterflow.design.units.latency import (
     tree_latency,
 )
 from counterflow.design.units.slots import Stage
-from counterflow.design.units.timing import counts_words
+from counterflow.design.units.timing import counts_words, gradient_revisits
 from counterflow.hw.parts.narrow import round_off, saturate, shape_of
 from counterflow.hw.parts.pipeline import delayed, summed
 from counterflow.hw.parts.streams import error_stream, signed_lanes
@@ -153,7 +153,8 @@ class InputGradient(wiring.Component):
             bits=width,
             sums=count,
             at=self.summing,
-            soon=self.stage.tiling.geometry.positions > 1,
+            apart=gradient_revisits(self.stage.tiling),
+            block=self.stage.tiling.geometry.positions == 1,
         )
         m.submodules[f"sums_{bank}"] = memory
         totals = signed_lanes(granule[: count * width], signed(width), count)

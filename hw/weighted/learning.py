@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from counterflow.design.parts.formats import Rounding
 from counterflow.design.units.latency import UPDATE
 from counterflow.design.units.slots import Stage
+from counterflow.design.units.timing import tile_revisits
 from counterflow.hw.parts.pipeline import delayed, delayed_beside
 from counterflow.hw.weighted.broadcast import SPREAD, random_levels
 from counterflow.hw.weighted.bundles import (
@@ -120,7 +121,11 @@ class Learning(wiring.Component):
                 m.d.sync += waiting.eq(~visit.slot.moving)
         bits = self.stage.arithmetic.gradient.bits
         m.submodules.sums = sums = GradientSums(
-            words=tiling.tiles, bits=bits, sums=tiling.lane_count, at=GRADIENT
+            words=tiling.tiles,
+            bits=bits,
+            sums=tiling.lane_count,
+            at=GRADIENT,
+            apart=tile_revisits(tiling),
         )
         connect(m, sums.lanes, flipped(lanes.weights))
         m.d.comb += [
