@@ -120,15 +120,16 @@ class Chain(wiring.Component):
             m.submodules[name] = part
         connect(m, flipped(self.samples), intake.samples)
         connect(m, flipped(self.labels), intake.labels)
-        self._losses(m)
-        self._edges(m)
+        m.submodules.borders = borders = Module()
+        self._losses(m, borders)
+        self._edges(borders)
         self._bus(m)
         return m
 
-    def _losses(self, m: Module) -> None:
+    def _losses(self, m: Module, borders: Module) -> None:
         """Labels to every loss at once, which all have room for it, and predictions out."""
         losses = self.schedule.losses
-        self._labels(m, {loss.name: self.parts[loss.name].labels for loss in losses})
+        self._labels(borders, {loss.name: self.parts[loss.name].labels for loss in losses})
         for loss in losses:
             out = getattr(self, predictions(loss))
             connect(m, self.parts[loss.name].predictions, flipped(out))

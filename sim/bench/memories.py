@@ -8,14 +8,9 @@ from __future__ import annotations
 FEED_TOKENS = 64  # tokens that the feeder's memories hold
 FEED_ELEMENTS = 64  # elements of a sample in one word of its memory
 ACCESSES = 256  # of registers that one memory holds, and another their responses
-RECORD_BITS = 2048  # of one word of a record memory: what Verilator lets one access read
+PATH_BITS = 2048  # of the record's path, eight a byte
 
 
 def feed_words(inputs: int) -> int:
     """Words of the sample memory that one sample takes."""
     return -(-inputs // FEED_ELEMENTS)
-
-
-def record_words(bits: int) -> int:
-    """Record memories beside each other that hold one cycle."""
-    return -(-bits // RECORD_BITS)

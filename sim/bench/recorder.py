@@ -2,30 +2,52 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
+import cocotb
 import numpy as np
 from numpy.typing import NDArray
 
+from counterflow.sim.bench import served
 from counterflow.sim.bench.compare import UNKNOWN, Layout
-from counterflow.sim.bench.memories import record_words
+from counterflow.sim.bench.memories import PATH_BITS
 
 Bits = NDArray[np.uint8]
+WORD_BITS = 32
 
 
 class Recorder:
-    """The record memories of a simulated bench top, `depth` rows deep."""
+    """The record of a simulated bench top, `depth` rows deep.
+
+    It is a file of the session's folder, which stays open from job to job.
+    """
 
     def __init__(self, dut: Any, layout: Layout, depth: int) -> None:
-        memories = [getattr(dut, f"record_{i}") for i in range(record_words(layout.bits))]
-        # Looked up once: finding a row's handle costs as much as reading it.
-        self._rows = [[memory[row] for row in range(depth)] for memory in reversed(memories)]
+        self._path = Path(os.environ[served.FOLDER]) / "record"
+        path = os.fsencode(self._path)
+        if len(path) * 8 > PATH_BITS:
+            raise ValueError(
+                f"the folder for temporary files has a path of {len(path)} bytes, {self._path}; a "
+                f"simulator can write to one of up to {PATH_BITS // 8}: set TMPDIR"
+            )
+        dut.record_path.value = int.from_bytes(path, "big")
+        self._bits, self._depth = layout.bits, depth
+        self._both = not cocotb.SIM_NAME.startswith("Verilator")  # values, and what is unknown
 
     def read(self) -> Bits:
         """All rows, [depth, layout.bits], lowest bit first; UNKNOWN where a bit is neither."""
-        parts = []
-        for rows in self._rows:
-            text = "".join([str(row.value) for row in rows])
-            parts.append(np.frombuffer(text.encode(), np.uint8).reshape(len(rows), -1))
-        bits: Bits = np.ascontiguousarray(np.concatenate(parts, axis=1)[:, ::-1]) - ord("0")
-        return np.minimum(bits, UNKNOWN)  # X, Z and the like are no digits
+        words = -(-self._bits // WORD_BITS) * (2 if self._both else 1)
+        rows = np.fromfile(self._path, "<u4", self._depth * words)
+        if not self._both:
+            return self._of(rows)
+        values, unknown = rows.reshape(-1, 2).T
+        found = self._of(np.ascontiguousarray(values))
+        found[self._of(np.ascontiguousarray(unknown)) != 0] = UNKNOWN
+        return found
+
+    def _of(self, words: NDArray[np.uint32]) -> Bits:
+        """The bits of as many words as all rows have."""
+        rows = words.reshape(self._depth, -1).view(np.uint8)
+        return np.unpackbits(rows, axis=1, count=self._bits, bitorder="little")

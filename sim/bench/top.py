@@ -1,31 +1,87 @@
 """The top level that benches simulate: the chain, what feeds it, and what records it.
 
-Stimulus and record stand in memories that the bench fills and reads by the block, because one
-wide access is far cheaper than a visit in every cycle.  The chain is the product's, untouched.
+Stimulus stands in memories and the record in a file, which the bench fills and reads by the block:
+one wide access is far cheaper than a visit in every cycle.  The chain is the product's, untouched.
 """
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, Value
-from amaranth.lib import data, stream
+from amaranth.hdl import ClockSignal, Instance, Module, Mux, ResetSignal, Signal, Value
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from counterflow.design.parts.tokens import LABEL_BITS
 from counterflow.design.schedule.planner import Plan
 from counterflow.hw.chain import Request, Response
+from counterflow.hw.parts.modules import Modules
 from counterflow.sim.bench.memories import (
     ACCESSES,
     FEED_ELEMENTS,
     FEED_TOKENS,
-    RECORD_BITS,
+    PATH_BITS,
     feed_words,
-    record_words,
 )
 from counterflow.sim.bench.watched_chain import WatchedChain
 
 COUNT_BITS = 32
 LENGTH_BITS = 16
+
+# Words of 32 bits as they are in memory; behind each one of those that are unknown, where a
+# simulator has such bits.
+_RECORD = """module {name}(clk, rst, recording, path, row);
+  input wire clk, rst, recording;
+  input wire [{path}:0] path;
+  input wire [{row}:0] row;
+  integer file = 0, ignored = 0, position = 0;
+  always @(posedge clk)
+    if (rst) begin
+      if (file != 0) ignored = $fseek(file, 0, 0);
+      position = 0;
+    end else if (recording) begin
+      if (file == 0) file = $fopen(path, "wb");
+`ifdef VERILATOR
+      $fwrite(file, "%u", row);
+`else
+      $fwrite(file, "%z", row);
+`endif
+      if (position == {last}) begin
+        $fflush(file);
+        ignored = $fseek(file, 0, 0);
+        position = 0;
+      end else position = position + 1;
+    end
+endmodule
+"""
+
+
+class Record(wiring.Component):
+    """A file of the last `depth` cycles with ``recording``, a row of `bits` bits each.
+
+    The bench reads it whenever it is whole: as memories, rows would have to become text bit by bit.
+
+    Parameters: ``bits``, ``depth``.
+    Members, all in: ``recording``, ``row``, ``path`` of the file, its last character lowest.
+    """
+
+    def __init__(self, *, bits: int, depth: int) -> None:
+        self.bits, self.depth = bits, depth
+        super().__init__({"recording": In(1), "path": In(PATH_BITS), "row": In(bits)})
+
+    def elaborate(self, platform: object) -> Module:
+        assert isinstance(platform, Modules)
+        m, name = Module(), platform.named("record_file")
+        text = _RECORD.format(name=name, row=self.bits - 1, path=PATH_BITS - 1, last=self.depth - 1)
+        platform.verilog[name] = text
+        m.submodules.file = Instance(
+            name,
+            i_clk=ClockSignal(),
+            i_rst=ResetSignal(),
+            i_recording=self.recording,
+            i_path=self.path,
+            i_row=self.row,
+        )
+        return m
 
 
 class BenchTop(WatchedChain):
@@ -47,6 +103,7 @@ class BenchTop(WatchedChain):
                 "samples": In(COUNT_BITS),
                 "accesses": In(COUNT_BITS),
                 "recording": In(1),
+                "record_path": In(PATH_BITS),
                 "sample_gate": In(1),
                 "label_gate": In(1),
                 "tokens_sent": Out(COUNT_BITS),
@@ -134,17 +191,9 @@ class BenchTop(WatchedChain):
         m.d.sync += held.eq(target.valid & ~target.ready)
 
     def _take(self, m: Module, row: Value) -> None:
-        """One row a cycle while recording; the row index wraps at `depth`."""
-        position = Signal(range(self.depth), name="position")
-        for index in range(record_words(len(row))):
-            part = row[index * RECORD_BITS : (index + 1) * RECORD_BITS]
-            memory = Memory(shape=len(part), depth=self.depth, init=[])
-            m.submodules[f"record_{index}"] = memory
-            write = memory.write_port()
-            m.d.comb += [
-                write.en.eq(self.recording),
-                write.addr.eq(position),
-                write.data.eq(part),
-            ]
-        with m.If(self.recording):
-            m.d.sync += position.eq(Mux(position == self.depth - 1, 0, position + 1))
+        m.submodules.record = record = Record(bits=len(row), depth=self.depth)
+        m.d.comb += [
+            record.recording.eq(self.recording),
+            record.path.eq(self.record_path),
+            record.row.eq(row),
+        ]
