@@ -1,11 +1,11 @@
-"""Counters of events since reset, which wrap."""
+"""Counters: of events since reset, which wrap, and of what is there."""
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 
-from amaranth.hdl import Signal
+from amaranth.hdl import Module, Mux, Signal, Value
 
 from counterflow.design.bus.registers import first_count
 from counterflow.design.parts.meanwhile import meanwhile
@@ -16,6 +16,19 @@ _near_carry: ContextVar[bool] = ContextVar("near_carry", default=False)
 def counter(bits: int, name: str) -> Signal:
     """What counts, from `first_count` on; whoever makes it adds to it."""
     return Signal(bits, name=name, init=first_count(bits, near_carry=_near_carry.get()))
+
+
+def level(m: Module, count: Signal, some: Signal, more: Value, less: Value) -> None:
+    """Let the register `count` of things go up with `more`, down with `less`, where it is not zero.
+
+    The register `some` says whether there are any.  Both events are often known late in a cycle:
+    what would be if they happen is found meanwhile.
+    """
+    stays, fewer = Mux(more, count + 1, count), Mux(more, count, count - 1)
+    m.d.sync += [
+        count.eq(Mux(less, fewer, stays)),
+        some.eq(more | Mux(less, count != 1, count != 0)),
+    ]
 
 
 def near_carry(wanted: bool = True) -> AbstractContextManager[None]:

@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from counterflow.design.parts.formats import Format
 from counterflow.design.parts.tokens import KIND_BITS, LABEL_BITS
 from counterflow.hw.parts.block_fifo import queue
+from counterflow.hw.parts.counter import level
 from counterflow.hw.parts.narrow import shape_of
 
 
@@ -57,7 +58,10 @@ class Gather(wiring.Component):
         lane = Signal(range(max(2, self.lanes)), name="lane")
         element = Signal(range(max(2, self.count)), name="element")
         last = element == self.count - 1
-        full = last | (lane == self.lanes - 1)
+        # That a word is full comes from a register: much hangs on it elsewhere.
+        alone = self.lanes == 1 or self.count == 1
+        full = Signal(init=alone, name="full")
+        becomes_full = Mux(full, alone, lane == self.lanes - 2) | (element == self.count - 2)
         word = [Mux(lane > index, register, 0) for index, register in enumerate(kept)] + [0]
         m.d.comb += [
             self.o.payload.eq(
@@ -73,6 +77,7 @@ class Gather(wiring.Component):
             m.d.sync += [
                 lane.eq(Mux(full, 0, lane + 1)),
                 element.eq(Mux(last, 0, element + 1)),
+                full.eq(Mux(last, alone, becomes_full)),
             ]
             for index, register in enumerate(kept):
                 with m.If(lane == index):
@@ -149,11 +154,7 @@ class Scatter(wiring.Component):
         ]
         if self.tag:
             m.d.comb += self.o_tag.eq(words_queue.r_data[self.bits * self.lanes :])
-        more = free + done
-        m.d.sync += [  # that a word is reserved is often known late
-            free.eq(Mux(self.reserve, more - 1, more)),
-            self.room.eq(Mux(self.reserve, more != 1, more != 0)),
-        ]
+        level(m, free, self.room, done, self.reserve)
         with m.If(sent):
             m.d.sync += [
                 lane.eq(Mux(done, 0, lane + 1)),

@@ -69,8 +69,10 @@ class Departure(wiring.Component):
         )
         fetch, row_left, word = self._fetch(m, scatter.room)
         free = Signal(range(self.rows + 1), init=self.rows, name="free")
-        fewer = free - self.begin_rows  # chosen late in a cycle
-        m.d.sync += free.eq(Mux(self.begin, fewer + row_left, free + row_left))
+        # Of a row that leaves it is enough to hear a cycle later; it begins late in a cycle.
+        again = delayed(m, row_left, 1, "again")
+        fewer = free - self.begin_rows
+        m.d.sync += free.eq(Mux(self.begin, fewer + again, free + again))
         m.d.comb += self.room.eq(free >= self.begin_rows)
 
         at = Signal(range(max(2, self.words_in_all)), name="at")
@@ -123,7 +125,8 @@ class Departure(wiring.Component):
             m.d.sync += frontier.eq(0)
         with m.Elif(self.counted):
             m.d.sync += frontier.eq(self.words)
-        m.d.sync += complete.eq(complete + Mux(self.ended, self.ended_rows, 0) - left)
+        rows = Mux(self.ended, self.ended_rows, 0)
+        m.d.sync += complete.eq(Mux(left, complete + (rows - 1), complete + rows))
         with m.If(fetch):
             m.d.sync += word.eq(Mux(last, 0, word + 1))
         return fetch, left, word

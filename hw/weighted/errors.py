@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from counterflow.design.units.slots import Stage
 from counterflow.hw.parts.block_fifo import queue
+from counterflow.hw.parts.counter import level
 from counterflow.hw.parts.pipeline import delayed
 from counterflow.hw.parts.streams import Gather, error_stream
 from counterflow.hw.weighted.bundles import visit_signals, walk_claims
@@ -56,11 +57,7 @@ class Errors(wiring.Component):
         ]
         # What the queue will hold once the walk has had its own, known a cycle before.
         unclaimed = Signal.like(waiting.level, name="unclaimed")
-        more = unclaimed + (waiting.w_en & waiting.w_rdy)
-        m.d.sync += [
-            unclaimed.eq(Mux(self.claims.error, more - 1, more)),
-            self.ready.eq(Mux(self.claims.error, more != 1, more != 0)),
-        ]
+        level(m, unclaimed, self.ready, waiting.w_en & waiting.w_rdy, self.claims.error)
         word = Signal(self.width, name="word")
         m.d.comb += [
             word.eq(Mux(returning, waiting.r_data, 0)),
