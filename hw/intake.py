@@ -20,7 +20,7 @@ from counterflow.hw.parts.modules import is_compact
 from counterflow.hw.parts.narrow import shape_of
 from counterflow.hw.parts.pipeline import delayed
 from counterflow.hw.parts.streams import activation_stream, label_stream
-from counterflow.hw.verdicts import Verdicts
+from counterflow.hw.parts.verdicts import Verdicts
 
 SAMPLES = 2  # whole samples that the intake holds
 

@@ -244,6 +244,7 @@ SCRATCH = {
     *("boards/flow.py", "design/tools/synthesis.py", "design/tools/follow.py"),
     *(
         "design/tools/output_registers.py",
+        "design/tools/reset_copies.py",
         "design/tools/placements.py",
         "design/tools/programs.py",
         "design/tools/routing.py",

@@ -20,6 +20,7 @@ from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units.arithmetic import COMPENSATION_FRAC
 from counterflow.design.units.convolution import Dense
 from counterflow.design.units.latency import (
+    BORDER,
     FETCH,
     FREE,
     INTAKE,
@@ -133,7 +134,7 @@ def arrivals_of_inputs(schedule: Schedule) -> list[list[int]]:
     found = [[last_accepted + INTAKE + i for i in range(inputs)]]
     for stage in schedule.stages:
         found.append(outputs_leave(stage.tiling, stage.start))
-    return found
+    return [[cycle + BORDER for cycle in cycles] for cycles in found]
 
 
 def arrivals_of_gradients(schedule: Schedule) -> list[list[int]]:
@@ -144,7 +145,7 @@ def arrivals_of_gradients(schedule: Schedule) -> list[list[int]]:
     for stage in schedule.stages[:0:-1]:
         slot = stage.start + stage.delay * schedule.interval
         found.append(gradients_leave(stage.tiling, slot))
-    return found[::-1]
+    return [[cycle + BORDER for cycle in cycles] for cycles in found[::-1]]
 
 
 @settings(derandomize=True, max_examples=150, deadline=None)
@@ -188,7 +189,7 @@ def test_what_waits_for_a_unit_fits_where_it_waits(schedule: Schedule) -> None:
     takes a place when its slot begins, until its last element leaves.
     """
     gradients = arrivals_of_gradients(schedule)
-    below = [[], *gradients[:-1]]  # what each stage sends
+    below = [[], *([cycle - BORDER for cycle in one] for one in gradients[:-1])]  # as it is sent
     arrivals = arrivals_of_inputs(schedule)[:-1]
     behind = [*(stage.delay for stage in schedule.stages[1:]), 0]
     for stage, delay_behind, inputs, errors, sent in zip(

@@ -17,7 +17,7 @@ from counterflow.design.schedule.build import build_schedule
 from counterflow.design.schedule.folding import fold
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units import passing, slot_times, tanh
-from counterflow.design.units.latency import FREE, INTAKE, ISSUE, QUEUE
+from counterflow.design.units.latency import BORDER, FREE, INTAKE, ISSUE, QUEUE
 from counterflow.design.units.passing import PassingStage
 from counterflow.design.units.pooling import STEP
 from counterflow.design.units.sliding import Sliding
@@ -122,19 +122,19 @@ class Run:
         self.gradients: dict[str, Cycles] = {}
         times = description.elements - 1 + INTAKE + np.arange(description.elements) + self.slots
         for stage in self.schedule.stages:
-            self.inputs.append(times)
+            self.inputs.append(times + BORDER)
             times = stage.output_times + self.slots
             for stream in behind(self.schedule, stage):
-                self.stream_inputs[stream.name] = times
-                times = serialised(forward(stream, times))
-        self.logits = times
+                self.stream_inputs[stream.name] = times + BORDER
+                times = serialised(forward(stream, times + BORDER))
+        self.logits = times + BORDER
         times = self.schedule.loss.start + self.schedule.loss.output_offsets + self.slots
         for stage in self.schedule.stages[::-1]:
             for stream in behind(self.schedule, stage)[::-1]:
-                self.gradients[f"{stream.name} in"] = times
-                times = serialised(backward(stream, times))
+                self.gradients[f"{stream.name} in"] = times + BORDER
+                times = serialised(backward(stream, times + BORDER))
                 self.gradients[stream.name] = times
-            self.errors.insert(0, times)
+            self.errors.insert(0, times + BORDER)
             if not stage.tiling.first:
                 times = serialised(stage.back + gradient_offsets(stage.tiling) + self.slots)
                 self.gradients[stage.name] = times

@@ -27,6 +27,16 @@ LEAST_BLOCK = 32  # bits from which a queue is
 READ_AT_ONCE = 32  # words up to which `hw` makes memories that are read without a register
 
 
+SLICE = 144  # bits of a wide memory with an address of their own: whole block RAMs, of any family
+
+
+def slices(words: int, bits: int) -> list[int]:
+    """The bits of each of the memories beside each other that make one wide memory."""
+    if words <= READ_AT_ONCE:
+        return [bits]
+    return [min(SLICE, bits - first) for first in range(0, bits, SLICE)]
+
+
 class MemoryCells(NamedTuple):
     """Cells of one memory: block RAMs, LUT RAM cells, flip-flops for its bits, or UltraRAMs.
 

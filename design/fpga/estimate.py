@@ -11,6 +11,7 @@ from counterflow.design.fpga.blocks import (
     MemoryCells,
     memory_cells,
     multiplier_blocks,
+    slices,
 )
 from counterflow.design.fpga.logic import PASSING
 from counterflow.design.fpga.memories import (
@@ -148,7 +149,10 @@ def memories_of(
     high, lanes, banks = tiling.lanes.outputs, tiling.lane_count, tiling.banks
     word, gradient = numbers.word_bits, numbers.gradient.bits
     parts = [
-        Memory("weights", max(2, tiling.tiles), lanes * word, collides=False),
+        *(
+            Memory("weights", max(2, tiling.tiles), bits, collides=False)
+            for bits in slices(tiling.tiles, lanes * word)
+        ),
         *[Memory("biases", max(2, tiling.rows), word, collides=False)] * high,
         Memory("outputs", depths.outputs, high * numbers.y.bits + 2, clocked=False),
     ]

@@ -130,6 +130,7 @@ class Convolution(wiring.Component):
             slots.kind.eq(arrivals.kind),
             slots.finish.eq(walk.claims.image),
             walk.row_room.eq(rows.room),
+            self.weights.coming.eq(walk.coming),
         ]
         # What: inputs, gradients and weights meet in the lanes.
         connect(m, flipped(self.x), arrivals.x)

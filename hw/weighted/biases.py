@@ -114,11 +114,11 @@ class Biases(wiring.Component):
         tiling, bits = self.stage.tiling, self.stage.arithmetic.word_bits
         visits, bus = self.visits, self.bus
         m.submodules.written = written = self._written
-        # The bus is decided upon late in a cycle, so it waits for the next one.
-        fetch = delayed(m, bus.fetch, 1, "fetch") & ~visits.visited
+        # The bus is decided upon late in a cycle, so it waits for the next one, and finds out then.
+        fetch = delayed(m, delayed(m, bus.fetch, 1, "fetch") & ~visits.visited, 1, "fetched")
         store = delayed(m, delayed(m, bus.store, 1, "store") & ~visits.visited, 1, "stored")
-        address = delayed(m, bus.address[: len(visits.address)], 1, "bus_address")
-        read, stored = Mux(fetch, address, visits.address), delayed(m, address, 1, "store_address")
+        address = delayed(m, bus.address[: len(visits.address)], 2, "bus_address")
+        read = Mux(fetch, address, visits.address)
         word = Signal(tiling.lanes.outputs * bits, name="word")
         small = tiling.rows <= READ_AT_ONCE  # LUT RAM, whose register is the one behind it
         for output in range(tiling.lanes.outputs):
@@ -133,7 +133,7 @@ class Biases(wiring.Component):
                     data if small else delayed(m, data, MEMORY - 1, f"data_{output}")
                 ),
                 memory.write_enable.eq(store | (written.active & (written.turn == turned))),
-                memory.write_address.eq(Mux(store, stored, visits.learnt_address)),
+                memory.write_address.eq(Mux(store, address, visits.learnt_address)),
                 memory.write_data.eq(
                     Mux(store, self.stored.word.word_select(output, bits), learnt)
                 ),

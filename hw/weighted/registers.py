@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from counterflow.design.bus.registers import PRODUCTS_BITS, WORD_BITS, UnitRegister
 from counterflow.design.parts.tokens import Kind
-from counterflow.design.units.latency import BUS_READ, OPERANDS, PRODUCT, UPDATE
+from counterflow.design.units.latency import BUS_WEIGHT, OPERANDS, PRODUCT, UPDATE
 from counterflow.design.units.slots import Stage
 from counterflow.hw.parts.bus import Access, BusNode
 from counterflow.hw.parts.counter import counter
@@ -32,7 +32,7 @@ class UnitRegisters(wiring.Component):
     Members: ``bus_i``, ``bus_o``; ``settings`` out; ``generator`` out, access to its state;
     ``walk`` in, how it gets on, and ``visit`` in; ``clipped`` in, an event of saturation a bit;
     ``passed`` in, whether a token of another loss comes back with a gradient, a bit a loss;
-    ``weights``, ``biases`` out, accesses to the memories, whose words come BUS_READ cycles later;
+    ``weights``, ``biases`` out, accesses to the memories, whose words come BUS_WEIGHT cycles later;
     ``stored`` out, the word to store.
     Cost: one {weight, velocity} register a lane, five counters.
     """
@@ -118,7 +118,7 @@ class UnitRegisters(wiring.Component):
         m.d.sync += entering.eq(Mux(writing, pair, shifted[:bits]))
         # A slot that began in that cycle shows in the visit of the next, and has the memories then.
         fetched, fetched_bias = (
-            delayed(m, delayed(m, port.fetch, 1, f"{name}_asked") & ~issue, BUS_READ - 2, name)
+            delayed(m, delayed(m, port.fetch, 1, f"{name}_asked") & ~issue, BUS_WEIGHT - 2, name)
             for name, port in (("fetched", self.weights), ("fetched_bias", self.biases))
         )
         following = Cat(shifted[bits:], entering)

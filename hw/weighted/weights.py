@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux
+from amaranth.hdl import Cat, Module, Mux
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from counterflow.design.fpga.blocks import READ_AT_ONCE
+from counterflow.design.fpga.blocks import READ_AT_ONCE, SLICE, slices
 from counterflow.design.units.latency import MEMORY
 from counterflow.hw.parts.block_memory import BlockMemory
 from counterflow.hw.parts.pipeline import delayed, own
@@ -20,14 +20,15 @@ class WeightMemory(wiring.Component):
     a tile's read to its write, and the bus is refused while either happens.
 
     Parameters: ``words``; ``lanes`` of ``bits`` each.
-    Members: ``visits`` in: what the walk reads and the update writes; ``lanes`` out: the word two
-    cycles after its visit, and the new one in, with its write; ``bus`` in, whose access is dropped
-    if the walk visits in the next cycle: what it fetched is there three cycles later, what it
-    stores comes from the lanes two cycles later; ``write_enable``, ``write_address``,
+    Members: ``visits`` in: what the walk reads and the update writes; ``coming`` in: the address of
+    the next cycle's visit; ``lanes`` out: the word two cycles after its visit, and the new one in,
+    with its write; ``bus`` in, whose access is dropped if the walk visits in the next cycle: what
+    it fetched is there four cycles later, what it stores comes from the lanes two cycles later; ``write_enable``, ``write_address``,
     ``write_data`` out: what stands at the write port.
-    Cost: one memory of `words` x `lanes` x `bits`; latency 2, since a register stands
-    behind the memory, whose output comes late in a cycle, or before a small one, where the choice
-    of an address does; one read and one write a cycle.
+    Cost: memories of `words` x `lanes` x `bits` in all (`design.fpga.blocks.slices`), each with a
+    register of its own for the address, for block RAMs lie far from each other; latency 2, since a
+    register stands behind the memory, whose output comes late in a cycle, or before a small one;
+    one read and one write a cycle.
     """
 
     def __init__(self, *, words: int, lanes: int, bits: int) -> None:
@@ -37,6 +38,7 @@ class WeightMemory(wiring.Component):
             {
                 "visits": In(memory_visits(words)),
                 "lanes": Out(lane_words(width)),
+                "coming": In(address),
                 "bus": In(memory_access(width)),
                 "write_enable": Out(1),
                 "write_address": Out(address),
@@ -46,26 +48,34 @@ class WeightMemory(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.memory = memory = BlockMemory(words=max(2, self.words), bits=self.width)
         visits, bus = self.visits, self.bus
-        # The bus is decided upon late in a cycle, so it waits for the next one.
-        fetch = delayed(m, bus.fetch, 1, "fetch") & ~visits.visited
+        # The bus is decided upon late in a cycle, so it waits for the next one, and finds out then.
+        may = delayed(m, bus.fetch, 1, "fetch") & ~visits.visited
         store = delayed(m, delayed(m, bus.store, 1, "store") & ~visits.visited, 1, "stored")
-        address = delayed(m, bus.address[: len(visits.address)], 1, "bus_address")
-        read = Mux(fetch, address, visits.address)
-        small = self.words <= READ_AT_ONCE  # LUT RAM, whose register is the one behind it
-        data = memory.read_data
+        asked = delayed(m, bus.address[: len(visits.address)], 1, "bus_address")
+        address = delayed(m, asked, 1, "store_address")
+        fetch = delayed(m, may, 1, "fetched")
         m.d.comb += [
-            memory.read_address.eq(own(m, read, "at") if small else read),
-            self.lanes.word.eq(data if small else delayed(m, data, MEMORY - 1, "data")),
             self.write_enable.eq(visits.learnt | store),
-            self.write_address.eq(
-                Mux(store, delayed(m, address, 1, "store_address"), visits.learnt_address)
-            ),
+            self.write_address.eq(Mux(store, address, visits.learnt_address)),
             self.write_data.eq(self.lanes.new),
             bus.fetched.eq(self.lanes.word),
-            memory.write_enable.eq(self.write_enable),
-            memory.write_address.eq(self.write_address),
-            memory.write_data.eq(self.write_data),
         ]
+        small = self.words <= READ_AT_ONCE
+        now = Mux(fetch, address, visits.address) if small else Mux(may, asked, self.coming)
+        words = []
+        for index, bits in enumerate(slices(self.words, self.width)):
+            memory = BlockMemory(words=max(2, self.words), bits=bits)
+            m.submodules[f"memory_{index}"] = memory
+            first = index * SLICE
+            data = memory.read_data
+            m.d.comb += [
+                memory.read_address.eq(own(m, now, f"at_{index}")),
+                memory.write_enable.eq(self.write_enable),
+                memory.write_address.eq(self.write_address),
+                memory.write_data.eq(self.write_data[first : first + bits]),
+            ]
+            # The register of a small one, which is LUT RAM, is the one behind it.
+            words.append(data if small else delayed(m, data, MEMORY - 1, f"data_{index}"))
+        m.d.comb += self.lanes.word.eq(Cat(words))
         return m
