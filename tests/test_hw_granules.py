@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from counterflow.hw.weighted.walk import START
 from counterflow.sim.shapes import random_geometry, random_lanes
-from tests.visits import IMAGES, START, Layer, always_open, driven, seen_by, stage_of, visits
+from tests.visits import IMAGES, Layer, always_open, driven, seen_by, stage_of, visits
 
 FLAGS = ("granules_inside", "granules_first", "granules_last")
 

@@ -9,13 +9,13 @@ import pytest
 
 from counterflow.design.units.slots import Stage
 from counterflow.design.units.timing import rest, slot_bound
+from counterflow.hw.weighted.walk import START
 from counterflow.sim.shapes import random_geometry, random_lanes
 from tests.thinned import combined
 from tests.visits import (
     CONDITIONS,
     IMAGES,
     LAYERS,
-    START,
     Columns,
     Visit,
     always_open,

@@ -19,9 +19,7 @@ QUEUE = 1  # a first-in first-out memory, written to readable
 FETCH = 3  # a finished word of input gradient is counted, fetched, in the register behind
 BUS_READ = 3  # a norm's parameter asked for by the bus, to its register: a register and MEMORY
 BUS_WEIGHT = BUS_READ + 1  # a weight, to the shift register: whether it may is found out first
-BUS_SPACING = (
-    BUS_WEIGHT + 1
-)  # cycles from one access of the bus to the next, which sees what it left
+BUS_SPACING = BUS_WEIGHT + 1  # from one access of the bus to the next, which sees what it left
 UPDATE = 8  # product to the memory's write port, an addition each: see hw/weighted/update.py
 TO_PRODUCT = ISSUE + OPERANDS + PRODUCT  # a tile's issue to its products
 MOVED = TO_PRODUCT + UPDATE  # ... to the write of what its first turn moves

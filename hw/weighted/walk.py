@@ -37,7 +37,8 @@ class Walk(wiring.Component):
     gradient that end with this row of places can be; ``row_able``, ``line_able``: the losses that
     the unit does not learn from, if any, need not be waited for.
     Out: ``now``, the visit that is decided in this cycle; ``place``, the rest of what is to be said
-    of it, in the next cycle; ``coming``, the tile of the visit in the next cycle; ``claims``, what it takes; ``state``.
+    of it, in the next cycle; ``coming``, the tile of the visit in the next cycle;
+    ``claims``, what it takes; ``state``.
     """
 
     def __init__(self, *, stage: Stage, interval: int) -> None:

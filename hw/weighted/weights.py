@@ -23,8 +23,8 @@ class WeightMemory(wiring.Component):
     Members: ``visits`` in: what the walk reads and the update writes; ``coming`` in: the address of
     the next cycle's visit; ``lanes`` out: the word two cycles after its visit, and the new one in,
     with its write; ``bus`` in, whose access is dropped if the walk visits in the next cycle: what
-    it fetched is there four cycles later, what it stores comes from the lanes two cycles later; ``write_enable``, ``write_address``,
-    ``write_data`` out: what stands at the write port.
+    it fetched is there four cycles later, what it stores comes from the lanes two cycles later;
+    ``write_enable``, ``write_address``, ``write_data`` out: what stands at the write port.
     Cost: memories of `words` x `lanes` x `bits` in all (`design.fpga.blocks.slices`), each with a
     register of its own for the address, for block RAMs lie far from each other; latency 2, since a
     register stands behind the memory, whose output comes late in a cycle, or before a small one;
