@@ -3,10 +3,10 @@
 A token's logits are collected in one of two banks while the token before is worked on in passes
 over its n classes, one step a cycle:
 
-    step 0 ...              sum the exponentials             n steps, 5 to finish
-    step n + 5, n + 6       logarithm of the sum             2 steps
-    step n + 7 ...          probabilities, their sum         n steps, 5 to finish
-    step 2 n + 12 ...       error and score of each class    n steps
+    step 0 ...              sum the exponentials             n steps, 6 to finish
+    step n + 6, n + 7       logarithm of the sum             2 steps
+    step n + 8 ...          probabilities, their sum         n steps, 6 to finish
+    step 2 n + 14 ...       error and score of each class    n steps
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from counterflow.hw.parts.block_fifo import BlockFIFO, queue
 from counterflow.hw.parts.block_memory import falling_memory
 from counterflow.hw.parts.modules import is_compact
 from counterflow.hw.parts.narrow import narrow, shape_of
-from counterflow.hw.parts.pipeline import delayed, looked_up, times_constant
+from counterflow.hw.parts.pipeline import delayed, looked_up, summed, terms_of
 from counterflow.hw.parts.streams import activation_stream, error_stream, label_stream
 
 BANKS = 2
-EXPONENT, POWER = 3, 5  # cycles from a class' index to its exponent, to the power
+EXPONENT, POWER = 4, 6  # cycles from a class' index to its exponent, to the power
 
 
 class Loss(wiring.Component):
@@ -178,29 +178,27 @@ class Loss(wiring.Component):
         s1_difference = Signal(numbers.logit.bits, name="s1_difference")
         m.d.sync += s1_difference.eq(self.token_max - logit)
         shift = numbers.exponent_shift
-        scaled = times_constant(s1_difference, LOG2E_NUMERATOR)
-        s2_scaled = Signal(scaled.shape(), name="s2_scaled", reset_less=True)
-        m.d.sync += s2_scaled.eq(scaled)
+        s3_scaled = summed(m, terms_of(s1_difference, LOG2E_NUMERATOR), "scaled", radix=3)
         # In the first pass none; later the logarithm, and the half that rounds, which is constant.
         summing = self.step <= numbers.classes + POWER
         offset = self.logarithm << shift
-        s2_offset = Signal.like(offset, name="s2_offset", reset_less=True)
-        m.d.sync += s2_offset.eq(Mux(summing, 0, offset) | (1 << (shift - 1)))
-        s3_exponent = Signal(numbers.loss.bits, name="s3_exponent", reset_less=True)
-        m.d.sync += s3_exponent.eq((s2_scaled + s2_offset) >> shift)
-        part, whole = s3_exponent[:LOG_FRAC], s3_exponent[LOG_FRAC:]
+        s3_offset = Signal.like(offset, name="s3_offset", reset_less=True)
+        m.d.sync += s3_offset.eq(Mux(summing, 0, offset) | (1 << (shift - 1)))
+        s4_exponent = Signal(numbers.loss.bits, name="s4_exponent", reset_less=True)
+        m.d.sync += s4_exponent.eq((s3_scaled + s3_offset) >> shift)
+        part, whole = s4_exponent[:LOG_FRAC], s4_exponent[LOG_FRAC:]
         # Shifted by the low bits, a level of logic each; zero if any of the others is set.
         low = EXP_FRAC.bit_length()
         table = looked_up(m, "exponentials", EXP2, EXP_FRAC + 1, part, platform)
-        s4_table = Signal(EXP_FRAC + 1, name="s4_table", reset_less=True)
-        s4_whole = Signal(low, name="s4_whole", reset_less=True)
-        s5_power = Signal(EXP_FRAC + 1, name="s5_power", reset_less=True)
+        s5_table = Signal(EXP_FRAC + 1, name="s5_table", reset_less=True)
+        s5_whole = Signal(low, name="s5_whole", reset_less=True)
+        s6_power = Signal(EXP_FRAC + 1, name="s6_power", reset_less=True)
         m.d.sync += [
-            s4_table.eq(Mux(whole[low:].any(), 0, table)),
-            s4_whole.eq(whole),
-            s5_power.eq(s4_table >> s4_whole),
+            s5_table.eq(Mux(whole[low:].any(), 0, table)),
+            s5_whole.eq(whole),
+            s6_power.eq(s5_table >> s5_whole),
         ]
-        return s3_exponent, s5_power
+        return s4_exponent, s6_power
 
     def _sum(self, m: Module, power: Value, platform: object) -> None:
         """Sum the powers of the first pass; its logarithm two steps after the last."""
