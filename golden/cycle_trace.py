@@ -119,8 +119,7 @@ class Trace:
         token, interval = record.token - self.before, self.schedule.interval
         members: dict[str, NDArray[np.int64] | int] = {"data": record.values}
         if record.unit == "intake":
-            start = self.schedule.intake_start + token * interval
-            cycles = start + 1 + np.arange(len(record.values))
+            cycles = self.schedule.intake_times + token * interval
             members["kind"] = int(record.kind)
         else:
             border = self._borders[record.unit, record.port]

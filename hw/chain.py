@@ -135,7 +135,8 @@ class Chain(wiring.Component):
             connect(m, self.parts[loss.name].predictions, flipped(out))
 
     def _labels(self, m: Module, takers: dict[str, Any]) -> None:
-        admitted, every = self.intake.admitted, []
+        admitted, every = label_stream().create(path=("admitted",)), []
+        border.join(m, "labels", self.intake.admitted, flipped(admitted))  # losses lie anywhere
         for name, taker in takers.items():
             one = label_stream().create(path=(f"{name}_labels",))
             border.join(m, f"{name}_labels", one, taker)

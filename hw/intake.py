@@ -7,13 +7,13 @@ from typing import Any
 from amaranth.hdl import C, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory, ReadPort
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, flipped
 
 from counterflow.design.bus.registers import WORD_BITS, IntakeRegister
 from counterflow.design.parts.formats import Format
 from counterflow.design.parts.tokens import KIND_BITS, Kind
 from counterflow.hw.parts.block_memory import falling_memory
-from counterflow.hw.parts.border import Border
+from counterflow.hw.parts.border import Border, join
 from counterflow.hw.parts.bus import Access, BusNode
 from counterflow.hw.parts.counter import counter
 from counterflow.hw.parts.modules import is_compact
@@ -135,6 +135,8 @@ class Intake(wiring.Component):
 
     def _emit(self, m: Module, read: Any, verdicts: Verdicts) -> tuple[Value, Value, Value, Value]:
         """Admit tokens; (sample released, bad sample, bad label, token admitted) strobes."""
+        x = activation_stream(self.number).create(path=("element",))
+        join(m, "elements", x, flipped(self.x))  # the first unit lies anywhere
         emitting = Signal(name="emitting")
         kind = Signal(KIND_BITS, name="kind")
         label, bubble, in_range = self._label(m)
@@ -154,7 +156,7 @@ class Intake(wiring.Component):
             )
         )
         m.d.comb += [
-            sent.eq(self.x.valid & self.x.ready),
+            sent.eq(x.valid & x.ready),
             ended.eq(sent & last),
             free.eq(~emitting | ended),
             bad_sample.eq(label.valid & ~bubble & bad & ~emitting),
@@ -169,9 +171,9 @@ class Intake(wiring.Component):
         ]
         filled = kind != Kind.BUBBLE
         m.d.comb += [
-            self.x.valid.eq(emitting),
-            self.x.payload.data.eq(Mux(filled, read.data, 0)),
-            self.x.payload.kind.eq(kind),
+            x.valid.eq(emitting),
+            x.payload.data.eq(Mux(filled, read.data, 0)),
+            x.payload.kind.eq(kind),
         ]
         with m.If(ended):
             m.d.sync += emitting.eq(0)

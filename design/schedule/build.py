@@ -10,11 +10,9 @@ Cycle 0 is the one in which the first element of the first sample is accepted.
 
 from __future__ import annotations
 
-import numpy as np
-
 from counterflow.design.network.description import Description
-from counterflow.design.schedule.schedule import Schedule
-from counterflow.design.units.latency import BORDER, INTAKE, QUEUE
+from counterflow.design.schedule.schedule import Schedule, times_of_intake
+from counterflow.design.units.latency import BORDER, QUEUE
 from counterflow.design.units.scheduled import Gradients, PassedGradients, Times
 from counterflow.design.units.slotted import ShortSlotError, SlottedTimes
 from counterflow.design.units.tiling import Lanes, Tiling
@@ -48,7 +46,7 @@ def _built(description: Description, tiled: tuple[Tiling, ...], slot: int) -> Sc
     """The schedule with slots of `slot` cycles."""
     graph = description.graph
     intake_start = description.elements - 1 + QUEUE
-    admitted = intake_start + INTAKE - QUEUE + np.arange(description.elements)
+    admitted = times_of_intake(intake_start, description.elements)
     folded = iter(tiled)
     times: list[Times] = [
         unit.times(next(folded) if unit.learns else None, description.recipe)

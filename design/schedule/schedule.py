@@ -6,13 +6,17 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from counterflow.design.graph import Edge, Graph
+from counterflow.design.units.latency import INTAKE, QUEUE
 from counterflow.design.units.losses import LossStage
 from counterflow.design.units.normal_times import NormalStage
 from counterflow.design.units.passing import PassingStage
 from counterflow.design.units.scheduled import Scheduled
 from counterflow.design.units.slots import Stage
 from counterflow.design.units.slotted import Slotted
+from counterflow.design.units.timing import Cycles
 
 
 @dataclass(frozen=True)
@@ -30,18 +34,29 @@ class Waiting:
     gradients: int
 
 
+def times_of_intake(start: int, elements: int) -> Cycles:
+    """When the elements of a token leave the intake that admits it in cycle `start`."""
+    return start + INTAKE - QUEUE + np.arange(elements)
+
+
 @dataclass(frozen=True)
 class Schedule:
     """All times and depths of a folded design.
 
     ``interval`` is the slot length in cycles; ``intake_start`` the cycle in which the intake
-    admits token 0, whose elements follow from the next cycle on; ``units`` in the graph's order.
+    admits token 0, whose elements leave it in the cycles `intake_times`; ``units`` in the graph's
+    order.
     """
 
     graph: Graph
     interval: int
     intake_start: int
     units: tuple[Scheduled, ...]
+
+    @cached_property
+    def intake_times(self) -> Cycles:
+        """When the elements of token 0 leave the intake."""
+        return times_of_intake(self.intake_start, self.graph.source.elements)
 
     @cached_property
     def stages(self) -> tuple[Slotted, ...]:

@@ -27,7 +27,7 @@ FREE = 2 + ISSUE  # the last read of a word to the cycle in which its place can 
 
 TREE_RADIX = 4  # operands that one registered level of an adder tree sums
 
-INTAKE = 2  # last element of a sample accepted to first element emitted: verdict, memory
+INTAKE = 3  # last element of a sample accepted to first emitted: verdict, memory, a register
 LOSS_FIXED = 17  # of the loss unit's latency 2 n + LOSS_FIXED, see hw/units/loss.py
 LOSS_TAIL = 14  # of the cycles 3 n + LOSS_TAIL that the loss unit is busy with a token
 

@@ -164,7 +164,9 @@ class Biases(wiring.Component):
         ]
         for index, lane in enumerate(lanes):
             m.d.comb += [
-                lane.word.eq(chosen(self._of(index, words), read.turn)),
+                lane.word.eq(
+                    delayed(m, chosen(self._of(index, words), read.turn), 1, f"word_{index}")
+                ),
                 lane.dy.eq(chosen(self._of(index, errors), dy_turn)),
             ]
             if self.turns > 1:

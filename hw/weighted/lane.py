@@ -64,9 +64,11 @@ def _gradient(m: Module, lane: Any, product: Value) -> Value:
     return total
 
 
-def _updated(m: Module, lane: Any, product: Value, held: bool = False) -> Update:
-    """Instantiate a lane's update, which takes and makes the lane's word."""
-    early = GRADIENT - MEMORY
+def _updated(
+    m: Module, lane: Any, product: Value, held: bool = False, word: int = MEMORY
+) -> Update:
+    """Instantiate a lane's update, which takes the lane's word in cycle `word` and makes it."""
+    early = GRADIENT - word
     m.submodules.update = update = Update(numbers=lane.numbers, early=early, held=held)
     m.d.comb += [
         Cat(update.weight, update.velocity).eq(lane.word),
@@ -161,7 +163,7 @@ class BiasLane(wiring.Component):
     """Update of one bias: a weight whose input is always one.
 
     Parameters: ``numbers``; ``held``: random bits are those of the last cycle with ``draw``.
-    Members as `Lane`'s.
+    Members as `Lane`'s, but for ``word``, which comes a cycle later.
     Cost: no multiplier.
     """
 
@@ -172,7 +174,7 @@ class BiasLane(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         product = delayed(m, self.dy, GRADIENT - AT_LANES, "product") << self.numbers.x.frac
-        update = _updated(m, self, product, self.held)
+        update = _updated(m, self, product, self.held, MEMORY + 1)
         if self.held:
             m.d.comb += update.draw.eq(self.draw)
         return m

@@ -96,8 +96,7 @@ def _events(schedule: Schedule, field: Field) -> tuple[int, Cycles]:
     owner, member = field.path.split(".")
     if field.unit == "intake":
         start = schedule.intake_start
-        elements = np.arange(schedule.graph.source.elements)
-        return start, start + (elements + 1 if owner == "x" else elements[:1])
+        return start, schedule.intake_times if owner == "x" else np.array([start])
     unit = schedule.by_name[field.unit]
     return unit.start, unit.events(owner, member)
 
