@@ -141,27 +141,14 @@ class Intake(wiring.Component):
         kind = Signal(KIND_BITS, name="kind")
         label, bubble, in_range = self._label(m)
         good, bad = verdicts.has_good, verdicts.has_bad
-        due = Signal(init=1, name="due")
-        sent, ended, last, free, start, dropped, bad_sample, bad_label = (
-            Signal(name=n)
-            for n in (
-                "sent",
-                "ended",
-                "last",
-                "free",
-                "start",
-                "dropped",
-                "bad_sample",
-                "bad_label",
-            )
-        )
+        sent, last, free, start = (Signal(name=name) for name in ("sent", "last", "free", "start"))
+        bad_sample, bad_label = Signal(name="bad_sample"), Signal(name="bad_label")
+        ended, dropped, due = sent & last, bad_sample | bad_label, self._due(m, start)
         m.d.comb += [
             sent.eq(x.valid & x.ready),
-            ended.eq(sent & last),
             free.eq(~emitting | ended),
             bad_sample.eq(label.valid & ~bubble & bad & ~emitting),
             bad_label.eq(label.valid & ~bubble & good & ~in_range & ~emitting),
-            dropped.eq(bad_sample | bad_label),
             self.admitted.valid.eq(label.valid & (bubble | (good & in_range)) & due & free),
             self.admitted.payload.kind.eq(label.payload.kind),
             self.admitted.payload.label.eq(Mux(bubble, 0, label.payload.label)),
@@ -179,14 +166,19 @@ class Intake(wiring.Component):
             m.d.sync += emitting.eq(0)
         with m.If(start):
             m.d.sync += [emitting.eq(1), kind.eq(label.payload.kind)]
+        final = self._count(m, sent, start, last)
+        self._read(m, read, start & ~bubble, sent & ~last & filled, sent, bad_label)
+        return (final & filled) | bad_label, bad_sample, bad_label, start
+
+    def _due(self, m: Module, start: Value) -> Signal:
+        """An interval has gone by since the last start."""
+        due = Signal(init=1, name="due")
         wait = Signal(range(max(2, self.interval)), name="wait")
         with m.If(start):
             m.d.sync += [wait.eq(self.interval - 1), due.eq(self.interval == 1)]
         with m.Elif(~due):
             m.d.sync += [wait.eq(wait - 1), due.eq(wait == 1)]
-        final = self._count(m, sent, start, last)
-        self._read(m, read, start & ~bubble, sent & ~last & filled, sent, bad_label)
-        return (final & filled) | bad_label, bad_sample, bad_label, start
+        return due
 
     def _label(self, m: Module) -> tuple[Any, Value, Value]:
         """(the oldest label, it is a bubble's, it is in range), all out of registers."""

@@ -18,7 +18,7 @@ from counterflow.design.network.description import Description
 from counterflow.design.schedule.planner import plan
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units import fork, pooling, sum, tanh
-from counterflow.design.units.latency import INTAKE, QUEUE
+from counterflow.design.units.latency import BORDER, INTAKE, QUEUE
 from counterflow.design.units.passing import PassingStage
 from counterflow.design.units.slots import Stage
 from counterflow.design.units.timing import gradient_offsets
@@ -138,7 +138,7 @@ class Run:
             self._back(unit)
 
     def _forward(self, one: Any) -> None:
-        came = [self.forward[edge.number] for edge in one.unit.inputs]
+        came = [self.forward[edge.number] + BORDER for edge in one.unit.inputs]
         if isinstance(one, Stage):
             left = one.output_times + self.slots
         elif not isinstance(one, PassingStage):
@@ -158,7 +158,7 @@ class Run:
         wanted = [edge.number for edge in one.unit.inputs if edge.wanted]
         if not wanted:
             return
-        came = [self.back[edge.number] for edge in one.unit.outputs]
+        came = [self.back[edge.number] + BORDER for edge in one.unit.outputs]
         delay = max((self.delays[edge.number] for edge in one.unit.outputs), default=0)
         if isinstance(one, Stage):
             left, delay = one.back + gradient_offsets(one.tiling) + self.slots, one.delay
@@ -200,12 +200,12 @@ def test_activations_wait_in_a_sum_as_long_as_their_fellows_take_and_have_just_t
     run: Run,
 ) -> None:
     for one in run.units("sum"):
-        came = [run.forward[edge.number] for edge in one.unit.inputs]
+        came = [run.forward[edge.number] + BORDER for edge in one.unit.inputs]
         together = np.maximum(*came) + QUEUE
         for times, words in zip(came, one.numbers.queues, strict=True):
             assert words == most_at_once(times, together + 1)
         if one.numbers.masks:
-            dy = run.back[one.unit.outputs[0].number]
+            dy = run.back[one.unit.outputs[0].number] + BORDER
             assert one.numbers.stash_words == most_at_once(together, dy + 1)
 
 
@@ -218,9 +218,10 @@ def test_gradients_wait_in_a_fork_as_long_as_their_fellows_take_and_have_just_th
             assert set(one.numbers.queues) == {0}
             continue
         edges = [edge.number for edge in one.unit.outputs]
-        together = np.maximum(*(run.back[edge] for edge in edges)) + QUEUE
-        for edge, words in zip(edges, one.numbers.queues, strict=True):
-            times, delay = run.back[edge], run.delays[edge]
+        came = [run.back[edge] + BORDER for edge in edges]
+        together = np.maximum(*came) + QUEUE
+        for edge, times, words in zip(edges, came, one.numbers.queues, strict=True):
+            delay = run.delays[edge]
             ended = most_at_once(times[: TOKENS - delay], together[: TOKENS - one.delay] + 1)
             assert words == max(ended, most_at_once(times, together + 1))
 
@@ -230,11 +231,11 @@ def test_a_subsampling_unit_has_just_the_room_for_what_waits_in_it(run: Run) -> 
         x, y = one.unit.inputs[0], one.unit.outputs[0]
         of_y, of_x = pairs_of(one)
         kept, sent = np.unique(of_y, return_index=True)
-        came, left = run.forward[x.number], run.forward[y.number]
+        came, left = run.forward[x.number] + BORDER, run.forward[y.number]
         assert one.numbers.x_words == most_at_once(came[:, kept], left[:, sent] + 1)
         if x.wanted:
             kept, sent = np.unique(of_x, return_index=True)
-            came, left = run.back[y.number], run.back[x.number]
+            came, left = run.back[y.number] + BORDER, run.back[x.number]
             assert one.numbers.dy_words == most_at_once(came[:, kept], left[:, sent] + 1)
             assert one.returning == (one.numbers.dy_words,)
         else:

@@ -11,7 +11,7 @@ import pytest
 from counterflow.design.bus.registers import IntakeRegister
 from counterflow.design.parts.formats import Format
 from counterflow.design.parts.tokens import Kind
-from counterflow.design.units.latency import INTAKE
+from counterflow.design.units.latency import INTAKE, QUEUE
 from counterflow.hw.intake import Intake
 from counterflow.hw.parts.bus import NODE
 from counterflow.sim.bench.stalls import pattern
@@ -243,4 +243,4 @@ def test_tokens_are_admitted_one_an_interval_at_the_cycles_of_the_schedule(
     first = inputs - 1 + INTAKE  # an element a cycle from cycle 0 on
     assert [t.cycle for t in x[:inputs]] == list(range(first, first + inputs))
     assert [t.cycle for t in x[::inputs]] == [first + interval * n for n in range(count)]
-    assert [t.cycle for t in admitted] == [first - 1 + interval * n for n in range(count)]
+    assert [t.cycle for t in admitted] == [inputs - 1 + QUEUE + interval * n for n in range(count)]
