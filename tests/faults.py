@@ -156,11 +156,14 @@ def _victim(tiling: Tiling) -> bool:
 def _turned(genuine: Any, start: str) -> Any:
     """A turn of granules by one more; only the victim has as many banks."""
 
-    def turned(granules: list[Value], shift: Value) -> list[Value]:
+    def turned(granules: list[Value], shift: list[Value]) -> list[Value]:
         if len(granules) != design().schedule.stages[1].tiling.banks:
             return genuine(granules, shift)
-        more = Mux(shift == len(granules) - 1, 0, shift + 1)
-        return genuine(granules, Mux(on(start), more, shift)[: len(shift)])
+        more = [Mux(one == len(granules) - 1, 0, one + 1) for one in shift]
+        wrong = [
+            Mux(on(start), other, one)[: len(one)] for one, other in zip(shift, more, strict=True)
+        ]
+        return genuine(granules, wrong)
 
     return turned
 

@@ -24,7 +24,7 @@ from counterflow.hw.weighted.bundles import backward_products, visit_signals, wa
 from counterflow.hw.weighted.departure import Departure
 from counterflow.hw.weighted.gradient_sums import GradientSums
 from counterflow.hw.weighted.lines import Lines
-from counterflow.hw.weighted.window import READ, bank_word, to_banks
+from counterflow.hw.weighted.window import READ, bank_word, shifts, to_banks
 
 DONE = SUM + ROUND + NARROW  # cycles from a granule's totals to its sums at the departure
 
@@ -73,7 +73,7 @@ class InputGradient(wiring.Component):
         sums = self._lines(m, "sum_lines", words)
         done = self._lines(m, "done_lines", rows * tiling.row_words)
         lanes = self._lanes(m)
-        shift = delayed(m, visit.shift, self.totalled, "shift")
+        shift = shifts(m, visit.shift, self.totalled, tiling.banks, "shift")
         turn = visit.issue & (visit.phase == (1 if tiling.phases > 1 else 0))
         m.d.comb += self.turn.eq(turn)
         ready = self.turn & visit.slot.returning

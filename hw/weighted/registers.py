@@ -154,14 +154,17 @@ class UnitRegisters(wiring.Component):
             made = made + Mux(self.passed[index], cells, 0)
         slots, stalls = counter(WORD_BITS, "slots"), counter(WORD_BITS, "stalls")
         saturations = counter(WORD_BITS, "saturations")
-        # Long counters take events a cycle later.
+        # Long counters take events later, those from all over the unit by another register.
+        events = [delayed(m, one, 1, f"clip_{at}") for at, one in enumerate(self.clipped)]
+        saturated = Signal(range(len(events) + 1), name="saturated")
+        m.d.sync += saturated.eq(sum(events[1:], start=events[0]))
         recent = Signal(made.shape(), name="recent")
         m.d.sync += recent.eq(Mux(visit.issue, made, 0))
         m.d.sync += [
             self.products.eq(self.products + recent),
             slots.eq(slots + delayed(m, visit.finish, 1, "finish")),
             stalls.eq(stalls + delayed(m, self.walk.stalled, 1, "stalled")),
-            saturations.eq(saturations + sum(self.clipped[1:], start=self.clipped[0])),
+            saturations.eq(saturations + saturated),
         ]
         m.d.comb += [
             node.value(r.SLOTS).eq(slots),

@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 from counterflow.design.units.latency import FREE, ISSUE
 from counterflow.design.units.slots import Stage
 from counterflow.hw.parts.block_memory import BlockMemory
-from counterflow.hw.parts.pipeline import delayed
+from counterflow.hw.parts.pipeline import delayed, own
 from counterflow.hw.weighted.bundles import visit_signals
 from counterflow.hw.weighted.lines import Lines
 
@@ -25,25 +25,37 @@ def bank_word(lines: Lines, visit: Any, bank: int) -> Value:
     return Mux(past >= 0, past, lines.line + offset)[: len(lines.line)]
 
 
-def to_lanes(banks: list[Value], shift: Value) -> list[Value]:
-    """Granules in the order of the kernel, out of those in the order of the image's words."""
+def shifts(m: Module, shift: Value, cycles: int, banks: int, name: str) -> list[Value]:
+    """`shift` so many `cycles` ago for each of the `banks`, whose bits all look at it."""
+    if banks == 1:
+        return [shift]
+    early = delayed(m, shift, cycles - 1, name)
+    return [own(m, early, f"near_{name}_{bank}") for bank in range(banks)]
+
+
+def to_lanes(banks: list[Value], shift: list[Value]) -> list[Value]:
+    """Granules in the order of the kernel, out of those in the order of the image's words.
+
+    `shift` says for each by how many the kernel's word begins behind the image's.
+    """
     return _turned(banks, shift, 1)
 
 
-def to_banks(lanes: list[Value], shift: Value) -> list[Value]:
+def to_banks(lanes: list[Value], shift: list[Value]) -> list[Value]:
     """The inverse of `to_lanes`."""
     return _turned(lanes, shift, -1)
 
 
-def _turned(granules: list[Value], shift: Value, sign: int) -> list[Value]:
+def _turned(granules: list[Value], shift: list[Value], sign: int) -> list[Value]:
     count = len(granules)
-    found: list[Value] = []
-    for index in range(count):
-        value = granules[index]
-        for amount in range(1, count):
-            value = Mux(shift == amount, granules[(index + sign * amount) % count], value)
-        found.append(value)
-    return found
+    if count == 1:
+        return granules
+    return [
+        Cat(granules[(index + sign * amount) % count] for amount in range(count)).word_select(
+            shift[index], len(granules[index])
+        )
+        for index in range(count)
+    ]
 
 
 class Window(wiring.Component):
@@ -106,7 +118,7 @@ class Window(wiring.Component):
             ]
             granules.append(delayed(m, memory.read_data, READ - 2, f"granule_{bank}"))
         inside = delayed(m, visit.granules_inside, READ, "inside")
-        found = to_lanes(granules, delayed(m, visit.shift, READ, "shift"))
+        found = to_lanes(granules, shifts(m, visit.shift, READ, tiling.banks, "shift"))
         m.d.comb += self.taps.eq(
             Cat(Mux(inside[index], value, 0)[:width] for index, value in enumerate(found))
         )
