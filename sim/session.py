@@ -21,6 +21,7 @@ from counterflow.design.network.files import move
 from counterflow.sim import simulator as tool
 from counterflow.sim.bench import served
 from counterflow.sim.bench.job import Found, Job, load, store
+from counterflow.sim.bench.memories import PATH_BITS, RECORD
 
 BENCH = "counterflow.sim.bench.served"
 WAVES = (".fst", ".vcd")  # how files of waveforms end
@@ -52,6 +53,7 @@ class Session:
         self._built, self._waves, self._log = built, waves, log
         self._scratch = tempfile.TemporaryDirectory(prefix="counterflow-")
         self._folder = Path(self._scratch.name)
+        _check_path(self._folder / RECORD)
         self._number, self._closed = 0, False
         self._error: Exception | None = None
 
@@ -129,6 +131,16 @@ class Session:
             with contextlib.suppress(OSError):
                 os.kill(load(self._folder / served.PROCESS), signal.SIGKILL)
         self.close()
+
+
+def _check_path(record: Path) -> None:
+    """Raise SimulationError where a simulator could not be told the path of its record."""
+    size = len(os.fsencode(record))
+    if size * 8 > PATH_BITS:
+        raise tool.SimulationError(
+            f"{record} is a path of {size} bytes, where a simulation keeps its record, and a "
+            f"simulator takes up to {PATH_BITS // 8}: set TMPDIR to a folder with a shorter one"
+        )
 
 
 def _kept(log: Path, place: Path) -> Path | None:

@@ -27,6 +27,7 @@ from counterflow.design.units.tiling import Tiling
 from counterflow.design.units.timing import (
     first_of_words,
     gradient_offsets,
+    gradient_revisits,
     last_of_words,
     needed_words,
     occupancy,
@@ -86,6 +87,32 @@ def last_visits(tiling: Tiling) -> list[int | None]:
             if element >= 0:
                 found[element] = cycle
     return found
+
+
+def granules_visited(tiling: Tiling) -> list[tuple[int, set[int]]]:
+    """(cycle, the granules of the image that its taps see) of every visit of a tile."""
+    covered, row = tiling.geometry.covered, tiling.geometry.row_inputs
+    found = []
+    for cycle, position, _, column in visits(tiling):
+        seen = covered[position, np.flatnonzero(tiling.column_of == column)]
+        seen = seen[seen >= 0]
+        found.append((cycle, set((seen // row * row + seen % row // tiling.granule).tolist())))
+    return found
+
+
+@every
+def test_a_granule_is_not_visited_again_before_its_sum_is_said_to_be(tiling: Tiling) -> None:
+    latest: dict[int, int] = {}
+    for cycle, granules in granules_visited(tiling):
+        again = [cycle - latest[granule] for granule in granules & latest.keys()]
+        assert all(cycles >= gradient_revisits(tiling) for cycles in again)
+        latest |= dict.fromkeys(granules, cycle)
+
+
+def test_most_folds_leave_time_between_the_visits_of_a_granule() -> None:
+    found = [gradient_revisits(tiling) for tiling in TILINGS]
+    assert min(found) == 1
+    assert sum(cycles > 1 for cycles in found) > len(found) / 2
 
 
 # ---- one unit ----------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ from __future__ import annotations
 FEED_TOKENS = 64  # tokens that the feeder's memories hold
 FEED_ELEMENTS = 64  # elements of a sample in one word of its memory
 ACCESSES = 256  # of registers that one memory holds, and another their responses
-PATH_BITS = 2048  # of the record's path, eight a byte
+RECORD = "record"  # the file of a session's folder that has the recorded cycles
+PATH_BITS = 2048  # of its path, eight a byte
 
 
 def feed_words(inputs: int) -> int:

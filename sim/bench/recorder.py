@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from counterflow.sim.bench import served
 from counterflow.sim.bench.compare import UNKNOWN, Layout
-from counterflow.sim.bench.memories import PATH_BITS
+from counterflow.sim.bench.memories import RECORD
 
 Bits = NDArray[np.uint8]
 WORD_BITS = 32
@@ -25,14 +25,8 @@ class Recorder:
     """
 
     def __init__(self, dut: Any, layout: Layout, depth: int) -> None:
-        self._path = Path(os.environ[served.FOLDER]) / "record"
-        path = os.fsencode(self._path)
-        if len(path) * 8 > PATH_BITS:
-            raise ValueError(
-                f"the folder for temporary files has a path of {len(path)} bytes, {self._path}; a "
-                f"simulator can write to one of up to {PATH_BITS // 8}: set TMPDIR"
-            )
-        dut.record_path.value = int.from_bytes(path, "big")
+        self._path = Path(os.environ[served.FOLDER]) / RECORD
+        dut.record_path.value = int.from_bytes(os.fsencode(self._path), "big")
         self._bits, self._depth = layout.bits, depth
         self._both = not cocotb.SIM_NAME.startswith("Verilator")  # values, and what is unknown
 
