@@ -21,8 +21,8 @@ from counterflow.hw.tops.pins import TOP, pinned_verilog
 from counterflow.results import clocks
 
 KINDS = {
-    *("arrivals", "biases", "biaslane", "errors", "gradient", "intake", "lane", "lanes"),
-    *("learning", "loss", "registers", "rows", "slots", "visit", "walk", "weights"),
+    *("arrivals", "biases", "biaslane", "borders", "errors", "gradient", "intake", "lane"),
+    *("lanes", "learning", "loss", "registers", "rows", "slots", "visit", "walk", "weights"),
 }
 
 

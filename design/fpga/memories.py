@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from counterflow.design.fpga.blocks import LEAST_BLOCK
+from counterflow.design.fpga.blocks import LEAST_BLOCK, LONG
 from counterflow.design.parts.tokens import KIND_BITS, LABEL_BITS
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units.arithmetic import UnitArithmetic
@@ -74,14 +74,16 @@ def lines(stage: Stage) -> list[Memory]:
     place = Memory("place line", gradient + UPDATE, 1 + address, logic=False)
     early = gradient - MEMORY  # cycles that a word waits for its gradient
     moved = update_lines(numbers, early + tiling.move_turns - 1) * tiling.movers
-    return [*moved, *update_lines(numbers, early) * bias_lanes(tiling), place]
+    biases = update_lines(numbers, early - 1) * bias_lanes(tiling)  # behind one more register
+    return [*moved, *biases, place]
 
 
 def update_lines(numbers: UnitArithmetic, early: int) -> list[Memory]:
     """Those of one update whose words come so many cycles before their gradients."""
     later = early + (not numbers.compensates)
     weight = Memory("weight line", early + 6, numbers.weight.bits, logic=False)
-    return [weight, Memory("velocity line", later, numbers.velocity.bits, logic=False)]
+    velocity = Memory("velocity line", later, numbers.velocity.bits, logic=False)
+    return [one for one in (weight, velocity) if one.words >= LONG]
 
 
 def norm_lines(stage: NormalStage) -> list[Memory]:
