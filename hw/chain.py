@@ -20,6 +20,7 @@ from counterflow.hw.intake import Intake, sample_stream
 from counterflow.hw.losses.predictions import prediction, prediction_stream
 from counterflow.hw.parts import border
 from counterflow.hw.parts.merge import Merge, merged_stream
+from counterflow.hw.parts.modules import is_compact
 from counterflow.hw.parts.streams import label_stream
 from counterflow.hw.units import UNITS
 
@@ -121,22 +122,24 @@ class Chain(wiring.Component):
         connect(m, flipped(self.samples), intake.samples)
         connect(m, flipped(self.labels), intake.labels)
         m.submodules.borders = borders = Module()
-        self._losses(m, borders)
+        self._losses(m, borders, near=is_compact(platform))
         self._edges(borders)
         self._bus(m)
         return m
 
-    def _losses(self, m: Module, borders: Module) -> None:
+    def _losses(self, m: Module, borders: Module, *, near: bool) -> None:
         """Labels to every loss at once, which all have room for it, and predictions out."""
         losses = self.schedule.losses
-        self._labels(borders, {loss.name: self.parts[loss.name].labels for loss in losses})
+        self._labels(borders, {loss.name: self.parts[loss.name].labels for loss in losses}, near)
         for loss in losses:
             out = getattr(self, predictions(loss))
             connect(m, self.parts[loss.name].predictions, flipped(out))
 
-    def _labels(self, m: Module, takers: dict[str, Any]) -> None:
-        admitted, every = label_stream().create(path=("admitted",)), []
-        border.join(m, "labels", self.intake.admitted, flipped(admitted))  # losses lie anywhere
+    def _labels(self, m: Module, takers: dict[str, Any], near: bool) -> None:
+        admitted, every = self.intake.admitted, []
+        if not near:  # on a large device losses lie anywhere
+            admitted = label_stream().create(path=("admitted",))
+            border.join(m, "labels", self.intake.admitted, flipped(admitted))
         for name, taker in takers.items():
             one = label_stream().create(path=(f"{name}_labels",))
             border.join(m, f"{name}_labels", one, taker)

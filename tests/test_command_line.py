@@ -628,7 +628,7 @@ def test_bad_data(command: str) -> None:
         (["plan"], "NET"),
         (["plan", "tiny", "--target", "ecp5-85"], "did you mean 'ecp5-85f'? There are ecp5-25f, "),
         (["plan", "tiny", "--target", "hx8k"], "it needs at least 2 multipliers (one a unit)"),
-        (["plan", "tiny", "--target", "up5k", "--interval", "2"], "needs at least 24, whatever"),
+        (["plan", "tiny", "--target", "up5k", "--interval", "2"], "needs at least 26, whatever"),
         (
             ["synth", "tiny", "--target", "hx8k"],
             "it needs 2 multipliers of 0 (2 too many). It fits",

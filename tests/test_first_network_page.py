@@ -19,7 +19,7 @@ def test_the_page_leads_to_a_network_that_has_learnt(tmp_path: Path) -> None:
     assert "1,600 training and 400 test samples of 2 elements, 2 classes" in said
     assert "a sample every 96 cycles" in said
     assert "10 of 28 multipliers" in said
-    assert "a sample every 18 cycles" in said
+    assert "a sample every 20 cycles" in said
     accuracy = kept(str(tmp_path / "build/circle/train.json"))["accuracy"]
     assert re.findall(r"([\d.]+) %", PAGE) == [f"{100 * accuracy:.2f}"]
     assert accuracy > 0.95

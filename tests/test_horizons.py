@@ -134,7 +134,7 @@ def test_compare_trains_every_horizon_by_every_method_and_tells_of_every_head(
             assert len(row["accuracies"]) == 2
             assert [head["component"] for head in row["heads"]] == heads
             assert all(len(head["accuracies"]) == 2 for head in row["heads"])
-    assert (local["delay"], whole["delay"]) == (4, 9)
+    assert (local["delay"], whole["delay"]) == (5, 9)
     shown = succeed("compare", NET, "--interlocking", "1,4", *QUICK).stdout
     assert "by head" in shown
     assert "4, end to end" in shown

@@ -17,11 +17,11 @@ from counterflow.design.bus.transfers import Transfer, load_accesses, read_acces
 from counterflow.design.network.description import Description
 from counterflow.design.parts.tokens import Kind
 from counterflow.design.schedule.planner import plan
-from counterflow.design.units.latency import BUS_SPACING, ISSUE, OPERANDS, PRODUCT, UPDATE
+from counterflow.design.units.latency import BUS_NODE, BUS_SPACING, ISSUE, OPERANDS, PRODUCT, UPDATE
 from counterflow.design.units.slots import Stage
 from counterflow.golden.transfer import decode
 from counterflow.golden.units import convolution as golden
-from counterflow.hw.parts.bus import NODE, Access, BusNode
+from counterflow.hw.parts.bus import Access, BusNode
 from counterflow.hw.units.convolution import Convolution
 from counterflow.sim.bench.stalls import pattern
 from counterflow.sim.streams import Taken, receive, send, simulate
@@ -81,10 +81,10 @@ def test_every_access_comes_out_once_in_order_and_is_done_by_its_node_alone() ->
 
     async def bench(ctx: Any) -> None:
         outputs = [dut.bus_o.valid, dut.bus_o.done, dut.bus_o.data]
-        for cycle, offered in enumerate([*wanted, *[None] * NODE * NODES]):
+        for cycle, offered in enumerate([*wanted, *[None] * BUS_NODE * NODES]):
             put(ctx, dut.bus_i, offered, first=0)
             for number, node in enumerate(dut.nodes):
-                entered = cycle - NODE * number - 1
+                entered = cycle - BUS_NODE * number - 1
                 if 0 <= entered < len(refused):
                     ctx.set(node.refuse, refused[entered])
                 for register in (WRITTEN, BOTH):
@@ -95,11 +95,11 @@ def test_every_access_comes_out_once_in_order_and_is_done_by_its_node_alone() ->
     simulate(dut, bench)
     expected_strobes = []
     for cycle, (access, refuse) in enumerate(zip(wanted, refused, strict=True)):
-        valid, done, data = answers[cycle + NODE * NODES]
+        valid, done, data = answers[cycle + BUS_NODE * NODES]
         assert valid == (access is not None)
         if access is None:
             continue
-        node, moment = access.node, cycle + NODE * access.node + 1  # when it is decoded
+        node, moment = access.node, cycle + BUS_NODE * access.node + 1  # when it is decoded
         if node < NODES and access.write and access.register in (WRITTEN, BOTH):
             assert done == (not refuse)
             expected_strobes.append((moment, *access[1:]))
@@ -147,11 +147,11 @@ async def access_all(ctx: Any, dut: Convolution, accesses: Sequence[Transfer]) -
         put(ctx, dut.bus_i, access)
         await ctx.tick()
         put(ctx, dut.bus_i, None)
-        await ctx.tick().repeat(NODE - 1)
+        await ctx.tick().repeat(BUS_NODE - 1)
         response = ctx.get(dut.bus_o)
         assert (response.valid, response.done) == (1, 1), f"{access} is not done"
         words.append(int(response.data))
-        await ctx.tick().repeat(BUS_SPACING - NODE)
+        await ctx.tick().repeat(BUS_SPACING - BUS_NODE)
     return words
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from counterflow.hw.weighted.walk import START
+from counterflow.design.units.latency import BEGIN
 from counterflow.sim.shapes import random_geometry, random_lanes
 from tests.visits import IMAGES, Layer, always_open, driven, seen_by, stage_of, visits
 
@@ -30,7 +30,7 @@ def check_flags(layer: Layer) -> None:
     last = {place: n - n % tiling.phases for n, place in flat}
     first = {place: n - n % tiling.phases for n, place in reversed(flat)}
     banks = range(tiling.banks)
-    seen = driven(stage, stage.cycles, always_open(stage, stage.cycles + START), FLAGS)[START:]
+    seen = driven(stage, stage.cycles, always_open(stage, stage.cycles + BEGIN), FLAGS)[BEGIN:]
     for n, (places, flags) in enumerate(zip(met, seen, strict=True)):
         marks = [[flag >> bank & 1 for bank in banks] for flag in flags]
         for place, inside, begins, ends in zip(places, *marks, strict=True):

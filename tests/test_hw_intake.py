@@ -11,9 +11,8 @@ import pytest
 from counterflow.design.bus.registers import IntakeRegister
 from counterflow.design.parts.formats import Format
 from counterflow.design.parts.tokens import Kind
-from counterflow.design.units.latency import INTAKE, QUEUE
+from counterflow.design.units.latency import BUS_NODE, INTAKE, QUEUE
 from counterflow.hw.intake import Intake
-from counterflow.hw.parts.bus import NODE
 from counterflow.sim.bench.stalls import pattern
 from counterflow.sim.streams import Taken, quiet, receive, send, simulate
 
@@ -162,7 +161,7 @@ def taken_in(
             (IntakeRegister.BAD_LABELS, expected.bad_labels),
         ):
             ctx.set(intake.bus_i, {"valid": 1, "next": 1, "node": 0, "register": register})
-            await ctx.tick().repeat(NODE)
+            await ctx.tick().repeat(BUS_NODE)
             response = ctx.get(intake.bus_o)
             assert (response.done, response.data) == (1, value), register.name
 

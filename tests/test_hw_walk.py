@@ -7,9 +7,9 @@ from itertools import product
 
 import pytest
 
+from counterflow.design.units.latency import BEGIN
 from counterflow.design.units.slots import Stage
 from counterflow.design.units.timing import rest, slot_bound
-from counterflow.hw.weighted.walk import START
 from counterflow.sim.shapes import random_geometry, random_lanes
 from tests.thinned import combined
 from tests.visits import (
@@ -123,16 +123,16 @@ def walked(stage: Stage, interval: int, columns: Columns) -> list[tuple[int, ...
 
     Words are counted a cycle ahead, for a first tile as if an image had just been done with.
     """
-    later = {name: [0] * START + values for name, values in columns.items()}
+    later = {name: [0] * BEGIN + values for name, values in columns.items()}
     ends = OUTPUTS.index("finish")
     image = stage.tiling.image_words
     gone = [image, *(image * row[ends] for row in expected(stage, interval, columns))]
     ahead = [words + more for words, more in zip(columns["words"], gone, strict=False)]
     arriving = [int(words > 0) for words in ahead]  # the last of them in this very cycle
     now = [words - new for words, new in zip(ahead, arriving, strict=True)]
-    before = [0] * (START - 1)
+    before = [0] * (BEGIN - 1)
     later |= {"words": [*before, *now, 0], "word": [*before, *arriving, 0]}
-    return driven(stage, interval, later, OUTPUTS)[START:]
+    return driven(stage, interval, later, OUTPUTS)[BEGIN:]
 
 
 @pytest.mark.parametrize(("slack", "name"), combined([0, 1, 7], LAYERS, every=3))

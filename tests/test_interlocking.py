@@ -15,6 +15,8 @@ import pytest
 
 from counterflow.design.network.description import Description
 from counterflow.design.parts.tokens import BUBBLE, Kind, Token
+from counterflow.design.schedule.build import build_schedule
+from counterflow.design.schedule.folding import fold
 from counterflow.design.schedule.planner import plan
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units.normal_times import NormalStage
@@ -105,13 +107,13 @@ def test_a_label_changes_the_components_that_learn_from_its_loss_from_their_dela
     Nothing does where each sees its own loss, and so these never change.
     A unit whose ReLUs are shut for that token changes with a later one.
     """
-    token, count, planned = 9, 60, design(name)
+    token, count, planned = 9, 120, design(name)
     schedule, tokens = planned.schedule, trained(count)
     recipe = planned.description.recipe
     if recipe.accumulate > 1:
         tokens = mixed(count, 5, accumulate=recipe.accumulate)
         tokens[token] = Token(Kind.TRAIN, 3)
-    plain, other = (initial_chain(planned.description, schedule, 1) for _ in range(2))
+    plain, other = (initial_chain(planned.description, schedule, 3) for _ in range(2))
     other.losses[loss] = with_another_label(other.losses[loss], token)  # type: ignore[assignment]
     expected, found = moved(plain, tokens), moved(other, tokens)
     learning = learners(name, loss)
@@ -141,16 +143,17 @@ def test_heads_from_which_nothing_learns_change_no_other_weight() -> None:
     exits = design(EXITS)
     fields = {name: getattr(exits.description, name) for name in Description.model_fields}
     without = Description.model_validate({**fields, "exits": False})
-    plans = (exits, plan(without))
-    chains = [initial_chain(one.description, one.schedule, 4) for one in plans]
+    # In slots so long that forks on the way delay no unit by another one.
+    plans = [(one, build_schedule(one, fold(one), 64)) for one in (exits.description, without)]
+    chains = [initial_chain(*one, 4) for one in plans]
     said = [chain.run(mixed(50, 3), *data_of(chain)) for chain in chains]
     with_exits, plain = said
     assert [one.scores.tolist() for one in with_exits] == [one.scores.tolist() for one in plain]
     assert all(set(one.heads) == {1, 2} for one in with_exits)
     assert not any(one.heads for one in plain)
     states = [
-        dict(zip([stage.name for stage in one.schedule.stages], chain.states, strict=True))
-        for one, chain in zip(plans, chains, strict=True)
+        dict(zip([stage.name for stage in schedule.stages], chain.states, strict=True))
+        for (_, schedule), chain in zip(plans, chains, strict=True)
     ]
     assert len(states[0]) == len(states[1]) + 2
     for unit, state in states[1].items():

@@ -289,7 +289,7 @@ def test_a_run_that_does_not_finish_says_so(
 ) -> None:
     samples = data.scaling.codes(data.train_x, design.description.formats.input)
     tokens = arrays([Token(Kind.TRAIN, index) for index in range(SAMPLES)])
-    with pytest.raises(SimulationError, match=r"not finished after 100 cycles.* 3 of 60 tokens"):
+    with pytest.raises(SimulationError, match=r"not finished after 100 cycles.* 5 of 60 tokens"):
         hardware.run_all(*tokens, samples, data.train_y, limit=100)
     hardware.reset()
     labels = data.train_y.copy()

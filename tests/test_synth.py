@@ -421,7 +421,11 @@ def test_the_estimate_has_every_unit_of_the_chain() -> None:
 def test_a_network_with_heads_has_all_its_units_and_streams_between_the_pins() -> None:
     design = headed()
     text, units = pinned_verilog(design)
-    assert set(units.values()) == {"intake", *(unit.name for unit in design.schedule.units)}
+    assert set(units.values()) == {
+        "intake",
+        "borders",
+        *(unit.name for unit in design.schedule.units),
+    }
     assert re.search(r"\.predictions2__payload\(", text)
 
 

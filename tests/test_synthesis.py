@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from counterflow.design.fpga.blocks import SLICE
 from counterflow.design.network.description import Description
 from counterflow.design.network.files import load
 from counterflow.design.schedule.planner import Plan, plan
@@ -26,7 +27,6 @@ UNITS = ("dense0", "dense1", "dense2", "loss", "intake")
 BLOCKS_MAPPED = "-run begin:map_gates"  # memories and multipliers are in place, gates are not yet
 NOT_MEMORIES = {  # read-only tables become logic, and a few bits are cheapest as flip-flops
     "loss": {"loss.exponentials", "loss.logarithms"},
-    "intake": {"intake.verdicts.storage"},
     **{unit: {f"{unit}.arrivals.kinds.storage"} for unit in UNITS if unit.startswith("dense")},
 }
 ZERO_BITS = re.compile(r"\[-\d+:|(?<![\w'])0'[sS]?[bodhBODH]")
@@ -106,9 +106,9 @@ def check_unit(unit: str, netlist: Netlist) -> None:
     stage = stages[unit]
     bits = stage.tiling.lane_count * stage.arithmetic.word_bits
     assert cells["MULT18X18D"] == stage.tiling.multipliers
-    assert (
-        memories[f"{unit}.weights.memory.memory.words"] == "PDPW16KD"
-    )  # the block's form with widest words
+    slices = -(-bits // SLICE)
+    for index in range(slices):  # the block's form with widest words
+        assert memories[f"{unit}.weights.memory_{index}.memory.words"] == "PDPW16KD"
     blocks = -(-bits // 36) + list(memories.values()).count("DP16KD")
     assert cells["DP16KD"] == blocks
     # Weights, window, stash, kinds, two queues, the place of what is learnt; of a unit with input
@@ -116,7 +116,7 @@ def check_unit(unit: str, netlist: Netlist) -> None:
     # that wait for their gradients.
     others = 7 if stage.arithmetic.dx is None else 10
     waiting = stage.tiling.movers + bias_lanes(stage.tiling)
-    assert len(memories) == others + stage.tiling.lanes.outputs + waiting
+    assert len(memories) == others + slices - 1 + stage.tiling.lanes.outputs + waiting
 
 
 @pytest.mark.parametrize("unit", ["dense1", "loss", "intake"])

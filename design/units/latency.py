@@ -6,6 +6,7 @@ fails loudly.
 
 from __future__ import annotations
 
+BEGIN = 3  # after a reset, until a walk stands at its first tile
 ISSUE = 1  # a tile's issue, which the walk decides on, to its visit, known all over the unit
 MEMORY = 2  # address at a memory to its word in the register behind it
 OPERANDS = 4  # a tile's visit to its operands at the multipliers: memory, prediction, narrowing
@@ -17,6 +18,7 @@ TURN = 1  # products in the order of the kernel to sums in the order of the imag
 BORDER = 1  # from one unit to another, either way
 QUEUE = 1  # a first-in first-out memory, written to readable
 FETCH = 3  # a finished word of input gradient is counted, fetched, in the register behind
+BUS_NODE = 2  # an access of the register bus through a node
 BUS_READ = 3  # a norm's parameter asked for by the bus, to its register: a register and MEMORY
 BUS_WEIGHT = BUS_READ + 1  # a weight, to the shift register: whether it may is found out first
 BUS_SPACING = BUS_WEIGHT + 1  # from one access of the bus to the next, which sees what it left

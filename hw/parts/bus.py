@@ -28,9 +28,6 @@ Access = data.StructLayout(
 )
 
 
-NODE = 2  # cycles of an access through a node
-
-
 class BusNode(wiring.Component):
     """One node of the bus: decodes accesses to `node` and passes on everything else.
 

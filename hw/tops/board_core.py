@@ -14,6 +14,7 @@ from counterflow.hw.chain import Chain, merged
 from counterflow.hw.link.link import Link, info_of
 from counterflow.hw.link.uart import UartReceiver, UartTransmitter, divisor_of
 from counterflow.hw.parts import border
+from counterflow.hw.parts.modules import is_compact
 
 
 class BoardCore(wiring.Component):
@@ -51,10 +52,14 @@ class BoardCore(wiring.Component):
         m.submodules.transmitter = transmitter = UartTransmitter(divisor=self.divisor)
         connect(m, receiver.o, link.i)
         connect(m, link.o, transmitter.i)
-        for name in ("labels", "request"):
+        close = ["labels", "request"]
+        if is_compact(platform):
+            close.append("samples")
+        else:
+            border.join(m, "samples", link.samples, chain.samples)
+        for name in close:
             ends = [getattr(link, name), getattr(chain, name)]
             connect(m, *ends)
-        border.join(m, "samples", link.samples, chain.samples)
         border.join(m, "predictions", merged(m, chain), link.predictions)
         m.d.comb += [
             receiver.rx.eq(self.rx),

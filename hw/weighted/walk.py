@@ -6,6 +6,7 @@ from amaranth.hdl import C, Cat, Module, Mux, Shape, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from counterflow.design.units.latency import BEGIN
 from counterflow.design.units.slots import Stage
 from counterflow.design.units.timing import rest
 from counterflow.hw.parts.pipeline import own
@@ -18,8 +19,6 @@ from counterflow.hw.weighted.bundles import (
     walk_claims,
 )
 from counterflow.hw.weighted.place import DECISIVE, Place, shapes_of
-
-START = 3  # cycles after a reset until the walk stands at its first tile
 
 
 class Walk(wiring.Component):
@@ -170,7 +169,7 @@ class Walk(wiring.Component):
         Also not in the first cycles after reset, in which the walk gets to its first tile.
         """
         after_start, after_end = self.interval - 1, rest(self.stage.tiling)
-        enough = [_counted(m, started, after_start, "wait", init=START)]
+        enough = [_counted(m, started, after_start, "wait", init=BEGIN)]
         enough.append(_counted(m, self.now.finish, after_end, "left"))
         may = Signal(name="may")
         m.d.sync += may.eq(Cat(enough).all())

@@ -14,13 +14,12 @@ from counterflow.design.bus.registers import (
     first_count,
 )
 from counterflow.design.parts.tokens import Kind, Token
+from counterflow.design.units.latency import BEGIN, BUS_NODE
 from counterflow.design.units.slots import Stage
 from counterflow.design.units.slotted import Slotted
 from counterflow.golden.chain import Chain
 from counterflow.golden.transfer import control_of
 from counterflow.golden.units.update import Settings
-from counterflow.hw.parts.bus import NODE
-from counterflow.hw.weighted.walk import START
 from counterflow.sim.bench.at_work import AtWork
 from counterflow.sim.bench.host import Host
 
@@ -152,5 +151,5 @@ async def _of_work(counts: _Counts, stage: Stage, tokens: Sequence[Token], at_wo
     counts.add(f"{stage.name}.SLOTS", await host.unit_counter(stage, r.SLOTS), len(tokens))
     stalls = await host.unit_counter(stage, r.STALLS)
     # From the cycle on in which it stands at its first tile, until its node answered.
-    waited = host.answered - counts.passing + NODE * stage.index - START - at_work
+    waited = host.answered - counts.passing + BUS_NODE * stage.index - BEGIN - at_work
     counts.add(f"{stage.name}.STALLS", stalls, waited)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from amaranth.hdl import Assert, Assume, Module, Mux, Signal, Value
 from amaranth.lib import data
 
-from counterflow.hw.parts.bus import NODE, Access, BusNode
+from counterflow.design.units.latency import BUS_NODE
+from counterflow.hw.parts.bus import Access, BusNode
 from counterflow.sim.proofs.proof import Mutant, Proof
 from counterflow.sim.proofs.spec import Spec, delay
 
@@ -72,7 +73,7 @@ PROOFS = (
             Mutant(BusNode, "& ~self.refuse)", ")"),
             Mutant(BusNode, " & ~reads.replicate(WORD_BITS)", ""),
         ),
-        depth=NODE * NODES + 2,  # as long as an access is on its way
+        depth=BUS_NODE * NODES + 2,  # as long as an access is on its way
         quick=True,
     ),
 )

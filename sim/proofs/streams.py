@@ -42,7 +42,10 @@ class GatherSpec(Spec):
             found = dut.o.payload.word_select(number, self.bits)
             wanted = Mux(lane > number, earlier, Mux(lane == number, dut.i.payload, 0))
             m.d.comb += Assert(~dut.o.valid | (found == wanted))
-        m.d.comb += Assert(self.probe("dut.element", len(position)) == position)
+        m.d.comb += [
+            Assert(self.probe("dut.element", len(position)) == position),
+            Assert(self.probe("dut.full", 1) == leaves),
+        ]
         if self.lanes > 1:
             m.d.comb += Assert(self.probe("dut.lane", (self.lanes - 1).bit_length()) == lane)
 
@@ -144,7 +147,7 @@ PROOFS = (
         "3 elements in words of 2 lanes: each leaves once, at its place, zeros behind the last",
         partial(GatherSpec, lanes=2, count=3),
         (
-            Mutant(Gather, "last | (lane == self.lanes - 1)", "(lane == self.lanes - 1)"),
+            Mutant(Gather, " | (element == self.count - 2)", ""),
             Mutant(Gather, "with m.If(self.i.valid & self.i.ready):", "with m.If(self.i.valid):"),
         ),
         quick=True,
@@ -160,7 +163,11 @@ PROOFS = (
         "words of 2 lanes through a queue of 2: each element leaves once, in order, with its tag",
         partial(ScatterSpec, lanes=2, count=3, depth=2),
         (
-            Mutant(Scatter, "Mux(self.reserve, more != 1, more != 0)", "more != 0"),
+            Mutant(
+                Scatter,
+                "level(m, free, self.room, done, self.reserve)",
+                "level(m, free, self.room, done, self.reserve & ~done)",
+            ),
             Mutant(Scatter, "done.eq(sent & (last | (lane", "done.eq(self.o.valid & (last | (lane"),
             Mutant(
                 Scatter, "words.word_select(lane, self.bits)", "words.word_select(0, self.bits)"
@@ -172,6 +179,12 @@ PROOFS = (
         "scatter-deep",
         "words of 3 lanes through a queue of 3, likewise",
         partial(ScatterSpec, lanes=3, count=7, depth=3),
-        (Mutant(Scatter, "Mux(self.reserve, more - 1, more)", "Mux(self.push, more - 1, more)"),),
+        (
+            Mutant(
+                Scatter,
+                "level(m, free, self.room, done, self.reserve)",
+                "level(m, free, self.room, done, self.push)",
+            ),
+        ),
     ),
 )
