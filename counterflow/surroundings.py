@@ -72,14 +72,27 @@ def interrupted_by(*signals: signal.Signals, heard: list[int]) -> Iterator[None]
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """Let signals wait for what takes no time and must not be left half done."""
-    before = signal.pthread_sigmask(
-        signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-    )
+    """Let signals wait for what takes no time and must not be left half done.
+
+    To block them in this thread is not enough: of a process any thread may hear one, and Python
+    lets the main thread act upon it.
+    """
+    waiting: list[int] = []
+    signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    ours = {}
+    with contextlib.suppress(ValueError):  # outside of the main thread no signal is heard
+        for one in signals:
+            if callable(signal.getsignal(one)):
+                ours[one] = signal.signal(one, lambda number, _frame: waiting.append(number))
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         yield
     finally:
+        for one, handler in ours.items():
+            signal.signal(one, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number in waiting:
+            signal.raise_signal(number)
 
 
 def told(say: Callable[[], object]) -> None:

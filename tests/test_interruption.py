@@ -7,12 +7,15 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from counterflow.commands.places import tried
+from counterflow.surroundings import interrupted_by, undisturbed
 from tests.heard import heard
 
 ROOT = Path(__file__).parent.parent
@@ -102,6 +105,29 @@ def test_ended_by_another_program_or_with_the_terminal(
     """What it began is ended with it, and nothing half done is left."""
     assert ended("train tiny --epochs 100000", number, tmp_path) == 128 + number
     assert not list(tmp_path.rglob(".*"))
+
+
+def test_a_signal_that_another_thread_hears_waits_too() -> None:
+    told: list[int] = []
+    done: list[bool] = []
+    ended = threading.Event()
+    other = threading.Thread(target=ended.wait)  # blocks no signal
+    other.start()
+
+    def work() -> None:
+        with interrupted_by(signal.SIGTERM, heard=told), undisturbed():
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.1)
+            done.append(True)
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            work()
+    finally:
+        ended.set()
+        other.join()
+    assert done
+    assert told == [signal.SIGTERM]
 
 
 def test_a_signal_while_a_place_is_tried_waits_until_nothing_of_the_try_is_left(
