@@ -18,7 +18,7 @@ class Clocking(wiring.Component):
     Parameters: ``family``; ``dividers`` of its PLL, or None where ``pin`` is the clock itself.
     Members: ``pin`` in, from the oscillator; ``hold`` in, asynchronous: while it is high the design
     is reset; ``clock`` out; ``reset`` out, which rises at once and falls with the clock, `HOLD`
-    cycles and REGISTERS after PLL and ``hold`` allow it.
+    cycles and `hw.parts.far_reset.REGISTERS` after PLL and ``hold`` allow it.
     Cost: a PLL, 13 registers, and copies of the last ones (`design.tools.reset_copies`).
     """
 

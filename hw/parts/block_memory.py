@@ -117,11 +117,11 @@ class BlockMemory(wiring.Component):
             name += "_falling"
         if self.init:
             name += "_" + hashlib.sha256(repr(self.init).encode()).hexdigest()[:8]
-        text = _LARGE
+        text = _SMALL if self.falling or self.init else _LARGE
         if self.distributed:
             name, text = f"{name}_distributed", _LUT_RAM
         lines = (f"    words[{at}] = {value};\n" for at, value in enumerate(self.init))
-        modules.verilog[name] = (_SMALL if self.falling or self.init else text).format(
+        modules.verilog[name] = text.format(
             name=name,
             edge="negedge" if self.falling else "posedge",
             address=(self.words - 1).bit_length() - 1,

@@ -34,6 +34,7 @@ from counterflow.hw.weighted.bundles import (
 from counterflow.hw.weighted.gradient_sums import GradientSums
 from counterflow.hw.weighted.lane import AT_LANES, GRADIENT, BiasLane
 from counterflow.hw.weighted.update import Predict
+from counterflow.hw.weighted.weights import turn_of_bus
 
 
 class Biases(wiring.Component):
@@ -114,11 +115,8 @@ class Biases(wiring.Component):
         tiling, bits = self.stage.tiling, self.stage.arithmetic.word_bits
         visits, bus = self.visits, self.bus
         m.submodules.written = written = self._written
-        # The bus is decided upon late in a cycle, so it waits for the next one, and finds out then.
-        fetch = delayed(m, delayed(m, bus.fetch, 1, "fetch") & ~visits.visited, 1, "fetched")
-        store = delayed(m, delayed(m, bus.store, 1, "store") & ~visits.visited, 1, "stored")
-        address = delayed(m, bus.address[: len(visits.address)], 2, "bus_address")
-        read = Mux(fetch, address, visits.address)
+        _, now = turn_of_bus(m, visits, bus)
+        read = Mux(now.fetch, now.address, visits.address)
         word = Signal(tiling.lanes.outputs * bits, name="word")
         small = tiling.rows <= READ_AT_ONCE  # LUT RAM, whose register is the one behind it
         for output in range(tiling.lanes.outputs):
@@ -132,10 +130,10 @@ class Biases(wiring.Component):
                 word.word_select(output, bits).eq(
                     data if small else delayed(m, data, MEMORY - 1, f"data_{output}")
                 ),
-                memory.write_enable.eq(store | (written.active & (written.turn == turned))),
-                memory.write_address.eq(Mux(store, address, visits.learnt_address)),
+                memory.write_enable.eq(now.store | (written.active & (written.turn == turned))),
+                memory.write_address.eq(Mux(now.store, now.address, visits.learnt_address)),
                 memory.write_data.eq(
-                    Mux(store, self.stored.word.word_select(output, bits), learnt)
+                    Mux(now.store, self.stored.word.word_select(output, bits), learnt)
                 ),
             ]
         m.d.comb += bus.fetched.eq(word)

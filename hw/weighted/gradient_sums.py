@@ -46,7 +46,7 @@ class GradientSums(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         if not self.block:
-            self._each(m, at_once=self.apart < BEFORE + 1 or is_compact(platform))
+            self._each(m, BEFORE if self.apart > BEFORE and not is_compact(platform) else 0)
             return m
         assert self.apart > BLOCK_BEFORE + BLOCK_AFTER
         m.submodules.memory = memory = BlockMemory(words=self.words, bits=self.sums * self.bits)
@@ -60,37 +60,37 @@ class GradientSums(wiring.Component):
         ]
         return m
 
-    def _each(self, m: Module, *, at_once: bool) -> None:
-        """A memory for each sum, which is written in the cycle in which it is there."""
-        found = []
+    def _each(self, m: Module, before: int) -> None:
+        """A memory for each sum, read `before` cycles ahead of its write, 0 or `BEFORE`."""
+        late = delayed(m, self.address, self.at - before - 1, "address")
+        found: list[Value] = []
         for index in range(self.sums):
-            found.append((self._at_once if at_once else self._before)(m, index))
+            near = own(m, late, f"near_{index}")
+            new = self.lanes.sum.word_select(index, self.bits)
+            read = self._before if before else self._at_once
+            found.append(read(m, f"memory_{index}", near, new))
         m.d.comb += self.lanes.earlier.eq(Cat(found))
 
-    def _at_once(self, m: Module, index: int) -> Value:
-        """One that is read in that cycle, too."""
-        memory = Memory(shape=self.bits, depth=self.words, init=[])
-        m.submodules[f"memory_{index}"] = memory
+    def _at_once(self, m: Module, name: str, address: Value, new: Value) -> Value:
+        """The sum of a memory that is read and written in one cycle."""
+        m.submodules[name] = memory = Memory(shape=self.bits, depth=self.words, init=[])
         read, write = memory.read_port(domain="comb"), memory.write_port()
-        now = own(m, delayed(m, self.address, self.at - 1, "address"), f"at_{index}")
         m.d.comb += [
-            read.addr.eq(now),
-            write.addr.eq(now),
+            read.addr.eq(address),
+            write.addr.eq(address),
             write.en.eq(self.write),
-            write.data.eq(self.lanes.sum.word_select(index, self.bits)),
+            write.data.eq(new),
         ]
         return read.data
 
-    def _before(self, m: Module, index: int) -> Value:
-        """One that is read in the cycle before."""
+    def _before(self, m: Module, name: str, address: Value, new: Value) -> Value:
+        """The sum of a memory that is read in the cycle before it is written."""
         memory = BlockMemory(words=self.words, bits=self.bits, distributed=True)
-        m.submodules[f"memory_{index}"] = memory
-        late = delayed(m, self.address, self.at - BEFORE - 1, "address")
-        before = own(m, late, f"before_{index}")
+        m.submodules[name] = memory
         m.d.comb += [
-            memory.read_address.eq(before),
-            memory.write_address.eq(delayed(m, before, BEFORE, f"at_{index}")),
+            memory.read_address.eq(address),
+            memory.write_address.eq(delayed(m, address, BEFORE, f"{name}_write")),
             memory.write_enable.eq(self.write),
-            memory.write_data.eq(self.lanes.sum.word_select(index, self.bits)),
+            memory.write_data.eq(new),
         ]
         return memory.read_data

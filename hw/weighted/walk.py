@@ -59,20 +59,19 @@ class Walk(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         now, state = self.now, self.state
-        due, begun, started = (Signal(name=name) for name in ("due", "begun", "started"))
+        due, started = Signal(name="due"), Signal(name="started")
         may = self._elapsed(m, started)
         last_phase, first_phase = Signal(name="last_phase"), Signal(init=1, name="first_phase")
         done = now.issue & last_phase
         # The first cycles bring the first tile from `Place` to `now`.
-        begins = Signal(2, name="begins")
+        begins = Signal(BEGIN, name="begins")
         m.d.sync += begins.eq(Cat(C(1, 1), begins))
-        step = done | (begins.all() & ~begun)
+        step = done | (begins[-2] & ~begins[-1])
         following = self._following(m, step, begins)
         self._arrived(m, step, following)
         connect(m, flipped(self.slot), flipped(now.slot))
         m.d.comb += started.eq(now.issue & state.idle)
         with m.If(step):
-            m.d.sync += begun.eq(1)
             m.d.sync += [getattr(now, name).eq(value) for name, value in following.items()]
         with m.If(now.issue):
             m.d.sync += [

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux
+from typing import Any, NamedTuple
+
+from amaranth.hdl import Cat, Module, Mux, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,6 +13,30 @@ from counterflow.design.units.latency import MEMORY
 from counterflow.hw.parts.block_memory import BlockMemory
 from counterflow.hw.parts.pipeline import delayed, own
 from counterflow.hw.weighted.bundles import lane_words, memory_access, memory_visits
+
+
+class BusTurn(NamedTuple):
+    """Whether the register bus has a memory in a cycle, to fetch or to store, and where."""
+
+    fetch: Value
+    store: Value
+    address: Value
+
+
+def turn_of_bus(m: Module, visits: Any, bus: Any) -> tuple[BusTurn, BusTurn]:
+    """(its turn of the next cycle, that of this one) at a memory with these `visits`.
+
+    That is two cycles after it asked: the first decides late, and in the second it is found out
+    whether the walk, which comes first, visits.
+    """
+    asked = BusTurn(
+        delayed(m, bus.fetch, 1, "fetch") & ~visits.visited,
+        delayed(m, bus.store, 1, "store") & ~visits.visited,
+        delayed(m, bus.address[: len(visits.address)], 1, "bus_address"),
+    )
+    names = ("fetched", "stored", "store_address")
+    now = (delayed(m, one, 1, name) for one, name in zip(asked, names, strict=True))
+    return asked, BusTurn(*now)
 
 
 class WeightMemory(wiring.Component):
@@ -49,20 +75,17 @@ class WeightMemory(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         visits, bus = self.visits, self.bus
-        # The bus is decided upon late in a cycle, so it waits for the next one, and finds out then.
-        may = delayed(m, bus.fetch, 1, "fetch") & ~visits.visited
-        store = delayed(m, delayed(m, bus.store, 1, "store") & ~visits.visited, 1, "stored")
-        asked = delayed(m, bus.address[: len(visits.address)], 1, "bus_address")
-        address = delayed(m, asked, 1, "store_address")
-        fetch = delayed(m, may, 1, "fetched")
+        asked, now = turn_of_bus(m, visits, bus)
         m.d.comb += [
-            self.write_enable.eq(visits.learnt | store),
-            self.write_address.eq(Mux(store, address, visits.learnt_address)),
+            self.write_enable.eq(visits.learnt | now.store),
+            self.write_address.eq(Mux(now.store, now.address, visits.learnt_address)),
             self.write_data.eq(self.lanes.new),
             bus.fetched.eq(self.lanes.word),
         ]
         small = self.words <= READ_AT_ONCE
-        now = Mux(fetch, address, visits.address) if small else Mux(may, asked, self.coming)
+        read = Mux(now.fetch, now.address, visits.address)
+        if not small:  # known a cycle before
+            read = Mux(asked.fetch, asked.address, self.coming)
         words = []
         for index, bits in enumerate(slices(self.words, self.width)):
             memory = BlockMemory(words=max(2, self.words), bits=bits)
@@ -70,7 +93,7 @@ class WeightMemory(wiring.Component):
             first = index * SLICE
             data = memory.read_data
             m.d.comb += [
-                memory.read_address.eq(own(m, now, f"at_{index}")),
+                memory.read_address.eq(own(m, read, f"at_{index}")),
                 memory.write_enable.eq(self.write_enable),
                 memory.write_address.eq(self.write_address),
                 memory.write_data.eq(self.write_data[first : first + bits]),
