@@ -10,7 +10,10 @@ from amaranth.lib.wiring import In, Out
 from counterflow.design.fpga.blocks import READ_AT_ONCE
 from counterflow.design.units.latency import MEMORY
 from counterflow.hw.parts.block_memory import BlockMemory
+from counterflow.hw.parts.modules import is_compact
 from counterflow.hw.parts.pipeline import delayed
+
+AT_ONCE = 2  # words of a line, each of which is addressed again before it could be written later
 
 
 def advanced(m: Module, step: Value, words: int, name: str) -> Signal:
@@ -26,9 +29,9 @@ class Line(wiring.Component):
 
     Parameters: ``words`` of ``bits``.
     Members: ``step`` in; ``old`` out and ``new`` in, both two cycles after their step.
-    Cost: up to READ_AT_ONCE words a memory that is read and written in one cycle, beyond that a
-    block memory (whose word is rewritten two cycles after it was addressed, long before its next
-    step); one step a cycle.
+    Cost: a memory and one or two registers of a word, LUT RAM up to READ_AT_ONCE words, beyond that
+    a block memory; up to `AT_ONCE` words, and of a compact design all that are no block memory, one
+    that is read and written in one cycle; one step a cycle.
     """
 
     def __init__(self, *, words: int, bits: int) -> None:
@@ -37,18 +40,29 @@ class Line(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        small = self.words <= READ_AT_ONCE
+        if self.words <= AT_ONCE or (small and is_compact(platform)):
+            self._at_once(m)
+            return m
+        block = BlockMemory(words=self.words, bits=self.bits, distributed=small)
+        m.submodules.memory = block
+        # A word is written the cycle after it was made, which is before it is addressed again.
+        rewrite = delayed(m, self.step, MEMORY + 1, "step")
+        behind = 0 if small else MEMORY - 1  # registers behind the memory's own
+        asked = delayed(m, self.step, MEMORY - 1 - behind, "asked")
+        m.d.comb += [
+            block.read_address.eq(advanced(m, asked, self.words, "read")),
+            self.old.eq(delayed(m, block.read_data, behind, "old")),
+            block.write_enable.eq(rewrite),
+            block.write_address.eq(advanced(m, rewrite, self.words, "written")),
+            block.write_data.eq(delayed(m, self.new, 1, "made")),
+        ]
+        return m
+
+    def _at_once(self, m: Module) -> None:
+        """A memory that is read and written in one cycle."""
         rewrite = delayed(m, self.step, MEMORY, "step")
         written = advanced(m, rewrite, self.words, "written")
-        if self.words > READ_AT_ONCE:
-            m.submodules.memory = block = BlockMemory(words=self.words, bits=self.bits)
-            m.d.comb += [
-                block.read_address.eq(advanced(m, self.step, self.words, "read")),
-                block.write_enable.eq(rewrite),
-                block.write_address.eq(written),
-                block.write_data.eq(self.new),
-            ]
-            m.d.sync += self.old.eq(block.read_data)
-            return m
         m.submodules.memory = memory = Memory(shape=self.bits, depth=max(2, self.words), init=[])
         read, write = memory.read_port(domain="comb"), memory.write_port()
         m.d.comb += [
@@ -58,7 +72,6 @@ class Line(wiring.Component):
             write.addr.eq(written),
             write.data.eq(self.new),
         ]
-        return m
 
 
 class Stash(wiring.Component):

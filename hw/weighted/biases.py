@@ -45,7 +45,7 @@ class Biases(wiring.Component):
 
     Parameters: ``stage``.
     Members, with the cycle in which they are valid: ``visit`` in 0, with ``visits``: what is read,
-    and in 13 that a row's first turn ends; ``starts`` out 3: the biases as sums begin; ``dy`` in 3:
+    and in 12 that a row's first turn ends in the next; ``starts`` out 3: the biases as sums begin; ``dy`` in 3:
     the row's gradients; ``random`` in 6 - `random_levels`; ``fresh`` in 0: no sum of gradients is
     earlier; ``tile_clipped`` in 13, or the last turn of its weights: a new word of the tile is;
     ``saturated`` out: a new bias is, the first one of a row whose tile is not; ``settings`` in;
@@ -76,6 +76,7 @@ class Biases(wiring.Component):
             members |= {"fresh": In(1), "tile_clipped": In(1)}
         super().__init__(members)
         self._written = Turns(turns=self.turns)
+        self._row = Signal(range(max(2, tiling.rows)), name="learnt_row", reset_less=True)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -115,6 +116,7 @@ class Biases(wiring.Component):
         tiling, bits = self.stage.tiling, self.stage.arithmetic.word_bits
         visits, bus = self.visits, self.bus
         m.submodules.written = written = self._written
+        m.d.sync += self._row.eq(visits.learnt_address)
         _, now = turn_of_bus(m, visits, bus)
         read = Mux(now.fetch, now.address, visits.address)
         word = Signal(tiling.lanes.outputs * bits, name="word")
@@ -131,7 +133,7 @@ class Biases(wiring.Component):
                     data if small else delayed(m, data, MEMORY - 1, f"data_{output}")
                 ),
                 memory.write_enable.eq(now.store | (written.active & (written.turn == turned))),
-                memory.write_address.eq(Mux(now.store, now.address, visits.learnt_address)),
+                memory.write_address.eq(Mux(now.store, now.address, self._row)),
                 memory.write_data.eq(
                     Mux(now.store, self.stored.word.word_select(output, bits), learnt)
                 ),
@@ -187,7 +189,7 @@ class Biases(wiring.Component):
 
     def _write(self, m: Module, lanes: list[Any]) -> None:
         """Where what is learnt goes; whether a row has its first clipped word there."""
-        written, row = self._written, self.visits.learnt_address
+        written, row = self._written, self._row
         now = Cat(
             written.turn == 0, written.active, Cat(lane.clipped for lane in lanes).any()
         )  # that of the tile is known after the turns of its weights
@@ -199,7 +201,7 @@ class Biases(wiring.Component):
         before = Mux(first, self.tile_clipped, seen)
         m.d.sync += seen.eq(before | clipped)
         m.d.comb += [
-            written.start.eq(self.visits.learnt),
+            written.start.eq(delayed(m, self.visits.learnt, 1, "learnt")),
             self.write_enable.eq(written.active),
             self.write_address.eq(row * self.turns + written.turn),
             self.saturated.eq(active & clipped & ~before),
@@ -223,7 +225,7 @@ class Biases(wiring.Component):
         m.d.comb += [
             learnt.start.eq(learns),
             sums.address.eq(place),
-            sums.write.eq(delayed(m, learnt.active, GRADIENT, "write")),
+            sums.write.eq(delayed(m, learnt.active, GRADIENT - 1, "write")),
             sums.lanes.sum.eq(Cat(lane.sum for lane in lanes)),
         ]
         for index, lane in enumerate(lanes):

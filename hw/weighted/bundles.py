@@ -88,7 +88,10 @@ def input_words(stage: Stage) -> wiring.Signature:
 
 
 def memory_visits(words: int) -> wiring.Signature:
-    """A tile is ``visited`` at its ``address``; another one's new word is ``learnt`` at its own."""
+    """A tile is ``visited`` at its ``address``; another one's new word is ``learnt`` at its own.
+
+    The latter in the cycle after that in which it is said.
+    """
     address = range(max(2, words))
     return wiring.Signature(
         {

@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from counterflow.design.fpga.blocks import READ_AT_ONCE
+from counterflow.design.fpga.blocks import READ_AT_ONCE, SLICE, slices
 from counterflow.hw.parts.block_memory import BlockMemory
 from counterflow.hw.parts.modules import is_compact
 from counterflow.hw.parts.pipeline import delayed, own
@@ -24,7 +24,7 @@ class GradientSums(wiring.Component):
     (at least 2); ``apart``: the fewest cycles between two visits of a word; ``block``: it may be a
     block RAM, if it is large.
     Members: ``address`` in with the visit of a tile; ``at`` cycles later ``lanes`` out, the earlier
-    sum, and the one with the present gradient back, with ``write`` in.
+    sum, and the one with the present gradient back, with ``write`` in a cycle before.
     Cost: one memory, read two cycles before and written one after, with registers between, which
     its distance from the lanes needs; otherwise a memory of each sum beside what adds to it, read a
     cycle before it is written, or in that very cycle where words may be visited in each.
@@ -49,16 +49,27 @@ class GradientSums(wiring.Component):
             self._each(m, BEFORE if self.apart > BEFORE and not is_compact(platform) else 0)
             return m
         assert self.apart > BLOCK_BEFORE + BLOCK_AFTER
-        m.submodules.memory = memory = BlockMemory(words=self.words, bits=self.sums * self.bits)
-        early = delayed(m, self.address, self.at - BLOCK_BEFORE, "early")
-        m.d.comb += [
-            memory.read_address.eq(early),
-            self.lanes.earlier.eq(delayed(m, memory.read_data, 1, "earlier")),
-            memory.write_address.eq(delayed(m, early, BLOCK_BEFORE + BLOCK_AFTER, "address")),
-            memory.write_enable.eq(delayed(m, self.write, BLOCK_AFTER, "write")),
-            memory.write_data.eq(delayed(m, self.lanes.sum, BLOCK_AFTER, "sum")),
-        ]
+        self._beside(m)
         return m
+
+    def _beside(self, m: Module) -> None:
+        """Block RAMs beside each other, with registers of their own for where and whether."""
+        early = delayed(m, self.address, self.at - BLOCK_BEFORE - 1, "early")
+        late = delayed(m, early, BLOCK_BEFORE + BLOCK_AFTER, "late")
+        write = delayed(m, self.write, BLOCK_AFTER, "write")
+        new = delayed(m, self.lanes.sum, BLOCK_AFTER, "sum")
+        found = []
+        for index, bits in enumerate(slices(self.words, self.sums * self.bits)):
+            memory = BlockMemory(words=self.words, bits=bits)
+            m.submodules[f"memory_{index}"] = memory
+            m.d.comb += [
+                memory.read_address.eq(own(m, early, f"read_{index}")),
+                memory.write_address.eq(own(m, late, f"address_{index}")),
+                memory.write_enable.eq(own(m, write, f"write_{index}")),
+                memory.write_data.eq(new[index * SLICE : index * SLICE + bits]),
+            ]
+            found.append(delayed(m, memory.read_data, 1, f"earlier_{index}"))
+        m.d.comb += self.lanes.earlier.eq(Cat(found))
 
     def _each(self, m: Module, before: int) -> None:
         """A memory for each sum, read `before` cycles ahead of its write, 0 or `BEFORE`."""
@@ -68,29 +79,30 @@ class GradientSums(wiring.Component):
             near = own(m, late, f"near_{index}")
             new = self.lanes.sum.word_select(index, self.bits)
             read = self._before if before else self._at_once
-            found.append(read(m, f"memory_{index}", near, new))
+            write = own(m, self.write, f"write_{index}")
+            found.append(read(m, f"memory_{index}", near, write, new))
         m.d.comb += self.lanes.earlier.eq(Cat(found))
 
-    def _at_once(self, m: Module, name: str, address: Value, new: Value) -> Value:
+    def _at_once(self, m: Module, name: str, address: Value, enable: Value, new: Value) -> Value:
         """The sum of a memory that is read and written in one cycle."""
         m.submodules[name] = memory = Memory(shape=self.bits, depth=self.words, init=[])
         read, write = memory.read_port(domain="comb"), memory.write_port()
         m.d.comb += [
             read.addr.eq(address),
             write.addr.eq(address),
-            write.en.eq(self.write),
+            write.en.eq(enable),
             write.data.eq(new),
         ]
         return read.data
 
-    def _before(self, m: Module, name: str, address: Value, new: Value) -> Value:
+    def _before(self, m: Module, name: str, address: Value, enable: Value, new: Value) -> Value:
         """The sum of a memory that is read in the cycle before it is written."""
         memory = BlockMemory(words=self.words, bits=self.bits, distributed=True)
         m.submodules[name] = memory
         m.d.comb += [
             memory.read_address.eq(address),
             memory.write_address.eq(delayed(m, address, BEFORE, f"{name}_write")),
-            memory.write_enable.eq(self.write),
+            memory.write_enable.eq(enable),
             memory.write_data.eq(new),
         ]
         return memory.read_data

@@ -81,7 +81,7 @@ class InputGradient(wiring.Component):
         for bank, turned in enumerate(to_banks(lanes, shift)):
             granule = delayed(m, turned, TURN, f"turned_{bank}")
             at = bank_word(sums, visit, bank)
-            value, clipped = self._bank(m, bank, granule, at, words)
+            value, clipped = self._bank(m, bank, granule, turned[-1], at, words)
             out = bank_word(done, visit, bank)
             writes = granule[-2] & delayed(m, ready, self.summing, f"ready_{bank}")
             written = delayed(m, writes, DONE, f"write_{bank}")
@@ -140,9 +140,11 @@ class InputGradient(wiring.Component):
         return found
 
     def _bank(
-        self, m: Module, bank: int, granule: Value, address: Value, words: int
+        self, m: Module, bank: int, granule: Value, inside: Value, address: Value, words: int
     ) -> tuple[Value, Value]:
         """Add a granule to its sums; (the sums narrowed, whether one was clipped): DONE later.
+
+        That it is `inside` the image, and so written, is known TURN before.
 
         Whether one was clipped is known late in a cycle, and joined in the next.
         """
@@ -158,7 +160,7 @@ class InputGradient(wiring.Component):
         )
         m.submodules[f"sums_{bank}"] = memory
         totals = signed_lanes(granule[: count * width], signed(width), count)
-        inputs, first, inside = granule[count * width : -3], granule[-3], granule[-1]
+        inputs, first = granule[count * width : -3], granule[-3]
         old = signed_lanes(memory.lanes.earlier, signed(width), count)
         new, outputs, flags = [], [], []
         for index, total in enumerate(totals):
@@ -179,7 +181,7 @@ class InputGradient(wiring.Component):
             if numbers.returns:
                 outputs.append(x)
             flags.append(delayed(m, clipped & seen, 1, f"clipped_{bank}_{index}"))
-        turn = delayed(m, self.turn, self.summing, f"turn_{bank}")
+        turn = delayed(m, self.turn, self.summing - TURN, f"turn_{bank}")
         m.d.comb += [
             memory.address.eq(address),
             memory.write.eq(turn & inside),

@@ -32,7 +32,7 @@ class Learning(wiring.Component):
     Parameters: ``stage``.
     Members: ``visit`` in; ``weights``, ``biases`` out to the memories, which are read with the
     visit and written GRADIENT + UPDATE cycles later, weights in the last of their turns then,
-    biases in theirs; ``lanes`` out: of a tile's gradients the earlier sums (and back, with the
+    biases in theirs, which is said a cycle before; ``lanes`` out: of a tile's gradients the earlier sums (and back, with the
     present ones) GRADIENT cycles after its visit, and so much before what their trees of registers
     need: `fresh` a cycle before that, `random` a cycle later, out of a generator that steps early
     enough; `clipped` with the new words; ``saturated`` out: a write of clipped ones; ``fresh`` out
@@ -63,13 +63,14 @@ class Learning(wiring.Component):
         turn = visit.issue & (visit.phase == self.stage.tiling.phases - 1)
         moves = turn & visit.slot.moving & visit.last_across & visit.last_down
         self._random(m, moves, random_levels(self.stage, platform))
-        written = delayed(m, moves, GRADIENT + UPDATE, "write")
+        before = GRADIENT + UPDATE - 1
+        written = delayed(m, moves, before, "write")
         places = {
             "write_first": visit.first_column,
             "write_tile": visit.tile,
             "write_row": visit.row,
         }
-        first, tile, row = delayed_beside(m, places, GRADIENT + UPDATE, platform)
+        first, tile, row = delayed_beside(m, places, before, platform)
         turns = self.stage.tiling.move_turns - 1  # after the first one
         learnt = delayed(m, written, turns, "learnt")
         m.d.comb += [
@@ -81,7 +82,7 @@ class Learning(wiring.Component):
             self.biases.address.eq(visit.row),
             self.biases.learnt.eq(written & first),
             self.biases.learnt_address.eq(row),
-            self.saturated.eq(learnt & self.lanes.clipped),
+            self.saturated.eq(delayed(m, learnt, 1, "now_learnt") & self.lanes.clipped),
         ]
         if self.stage.arithmetic.sums_gradients:
             self._sums(m, turn & visit.slot.learning)
@@ -132,5 +133,5 @@ class Learning(wiring.Component):
             self.fresh.eq(visit.first_across & visit.first_down & ~waiting),
             lanes.fresh.eq(delayed(m, self.fresh, GRADIENT - 1 - SPREAD, "fresh")),
             sums.address.eq(visit.tile),
-            sums.write.eq(delayed(m, turn, GRADIENT, "turn")),
+            sums.write.eq(delayed(m, turn, GRADIENT - 1, "turn")),
         ]

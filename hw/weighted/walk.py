@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from counterflow.design.units.latency import BEGIN
 from counterflow.design.units.slots import Stage
 from counterflow.design.units.timing import rest
-from counterflow.hw.parts.pipeline import own
+from counterflow.hw.parts.pipeline import delayed, own
 from counterflow.hw.weighted.bundles import (
     Slot,
     WalkState,
@@ -168,24 +168,28 @@ class Walk(wiring.Component):
         Also not in the first cycles after reset, in which the walk gets to its first tile.
         """
         after_start, after_end = self.interval - 1, rest(self.stage.tiling)
-        enough = [_counted(m, started, after_start, "wait", init=BEGIN)]
-        enough.append(_counted(m, self.now.finish, after_end, "left"))
+        enough, recent = zip(
+            _counted(m, started, after_start, "wait", init=BEGIN),
+            _counted(m, self.now.finish, after_end, "left"),
+            strict=True,
+        )
         may = Signal(name="may")
-        m.d.sync += may.eq(Cat(enough).all())
-        for event, cycles in ((started, after_start), (self.now.finish, after_end)):
-            if cycles:
-                with m.If(event):
-                    m.d.sync += may.eq(0)
+        m.d.sync += may.eq(Cat(enough).all() & ~Cat(recent).any())
         return may
 
 
-def _counted(m: Module, start: Value, cycles: int, name: str, init: int = 0) -> Value:
-    """Whether in the next cycle more than so many have gone by since a `start` before this one."""
-    if not max(cycles, init):
-        return C(1)
+def _counted(m: Module, start: Value, cycles: int, name: str, init: int = 0) -> tuple[Value, Value]:
+    """Of a `start` before this cycle, whether more than so many have gone by in the next one.
+
+    With it, whether there was one that the count does not know yet: it is known late in its cycle,
+    and counted from the next one on if there is time.
+    """
+    late = cycles > 1
+    began = delayed(m, start, 1, f"{name}_began") if late else start
     left = Signal(range(max(cycles, init) + 1), init=init, name=name)
     with m.If(left != 0):
         m.d.sync += left.eq(left - 1)
-    with m.If(start):
-        m.d.sync += left.eq(cycles)
-    return left <= 1
+    with m.If(began):
+        m.d.sync += left.eq(cycles - late)
+    recent = start | began if cycles else C(0)
+    return left <= 1, recent

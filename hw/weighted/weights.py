@@ -51,8 +51,8 @@ class WeightMemory(wiring.Component):
     with its write; ``bus`` in, whose access is dropped if the walk visits in the next cycle: what
     it fetched is there four cycles later, what it stores comes from the lanes two cycles later;
     ``write_enable``, ``write_address``, ``write_data`` out: what stands at the write port.
-    Cost: memories of `words` x `lanes` x `bits` in all (`design.fpga.blocks.slices`), each with a
-    register of its own for the address, for block RAMs lie far from each other; latency 2, since a
+    Cost: memories of `words` x `lanes` x `bits` in all (`design.fpga.blocks.slices`), each with
+    registers of its own for the addresses, for block RAMs lie far from each other; latency 2, since a
     register stands behind the memory, whose output comes late in a cycle, or before a small one;
     one read and one write a cycle.
     """
@@ -76,9 +76,11 @@ class WeightMemory(wiring.Component):
         m = Module()
         visits, bus = self.visits, self.bus
         asked, now = turn_of_bus(m, visits, bus)
+        enable = visits.learnt | asked.store  # in the next cycle
+        address = Mux(asked.store, asked.address, visits.learnt_address)
         m.d.comb += [
-            self.write_enable.eq(visits.learnt | now.store),
-            self.write_address.eq(Mux(now.store, now.address, visits.learnt_address)),
+            self.write_enable.eq(delayed(m, enable, 1, "enable")),
+            self.write_address.eq(own(m, address, "address")),
             self.write_data.eq(self.lanes.new),
             bus.fetched.eq(self.lanes.word),
         ]
@@ -94,8 +96,8 @@ class WeightMemory(wiring.Component):
             data = memory.read_data
             m.d.comb += [
                 memory.read_address.eq(own(m, read, f"at_{index}")),
-                memory.write_enable.eq(self.write_enable),
-                memory.write_address.eq(self.write_address),
+                memory.write_enable.eq(own(m, enable, f"enable_{index}")),
+                memory.write_address.eq(own(m, address, f"address_{index}")),
                 memory.write_data.eq(self.write_data[first : first + bits]),
             ]
             # The register of a small one, which is LUT RAM, is the one behind it.
