@@ -116,6 +116,18 @@ def looked_up(
     return entry
 
 
+def apart(m: Module, value: Value, name: str) -> Signal:
+    """`value`, for an addition that shall stay one of its own.
+
+    Of several in a cycle synthesis makes one: full adders, two LUTs a bit each, and a carry chain.
+    Chains behind each other take one LUT a bit each, and hardly longer, for the next one begins
+    with the lowest bits.
+    """
+    signal = Signal(value.shape(), name=name, attrs={"keep": 1})
+    m.d.comb += signal.eq(value)
+    return signal
+
+
 def summed(
     m: Module, terms: Sequence[Value], name: str, radix: int = TREE_RADIX, levels: int = 0
 ) -> Value:
@@ -128,14 +140,26 @@ def summed(
     while len(terms) > 1 or level < levels:
         sums: list[Value] = []
         for index in range(0, len(terms), radix):
-            total = sum(terms[index + 1 : index + radix], start=terms[index])
-            register = Signal(
-                total.shape(), name=f"{name}_{level}_{index // radix}", reset_less=True
-            )
+            here = f"{name}_{level}_{index // radix}"
+            total = _at_once(m, terms[index : index + radix], here)
+            register = Signal(total.shape(), name=here, reset_less=True)
             m.d.sync += register.eq(total)
             sums.append(register)
         terms, level = sums, level + 1
     return terms[0]
+
+
+def _at_once(m: Module, terms: Sequence[Value], name: str) -> Value:
+    """The sum of `terms` in the same cycle, by a tree of additions of two."""
+    level = 0
+    while len(terms) > 2:
+        pairs = [terms[index : index + 2] for index in range(0, len(terms), 2)]
+        terms = [
+            apart(m, pair[0] + pair[1], f"{name}_{level}_{index}") if len(pair) > 1 else pair[0]
+            for index, pair in enumerate(pairs)
+        ]
+        level += 1
+    return sum(terms[1:], start=terms[0])
 
 
 def terms_of(value: Value, factor: int) -> list[Value]:

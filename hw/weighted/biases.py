@@ -45,13 +45,13 @@ class Biases(wiring.Component):
 
     Parameters: ``stage``.
     Members, with the cycle in which they are valid: ``visit`` in 0, with ``visits``: what is read,
-    and in 12 that a row's first turn ends in the next; ``starts`` out 3: the biases as sums begin; ``dy`` in 3:
-    the row's gradients; ``random`` in 6 - `random_levels`; ``fresh`` in 0: no sum of gradients is
-    earlier; ``tile_clipped`` in 13, or the last turn of its weights: a new word of the tile is;
-    ``saturated`` out: a new bias is, the first one of a row whose tile is not; ``settings`` in;
-    ``bus``, ``stored`` in, as `hw.weighted.weights.WeightMemory` has them; ``write_enable``,
-    ``write_address``, ``write_data`` out: what is learnt at the write port, word row x turns +
-    turn.
+    and in 10 that a row's first turn ends in the next; ``starts`` out 3: the biases as sums begin;
+    ``dy`` in 3: the row's gradients; ``random`` in 6 - `random_levels`; ``fresh`` in 0: no sum of
+    gradients is earlier; ``tile_clipped`` in 11, or the last turn of its weights: a new word of the
+    tile is; ``saturated`` out: a new bias is, the first one of a row whose tile is not;
+    ``settings`` in; ``bus``, ``stored`` in, as `hw.weighted.weights.WeightMemory` has them;
+    ``write_enable``, ``write_address``, ``write_data`` out: what is learnt at the write port, word
+    row x turns + turn.
     Cost: a memory an output, `bias_lanes` lanes, sums of gradients where there are some.
     """
 

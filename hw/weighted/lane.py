@@ -2,7 +2,7 @@
 
 Members carry the cycle, counted from the tile's visit, in which they are valid: word, predict,
 phase 2; x, dy, stash 3; fresh 4; products, earlier and sum 5; random, one cycle after the gradient,
-6; new_word 13.  What is the same for all lanes gets a register in each.
+6; new_word 11.  What is the same for all lanes gets a register in each.
 """
 
 from __future__ import annotations

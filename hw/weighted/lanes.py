@@ -40,12 +40,12 @@ class Lanes(wiring.Component):
 
     Parameters: ``stage``.
     Members, with the cycle after a tile's visit in which they are valid: ``visit`` in 0;
-    ``weights``: words of the memory 2, new ones 13, or in the last of their turns; ``x``,
+    ``weights``: words of the memory 2, new ones 11, or in the last of their turns; ``x``,
     ``stash``, ``dy`` in 3: inputs of the token that goes forward and of the one that comes back,
     its gradients (no ``stash`` where weights are frozen, no ``dy`` where none comes back);
     ``forward`` out: products 5; ``backward`` out: products 5, not of a first unit;
     ``dy_0`` in, ``backward_0`` out and so on: as much of other losses;
-    ``learning``: fresh 2, gradients 5, random 6 - `random_levels`, clipped 13; ``settings`` in,
+    ``learning``: fresh 2, gradients 5, random 6 - `random_levels`, clipped 11; ``settings`` in,
     which show SPREAD cycles later; ``stored`` in, its strobes SPREAD cycles before the word.
     Cost: `stage.tiling.multipliers` multipliers; rate one tile a cycle (a phase when shared).
     """

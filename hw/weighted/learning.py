@@ -32,12 +32,12 @@ class Learning(wiring.Component):
     Parameters: ``stage``.
     Members: ``visit`` in; ``weights``, ``biases`` out to the memories, which are read with the
     visit and written GRADIENT + UPDATE cycles later, weights in the last of their turns then,
-    biases in theirs, which is said a cycle before; ``lanes`` out: of a tile's gradients the earlier sums (and back, with the
-    present ones) GRADIENT cycles after its visit, and so much before what their trees of registers
-    need: `fresh` a cycle before that, `random` a cycle later, out of a generator that steps early
-    enough; `clipped` with the new words; ``saturated`` out: a write of clipped ones; ``fresh`` out
-    with the visit: no gradients are earlier, where they are summed; ``generator`` in, the bus at
-    the random generator.
+    biases in theirs, which is said a cycle before; ``lanes`` out: of a tile's gradients the earlier
+    sums (and back, with the present ones) GRADIENT cycles after its visit, and so much before what
+    their trees of registers need: `fresh` a cycle before that, `random` a cycle later, out of a
+    generator that steps early enough; `clipped` with the new words; ``saturated`` out: a write of
+    clipped ones; ``fresh`` out with the visit: no gradients are earlier, where they are summed;
+    ``generator`` in, the bus at the random generator.
     Cost: the sums' memory and a generator.
     """
 

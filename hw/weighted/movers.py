@@ -35,7 +35,7 @@ class Movers(wiring.Component):
     Parameters: ``stage``, which takes turns.
     Members, with the cycle after the visit of a tile's last phase in which they are valid:
     ``visit`` in 0; ``word`` in 2; ``gradients`` in 5; ``random`` in 6 - `random_levels`; ``new``
-    words and ``clipped``, whether any of them is, out in the last turn from 13 on; ``settings``,
+    words and ``clipped``, whether any of them is, out in the last turn from 11 on; ``settings``,
     ``stored`` in, as lanes have them.
     Cost: `movers` updates; a gradient and a word a lane.
     """

@@ -12,8 +12,9 @@ from amaranth.lib.wiring import In, Out
 
 from counterflow.design.parts.formats import Format, Rounding
 from counterflow.design.units.arithmetic import COMPENSATION_FRAC, RANDOM_BITS, UnitArithmetic
+from counterflow.design.units.latency import tree_latency
 from counterflow.hw.parts.narrow import narrow, round_off, saturate, shape_of
-from counterflow.hw.parts.pipeline import delayed, own, summed, terms_of, times_constant
+from counterflow.hw.parts.pipeline import apart, delayed, own, summed, terms_of, times_constant
 
 
 def random_bits(numbers: UnitArithmetic) -> list[int]:
@@ -140,42 +141,38 @@ class Update(wiring.Component):
         numbers, rounding = self.numbers, self.numbers.round_update
         k, drop = numbers.momentum_shift, numbers.velocity_drop
         velocity = delayed(m, self.velocity, self.early + self.spare, "s0_velocity", platform)
-        kept = (velocity << drop) - (velocity << (drop - k))
         scaled, beyond = self._scaled(m)
         s1_scaled = self._register(m, scaled, "s1_scaled")
-        s1_kept = self._register(m, kept, "s1_kept")
-        s2_grown = self._register(m, s1_kept + s1_scaled, "s2_grown")
+        s1_old = self._register(m, velocity, "s1_old")
+        kept = apart(m, (s1_old << drop) - (s1_old << (drop - k)), "s1_kept")
+        s2_grown = self._register(m, kept + s1_scaled, "s2_grown")
         rounded = round_off(s2_grown, drop, rounding, self._random(m, 0, drop))
         s3_rounded = self._register(m, rounded, "s3_rounded")
         new_velocity, velocity_clipped = saturate(s3_rounded, numbers.velocity)
-        s4_velocity = self._register(m, new_velocity, "s4_velocity")
-        s6_velocity = delayed(m, s4_velocity, 2 - self.spare, "s6_velocity")
-        step = s6_velocity
+        # Without compensation the weight moves in the cycle after this one, too, by what is late.
+        s4_velocity = delayed(m, new_velocity, 1 - self.spare, "s4_velocity")
+        step = s4_velocity
         if numbers.compensates:
-            s6_stepped = self._compensated(m, velocity, s1_scaled)
             compensate = own(m, self.compensate, "near_compensate")
-            step = Mux(compensate, s6_stepped, s6_velocity)
-        s6_weight = self._weight(m, platform)
-        s7_moved = self._register(m, s6_weight - step, "s7_moved")
-        weight, weight_clipped = saturate(s7_moved, numbers.weight)
-        late: Value = velocity_clipped
-        for stage in range(4 + self.spare, 8):
-            late = self._register(m, late, f"s{stage}_clipped")
+            step = Mux(compensate, self._compensated(m, s1_old, s1_scaled), s4_velocity)
+        s5_moved = self._register(m, self._weight(m, platform) - step, "s5_moved")
+        weight, weight_clipped = saturate(s5_moved, numbers.weight)
+        late = delayed(m, velocity_clipped, 2 - self.spare, "s5_clipped")
         if numbers.clips:
-            late = late | delayed(m, beyond, 7, "s7_beyond")
-        new = Cat(weight[: len(self.new_weight)], delayed(m, s6_velocity, 1, "s7_velocity"))
+            late = late | delayed(m, beyond, 5, "s5_beyond")
+        new = Cat(weight[: len(self.new_weight)], self._register(m, s4_velocity, "s5_velocity"))
         word = Mux(own(m, self.store, "store"), self.stored, new)
         m.d.comb += [
-            Cat(self.new_weight, self.new_velocity).eq(self._register(m, word, "s8_word")),
-            self.clipped.eq(self._register(m, late | weight_clipped, "s8_clipped")),
+            Cat(self.new_weight, self.new_velocity).eq(self._register(m, word, "s6_word")),
+            self.clipped.eq(self._register(m, late | weight_clipped, "s6_clipped")),
         ]
         return m
 
     def _weight(self, m: Module, platform: object) -> Value:
-        """The old weight less what decays of it, in the sixth stage."""
+        """The old weight less what decays of it, in the fourth stage."""
         numbers, drop = self.numbers, self.numbers.decay_drop
         if not drop:
-            return delayed(m, self.weight, self.early + 6, "s6_weight", platform)
+            return delayed(m, self.weight, self.early + 4, "s4_weight", platform)
         before = 2 + self.spare  # random bits are there
         weight = delayed(m, self.weight, self.early + before, "s2_weight", platform)
         start = numbers.velocity_drop
@@ -185,27 +182,26 @@ class Update(wiring.Component):
             numbers.round_update,
             self._random(m, start, start + drop),
         )
-        s3_part = self._register(m, part, "s3_part")
-        s3_weight = delayed(m, weight, 1, "s3_weight")
+        part = delayed(m, part, 1 - self.spare, "s3_part")
+        weight = delayed(m, weight, 1 - self.spare, "s3_weight")
         s4_weight = Signal.like(self.weight, name="s4_weight", reset_less=True)
-        m.d.sync += s4_weight.eq(s3_weight - s3_part)
-        return delayed(m, s4_weight, 4 - before, "s6_weight")
+        m.d.sync += s4_weight.eq(weight - part)
+        return s4_weight
 
-    def _compensated(self, m: Module, velocity: Value, s1_scaled: Value) -> Value:
-        """The step of spike compensation, c gap + whole rounded, in the sixth stage."""
+    def _compensated(self, m: Module, s1_old: Value, s1_scaled: Value) -> Value:
+        """The step of spike compensation, c gap + whole rounded, in the fourth stage."""
         numbers, k = self.numbers, self.numbers.momentum_shift
-        s1_old = self._register(m, velocity, "s1_old")
         gap = (s1_old << numbers.velocity_drop) - (s1_scaled << k)
         s2_gap = self._register(m, gap, "s2_gap")
         s2_whole = self._register(m, s1_scaled << (k + COMPENSATION_FRAC), "s2_whole")
         terms = [s2_whole, *terms_of(s2_gap, numbers.compensation)]
-        levels = (len(terms) - 1).bit_length()
-        mixed = summed(m, terms, "mixed", radix=2)
+        levels = tree_latency(len(terms))
+        mixed = summed(m, terms, "mixed")
         s2_random = self._random(m, RANDOM_BITS - numbers.weight_drop, RANDOM_BITS)
         high = delayed(m, s2_random, levels, "mixed_random")
         stepped = round_off(mixed, numbers.weight_drop, numbers.round_update, high)
         # What takes fewer levels than the most waits where it has the fewest bits.
-        return delayed(m, stepped, 4 - levels, "s6_stepped")
+        return delayed(m, stepped, 2 - levels, "s4_stepped")
 
     @staticmethod
     def _register(m: Module, value: Value, name: str) -> Signal:

@@ -52,8 +52,8 @@ class WeightMemory(wiring.Component):
     it fetched is there four cycles later, what it stores comes from the lanes two cycles later;
     ``write_enable``, ``write_address``, ``write_data`` out: what stands at the write port.
     Cost: memories of `words` x `lanes` x `bits` in all (`design.fpga.blocks.slices`), each with
-    registers of its own for the addresses, for block RAMs lie far from each other; latency 2, since a
-    register stands behind the memory, whose output comes late in a cycle, or before a small one;
+    registers of its own for the addresses, for block RAMs lie far from each other; latency 2, since
+    a register stands behind the memory, whose output comes late in a cycle, or before a small one;
     one read and one write a cycle.
     """
 
