@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import C, Module, Mux, Signal, Value
 
 from counterflow.design.bus.registers import first_count
 from counterflow.design.parts.meanwhile import meanwhile
@@ -29,6 +29,23 @@ def level(m: Module, count: Signal, some: Signal, more: Value, less: Value) -> N
         count.eq(Mux(less, fewer, stays)),
         some.eq(more | Mux(less, count != 1, count != 0)),
     ]
+
+
+def around(m: Module, value: Signal, step: Value, count: int) -> tuple[Value, Value]:
+    """Let the register `value` count steps, from `count` - 1 on to zero.
+
+    Whether it is the first, and the last of these, comes out of registers.
+    """
+    if count == 1:
+        return C(1), C(1)
+    first, last = Signal(init=1, name=f"{value.name}_first"), Signal(name=f"{value.name}_last")
+    with m.If(step):
+        m.d.sync += [
+            value.eq(Mux(last, 0, value + 1)),
+            first.eq(last),
+            last.eq(value == count - 2),
+        ]
+    return first, last
 
 
 def near_carry(wanted: bool = True) -> AbstractContextManager[None]:

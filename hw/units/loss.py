@@ -227,7 +227,7 @@ class Loss(wiring.Component):
         else:
             m.submodules.kept = kept = Memory(shape=numbers.error.bits, depth=n, init=[])
             write, read = kept.write_port(), kept.read_port(domain="comb")
-        others = Signal(signed(numbers.error.bits), name="others")
+        others = Signal(signed(numbers.error.bits), name="others")  # their negative sum
         loss = Signal(numbers.loss.bits, name="loss")
         value, _ = narrow(power, EXP_FRAC, numbers.error, numbers.round_error)
         first = self._second
@@ -242,11 +242,11 @@ class Loss(wiring.Component):
         with m.If(self.step == first):
             m.d.sync += others.eq(0)
         with m.If(write.en & (position != label)):
-            m.d.sync += others.eq(others + value)
+            m.d.sync += others.eq(others - value)
         with m.If((self.step >= first + EXPONENT) & (self.step - first - EXPONENT == label)):
             m.d.sync += loss.eq(exponent)
         trains = self.token_kind >= Kind.TRAIN
-        error = Mux(self.index == label, -others, read.data.as_signed())
+        error = Mux(self.index == label, others, read.data.as_signed())
         return Mux(trains, error, 0), loss
 
     def _send(

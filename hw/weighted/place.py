@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from counterflow.design.units.slots import Stage
 from counterflow.design.units.tiling import Tiling
+from counterflow.hw.parts.counter import around
 
 WHERE = ("row", "column", "part", "across", "down")
 FLAGS = tuple(f"{end}_{what}" for what in WHERE for end in ("first", "last"))
@@ -86,25 +87,13 @@ class Place(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        tiling, geometry = self.stage.tiling, self.stage.tiling.geometry
-        for what, value, count in (
-            ("row", self.row, tiling.rows),
-            ("column", self.column, tiling.columns),
-            ("part", self.part, tiling.parts),
-            ("across", self.across, geometry.places[1]),
-            ("down", self.down, geometry.places[0]),
-        ):
-            m.d.comb += [
-                getattr(self, f"first_{what}").eq(value == 0),
-                getattr(self, f"last_{what}").eq(value == count - 1),
-            ]
+        self._count(m)
         m.d.comb += [
             self.starts_line.eq(self.first_across & self.first_row & self.first_column),
             self.starts_slot.eq(self.starts_line & self.first_down),
             self.ends_line.eq(self.last_across & self.last_row & self.last_column),
             self.ends_slot.eq(self.ends_line & self.last_down),
         ]
-        self._count(m)
         self._taps(m)
         self._rows_done(m)
         inside, first, last = granule_flags(m, self)
@@ -117,20 +106,25 @@ class Place(wiring.Component):
 
     def _count(self, m: Module) -> None:
         """On to the next tile, row of tiles, position, row of positions, and image."""
-        with m.If(self.step):
-            m.d.sync += [
-                self.part.eq(Mux(self.last_part, 0, self.part + 1)),
-                self.column.eq(Mux(self.last_column, 0, self.column + 1)),
-                self.tile.eq(Mux(self.last_row & self.last_column, 0, self.tile + 1)),
+        tiling, geometry = self.stage.tiling, self.stage.tiling.geometry
+        row = self.step & self.last_column
+        across = row & self.last_row
+        for what, value, step, count in (
+            ("part", self.part, self.step, tiling.parts),
+            ("column", self.column, self.step, tiling.columns),
+            ("row", self.row, row, tiling.rows),
+            ("across", self.across, across, geometry.places[1]),
+            ("down", self.down, across & self.last_across, geometry.places[0]),
+        ):
+            first, last = around(m, value, step, count)
+            m.d.comb += [
+                getattr(self, f"first_{what}").eq(first),
+                getattr(self, f"last_{what}").eq(last),
             ]
+        with m.If(self.step):
+            m.d.sync += self.tile.eq(Mux(self.last_row & self.last_column, 0, self.tile + 1))
             with m.If(self.last_part):
                 m.d.sync += self.kernel_row.eq(Mux(self.last_column, 0, self.kernel_row + 1))
-            with m.If(self.last_column):
-                m.d.sync += self.row.eq(Mux(self.last_row, 0, self.row + 1))
-                with m.If(self.last_row):
-                    m.d.sync += self.across.eq(Mux(self.last_across, 0, self.across + 1))
-                    with m.If(self.last_across):
-                        m.d.sync += self.down.eq(Mux(self.last_down, 0, self.down + 1))
 
     def _taps(self, m: Module) -> None:
         """Where in the image the tile's taps lie, and what of it must have arrived."""
