@@ -27,14 +27,19 @@ LEAST_BLOCK = 32  # bits from which a queue is
 READ_AT_ONCE = 32  # words up to which `hw` makes memories that are read without a register
 
 
-SLICE = 144  # bits of a wide memory with an address of their own: whole block RAMs, of any family
+SLICE, SLICE_WORDS = 144, 1024  # bits of a wide memory with an address of their own, in 8 blocks
 
 
-def slices(words: int, bits: int) -> list[int]:
-    """The bits of each of the memories beside each other that make one wide memory."""
+def slices(words: int, bits: int) -> list[range]:
+    """The bits of each of the memories beside each other that make one wide memory.
+
+    Of a deep one fewer: that many whole block RAMs, of any family, as can lie around an address.
+    """
     if words <= READ_AT_ONCE:
-        return [bits]
-    return [min(SLICE, bits - first) for first in range(0, bits, SLICE)]
+        return [range(bits)]
+    narrower = (-(-words // SLICE_WORDS) - 1).bit_length()
+    wide = max(SLICE >> 4, SLICE >> narrower)
+    return [range(first, min(first + wide, bits)) for first in range(0, bits, wide)]
 
 
 class MemoryCells(NamedTuple):

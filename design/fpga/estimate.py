@@ -150,7 +150,7 @@ def memories_of(
     word, gradient = numbers.word_bits, numbers.gradient.bits
     parts = [
         *(
-            Memory("weights", max(2, tiling.tiles), bits, collides=False)
+            Memory("weights", max(2, tiling.tiles), len(bits), collides=False)
             for bits in slices(tiling.tiles, lanes * word)
         ),
         *[Memory("biases", max(2, tiling.rows), word, collides=False)] * high,
@@ -210,8 +210,8 @@ def _leaving(tiling: Tiling, numbers: UnitArithmetic, depths: Depths) -> list[Me
 
 def _sums(name: str, words: int, sums: int, bits: int, *, clocked: bool) -> list[Memory]:
     """Words of sums, as `hw.weighted.gradient_sums` makes them: a memory each if read at once."""
-    each, count = (sums * bits, 1) if clocked else (bits, sums)
-    return [Memory(name, words, each, clocked=clocked, collides=False)] * count
+    each = [len(one) for one in slices(words, sums * bits)] if clocked else [bits] * sums
+    return [Memory(name, words, one, clocked=clocked, collides=False) for one in each]
 
 
 def loss_memories(numbers: LossNumbers) -> list[Memory]:

@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from counterflow.design.fpga.blocks import READ_AT_ONCE, SLICE, slices
+from counterflow.design.fpga.blocks import READ_AT_ONCE, slices
 from counterflow.hw.parts.block_memory import BlockMemory
 from counterflow.hw.parts.modules import is_compact
 from counterflow.hw.parts.pipeline import delayed, own
@@ -60,13 +60,13 @@ class GradientSums(wiring.Component):
         new = delayed(m, self.lanes.sum, BLOCK_AFTER, "sum")
         found = []
         for index, bits in enumerate(slices(self.words, self.sums * self.bits)):
-            memory = BlockMemory(words=self.words, bits=bits)
+            memory = BlockMemory(words=self.words, bits=len(bits))
             m.submodules[f"memory_{index}"] = memory
             m.d.comb += [
                 memory.read_address.eq(own(m, early, f"read_{index}")),
                 memory.write_address.eq(own(m, late, f"address_{index}")),
                 memory.write_enable.eq(own(m, write, f"write_{index}")),
-                memory.write_data.eq(new[index * SLICE : index * SLICE + bits]),
+                memory.write_data.eq(new[bits.start : bits.stop]),
             ]
             found.append(delayed(m, memory.read_data, 1, f"earlier_{index}"))
         m.d.comb += self.lanes.earlier.eq(Cat(found))

@@ -123,7 +123,8 @@ class InputGradient(wiring.Component):
             name: delayed(m, getattr(self.visit, f"granules_{name}"), self.totalled, name)
             for name in ("first", "last", "inside")
         }
-        stash = signed_lanes(self.stash, shape_of(numbers.x), wide)
+        # What a token's inputs were comes late in a cycle, and they are far from here.
+        stash = signed_lanes(delayed(m, self.stash, 1, "stash"), shape_of(numbers.x), wide)
         found: list[Value] = []
         for index in range(tiling.banks):
             totals, inputs = [], []
@@ -134,7 +135,7 @@ class InputGradient(wiring.Component):
                 totals.append(sized)
                 passes = stash[lane] > 0 if numbers.masks else C(1)
                 kept = stash[lane] if numbers.returns else passes
-                inputs.append(delayed(m, kept, self.totalled - READ, f"input_{lane}"))
+                inputs.append(delayed(m, kept, self.totalled - READ - 1, f"input_{lane}"))
             first, last, inside = (flags[index] for flags in late.values())
             found.append(Cat(*totals, *inputs, first, last & inside, inside))
         return found

@@ -8,7 +8,7 @@ from amaranth.hdl import Cat, Module, Mux, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from counterflow.design.fpga.blocks import READ_AT_ONCE, SLICE, slices
+from counterflow.design.fpga.blocks import READ_AT_ONCE, slices
 from counterflow.design.units.latency import MEMORY
 from counterflow.hw.parts.block_memory import BlockMemory
 from counterflow.hw.parts.pipeline import delayed, own
@@ -90,15 +90,14 @@ class WeightMemory(wiring.Component):
             read = Mux(asked.fetch, asked.address, self.coming)
         words = []
         for index, bits in enumerate(slices(self.words, self.width)):
-            memory = BlockMemory(words=max(2, self.words), bits=bits)
+            memory = BlockMemory(words=max(2, self.words), bits=len(bits))
             m.submodules[f"memory_{index}"] = memory
-            first = index * SLICE
             data = memory.read_data
             m.d.comb += [
                 memory.read_address.eq(own(m, read, f"at_{index}")),
                 memory.write_enable.eq(own(m, enable, f"enable_{index}")),
                 memory.write_address.eq(own(m, address, f"address_{index}")),
-                memory.write_data.eq(self.write_data[first : first + bits]),
+                memory.write_data.eq(self.write_data[bits.start : bits.stop]),
             ]
             # The register of a small one, which is LUT RAM, is the one behind it.
             words.append(data if small else delayed(m, data, MEMORY - 1, f"data_{index}"))
