@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Shape, Signal
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from counterflow.design.parts.formats import Format
 from counterflow.design.parts.tokens import KIND_BITS, LABEL_BITS
 from counterflow.hw.parts.block_fifo import queue
-from counterflow.hw.parts.counter import level
+from counterflow.hw.parts.counter import around, level
 from counterflow.hw.parts.narrow import shape_of
 
 
@@ -28,6 +28,22 @@ def error_stream(number: Format, x: Format | None = None) -> stream.Signature:
     if x is None:
         return stream.Signature(shape_of(number))
     return stream.Signature(data.StructLayout({"data": shape_of(number), "x": shape_of(x)}))
+
+
+def _in_words(m: Module, step: Value, lanes: int, count: int) -> tuple[Signal, Signal]:
+    """Goes through the elements of tokens, `count` in each, that lie in words of `lanes`.
+
+    The lane of the element, and, out of a register, whether it is the last of its word.
+    """
+    lane = Signal(range(max(2, lanes)), name="lane")
+    element = Signal(range(max(2, count)), name="element")
+    alone = lanes == 1 or count == 1
+    ends = Signal(init=alone, name="ends")
+    _, last = around(m, element, step, count)
+    will_end = Mux(ends, alone, lane == lanes - 2) | (element == count - 2)
+    with m.If(step):
+        m.d.sync += [lane.eq(Mux(ends, 0, lane + 1)), ends.eq(Mux(last, alone, will_end))]
+    return lane, ends
 
 
 class Gather(wiring.Component):
@@ -55,13 +71,9 @@ class Gather(wiring.Component):
             Signal(self.bits, name=f"kept_{lane}", reset_less=True)
             for lane in range(self.lanes - 1)
         ]
-        lane = Signal(range(max(2, self.lanes)), name="lane")
-        element = Signal(range(max(2, self.count)), name="element")
-        last = element == self.count - 1
+        step = Signal(name="step")
         # That a word is full comes from a register: much hangs on it elsewhere.
-        alone = self.lanes == 1 or self.count == 1
-        full = Signal(init=alone, name="full")
-        becomes_full = Mux(full, alone, lane == self.lanes - 2) | (element == self.count - 2)
+        lane, full = _in_words(m, step, self.lanes, self.count)
         word = [Mux(lane > index, register, 0) for index, register in enumerate(kept)] + [0]
         m.d.comb += [
             self.o.payload.eq(
@@ -73,12 +85,8 @@ class Gather(wiring.Component):
             self.o.valid.eq(self.i.valid & full),
             self.i.ready.eq(self.o.ready | ~full),
         ]
-        with m.If(self.i.valid & self.i.ready):
-            m.d.sync += [
-                lane.eq(Mux(full, 0, lane + 1)),
-                element.eq(Mux(last, 0, element + 1)),
-                full.eq(Mux(last, alone, becomes_full)),
-            ]
+        m.d.comb += step.eq(self.i.valid & self.i.ready)
+        with m.If(step):
             for index, register in enumerate(kept):
                 with m.If(lane == index):
                     m.d.sync += register.eq(self.i.payload)
@@ -138,10 +146,8 @@ class Scatter(wiring.Component):
             depth=self.depth,
         )
         free = Signal(range(self.depth + 1), init=self.depth, name="free")
-        lane = Signal(range(max(2, self.lanes)), name="lane")
-        element = Signal(range(max(2, self.count)), name="element")
-        last = element == self.count - 1
         sent, done = Signal(name="sent"), Signal(name="done")
+        lane, ends = _in_words(m, sent, self.lanes, self.count)
         words = words_queue.r_data[: self.bits * self.lanes]
         m.d.comb += [
             words_queue.w_data.eq(Cat(self.word, self.word_tag) if self.tag else self.word),
@@ -149,17 +155,12 @@ class Scatter(wiring.Component):
             self.o.valid.eq(words_queue.r_rdy),
             self.o.payload.eq(words.word_select(lane, self.bits)),
             sent.eq(self.o.valid & self.o.ready),
-            done.eq(sent & (last | (lane == self.lanes - 1))),
+            done.eq(sent & ends),
             words_queue.r_en.eq(done),
         ]
         if self.tag:
             m.d.comb += self.o_tag.eq(words_queue.r_data[self.bits * self.lanes :])
         level(m, free, self.room, done, self.reserve)
-        with m.If(sent):
-            m.d.sync += [
-                lane.eq(Mux(done, 0, lane + 1)),
-                element.eq(Mux(last, 0, element + 1)),
-            ]
         return m
 
 

@@ -75,8 +75,7 @@ class Biases(wiring.Component):
             members |= {"dy": In(high * numbers.dy.bits), "random": In(32)}
             members |= {"fresh": In(1), "tile_clipped": In(1)}
         super().__init__(members)
-        self._written = Turns(turns=self.turns)
-        self._row = Signal(range(max(2, tiling.rows)), name="learnt_row", reset_less=True)
+        self._written = Turns(turns=self.turns)  # whose new word is written in the next cycle
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -116,8 +115,8 @@ class Biases(wiring.Component):
         tiling, bits = self.stage.tiling, self.stage.arithmetic.word_bits
         visits, bus = self.visits, self.bus
         m.submodules.written = written = self._written
-        m.d.sync += self._row.eq(visits.learnt_address)
-        _, now = turn_of_bus(m, visits, bus)
+        m.d.comb += written.start.eq(visits.learnt)
+        asked, now = turn_of_bus(m, visits, bus)
         read = Mux(now.fetch, now.address, visits.address)
         word = Signal(tiling.lanes.outputs * bits, name="word")
         small = tiling.rows <= READ_AT_ONCE  # LUT RAM, whose register is the one behind it
@@ -127,15 +126,19 @@ class Biases(wiring.Component):
             data = memory.read_data
             turned, lane = divmod(output, self.lanes)
             learnt = self.write_data.word_select(lane, bits)
+            # All banks hear of a write by registers of their own, for they lie anywhere.
+            writes = written.active & (written.turn == turned)  # in the next cycle
+            row = Mux(asked.store, asked.address, visits.learnt_address)
+            store = own(m, asked.store, f"store_{output}")
             m.d.comb += [
                 memory.read_address.eq(own(m, read, f"row_{output}") if small else read),
                 word.word_select(output, bits).eq(
                     data if small else delayed(m, data, MEMORY - 1, f"data_{output}")
                 ),
-                memory.write_enable.eq(now.store | (written.active & (written.turn == turned))),
-                memory.write_address.eq(Mux(now.store, now.address, self._row)),
+                memory.write_enable.eq(own(m, asked.store | writes, f"enable_{output}")),
+                memory.write_address.eq(own(m, row, f"address_{output}")),
                 memory.write_data.eq(
-                    Mux(now.store, self.stored.word.word_select(output, bits), learnt)
+                    Mux(store, self.stored.word.word_select(output, bits), learnt)
                 ),
             ]
         m.d.comb += bus.fetched.eq(word)
@@ -189,9 +192,20 @@ class Biases(wiring.Component):
 
     def _write(self, m: Module, lanes: list[Any]) -> None:
         """Where what is learnt goes; whether a row has its first clipped word there."""
-        written, row = self._written, self._row
+        turn, active, row = (
+            delayed(m, one, 1, name)
+            for one, name in (
+                (self._written.turn, "written_turn"),
+                (self._written.active, "written_active"),
+                (self.visits.learnt_address, "written_row"),
+            )
+        )
+        m.d.comb += [
+            self.write_enable.eq(active),
+            self.write_address.eq(row * self.turns + turn),
+        ]
         now = Cat(
-            written.turn == 0, written.active, Cat(lane.clipped for lane in lanes).any()
+            turn == 0, active, Cat(lane.clipped for lane in lanes).any()
         )  # that of the tile is known after the turns of its weights
         first, active, clipped = (
             delayed(m, one, self.stage.tiling.move_turns - 1, name)
@@ -200,12 +214,7 @@ class Biases(wiring.Component):
         seen = Signal(name="seen")
         before = Mux(first, self.tile_clipped, seen)
         m.d.sync += seen.eq(before | clipped)
-        m.d.comb += [
-            written.start.eq(delayed(m, self.visits.learnt, 1, "learnt")),
-            self.write_enable.eq(written.active),
-            self.write_address.eq(row * self.turns + written.turn),
-            self.saturated.eq(active & clipped & ~before),
-        ]
+        m.d.comb += self.saturated.eq(active & clipped & ~before)
 
     def _sum(self, m: Module, lanes: list[Any], learns: Value) -> None:
         """Sums of gradients, a word a turn, in the order of the turns."""
