@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 from unittest import mock
 
-from amaranth.hdl import Array, Assert, Assume, Module, Signal
+from amaranth.hdl import Array, Assert, Assume, C, Module, Signal
 
-from counterflow.hw.pooling.rings import Line, Stash
+from counterflow.hw.pooling.rings import AT_ONCE, Line, Stash
 from counterflow.sim.proofs.proof import Mutant, Proof
 from counterflow.sim.proofs.spec import Spec, Watched, delay
 
@@ -64,9 +64,10 @@ class LineSpec(Spec):
 
     component = Line
 
-    def __init__(self, *, words: int, block: bool, bits: int = 2) -> None:
+    def __init__(self, *, words: int, block: bool = False, bits: int = 2) -> None:
         super().__init__()
         self.words, self.block, self.bits = words, block, bits
+        self.at_once = words <= AT_ONCE
 
     def rtlil(self) -> str:
         """With the size from which a line is a block memory as the proof wants it."""
@@ -77,46 +78,55 @@ class LineSpec(Spec):
     def build(self, m: Module) -> None:
         m.submodules.dut = dut = self.component(words=self.words, bits=self.bits)
         self.drive(m, dut.step, dut.new)
-        rewritten = delay(m, dut.step, READ)
+        made = delay(m, dut.step, READ)
         choose = self.free(1, "choose")
         on, data = Signal(), Signal(self.bits)
         left = Signal(range(self.words + 1))  # steps until it comes back, with that step
-        with m.If(rewritten & ~on & choose):
+        enters = made & ~on & choose
+        with m.If(enters):
             m.d.sync += [on.eq(1), data.eq(dut.new), left.eq(self.words)]
-        with m.Elif(rewritten & on):
+        with m.Elif(made & on):
             m.d.sync += [left.eq(left - 1), on.eq(left != 1)]
         m.d.comb += [
-            Assert(~(rewritten & on & (left == 1)) | (dut.old == data)),
+            Assert(~(made & on & (left == 1)) | (dut.old == data)),
             Assert(~on | ((left > 0) & (left <= self.words))),
         ]
-        bits = max(1, (self.words - 1).bit_length())
-        written = self.probe("dut.written", bits)
-        place = (written + left - 1) % self.words
-        rows = self.memory(
-            "dut.memory.memory" if self.block else "dut.memory", self.words, self.bits
-        )
+        # Of what was made two cycles after its step: written at once, or in the next cycle.
+        late = Signal() if self.at_once else delay(m, made)
+        fresh = Signal() if self.at_once else delay(m, enters)
+        written = self.probe("dut.written", max(1, (self.words - 1).bit_length()))
+        place = (written + late + left - 1) % self.words
+        kept = "dut.memory" if self.at_once else "dut.memory.memory"
+        rows = self.memory(kept, max(2, self.words), self.bits)
         m.d.comb += [
             Assert(self.probe("dut.step_1") == delay(m, dut.step)),
-            Assert(self.probe("dut.step_2") == rewritten),
+            Assert(self.probe("dut.step_2") == made),
             Assert(written < self.words),
-            Assert(~on | (rows[place] == data)),
+            Assert(~on | fresh | (rows[place] == data)),
         ]
-        if self.block:
-            self._reading(m, written, rows, delay(m, dut.step), rewritten)
+        if not self.at_once:
+            m.d.comb += [
+                Assert(self.probe("dut.step_3") == late),
+                Assert(~fresh | (self.probe("dut.made_1", self.bits) == data)),
+                Assert(~fresh | (late & on & (left == self.words))),
+            ]
+            self._reading(m, written, rows, (delay(m, dut.step), made, late))
 
     def _reading(
-        self, m: Module, written: Signal, rows: Array, once: Signal, twice: Signal
+        self, m: Module, written: Signal, rows: Array, steps: tuple[Signal, Signal, Signal]
     ) -> None:
         """Reading is ahead of writing by the steps between; what was read is still there."""
+        once, twice, late = steps
         read = self.probe("dut.read", len(written))
-        fetched = self.probe("dut.memory.read_data", self.bits)
+        between = (once if self.block else C(0, 1)) + twice + late
         m.d.comb += [
             Assert(read < self.words),
-            Assert(read == (written + once + twice) % self.words),
-            Assert(~once | (fetched == rows[(written + twice) % self.words])),
+            Assert(read == (written + between) % self.words),
+            Assert(~twice | (m.submodules.dut.old == rows[(written + late) % self.words])),
         ]
-        with m.If(twice):
-            m.d.comb += Assert(m.submodules.dut.old == rows[written])
+        if self.block:
+            fetched = self.probe("dut.memory.read_data", self.bits)
+            m.d.comb += Assert(~once | (fetched == rows[(written + twice + late) % self.words]))
 
 
 PROOFS = (
@@ -138,17 +148,26 @@ PROOFS = (
         (Mutant(Stash, "self.write, self.words", "self.reserve, self.words"),),
     ),
     Proof(
-        "line",
-        "a line of 3 words in registers: each comes back after 3 steps",
-        partial(LineSpec, words=3, block=False),
+        "line-2",
+        "a line of 2 words, read and written at once: each comes back after 2 steps",
+        partial(LineSpec, words=2),
         (Mutant(Line, "write.en.eq(rewrite)", "write.en.eq(self.step)"),),
+    ),
+    Proof(
+        "line",
+        "a line of 3 words in LUT RAM: each comes back after 3 steps, no access collides",
+        partial(LineSpec, words=3),
+        (
+            Mutant(Line, "MEMORY - 1 - behind", "MEMORY - 2 - behind"),
+            Mutant(Line, "write_enable.eq(rewrite)", "write_enable.eq(self.step)"),
+        ),
     ),
     Proof(
         "line-block",
         "a line of 4 words in a block memory: each comes back after 4 steps, no access collides",
         partial(LineSpec, words=4, block=True),
         (
-            Mutant(Line, "advanced(m, self.step, self", "advanced(m, rewrite, self"),
+            Mutant(Line, "advanced(m, asked, self", "advanced(m, rewrite, self"),
             Mutant(Line, "write_enable.eq(rewrite)", "write_enable.eq(self.step)"),
         ),
     ),

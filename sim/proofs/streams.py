@@ -44,7 +44,8 @@ class GatherSpec(Spec):
             m.d.comb += Assert(~dut.o.valid | (found == wanted))
         m.d.comb += [
             Assert(self.probe("dut.element", len(position)) == position),
-            Assert(self.probe("dut.full", 1) == leaves),
+            Assert(self.probe("dut.element_last", 1) == last),
+            Assert(self.probe("dut.ends", 1) == leaves),
         ]
         if self.lanes > 1:
             m.d.comb += Assert(self.probe("dut.lane", (self.lanes - 1).bit_length()) == lane)
@@ -104,12 +105,15 @@ class ScatterSpec(Spec):
         lane = Array(number % self.lanes for number in range(self.count))[position]
         with m.If(sent):
             m.d.sync += position.eq(Mux(last, 0, position + 1))
+        ends = last | (lane == self.lanes - 1)
         m.d.comb += [
             Assert(position < self.count),
             Assert(self.probe("dut.element", len(position)) == position),
+            Assert(self.probe("dut.element_last", 1) == last),
+            Assert(self.probe("dut.ends", 1) == ends),
             Assert(self.probe("dut.lane", (self.lanes - 1).bit_length()) == lane),
         ]
-        return lane, sent & (last | (lane == self.lanes - 1))
+        return lane, sent & ends
 
     def _inside(self, m: Module, watched: Watched, reserved: Value) -> None:
         """Counts and places of the queue."""
@@ -147,8 +151,8 @@ PROOFS = (
         "3 elements in words of 2 lanes: each leaves once, at its place, zeros behind the last",
         partial(GatherSpec, lanes=2, count=3),
         (
-            Mutant(Gather, " | (element == self.count - 2)", ""),
-            Mutant(Gather, "with m.If(self.i.valid & self.i.ready):", "with m.If(self.i.valid):"),
+            Mutant(Gather, "self.lanes, self.count)\n", "self.lanes, self.count + 1)\n"),
+            Mutant(Gather, "step.eq(self.i.valid & self.i.ready)", "step.eq(self.i.valid)"),
         ),
         quick=True,
     ),
@@ -168,7 +172,7 @@ PROOFS = (
                 "level(m, free, self.room, done, self.reserve)",
                 "level(m, free, self.room, done, self.reserve & ~done)",
             ),
-            Mutant(Scatter, "done.eq(sent & (last | (lane", "done.eq(self.o.valid & (last | (lane"),
+            Mutant(Scatter, "done.eq(sent & ends)", "done.eq(self.o.valid & ends)"),
             Mutant(
                 Scatter, "words.word_select(lane, self.bits)", "words.word_select(0, self.bits)"
             ),
