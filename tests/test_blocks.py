@@ -11,7 +11,13 @@ from typing import NamedTuple
 
 import pytest
 
-from counterflow.design.fpga.blocks import FAMILIES, MemoryCells, memory_cells, multiplier_blocks
+from counterflow.design.fpga.blocks import (
+    FAMILIES,
+    MemoryCells,
+    memory_cells,
+    multiplier_blocks,
+    slices,
+)
 from counterflow.design.tools.programs import YOSYS
 
 Cells = Mapping[str, int]
@@ -292,3 +298,16 @@ def test_an_unknown_family_is_named_with_those_there_are() -> None:
         memory_cells(2, 2, "none")
     with pytest.raises(ValueError, match="'none', only of ecp5, ice40, xc7, xcup"):
         multiplier_blocks(2, 2, "none")
+
+
+@pytest.mark.parametrize("bits", [1, 34, 144, 145, 544, 1700])
+@pytest.mark.parametrize("words", [1, 32, 33, 512, 1024, 1025, 2520, 8000, 16384, 100_000])
+def test_slices_hold_each_bit_once_in_no_more_blocks_than_one_memory(words: int, bits: int) -> None:
+    found = slices(words, bits)
+    assert [bit for one in found for bit in one] == list(range(bits))
+    if words >= 512:  # smaller ones may be LUT RAM, where blocks would be more in all
+        each = [memory_cells(words, len(one), "ecp5") for one in found]
+        whole = memory_cells(words, bits, "ecp5")
+        assert sum(one.blocks for one in each) <= whole.blocks + 1
+        if words <= 16384:
+            assert all(one.blocks <= 9 for one in each)  # as can lie around an address

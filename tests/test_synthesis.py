@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from amaranth.hdl import Module, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
 
 from counterflow.design.fpga.blocks import SLICE
 from counterflow.design.network.description import Description
@@ -19,6 +22,7 @@ from counterflow.design.tools.programs import YOSYS
 from counterflow.design.units.turns import bias_lanes
 from counterflow.hw.intake import Intake
 from counterflow.hw.parts.modules import convert
+from counterflow.hw.parts.pipeline import summed
 from counterflow.hw.tops.verilog import to_verilog
 from counterflow.hw.units.convolution import Convolution
 from counterflow.hw.units.loss import Loss
@@ -124,6 +128,29 @@ def test_a_unit_takes_the_multipliers_and_memories_planned_for_it(
     unit: str, tmp_path: Path
 ) -> None:
     check_unit(unit, synthesised(verilog_of(unit), unit, tmp_path, BLOCKS_MAPPED))
+
+
+class Four(wiring.Component):
+    """The sum of four numbers, out of a register."""
+
+    def __init__(self, bits: int) -> None:
+        self.bits = bits
+        super().__init__({"i": In(4 * bits), "o": Out(signed(bits + 2))})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        terms = [self.i.word_select(index, self.bits).as_signed() for index in range(4)]
+        m.d.comb += self.o.eq(summed(m, terms, "sum"))
+        return m
+
+
+def test_four_terms_are_added_by_carry_chains_without_a_further_lut(tmp_path: Path) -> None:
+    """Left to itself, Yosys makes full adders of them, which are twice the logic."""
+    bits = 18
+    cells = synthesised(convert(Four(bits), "four"), "four", tmp_path).cells
+    assert "LUT4" not in cells
+    chains = 2 * (bits + 1) + (bits + 2)  # two bits a cell
+    assert cells["CCU2C"] <= -(-chains // 2) + 3
 
 
 @pytest.mark.slow
