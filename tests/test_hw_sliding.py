@@ -248,7 +248,7 @@ def test_the_memories_are_those_of_the_description(name: str, average: bool) -> 
     assert not re.findall(r"\[-\d+:|(?<![\w'])0'[sS]?[bodhBODH]", text)  # no signals of zero bits
     modules = {
         (name, int(words), int(bits)): text.count(f"  {name} ") + text.count(f"  \\{name} ")
-        for name, words, bits in re.findall(r"module (pool__memory_(\d+)x(\d+))\(", text)
+        for name, words, bits in re.findall(r"module (pool__memory_(\d+)x(\d+)\w*)\(", text)
     }
     found = [(words, bits) for (_, words, bits), count in modules.items() for _ in range(count)]
     for bits, words in re.findall(r"reg \[(\d+):0\] \S+ \[(\d+):0\];", text):

@@ -16,6 +16,7 @@ from counterflow.design.units.slots import Depths, Stage
 from counterflow.design.units.tiling import Tiling
 from counterflow.design.units.turns import bias_lanes
 
+WEIGHT = UPDATE - 2  # cycles of an update in which the weight waits for its step
 MOVED = ("samples", "errors", "outputs", "labels", "results", "logits")
 
 
@@ -71,7 +72,7 @@ def lines(stage: Stage) -> list[Memory]:
         return []
     gradient = OPERANDS + PRODUCT
     address = sum((max(2, words) - 1).bit_length() for words in (tiling.tiles, tiling.rows))
-    place = Memory("place line", gradient + UPDATE, 1 + address, logic=False)
+    place = Memory("place line", gradient + UPDATE - 1, 1 + address, logic=False)
     early = gradient - MEMORY  # cycles that a word waits for its gradient
     moved = update_lines(numbers, early + tiling.move_turns - 1) * tiling.movers
     biases = update_lines(numbers, early - 1) * bias_lanes(tiling)  # behind one more register
@@ -81,7 +82,7 @@ def lines(stage: Stage) -> list[Memory]:
 def update_lines(numbers: UnitArithmetic, early: int) -> list[Memory]:
     """Those of one update whose words come so many cycles before their gradients."""
     later = early + (not numbers.compensates)
-    weight = Memory("weight line", early + 6, numbers.weight.bits, logic=False)
+    weight = Memory("weight line", early + WEIGHT, numbers.weight.bits, logic=False)
     velocity = Memory("velocity line", later, numbers.velocity.bits, logic=False)
     return [one for one in (weight, velocity) if one.words >= LONG]
 
@@ -89,7 +90,7 @@ def update_lines(numbers: UnitArithmetic, early: int) -> list[Memory]:
 def norm_lines(stage: NormalStage) -> list[Memory]:
     """Delays of a norm that can be block RAM, as `hw.weighted.update` has them: what it learns."""
     learnt = stage.numbers.learnt.values()
-    return [Memory("weight line", 6, moves.weight.bits, logic=False) for moves, _ in learnt]
+    return [Memory("weight line", WEIGHT, moves.weight.bits, logic=False) for moves, _ in learnt]
 
 
 def loss_logic(schedule: Schedule, loss: LossStage) -> list[Memory]:

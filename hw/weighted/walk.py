@@ -184,6 +184,8 @@ def _counted(m: Module, start: Value, cycles: int, name: str, init: int = 0) -> 
     With it, whether there was one that the count does not know yet: it is known late in its cycle,
     and counted from the next one on if there is time.
     """
+    if not max(cycles, init):
+        return C(1), C(0)
     late = cycles > 1
     began = delayed(m, start, 1, f"{name}_began") if late else start
     left = Signal(range(max(cycles, init) + 1), init=init, name=name)
