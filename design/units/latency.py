@@ -22,6 +22,7 @@ BUS_NODE = 2  # an access of the register bus through a node
 BUS_READ = 3  # a norm's parameter asked for by the bus, to its register: a register and MEMORY
 BUS_WEIGHT = BUS_READ + 1  # a weight, to the shift register: whether it may is found out first
 BUS_SPACING = BUS_WEIGHT + 1  # from one access of the bus to the next, which sees what it left
+SATURATED = 1  # a new word of a lane to the knowledge that one of its tile is clipped, and on
 UPDATE = 6  # product to the memory's write port: see hw/weighted/update.py
 TO_PRODUCT = ISSUE + OPERANDS + PRODUCT  # a tile's issue to its products
 MOVED = TO_PRODUCT + UPDATE  # ... to the write of what its first turn moves

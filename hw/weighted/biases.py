@@ -14,7 +14,7 @@ from amaranth.lib.wiring import In, Out
 
 from counterflow.design.fpga.blocks import READ_AT_ONCE
 from counterflow.design.parts.tokens import Kind
-from counterflow.design.units.latency import MEMORY
+from counterflow.design.units.latency import MEMORY, SATURATED
 from counterflow.design.units.slots import Stage
 from counterflow.design.units.timing import tile_revisits
 from counterflow.design.units.turns import bias_lanes, bias_turns
@@ -47,9 +47,9 @@ class Biases(wiring.Component):
     Members, with the cycle in which they are valid: ``visit`` in 0, with ``visits``: what is read,
     and in 10 that a row's first turn ends in the next; ``starts`` out 3: the biases as sums begin;
     ``dy`` in 3: the row's gradients; ``random`` in 6 - `random_levels`; ``fresh`` in 0: no sum of
-    gradients is earlier; ``tile_clipped`` in 11, or the last turn of its weights: a new word of the
-    tile is; ``saturated`` out: a new bias is, the first one of a row whose tile is not;
-    ``settings`` in; ``bus``, ``stored`` in, as `hw.weighted.weights.WeightMemory` has them;
+    gradients is earlier; ``tile_clipped``, 2 SATURATED after 11 or the last turn of its weights: a
+    new word of the tile is; ``saturated`` out, as much later: a new bias is, the first one of a row
+    whose tile is not; ``settings`` in; ``bus``, ``stored`` in, as `hw.weighted.weights.WeightMemory` has them;
     ``write_enable``, ``write_address``, ``write_data`` out: what is learnt at the write port, word
     row x turns + turn.
     Cost: a memory an output, `bias_lanes` lanes, sums of gradients where there are some.
@@ -204,11 +204,11 @@ class Biases(wiring.Component):
             self.write_enable.eq(active),
             self.write_address.eq(row * self.turns + turn),
         ]
-        now = Cat(
-            turn == 0, active, Cat(lane.clipped for lane in lanes).any()
-        )  # that of the tile is known after the turns of its weights
+        now = Cat(turn == 0, active, Cat(lane.clipped for lane in lanes).any())
+        # That of the tile is known after the turns of its weights.
+        later = self.stage.tiling.move_turns - 1 + 2 * SATURATED
         first, active, clipped = (
-            delayed(m, one, self.stage.tiling.move_turns - 1, name)
+            delayed(m, one, later, name)
             for one, name in zip(now, ("first", "active", "clipped"), strict=True)
         )
         seen = Signal(name="seen")

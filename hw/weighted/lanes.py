@@ -9,10 +9,11 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from counterflow.design.parts.tokens import Kind
+from counterflow.design.units.latency import SATURATED
 from counterflow.design.units.slots import Stage
 from counterflow.hw.parts.modules import instantiate
 from counterflow.hw.parts.narrow import shape_of
-from counterflow.hw.parts.pipeline import spread
+from counterflow.hw.parts.pipeline import delayed, spread
 from counterflow.hw.parts.streams import signed_lanes
 from counterflow.hw.weighted.broadcast import (
     SPREAD,
@@ -45,8 +46,8 @@ class Lanes(wiring.Component):
     its gradients (no ``stash`` where weights are frozen, no ``dy`` where none comes back);
     ``forward`` out: products 5; ``backward`` out: products 5, not of a first unit;
     ``dy_0`` in, ``backward_0`` out and so on: as much of other losses;
-    ``learning``: fresh 2, gradients 5, random 6 - `random_levels`, clipped 11; ``settings`` in,
-    which show SPREAD cycles later; ``stored`` in, its strobes SPREAD cycles before the word.
+    ``learning``: fresh 2, gradients 5, random 6 - `random_levels`, clipped SATURATED after the new
+    words; ``settings`` in, which show SPREAD cycles later; ``stored`` in, its strobes SPREAD cycles before the word.
     Cost: `stage.tiling.multipliers` multipliers; rate one tile a cycle (a phase when shared).
     """
 
@@ -162,7 +163,9 @@ class Lanes(wiring.Component):
         numbers, bits = self.stage.arithmetic, self.stage.arithmetic.word_bits
         m.d.comb += [
             self.weights.new.eq(Cat(lane.new_word for lane in lanes)),
-            self.learning.clipped.eq(Cat(lane.clipped for lane in lanes).any()),
+            self.learning.clipped.eq(
+                delayed(m, Cat(lane.clipped for lane in lanes).any(), SATURATED, "clipped")
+            ),
         ]
         for index, lane in enumerate(lanes):
             m.d.comb += lane.stored.eq(self.stored.word.word_select(index, bits))
@@ -184,7 +187,7 @@ class Lanes(wiring.Component):
             movers.word.eq(self.weights.word),
             movers.random.eq(self.learning.random),
             self.weights.new.eq(movers.new),
-            self.learning.clipped.eq(movers.clipped),
+            self.learning.clipped.eq(delayed(m, movers.clipped, SATURATED, "clipped")),
             *(movers.gradients[index].eq(lane.gradient) for index, lane in enumerate(lanes)),
         ]
 

@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from counterflow.design.parts.formats import Rounding
-from counterflow.design.units.latency import UPDATE
+from counterflow.design.units.latency import SATURATED, UPDATE
 from counterflow.design.units.slots import Stage
 from counterflow.design.units.timing import tile_revisits
 from counterflow.hw.parts.pipeline import delayed, delayed_beside
@@ -35,9 +35,9 @@ class Learning(wiring.Component):
     biases in theirs, which is said a cycle before; ``lanes`` out: of a tile's gradients the earlier
     sums (and back, with the present ones) GRADIENT cycles after its visit, and so much before what
     their trees of registers need: `fresh` a cycle before that, `random` a cycle later, out of a
-    generator that steps early enough; `clipped` with the new words; ``saturated`` out: a write of
-    clipped ones; ``fresh`` out with the visit: no gradients are earlier, where they are summed;
-    ``generator`` in, the bus at the random generator.
+    generator that steps early enough; `clipped` SATURATED cycles after the new words; ``saturated``
+    out, as much later: a write of clipped ones; ``fresh`` out with the visit: no gradients are
+    earlier, where they are summed; ``generator`` in, the bus at the random generator.
     Cost: the sums' memory and a generator.
     """
 
@@ -73,6 +73,7 @@ class Learning(wiring.Component):
         first, tile, row = delayed_beside(m, places, before, platform)
         turns = self.stage.tiling.move_turns - 1  # after the first one
         learnt = delayed(m, written, turns, "learnt")
+        saturated = delayed(m, learnt, 1 + SATURATED, "was_learnt") & self.lanes.clipped
         m.d.comb += [
             self.weights.visited.eq(visit.issue),
             self.weights.address.eq(visit.tile),
@@ -82,7 +83,7 @@ class Learning(wiring.Component):
             self.biases.address.eq(visit.row),
             self.biases.learnt.eq(written & first),
             self.biases.learnt_address.eq(row),
-            self.saturated.eq(delayed(m, learnt, 1, "now_learnt") & self.lanes.clipped),
+            self.saturated.eq(delayed(m, saturated, SATURATED, "saturated")),
         ]
         if self.stage.arithmetic.sums_gradients:
             self._sums(m, turn & visit.slot.learning)
