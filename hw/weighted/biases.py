@@ -49,9 +49,9 @@ class Biases(wiring.Component):
     ``dy`` in 3: the row's gradients; ``random`` in 6 - `random_levels`; ``fresh`` in 0: no sum of
     gradients is earlier; ``tile_clipped``, 2 SATURATED after 11 or the last turn of its weights: a
     new word of the tile is; ``saturated`` out, as much later: a new bias is, the first one of a row
-    whose tile is not; ``settings`` in; ``bus``, ``stored`` in, as `hw.weighted.weights.WeightMemory` has them;
-    ``write_enable``, ``write_address``, ``write_data`` out: what is learnt at the write port, word
-    row x turns + turn.
+    whose tile is not; ``settings`` in; ``bus``, ``stored`` in, as
+    `hw.weighted.weights.WeightMemory` has them; ``write_enable``, ``write_address``,
+    ``write_data`` out: what is learnt at the write port, word row x turns + turn.
     Cost: a memory an output, `bias_lanes` lanes, sums of gradients where there are some.
     """
 

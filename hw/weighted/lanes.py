@@ -47,7 +47,8 @@ class Lanes(wiring.Component):
     ``forward`` out: products 5; ``backward`` out: products 5, not of a first unit;
     ``dy_0`` in, ``backward_0`` out and so on: as much of other losses;
     ``learning``: fresh 2, gradients 5, random 6 - `random_levels`, clipped SATURATED after the new
-    words; ``settings`` in, which show SPREAD cycles later; ``stored`` in, its strobes SPREAD cycles before the word.
+    words; ``settings`` in, which show SPREAD cycles later; ``stored`` in, its strobes SPREAD cycles
+    before the word.
     Cost: `stage.tiling.multipliers` multipliers; rate one tile a cycle (a phase when shared).
     """
 
