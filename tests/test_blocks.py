@@ -309,5 +309,5 @@ def test_slices_hold_each_bit_once_in_no_more_blocks_than_one_memory(words: int,
         each = [memory_cells(words, len(one), "ecp5") for one in found]
         whole = memory_cells(words, bits, "ecp5")
         assert sum(one.blocks for one in each) <= whole.blocks + 1
-        if words <= 16384:
-            assert all(one.blocks <= 9 for one in each)  # as can lie around an address
+        if words <= 1024:
+            assert all(one.blocks <= 8 for one in each)  # as can lie around an address
