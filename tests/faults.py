@@ -242,7 +242,7 @@ class _Learning(Learning):
         early = visit.issue & slot.moving & visit.last_down & visit.first_across
         eager = visit.issue & slot.learning & visit.last_down & visit.last_across
         for start, moves in (("weights move at", early), ("weights move with", eager)):
-            written = delayed(m, moves, GRADIENT + UPDATE, start.replace(" ", "_"))
+            written = delayed(m, moves, GRADIENT + UPDATE - 1, start.replace(" ", "_"))
             with m.If(on(start)):
                 m.d.comb += self.weights.learnt.eq(written)
         with m.If(on("gradient sums")):
