@@ -104,7 +104,10 @@ class UnitRegisters(wiring.Component):
         Frozen weights have no velocities, which are zeros on the bus.
         """
         r, numbers = UnitRegister, self.stage.arithmetic
-        bits, shifted, issue = numbers.word_bits, self.stored.word, self.visit.issue
+        bits, issue = numbers.word_bits, self.visit.issue
+        # Whoever reads it has fetched it, so that no reset has to reach all of it.
+        shifted = Signal.like(self.stored.word, name="shifted", reset_less=True)
+        m.d.comb += self.stored.word.eq(shifted)
         weight = Signal(numbers.weight.bits, name="weight")
         low = shifted[: numbers.weight.bits].as_signed()
         high = C(0) if numbers.frozen else shifted[numbers.weight.bits : bits].as_signed()
