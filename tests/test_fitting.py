@@ -239,7 +239,7 @@ def test_lenet5_fits_the_largest_ecp5_and_no_smaller_one() -> None:
     assert f"lenet5 fits ecp5-85f: {taken.multipliers} of 156 multipliers" in said[0]
     assert said[1] == "At 80 MHz it trains on 10,000 samples a second."
     assert said[2] == (
-        "conv2 and dense5 set the interval, and no budget brings conv0 below 7,845 cycles."
+        "conv2 and dense5 set the interval, and no budget brings conv0 below 7,843 cycles."
     )
     small = TARGETS["ecp5-45f"]
     with pytest.raises(UnfitError, match=r"at least \d+ block RAMs, most .* in dense5"):

@@ -13,14 +13,14 @@ from counterflow.design.units.scheduled import Came
 from tests.norms import NETWORKS, design, random_norms
 
 CHANNELS = (1, 2, 3, 5, 8, 16, 19, 24, 33)
-TIGHT = 2634  # a network whose slots need two cycles more than anything else in it
+TIGHT, SLOWER = 2634, 2  # a network whose slots updates so many cycles slower make longer
 
 
-def waits(norm: NormStage, before: int) -> bool:
+def waits(norm: NormStage, before: int, slower: int = 0) -> bool:
     """Whether a token of a run finds an update unfinished that it must see."""
     interval, found = norm.interval, False
     for slot in range(2 * norm.delay + 3):
-        over = norm.updates(slot, before) - BEGIN + update_cycles(norm.numbers.channels)
+        over = norm.updates(slot, before) - BEGIN + update_cycles(norm.numbers.channels) + slower
         found |= over > norm.start + (slot + 2) * interval
         token = slot + 2 - norm.delay
         if token + before >= 0 and norm.errors.pattern(token, before)[0] is not Came.BEFORE:
@@ -55,13 +55,19 @@ def test_no_token_of_a_random_network_waits_for_an_update(start: int) -> None:
 
 def test_slots_are_longer_where_an_update_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """And without that a token would wait."""
+    monkeypatch.setattr(
+        "counterflow.design.units.normal_times.update_cycles",
+        lambda channels: update_cycles(channels) + SLOWER,
+    )
     tight = random_norms(TIGHT, CHANNELS)
     found = norms(tight)
     bounds = [tight.graph.slowest.bound]
     bounds += [build.slot_bound(stage.tiling) for stage in plan(tight).schedule.weighted]
     assert found[0].interval > max(bounds)
-    assert not any(waits(norm, before) for norm in found for before in range(norm.delay + 2))
+    assert not any(
+        waits(norm, before, SLOWER) for norm in found for before in range(norm.delay + 2)
+    )
     monkeypatch.setattr("counterflow.design.units.norm_times.NormTimes._check", lambda *_: None)
     shorter = norms(tight)
     assert shorter[0].interval == max(bounds)
-    assert any(waits(norm, before) for norm in shorter for before in range(norm.delay + 2))
+    assert any(waits(norm, before, SLOWER) for norm in shorter for before in range(norm.delay + 2))

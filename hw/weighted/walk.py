@@ -194,4 +194,4 @@ def _counted(m: Module, start: Value, cycles: int, name: str, init: int = 0) -> 
     with m.If(began):
         m.d.sync += left.eq(cycles - late)
     recent = start | began if cycles else C(0)
-    return left <= 1, recent
+    return left <= 1 if len(left) > 1 else C(1), recent
