@@ -9,14 +9,13 @@ from counterflow.design.fpga.blocks import LEAST_BLOCK, LONG
 from counterflow.design.parts.tokens import KIND_BITS, LABEL_BITS
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units.arithmetic import UnitArithmetic
-from counterflow.design.units.latency import MEMORY, OPERANDS, PRODUCT, UPDATE
+from counterflow.design.units.latency import MEMORY, OPERANDS, PRODUCT, STEP, UPDATE
 from counterflow.design.units.losses import LossNumbers, LossStage
 from counterflow.design.units.normal_times import NormalStage
 from counterflow.design.units.slots import Depths, Stage
 from counterflow.design.units.tiling import Tiling
 from counterflow.design.units.turns import bias_lanes
 
-WEIGHT = UPDATE - 2  # cycles of an update in which the weight waits for its step
 MOVED = ("samples", "errors", "outputs", "labels", "results", "logits")
 
 
@@ -82,7 +81,7 @@ def lines(stage: Stage) -> list[Memory]:
 def update_lines(numbers: UnitArithmetic, early: int) -> list[Memory]:
     """Those of one update whose words come so many cycles before their gradients."""
     later = early + (not numbers.compensates)
-    weight = Memory("weight line", early + WEIGHT, numbers.weight.bits, logic=False)
+    weight = Memory("weight line", early + STEP, numbers.weight.bits, logic=False)
     velocity = Memory("velocity line", later, numbers.velocity.bits, logic=False)
     return [one for one in (weight, velocity) if one.words >= LONG]
 
@@ -90,7 +89,7 @@ def update_lines(numbers: UnitArithmetic, early: int) -> list[Memory]:
 def norm_lines(stage: NormalStage) -> list[Memory]:
     """Delays of a norm that can be block RAM, as `hw.weighted.update` has them: what it learns."""
     learnt = stage.numbers.learnt.values()
-    return [Memory("weight line", WEIGHT, moves.weight.bits, logic=False) for moves, _ in learnt]
+    return [Memory("weight line", STEP, moves.weight.bits, logic=False) for moves, _ in learnt]
 
 
 def loss_logic(schedule: Schedule, loss: LossStage) -> list[Memory]:

@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 
 from counterflow.design.parts.formats import Format, Rounding
 from counterflow.design.units.arithmetic import COMPENSATION_FRAC, RANDOM_BITS, UnitArithmetic
-from counterflow.design.units.latency import tree_latency
+from counterflow.design.units.latency import STEP, tree_latency
 from counterflow.hw.parts.narrow import narrow, round_off, saturate, shape_of
 from counterflow.hw.parts.pipeline import apart, delayed, own, summed, terms_of, times_constant
 
@@ -149,7 +149,7 @@ class Update(wiring.Component):
         rounded = round_off(s2_grown, drop, rounding, self._random(m, 0, drop))
         s3_rounded = self._register(m, rounded, "s3_rounded")
         new_velocity, velocity_clipped = saturate(s3_rounded, numbers.velocity)
-        # Without compensation the weight moves in the cycle after this one, too, by what is late.
+        # Without compensation the cycle of this register is the one that the gradient has.
         s4_velocity = delayed(m, new_velocity, 1 - self.spare, "s4_velocity")
         step = s4_velocity
         if numbers.compensates:
@@ -172,7 +172,7 @@ class Update(wiring.Component):
         """The old weight less what decays of it, in the fourth stage."""
         numbers, drop = self.numbers, self.numbers.decay_drop
         if not drop:
-            return delayed(m, self.weight, self.early + 4, "s4_weight", platform)
+            return delayed(m, self.weight, self.early + STEP, "s4_weight", platform)
         before = 2 + self.spare  # random bits are there
         weight = delayed(m, self.weight, self.early + before, "s2_weight", platform)
         start = numbers.velocity_drop
