@@ -9,7 +9,7 @@ from counterflow.design.fpga.blocks import LEAST_BLOCK, LONG
 from counterflow.design.parts.tokens import KIND_BITS, LABEL_BITS
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units.arithmetic import UnitArithmetic
-from counterflow.design.units.latency import MEMORY, OPERANDS, PRODUCT, STEP, UPDATE
+from counterflow.design.units.latency import OPERANDS, PRODUCT, STEP, UPDATE, WORD
 from counterflow.design.units.losses import LossNumbers, LossStage
 from counterflow.design.units.normal_times import NormalStage
 from counterflow.design.units.slots import Depths, Stage
@@ -72,7 +72,7 @@ def lines(stage: Stage) -> list[Memory]:
     gradient = OPERANDS + PRODUCT
     address = sum((max(2, words) - 1).bit_length() for words in (tiling.tiles, tiling.rows))
     place = Memory("place line", gradient + UPDATE - 1, 1 + address, logic=False)
-    early = gradient - MEMORY  # cycles that a word waits for its gradient
+    early = gradient - WORD  # cycles that a word waits for its gradient
     moved = update_lines(numbers, early + tiling.move_turns - 1) * tiling.movers
     biases = update_lines(numbers, early - 1) * bias_lanes(tiling)  # behind one more register
     return [*moved, *biases, place]

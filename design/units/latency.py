@@ -9,7 +9,8 @@ from __future__ import annotations
 BEGIN = 3  # after a reset, until a walk stands at its first tile
 ISSUE = 1  # a tile's issue, which the walk decides on, to its visit, known all over the unit
 MEMORY = 2  # address at a memory to its word in the register behind it
-OPERANDS = 4  # a tile's visit to its operands at the multipliers: memory, prediction, narrowing
+WORD = 1 + MEMORY  # a tile's visit to its words of weights and biases: an address register first
+OPERANDS = WORD + 2  # ... to its operands at the multipliers: prediction, narrowing
 PRODUCT = 1  # the multiplier's output register
 SUM = 1  # the accumulator
 NARROW = 1  # rounding and saturation

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from counterflow.design.units.latency import (
     FETCH,
+    ISSUE,
     MOVED,
     NARROW,
     QUEUE,
@@ -168,12 +169,12 @@ def weight_writes(tiling: Tiling) -> Cycles:
 
 
 def rest(tiling: Tiling) -> int:
-    """Cycles between two slots, so that no tile is read before its new words are written.
+    """Cycles between two slots, so that no tile is visited before its new words are written.
 
     Its last visit in a slot and the first one in the next are a walk over all tiles apart, if
     nothing lies between.  Where that is too short there are no turns (`Tiling.movers`).
     """
-    return max(0, MOVED + tiling.phases - tiling.position_cycles)
+    return max(0, MOVED + tiling.phases - ISSUE - tiling.position_cycles)
 
 
 def tile_revisits(tiling: Tiling) -> int:

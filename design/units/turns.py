@@ -8,7 +8,7 @@ slot.
 
 from __future__ import annotations
 
-from counterflow.design.units.latency import MEMORY, MOVED
+from counterflow.design.units.latency import MOVED, WORD
 from counterflow.design.units.tiling import Tiling
 from counterflow.design.units.timing import rest
 
@@ -20,10 +20,10 @@ def bias_lanes(tiling: Tiling) -> int:
     """
     stays = (tiling.columns - 1) * tiling.phases + 1
     # From the issue of a tile to the first cycle in which its new words can be read; biases are
-    # read MEMORY cycles after that of a tile, or one before in a memory of so many rows that
+    # read WORD cycles after that of a tile, or one before in a memory of so many rows that
     # `stays` is the less.
     written = MOVED + tiling.phases
-    left = tiling.position_cycles + rest(tiling) + MEMORY + 1 - written
+    left = tiling.position_cycles + rest(tiling) + WORD + 1 - written
     return -(-tiling.lanes.outputs // min(stays, left))
 
 

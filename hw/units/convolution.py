@@ -12,8 +12,8 @@ Twin of `golden.units.convolution`: ``rows`` is its `forward`, ``gradient`` its 
 ``learning`` with the lanes its `learn`.  In slot j the forward pass of token j and the backward
 pass, gradient and update of token j - D visit the same tile at the same position in the same cycle;
 weights are written at the last position.  A dense layer has one position only.  Cycle numbers in
-names and comments count from a tile's visit: products leave the lanes at cycle 5, new words stand
-at the memory at cycle 13; `design.units.timing` predicts them.
+names and comments count from a tile's visit: products leave the lanes at cycle 6, new words stand
+at the memory at cycle 12; `design.units.timing` predicts them.
 """
 
 from __future__ import annotations
@@ -130,7 +130,6 @@ class Convolution(wiring.Component):
             slots.kind.eq(arrivals.kind),
             slots.finish.eq(walk.claims.image),
             walk.row_room.eq(rows.room),
-            self.weights.coming.eq(walk.coming),
         ]
         # What: inputs, gradients and weights meet in the lanes.
         connect(m, flipped(self.x), arrivals.x)

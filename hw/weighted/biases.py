@@ -14,7 +14,7 @@ from amaranth.lib.wiring import In, Out
 
 from counterflow.design.fpga.blocks import READ_AT_ONCE
 from counterflow.design.parts.tokens import Kind
-from counterflow.design.units.latency import MEMORY, SATURATED
+from counterflow.design.units.latency import MEMORY, SATURATED, WORD
 from counterflow.design.units.slots import Stage
 from counterflow.design.units.timing import tile_revisits
 from counterflow.design.units.turns import bias_lanes, bias_turns
@@ -45,9 +45,9 @@ class Biases(wiring.Component):
 
     Parameters: ``stage``.
     Members, with the cycle in which they are valid: ``visit`` in 0, with ``visits``: what is read,
-    and in 10 that a row's first turn ends in the next; ``starts`` out 3: the biases as sums begin;
-    ``dy`` in 3: the row's gradients; ``random`` in 6 - `random_levels`; ``fresh`` in 0: no sum of
-    gradients is earlier; ``tile_clipped``, 2 SATURATED after 11 or the last turn of its weights: a
+    and in 11 that a row's first turn ends in the next; ``starts`` out 4: the biases as sums begin;
+    ``dy`` in 4: the row's gradients; ``random`` in 7 - `random_levels`; ``fresh`` in 0: no sum of
+    gradients is earlier; ``tile_clipped``, 2 SATURATED after 12 or the last turn of its weights: a
     new word of the tile is; ``saturated`` out, as much later: a new bias is, the first one of a row
     whose tile is not; ``settings`` in; ``bus``, ``stored`` in, as
     `hw.weighted.weights.WeightMemory` has them; ``write_enable``, ``write_address``,
@@ -87,7 +87,7 @@ class Biases(wiring.Component):
         training = self.settings.predict & (self.visit.slot.kind >= Kind.TRAIN)
         predicting: list[Value] = [C(0)] * len(words)
         if numbers.predicts:
-            predicting = spread(m, training, len(words), MEMORY, "predict")
+            predicting = spread(m, training, len(words), WORD, "predict")
         for output, one in enumerate(words):
             ahead = instantiate(
                 m,
@@ -108,7 +108,7 @@ class Biases(wiring.Component):
         return m
 
     def _read(self, m: Module) -> Signal:
-        """The words of the row that is visited, in cycle MEMORY; what is learnt or stored goes in.
+        """The words of the row that is visited, in cycle WORD; what is learnt or stored goes in.
 
         A word is never read and written in one cycle, as in `hw.weighted.weights.WeightMemory`.
         """
@@ -116,8 +116,8 @@ class Biases(wiring.Component):
         visits, bus = self.visits, self.bus
         m.submodules.written = written = self._written
         m.d.comb += written.start.eq(visits.learnt)
-        asked, now = turn_of_bus(m, visits, bus)
-        read = Mux(now.fetch, now.address, visits.address)
+        asked = turn_of_bus(m, visits, bus)
+        read = delayed(m, Mux(asked.fetch, asked.address, visits.address), 1, "read")
         word = Signal(tiling.lanes.outputs * bits, name="word")
         small = tiling.rows <= READ_AT_ONCE  # LUT RAM, whose register is the one behind it
         for output in range(tiling.lanes.outputs):
@@ -149,10 +149,10 @@ class Biases(wiring.Component):
         visit, numbers = self.visit, self.stage.arithmetic
         turn = visit.issue & (visit.phase == self.stage.tiling.phases - 1)
         begins = turn & visit.first_column
-        begun = delayed(m, begins, MEMORY, "begun")
+        begun = delayed(m, begins, WORD, "begun")
         m.submodules.read = read = Turns(turns=self.turns)
         errors = [self.dy.word_select(output, numbers.dy.bits) for output in range(len(words))]
-        dy_turn = delayed(m, read.turn, AT_LANES - MEMORY, "dy_turn")
+        dy_turn = delayed(m, read.turn, AT_LANES - WORD, "dy_turn")
         m.d.comb += read.start.eq(begun)
         lanes = [
             instantiate(
@@ -184,7 +184,7 @@ class Biases(wiring.Component):
 
     def _draw(self, m: Module, begun: Value, lane: int) -> Value:
         """When a lane takes random bits for all its turns."""
-        return delayed(m, begun, GRADIENT + 1 - MEMORY, f"draw_{lane}")
+        return delayed(m, begun, GRADIENT + 1 - WORD, f"draw_{lane}")
 
     def _of(self, lane: int, values: list[Value]) -> list[Value]:
         """What a lane takes of one value an output, in the order of its turns."""

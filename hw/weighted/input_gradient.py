@@ -38,8 +38,8 @@ class InputGradient(wiring.Component):
 
     Parameters: ``stage``, of a unit that is not the first.
     Members, with the cycle after a tile's visit in which they are valid: ``visit`` in 0;
-    ``stash`` in, the inputs, which tell where the derivative is not zero, 3; ``lanes`` in, their
-    products, 5; ``room`` out: the rows can be begun that end with a row of places, as
+    ``stash`` in, the inputs, which tell where the derivative is not zero, 4; ``lanes`` in, their
+    products, 6; ``room`` out: the rows can be begun that end with a row of places, as
     ``claims`` in says; ``dx`` stream out; ``clipped`` out: a value that is done with saturated.
     Cost: an adder tree a column of lanes, a memory of sums of as many rows as can be under it.
     """

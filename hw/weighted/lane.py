@@ -1,8 +1,8 @@
 """One lane: what one weight of a tile, or one bias of a row after the other, passes through.
 
 Members carry the cycle, counted from the tile's visit, in which they are valid: word, predict,
-phase 2; x, dy, stash 3; fresh 4; products, earlier and sum 5; random, one cycle after the gradient,
-6; new_word 11.  What is the same for all lanes gets a register in each.
+phase 3; x, dy, stash 4; fresh 5; products, earlier and sum 6; random, one cycle after the gradient,
+7; new_word 12.  What is the same for all lanes gets a register in each.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from counterflow.design.units.arithmetic import RANDOM_BITS, UnitArithmetic
-from counterflow.design.units.latency import MEMORY, OPERANDS, PRODUCT
+from counterflow.design.units.latency import OPERANDS, PRODUCT, WORD
 from counterflow.hw.parts.narrow import shape_of
 from counterflow.hw.parts.pipeline import delayed, own
 from counterflow.hw.weighted.bundles import Settings
@@ -64,9 +64,7 @@ def _gradient(m: Module, lane: Any, product: Value) -> Value:
     return total
 
 
-def _updated(
-    m: Module, lane: Any, product: Value, held: bool = False, word: int = MEMORY
-) -> Update:
+def _updated(m: Module, lane: Any, product: Value, held: bool = False, word: int = WORD) -> Update:
     """Instantiate a lane's update, which takes the lane's word in cycle `word` and makes it."""
     early = GRADIENT - word
     m.submodules.update = update = Update(numbers=lane.numbers, early=early, held=held)
@@ -174,7 +172,7 @@ class BiasLane(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         product = delayed(m, self.dy, GRADIENT - AT_LANES, "product") << self.numbers.x.frac
-        update = _updated(m, self, product, self.held, MEMORY + 1)
+        update = _updated(m, self, product, self.held, WORD + 1)
         if self.held:
             m.d.comb += update.draw.eq(self.draw)
         return m

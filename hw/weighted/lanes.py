@@ -9,7 +9,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from counterflow.design.parts.tokens import Kind
-from counterflow.design.units.latency import SATURATED
+from counterflow.design.units.latency import SATURATED, WORD
 from counterflow.design.units.slots import Stage
 from counterflow.hw.parts.modules import instantiate
 from counterflow.hw.parts.narrow import shape_of
@@ -41,12 +41,12 @@ class Lanes(wiring.Component):
 
     Parameters: ``stage``.
     Members, with the cycle after a tile's visit in which they are valid: ``visit`` in 0;
-    ``weights``: words of the memory 2, new ones 11, or in the last of their turns; ``x``,
-    ``stash``, ``dy`` in 3: inputs of the token that goes forward and of the one that comes back,
+    ``weights``: words of the memory 3, new ones 12, or in the last of their turns; ``x``,
+    ``stash``, ``dy`` in 4: inputs of the token that goes forward and of the one that comes back,
     its gradients (no ``stash`` where weights are frozen, no ``dy`` where none comes back);
-    ``forward`` out: products 5; ``backward`` out: products 5, not of a first unit;
+    ``forward`` out: products 6; ``backward`` out: products 6, not of a first unit;
     ``dy_0`` in, ``backward_0`` out and so on: as much of other losses;
-    ``learning``: fresh 2, gradients 5, random 6 - `random_levels`, clipped SATURATED after the new
+    ``learning``: fresh 3, gradients 6, random 7 - `random_levels`, clipped SATURATED after the new
     words; ``settings`` in, which show SPREAD cycles later; ``stored`` in, its strobes SPREAD cycles
     before the word.
     Cost: `stage.tiling.multipliers` multipliers; rate one tile a cycle (a phase when shared).
@@ -107,7 +107,8 @@ class Lanes(wiring.Component):
         numbers = self.stage.arithmetic
         if numbers.predicts and not numbers.frozen:
             training = self.settings.predict & (self.visit.slot.kind >= Kind.TRAIN)
-            for lane, late in zip(every, self._spread(m, training, every, "predict"), strict=True):
+            predicting = spread(m, training, len(every), WORD, "predict")
+            for lane, late in zip(every, predicting, strict=True):
                 m.d.comb += lane.settings.predict.eq(late)
 
     @staticmethod
@@ -122,7 +123,7 @@ class Lanes(wiring.Component):
         shared = self.stage.tiling.lanes.shared
         phases: list[Value] = [C(0)] * len(lanes)
         if shared:
-            phases = self._spread(m, self.visit.phase, lanes, "phase")
+            phases = spread(m, self.visit.phase, len(lanes), WORD, "phase")
         for index, lane in enumerate(lanes):
             m.d.comb += [
                 lane.phase.eq(phases[index]),

@@ -9,7 +9,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from counterflow.design.units.arithmetic import RANDOM_BITS
-from counterflow.design.units.latency import MEMORY, UPDATE
+from counterflow.design.units.latency import UPDATE, WORD
 from counterflow.design.units.slots import Stage
 from counterflow.hw.parts.modules import instantiate
 from counterflow.hw.parts.narrow import shape_of
@@ -34,8 +34,8 @@ class Movers(wiring.Component):
 
     Parameters: ``stage``, which takes turns.
     Members, with the cycle after the visit of a tile's last phase in which they are valid:
-    ``visit`` in 0; ``word`` in 2; ``gradients`` in 5; ``random`` in 6 - `random_levels`; ``new``
-    words and ``clipped``, whether any of them is, out in the last turn from 11 on; ``settings``,
+    ``visit`` in 0; ``word`` in 3; ``gradients`` in 6; ``random`` in 7 - `random_levels`; ``new``
+    words and ``clipped``, whether any of them is, out in the last turn from 12 on; ``settings``,
     ``stored`` in, as lanes have them.
     Cost: `movers` updates; a gradient and a word a lane.
     """
@@ -64,7 +64,7 @@ class Movers(wiring.Component):
         bits, lanes = numbers.word_bits, range(tiling.lane_count)
         words = [self.word.word_select(lane, bits) for lane in lanes]
         stored = [self.stored.word.word_select(lane, bits) for lane in lanes]
-        turn = delayed(m, self.visit.phase, MEMORY, "phase") - (tiling.phases - self.turns)
+        turn = delayed(m, self.visit.phase, WORD, "phase") - (tiling.phases - self.turns)
         done = self.visit.issue & (self.visit.phase == tiling.phases - 1)
         made = delayed(m, done, GRADIENT, "made")
         m.submodules.moving = moving = Turns(turns=self.turns)
@@ -84,7 +84,7 @@ class Movers(wiring.Component):
                 platform,
                 Update,
                 numbers=numbers,
-                early=GRADIENT - MEMORY + self.turns - 1,
+                early=GRADIENT - WORD + self.turns - 1,
                 held=True,
             )
             m.d.comb += [

@@ -22,7 +22,7 @@ class RowSums(wiring.Component):
 
     Parameters: ``stage``.
     Members, with the cycle after a tile's visit in which they are valid: ``visit`` in 0; ``lanes``
-    in: the biases 3, the products 5; ``room`` out: a row can be begun, as ``claims`` in says;
+    in: the biases 4, the products 6; ``room`` out: a row can be begun, as ``claims`` in says;
     ``y`` stream out; ``clipped`` out: a value of a finished row saturated.
     Cost: an adder tree and an accumulator a row of lanes; latency 8 + tree from the visit of a
     row's last tile to its first output, one tile a cycle.

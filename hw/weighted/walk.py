@@ -36,8 +36,7 @@ class Walk(wiring.Component):
     gradient that end with this row of places can be; ``row_able``, ``line_able``: the losses that
     the unit does not learn from, if any, need not be waited for.
     Out: ``now``, the visit that is decided in this cycle; ``place``, the rest of what is to be said
-    of it, in the next cycle; ``coming``, the tile of the visit in the next cycle;
-    ``claims``, what it takes; ``state``.
+    of it, in the next cycle; ``claims``, what it takes; ``state``.
     """
 
     def __init__(self, *, stage: Stage, interval: int) -> None:
@@ -50,7 +49,6 @@ class Walk(wiring.Component):
                 **{name: In(1) for name in ("row_able", "line_able") if stage.asides},
                 "now": Out(decision_signals(stage)),
                 "place": Out(place_signals(stage)),
-                "coming": Out(place_signals(stage).members["tile"].shape),
                 "claims": Out(walk_claims(stage)),
                 "state": Out(WalkState),
             }
@@ -130,8 +128,6 @@ class Walk(wiring.Component):
             else:
                 with m.If(late):
                     m.d.sync += getattr(self.place, name).eq(following)
-            if name == "tile":
-                m.d.comb += self.coming.eq(Mux(late, following, self.place.tile))
         return found
 
     def _arrived(self, m: Module, step: Value, following: dict[str, Value]) -> None:

@@ -23,20 +23,17 @@ class BusTurn(NamedTuple):
     address: Value
 
 
-def turn_of_bus(m: Module, visits: Any, bus: Any) -> tuple[BusTurn, BusTurn]:
-    """(its turn of the next cycle, that of this one) at a memory with these `visits`.
+def turn_of_bus(m: Module, visits: Any, bus: Any) -> BusTurn:
+    """Its turn of the next cycle at a memory with these `visits`.
 
     That is two cycles after it asked: the first decides late, and in the second it is found out
     whether the walk, which comes first, visits.
     """
-    asked = BusTurn(
+    return BusTurn(
         delayed(m, bus.fetch, 1, "fetch") & ~visits.visited,
         delayed(m, bus.store, 1, "store") & ~visits.visited,
         delayed(m, bus.address[: len(visits.address)], 1, "bus_address"),
     )
-    names = ("fetched", "stored", "store_address")
-    now = (delayed(m, one, 1, name) for one, name in zip(asked, names, strict=True))
-    return asked, BusTurn(*now)
 
 
 class WeightMemory(wiring.Component):
@@ -46,15 +43,15 @@ class WeightMemory(wiring.Component):
     a tile's read to its write, and the bus is refused while either happens.
 
     Parameters: ``words``; ``lanes`` of ``bits`` each.
-    Members: ``visits`` in: what the walk reads and the update writes; ``coming`` in: the address of
-    the next cycle's visit; ``lanes`` out: the word two cycles after its visit, and the new one in,
-    with its write; ``bus`` in, whose access is dropped if the walk visits in the next cycle: what
-    it fetched is there four cycles later, what it stores comes from the lanes two cycles later;
+    Members: ``visits`` in: what the walk reads and the update writes; ``lanes`` out: the word
+    WORD cycles after its visit, and the new one in, with its write; ``bus`` in, whose access is
+    dropped if the walk visits in the next cycle: what it fetched is there four cycles later, what
+    it stores comes from the lanes two cycles later;
     ``write_enable``, ``write_address``, ``write_data`` out: what stands at the write port.
     Cost: memories of `words` x `lanes` x `bits` in all (`design.fpga.blocks.slices`), each with
-    registers of its own for the addresses, for block RAMs lie far from each other; latency 2, since
-    a register stands behind the memory, whose output comes late in a cycle, or before a small one;
-    one read and one write a cycle.
+    registers of its own for the addresses, for block RAMs lie far from each other; latency WORD,
+    since a register stands behind the memory, whose output comes late in a cycle, or another one
+    before a small one; one read and one write a cycle.
     """
 
     def __init__(self, *, words: int, lanes: int, bits: int) -> None:
@@ -64,7 +61,6 @@ class WeightMemory(wiring.Component):
             {
                 "visits": In(memory_visits(words)),
                 "lanes": Out(lane_words(width)),
-                "coming": In(address),
                 "bus": In(memory_access(width)),
                 "write_enable": Out(1),
                 "write_address": Out(address),
@@ -75,7 +71,7 @@ class WeightMemory(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         visits, bus = self.visits, self.bus
-        asked, now = turn_of_bus(m, visits, bus)
+        asked = turn_of_bus(m, visits, bus)
         enable = visits.learnt | asked.store  # in the next cycle
         address = Mux(asked.store, asked.address, visits.learnt_address)
         m.d.comb += [
@@ -85,9 +81,9 @@ class WeightMemory(wiring.Component):
             bus.fetched.eq(self.lanes.word),
         ]
         small = self.words <= READ_AT_ONCE
-        read = Mux(now.fetch, now.address, visits.address)
-        if not small:  # known a cycle before
-            read = Mux(asked.fetch, asked.address, self.coming)
+        read = Mux(asked.fetch, asked.address, visits.address)
+        if small:
+            read = delayed(m, read, 1, "read")
         words = []
         for index, bits in enumerate(slices(self.words, self.width)):
             memory = BlockMemory(words=max(2, self.words), bits=len(bits))

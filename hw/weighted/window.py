@@ -8,14 +8,15 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from counterflow.design.units.latency import FREE, ISSUE
+from counterflow.design.units.latency import FREE, ISSUE, MEMORY
 from counterflow.design.units.slots import Stage
 from counterflow.hw.parts.block_memory import BlockMemory
 from counterflow.hw.parts.pipeline import delayed, own
 from counterflow.hw.weighted.bundles import visit_signals
 from counterflow.hw.weighted.lines import Lines
 
-READ = 3  # cycles from a tile's visit to its taps: address, memory, a register behind it
+TURNED = 1 + MEMORY  # cycles from a tile's visit to its granules: address, memory, a register
+READ = TURNED + 1  # ... to its taps, in the kernel's order behind another one, far from the memory
 
 
 def bank_word(lines: Lines, visit: Any, bank: int) -> Value:
@@ -116,12 +117,11 @@ class Window(wiring.Component):
                 memory.write_address.eq(end),
                 memory.write_data.eq(word.word_select(bank, width)),
             ]
-            granules.append(delayed(m, memory.read_data, READ - 2, f"granule_{bank}"))
-        inside = delayed(m, visit.granules_inside, READ, "inside")
-        found = to_lanes(granules, shifts(m, visit.shift, READ, tiling.banks, "shift"))
-        m.d.comb += self.taps.eq(
-            Cat(Mux(inside[index], value, 0)[:width] for index, value in enumerate(found))
-        )
+            granules.append(delayed(m, memory.read_data, TURNED - 2, f"granule_{bank}"))
+        inside = delayed(m, visit.granules_inside, TURNED, "inside")
+        found = to_lanes(granules, shifts(m, visit.shift, TURNED, tiling.banks, "shift"))
+        taps = Cat(Mux(inside[index], value, 0)[:width] for index, value in enumerate(found))
+        m.d.comb += self.taps.eq(delayed(m, taps, READ - TURNED, "taps"))
         return m
 
     def _room(self, m: Module) -> None:
