@@ -74,7 +74,7 @@ def lines(stage: Stage) -> list[Memory]:
     place = Memory("place line", gradient + UPDATE - 1, 1 + address, logic=False)
     early = gradient - WORD  # cycles that a word waits for its gradient
     moved = update_lines(numbers, early + tiling.move_turns - 1) * tiling.movers
-    biases = update_lines(numbers, early - 1) * bias_lanes(tiling)  # behind one more register
+    biases = update_lines(numbers, early - 2) * bias_lanes(tiling)  # chosen in two steps
     return [*moved, *biases, place]
 
 

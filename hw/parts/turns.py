@@ -8,6 +8,10 @@ from amaranth.hdl import C, Module, Mux, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from counterflow.hw.parts.pipeline import delayed, own
+
+CHOSEN_AT_ONCE = 4  # values of which a cycle chooses one: two bits of an index, a level or two
+
 
 class Turns(wiring.Component):
     """Counts ``turns`` cycles from `start` on.
@@ -42,6 +46,24 @@ def chosen(values: Sequence[Value], index: Value) -> Value:
         found = [Mux(index[level], high, low) for low, high in pairs] + upper
         level += 1
     return found[0]
+
+
+def chosen_late(m: Module, values: Sequence[Value], coming: Value, name: str) -> Value:
+    """Number `coming` of what the `values` are in the next cycle, two cycles after that.
+
+    In steps, for the values may be wide and lie anywhere: of `CHOSEN_AT_ONCE` each at first, by
+    registers of their own, then of what is left.
+    """
+    found = []
+    for start in range(0, len(values), CHOSEN_AT_ONCE):
+        group, index = values[start : start + CHOSEN_AT_ONCE], coming
+        if len(group) > 1:
+            index = own(m, coming[: (CHOSEN_AT_ONCE - 1).bit_length()], f"{name}_turn_{start}")
+        found.append(delayed(m, chosen(group, index), 1, f"{name}_of_{start}"))
+    if len(found) > 1:
+        late = delayed(m, coming, 2, f"{name}_turn") >> (CHOSEN_AT_ONCE - 1).bit_length()
+        return delayed(m, chosen(found, late), 1, name)
+    return delayed(m, found[0], 1, name)
 
 
 def taken_by(one: int, of: int, values: Sequence[Value]) -> list[Value]:

@@ -22,7 +22,7 @@ from counterflow.hw.parts.block_memory import BlockMemory
 from counterflow.hw.parts.modules import instantiate
 from counterflow.hw.parts.narrow import shape_of
 from counterflow.hw.parts.pipeline import delayed, own, spread
-from counterflow.hw.parts.turns import Turns, chosen, taken_by
+from counterflow.hw.parts.turns import Turns, chosen_late, taken_by
 from counterflow.hw.weighted.broadcast import random_levels, spread_random, spread_settings
 from counterflow.hw.weighted.bundles import (
     Settings,
@@ -149,7 +149,7 @@ class Biases(wiring.Component):
         visit, numbers = self.visit, self.stage.arithmetic
         turn = visit.issue & (visit.phase == self.stage.tiling.phases - 1)
         begins = turn & visit.first_column
-        begun = delayed(m, begins, WORD, "begun")
+        begun = delayed(m, begins, WORD - 1, "begun")  # so does the first turn in the next cycle
         m.submodules.read = read = Turns(turns=self.turns)
         errors = [self.dy.word_select(output, numbers.dy.bits) for output in range(len(words))]
         dy_turn = delayed(m, read.turn, AT_LANES - WORD, "dy_turn")
@@ -167,10 +167,8 @@ class Biases(wiring.Component):
         ]
         for index, lane in enumerate(lanes):
             m.d.comb += [
-                lane.word.eq(
-                    delayed(m, chosen(self._of(index, words), read.turn), 1, f"word_{index}")
-                ),
-                lane.dy.eq(chosen(self._of(index, errors), dy_turn)),
+                lane.word.eq(chosen_late(m, self._of(index, words), read.turn, f"word_{index}")),
+                lane.dy.eq(chosen_late(m, self._of(index, errors), dy_turn, f"dy_{index}")),
             ]
             if self.turns > 1:
                 m.d.comb += lane.draw.eq(self._draw(m, begun, index))
@@ -184,7 +182,7 @@ class Biases(wiring.Component):
 
     def _draw(self, m: Module, begun: Value, lane: int) -> Value:
         """When a lane takes random bits for all its turns."""
-        return delayed(m, begun, GRADIENT + 1 - WORD, f"draw_{lane}")
+        return delayed(m, begun, GRADIENT + 2 - WORD, f"draw_{lane}")
 
     def _of(self, lane: int, values: list[Value]) -> list[Value]:
         """What a lane takes of one value an output, in the order of its turns."""

@@ -23,6 +23,7 @@ from counterflow.hw.weighted.update import Predict, Update
 
 AT_LANES = OPERANDS - 1  # cycle of a visit in which inputs and gradients stand at the lanes
 GRADIENT = OPERANDS + PRODUCT  # cycle of the gradient
+CHOSEN = 2  # cycles from the words and gradients of a row to those of the bias that has its turn
 
 
 def goes_back(numbers: UnitArithmetic, asides: int) -> bool:
@@ -161,7 +162,8 @@ class BiasLane(wiring.Component):
     """Update of one bias: a weight whose input is always one.
 
     Parameters: ``numbers``; ``held``: random bits are those of the last cycle with ``draw``.
-    Members as `Lane`'s, but for ``word``, which comes a cycle later.
+    Members as `Lane`'s, but for ``word``, which comes two cycles later, and ``dy``, with the
+    gradient.
     Cost: no multiplier.
     """
 
@@ -171,8 +173,8 @@ class BiasLane(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        product = delayed(m, self.dy, GRADIENT - AT_LANES, "product") << self.numbers.x.frac
-        update = _updated(m, self, product, self.held, WORD + 1)
+        product = self.dy << self.numbers.x.frac
+        update = _updated(m, self, product, self.held, WORD + CHOSEN)
         if self.held:
             m.d.comb += update.draw.eq(self.draw)
         return m
