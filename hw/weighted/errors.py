@@ -58,9 +58,10 @@ class Errors(wiring.Component):
         # What the queue will hold once the walk has had its own, known a cycle before.
         unclaimed = Signal.like(waiting.level, name="unclaimed")
         level(m, unclaimed, self.ready, waiting.w_en & waiting.w_rdy, self.claims.error)
-        word = Signal(self.width, name="word")
-        m.d.comb += [
-            word.eq(Mux(returning, waiting.r_data, 0)),
-            self.word.eq(delayed(m, word, AT_LANES, "dy")),
-        ]
+        word = Mux(returning, waiting.r_data, 0)
+        stays = min(AT_LANES, tiling.row_cycles) - 1  # cycles after its first in which it is there
+        taken = Signal(self.width, name="taken", reset_less=True)
+        with m.If(delayed(m, self.visit.row_begin, stays, "takes")):
+            m.d.sync += taken.eq(word)
+        m.d.comb += self.word.eq(delayed(m, taken, AT_LANES - 1 - stays, "dy"))
         return m
