@@ -144,11 +144,18 @@ class Intake(wiring.Component):
         sent, last, free, start = (Signal(name=name) for name in ("sent", "last", "free", "start"))
         bad_sample, bad_label = Signal(name="bad_sample"), Signal(name="bad_label")
         ended, dropped, due = sent & last, bad_sample | bad_label, self._due(m, start)
+        # The sample of a bad label gives its bank back a cycle later, before the next label's turn.
+        skip = Signal(name="skip")
+        m.d.sync += skip.eq(bad_label)
+        idle = ~emitting & ~skip
+        # The last element is known late in a cycle.  Where tokens are further apart than a sample
+        # is long, none starts with it.
+        follows = ended if self.interval <= self.inputs else C(0)
         m.d.comb += [
             sent.eq(x.valid & x.ready),
-            free.eq(~emitting | ended),
-            bad_sample.eq(label.valid & ~bubble & bad & ~emitting),
-            bad_label.eq(label.valid & ~bubble & good & ~in_range & ~emitting),
+            free.eq(idle | follows),
+            bad_sample.eq(label.valid & ~bubble & bad & idle),
+            bad_label.eq(label.valid & ~bubble & good & ~in_range & idle),
             self.admitted.valid.eq(label.valid & (bubble | (good & in_range)) & due & free),
             self.admitted.payload.kind.eq(label.payload.kind),
             self.admitted.payload.label.eq(Mux(bubble, 0, label.payload.label)),
@@ -167,8 +174,8 @@ class Intake(wiring.Component):
         with m.If(start):
             m.d.sync += [emitting.eq(1), kind.eq(label.payload.kind)]
         final = self._count(m, sent, start, last)
-        self._read(m, read, start & ~bubble, sent & ~last & filled, sent, bad_label)
-        return (final & filled) | bad_label, bad_sample, bad_label, start
+        self._read(m, read, start & ~bubble, sent & ~last & filled, sent, skip)
+        return (final & filled) | skip, bad_sample, bad_label, start
 
     def _due(self, m: Module, start: Value) -> Signal:
         """An interval has gone by since the last start."""
