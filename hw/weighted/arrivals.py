@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.design.units.slots import Stage
 from counterflow.design.units.timing import unawaited_words
+from counterflow.hw.parts.counter import around
 from counterflow.hw.parts.fifo import SyncFIFO
 from counterflow.hw.parts.narrow import shape_of
 from counterflow.hw.parts.streams import Gather, activation_stream, signed_lanes
@@ -119,9 +120,8 @@ class Arrivals(wiring.Component):
         m.submodules.kinds = kinds = SyncFIFO(width=KIND_BITS, depth=tokens)
         images = self.stage.tiling.image_words
         count, begun = Signal(range(max(2, images)), name="count"), Signal(name="begun")
-        accepted, ends = self.x.valid & self.x.ready, word & (count == images - 1)
-        with m.If(word):
-            m.d.sync += count.eq(Mux(count == images - 1, 0, count + 1))
+        _, last = around(m, count, word, images)
+        accepted, ends = self.x.valid & self.x.ready, word & last
         with m.If(accepted):
             m.d.sync += begun.eq(~ends)
         m.d.comb += [

@@ -19,6 +19,7 @@ from counterflow.design.units.slots import Stage
 from counterflow.design.units.timing import tile_revisits
 from counterflow.design.units.turns import bias_lanes, bias_turns
 from counterflow.hw.parts.block_memory import BlockMemory
+from counterflow.hw.parts.counter import around
 from counterflow.hw.parts.modules import instantiate
 from counterflow.hw.parts.narrow import shape_of
 from counterflow.hw.parts.pipeline import delayed, own, spread
@@ -226,8 +227,7 @@ class Biases(wiring.Component):
             apart=tile_revisits(self.stage.tiling),
         )
         place = Signal(range(max(2, words)), name="place")
-        with m.If(learnt.active):
-            m.d.sync += place.eq(Mux(place == words - 1, 0, place + 1))
+        around(m, place, learnt.active, words)
         fresh = delayed(m, self.fresh, GRADIENT - 1, "fresh")
         m.d.comb += [
             learnt.start.eq(learns),

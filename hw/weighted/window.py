@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 from counterflow.design.units.latency import FREE, ISSUE, MEMORY
 from counterflow.design.units.slots import Stage
 from counterflow.hw.parts.block_memory import BlockMemory
+from counterflow.hw.parts.counter import around
 from counterflow.hw.parts.pipeline import delayed, own
 from counterflow.hw.weighted.bundles import visit_signals
 from counterflow.hw.weighted.lines import Lines
@@ -104,8 +105,7 @@ class Window(wiring.Component):
         end = Signal(range(max(2, words)), name="end")
         # A write is decided upon late; the word is not asked for before the cycle after the next.
         write, word = delayed(m, self.write, 1, "write"), delayed(m, self.word, 1, "word")
-        with m.If(write):
-            m.d.sync += end.eq(Mux(end == words - 1, 0, end + 1))
+        around(m, end, write, words)
         width, granules = tiling.granule * self.stage.arithmetic.x.bits, []
         for bank in range(tiling.banks):
             memory = BlockMemory(words=max(2, words), bits=width)
