@@ -73,6 +73,7 @@ class Loss(wiring.Component):
         self.logarithm = Signal(numbers.sum.bits, name="logarithm")
         self._second = n + POWER + 2  # the steps with which passes begin
         self._third = self._second + n + POWER
+        self._final = 3 * n + LOSS_TAIL - 1
 
     @classmethod
     def of(cls, stage: SoftmaxStage, schedule: Schedule) -> Self:
@@ -162,8 +163,7 @@ class Loss(wiring.Component):
     def _sequence(self, m: Module, advance: Value, done: Signal) -> None:
         """The step counter, and the class index that each pass runs through."""
         n = self.numbers.classes
-        final = 3 * n + LOSS_TAIL - 1
-        m.d.comb += done.eq(self.step == final)
+        m.d.comb += done.eq(self.step == self._final)
         ends = self._second - 1, self._third - 1
         begins = self.step.matches(*ends) | done  # a pass, in the next step
         m.d.comb += self.next_index.eq(self.index)
@@ -245,8 +245,10 @@ class Loss(wiring.Component):
             m.d.sync += others.eq(others - value)
         with m.If((self.step >= first + EXPONENT) & (self.step - first - EXPONENT == label)):
             m.d.sync += loss.eq(exponent)
-        trains = self.token_kind >= Kind.TRAIN
-        error = Mux(self.index == label, others, read.data.as_signed())
+        # Known a cycle before, for it chooses among what comes out of a memory.
+        trains = delayed(m, self.token_kind >= Kind.TRAIN, 1, "trains")
+        right = delayed(m, self.next_index == label, 1, "right")
+        error = Mux(right, others, read.data.as_signed())
         return Mux(trains, error, 0), loss
 
     def _send(
@@ -259,16 +261,19 @@ class Loss(wiring.Component):
         loss: Value,
     ) -> None:
         """Queue the last pass' errors and scores; their room was made sure of at step 0."""
-        sending = self.step >= self._third
+        comes = (self.step >= self._third - 1) & (self.step != self._final)
+        sending = delayed(m, comes, 1, "sending")
+        predicts = delayed(m, self.token_kind != Kind.BUBBLE, 1, "predicts")
+        last = delayed(m, self.next_index == self.numbers.classes - 1, 1, "last_class")
         result = Signal(self.predictions.payload.shape(), name="result")
         m.d.comb += [
             result.score.eq(logit),
             result.loss.eq(loss),
             result.kind.eq(self.token_kind),
-            result.last.eq(self.index == self.numbers.classes - 1),
+            result.last.eq(last),
             errors.w_en.eq(sending),
             errors.w_data.eq(error),
-            results.w_en.eq(sending & (self.token_kind != Kind.BUBBLE)),
+            results.w_en.eq(sending & predicts),
             results.w_data.eq(result),
             self.dx.payload.eq(errors.r_data),
             self.dx.valid.eq(errors.r_rdy),
