@@ -162,7 +162,6 @@ class Loss(wiring.Component):
 
     def _sequence(self, m: Module, advance: Value, done: Signal) -> None:
         """The step counter, and the class index that each pass runs through."""
-        n = self.numbers.classes
         m.d.comb += done.eq(self.step == self._final)
         ends = self._second - 1, self._third - 1
         begins = self.step.matches(*ends) | done  # a pass, in the next step
