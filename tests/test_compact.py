@@ -78,8 +78,9 @@ def test_a_plan_that_is_not_compact_has_no_such_memory() -> None:
 
 
 def test_more_lanes_have_more_lines_and_small_queues_stay_registers() -> None:
-    # A line of weights and one of velocities for each update, one of places.
-    for outputs, count in ((1, 5), (2, 5), (3, 7)):
+    # A line of weights and one of velocities for each update, one of places; the velocity of a
+    # bias, which is chosen in two steps, waits too short a time for one.
+    for outputs, count in ((1, 4), (2, 4), (3, 6)):
         (stage,) = folded("digits-8bit", outputs, 1).schedule.stages
         assert len(lines(stage)) == count
     kept = Memory("labels", LEAST_BLOCK - 1, 1, clocked=False)

@@ -26,7 +26,6 @@ from counterflow.design.units.latency import (
     INTAKE,
     ISSUE,
     LOSS_FIXED,
-    MEMORY,
     NARROW,
     OPERANDS,
     PRODUCT,
@@ -36,6 +35,7 @@ from counterflow.design.units.latency import (
     TREE_RADIX,
     TURN,
     UPDATE,
+    WORD,
     tree_latency,
 )
 from counterflow.design.units.loss import loss_bound
@@ -239,12 +239,12 @@ def test_an_interval_is_the_slowest_bound_and_no_weight_is_read_before_it_is_wri
             last_phase = (tile + 1) * tiling.phases - 1
             last_turn = tiling.move_turns - 1
             assert write == last_phase + ISSUE + OPERANDS + PRODUCT + UPDATE + last_turn
-            assert write < slot_bound(tiling) + tile * tiling.phases
+            assert write < slot_bound(tiling) + tile * tiling.phases + ISSUE
         turns = bias_turns(tiling)
         for number, write in enumerate(stage.bias_writes):
             row, turn = divmod(number, turns)
             assert write + last_turn == stage.weight_writes[row * tiling.columns] + turn
-            read = slot_bound(tiling) + row * tiling.row_cycles + ISSUE + MEMORY - 1
+            read = slot_bound(tiling) + row * tiling.row_cycles + ISSUE + WORD - 1
             assert write < read
 
 

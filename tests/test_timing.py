@@ -295,8 +295,8 @@ def test_weights_are_written_after_their_tiles_visit_at_the_last_position(tiling
     moved = tiling.phases - 1 + ISSUE + OPERANDS + PRODUCT + UPDATE + tiling.move_turns - 1
     expected = [visit[0] + moved for visit in last]
     assert weight_writes(tiling).tolist() == expected
-    again = [slot_bound(tiling) + visit[0] for visit in visits(tiling)[: tiling.tiles]]
-    assert all(write < read for write, read in zip(expected, again, strict=True))
+    again = [slot_bound(tiling) + visit[0] + ISSUE for visit in visits(tiling)[: tiling.tiles]]
+    assert all(write < visited for write, visited in zip(expected, again, strict=True))
 
 
 # ---- streams -----------------------------------------------------------------------------------

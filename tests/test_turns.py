@@ -10,7 +10,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from counterflow.design.parts.geometry import Geometry
-from counterflow.design.units.latency import ISSUE, MEMORY
+from counterflow.design.units.latency import ISSUE, WORD
 from counterflow.design.units.tiling import Lanes, Tiling
 from counterflow.design.units.timing import rest, weight_writes
 from counterflow.design.units.turns import bias_lanes, bias_turns
@@ -42,7 +42,7 @@ def late(tiling: Tiling, turns: int) -> str:
         return "words and gradients are gone"
     last_position = (tiling.geometry.positions - 1) * tiling.position_cycles
     first = weight_writes(tiling)[0] - last_position - (tiling.move_turns - 1)
-    read = tiling.position_cycles + rest(tiling) + ISSUE + MEMORY - 1
+    read = tiling.position_cycles + rest(tiling) + ISSUE + WORD - 1
     return "the row is read before" if first + turns - 1 >= read else ""
 
 
