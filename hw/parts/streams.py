@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -104,7 +106,8 @@ class Scatter(wiring.Component):
     some is to spare.
     Members: ``room`` out, ``reserve`` in; ``push`` in with ``word`` and ``word_tag``; ``o`` stream
     of elements, ``o_tag`` beside it.
-    Cost: a memory of `depth` words; latency 1, one element a cycle.
+    Cost: a memory of `depth` words, and with several lanes a register of one; latency 1, one
+    element a cycle.
     """
 
     def __init__(
@@ -147,21 +150,45 @@ class Scatter(wiring.Component):
         )
         free = Signal(range(self.depth + 1), init=self.depth, name="free")
         sent, done = Signal(name="sent"), Signal(name="done")
-        lane, ends = _in_words(m, sent, self.lanes, self.count)
-        words = words_queue.r_data[: self.bits * self.lanes]
+        _, ends = _in_words(m, sent, self.lanes, self.count)
+        m.d.comb += words_queue.w_data.eq(Cat(self.word, self.word_tag) if self.tag else self.word)
+        if self.lanes == 1:
+            there, word = words_queue.r_rdy, words_queue.r_data
+            m.d.comb += [words_queue.w_en.eq(self.push), words_queue.r_en.eq(done)]
+        else:
+            there, word = self._oldest(m, words_queue, sent, done)
         m.d.comb += [
-            words_queue.w_data.eq(Cat(self.word, self.word_tag) if self.tag else self.word),
-            words_queue.w_en.eq(self.push),
-            self.o.valid.eq(words_queue.r_rdy),
-            self.o.payload.eq(words.word_select(lane, self.bits)),
+            self.o.valid.eq(there),
+            self.o.payload.eq(word[: self.bits]),
             sent.eq(self.o.valid & self.o.ready),
             done.eq(sent & ends),
-            words_queue.r_en.eq(done),
         ]
         if self.tag:
-            m.d.comb += self.o_tag.eq(words_queue.r_data[self.bits * self.lanes :])
+            m.d.comb += self.o_tag.eq(word[self.bits * self.lanes :])
         level(m, free, self.room, done, self.reserve)
         return m
+
+    def _oldest(self, m: Module, words_queue: Any, sent: Value, done: Value) -> tuple[Value, Value]:
+        """(There is a word, it in a register whose lowest element is next to leave, its tag above).
+
+        A memory and the choice of an element are too much on the way to another unit.  A word that
+        is pushed while none waits does not go through the memory.
+        """
+        word = Signal.like(words_queue.r_data, name="oldest", reset_less=True)
+        there, takes = Signal(name="there"), Signal(name="takes")
+        waits = words_queue.r_rdy
+        m.d.comb += [
+            takes.eq(done | ~there),
+            words_queue.w_en.eq(self.push & ~(takes & ~waits)),
+            words_queue.r_en.eq(takes),
+        ]
+        elements = word[: self.bits * self.lanes]
+        with m.If(takes):
+            m.d.sync += there.eq(waits | self.push)
+            m.d.sync += word.eq(Mux(waits, words_queue.r_data, words_queue.w_data))
+        with m.Elif(sent):
+            m.d.sync += elements.eq(elements >> self.bits)
+        return there, word
 
 
 def signed_lanes(word: Signal, shape: Shape, lanes: int) -> list:  # type: ignore[type-arg]

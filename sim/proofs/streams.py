@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from amaranth.hdl import Array, Assert, Assume, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Assert, Assume, C, Module, Mux, Signal, Value
 
 from counterflow.hw.parts.streams import Gather, Scatter
 from counterflow.sim.proofs.proof import Mutant, Proof
@@ -96,7 +96,7 @@ class ScatterSpec(Spec):
             Assert(~head | (dut.o.payload == watched.data.word_select(lane, self.bits))),
             Assert(~head | (dut.o_tag == watched.data[-1])),
         ]
-        self._inside(m, watched, reserved)
+        self._inside(m, watched, reserved, lane)
 
     def _places(self, m: Module, sent: Value) -> tuple[Value, Value]:
         """(lane of the element that is offered, its word is whole with it)."""
@@ -111,36 +111,64 @@ class ScatterSpec(Spec):
             Assert(self.probe("dut.element", len(position)) == position),
             Assert(self.probe("dut.element_last", 1) == last),
             Assert(self.probe("dut.ends", 1) == ends),
-            Assert(self.probe("dut.lane", (self.lanes - 1).bit_length()) == lane),
         ]
+        if self.lanes > 1:
+            m.d.comb += Assert(self.probe("dut.lane", (self.lanes - 1).bit_length()) == lane)
         return lane, sent & ends
 
-    def _inside(self, m: Module, watched: Watched, reserved: Value) -> None:
-        """Counts and places of the queue."""
+    def _inside(self, m: Module, watched: Watched, reserved: Value, lane: Value) -> None:
+        """Counts and places of the queue, and of the oldest word, which is not in it."""
         bits = self.depth.bit_length()
         free = self.probe("dut.free", bits)
         m.d.comb += [
             Assert(free + reserved + watched.held == self.depth),
             Assert(self.probe("dut.room", 1) == (free != 0)),
         ]
-        in_queue(m, self, "dut.queue", watched, watched.data, self.depth)
+        if self.lanes == 1:
+            in_queue(m, self, "dut.queue", watched, watched.data, self.depth)
+            return
+        there, width = self.probe("dut.there", 1), self.lanes * self.bits
+        oldest = self.probe("dut.oldest", width + 1)
+        head = watched.on & (watched.ahead == 0)
+        left = watched.data[:width] >> lane * self.bits
+        for number in range(self.lanes):
+            stays = ~head | (number + lane >= self.lanes)
+            same = oldest.word_select(number, self.bits) == left.word_select(number, self.bits)
+            m.d.comb += Assert(stays | same)
+        m.d.comb += [
+            Assert(there == (watched.held != 0)),
+            Assert(there | (lane == 0)),  # what is begun is there
+            Assert(~head | (oldest[-1] == watched.data[-1])),
+        ]
+        in_queue(m, self, "dut.queue", watched, watched.data, self.depth, there)
 
 
 def in_queue(
-    m: Module, spec: Spec, path: str, watched: Watched, word: Value, depth: int
+    m: Module,
+    spec: Spec,
+    path: str,
+    watched: Watched,
+    word: Value,
+    depth: int,
+    left: Value | None = None,
 ) -> list[Value]:
     """The watched item stands as `word` in the memory of a SyncFIFO where its turn is.
 
+    So many as `left` says, the oldest ones, have left it already.
     Returns the words of that memory in the order in which they leave it.
     """
+    gone = C(0) if left is None else left
+    held, ahead = watched.held - gone, Mux(watched.ahead >= gone, watched.ahead - gone, 0)
+    ahead = ahead[: depth.bit_length()]
+    held = held[: depth.bit_length()]
     bits = max(1, (depth - 1).bit_length())
     consume, produce = (spec.probe(f"{path}.{name}", bits) for name in ("consume", "produce"))
     words = spec.memory(f"{path}.storage", depth, len(word))
     m.d.comb += [
         Assert((consume < depth) & (produce < depth)),
-        Assert(produce == (consume + watched.held) % depth),
-        Assert(spec.probe(f"{path}.level", depth.bit_length()) == watched.held),
-        Assert(~watched.on | (words[(consume + watched.ahead) % depth] == word)),
+        Assert(produce == (consume + held) % depth),
+        Assert(spec.probe(f"{path}.level", depth.bit_length()) == held),
+        Assert(~watched.on | (watched.ahead < gone) | (words[(consume + ahead) % depth] == word)),
     ]
     return [words[(consume + place) % depth] for place in range(depth)]
 
@@ -173,11 +201,18 @@ PROOFS = (
                 "level(m, free, self.room, done, self.reserve & ~done)",
             ),
             Mutant(Scatter, "done.eq(sent & ends)", "done.eq(self.o.valid & ends)"),
-            Mutant(
-                Scatter, "words.word_select(lane, self.bits)", "words.word_select(0, self.bits)"
-            ),
+            Mutant(Scatter, "elements >> self.bits", "elements"),
+            Mutant(Scatter, "self.push & ~(takes & ~waits)", "self.push"),
+            Mutant(Scatter, "there.eq(waits | self.push)", "there.eq(waits)"),
+            Mutant(Scatter, "takes.eq(done | ~there)", "takes.eq(done)"),
         ),
         quick=True,
+    ),
+    Proof(
+        "scatter-single",
+        "words of an element through a queue of 3, likewise",
+        partial(ScatterSpec, lanes=1, count=2, depth=3),
+        (Mutant(Scatter, "words_queue.r_en.eq(done)", "words_queue.r_en.eq(there)"),),
     ),
     Proof(
         "scatter-deep",
@@ -189,6 +224,7 @@ PROOFS = (
                 "level(m, free, self.room, done, self.reserve)",
                 "level(m, free, self.room, done, self.push)",
             ),
+            Mutant(Scatter, "Mux(waits, words_queue.r_data", "Mux(~self.push, words_queue.r_data"),
         ),
     ),
 )
