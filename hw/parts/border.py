@@ -27,15 +27,17 @@ class Border(wiring.Component):
         width = len(Value.cast(self.i.payload))
         word, spare = (Signal(width, name=name, reset_less=True) for name in ("word", "spare"))
         # The spare takes what is sent in the cycle in which the reader first refuses.
-        full, waiting, given = (Signal(name=name) for name in ("full", "waiting", "given"))
+        full, given = Signal(name="full"), Signal(name="given")
+        free = Signal(init=1, name="free")  # a register's very output: the sender may be far
+        waiting = ~free
         moves = self.o.ready | ~full
         m.d.comb += [
-            self.i.ready.eq(~waiting),
+            self.i.ready.eq(free),
             given.eq(waiting | self.i.valid),
             self.o.valid.eq(full),
             Value.cast(self.o.payload).eq(word),
         ]
-        m.d.sync += waiting.eq(given & ~moves)
+        m.d.sync += free.eq(~given | moves)
         with m.If(~waiting):
             m.d.sync += spare.eq(self.i.payload)
         with m.If(moves):

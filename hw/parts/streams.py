@@ -156,7 +156,7 @@ class Scatter(wiring.Component):
             there, word = words_queue.r_rdy, words_queue.r_data
             m.d.comb += [words_queue.w_en.eq(self.push), words_queue.r_en.eq(done)]
         else:
-            there, word = self._oldest(m, words_queue, sent, done)
+            there, word = self._oldest(m, words_queue, sent, ends)
         m.d.comb += [
             self.o.valid.eq(there),
             self.o.payload.eq(word[: self.bits]),
@@ -168,26 +168,28 @@ class Scatter(wiring.Component):
         level(m, free, self.room, done, self.reserve)
         return m
 
-    def _oldest(self, m: Module, words_queue: Any, sent: Value, done: Value) -> tuple[Value, Value]:
+    def _oldest(self, m: Module, words_queue: Any, sent: Value, ends: Value) -> tuple[Value, Value]:
         """(There is a word, it in a register whose lowest element is next to leave, its tag above).
 
         A memory and the choice of an element are too much on the way to another unit.  A word that
         is pushed while none waits does not go through the memory.
         """
         word = Signal.like(words_queue.r_data, name="oldest", reset_less=True)
-        there, takes = Signal(name="there"), Signal(name="takes")
-        waits = words_queue.r_rdy
+        there, moves, takes = Signal(name="there"), Signal(name="moves"), Signal(name="takes")
+        waits, new = words_queue.r_rdy, ends | ~there
+        elements, tag = word[: self.bits * self.lanes], word[self.bits * self.lanes :]
         m.d.comb += [
-            takes.eq(done | ~there),
+            moves.eq(sent | ~there),
+            takes.eq(moves & new),
             words_queue.w_en.eq(self.push & ~(takes & ~waits)),
             words_queue.r_en.eq(takes),
         ]
-        elements = word[: self.bits * self.lanes]
+        # That an element is sent is known late, and only enables; what comes is known before.
+        following = Mux(waits, words_queue.r_data, words_queue.w_data)
+        with m.If(moves):
+            m.d.sync += word.eq(Mux(new, following, Cat(elements >> self.bits, tag)))
         with m.If(takes):
             m.d.sync += there.eq(waits | self.push)
-            m.d.sync += word.eq(Mux(waits, words_queue.r_data, words_queue.w_data))
-        with m.Elif(sent):
-            m.d.sync += elements.eq(elements >> self.bits)
         return there, word
 
 

@@ -201,10 +201,12 @@ PROOFS = (
                 "level(m, free, self.room, done, self.reserve & ~done)",
             ),
             Mutant(Scatter, "done.eq(sent & ends)", "done.eq(self.o.valid & ends)"),
-            Mutant(Scatter, "elements >> self.bits", "elements"),
+            Mutant(Scatter, "Cat(elements >> self.bits, tag)", "word"),
             Mutant(Scatter, "self.push & ~(takes & ~waits)", "self.push"),
             Mutant(Scatter, "there.eq(waits | self.push)", "there.eq(waits)"),
-            Mutant(Scatter, "takes.eq(done | ~there)", "takes.eq(done)"),
+            Mutant(
+                Scatter, "new = words_queue.r_rdy, ends | ~there", "new = words_queue.r_rdy, ends"
+            ),
         ),
         quick=True,
     ),
