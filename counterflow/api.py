@@ -79,7 +79,7 @@ def plan(
     >>> small.schedule.multipliers, small.schedule.interval
     (2, 60)
     >>> [(unit.name, unit.delay) for unit in small.units]
-    [('dense0', 4), ('dense1', 2)]
+    [('dense0', 5), ('dense1', 2)]
     >>> large = counterflow.plan(small, multipliers=20)
     >>> large.schedule.interval < small.schedule.interval
     True
