@@ -181,7 +181,7 @@ BLOCKS = dataclasses.replace(plan(load_description("digits-8bit")), compact=True
 
 def test_every_cycle_equals_golden_where_delays_and_queues_are_block_ram() -> None:
     verilog = verilog_of(BLOCKS)
-    for memory in ("7x16", "4x10", "10x15", "3x14", "64x13"):  # lines, a queue, a table
+    for memory in ("7x16", "4x10", "11x15", "3x14", "64x13"):  # lines, a queue, a table
         assert f"module bench_top__memory_{memory}_falling" in verilog
     tokens = mixed_tokens(24, BLOCKS.schedule.delay)
     found = simulated.run(verilog, job_of(BLOCKS, load("digits"), tokens))
