@@ -19,7 +19,6 @@ from counterflow.design.network.description import Description
 from counterflow.design.network.files import load
 from counterflow.design.schedule.planner import Plan, plan
 from counterflow.design.tools.programs import YOSYS
-from counterflow.design.units.turns import bias_lanes
 from counterflow.hw.intake import Intake
 from counterflow.hw.parts.modules import convert
 from counterflow.hw.parts.pipeline import summed
@@ -117,9 +116,9 @@ def check_unit(unit: str, netlist: Netlist) -> None:
     assert cells["DP16KD"] == blocks
     # Weights, window, stash, kinds, two queues, the place of what is learnt; of a unit with input
     # gradient its sums, what is finished of them, and its queue; biases of each output; weights
-    # that wait for their gradients.
+    # that wait for their gradients, which biases do a cycle less than LUT RAM is worth.
     others = 7 if stage.arithmetic.dx is None else 10
-    waiting = stage.tiling.movers + bias_lanes(stage.tiling)
+    waiting = stage.tiling.movers
     assert len(memories) == others + slices - 1 + stage.tiling.lanes.outputs + waiting
 
 
