@@ -6,6 +6,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from counterflow.design.fpga.blocks import READ_AT_ONCE
 from counterflow.design.units.slots import Stage
 from counterflow.hw.parts.block_fifo import queue
 from counterflow.hw.parts.counter import level
@@ -59,7 +60,10 @@ class Errors(wiring.Component):
         unclaimed = Signal.like(waiting.level, name="unclaimed")
         level(m, unclaimed, self.ready, waiting.w_en & waiting.w_rdy, self.claims.error)
         word = Mux(returning, waiting.r_data, 0)
-        stays = min(AT_LANES, tiling.row_cycles) - 1  # cycles after its first in which it is there
+        # Of a deep queue it is the register of a block RAM, late, and biases choose among its words.
+        behind = tiling.lanes.outputs > 1 and self.stage.depths.errors > READ_AT_ONCE
+        latest = AT_LANES - 1 if behind else AT_LANES
+        stays = min(latest, tiling.row_cycles) - 1  # cycles after its first in which it is there
         taken = Signal(self.width, name="taken", reset_less=True)
         with m.If(delayed(m, self.visit.row_begin, stays, "takes")):
             m.d.sync += taken.eq(word)
