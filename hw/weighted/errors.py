@@ -60,7 +60,7 @@ class Errors(wiring.Component):
         unclaimed = Signal.like(waiting.level, name="unclaimed")
         level(m, unclaimed, self.ready, waiting.w_en & waiting.w_rdy, self.claims.error)
         word = Mux(returning, waiting.r_data, 0)
-        # Of a deep queue it is that of a block RAM, whose output is late, and biases choose of it.
+        # A deep queue is block RAM: the first register is its own, late for a bias to choose from.
         behind = tiling.lanes.outputs > 1 and self.stage.depths.errors > READ_AT_ONCE
         latest = AT_LANES - 1 if behind else AT_LANES
         stays = min(latest, tiling.row_cycles) - 1  # cycles after its first in which it is there
