@@ -24,10 +24,10 @@ class Reached(NamedTuple):
 
 REACHED = (
     Reached("digits-conv", "ecp5-85f", 15_676, 105.7),
-    Reached("digits", "ecp5-85f", 34_194, 92.7),
-    Reached("mnist", "ecp5-85f", 34_524, 77.1),
+    Reached("digits", "ecp5-85f", 34_454, 96.0),
+    Reached("mnist", "ecp5-85f", 34_351, 87.3),
     Reached("deep-digits-local", "ecp5-85f", 57_403, 58.1),
-    Reached("lenet5", "ecp5-85f", 50_436, 74.8),
+    Reached("lenet5", "ecp5-85f", 50_537, 71.5),
 )
 
 
