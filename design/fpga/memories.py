@@ -9,7 +9,7 @@ from counterflow.design.fpga.blocks import LEAST_BLOCK, LONG
 from counterflow.design.parts.tokens import KIND_BITS, LABEL_BITS
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units.arithmetic import UnitArithmetic
-from counterflow.design.units.latency import OPERANDS, PRODUCT, STEP, UPDATE, WORD
+from counterflow.design.units.latency import CHOSEN, OPERANDS, PRODUCT, STEP, UPDATE, WORD
 from counterflow.design.units.losses import LossNumbers, LossStage
 from counterflow.design.units.normal_times import NormalStage
 from counterflow.design.units.slots import Depths, Stage
@@ -74,7 +74,7 @@ def lines(stage: Stage) -> list[Memory]:
     place = Memory("place line", gradient + UPDATE - 1, 1 + address, logic=False)
     early = gradient - WORD  # cycles that a word waits for its gradient
     moved = update_lines(numbers, early + tiling.move_turns - 1) * tiling.movers
-    biases = update_lines(numbers, early - 2) * bias_lanes(tiling)  # chosen in two steps
+    biases = update_lines(numbers, early - CHOSEN) * bias_lanes(tiling)
     return [*moved, *biases, place]
 
 

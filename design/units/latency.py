@@ -12,6 +12,7 @@ MEMORY = 2  # address at a memory to its word in the register behind it
 WORD = 1 + MEMORY  # a tile's visit to its words of weights and biases: an address register first
 OPERANDS = WORD + 2  # ... to its operands at the multipliers: prediction, narrowing
 PRODUCT = 1  # the multiplier's output register
+CHOSEN = 2  # words and gradients of a row to those of the bias whose turn it is, in two steps
 SUM = 1  # the accumulator
 NARROW = 1  # rounding and saturation
 ROUND = 1  # rounding alone, where a carry chain and saturation are too much for a cycle

@@ -49,19 +49,19 @@ def chosen(values: Sequence[Value], index: Value) -> Value:
 
 
 def chosen_late(m: Module, values: Sequence[Value], coming: Value, name: str) -> Value:
-    """Number `coming` of what the `values` are in the next cycle, two cycles after that.
+    """Number `coming` of the `values` of the next cycle, `design.units.latency.CHOSEN` after that.
 
-    In steps, for the values may be wide and lie anywhere: of `CHOSEN_AT_ONCE` each at first, by
+    In two steps, for the values may be wide and lie anywhere: of `CHOSEN_AT_ONCE` each at first, by
     registers of their own, then of what is left.
     """
-    found = []
+    found, low = [], (CHOSEN_AT_ONCE - 1).bit_length()
     for start in range(0, len(values), CHOSEN_AT_ONCE):
         group, index = values[start : start + CHOSEN_AT_ONCE], coming
         if len(group) > 1:
-            index = own(m, coming[: (CHOSEN_AT_ONCE - 1).bit_length()], f"{name}_turn_{start}")
+            index = own(m, coming[:low], f"{name}_turn_{start}")
         found.append(delayed(m, chosen(group, index), 1, f"{name}_of_{start}"))
     if len(found) > 1:
-        late = delayed(m, coming, 2, f"{name}_turn") >> (CHOSEN_AT_ONCE - 1).bit_length()
+        late = delayed(m, coming, 2, f"{name}_turn") >> low
         return delayed(m, chosen(found, late), 1, name)
     return delayed(m, found[0], 1, name)
 

@@ -14,7 +14,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from counterflow.design.units.arithmetic import RANDOM_BITS, UnitArithmetic
-from counterflow.design.units.latency import OPERANDS, PRODUCT, WORD
+from counterflow.design.units.latency import CHOSEN, OPERANDS, PRODUCT, WORD
 from counterflow.hw.parts.narrow import shape_of
 from counterflow.hw.parts.pipeline import delayed, own
 from counterflow.hw.weighted.bundles import Settings
@@ -23,7 +23,6 @@ from counterflow.hw.weighted.update import Predict, Update
 
 AT_LANES = OPERANDS - 1  # cycle of a visit in which inputs and gradients stand at the lanes
 GRADIENT = OPERANDS + PRODUCT  # cycle of the gradient
-CHOSEN = 2  # cycles from the words and gradients of a row to those of the bias that has its turn
 
 
 def goes_back(numbers: UnitArithmetic, asides: int) -> bool:
