@@ -32,7 +32,8 @@ class RingBytes(wiring.Component):
     Parameters: ``depth`` of the ring, a power of two.
     Members: ``committed`` in; ``consumed`` out, position of the next byte; ``addr`` out and
     ``data`` in, the ring's read port; ``o`` stream of bytes.
-    Cost: a counter; latency 2, a byte in two cycles.
+    Cost: a counter and a register of a byte, for memories give theirs late in a cycle; latency 3,
+    a byte in three cycles.
     """
 
     def __init__(self, *, depth: int) -> None:
@@ -51,8 +52,13 @@ class RingBytes(wiring.Component):
         taken = self.o.valid & self.o.ready
         held = len(self.addr) + 1  # bits that tell an empty ring from a full one
         some = self.consumed[:held] != self.committed[:held]
-        m.d.comb += [self.addr.eq(self.consumed), self.o.payload.eq(self.data)]
-        m.d.sync += self.o.valid.eq(some & ~taken)  # the memory needs a cycle to give the next
+        fetched = Signal(name="fetched")  # what the memory gives is the next byte
+        m.d.comb += self.addr.eq(self.consumed)
+        m.d.sync += [
+            fetched.eq(some & ~taken),
+            self.o.valid.eq(fetched & ~taken),
+            self.o.payload.eq(self.data),
+        ]
         with m.If(taken):
             m.d.sync += self.consumed.eq(self.consumed + 1)
         return m
