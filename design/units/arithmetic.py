@@ -177,6 +177,49 @@ class UnitArithmetic:
         return self.update_frac - self.gradient.frac - self.rate_shift - extra
 
     @cached_property
+    def scaled(self) -> Format:
+        """G: the gradient times the learning rate."""
+        return signed_for(self._most_scaled, self.update_frac)
+
+    @cached_property
+    def grown(self) -> Format:
+        """A + G: the velocity before it is rounded."""
+        return signed_for(self._most_grown, self.update_frac)
+
+    @cached_property
+    def grown_rounded(self) -> Format:
+        """The velocity before it saturates."""
+        return _rounded(self._most_grown, self.update_frac, self.velocity_drop)
+
+    @cached_property
+    def mixed(self) -> Format:
+        """The compensated step 2**k G + c (U - 2**k G) before it is rounded."""
+        return signed_for(self._most_mixed, self.update_frac + COMPENSATION_FRAC)
+
+    @cached_property
+    def mixed_rounded(self) -> Format:
+        """The compensated step."""
+        return _rounded(self._most_mixed, self.mixed.frac, self.weight_drop)
+
+    @property
+    def _most_scaled(self) -> int:
+        """The largest G that there can be, as an integer; so of the other two."""
+        most = self.positions * self.accumulate * self._largest_product
+        return min(most, self.clipped.magnitude) << self.gradient_shift(0)
+
+    @property
+    def _most_grown(self) -> int:
+        kept = (1 << self.velocity_drop) - (1 << self.velocity_drop - self.momentum_shift)
+        return self.velocity.magnitude * kept + self._most_scaled
+
+    @property
+    def _most_mixed(self) -> int:
+        """Of the two parts of the step, each as far as it counts: c U and (1 - c) 2**k G."""
+        old, new = self.velocity.magnitude << self.velocity_drop, self._most_scaled
+        fresh = (1 << COMPENSATION_FRAC) - self.compensation
+        return self.compensation * old + fresh * (new << self.momentum_shift)
+
+    @cached_property
     def of_biases(self) -> UnitArithmetic:
         """It as biases have it, which do not decay."""
         return replace(self, decay_shift=0) if self.decay_shift else self
@@ -201,8 +244,7 @@ class UnitArithmetic:
         """
         if self.round_update is not Rounding.NEAREST_EVEN:
             return True
-        most = min(self.positions * self.accumulate * self._largest_product, self.clipped.magnitude)
-        scaled = most << self.gradient_shift(0)
+        scaled = self._most_scaled
         if 2 * scaled > 1 << self.velocity_drop:
             return True
         mixed = (scaled << self.momentum_shift) * ((1 << COMPENSATION_FRAC) - self.compensation)
@@ -282,6 +324,11 @@ class UnitArithmetic:
                 f"{where}: the update needs {self.update_bits} bits and the model has 62; use "
                 "fewer fraction bits, a higher learning rate or a lower momentum"
             )
+
+
+def _rounded(most: int, frac: int, drop: int) -> Format:
+    """The format of -most..most without their lowest `drop` bits, rounded up or down."""
+    return signed_for((most >> drop) + 1, frac - drop)
 
 
 def compensation_for(momentum_shift: int, delay: int) -> int:

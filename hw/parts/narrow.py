@@ -19,7 +19,7 @@ def shape_of(number: Format) -> Shape:
 def round_off(value: Value, drop: int, rounding: Rounding, random: Value | None = None) -> Value:
     """`value` without its lowest `drop` bits; `random` has `drop` bits, for stochastic rounding."""
     if drop <= 0:
-        return value << -drop
+        return value.shift_left(-drop)
     if len(value) <= drop + 1:  # widen, so that something is left
         value = value + C(0, Shape(drop + 2, value.shape().signed))
     if rounding is Rounding.TRUNCATE:

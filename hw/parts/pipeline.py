@@ -9,6 +9,7 @@ from amaranth.hdl import C, Cat, Module, Signal, Value
 from amaranth.lib.memory import Memory
 
 from counterflow.design.fpga.blocks import LONG, WORTH_LUT_RAM
+from counterflow.design.parts.formats import Format
 from counterflow.design.units.latency import TREE_RADIX
 from counterflow.hw.parts.block_memory import BlockMemory
 from counterflow.hw.parts.delay_line import DelayLine
@@ -129,19 +130,27 @@ def apart(m: Module, value: Value, name: str) -> Signal:
 
 
 def summed(
-    m: Module, terms: Sequence[Value], name: str, radix: int = TREE_RADIX, levels: int = 0
+    m: Module,
+    terms: Sequence[Value],
+    name: str,
+    radix: int = TREE_RADIX,
+    levels: int = 0,
+    number: Format | None = None,
 ) -> Value:
     """The exact sum of `terms`, `design.units.latency.tree_latency` cycles later.
 
     One register after each addition of `radix` terms; a single term passes through, unless there
-    shall be at least so many `levels`.
+    shall be at least so many `levels`.  With a signed ``number`` that holds the sum all is added
+    modulo 2**bits, whatever the terms and sums on the way would need.
     """
     level = 0
+    if number is not None:
+        terms = [within(term, number) for term in terms]
     while len(terms) > 1 or level < levels:
         sums: list[Value] = []
         for index in range(0, len(terms), radix):
             here = f"{name}_{level}_{index // radix}"
-            total = _at_once(m, terms[index : index + radix], here)
+            total = _at_once(m, terms[index : index + radix], here, number)
             register = Signal(total.shape(), name=here, reset_less=True)
             m.d.sync += register.eq(total)
             sums.append(register)
@@ -149,17 +158,27 @@ def summed(
     return terms[0]
 
 
-def _at_once(m: Module, terms: Sequence[Value], name: str) -> Value:
+def _at_once(m: Module, terms: Sequence[Value], name: str, number: Format | None) -> Value:
     """The sum of `terms` in the same cycle, by a tree of additions of two."""
+
+    def added(pair: Sequence[Value]) -> Value:
+        total = sum(pair[1:], start=pair[0])
+        return total if number is None else within(total, number)
+
     level = 0
     while len(terms) > 2:
         pairs = [terms[index : index + 2] for index in range(0, len(terms), 2)]
         terms = [
-            apart(m, pair[0] + pair[1], f"{name}_{level}_{index}") if len(pair) > 1 else pair[0]
+            apart(m, added(pair), f"{name}_{level}_{index}") if len(pair) > 1 else pair[0]
             for index, pair in enumerate(pairs)
         ]
         level += 1
-    return sum(terms[1:], start=terms[0])
+    return added(terms)
+
+
+def within(value: Value, number: Format) -> Value:
+    """`value` modulo 2**bits of the signed `number`, as one: itself where that holds it."""
+    return value if len(value) <= number.bits else value[: number.bits].as_signed()
 
 
 def terms_of(value: Value, factor: int) -> list[Value]:
@@ -174,7 +193,8 @@ def terms_of(value: Value, factor: int) -> list[Value]:
         if factor & 1:
             digit = 2 - (factor & 3)  # 1 or -1, whichever clears the next bit too
             factor -= digit
-            terms.append(value << place if digit > 0 else -(value << place))
+            shifted = value.shift_left(place)
+            terms.append(shifted if digit > 0 else -shifted)
         factor >>= 1
         place += 1
     return terms

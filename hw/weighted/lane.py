@@ -172,7 +172,7 @@ class BiasLane(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        product = self.dy << self.numbers.x.frac
+        product = self.dy.shift_left(self.numbers.x.frac)
         update = _updated(m, self, product, self.held, WORD + CHOSEN)
         if self.held:
             m.d.comb += update.draw.eq(self.draw)

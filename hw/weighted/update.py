@@ -14,7 +14,15 @@ from counterflow.design.parts.formats import Format, Rounding
 from counterflow.design.units.arithmetic import COMPENSATION_FRAC, RANDOM_BITS, UnitArithmetic
 from counterflow.design.units.latency import STEP, tree_latency
 from counterflow.hw.parts.narrow import narrow, round_off, saturate, shape_of
-from counterflow.hw.parts.pipeline import apart, delayed, own, summed, terms_of, times_constant
+from counterflow.hw.parts.pipeline import (
+    apart,
+    delayed,
+    own,
+    summed,
+    terms_of,
+    times_constant,
+    within,
+)
 
 
 def random_bits(numbers: UnitArithmetic) -> list[int]:
@@ -128,12 +136,12 @@ class Update(wiring.Component):
 
     def _by_rate(self, m: Module, value: Value, shift: int, name: str) -> Value:
         """`value` shifted left by so many places, one less for each extra shift of the rate."""
-        result: Value = value << shift
+        result: Value = value.shift_left(shift)
         if self.numbers.rate_span == 0:
             return result
         extra_shift = own(m, self.extra_shift[: self.numbers.rate_span.bit_length()], name)
         for extra in range(1, self.numbers.rate_span + 1):
-            result = Mux(extra_shift == extra, value << (shift - extra), result)
+            result = Mux(extra_shift == extra, value.shift_left(shift - extra), result)
         return result
 
     def elaborate(self, platform: object) -> Module:
@@ -142,12 +150,12 @@ class Update(wiring.Component):
         k, drop = numbers.momentum_shift, numbers.velocity_drop
         velocity = delayed(m, self.velocity, self.early + self.spare, "s0_velocity", platform)
         scaled, beyond = self._scaled(m)
-        s1_scaled = self._register(m, scaled, "s1_scaled")
+        s1_scaled = self._register(m, within(scaled, numbers.scaled), "s1_scaled")
         s1_old = self._register(m, velocity, "s1_old")
-        kept = apart(m, (s1_old << drop) - (s1_old << (drop - k)), "s1_kept")
-        s2_grown = self._register(m, kept + s1_scaled, "s2_grown")
+        kept = apart(m, s1_old.shift_left(drop) - s1_old.shift_left(drop - k), "s1_kept")
+        s2_grown = self._register(m, within(kept + s1_scaled, numbers.grown), "s2_grown")
         rounded = round_off(s2_grown, drop, rounding, self._random(m, 0, drop))
-        s3_rounded = self._register(m, rounded, "s3_rounded")
+        s3_rounded = self._register(m, within(rounded, numbers.grown_rounded), "s3_rounded")
         new_velocity, velocity_clipped = saturate(s3_rounded, numbers.velocity)
         # Without compensation the cycle of this register is the one that the gradient has.
         s4_velocity = delayed(m, new_velocity, 1 - self.spare, "s4_velocity")
@@ -191,15 +199,17 @@ class Update(wiring.Component):
     def _compensated(self, m: Module, s1_old: Value, s1_scaled: Value) -> Value:
         """The step of spike compensation, c gap + whole rounded, in the fourth stage."""
         numbers, k = self.numbers, self.numbers.momentum_shift
-        gap = (s1_old << numbers.velocity_drop) - (s1_scaled << k)
+        gap = s1_old.shift_left(numbers.velocity_drop) - s1_scaled.shift_left(k)
         s2_gap = self._register(m, gap, "s2_gap")
-        s2_whole = self._register(m, s1_scaled << (k + COMPENSATION_FRAC), "s2_whole")
+        whole = s1_scaled.shift_left(k + COMPENSATION_FRAC)
+        s2_whole = self._register(m, within(whole, numbers.mixed), "s2_whole")
         terms = [s2_whole, *terms_of(s2_gap, numbers.compensation)]
         levels = tree_latency(len(terms))
-        mixed = summed(m, terms, "mixed")
+        mixed = summed(m, terms, "mixed", number=numbers.mixed)
         s2_random = self._random(m, RANDOM_BITS - numbers.weight_drop, RANDOM_BITS)
         high = delayed(m, s2_random, levels, "mixed_random")
         stepped = round_off(mixed, numbers.weight_drop, numbers.round_update, high)
+        stepped = within(stepped, numbers.mixed_rounded)
         # What takes fewer levels than the most waits where it has the fewest bits.
         return delayed(m, stepped, 2 - levels, "s4_stepped")
 
