@@ -55,7 +55,8 @@ class Gather(wiring.Component):
 
     Parameters: ``bits`` of an element, ``lanes``, ``count`` of elements in a token.
     Members: ``i`` stream of elements; ``o`` stream of words, element 0 lowest.
-    Cost: (lanes - 1) * bits registers; latency 0, one element a cycle.
+    Cost: (lanes - 1) * bits registers, and a choice a bit where words do not go into a token
+    evenly; latency 0, one element a cycle.
     """
 
     def __init__(self, *, bits: int, lanes: int, count: int) -> None:
@@ -69,30 +70,41 @@ class Gather(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        kept = [
-            Signal(self.bits, name=f"kept_{lane}", reset_less=True)
-            for lane in range(self.lanes - 1)
-        ]
         step = Signal(name="step")
         # That a word is full comes from a register: much hangs on it elsewhere.
         lane, full = _in_words(m, step, self.lanes, self.count)
-        word = [Mux(lane > index, register, 0) for index, register in enumerate(kept)] + [0]
+        even = self.count % self.lanes == 0
         m.d.comb += [
-            self.o.payload.eq(
-                Cat(
-                    Mux(lane == index, self.i.payload, value)[: self.bits]
-                    for index, value in enumerate(word)
-                )
-            ),
+            self.o.payload.eq(self._shifted(m, step) if even else self._placed(m, step, lane)),
             self.o.valid.eq(self.i.valid & full),
             self.i.ready.eq(self.o.ready | ~full),
+            step.eq(self.i.valid & self.i.ready),
         ]
-        m.d.comb += step.eq(self.i.valid & self.i.ready)
+        return m
+
+    def _shifted(self, m: Module, step: Value) -> Value:
+        """The word, once it is full: each element moves those before it down."""
+        kept = Signal((self.lanes - 1) * self.bits, name="kept", reset_less=True)
+        word = Cat(kept, self.i.payload)
+        with m.If(step):
+            m.d.sync += kept.eq(word[self.bits :])
+        return word
+
+    def _placed(self, m: Module, step: Value, lane: Value) -> Value:
+        """The word, full or not: each element goes to its place, zeros are behind the last."""
+        kept = [
+            Signal(self.bits, name=f"kept_{index}", reset_less=True)
+            for index in range(self.lanes - 1)
+        ]
         with m.If(step):
             for index, register in enumerate(kept):
                 with m.If(lane == index):
                     m.d.sync += register.eq(self.i.payload)
-        return m
+        word = [Mux(lane > index, register, 0) for index, register in enumerate(kept)] + [0]
+        return Cat(
+            Mux(lane == index, self.i.payload, value)[: self.bits]
+            for index, value in enumerate(word)
+        )
 
 
 class Scatter(wiring.Component):

@@ -75,10 +75,13 @@ class RowSums(wiring.Component):
             accumulator = Signal(shape_of(numbers.forward_sum), name=f"sum_{lane}", reset_less=True)
             with m.If(valid[lane]):
                 m.d.sync += accumulator.eq(Mux(first[lane], start, accumulator) + total)
-            active = Mux(accumulator < 0, 0, accumulator) if numbers.relu else accumulator
             y, clipped = narrow(
-                active, numbers.forward_sum.frac, numbers.y, numbers.round_activation
+                accumulator, numbers.forward_sum.frac, numbers.y, numbers.round_activation
             )
+            if numbers.relu:  # behind the narrowing, where there are fewer bits
+                negative = accumulator < 0
+                y = Mux(negative, 0, y) if numbers.y.signed else y  # unsigned it is zero already
+                clipped = clipped & ~negative
             outputs.append(delayed(m, y, NARROW, f"y_{lane}"))
             flags.append(delayed(m, clipped, 1, f"saturated_{lane}"))
         ready = delayed(m, turn & self.visit.last_column, summing + SUM, "ready")
