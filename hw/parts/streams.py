@@ -84,6 +84,8 @@ class Gather(wiring.Component):
 
     def _shifted(self, m: Module, step: Value) -> Value:
         """The word, once it is full: each element moves those before it down."""
+        if self.lanes == 1:
+            return self.i.payload
         kept = Signal((self.lanes - 1) * self.bits, name="kept", reset_less=True)
         word = Cat(kept, self.i.payload)
         with m.If(step):
