@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.design.units.slots import Stage
 from counterflow.design.units.timing import unawaited_words
 from counterflow.hw.parts.counter import around
-from counterflow.hw.parts.fifo import SyncFIFO
 from counterflow.hw.parts.narrow import shape_of
 from counterflow.hw.parts.streams import Gather, activation_stream, signed_lanes
 from counterflow.hw.weighted.bundles import input_words, visit_signals, walk_claims
@@ -115,18 +115,27 @@ class Arrivals(wiring.Component):
         return ring.room
 
     def _kinds(self, m: Module, word: Signal) -> None:
-        """Remember the kind of each token in the window, taken with its first element."""
+        """Remember the kind of each token in the window, taken with its first element.
+
+        There are never more, nor is one asked for that is not there: that needs no count, which
+        would go up and down with what is decided late in a cycle.
+        """
         tokens = self.stage.depths.window // self.stage.tiling.image_words + 2
-        m.submodules.kinds = kinds = SyncFIFO(width=KIND_BITS, depth=tokens)
+        m.submodules.kinds = kinds = Memory(shape=KIND_BITS, depth=tokens, init=[])
+        write, read = kinds.write_port(), kinds.read_port(domain="comb")
         images = self.stage.tiling.image_words
         count, begun = Signal(range(max(2, images)), name="count"), Signal(name="begun")
         _, last = around(m, count, word, images)
         accepted, ends = self.x.valid & self.x.ready, word & last
         with m.If(accepted):
             m.d.sync += begun.eq(~ends)
+        newest, oldest = (Signal(range(tokens), name=name) for name in ("newest", "oldest"))
+        around(m, newest, write.en, tokens)
+        around(m, oldest, self.claims.image, tokens)
         m.d.comb += [
-            kinds.w_en.eq(accepted & ~begun),
-            kinds.w_data.eq(self.x.payload.kind),
-            kinds.r_en.eq(self.claims.image),
-            self.kind.eq(kinds.r_data),
+            write.en.eq(accepted & ~begun),
+            write.addr.eq(newest),
+            write.data.eq(self.x.payload.kind),
+            read.addr.eq(oldest),
+            self.kind.eq(read.data),
         ]
