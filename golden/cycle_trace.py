@@ -49,6 +49,7 @@ class Trace:
         self._column: dict[str, int] = {}
         for index, field in enumerate(self.fields):
             self._column.setdefault(f"{field.unit}.{field.path}", index)
+        self._known: dict[tuple[str, ...], Integers] = {}
         self._events: dict[int, list[tuple[Cycles, Integers, Integers]]] = {}
 
     def __call__(self, record: Record) -> None:
@@ -95,17 +96,24 @@ class Trace:
     def _put(self, cycles: Cycles, stream: str, **members: NDArray[np.int64] | int) -> None:
         """One element of `stream` a cycle, with its strobe."""
         given = {"write" if "address" in members else "valid": 1, **members}
-        columns = np.array([self._column[f"{stream}.{member}"] for member in given])
+        columns = self._columns(stream, *given)
         values = np.empty((len(cycles), len(given)), np.int64)
         for place, value in enumerate(given.values()):
             values[:, place] = value
         self._enter(cycles, columns, values)
 
+    def _columns(self, stream: str, *members: str) -> Integers:
+        """The columns of these members of a stream."""
+        asked = (stream, *members)
+        if asked not in self._known:
+            self._known[asked] = np.array([self._column[f"{stream}.{one}"] for one in members])
+        return self._known[asked]
+
     def _slot(self, record: SlotRecord) -> None:
         stage, one = self.schedule.stages[record.stage], np.ones((1, 1), np.int64)
         for path in stage.strobes:
             cycles = stage.events(*path.split(".")) + self._shift(record.slot)
-            self._enter(cycles, np.array([self._column[f"{stage.name}.{path}"]]), one)
+            self._enter(cycles, self._columns(stage.name, path), one)
         if record.state is None:
             return
         slot = record.slot - self.before

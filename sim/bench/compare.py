@@ -44,13 +44,19 @@ class Layout:
         self.bits = int(widths.sum())
         self.start = np.concatenate([[0], np.cumsum(widths)])
         self._column = np.repeat(np.arange(len(fields)), widths)
-        self._places = np.arange(self.bits) - self.start[:-1][self._column] + 64 * self._column
+        # Most fields are a bit or few: of the eight bytes of a value only those that it can take.
+        counts = -(-widths // 8)
+        before = np.cumsum(counts) - counts
+        columns = np.repeat(np.arange(len(fields)), counts)
+        self._bytes = 8 * columns + np.arange(len(columns)) - before[columns]
+        self._places = np.arange(self.bits) + (8 * before - self.start[:-1])[self._column]
         self._ranks = _ranks(self.fields)
 
     def to_bits(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Rows of values [cycles, fields] as rows of bits [cycles, bits]."""
         little = np.ascontiguousarray(rows, dtype="<i8").view(np.uint8)
-        unpacked = np.unpackbits(little, axis=1, bitorder="little")
+        taken = np.take(little, self._bytes, axis=1)
+        unpacked = np.unpackbits(taken, axis=1, bitorder="little")
         return np.take(unpacked, self._places, axis=1)  # indexing would give another layout
 
     def field_of(self, bit: int) -> Field:

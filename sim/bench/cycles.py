@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,18 +15,16 @@ from numpy.typing import NDArray
 from counterflow.design.bus.registers import PRODUCTS_BITS
 from counterflow.design.parts.tokens import Kind, Token
 from counterflow.design.schedule.planner import Plan, plan
-from counterflow.golden.chain import Chain
-from counterflow.golden.cycle_trace import Trace
 from counterflow.sim.bench import counters
 from counterflow.sim.bench.at_work import AtWork
-from counterflow.sim.bench.compare import Layout, locate
+from counterflow.sim.bench.compare import locate
+from counterflow.sim.bench.expected import Expected
 from counterflow.sim.bench.host import Host, HostError, number
 from counterflow.sim.bench.job import Found, Job
-from counterflow.sim.bench.memories import FEED_TOKENS
 from counterflow.sim.bench.recorder import Recorder
 from counterflow.sim.bench.reports import SlotTime
 
-TAIL_SLOTS = 3  # slots that a run goes on after the last event, in which nothing may happen
+SWITCH = 0.0005  # seconds after which golden's thread lets the simulator go on
 
 
 class CycleBench:
@@ -34,17 +33,15 @@ class CycleBench:
     def __init__(self, dut: Any, job: Job) -> None:
         self.job, self.found = job, Found()
         self.plan: Plan = plan(job.description)
-        self.golden: Chain = job.chain(self.plan.schedule)
+        self.expected = Expected(self.plan, job)
+        self.golden, self.layout = self.expected.golden, self.expected.layout
         self.one_loss = self.plan.schedule.loss.arithmetic.one_loss
-        self.trace = Trace(self.plan)
-        self.earlier = 0  # cycles recorded before those of the trace
-        self.layout = Layout(self.trace.fields)
+        self.before = 0  # slots before this run
         self.host = Host(dut, self.plan)
         self.recorder = Recorder(dut, self.layout, job.depth)
         self.at_work = AtWork(self.plan, self.layout)
         self.dut = dut
         self.fed = 0
-        self.predictions: list[Any] = []
         self._slots_open: dict[str, list[int]] = {}
         self._slots_done: Counter[str] = Counter()
 
@@ -69,59 +66,45 @@ class CycleBench:
             if settings is not None:
                 self.golden.set(settings)
             await self.host.set(self.golden.settings)
-            await self._run(list(tokens), products)
+            await self._run(tokens, products)
         self.found.seconds = time.monotonic() - began
         self._utilisation(products, self.job.depth)
         await self._read_back()
 
-    async def _run(self, waiting: list[Token], products: list[int]) -> None:
+    async def _run(self, tokens: Sequence[Token], products: list[int]) -> None:
         """Feed tokens to an empty chain, compare until it is empty again."""
-        schedule, block = self.plan.schedule, self.job.depth
-        interval, fed = schedule.interval, self.fed
-        self.trace = Trace(self.plan, before=self.golden.slot)
-        self._feed(waiting, FEED_TOKENS)
-        self.dut.recording.value = 1
-        while waiting or self.trace.base < self.trace.end:
-            await self._block(block)
-            products.append(number(self.dut.products))
-            taken = max(0, self.trace.base - schedule.intake_start) // interval
-            self._feed(waiting, taken + FEED_TOKENS - (self.fed - fed))
-            self._progress()
-        for _ in range(max(1, TAIL_SLOTS * interval // block)):
-            await self._block(block)
+        self.before, earlier = self.golden.slot, self.found.cycles
+        for block in self.expected.blocks(tokens):
+            if block.tokens:
+                self.host.feed(block.tokens, self.job.samples, self.job.labels)
+                self.fed += len(block.tokens)
+                self._progress()
+            self.dut.recording.value = 1
+            await self._block(block.bits, earlier)
+            if not block.ends:
+                products.append(number(self.dut.products))
         self.dut.recording.value = 0
-        self.earlier += self.trace.base
 
-    def _feed(self, waiting: list[Token], count: int) -> None:
-        """Let golden run the next tokens and hand them to the hardware."""
-        tokens = waiting[:count]
-        if not tokens:
-            return
-        del waiting[:count]
-        self.predictions += self.golden.run(tokens, self.job.samples, self.job.labels, self.trace)
-        self.host.feed(tokens, self.job.samples, self.job.labels)
-        self.fed += len(tokens)
-
-    async def _block(self, cycles: int) -> None:
-        """Simulate `cycles` cycles and compare them."""
+    async def _block(self, expected: NDArray[np.uint8], earlier: int) -> None:
+        """Simulate as many cycles as there are rows and compare them; `earlier`: of other runs."""
+        first, cycles = self.found.cycles, len(expected)
         await self.host.cycles(cycles)
-        first = self.trace.base
-        rows = self.trace.take(first + cycles)
-        expected, found = self.layout.to_bits(rows), self.recorder.read()
+        found = self.recorder.read()
         self.found.cycles += cycles
-        self.found.compared += expected.shape[0] * len(self.layout.fields)
+        self.found.compared += cycles * len(self.layout.fields)
         if not np.array_equal(expected, found):
-            self._differ(first, expected, found)
+            self._differ(first, earlier, expected, found)
         self.at_work.see(found)
         self._observe(first, (found == 1).astype(np.uint8))
 
-    def _differ(self, first: int, expected: NDArray[np.uint8], found: NDArray[np.uint8]) -> None:
+    def _differ(
+        self, first: int, earlier: int, expected: NDArray[np.uint8], found: NDArray[np.uint8]
+    ) -> None:
         differences = self.layout.differences(expected, found)
         row, column = differences[0]
-        place = locate(
-            self.plan.schedule, self.layout, first + row, column, expected[row], found[row]
-        )
-        cycle, slot = place.cycle + self.earlier, place.slot + self.trace.before
+        cycle, rows = first - earlier + row, (expected[row], found[row])
+        place = locate(self.plan.schedule, self.layout, cycle, column, *rows)
+        cycle, slot = place.cycle + earlier, place.slot + self.before
         self.found.differ(str(replace(place, cycle=cycle, slot=slot)), len(differences))
 
     def _observe(self, first: int, bits: NDArray[np.uint8]) -> None:
@@ -132,7 +115,6 @@ class CycleBench:
         column = names.index("loss.predictions.loss")
         for row in np.nonzero(valid & last)[0]:
             self.found.losses.append(self.layout.value(bits[row], column) * self.one_loss)
-        first += self.earlier
         if len(self.found.slots) > self.job.slots_shown * len(self.plan.schedule.weighted):
             return
         for stage in self.plan.schedule.weighted:
@@ -202,9 +184,11 @@ class CycleBench:
 async def compared(dut: Any, job: Job) -> Found:
     """What the bench found of the job."""
     sys.setrecursionlimit(10_000)
+    sys.setswitchinterval(SWITCH)
     bench = CycleBench(dut, job)
     await bench.run()
-    bench.found.golden_losses = [p.loss * bench.one_loss for p in bench.predictions]
+    predictions = bench.expected.predictions
+    bench.found.golden_losses = [p.loss * bench.one_loss for p in predictions]
     if job.description.judged:
-        bench.found.correct = [p.correct for p in bench.predictions]
+        bench.found.correct = [p.correct for p in predictions]
     return bench.found
