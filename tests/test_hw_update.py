@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from itertools import product
 from typing import Any
@@ -152,6 +153,22 @@ def test_the_update_equals_golden_with_and_without_compensation_at_every_rate(
             np.testing.assert_array_equal(column, wanted, message)
         seen_clipped |= set(found[2].tolist())
     assert seen_clipped == {0, 1}  # vectors reach both
+
+
+@pytest.mark.parametrize("sum_", ["scaled", "grown", "grown_rounded", "mixed", "mixed_rounded"])
+def test_a_bit_less_than_a_sum_of_the_update_is_said_to_need_is_too_few(sum_: str) -> None:
+    stage = stage_of("20 bit", Rounding.STOCHASTIC)
+    numbers = stage.arithmetic
+    ranges = [(one.min, one.max) for one in (numbers.weight, numbers.velocity)]
+    columns = vectors([*ranges, gradients(numbers)], 60, seed=4)
+    columns.append(random_words(len(columns[0]), seed=4))
+    expected = golden.updated(numbers, Settings(), *columns)
+    whole = getattr(numbers, sum_)
+    for bits, enough in ((whole.bits, True), (whole.bits - 1, False)):
+        vars(numbers)[sum_] = dataclasses.replace(whole, bits=bits)
+        found = updated(stage, columns, True, 0)
+        equal = all(np.array_equal(f, g) for f, g in zip(found, expected, strict=True))
+        assert equal == enough, f"{bits} bits"
 
 
 @pytest.mark.parametrize("case", ["no delay", "prediction alone"])

@@ -89,3 +89,8 @@ def _limit(signed: bool, bits: int, frac: int, most: int) -> None:
 def signed_for(magnitude: int, frac: int) -> Format:
     """The narrowest signed format with `frac` fraction bits that holds -magnitude..magnitude."""
     return Format(True, max(2, magnitude.bit_length() + 1), frac)
+
+
+def signed_within(low: int, high: int, frac: int) -> Format:
+    """The narrowest signed format with `frac` fraction bits that holds low..high, and zero."""
+    return Format(True, max(2, 1 + max(high.bit_length(), (~min(low, 0)).bit_length())), frac)

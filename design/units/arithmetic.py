@@ -26,7 +26,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 
-from counterflow.design.parts.formats import Format, Rounding, signed_for
+from counterflow.design.parts.formats import Format, Rounding, signed_for, signed_within
 
 COMPENSATION_FRAC = 8
 LATER = {"later": True}  # not shown at its default, so that no name changes where it is not used
@@ -179,45 +179,50 @@ class UnitArithmetic:
     @cached_property
     def scaled(self) -> Format:
         """G: the gradient times the learning rate."""
-        return signed_for(self._most_scaled, self.update_frac)
+        return signed_within(*self._scaled_range, self.update_frac)
 
     @cached_property
     def grown(self) -> Format:
         """A + G: the velocity before it is rounded."""
-        return signed_for(self._most_grown, self.update_frac)
+        return signed_within(*self._grown_range, self.update_frac)
 
     @cached_property
     def grown_rounded(self) -> Format:
         """The velocity before it saturates."""
-        return _rounded(self._most_grown, self.update_frac, self.velocity_drop)
+        return _rounded(*self._grown_range, self.update_frac, self.velocity_drop)
 
     @cached_property
     def mixed(self) -> Format:
         """The compensated step 2**k G + c (U - 2**k G) before it is rounded."""
-        return signed_for(self._most_mixed, self.update_frac + COMPENSATION_FRAC)
+        return signed_within(*self._mixed_range, self.update_frac + COMPENSATION_FRAC)
 
     @cached_property
     def mixed_rounded(self) -> Format:
         """The compensated step."""
-        return _rounded(self._most_mixed, self.mixed.frac, self.weight_drop)
+        return _rounded(*self._mixed_range, self.mixed.frac, self.weight_drop)
 
     @property
-    def _most_scaled(self) -> int:
-        """The largest G that there can be, as an integer; so of the other two."""
-        most = self.positions * self.accumulate * self._largest_product
-        return min(most, self.clipped.magnitude) << self.gradient_shift(0)
+    def _scaled_range(self) -> tuple[int, int]:
+        """The least and the largest G that there can be, as integers; so of the other two."""
+        inputs = (self.loaded.min, self.loaded.max, 1 << self.x.frac)  # the last one is a bias's
+        products = [dy * x for dy in (self.dy.min, self.dy.max) for x in inputs]
+        many, shift = self.positions * self.accumulate, self.gradient_shift(0)
+        low = max(many * min(products), self.clipped.min)
+        return low << shift, min(many * max(products), self.clipped.max) << shift
 
     @property
-    def _most_grown(self) -> int:
+    def _grown_range(self) -> tuple[int, int]:
         kept = (1 << self.velocity_drop) - (1 << self.velocity_drop - self.momentum_shift)
-        return self.velocity.magnitude * kept + self._most_scaled
+        low, high = self._scaled_range
+        return self.velocity.min * kept + low, self.velocity.max * kept + high
 
     @property
-    def _most_mixed(self) -> int:
+    def _mixed_range(self) -> tuple[int, int]:
         """Of the two parts of the step, each as far as it counts: c U and (1 - c) 2**k G."""
-        old, new = self.velocity.magnitude << self.velocity_drop, self._most_scaled
-        fresh = (1 << COMPENSATION_FRAC) - self.compensation
-        return self.compensation * old + fresh * (new << self.momentum_shift)
+        old = self.compensation << self.velocity_drop
+        new = (1 << COMPENSATION_FRAC) - self.compensation << self.momentum_shift
+        low, high = self._scaled_range
+        return self.velocity.min * old + low * new, self.velocity.max * old + high * new
 
     @cached_property
     def of_biases(self) -> UnitArithmetic:
@@ -244,7 +249,7 @@ class UnitArithmetic:
         """
         if self.round_update is not Rounding.NEAREST_EVEN:
             return True
-        scaled = self._most_scaled
+        scaled = max(map(abs, self._scaled_range))
         if 2 * scaled > 1 << self.velocity_drop:
             return True
         mixed = (scaled << self.momentum_shift) * ((1 << COMPENSATION_FRAC) - self.compensation)
@@ -326,9 +331,9 @@ class UnitArithmetic:
             )
 
 
-def _rounded(most: int, frac: int, drop: int) -> Format:
-    """The format of -most..most without their lowest `drop` bits, rounded up or down."""
-    return signed_for((most >> drop) + 1, frac - drop)
+def _rounded(low: int, high: int, frac: int, drop: int) -> Format:
+    """The format of low..high without their lowest `drop` bits, rounded up or down."""
+    return signed_within(low >> drop, -(-high >> drop), frac - drop)
 
 
 def compensation_for(momentum_shift: int, delay: int) -> int:
