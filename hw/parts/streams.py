@@ -186,18 +186,21 @@ class Scatter(wiring.Component):
         """(There is a word, it in a register whose lowest element is next to leave, its tag above).
 
         A memory and the choice of an element are too much on the way to another unit.  A word that
-        is pushed while none waits does not go through the memory.
+        is pushed while none waits does not go through the memory: it is written there, too, for
+        that none waits is known too late to prevent it, and left out in the next cycle.
         """
         word = Signal.like(words_queue.r_data, name="oldest", reset_less=True)
         there, moves, takes = Signal(name="there"), Signal(name="moves"), Signal(name="takes")
-        waits, new = words_queue.r_rdy, ends | ~there
+        skips = Signal(name="skips")  # the only word in the queue
+        waits, new = words_queue.r_rdy & ~skips, ends | ~there
         elements, tag = word[: self.bits * self.lanes], word[self.bits * self.lanes :]
         m.d.comb += [
             moves.eq(sent | ~there),
             takes.eq(moves & new),
-            words_queue.w_en.eq(self.push & ~(takes & ~waits)),
-            words_queue.r_en.eq(takes),
+            words_queue.w_en.eq(self.push),
+            words_queue.r_en.eq(takes | skips),
         ]
+        m.d.sync += skips.eq(self.push & takes & ~waits)
         # That an element is sent is known late, and only enables; what comes is known before.
         following = Mux(waits, words_queue.r_data, words_queue.w_data)
         with m.If(moves):

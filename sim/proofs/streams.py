@@ -145,7 +145,8 @@ class ScatterSpec(Spec):
             Assert(there | (lane == 0)),  # what is begun is there
             Assert(~head | (oldest[-1] == watched.data[-1])),
         ]
-        in_queue(m, self, "dut.queue", watched, watched.data, self.depth, there)
+        skips = self.probe("dut.skips", 1)
+        in_queue(m, self, "dut.queue", watched, watched.data, self.depth, there, skips)
 
 
 def in_queue(
@@ -156,13 +157,16 @@ def in_queue(
     word: Value,
     depth: int,
     left: Value | None = None,
+    stale: Value | None = None,
 ) -> list[Value]:
     """The watched item stands as `word` in the memory of a SyncFIFO where its turn is.
 
-    So many as `left` says, the oldest ones, have left it already.
+    So many as `left` says, the oldest ones, have left it already; if it is `stale`, it holds one
+    word, which counts no more.
     Returns the words of that memory in the order in which they leave it.
     """
     gone = C(0) if left is None else left
+    more = C(0, 1) if stale is None else stale
     held, ahead = watched.held - gone, Mux(watched.ahead >= gone, watched.ahead - gone, 0)
     ahead = ahead[: depth.bit_length()]
     held = held[: depth.bit_length()]
@@ -171,8 +175,9 @@ def in_queue(
     words = spec.memory(f"{path}.storage", depth, len(word))
     m.d.comb += [
         Assert((consume < depth) & (produce < depth)),
-        Assert(produce == (consume + held) % depth),
-        Assert(spec.probe(f"{path}.level", depth.bit_length()) == held),
+        Assert(produce == (consume + held + more) % depth),
+        Assert(spec.probe(f"{path}.level", depth.bit_length()) == held + more),
+        Assert(~more | (held == 0)),
         Assert(~watched.on | (watched.ahead < gone) | (words[(consume + ahead) % depth] == word)),
     ]
     return [words[(consume + place) % depth] for place in range(depth)]
@@ -216,11 +221,10 @@ PROOFS = (
             ),
             Mutant(Scatter, "done.eq(sent & ends)", "done.eq(self.o.valid & ends)"),
             Mutant(Scatter, "Cat(elements >> self.bits, tag)", "word"),
-            Mutant(Scatter, "self.push & ~(takes & ~waits)", "self.push"),
+            Mutant(Scatter, "words_queue.r_rdy & ~skips", "words_queue.r_rdy"),
+            Mutant(Scatter, "takes | skips", "takes"),
             Mutant(Scatter, "there.eq(waits | self.push)", "there.eq(waits)"),
-            Mutant(
-                Scatter, "new = words_queue.r_rdy, ends | ~there", "new = words_queue.r_rdy, ends"
-            ),
+            Mutant(Scatter, "~skips, ends | ~there", "~skips, ends"),
         ),
         quick=True,
     ),
@@ -240,6 +244,7 @@ PROOFS = (
                 "level(m, free, self.room, done, self.reserve)",
                 "level(m, free, self.room, done, self.push)",
             ),
+            Mutant(Scatter, "self.push & takes & ~waits", "self.push & takes"),
             Mutant(Scatter, "Mux(waits, words_queue.r_data", "Mux(~self.push, words_queue.r_data"),
         ),
     ),
