@@ -1,4 +1,4 @@
-"""A simple dual-port memory of any size whose Verilog hardly grows with it."""
+"""A simple dual-port memory of any size whose Verilog does not grow with it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,13 @@ _PORTS = """module {name}(clk, read_address, read_data, write_enable, write_addr
 _LARGE = (
     _PORTS
     + """  (* never_collides *) reg [{data}:0] words [0:{last}];
-{zeros}  always @(posedge clk) begin
+  genvar first;
+  generate for (first = 0; first <= {last}; first = first + {zeroed}) begin : zeros
+    integer index;
+    initial for (index = first; index < first + {zeroed} && index <= {last}; index = index + 1)
+      words[index] = 0;
+  end endgenerate
+  always @(posedge clk) begin
     if (write_enable) words[write_address] <= write_data;
     read_data <= words[read_address];
   end
@@ -50,11 +56,6 @@ endmodule
 
 
 ZEROED = 128  # words by one loop: Yosys takes the square of their number for each
-_ZEROS = """  initial begin : zeros_{first}
-    integer index;
-    for (index = {first}; index < {stop}; index = index + 1) words[index] = 0;
-  end
-"""
 
 
 class BlockMemory(wiring.Component):
@@ -127,12 +128,9 @@ class BlockMemory(wiring.Component):
         if self.distributed:
             name, text = f"{name}_distributed", _LUT_RAM
         lines = (f"    words[{at}] = {value};\n" for at, value in enumerate(self.init))
-        starts = range(0, self.words, ZEROED)
         modules.verilog[name] = text.format(
             name=name,
-            zeros="".join(
-                _ZEROS.format(first=at, stop=min(at + ZEROED, self.words)) for at in starts
-            ),
+            zeroed=ZEROED,
             edge="negedge" if self.falling else "posedge",
             address=(self.words - 1).bit_length() - 1,
             data=self.bits - 1,
