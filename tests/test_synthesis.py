@@ -30,7 +30,7 @@ UNITS = ("dense0", "dense1", "dense2", "loss", "intake")
 BLOCKS_MAPPED = "-run begin:map_gates"  # memories and multipliers are in place, gates are not yet
 NOT_MEMORIES = {  # read-only tables become logic, and a few bits are cheapest as flip-flops
     "loss": {"loss.exponentials", "loss.logarithms"},
-    **{unit: {f"{unit}.arrivals.kinds.storage"} for unit in UNITS if unit.startswith("dense")},
+    **{unit: {f"{unit}.arrivals.kinds"} for unit in UNITS if unit.startswith("dense")},
 }
 ZERO_BITS = re.compile(r"\[-\d+:|(?<![\w'])0'[sS]?[bodhBODH]")
 
