@@ -1,9 +1,6 @@
-"""What benches compare with is golden's trace, whoever takes it and however far."""
+"""What benches compare with is golden's trace."""
 
 from __future__ import annotations
-
-import threading
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -27,10 +24,6 @@ def job() -> Job:
     return plain_job(TINY, data, np.arange(samples), seed=1)
 
 
-def golden_threads() -> list[str]:
-    return [one.name for one in threading.enumerate() if one.name.startswith("golden")]
-
-
 def test_blocks_are_the_trace_of_all_tokens_each_fed_once_in_order(job: Job) -> None:
     expected = Expected(TINY, job)
     (_, tokens), *_ = job.runs()
@@ -49,20 +42,3 @@ def test_blocks_are_the_trace_of_all_tokens_each_fed_once_in_order(job: Job) -> 
     assert ends == sorted(ends)
     assert ends[-1]
     assert not blocks[-1].bits.any()
-
-
-def test_whoever_stops_in_the_middle_leaves_no_thread_behind(job: Job) -> None:
-    (_, tokens), *_ = job.runs()
-    blocks = Expected(TINY, job).blocks(tokens)
-    next(blocks)
-    assert golden_threads()
-    blocks.close()
-    assert not golden_threads()
-
-
-def test_what_golden_cannot_do_is_an_error_where_its_blocks_are_taken(job: Job) -> None:
-    short = replace(job, samples=job.samples[:1])
-    (_, tokens), *_ = short.runs()
-    with pytest.raises(IndexError):
-        list(Expected(TINY, short).blocks(tokens))
-    assert not golden_threads()

@@ -24,8 +24,6 @@ from counterflow.sim.bench.job import Found, Job
 from counterflow.sim.bench.recorder import Recorder
 from counterflow.sim.bench.reports import SlotTime
 
-SWITCH = 0.0005  # seconds after which golden's thread lets the simulator go on
-
 
 class CycleBench:
     """State of one run: golden chain and trace beside the simulated hardware."""
@@ -184,7 +182,6 @@ class CycleBench:
 async def compared(dut: Any, job: Job) -> Found:
     """What the bench found of the job."""
     sys.setrecursionlimit(10_000)
-    sys.setswitchinterval(SWITCH)
     bench = CycleBench(dut, job)
     await bench.run()
     predictions = bench.expected.predictions

@@ -1,9 +1,8 @@
-"""What a run must show in every cycle: golden's side, made while the simulator is at its own."""
+"""What a run must show in every cycle: golden's side of the comparison, block by block."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,31 +40,20 @@ class Expected:
         self.predictions: list[Any] = []
 
     def blocks(self, tokens: Sequence[Token]) -> Iterator[Block]:
-        """The next run, block by block.
-
-        Golden takes about as long as the simulator, which runs without Python.  So each block is
-        made in another thread while the one before is simulated.
-        """
-        made = self._made(list(tokens))
-        with ThreadPoolExecutor(1, "golden") as thread:
-            coming = thread.submit(next, made, None)
-            while (block := coming.result()) is not None:
-                coming = thread.submit(next, made, None)
-                yield block
-
-    def _made(self, waiting: list[Token]) -> Iterator[Block]:
+        """The next run: blocks of `job.depth` cycles."""
+        waiting = list(tokens)
         schedule, cycles = self.plan.schedule, self.job.depth
         trace = Trace(self.plan, before=self.golden.slot)
         tail = max(1, TAIL_SLOTS * schedule.interval // cycles)
         fed, room = 0, FEED_TOKENS
         while tail:
-            tokens, waiting = waiting[:room], waiting[room:]
-            if tokens:
-                run = self.golden.run(tokens, self.job.samples, self.job.labels, trace)
+            fresh, waiting = waiting[:room], waiting[room:]
+            if fresh:
+                run = self.golden.run(fresh, self.job.samples, self.job.labels, trace)
                 self.predictions += run
             ends = not waiting and trace.base >= trace.end
             tail -= ends
-            yield Block(tokens, self.layout.to_bits(trace.take(trace.base + cycles)), ends)
-            fed += len(tokens)
+            yield Block(fresh, self.layout.to_bits(trace.take(trace.base + cycles)), ends)
+            fed += len(fresh)
             taken = max(0, trace.base - schedule.intake_start) // schedule.interval
             room = taken + FEED_TOKENS - fed
