@@ -88,7 +88,7 @@ def _limit(signed: bool, bits: int, frac: int, most: int) -> None:
 
 def signed_for(magnitude: int, frac: int) -> Format:
     """The narrowest signed format with `frac` fraction bits that holds -magnitude..magnitude."""
-    return Format(True, max(2, magnitude.bit_length() + 1), frac)
+    return signed_within(-magnitude, magnitude, frac)
 
 
 def signed_within(low: int, high: int, frac: int) -> Format:

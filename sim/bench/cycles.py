@@ -34,7 +34,7 @@ class CycleBench:
         self.expected = Expected(self.plan, job)
         self.golden, self.layout = self.expected.golden, self.expected.layout
         self.one_loss = self.plan.schedule.loss.arithmetic.one_loss
-        self.before = 0  # slots before this run
+        self.before = self.earlier = 0  # slots and cycles before this run
         self.host = Host(dut, self.plan)
         self.recorder = Recorder(dut, self.layout, job.depth)
         self.at_work = AtWork(self.plan, self.layout)
@@ -71,38 +71,36 @@ class CycleBench:
 
     async def _run(self, tokens: Sequence[Token], products: list[int]) -> None:
         """Feed tokens to an empty chain, compare until it is empty again."""
-        self.before, earlier = self.golden.slot, self.found.cycles
+        self.before, self.earlier = self.golden.slot, self.found.cycles
+        self.dut.recording.value = 1
         for block in self.expected.blocks(tokens):
             if block.tokens:
                 self.host.feed(block.tokens, self.job.samples, self.job.labels)
                 self.fed += len(block.tokens)
                 self._progress()
-            self.dut.recording.value = 1
-            await self._block(block.bits, earlier)
+            await self._block(block.bits)
             if not block.ends:
                 products.append(number(self.dut.products))
         self.dut.recording.value = 0
 
-    async def _block(self, expected: NDArray[np.uint8], earlier: int) -> None:
-        """Simulate as many cycles as there are rows and compare them; `earlier`: of other runs."""
+    async def _block(self, expected: NDArray[np.uint8]) -> None:
+        """Simulate as many cycles as there are rows and compare them."""
         first, cycles = self.found.cycles, len(expected)
         await self.host.cycles(cycles)
         found = self.recorder.read()
         self.found.cycles += cycles
         self.found.compared += cycles * len(self.layout.fields)
         if not np.array_equal(expected, found):
-            self._differ(first, earlier, expected, found)
+            self._differ(first, expected, found)
         self.at_work.see(found)
         self._observe(first, (found == 1).astype(np.uint8))
 
-    def _differ(
-        self, first: int, earlier: int, expected: NDArray[np.uint8], found: NDArray[np.uint8]
-    ) -> None:
+    def _differ(self, first: int, expected: NDArray[np.uint8], found: NDArray[np.uint8]) -> None:
         differences = self.layout.differences(expected, found)
         row, column = differences[0]
-        cycle, rows = first - earlier + row, (expected[row], found[row])
+        cycle, rows = first - self.earlier + row, (expected[row], found[row])
         place = locate(self.plan.schedule, self.layout, cycle, column, *rows)
-        cycle, slot = place.cycle + earlier, place.slot + self.before
+        cycle, slot = place.cycle + self.earlier, place.slot + self.before
         self.found.differ(str(replace(place, cycle=cycle, slot=slot)), len(differences))
 
     def _observe(self, first: int, bits: NDArray[np.uint8]) -> None:

@@ -25,7 +25,7 @@ class Block(NamedTuple):
     ``ends``: nothing is to happen any more.
     """
 
-    tokens: list[Token]
+    tokens: Sequence[Token]
     bits: NDArray[np.uint8]
     ends: bool
 
@@ -41,19 +41,18 @@ class Expected:
 
     def blocks(self, tokens: Sequence[Token]) -> Iterator[Block]:
         """The next run: blocks of `job.depth` cycles."""
-        waiting = list(tokens)
         schedule, cycles = self.plan.schedule, self.job.depth
         trace = Trace(self.plan, before=self.golden.slot)
         tail = max(1, TAIL_SLOTS * schedule.interval // cycles)
         fed, room = 0, FEED_TOKENS
         while tail:
-            fresh, waiting = waiting[:room], waiting[room:]
+            fresh = tokens[fed : fed + room]
             if fresh:
                 run = self.golden.run(fresh, self.job.samples, self.job.labels, trace)
                 self.predictions += run
-            ends = not waiting and trace.base >= trace.end
+            fed += len(fresh)
+            ends = fed == len(tokens) and trace.base >= trace.end
             tail -= ends
             yield Block(fresh, self.layout.to_bits(trace.take(trace.base + cycles)), ends)
-            fed += len(fresh)
             taken = max(0, trace.base - schedule.intake_start) // schedule.interval
             room = taken + FEED_TOKENS - fed
