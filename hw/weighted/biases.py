@@ -24,7 +24,12 @@ from counterflow.hw.parts.modules import instantiate
 from counterflow.hw.parts.narrow import shape_of
 from counterflow.hw.parts.pipeline import delayed, own, spread
 from counterflow.hw.parts.turns import Turns, chosen_late, taken_by
-from counterflow.hw.weighted.broadcast import random_levels, spread_random, spread_settings
+from counterflow.hw.weighted.broadcast import (
+    gradient_levels,
+    random_levels,
+    spread_random,
+    spread_settings,
+)
 from counterflow.hw.weighted.bundles import (
     Settings,
     memory_access,
@@ -47,12 +52,13 @@ class Biases(wiring.Component):
     Parameters: ``stage``.
     Members, with the cycle in which they are valid: ``visit`` in 0, with ``visits``: what is read,
     and in 11 that a row's first turn ends in the next; ``starts`` out 4: the biases as sums begin;
-    ``dy`` in 4: the row's gradients; ``random`` in 7 - `random_levels`; ``fresh`` in 0: no sum of
-    gradients is earlier; ``tile_clipped``, 2 SATURATED after 12 or the last turn of its weights: a
-    new word of the tile is; ``saturated`` out, as much later: a new bias is, the first one of a row
-    whose tile is not; ``settings`` in; ``bus``, ``stored`` in, as
-    `hw.weighted.weights.WeightMemory` has them; ``write_enable``, ``write_address``,
-    ``write_data`` out: what is learnt at the write port, word row x turns + turn.
+    ``dy`` in 4, or `gradient_levels` before: the row's gradients; ``random`` in 7 -
+    `random_levels`; ``fresh`` in 0: no sum of gradients is earlier; ``tile_clipped``, 2 SATURATED
+    after 12 or the last turn of its weights: a new word of the tile is; ``saturated`` out, as much
+    later: a new bias is, the first one of a row whose tile is not; ``settings`` in; ``bus``,
+    ``stored`` in, as `hw.weighted.weights.WeightMemory` has them; ``write_enable``,
+    ``write_address``, ``write_data`` out: what is learnt at the write port, word row x turns +
+    turn.
     Cost: a memory an output, `bias_lanes` lanes, sums of gradients where there are some.
     """
 
@@ -152,7 +158,8 @@ class Biases(wiring.Component):
         begins = turn & visit.first_column
         begun = delayed(m, begins, WORD - 1, "begun")  # so does the first turn in the next cycle
         m.submodules.read = read = Turns(turns=self.turns)
-        errors = [self.dy.word_select(output, numbers.dy.bits) for output in range(len(words))]
+        dy = delayed(m, self.dy, gradient_levels(self.stage.tiling), "dy")
+        errors = [dy.word_select(output, numbers.dy.bits) for output in range(len(words))]
         dy_turn = delayed(m, read.turn, AT_LANES - WORD, "dy_turn")
         m.d.comb += read.start.eq(begun)
         lanes = [

@@ -9,6 +9,7 @@ from amaranth.hdl import Cat, Module, Value
 
 from counterflow.design.units.arithmetic import UnitArithmetic
 from counterflow.design.units.slots import Stage
+from counterflow.design.units.tiling import Tiling
 from counterflow.design.units.turns import bias_lanes
 from counterflow.hw.parts.modules import is_compact
 from counterflow.hw.parts.pipeline import spread, spread_levels
@@ -25,6 +26,11 @@ def random_levels(stage: Stage, platform: object) -> int:
     """
     readers = stage.tiling.movers + bias_lanes(stage.tiling)
     return 0 if is_compact(platform) else min(spread_levels(readers) + 1, GRADIENT - 1)
+
+
+def gradient_levels(tiling: Tiling) -> int:
+    """Cycles by which a row's gradient comes before its lanes take it, if it has many."""
+    return min(1, spread_levels(tiling.lanes.inputs))
 
 
 def spread_settings(

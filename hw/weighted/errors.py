@@ -12,6 +12,7 @@ from counterflow.hw.parts.block_fifo import queue
 from counterflow.hw.parts.counter import level
 from counterflow.hw.parts.pipeline import delayed
 from counterflow.hw.parts.streams import Gather, error_stream
+from counterflow.hw.weighted.broadcast import gradient_levels
 from counterflow.hw.weighted.bundles import visit_signals, walk_claims
 from counterflow.hw.weighted.lane import AT_LANES
 
@@ -21,8 +22,8 @@ class Errors(wiring.Component):
 
     Parameters: ``stage``.
     Members: ``dy`` stream of gradients; ``claims``, ``visit`` in; ``ready`` out: there is one for
-    the row that the walk comes to; ``word`` out, AT_LANES cycles after the visit of a tile, zero if
-    no token comes back.
+    the row that the walk comes to; ``word`` out, AT_LANES cycles after the visit of a tile, or
+    `gradient_levels` before, zero if no token comes back.
     Cost: a queue of `stage.depths.errors` words.
     """
 
@@ -61,11 +62,12 @@ class Errors(wiring.Component):
         level(m, unclaimed, self.ready, waiting.w_en & waiting.w_rdy, self.claims.error)
         word = Mux(returning, waiting.r_data, 0)
         # A deep queue is block RAM: the first register is its own, late for a bias to choose from.
-        behind = tiling.lanes.outputs > 1 and self.stage.depths.errors > READ_AT_ONCE
-        latest = AT_LANES - 1 if behind else AT_LANES
+        levels = gradient_levels(tiling)
+        deep = tiling.lanes.outputs > 1 and self.stage.depths.errors > READ_AT_ONCE
+        latest = AT_LANES - max(levels, deep)
         stays = min(latest, tiling.row_cycles) - 1  # cycles after its first in which it is there
         taken = Signal(self.width, name="taken", reset_less=True)
         with m.If(delayed(m, self.visit.row_begin, stays, "takes")):
             m.d.sync += taken.eq(word)
-        m.d.comb += self.word.eq(delayed(m, taken, AT_LANES - 1 - stays, "dy"))
+        m.d.comb += self.word.eq(delayed(m, taken, AT_LANES - levels - 1 - stays, "dy"))
         return m

@@ -17,6 +17,7 @@ from counterflow.hw.parts.pipeline import delayed, spread
 from counterflow.hw.parts.streams import signed_lanes
 from counterflow.hw.weighted.broadcast import (
     SPREAD,
+    gradient_levels,
     random_levels,
     spread_random,
     spread_settings,
@@ -43,9 +44,9 @@ class Lanes(wiring.Component):
     Members, with the cycle after a tile's visit in which they are valid: ``visit`` in 0;
     ``weights``: words of the memory 3, new ones 12, or in the last of their turns; ``x``,
     ``stash``, ``dy`` in 4: inputs of the token that goes forward and of the one that comes back,
-    its gradients (no ``stash`` where weights are frozen, no ``dy`` where none comes back);
-    ``forward`` out: products 6; ``backward`` out: products 6, not of a first unit;
-    ``dy_0`` in, ``backward_0`` out and so on: as much of other losses;
+    its gradients, these `gradient_levels` before (no ``stash`` where weights are frozen, no ``dy``
+    where none comes back); ``forward`` out: products 6; ``backward`` out: products 6, not of a
+    first unit; ``dy_0`` in, ``backward_0`` out and so on: as much of other losses;
     ``learning``: fresh 3, gradients 6, random 7 - `random_levels`, clipped SATURATED after the new
     words; ``settings`` in, which show SPREAD cycles later; ``stored`` in, its strobes SPREAD cycles
     before the word.
@@ -135,22 +136,32 @@ class Lanes(wiring.Component):
         for number in range(len(self.stage.asides)):
             self._aside(m, number, lanes)
         if "dy" in self._factors:
-            dy = signed_lanes(self.dy, shape_of(numbers.dy), self._shape[0])
-            m.d.comb += [lane.dy.eq(dy[index // wide]) for index, lane in enumerate(lanes)]
+            dy = self._gradients(m, self.dy, "dy")
+            m.d.comb += [lane.dy.eq(dy[index]) for index, lane in enumerate(lanes)]
         if "stash" in self._factors:
             stash = self._loaded(self.stash)
             m.d.comb += [lane.stash.eq(stash[index % wide]) for index, lane in enumerate(lanes)]
 
     def _aside(self, m: Module, number: int, lanes: list[Any]) -> None:
         """The gradients of another loss to the lanes, and what these make of them."""
-        numbers, (high, wide) = self.stage.arithmetic, self._shape
-        dy = signed_lanes(getattr(self, f"dy_{number}"), shape_of(numbers.dy), high)
+        dy = self._gradients(m, getattr(self, f"dy_{number}"), f"dy_{number}")
         products = getattr(self, f"backward_{number}").products
         for index, lane in enumerate(lanes):
             m.d.comb += [
-                getattr(lane, f"dy_{number}").eq(dy[index // wide]),
+                getattr(lane, f"dy_{number}").eq(dy[index]),
                 products[index].eq(getattr(lane, f"dx_{number}")),
             ]
+
+    def _gradients(self, m: Module, word: Value, name: str) -> list[Value]:
+        """The gradient that each lane takes: that of its row, by a register for each few lanes."""
+        high, wide = self._shape
+        levels = gradient_levels(self.stage.tiling)
+        rows = signed_lanes(word, shape_of(self.stage.arithmetic.dy), high)
+        return [
+            one
+            for index, row in enumerate(rows)
+            for one in spread(m, row, wide, levels, f"{name}_{index}")
+        ]
 
     def _loaded(self, word: Value) -> list[Value]:
         """The inputs of a word, behind their ReLU where they come before it."""

@@ -64,16 +64,20 @@ class Movers(wiring.Component):
         bits, lanes = numbers.word_bits, range(tiling.lane_count)
         words = [self.word.word_select(lane, bits) for lane in lanes]
         stored = [self.stored.word.word_select(lane, bits) for lane in lanes]
-        turn = delayed(m, self.visit.phase, WORD, "phase") - (tiling.phases - self.turns)
+        # Whose turn it is is known a cycle before, to reach all updates by registers of their own.
         done = self.visit.issue & (self.visit.phase == tiling.phases - 1)
-        made = delayed(m, done, GRADIENT, "made")
+        coming = delayed(m, done, GRADIENT - 1, "coming")
         m.submodules.moving = moving = Turns(turns=self.turns)
         m.submodules.moved = moved = Turns(turns=self.turns)
         m.d.comb += [
-            moving.start.eq(made),
-            moved.start.eq(delayed(m, made, UPDATE, "moved")),
+            moving.start.eq(coming),
+            moved.start.eq(delayed(m, coming, UPDATE, "moved")),
         ]
-        gradients = self._held(m, made)
+        phase = delayed(m, self.visit.phase, WORD - 1, "phase") - (tiling.phases - self.turns)
+        word_turns = self._spread(m, phase[: len(moving.turn)], "word_turn")
+        gradient_turns = self._spread(m, moving.turn, "gradient_turn")
+        draws = self._spread(m, delayed(m, coming, 1, "made"), "draw")
+        gradients = self._held(m, coming)
         updates: list[Any] = []
         new: list[Value] = []
         clipped: list[Value] = []
@@ -89,10 +93,12 @@ class Movers(wiring.Component):
             )
             m.d.comb += [
                 Cat(update.weight, update.velocity).eq(
-                    chosen(taken_by(index, self.movers, words), turn)
+                    chosen(taken_by(index, self.movers, words), word_turns[index])
                 ),
-                update.gradient.eq(chosen(taken_by(index, self.movers, gradients), moving.turn)),
-                update.draw.eq(delayed(m, made, 1, f"draw_{index}")),
+                update.gradient.eq(
+                    chosen(taken_by(index, self.movers, gradients), gradient_turns[index])
+                ),
+                update.draw.eq(draws[index]),
                 update.stored.eq(taken_by(index, self.movers, stored)[-1]),
             ]
             updates.append(update)
@@ -108,17 +114,23 @@ class Movers(wiring.Component):
         ]
         self._keep(m, moved, new, stored, stores)
         seen = Signal(self.movers, name="seen")
-        every = Cat(clipped) | (seen & (moved.turn != 0).replicate(self.movers))
+        later = delayed(m, moved.turn != 0, 1, "later")
+        every = Cat(clipped) | (seen & later.replicate(self.movers))
         m.d.sync += seen.eq(every)
         m.d.comb += self.clipped.eq(every.any())
         return m
 
-    def _held(self, m: Module, made: Value) -> list[Value]:
+    def _spread(self, m: Module, value: Value, name: str) -> list[Value]:
+        """`value` a cycle ago, for each of the updates."""
+        return spread(m, value, self.movers, 1, name)
+
+    def _held(self, m: Module, coming: Value) -> list[Value]:
         """The gradients of all lanes until their turns; those of the first one need no register."""
         held: list[Value] = [*self.gradients][: self.movers]
+        made = spread(m, coming, len(self.gradients), 1, "held")
         for lane in range(self.movers, len(self.gradients)):
             register = Signal.like(self.gradients[lane], name=f"gradient_{lane}", reset_less=True)
-            with m.If(made):
+            with m.If(made[lane]):
                 m.d.sync += register.eq(self.gradients[lane])
             held.append(register)
         return held
@@ -133,6 +145,10 @@ class Movers(wiring.Component):
     ) -> None:
         """New words until the last turn, whose are in the registers of the updates."""
         bits = self.stage.arithmetic.word_bits
+        taken = [
+            self._spread(m, moved.active & (moved.turn == turn), f"moved_{turn}")
+            for turn in range(self.turns - 1)
+        ]
         for lane, word in enumerate(stored):
             turn, mover = divmod(lane, self.movers)
             found = new[mover]
@@ -140,6 +156,6 @@ class Movers(wiring.Component):
                 found = Signal(bits, name=f"new_{lane}", reset_less=True)
                 with m.If(own(m, stores[lane], f"store_{lane}")):
                     m.d.sync += found.eq(word)
-                with m.Elif(moved.active & (moved.turn == turn)):
+                with m.Elif(taken[turn][mover]):
                     m.d.sync += found.eq(new[mover])
             m.d.comb += self.new.word_select(lane, bits).eq(found)
