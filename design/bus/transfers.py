@@ -61,11 +61,11 @@ def read_accesses(stage: Slotted) -> list[Transfer]:
 
 def load_table(stage: Slotted, state: State) -> Integers:
     """As `load_accesses`; shape [accesses, 4], columns as `Transfer`."""
-    node, longest = stage.index + 1, max(block.lanes for block in stage.blocks)
+    node = stage.index + 1
     parts = [_row(True, node, UnitRegister.GENERATOR, state.generator)]
     for store, pairs in zip(STORES, stage.to_pairs(state), strict=False):
-        words, lanes = pairs.first.shape  # the rest of a longer shift register is filled up
-        table = _pair_table(True, node, words, longest, fetches=0)
+        words, lanes = pairs.first.shape
+        table = _pair_table(True, node, words, lanes, fetches=0)
         table[:, 0 : 2 * lanes : 2, 3], table[:, 1 : 2 * lanes : 2, 3] = pairs
         table[:, -1, 2], table[:, -1, 3] = store, np.arange(words)
         parts.append(table.reshape(-1, 4))

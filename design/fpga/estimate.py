@@ -32,7 +32,7 @@ from counterflow.design.units.normal_times import NormalStage
 from counterflow.design.units.passing import Passing
 from counterflow.design.units.slots import Depths, Stage
 from counterflow.design.units.tiling import Tiling
-from counterflow.design.units.turns import bias_lanes, bias_turns
+from counterflow.design.units.turns import bias_lanes, bias_words, waiting_biases
 
 
 class Estimate(NamedTuple):
@@ -153,9 +153,12 @@ def memories_of(
             Memory("weights", max(2, tiling.tiles), len(bits), collides=False)
             for bits in slices(tiling.tiles, lanes * word)
         ),
-        *[Memory("biases", max(2, tiling.rows), word, collides=False)] * high,
-        Memory("outputs", depths.outputs, high * numbers.y.bits + 2, clocked=False),
+        Memory("biases", max(2, bias_words(tiling)), bias_lanes(tiling) * word, collides=False),
+        Memory("outputs", depths.outputs * high, numbers.y.bits + 2 + (high > 1), clocked=False),
     ]
+    if waiting_biases(tiling) > 1:
+        width = bias_lanes(tiling) * numbers.bias_operand.bits
+        parts.append(Memory("waiting biases", waiting_biases(tiling), width, clocked=True))
     if depths.errors:
         parts.append(_errors(tiling, numbers, depths))
     stash = [("stash", depths.stash)] if stashes(numbers, depths) else []
@@ -168,7 +171,7 @@ def memories_of(
     if numbers.sums_gradients:
         for name, words, sums in (
             ("gradients", tiling.tiles, lanes),
-            ("bias gradients", tiling.rows * bias_turns(tiling), bias_lanes(tiling)),
+            ("bias gradients", bias_words(tiling), bias_lanes(tiling)),
         ):
             parts += _sums(name, max(2, words), sums, gradient, clocked=words > READ_AT_ONCE)
     return parts + _leaving(tiling, numbers, depths)

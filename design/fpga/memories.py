@@ -9,14 +9,14 @@ from counterflow.design.fpga.blocks import LEAST_BLOCK, LONG
 from counterflow.design.parts.tokens import KIND_BITS, LABEL_BITS
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units.arithmetic import UnitArithmetic
-from counterflow.design.units.latency import CHOSEN, OPERANDS, PRODUCT, STEP, UPDATE, WORD
+from counterflow.design.units.latency import OPERANDS, PRODUCT, STEP, UPDATE, WORD
 from counterflow.design.units.losses import LossNumbers, LossStage
 from counterflow.design.units.normal_times import NormalStage
 from counterflow.design.units.slots import Depths, Stage
 from counterflow.design.units.tiling import Tiling
-from counterflow.design.units.turns import bias_lanes
+from counterflow.design.units.turns import bias_lanes, bias_waits
 
-MOVED = ("samples", "errors", "outputs", "labels", "results", "logits")
+MOVED = ("samples", "errors", "outputs", "labels", "results", "logits", "waiting biases")
 
 
 class Memory(NamedTuple):
@@ -70,11 +70,11 @@ def lines(stage: Stage) -> list[Memory]:
     if numbers.frozen:
         return []
     gradient = OPERANDS + PRODUCT
-    address = sum((max(2, words) - 1).bit_length() for words in (tiling.tiles, tiling.rows))
+    address = (max(2, tiling.tiles) - 1).bit_length()
     place = Memory("place line", gradient + UPDATE - 1, 1 + address, logic=False)
     early = gradient - WORD  # cycles that a word waits for its gradient
     moved = update_lines(numbers, early + tiling.move_turns - 1) * tiling.movers
-    biases = update_lines(numbers, early - CHOSEN) * bias_lanes(tiling)
+    biases = update_lines(numbers, bias_waits(tiling)) * bias_lanes(tiling)
     return [*moved, *biases, place]
 
 

@@ -37,7 +37,13 @@ from counterflow.design.units.timing import (
     output_offsets,
     weight_writes,
 )
-from counterflow.design.units.turns import bias_lanes, bias_turns
+from counterflow.design.units.turns import (
+    bias_lanes,
+    bias_turns,
+    bias_words,
+    from_turns,
+    in_turns,
+)
 from counterflow.design.units.watched import Field, write_fields
 
 TWIN = "golden.units.convolution.Convolution"
@@ -164,30 +170,26 @@ class Stage(Slotted):
         """See `Slotted.written`: all weights and biases, these turn by turn."""
         begin = self.start + slot * self.interval
         weights, biases = (np.stack(pair, axis=2) for pair in self.to_pairs(state))
-        turns, lanes = bias_turns(self.tiling), bias_lanes(self.tiling)
-        more = turns * lanes - self.tiling.lanes.outputs
-        if more:
-            biases = np.pad(biases, ((0, 0), (0, more), (0, 0)))
         return [
             Written("weights", begin + self.weight_writes, weights.reshape(len(weights), -1)),
-            Written("biases", begin + self.bias_writes, biases.reshape(-1, 2 * lanes)),
+            Written("biases", begin + self.bias_writes, biases.reshape(len(biases), -1)),
         ]
 
     @property
     def blocks(self) -> tuple[Block, ...]:
-        """See `Slotted.blocks`: tiles of weights, rows of biases."""
+        """See `Slotted.blocks`: tiles of weights, turns of biases."""
         tiling = self.tiling
-        return Block(tiling.tiles, tiling.lane_count), Block(tiling.rows, tiling.lanes.outputs)
+        return Block(tiling.tiles, tiling.lane_count), Block(bias_words(tiling), bias_lanes(tiling))
 
     def to_pairs(self, state: Any) -> tuple[Pairs, ...]:
         """See `Slotted.to_pairs`; the velocities of a frozen unit are zeros."""
         tiling = self.tiling
-        weights, biases = tiling.in_tiles(state.weight), tiling.in_rows(state.bias)
+        weights, biases = tiling.in_tiles(state.weight), in_turns(tiling, state.bias)
         if self.arithmetic.frozen:
             return Pairs(weights, weights * 0), Pairs(biases, biases * 0)
         return (
             Pairs(weights, tiling.in_tiles(state.velocity)),
-            Pairs(biases, tiling.in_rows(state.bias_velocity)),
+            Pairs(biases, in_turns(tiling, state.bias_velocity)),
         )
 
     def from_pairs(self, pairs: Sequence[Pairs]) -> Mapping[str, Integers]:
@@ -196,8 +198,8 @@ class Stage(Slotted):
         found = {
             "weight": tiling.from_tiles(weights.first),
             "velocity": tiling.from_tiles(weights.second),
-            "bias": biases.first.reshape(-1)[: tiling.outputs],
-            "bias_velocity": biases.second.reshape(-1)[: tiling.outputs],
+            "bias": from_turns(tiling, biases.first),
+            "bias_velocity": from_turns(tiling, biases.second),
         }
         return {one.name: found[one.name] for one in self.parameters}
 
@@ -217,12 +219,12 @@ class Stage(Slotted):
         tiling, numbers, learn = self.tiling, self.arithmetic, f"{TWIN}.learn"
         parts = [("weight", numbers.weight.bits), ("velocity", numbers.velocity.bits)]
         parts = parts[:1] if numbers.frozen else parts
-        lanes, rows = tiling.lane_count, tiling.rows * bias_turns(tiling)
+        lanes, turns = tiling.lane_count, bias_words(tiling)
         return (
             *(Field(self.name, path, 1, made_by="design.schedule.build") for path in self.strobes),
             *super().watched,
             *write_fields(self.name, "weights", tiling.tiles, lanes, parts, learn),
-            *write_fields(self.name, "biases", rows, bias_lanes(tiling), parts, learn),
+            *write_fields(self.name, "biases", turns, bias_lanes(tiling), parts, learn),
         )
 
     def events(self, owner: str, member: str) -> Cycles:
@@ -238,7 +240,7 @@ class Stage(Slotted):
         """See `Scheduled.held`."""
         tiling, numbers, depths = self.tiling, self.arithmetic, self.depths
         high, wide = tiling.lanes.outputs, tiling.lanes.inputs
-        words = tiling.tiles * tiling.lane_count + tiling.rows * high
+        words = tiling.tiles * tiling.lane_count + bias_words(tiling) * bias_lanes(tiling)
         found = {
             "weights": words * numbers.word_bits,
             "gradient sums": words * numbers.gradient.bits if numbers.sums_gradients else 0,

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterflow.design.units.latency import (
+    BIASED,
     FETCH,
     ISSUE,
     MOVED,
@@ -47,7 +48,7 @@ def steady(times: Cycles, interval: int) -> Cycles:
 
 def output_latency(tiling: Tiling) -> int:
     """Cycles from the issue of a row's last tile to its first output."""
-    return TO_PRODUCT + tree_latency(tiling.lanes.inputs) + SUM + NARROW + QUEUE
+    return TO_PRODUCT + tree_latency(tiling.lanes.inputs) + SUM + BIASED + NARROW + QUEUE
 
 
 def row_starts(tiling: Tiling) -> Cycles:

@@ -137,14 +137,14 @@ class Convolution(wiring.Component):
         m.d.comb += [
             lanes.x.eq(arrivals.taps),
         ]
-        summed = (rows.lanes.products, lanes.forward), (rows.lanes.starts, self.biases.starts)
-        for into, made in summed:
-            m.d.comb += [to.eq(one) for to, one in zip(into, made, strict=True)]
+        products = zip(rows.products, lanes.forward, strict=True)
+        m.d.comb += [to.eq(one) for to, one in products]
+        connect(m, self.biases.forward, rows.biases)
         connect(m, rows.y, flipped(self.y))
         clipped = [rows.clipped, *self._returning(m, visit, arrivals, lanes)]
         connect(m, lanes.learning, learning.lanes)
         connect(m, learning.weights, self.weights.visits)
-        connect(m, learning.biases, self.biases.visits)
+        m.d.comb += self.biases.learnt.eq(learning.bias_learnt)
         if not stage.arithmetic.frozen:
             m.d.comb += [
                 self.biases.random.eq(learning.lanes.random),

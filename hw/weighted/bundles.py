@@ -145,15 +145,9 @@ def lane_learning(stage: Stage) -> wiring.Signature:
     return wiring.Signature(members)
 
 
-def forward_products(stage: Stage) -> wiring.Signature:
-    """What forward sums are made of: ``starts``, the biases, and ``products``, lane by lane."""
-    numbers, tiling = stage.arithmetic, stage.tiling
-    return wiring.Signature(
-        {
-            "starts": Out(shape_of(numbers.bias_operand)).array(tiling.lanes.outputs),
-            "products": Out(shape_of(numbers.forward_sum)).array(tiling.lane_count),
-        }
-    )
+def bias_stream(stage: Stage) -> wiring.Signature:
+    """The biases of rows of tiles, as sums begin with them: one is `asked` for, and there then."""
+    return wiring.Signature({"asked": In(1), "bias": Out(shape_of(stage.arithmetic.bias_operand))})
 
 
 def backward_products(stage: Stage) -> wiring.Signature:

@@ -14,7 +14,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from counterflow.design.units.arithmetic import RANDOM_BITS, UnitArithmetic
-from counterflow.design.units.latency import CHOSEN, OPERANDS, PRODUCT, WORD
+from counterflow.design.units.latency import OPERANDS, PRODUCT, WORD
 from counterflow.hw.parts.narrow import shape_of
 from counterflow.hw.parts.pipeline import delayed, own
 from counterflow.hw.weighted.bundles import Settings
@@ -64,9 +64,8 @@ def _gradient(m: Module, lane: Any, product: Value) -> Value:
     return total
 
 
-def _updated(m: Module, lane: Any, product: Value, held: bool = False, word: int = WORD) -> Update:
-    """Instantiate a lane's update, which takes the lane's word in cycle `word` and makes it."""
-    early = GRADIENT - word
+def _updated(m: Module, lane: Any, product: Value, early: int, held: bool = False) -> Update:
+    """Instantiate a lane's update, whose word comes so many cycles before its gradient."""
     m.submodules.update = update = Update(numbers=lane.numbers, early=early, held=held)
     m.d.comb += [
         Cat(update.weight, update.velocity).eq(lane.word),
@@ -135,7 +134,7 @@ class Lane(wiring.Component):
         elif not self.moves:
             m.d.comb += self.gradient.eq(_gradient(m, self, multiply.gradient))
         else:
-            update = _updated(m, self, multiply.gradient)
+            update = _updated(m, self, multiply.gradient, GRADIENT - WORD)
             m.d.comb += [update.store.eq(self.store), update.stored.eq(self.stored)]
         m.d.comb += [
             Cat(ahead.weight, ahead.velocity)[: numbers.word_bits].eq(self.word),
@@ -160,20 +159,20 @@ class Lane(wiring.Component):
 class BiasLane(wiring.Component):
     """Update of one bias: a weight whose input is always one.
 
-    Parameters: ``numbers``; ``held``: random bits are those of the last cycle with ``draw``.
-    Members as `Lane`'s, but for ``word``, which comes two cycles later, and ``dy``, with the
-    gradient.
+    Parameters: ``numbers``; ``waits``: cycles by which ``word`` comes before its gradient;
+    ``held``: random bits are those of the last cycle with ``draw``.
+    Members as `Lane`'s, but for ``word``, and ``dy``, which is the gradient.
     Cost: no multiplier.
     """
 
-    def __init__(self, *, numbers: UnitArithmetic, held: bool = False) -> None:
-        self.numbers, self.held = numbers.of_biases, held
+    def __init__(self, *, numbers: UnitArithmetic, waits: int = 0, held: bool = False) -> None:
+        self.numbers, self.waits, self.held = numbers.of_biases, waits, held
         super().__init__(_members(numbers) | ({"draw": In(1)} if held else {}))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         product = self.dy.shift_left(self.numbers.x.frac)
-        update = _updated(m, self, product, self.held, WORD + CHOSEN)
+        update = _updated(m, self, product, self.waits, self.held)
         if self.held:
             m.d.comb += update.draw.eq(self.draw)
         return m

@@ -30,14 +30,14 @@ class Learning(wiring.Component):
     weights: the tile's visit at the last position then writes new ones.
 
     Parameters: ``stage``.
-    Members: ``visit`` in; ``weights``, ``biases`` out to the memories, which are read with the
-    visit and written GRADIENT + UPDATE cycles later, weights in the last of their turns then,
-    biases in theirs, which is said a cycle before; ``lanes`` out: of a tile's gradients the earlier
-    sums (and back, with the present ones) GRADIENT cycles after its visit, and so much before what
-    their trees of registers need: `fresh` a cycle before that, `random` a cycle later, out of a
-    generator that steps early enough; `clipped` SATURATED cycles after the new words; ``saturated``
-    out, as much later: a write of clipped ones; ``fresh`` out with the visit: no gradients are
-    earlier, where they are summed; ``generator`` in, the bus at the random generator.
+    Members: ``visit`` in; ``weights`` out to the memory, which is read with the visit and written
+    GRADIENT + UPDATE cycles later, in the last turn of a tile then; ``bias_learnt`` out: the first
+    turn of a row's biases is, which is said a cycle before; ``lanes`` out: of a tile's gradients
+    the earlier sums (and back, with the present ones) GRADIENT cycles after its visit, and so much
+    before what their trees of registers need: `fresh` a cycle before that, `random` a cycle later,
+    out of a generator that steps early enough; `clipped` SATURATED cycles after the new words;
+    ``saturated`` out, as much later: a write of clipped ones; ``fresh`` out with the visit: no
+    gradients are earlier, where they are summed; ``generator`` in, the bus at the random generator.
     Cost: the sums' memory and a generator.
     """
 
@@ -47,7 +47,7 @@ class Learning(wiring.Component):
             {
                 "visit": In(visit_signals(stage)),
                 "weights": Out(memory_visits(stage.tiling.tiles)),
-                "biases": Out(memory_visits(stage.tiling.rows)),
+                "bias_learnt": Out(1),
                 "lanes": Out(lane_learning(stage)),
                 "saturated": Out(1),
                 "fresh": Out(1),
@@ -65,12 +65,8 @@ class Learning(wiring.Component):
         self._random(m, moves, random_levels(self.stage, platform))
         before = GRADIENT + UPDATE - 1
         written = delayed(m, moves, before, "write")
-        places = {
-            "write_first": visit.first_column,
-            "write_tile": visit.tile,
-            "write_row": visit.row,
-        }
-        first, tile, row = delayed_beside(m, places, before, platform)
+        places = {"write_first": visit.first_column, "write_tile": visit.tile}
+        first, tile = delayed_beside(m, places, before, platform)
         turns = self.stage.tiling.move_turns - 1  # after the first one
         learnt = delayed(m, written, turns, "learnt")
         saturated = delayed(m, learnt, 1 + SATURATED, "was_learnt") & self.lanes.clipped
@@ -79,10 +75,7 @@ class Learning(wiring.Component):
             self.weights.address.eq(visit.tile),
             self.weights.learnt.eq(learnt),
             self.weights.learnt_address.eq(delayed(m, tile, turns, "learnt_tile")),
-            self.biases.visited.eq(visit.issue),
-            self.biases.address.eq(visit.row),
-            self.biases.learnt.eq(written & first),
-            self.biases.learnt_address.eq(row),
+            self.bias_learnt.eq(written & first),
             self.saturated.eq(delayed(m, saturated, SATURATED, "saturated")),
         ]
         if self.stage.arithmetic.sums_gradients:
@@ -90,14 +83,12 @@ class Learning(wiring.Component):
         return m
 
     def _frozen(self, m: Module) -> Module:
-        """Both memories are only read."""
+        """Weights are only read."""
         visit = self.visit
         self._random(m, C(0), 0)
         m.d.comb += [
             self.weights.visited.eq(visit.issue),
             self.weights.address.eq(visit.tile),
-            self.biases.visited.eq(visit.issue),
-            self.biases.address.eq(visit.row),
         ]
         return m
 

@@ -10,6 +10,7 @@ from counterflow.design.bus.registers import PRODUCTS_BITS, WORD_BITS, UnitRegis
 from counterflow.design.parts.tokens import Kind
 from counterflow.design.units.latency import BUS_WEIGHT, OPERANDS, PRODUCT, UPDATE
 from counterflow.design.units.slots import Stage
+from counterflow.design.units.turns import bias_lanes
 from counterflow.hw.parts.bus import Access, BusNode
 from counterflow.hw.parts.counter import counter
 from counterflow.hw.parts.pipeline import delayed, own
@@ -49,7 +50,7 @@ class UnitRegisters(wiring.Component):
             "visit": In(visit_signals(stage)),
             "clipped": In(1 + tiling.backward_products + (not tiling.frozen) + len(stage.asides)),
             "weights": Out(memory_access(tiling.lane_count * bits)),
-            "biases": Out(memory_access(tiling.lanes.outputs * bits)),
+            "biases": Out(memory_access(bias_lanes(tiling) * bits)),
             "stored": Out(stored_word(stage)),
         }
         if stage.asides:
@@ -101,6 +102,7 @@ class UnitRegisters(wiring.Component):
     def _shift(self, m: Module, node: BusNode) -> None:
         """The shift register of {weight, velocity} pairs, lane 0 lowest.
 
+        A word of biases, which has fewer, is fetched to the lowest and stored from the uppermost.
         Frozen weights have no velocities, which are zeros on the bus.
         """
         r, numbers = UnitRegister, self.stage.arithmetic
@@ -131,7 +133,7 @@ class UnitRegisters(wiring.Component):
                 m.d.sync += word.eq(following.word_select(lane, bits))
             with m.If(own(m, fetched, f"fetched_{lane}")):
                 m.d.sync += word.eq(self.weights.fetched.word_select(lane, bits))
-            if lane < self.stage.tiling.lanes.outputs:
+            if lane < bias_lanes(self.stage.tiling):
                 with m.If(own(m, fetched_bias, f"fetched_bias_{lane}")):
                     m.d.sync += word.eq(self.biases.fetched.word_select(lane, bits))
 

@@ -23,16 +23,16 @@ class BusTurn(NamedTuple):
     address: Value
 
 
-def turn_of_bus(m: Module, visits: Any, bus: Any) -> BusTurn:
-    """Its turn of the next cycle at a memory with these `visits`.
+def turn_of_bus(m: Module, visited: Value, bus: Any, words: int) -> BusTurn:
+    """Its turn of the next cycle at a memory of so many `words`, which the walk has `visited`.
 
     That is two cycles after it asked: the first decides late, and in the second it is found out
     whether the walk, which comes first, visits.
     """
     return BusTurn(
-        delayed(m, bus.fetch, 1, "fetch") & ~visits.visited,
-        delayed(m, bus.store, 1, "store") & ~visits.visited,
-        delayed(m, bus.address[: len(visits.address)], 1, "bus_address"),
+        delayed(m, bus.fetch, 1, "fetch") & ~visited,
+        delayed(m, bus.store, 1, "store") & ~visited,
+        delayed(m, bus.address[: (max(2, words) - 1).bit_length()], 1, "bus_address"),
     )
 
 
@@ -71,7 +71,7 @@ class WeightMemory(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         visits, bus = self.visits, self.bus
-        asked = turn_of_bus(m, visits, bus)
+        asked = turn_of_bus(m, visits.visited, bus, self.words)
         enable = visits.learnt | asked.store  # in the next cycle
         address = Mux(asked.store, asked.address, visits.learnt_address)
         m.d.comb += [
