@@ -20,7 +20,7 @@ from counterflow.golden.parts.narrow import Integers, narrow
 from counterflow.golden.units import update as golden
 from counterflow.golden.units.convolution import Convolution, UnitState
 from counterflow.golden.units.update import Settings
-from counterflow.hw.weighted.update import Predict, Update
+from counterflow.hw.weighted.update import Predict, Update, random_bits
 from counterflow.sim.streams import respond
 
 COARSE = {"input": "u8.6", "operand": "s8.6", "error": "s8.6", "weight": "s16.14"}
@@ -104,6 +104,20 @@ def gradients(numbers: UnitArithmetic) -> tuple[int, int]:
     return numbers.dy.min * largest, numbers.dy.max * largest
 
 
+def taken_late(numbers: UnitArithmetic, random: list[int], before: int) -> list[int]:
+    """Random words, a cycle for the settings and so many others `before`, as an update takes them.
+
+    Upper bits come later, as it says.
+    """
+    found, at = [0] * (1 + len(random) + UPDATE), 0
+    for start, stop, later in random_bits(numbers):
+        for cycle, word in enumerate(random, 1 + before + later):
+            if cycle < len(found):
+                found[cycle] |= (word >> start) % (1 << (stop - start)) << at
+        at += stop - start
+    return found
+
+
 def updated(
     stage: Stage, columns: list[Integers], compensate: bool, extra: int, generator_delay: int = 1
 ) -> list[Integers]:
@@ -115,7 +129,7 @@ def updated(
         "weight": before + weight + idle,
         "velocity": before + velocity + idle,
         "gradient": before + gradient + idle,
-        "random": before + [0] * generator_delay + random + idle[generator_delay:],
+        "random": taken_late(stage.arithmetic, random, generator_delay),
         "compensate": [compensate] * (1 + rows + UPDATE),
         "extra_shift": [extra] * (1 + rows + UPDATE),
     }

@@ -36,8 +36,11 @@ def slices(words: int, bits: int) -> list[range]:
     With narrower ones of deep memories, around eight block RAMs each, the static placer came to no
     end for `lenet5`, whose design takes nearly all of them.
     """
-    if words <= READ_AT_ONCE:
-        return [range(bits)]
+    return [range(bits)] if words <= READ_AT_ONCE else sliced(bits)
+
+
+def sliced(bits: int) -> list[range]:
+    """As `slices`, of memories that are wide enough to need several however few words they have."""
     return [range(first, min(first + SLICE, bits)) for first in range(0, bits, SLICE)]
 
 

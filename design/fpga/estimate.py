@@ -11,6 +11,7 @@ from counterflow.design.fpga.blocks import (
     MemoryCells,
     memory_cells,
     multiplier_blocks,
+    sliced,
     slices,
 )
 from counterflow.design.fpga.logic import PASSING
@@ -167,7 +168,9 @@ def memories_of(
     for name, words in (("window", depths.window), *stash):
         passes = numbers.frozen and not numbers.returns and name != "window"
         width = tiling.granule * (1 if passes else numbers.x.bits)
-        parts += [Memory(name, max(2, words), width, collides=False)] * banks
+        parts += [
+            Memory(name, max(2, words), len(bits), collides=False) for bits in sliced(width)
+        ] * banks
     if numbers.sums_gradients:
         for name, words, sums in (
             ("gradients", tiling.tiles, lanes),

@@ -29,7 +29,7 @@ from counterflow.hw.parts.block_memory import BlockMemory
 from counterflow.hw.parts.pipeline import delayed
 from counterflow.hw.weighted.bundles import GeneratorAccess, Settings
 from counterflow.hw.weighted.generator import Generator
-from counterflow.hw.weighted.update import Update
+from counterflow.hw.weighted.update import Update, taken_late
 
 EARLY = MEMORY + 1  # cycle in which what the bus stores is written
 NEW = MEMORY + UPDATE  # cycle of all new parts
@@ -212,7 +212,7 @@ class BetaUpdate(wiring.Component):
                 update.weight.eq(now[name]),
                 update.velocity.eq(now[f"{name}_velocity"]),
                 update.gradient.eq(self._gradient(m, name)),
-                update.random.eq(generator.state),
+                update.random.eq(taken_late(m, numbers, generator.state, f"{PREFIX[name]}random")),
                 update.extra_shift.eq(self.settings.extra_shift),
                 update.compensate.eq(self.settings.compensate),
             ]

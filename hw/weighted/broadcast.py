@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Value
+from amaranth.hdl import Module, Value
 
 from counterflow.design.units.arithmetic import UnitArithmetic
 from counterflow.design.units.slots import Stage
@@ -14,7 +14,7 @@ from counterflow.design.units.turns import bias_lanes
 from counterflow.hw.parts.modules import is_compact
 from counterflow.hw.parts.pipeline import spread, spread_levels
 from counterflow.hw.weighted.lane import GRADIENT
-from counterflow.hw.weighted.update import random_bits
+from counterflow.hw.weighted.update import taken_late
 
 SPREAD = 2  # cycles from what is the same for all lanes to a register in each
 
@@ -51,9 +51,8 @@ def spread_random(
     m: Module, numbers: UnitArithmetic, random: Value, every: Sequence[Any], levels: int
 ) -> None:
     """The same random bits to all updates, as far as they look at them."""
-    bits = random_bits(numbers)
-    if not bits:
+    late = taken_late(m, numbers, random, "random")
+    if not len(late):
         return
-    asked = Cat(random[bit] for bit in bits)
-    for one, late in zip(every, spread(m, asked, len(every), levels, "random"), strict=True):
-        m.d.comb += [one.random[bit].eq(late[at]) for at, bit in enumerate(bits)]
+    for one, bits in zip(every, spread(m, late, len(every), levels, "late_random"), strict=True):
+        m.d.comb += one.random.eq(bits)

@@ -13,13 +13,13 @@ from amaranth.hdl import Cat, Module, Mux, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from counterflow.design.units.arithmetic import RANDOM_BITS, UnitArithmetic
+from counterflow.design.units.arithmetic import UnitArithmetic
 from counterflow.design.units.latency import OPERANDS, PRODUCT, WORD
 from counterflow.hw.parts.narrow import shape_of
 from counterflow.hw.parts.pipeline import delayed, own
 from counterflow.hw.weighted.bundles import Settings
 from counterflow.hw.weighted.multiply import Multiply, factors
-from counterflow.hw.weighted.update import Predict, Update
+from counterflow.hw.weighted.update import Predict, Update, random_width
 
 AT_LANES = OPERANDS - 1  # cycle of a visit in which inputs and gradients stand at the lanes
 GRADIENT = OPERANDS + PRODUCT  # cycle of the gradient
@@ -35,7 +35,7 @@ def _members(numbers: UnitArithmetic) -> dict[str, In | Out]:
     found = {
         "word": In(numbers.word_bits),
         "settings": In(Settings),
-        "random": In(RANDOM_BITS),
+        "random": In(random_width(numbers)),
         "dy": In(shape_of(numbers.dy)),
         "new_word": Out(numbers.word_bits),
         "clipped": Out(1),

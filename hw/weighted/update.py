@@ -6,6 +6,8 @@ equations stand in `design.units.arithmetic`.  Signals carry their pipeline stag
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -25,13 +27,45 @@ from counterflow.hw.parts.pipeline import (
 )
 
 
-def random_bits(numbers: UnitArithmetic) -> list[int]:
-    """Which bits of the generator an update looks at, lowest first."""
+class RandomBits(NamedTuple):
+    """Bits `start` to `stop` of the generator, which an update takes so many cycles `later`."""
+
+    start: int
+    stop: int
+    later: int
+
+
+def random_bits(numbers: UnitArithmetic) -> list[RandomBits]:
+    """Which bits of the generator an update looks at: for velocity, decay and compensation."""
     if numbers.round_update is not Rounding.STOCHASTIC or numbers.frozen:
         return []
-    high = RANDOM_BITS - numbers.weight_drop if numbers.compensates else RANDOM_BITS
-    low = numbers.velocity_drop + numbers.decay_drop
-    return [bit for bit in range(RANDOM_BITS) if bit < low or bit >= high]
+    spare, drop = _spare(numbers), numbers.velocity_drop
+    found = [RandomBits(0, drop, spare), RandomBits(drop, drop + numbers.decay_drop, spare)]
+    if numbers.compensates:
+        levels = tree_latency(1 + len(terms_of(C(0), numbers.compensation)))
+        found.append(RandomBits(RANDOM_BITS - numbers.weight_drop, RANDOM_BITS, levels))
+    return [one for one in found if one.stop > one.start]
+
+
+def random_width(numbers: UnitArithmetic) -> int:
+    """How many of them an update takes in all: some two times, at different times."""
+    return max(1, sum(one.stop - one.start for one in random_bits(numbers)))
+
+
+def taken_late(m: Module, numbers: UnitArithmetic, random: Value, name: str) -> Value:
+    """`random_bits` of the generator, one behind the other, each when an update takes it.
+
+    Where several take the same, they need not wait in each.
+    """
+    return Cat(
+        delayed(m, random[start:stop], later, f"{name}_{start}")
+        for start, stop, later in random_bits(numbers)
+    )
+
+
+def _spare(numbers: UnitArithmetic) -> int:
+    """Stages of an update to spare: one without compensation, for the gradient, often a sum."""
+    return 0 if numbers.compensates else 1
 
 
 class Predict(wiring.Component):
@@ -87,23 +121,22 @@ class Update(wiring.Component):
     Parameters: ``numbers``; ``early``: cycles by which weight and velocity come first; ``held``:
     random bits are those of the last cycle with ``draw``.
     Members: ``weight``, ``velocity``, ``gradient``, but for `early` in the same cycle; ``random``
-    in, one cycle later; ``extra_shift`` and ``compensate`` settings, a cycle before;
-    ``new_weight``, ``new_velocity`` and ``clipped`` out, `design.units.latency.UPDATE` cycles after
-    the inputs.
+    in, `random_bits` one after the other, one cycle later and what these say, ``draw`` one cycle
+    later; ``extra_shift`` and ``compensate`` settings, a cycle before; ``new_weight``,
+    ``new_velocity`` and ``clipped`` out, `design.units.latency.UPDATE` cycles after the inputs.
     Instead of them ``stored`` {weight, velocity} stands there two cycles after ``store``.
     Cost: no multiplier (rate, momentum and decay are shifts, the coefficient is constant).
     """
 
     def __init__(self, *, numbers: UnitArithmetic, early: int = 0, held: bool = False) -> None:
         self.numbers, self.early, self.held = numbers, early, held
-        # Without compensation there are stages to spare; one goes to the gradient, often a sum.
-        self.spare = 0 if numbers.compensates else 1
+        self.spare = _spare(numbers)
         super().__init__(
             {
                 "weight": In(shape_of(numbers.weight)),
                 "velocity": In(shape_of(numbers.velocity)),
                 "gradient": In(shape_of(numbers.gradient)),
-                "random": In(RANDOM_BITS),
+                "random": In(random_width(numbers)),
                 "extra_shift": In(3),
                 "compensate": In(1),
                 "store": In(1),
@@ -116,11 +149,16 @@ class Update(wiring.Component):
         )
 
     def _random(self, m: Module, start: int, stop: int) -> Value:
-        """These of the random bits, in the second stage, if rounding asks for any."""
-        if self.numbers.round_update is not Rounding.STOCHASTIC or stop <= start:
-            return C(0, max(0, stop - start))
-        near = own(m, self.random[start:stop], f"random_{start}", self.draw if self.held else None)
-        return delayed(m, near, self.spare, f"s2_random_{start}")
+        """These of the random bits, in a register when rounding asks for them, if it does."""
+        at = 0
+        for one in random_bits(self.numbers):
+            bits = self.random[at : at + one.stop - one.start]
+            if (one.start, one.stop) == (start, stop):
+                name = f"random_{start}"
+                draw = delayed(m, self.draw, one.later, f"draw_{start}") if self.held else None
+                return own(m, bits, name, draw)
+            at += len(bits)
+        return C(0, max(0, stop - start))
 
     def _scaled(self, m: Module) -> tuple[Value, Value]:
         """The gradient times the learning rate, aligned: one of rate_span + 1 constant shifts.
@@ -206,9 +244,8 @@ class Update(wiring.Component):
         terms = [s2_whole, *terms_of(s2_gap, numbers.compensation)]
         levels = tree_latency(len(terms))
         mixed = summed(m, terms, "mixed", number=numbers.mixed)
-        s2_random = self._random(m, RANDOM_BITS - numbers.weight_drop, RANDOM_BITS)
-        high = delayed(m, s2_random, levels, "mixed_random")
-        stepped = round_off(mixed, numbers.weight_drop, numbers.round_update, high)
+        random = self._random(m, RANDOM_BITS - numbers.weight_drop, RANDOM_BITS)
+        stepped = round_off(mixed, numbers.weight_drop, numbers.round_update, random)
         stepped = within(stepped, numbers.mixed_rounded)
         # What takes fewer levels than the most waits where it has the fewest bits.
         return delayed(m, stepped, 2 - levels, "s4_stepped")

@@ -8,6 +8,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from counterflow.design.fpga.blocks import sliced
 from counterflow.design.units.latency import FREE, ISSUE, MEMORY
 from counterflow.design.units.slots import Stage
 from counterflow.hw.parts.block_memory import BlockMemory
@@ -108,16 +109,20 @@ class Window(wiring.Component):
         around(m, end, write, words)
         width, granules = tiling.granule * self.stage.arithmetic.x.bits, []
         for bank in range(tiling.banks):
-            memory = BlockMemory(words=max(2, words), bits=width)
-            m.submodules[f"bank_{bank}"] = memory
-            address = bank_word(lines, visit, bank)
-            m.d.comb += [
-                memory.read_address.eq(delayed(m, address, 1, f"address_{bank}")),
-                memory.write_enable.eq(write),
-                memory.write_address.eq(end),
-                memory.write_data.eq(word.word_select(bank, width)),
-            ]
-            granules.append(delayed(m, memory.read_data, TURNED - 2, f"granule_{bank}"))
+            address, given = bank_word(lines, visit, bank), word.word_select(bank, width)
+            read = []
+            for bits in sliced(width):
+                name = f"{bank}_{bits.start}" if bits.start else f"{bank}"
+                memory = BlockMemory(words=max(2, words), bits=len(bits))
+                m.submodules[f"bank_{name}"] = memory
+                m.d.comb += [
+                    memory.read_address.eq(own(m, address, f"address_{name}")),
+                    memory.write_enable.eq(write),
+                    memory.write_address.eq(end),
+                    memory.write_data.eq(given[bits.start : bits.stop]),
+                ]
+                read.append(memory.read_data)
+            granules.append(delayed(m, Cat(read), TURNED - 2, f"granule_{bank}"))
         inside = delayed(m, visit.granules_inside, TURNED, "inside")
         found = to_lanes(granules, shifts(m, visit.shift, TURNED, tiling.banks, "shift"))
         taps = Cat(Mux(inside[index], value, 0)[:width] for index, value in enumerate(found))
