@@ -41,6 +41,7 @@ class Chip:
     def __init__(self, design: Plan) -> None:
         self.words = {address(0, IntakeRegister.IDENTITY): int(design.description.hash()[:8], 16)}
         self.shift = [[(0, 0)] * stage.tiling.lane_count for stage in design.schedule.stages]
+        self.lanes = [[one.lanes for one in stage.blocks] for stage in design.schedule.stages]
         self.tiles: dict[tuple[int, int, int], list[tuple[int, int]]] = {}
 
     def read32(self, place: int) -> int:
@@ -63,10 +64,12 @@ class Chip:
             pairs.append((self.words[address(node, r.WEIGHT)], word))
             del pairs[0]
         elif register in (r.STORE, r.STORE_BIAS):
-            self.tiles[node, register, word] = list(self.shift[node - 1])
+            lanes = self.lanes[node - 1][register == r.STORE_BIAS]  # the uppermost
+            self.tiles[node, register, word] = self.shift[node - 1][-lanes:]
         elif register in (r.FETCH, r.FETCH_BIAS):
             store = r.STORE if register == r.FETCH else r.STORE_BIAS
-            self.shift[node - 1] = list(self.tiles[node, store, word])
+            found = self.tiles[node, store, word]
+            self.shift[node - 1][: len(found)] = found  # to the lowest
 
 
 @pytest.fixture(scope="module")
