@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
+from amaranth.hdl import C, Cat, Module, Signal, Value
 
 from counterflow.design.data.sets import synthetic
 from counterflow.design.network.description import Description, Fold
@@ -71,6 +71,7 @@ SWITCHED = (
     Switched("random stuck", "dense1"),
     Switched("learns from inference", "dense1"),
     Switched("valid stuck", "dense1"),
+    Switched("bias left out", "dense1"),
     Switched("bias address stuck", "dense1"),
     Switched("first bias in all turns", "dense1"),
     Switched("random bits of each turn", "dense1"),
@@ -99,8 +100,8 @@ class FaultyUnit(Convolution):
         with m.If(on("random stuck")):  # the generator's state does not reach the lanes
             m.d.comb += parts.lanes.learning.random.eq(0)
         slot, returning = self.walk.slot, parts.slots.slot.returning
-        with m.If(on("bias address stuck")):  # the write address of what is learnt
-            m.d.comb += self.biases.visits.learnt_address.eq(0)
+        with m.If(on("bias left out")):
+            m.d.comb += parts.rows.biases.bias.eq(0)
         with m.If(on("learns from inference")):
             m.d.comb += [slot.learning.eq(returning), slot.moving.eq(returning)]
         stuck = Signal()  # from the first element on
@@ -114,11 +115,15 @@ class FaultyUnit(Convolution):
 class FaultyBiases(Biases):
     """Whose turn it is, and which random bits a turn takes."""
 
-    def _of(self, lane: int, values: list[Value]) -> list[Value]:
-        found = super()._of(lane, values)
-        assert len(found) > 1
-        stuck = on("first bias in all turns")
-        return [Mux(stuck, found[0].as_unsigned(), one.as_unsigned()) for one in found]
+    def _read(self, m: Module, reads: Value) -> Signal:
+        word = super()._read(m, reads)
+        assert self.turns > 1
+        memory = m.submodules.memory
+        with m.If(on("first bias in all turns")):
+            m.d.comb += memory.read_address.eq(0)
+        with m.If(on("bias address stuck")):  # the write address of what is learnt
+            m.d.comb += memory.write_address.eq(0)
+        return word
 
     def _draw(self, m: Module, begun: Value, lane: int) -> Value:
         return super()._draw(m, begun, lane) | on("random bits of each turn")

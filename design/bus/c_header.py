@@ -101,11 +101,11 @@ def _node(name: str, node: Node) -> list[str]:
 
 
 def _shape(stem: str, stage: Slotted) -> list[str]:
-    """What it takes to load parameters: tiles, rows of tiles, lanes; no rows without biases."""
+    """What it takes to load parameters: tiles and lanes, words of biases and theirs, if any."""
     tiles, biases = (*stage.blocks, Block(0, 0))[:2]
     return [
         f"#define {stem}_TILE_COUNT {tiles.words}",
-        f"#define {stem}_ROW_COUNT {biases.words}",
+        f"#define {stem}_BIAS_WORDS {biases.words}",
         f"#define {stem}_LANES {tiles.lanes}",
         f"#define {stem}_BIAS_LANES {biases.lanes}",
     ]

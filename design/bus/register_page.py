@@ -27,8 +27,10 @@ Weights move through a shift register of one {weight, velocity} pair a lane:
 - to load a tile, write WEIGHT, then VELOCITY of each lane, lane 0 first, then its number to STORE;
 - to read it back, write its number to FETCH, then read WEIGHT, then VELOCITY of each lane.
 
-The biases of a row of tiles go the same way with STORE_BIAS and FETCH_BIAS; lanes beyond the row's
-outputs are ignored, but shifted. Do either with an empty chain: what is on its way still moves the
+Biases go the same way with STORE_BIAS and FETCH_BIAS, in words of as many as move at a time (the
+page of a network says how many: `counterflow verilog`): the outputs of a row of tiles in turns,
+with zeros beyond them. To store a word, write as many pairs as it has, the first one first; of one
+that is fetched, read as many. Do either with an empty chain: what is on its way still moves the
 weights.
 """
 
@@ -65,8 +67,8 @@ def page(plan: Plan) -> str:
             text = f"{tiles.words} tiles; {tiles.lanes} lanes."
             for rows in biases:
                 text = (
-                    f"{tiles.words} tiles in {rows.words} rows; {tiles.lanes} lanes, of which "
-                    f"{rows.lanes} take biases."
+                    f"{tiles.words} tiles; {tiles.lanes} lanes; biases in {rows.words} words of "
+                    f"{rows.lanes}."
                 )
             parts.append(text)
         parts.append(_table(node.registers, ("address", "name"), node.number))

@@ -10,8 +10,9 @@ refused.  Weights move through a unit's shift register of one {weight, velocity}
 * load: for each lane write WEIGHT, then VELOCITY (which shifts the pair in); then STORE the tile.
 * read back: FETCH the tile; for each lane read WEIGHT, then VELOCITY (which shifts to the next).
 
-The biases of a row of tiles go the same way with STORE_BIAS and FETCH_BIAS; lanes beyond the row's
-outputs are ignored.
+Biases go the same way with STORE_BIAS and FETCH_BIAS, in words of as many as move at a time: the
+outputs of a row of tiles in turns, zeros beyond them.  A word is stored from the uppermost lanes,
+to which so many writes bring it, and fetched to the lowest.
 """
 
 from __future__ import annotations
@@ -116,8 +117,8 @@ class UnitRegister(Register):
     GENERATOR = 2, Access.BOTH, 32, "state of the random generator; never write zero"
     FETCH = 3, Access.WRITE, 16, "tile to copy into the shift register"
     STORE = 4, Access.WRITE, 16, "tile to overwrite from the shift register"
-    FETCH_BIAS = 5, Access.WRITE, 16, "row of tiles whose biases to copy into the shift register"
-    STORE_BIAS = 6, Access.WRITE, 16, "row of tiles whose biases to overwrite"
+    FETCH_BIAS = 5, Access.WRITE, 16, "word of biases to copy into the shift register"
+    STORE_BIAS = 6, Access.WRITE, 16, "word of biases to overwrite"
     WEIGHT = 7, Access.BOTH, 32, "weight of the lowest lane; of the pair that comes next", SIGNED
     VELOCITY = 8, Access.BOTH, 32, "velocity, likewise; then all pairs shift down by a lane", SIGNED
     SLOTS = 9, Access.READ, 32, "slots finished"

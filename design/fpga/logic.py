@@ -68,9 +68,9 @@ def added_bits(tiling: Tiling, numbers: UnitArithmetic) -> int:
     lane = narrowed * (not numbers.frozen) + numbers.forward_sum.bits
     if tiling.lanes.shared:
         lane += numbers.operand.bits + numbers.x.bits + numbers.dy.bits
-    row = 2 * numbers.forward_sum.bits + 2 * numbers.y.bits
+    row = 3 * numbers.forward_sum.bits  # the sum, begun with each row, and kept until its turn
     total = lanes * lane + moved_bits(tiling, numbers) + high * row
-    total += high * numbers.bias_operand.bits + moved_bias_bits(tiling, numbers)
+    total += 2 * numbers.forward_sum.bits + 2 * numbers.y.bits + moved_bias_bits(tiling, numbers)
     if numbers.rectifies:
         total += 2 * wide * numbers.x.bits
     if numbers.dx is not None:
@@ -97,14 +97,13 @@ def moved_bits(tiling: Tiling, numbers: UnitArithmetic) -> int:
 
 
 def moved_bias_bits(tiling: Tiling, numbers: UnitArithmetic) -> int:
-    """As `moved_bits`, of the biases of a row of tiles."""
-    high, bits = tiling.lanes.outputs, numbers.word_bits
+    """As `moved_bits`, of the biases, which take turns, on their way to the sums, too."""
+    bits, lanes = numbers.word_bits + numbers.bias_operand.bits, bias_lanes(tiling)
     if numbers.frozen:
-        return high * bits
-    update = update_bits(numbers.of_biases) - bits
-    total = high * 3 * bits // 2 + bias_lanes(tiling) * update  # from the bus, and stored
+        return lanes * bits
+    total = lanes * (bits + update_bits(numbers.of_biases))
     if bias_turns(tiling) > 1:
-        total += high * (bits + numbers.dy.bits) // 3
+        total += tiling.lanes.outputs * numbers.dy.bits // 3
     return total
 
 
@@ -119,12 +118,12 @@ def aside_logic(tiling: Tiling, numbers: UnitArithmetic) -> float:
 
 def ahead_bits(tiling: Tiling, numbers: UnitArithmetic) -> int:
     """Bits of the sums that predict weights and compensate updates."""
-    lanes, high = tiling.lane_count, tiling.lanes.outputs
+    lanes = tiling.lane_count
     bits = (tiling.movers + bias_lanes(tiling)) * _compensated_bits(numbers)
     if numbers.predicts:
         steps = numbers.horizon.bit_count() * numbers.weight.bits
         bits += lanes * (3 * numbers.operand.bits + steps)
-        bits += high * (2 * numbers.bias_operand.bits + steps)
+        bits += bias_lanes(tiling) * (2 * numbers.bias_operand.bits + steps)
     return bits
 
 
