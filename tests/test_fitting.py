@@ -273,7 +273,7 @@ def test_a_network_that_is_far_too_large_is_refused_at_once() -> None:
 
 
 def test_what_is_too_large_for_one_family_is_advised_a_larger_device() -> None:
-    assert remedy(parse(VGG), TARGETS["xc7a100t"]) == "It fits xc7a200t (every 49,152 cycles)."
+    assert remedy(parse(VGG), TARGETS["xc7a100t"]) == "It fits xc7a200t (every 64,512 cycles)."
 
 
 @pytest.mark.parametrize(

@@ -20,12 +20,14 @@ from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units.arithmetic import COMPENSATION_FRAC
 from counterflow.design.units.convolution import Dense
 from counterflow.design.units.latency import (
+    BIASED,
     BORDER,
     FETCH,
     FREE,
     INTAKE,
     ISSUE,
     LOSS_FIXED,
+    MEMORY,
     NARROW,
     OPERANDS,
     PRODUCT,
@@ -41,7 +43,7 @@ from counterflow.design.units.latency import (
 from counterflow.design.units.loss import loss_bound
 from counterflow.design.units.tiling import Lanes, Tiling
 from counterflow.design.units.timing import slot_bound
-from counterflow.design.units.turns import bias_turns
+from counterflow.design.units.turns import bias_reads, bias_turns
 from counterflow.golden.chain import Record, SlotRecord
 from counterflow.golden.training.start import initial_chain
 
@@ -105,7 +107,8 @@ def sizes(total: int, lanes: int) -> list[int]:
 
 def outputs_leave(tiling: Tiling, start: int) -> list[int]:
     """A row is complete with its last tile; the forward product is the first phase of a tile."""
-    latency = ISSUE + OPERANDS + PRODUCT + tree_latency(tiling.lanes.inputs) + SUM + NARROW + QUEUE
+    latency = ISSUE + OPERANDS + PRODUCT + tree_latency(tiling.lanes.inputs)
+    latency += SUM + BIASED + NARROW + QUEUE
     rows, issue = [], start
     for elements in sizes(tiling.outputs, tiling.lanes.outputs):
         for _ in range(tiling.columns):
@@ -244,8 +247,8 @@ def test_an_interval_is_the_slowest_bound_and_no_weight_is_read_before_it_is_wri
         for number, write in enumerate(stage.bias_writes):
             row, turn = divmod(number, turns)
             assert write + last_turn == stage.weight_writes[row * tiling.columns] + turn
-            read = slot_bound(tiling) + row * tiling.row_cycles + ISSUE + WORD - 1
-            assert write < read
+            read = slot_bound(tiling) + row * tiling.row_cycles + ISSUE
+            assert write < read + bias_reads(tiling) + turn + WORD - MEMORY
 
 
 @pytest.mark.parametrize("operands", [1, 2, 3, 4, 5, 16, 17, 64, 65])

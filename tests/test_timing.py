@@ -11,6 +11,7 @@ import pytest
 
 from counterflow.design.units import timing
 from counterflow.design.units.latency import (
+    BIASED,
     FETCH,
     ISSUE,
     NARROW,
@@ -120,7 +121,8 @@ def test_most_folds_leave_time_between_the_visits_of_a_granule() -> None:
 
 @every
 def test_outputs_leave_once_the_last_tile_of_their_row_is_summed(tiling: Tiling) -> None:
-    latency = ISSUE + OPERANDS + PRODUCT + tree_latency(tiling.lanes.inputs) + SUM + NARROW + QUEUE
+    latency = ISSUE + OPERANDS + PRODUCT + tree_latency(tiling.lanes.inputs)
+    latency += SUM + BIASED + NARROW + QUEUE
     ready = []
     for cycle, _, row, column in visits(tiling):
         if column == tiling.columns - 1:

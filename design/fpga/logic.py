@@ -1,10 +1,10 @@
 """A rough count of LUTs, from the widths of what a unit adds, selects and keeps.
 
 Blocks are counted exactly (`design.fpga.estimate`), LUTs are not: synthesis shares and folds logic
-in ways that no short formula follows.  The weights below are fitted to what Yosys 0.70 made of 21
-units for ECP5 whose lanes took no turns, that of what is returned to the seven of `cifar-resnet`,
-within a seventh, and those of gradients that only pass to 15 units with and without them, most of
-which they give within a fifth.  With turns they give the three of `digits` within a tenth; expect a
+in ways that no short formula follows.  The weights below are fitted to what Yosys 0.70 made for
+ECP5: base, sums and predictions of the eight units of `digits` and `lenet5`, within a tenth; what
+is turned of 21 units without turns; what is returned of the seven of `cifar-resnet`, within a
+seventh; gradients that only pass of 15 units with and without them, most within a fifth.  Expect a
 fifth more or less elsewhere.
 """
 
@@ -19,9 +19,9 @@ from counterflow.design.units.arithmetic import COMPENSATION_FRAC, UnitArithmeti
 from counterflow.design.units.tiling import Tiling
 from counterflow.design.units.turns import bias_lanes, bias_turns
 
-BASE = 860.0  # counters, registers on the bus and streams of a unit
-ADDED = 1.64  # for each bit of the sums in the lanes
-AHEAD = 1.05  # for each bit of the sums of prediction and compensation
+BASE = 1600.0  # counters, registers on the bus and streams of a unit
+ADDED = 1.3  # for each bit of the sums in the lanes
+AHEAD = 0.61  # for each bit of the sums of prediction and compensation
 TURNED = 2.0  # for each bit that is turned into place between the banks of a window
 BANK = 73.0  # for each further bank, to address it
 ASIDE = 400.0  # for each loss whose gradients only pass: its queue, slots, sums and way out
@@ -43,7 +43,7 @@ class Family(NamedTuple):
 
 FAMILIES: Mapping[str, Family] = {
     "ecp5": Family(intake=710, loss=1000, lut_ram=6, logic=1.0),
-    "ice40": Family(intake=380, loss=870, lut_ram=0, logic=0.9),
+    "ice40": Family(intake=380, loss=870, lut_ram=0, logic=0.7),
     "xc7": Family(intake=180, loss=430, lut_ram=4, logic=0.57),
     "xcup": Family(intake=180, loss=430, lut_ram=8, logic=0.57),
 }
