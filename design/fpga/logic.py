@@ -43,7 +43,7 @@ class Family(NamedTuple):
 
 FAMILIES: Mapping[str, Family] = {
     "ecp5": Family(intake=710, loss=1000, lut_ram=6, logic=1.0),
-    "ice40": Family(intake=380, loss=870, lut_ram=0, logic=0.7),
+    "ice40": Family(intake=410, loss=600, lut_ram=0, logic=0.66),
     "xc7": Family(intake=180, loss=430, lut_ram=4, logic=0.57),
     "xcup": Family(intake=180, loss=430, lut_ram=8, logic=0.57),
 }
