@@ -122,6 +122,9 @@ DESIGNS = {
     "turns of several bias lanes, of shared updates": network(
         "turns", [7, 9, 7, 5, 4], [(9, 4, False), (3, 3, True), (2, 5, True), (4, 1, False)]
     ),
+    "rows of one tile, two biases at a time": network(
+        "short", [4, 3, 4, 2], [(3, 1, False), (2, 3, True), (1, 1, False)]
+    ),
 }
 
 

@@ -76,12 +76,14 @@ def waiting_biases(tiling: Tiling) -> int:
     """Words of biases, one a turn, that wait for the sums of their rows at most.
 
     Rows that follow come before the last sum of one has its bias: each begins behind the one ahead.
+    One bias alone waits in a register; all else is a queue, of two words at least.
     """
     high, row = tiling.lanes.outputs, tiling.row_cycles
     asked = _finished(tiling) - 1 + high - 1
     following = row + bias_reads(tiling) + WORD + AHEAD
     rows = 1 + max(0, (asked - following) // max(row, high) + 1)
-    return rows * bias_turns(tiling)
+    words = rows * bias_turns(tiling)
+    return words if bias_lanes(tiling) == 1 else max(2, words)
 
 
 def _moved(tiling: Tiling) -> int:

@@ -14,7 +14,7 @@ from amaranth.lib.wiring import In, Out
 
 from counterflow.design.fpga.blocks import READ_AT_ONCE
 from counterflow.design.parts.tokens import Kind
-from counterflow.design.units.latency import AHEAD, MEMORY, SATURATED, WORD
+from counterflow.design.units.latency import AHEAD, CHOSEN, MEMORY, SATURATED, WORD
 from counterflow.design.units.slots import Stage
 from counterflow.design.units.timing import tile_revisits
 from counterflow.design.units.turns import (
@@ -190,9 +190,10 @@ class Biases(wiring.Component):
         """The lanes, what each of them works on, and where that goes."""
         visit, numbers, tiling = self.visit, self.stage.arithmetic.of_biases, self.stage.tiling
         waits, high = bias_waits(tiling), tiling.lanes.outputs
+        known = waits + WORD - 1 - CHOSEN  # whose gradient is chosen, after whose word is read
         dy = delayed(m, self.dy, gradient_levels(tiling), "dy")
         errors = [dy.word_select(output, numbers.dy.bits) for output in range(high)]
-        dy_turn = delayed(m, turn, waits, "dy_turn")
+        dy_turn = delayed(m, turn, known, "dy_turn")
         held = self.turns > 1
         lanes = [
             instantiate(
