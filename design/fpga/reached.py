@@ -23,11 +23,11 @@ class Reached(NamedTuple):
 
 
 REACHED = (
-    Reached("digits-conv", "ecp5-85f", 15_221, 108.8),
-    Reached("digits", "ecp5-85f", 32_114, 90.8),
-    Reached("mnist", "ecp5-85f", 31_913, 74.8),
+    Reached("digits-conv", "ecp5-85f", 13_881, 113.8),
+    Reached("digits", "ecp5-85f", 26_341, 104.7),
+    Reached("mnist", "ecp5-85f", 31_987, 97.3),
     Reached("deep-digits-local", "ecp5-85f", 57_403, 58.1),
-    Reached("lenet5", "ecp5-85f", 49_671, 80.4),
+    Reached("lenet5", "ecp5-85f", 46_814, 83.0),
 )
 
 
