@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from counterflow.design.fit.fitting import PLANNED, Fitted, UnfitError, fit
+from counterflow.design.fit.fitting import PLANNED, ROUGH, Fitted, UnfitError, fit
 from counterflow.design.fit.nearest import nearest
 from counterflow.design.fit.search import Search, rams
 from counterflow.design.fpga.needs import Needs
@@ -133,9 +133,13 @@ def outcomes(
             if target not in able:
                 yield Outcome(target, None, (too_few(description, target),))
                 continue
-            found = (_short(resource, target.has, needed) for resource, needed in least.items())
-            short = tuple(one for one in found if one is not None)
-            yield Outcome(target, None, short) if short else _outcome(description, target, outside)
+            # LUTs are too rough to refuse a device by the last of them, as `fit` knows.
+            rough = target.has._replace(luts=int(ROUGH * target.has.luts))
+            if any(_short(resource, rough, needed) for resource, needed in least.items()):
+                found = (_short(resource, target.has, needed) for resource, needed in least.items())
+                yield Outcome(target, None, tuple(one for one in found if one is not None))
+            else:
+                yield _outcome(description, target, outside)
 
 
 def _outcome(description: Description, target: Target, outside: bool) -> Outcome:
