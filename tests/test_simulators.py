@@ -128,7 +128,7 @@ def spoilt(verilog: str, module: str, assignment: str, unknown: str) -> str:
     return verilog[:start] + body + verilog[end:]
 
 
-UNKNOWN_OUTPUT = ("bench_top__chain__dense0__rows", "y__payload[11:0]", "12'hx")
+UNKNOWN_OUTPUT = ("bench_top__chain__dense0__rows__outputs", "y__payload[11:0]", "12'hx")
 
 
 @icarus
@@ -168,12 +168,12 @@ def test_an_unknown_bit_has_its_place_in_the_comparison() -> None:
 
     chain = small()
     layout = Layout(Trace(chain).fields)
-    expected = np.zeros((2, layout.bits), np.uint8)
+    expected = np.zeros((3, layout.bits), np.uint8)
     found = expected.copy()
     column = [str(field) for field in layout.fields].index("dense0.y.valid")
-    found[1, layout.start[column]] = UNKNOWN
-    assert layout.differences(expected, found) == [(1, column)]
-    place = locate(chain.schedule, layout, 1, column, expected[1], found[1])
+    found[2, layout.start[column]] = UNKNOWN
+    assert layout.differences(expected, found) == [(2, column)]
+    place = locate(chain.schedule, layout, 2, column, expected[2], found[2])
     assert place.found is None
     assert "dense0.y.valid is unknown (X), golden has 0" in str(place)
     assert layout.field_of(int(layout.start[column])) == layout.fields[column]
