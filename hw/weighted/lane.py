@@ -167,7 +167,7 @@ class BiasLane(wiring.Component):
 
     def __init__(self, *, numbers: UnitArithmetic, waits: int = 0, held: bool = False) -> None:
         self.numbers, self.waits, self.held = numbers.of_biases, waits, held
-        super().__init__(_members(numbers) | ({"draw": In(1)} if held else {}))
+        super().__init__(_members(self.numbers) | ({"draw": In(1)} if held else {}))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
