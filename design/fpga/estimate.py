@@ -147,7 +147,7 @@ def memories_of(
     tiling: Tiling, numbers: UnitArithmetic, depths: Depths, *, outside: bool = False
 ) -> list[Memory]:
     """As `memories`, of a unit that has no place in a schedule yet."""
-    high, lanes, banks = tiling.lanes.outputs, tiling.lane_count, tiling.banks
+    high, lanes = tiling.lanes.outputs, tiling.lane_count
     word, gradient = numbers.word_bits, numbers.gradient.bits
     parts = [
         *(
@@ -157,9 +157,10 @@ def memories_of(
         Memory("biases", max(2, bias_words(tiling)), bias_lanes(tiling) * word, collides=False),
         Memory("outputs", depths.outputs * high, numbers.y.bits + 2 + (high > 1), clocked=False),
     ]
-    if waiting_biases(tiling) > 1:
+    waiting = waiting_biases(tiling)
+    if waiting > 1:
         width = bias_lanes(tiling) * numbers.bias_operand.bits
-        parts.append(Memory("waiting biases", waiting_biases(tiling), width, clocked=True))
+        parts.append(Memory("waiting biases", waiting, width, clocked=True))
     if depths.errors:
         parts.append(_errors(tiling, numbers, depths))
     stash = [("stash", depths.stash)] if stashes(numbers, depths) else []
@@ -167,10 +168,7 @@ def memories_of(
         stash = [("stash, sent", sent_words(tiling)), ("stash, fetched", fetched_words(tiling))]
     for name, words in (("window", depths.window), *stash):
         passes = numbers.frozen and not numbers.returns and name != "window"
-        width = tiling.granule * (1 if passes else numbers.x.bits)
-        parts += [
-            Memory(name, max(2, words), len(bits), collides=False) for bits in sliced(width)
-        ] * banks
+        parts += _ring(name, words, tiling, 1 if passes else numbers.x.bits)
     if numbers.sums_gradients:
         for name, words, sums in (
             ("gradients", tiling.tiles, lanes),
@@ -189,9 +187,15 @@ def aside_memories(aside: Stage, tiling: Tiling, depths: Depths) -> list[Memory]
     """The memories for the gradient of a loss that a unit does not learn from."""
     numbers, parts = aside.arithmetic, [_errors(tiling, aside.arithmetic, depths)]
     if aside.sees:
-        width = tiling.granule * numbers.x.bits
-        parts += [Memory("passing", max(2, depths.stash), width, collides=False)] * tiling.banks
+        parts += _ring("passing", depths.stash, tiling, numbers.x.bits)
     return parts + _leaving(tiling, numbers, depths)
+
+
+def _ring(name: str, words: int, tiling: Tiling, bits: int) -> list[Memory]:
+    """The memories of a `hw.weighted.window.Window` of elements of so many bits."""
+    width = tiling.granule * bits
+    each = [Memory(name, max(2, words), len(part), collides=False) for part in sliced(width)]
+    return each * tiling.banks
 
 
 def _errors(tiling: Tiling, numbers: UnitArithmetic, depths: Depths) -> Memory:

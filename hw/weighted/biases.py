@@ -164,25 +164,31 @@ class Biases(wiring.Component):
             m.d.comb += self.forward.bias.eq(own(m, operands[0], "bias", made))
             return
         m.submodules.waiting = waiting = queue(platform, width=len(Cat(operands)), depth=depth)
-        m.d.comb += [waiting.w_en.eq(made), waiting.w_data.eq(Cat(operands))]
-        m.d.comb += waiting.r_en.eq(self.forward.asked)
-        oldest: Value = waiting.r_data
-        if self.lanes > 1:
-            oldest = self._one_by_one(m, waiting)
+        oldest, takes = self._one_by_one(m, waiting.r_data)
         bias = Signal.like(self.forward.bias, name="bias", reset_less=True)
         m.d.sync += bias.eq(oldest)
-        m.d.comb += self.forward.bias.eq(bias)
+        m.d.comb += [
+            waiting.w_en.eq(made),
+            waiting.w_data.eq(Cat(operands)),
+            waiting.r_en.eq(takes),
+            self.forward.bias.eq(bias),
+        ]
 
-    def _one_by_one(self, m: Module, waiting: Any) -> Value:
-        """The biases of a word in the order of the row's outputs; its last word has fewer."""
-        high, bits = self.stage.tiling.lanes.outputs, self.stage.arithmetic.bias_operand.bits
+    def _one_by_one(self, m: Module, word: Value) -> tuple[Value, Value]:
+        """(the bias that is asked for, of the oldest word; whether it is the last of that).
+
+        In the order of the row's outputs, of which its last word has fewer.
+        """
+        asked, bits = self.forward.asked, self.stage.arithmetic.bias_operand.bits
+        if self.lanes == 1:
+            return word, asked
+        high = self.stage.tiling.lanes.outputs
         output, lane = Signal(range(high), name="output"), Signal(range(self.lanes), name="lane")
-        asked = self.forward.asked
         _, last = around(m, output, asked, high)
-        m.d.comb += waiting.r_en.eq(asked & (last | (lane == self.lanes - 1)))
+        takes = asked & (last | (lane == self.lanes - 1))
         with m.If(asked):
-            m.d.sync += lane.eq(Mux(waiting.r_en, 0, lane + 1))
-        return waiting.r_data.word_select(lane, bits)
+            m.d.sync += lane.eq(Mux(takes, 0, lane + 1))
+        return word.word_select(lane, bits), takes
 
     def _learn(
         self, m: Module, begun: Value, turn: Value, words: list[Value], platform: object

@@ -42,8 +42,8 @@ def random_bits(numbers: UnitArithmetic) -> list[RandomBits]:
     spare, drop = _spare(numbers), numbers.velocity_drop
     found = [RandomBits(0, drop, spare), RandomBits(drop, drop + numbers.decay_drop, spare)]
     if numbers.compensates:
-        levels = tree_latency(1 + len(terms_of(C(0), numbers.compensation)))
-        found.append(RandomBits(RANDOM_BITS - numbers.weight_drop, RANDOM_BITS, levels))
+        later = _mixed_levels(numbers)
+        found.append(RandomBits(RANDOM_BITS - numbers.weight_drop, RANDOM_BITS, later))
     return [one for one in found if one.stop > one.start]
 
 
@@ -61,6 +61,11 @@ def taken_late(m: Module, numbers: UnitArithmetic, random: Value, name: str) -> 
         delayed(m, random[start:stop], later, f"{name}_{start}")
         for start, stop, later in random_bits(numbers)
     )
+
+
+def _mixed_levels(numbers: UnitArithmetic) -> int:
+    """Registered levels of a step's sum: the terms of c gap, and the rest."""
+    return tree_latency(1 + len(terms_of(C(0), numbers.compensation)))
 
 
 def _spare(numbers: UnitArithmetic) -> int:
@@ -242,7 +247,7 @@ class Update(wiring.Component):
         whole = s1_scaled.shift_left(k + COMPENSATION_FRAC)
         s2_whole = self._register(m, within(whole, numbers.mixed), "s2_whole")
         terms = [s2_whole, *terms_of(s2_gap, numbers.compensation)]
-        levels = tree_latency(len(terms))
+        levels = _mixed_levels(numbers)
         mixed = summed(m, terms, "mixed", number=numbers.mixed)
         random = self._random(m, RANDOM_BITS - numbers.weight_drop, RANDOM_BITS)
         stepped = round_off(mixed, numbers.weight_drop, numbers.round_update, random)
