@@ -29,7 +29,7 @@ FLAGS = [f"{end}_{what}" for what in ("row", "column", "part") for end in ("firs
 FLAGS += [f"{end}_{what}" for what in ("across", "down") for end in ("first", "last")]
 STROBES = ["row_begin", "line_end", "row_end", "place_down", "finish"]
 NUMBERS = ["tile", "kernel_row", "part", "offset", "shift", "inside", "rows_done", "words_done"]
-OUTPUTS = ("issue", "stalled", "row", "column", "phase", *FLAGS, *STROBES, *NUMBERS, "idle")
+OUTPUTS = ("issue", "stalled", "column", "phase", *FLAGS, *STROBES, *NUMBERS, "idle")
 
 
 def needs(stage: Stage, where: Visit) -> int:
@@ -79,7 +79,6 @@ def outputs(stage: Stage, where: Visit, issue: bool, due: bool) -> tuple[int, ..
     return (
         issue,
         due and not issue,
-        where.row,
         column,
         where.phase,
         *(flag for pair in ends for flag in pair),

@@ -108,7 +108,7 @@ def sizes(total: int, lanes: int) -> list[int]:
 def outputs_leave(tiling: Tiling, start: int) -> list[int]:
     """A row is complete with its last tile; the forward product is the first phase of a tile."""
     latency = ISSUE + OPERANDS + PRODUCT + tree_latency(tiling.lanes.inputs)
-    latency += SUM + BIASED + NARROW + QUEUE
+    latency += SUM + BIASED + QUEUE
     rows, issue = [], start
     for elements in sizes(tiling.outputs, tiling.lanes.outputs):
         for _ in range(tiling.columns):

@@ -122,7 +122,7 @@ def test_most_folds_leave_time_between_the_visits_of_a_granule() -> None:
 @every
 def test_outputs_leave_once_the_last_tile_of_their_row_is_summed(tiling: Tiling) -> None:
     latency = ISSUE + OPERANDS + PRODUCT + tree_latency(tiling.lanes.inputs)
-    latency += SUM + BIASED + NARROW + QUEUE
+    latency += SUM + BIASED + QUEUE
     ready = []
     for cycle, _, row, column in visits(tiling):
         if column == tiling.columns - 1:

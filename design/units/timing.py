@@ -48,7 +48,7 @@ def steady(times: Cycles, interval: int) -> Cycles:
 
 def output_latency(tiling: Tiling) -> int:
     """Cycles from the issue of a row's last tile to its first output."""
-    return TO_PRODUCT + tree_latency(tiling.lanes.inputs) + SUM + BIASED + NARROW + QUEUE
+    return TO_PRODUCT + tree_latency(tiling.lanes.inputs) + SUM + BIASED + QUEUE
 
 
 def row_starts(tiling: Tiling) -> Cycles:

@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from counterflow.design.parts.tokens import KIND_BITS
-from counterflow.design.units.latency import BIASED, NARROW
+from counterflow.design.units.latency import BIASED
 from counterflow.design.units.slots import Stage
 from counterflow.design.units.timing import rest
 from counterflow.hw.parts.block_fifo import queue
@@ -32,7 +32,7 @@ class Outputs(wiring.Component):
     whether it is the ``last_row`` of tiles; ``biases``: asked for a cycle before they are added;
     ``y`` stream out; ``clipped`` out: a value of a row saturated.
     Cost: a register a sum but one, an addition, a narrowing, a queue of `depths.outputs` rows;
-    latency BIASED + NARROW + QUEUE from sums to the first output.
+    latency BIASED + QUEUE from sums to the first output.
     """
 
     def __init__(self, *, stage: Stage) -> None:
@@ -65,7 +65,7 @@ class Outputs(wiring.Component):
             y = Mux(negative, 0, y) if numbers.y.signed else y  # unsigned it is zero already
             clipped = clipped & ~negative
         there, ends, kind = self._place(m, turns)
-        parts = [delayed(m, y, NARROW, "y")[: numbers.y.bits], kind]
+        parts = [Value.cast(y)[: numbers.y.bits], kind]
         m.submodules.queue = elements = queue(
             platform,
             width=numbers.y.bits + KIND_BITS + (self.high > 1),
@@ -77,8 +77,7 @@ class Outputs(wiring.Component):
         ]
         self._send(m, elements.r_rdy, elements.r_data, elements.r_en)
         seen, any_clipped = Signal(name="seen"), Signal(name="any_clipped")
-        late = delayed(m, clipped, NARROW, "late")
-        m.d.comb += any_clipped.eq(there & (late | seen))
+        m.d.comb += any_clipped.eq(there & (clipped | seen))
         m.d.sync += seen.eq(Mux(there, any_clipped & ~ends, seen))
         m.d.comb += self.clipped.eq(delayed(m, any_clipped & ends, 1, "clipped"))
         return m
@@ -107,11 +106,10 @@ class Outputs(wiring.Component):
             last_row = kept[KIND_BITS]
             there = there & (~last_row | (turn < left))
             last = Mux(last_row, turn == left - 1, last)
-        cycles = BIASED + NARROW
         return (
-            delayed(m, there, cycles, "there"),
-            delayed(m, last, cycles, "last"),
-            delayed(m, kept[:KIND_BITS], cycles, "kind"),
+            delayed(m, there, BIASED, "there"),
+            delayed(m, last, BIASED, "last"),
+            delayed(m, kept[:KIND_BITS], BIASED, "kind"),
         )
 
     def _send(self, m: Module, there: Value, element: Value, takes: Value) -> None:

@@ -33,7 +33,6 @@ def shapes_of(stage: Stage) -> dict[str, Shape]:
     above = geometry.padding[0] * tiling.row_words
     found: dict[str, Shape | int | range] = {
         **dict.fromkeys((*FLAGS, *BORDERS, "inside", "uses"), 1),
-        "row": range(max(2, tiling.rows)),
         "column": range(max(2, tiling.columns)),
         "tile": range(max(2, tiling.tiles)),
         "kernel_row": range(max(2, geometry.kernel[0])),
@@ -61,9 +60,10 @@ class Place(wiring.Component):
     cycle later: they are known late, and all registers of a place would have to hear of them.
 
     Parameters: ``stage``.
-    Members: ``step`` in: on to the following tile.  Out, of the tile at which it stands: ``row``,
-    ``column``, ``tile``; ``kernel_row`` and ``part``, of which the column is made; ``offset`` and
-    ``shift``: the word of the image's row, and the granule in it, at which the tile's taps begin;
+    Members: ``step`` in: on to the following tile.  Out, of the tile at which it stands: its
+    ``column`` and number ``tile``; ``kernel_row`` and ``part``, of which the column is made;
+    ``offset`` and ``shift``: the word of the image's row, and the granule in it, at which the
+    tile's taps begin;
     ``inside``: that row is in the image; ``first_row`` ... ``last_down``; ``rows_done``,
     ``words_done``: rows of the image, and their words, that end with this row of places;
     ``starts_line`` ... ``ends_slot``: the first or last one of a row of places or a slot; ``uses``:
@@ -77,6 +77,7 @@ class Place(wiring.Component):
         self.stage = stage
         super().__init__({"step": In(1), **{k: Out(v) for k, v in shapes_of(stage).items()}})
         geometry = stage.tiling.geometry
+        self.row = Signal(range(max(2, stage.tiling.rows)), name="row")
         self.across = Signal(range(max(2, geometry.places[1])), name="across")
         self.down = Signal(range(max(2, geometry.places[0])), name="down")
         self.last = Signal(offset_shape(stage.tiling), name="last")

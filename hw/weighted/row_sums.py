@@ -24,7 +24,7 @@ class RowSums(wiring.Component):
     Members, with the cycle after a tile's visit in which they are valid: ``visit`` in 0;
     ``products`` in 6; ``biases`` in, as they are asked for; ``room`` out: a row can be begun, as
     ``claims`` in says; ``y`` stream out; ``clipped`` out: a value of a finished row saturated.
-    Cost: an adder tree and an accumulator a row of lanes, and `Outputs`; latency 9 + tree from the
+    Cost: an adder tree and an accumulator a row of lanes, and `Outputs`; latency 8 + tree from the
     visit of a row's last tile to its first output, one tile a cycle.
     """
 
