@@ -28,11 +28,12 @@ COUNT_BITS = 32
 LENGTH_BITS = 16
 
 # Words of 32 bits as they are in memory; behind each one of those that are unknown, where a
-# simulator has such bits.
+# simulator has such bits.  Synthesis, which reads all of a bench for `sim.gates`, knows no files.
 _RECORD = """module {name}(clk, rst, recording, path, row);
   input wire clk, rst, recording;
   input wire [{path}:0] path;
   input wire [{row}:0] row;
+`ifndef SYNTHESIS
   integer file = 0, ignored = 0, position = 0;
   always @(posedge clk)
     if (rst) begin
@@ -51,6 +52,7 @@ _RECORD = """module {name}(clk, rst, recording, path, row);
         position = 0;
       end else position = position + 1;
     end
+`endif
 endmodule
 """
 
