@@ -44,6 +44,19 @@ def sliced(bits: int) -> list[range]:
     return [range(first, min(first + SLICE, bits)) for first in range(0, bits, SLICE)]
 
 
+DEEP = 2048  # words of a block RAM that is a byte and its parity bit wide
+
+
+def banks(words: int) -> list[int]:
+    """The words of each of the memories behind each other that make one deep memory.
+
+    Synthesis would choose between block RAMs before the register behind them, which then cannot be
+    those in the blocks, whose outputs come late in a cycle: half of the longest path of `lenet5`.
+    """
+    full, rest = divmod(words, DEEP)
+    return [DEEP] * full + [max(2, rest)] * (rest > 0 or not full)
+
+
 class MemoryCells(NamedTuple):
     """Cells of one memory: block RAMs, LUT RAM cells, flip-flops for its bits, or UltraRAMs.
 

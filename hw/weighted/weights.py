@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from amaranth.hdl import Cat, Module, Mux, Value
+from amaranth.hdl import Array, Cat, Module, Mux, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from counterflow.design.fpga.blocks import READ_AT_ONCE, slices
-from counterflow.design.units.latency import MEMORY
+from counterflow.design.fpga.blocks import DEEP, READ_AT_ONCE, banks, slices
+from counterflow.design.units.latency import MEMORY, WORD
 from counterflow.hw.parts.block_memory import BlockMemory
-from counterflow.hw.parts.pipeline import delayed, own
+from counterflow.hw.parts.pipeline import FAN_OUT, delayed, own, spread
 from counterflow.hw.weighted.bundles import lane_words, memory_access, memory_visits
 
 
@@ -48,10 +48,10 @@ class WeightMemory(wiring.Component):
     dropped if the walk visits in the next cycle: what it fetched is there four cycles later, what
     it stores comes from the lanes two cycles later;
     ``write_enable``, ``write_address``, ``write_data`` out: what stands at the write port.
-    Cost: memories of `words` x `lanes` x `bits` in all (`design.fpga.blocks.slices`), each with
-    registers of its own for the addresses, for block RAMs lie far from each other; latency WORD,
-    since a register stands behind the memory, whose output comes late in a cycle, or another one
-    before a small one; one read and one write a cycle.
+    Cost: memories of `words` x `lanes` x `bits` in all (`design.fpga.blocks.slices`, `banks`), each
+    with registers of its own for the addresses, for block RAMs lie far from each other; latency
+    WORD, since a register stands behind the memory, whose output comes late in a cycle, or another
+    one before a small one; one read and one write a cycle.
     """
 
     def __init__(self, *, words: int, lanes: int, bits: int) -> None:
@@ -84,18 +84,37 @@ class WeightMemory(wiring.Component):
         read = Mux(asked.fetch, asked.address, visits.address)
         if small:
             read = delayed(m, read, 1, "read")
-        words = []
+        words, within = banks(self.words), (DEEP - 1).bit_length()
+        data: list[list[Value]] = []
         for index, bits in enumerate(slices(self.words, self.width)):
-            memory = BlockMemory(words=max(2, self.words), bits=len(bits))
-            m.submodules[f"memory_{index}"] = memory
-            data = memory.read_data
-            m.d.comb += [
-                memory.read_address.eq(own(m, read, f"at_{index}")),
-                memory.write_enable.eq(own(m, enable, f"enable_{index}")),
-                memory.write_address.eq(own(m, address, f"address_{index}")),
-                memory.write_data.eq(self.write_data[bits.start : bits.stop]),
-            ]
-            # The register of a small one, which is LUT RAM, is the one behind it.
-            words.append(data if small else delayed(m, data, MEMORY - 1, f"data_{index}"))
-        m.d.comb += self.lanes.word.eq(Cat(words))
+            data.append([])
+            for bank, size in enumerate(words):
+                name = f"{index}_{bank}" if len(words) > 1 else f"{index}"
+                memory = BlockMemory(words=size, bits=len(bits))
+                m.submodules[f"memory_{name}"] = memory
+                ours = enable & (address[within:] == bank) if len(words) > 1 else enable
+                m.d.comb += [
+                    memory.read_address.eq(own(m, read[:within], f"at_{name}")),
+                    memory.write_enable.eq(own(m, ours, f"enable_{name}")),
+                    memory.write_address.eq(own(m, address[:within], f"address_{name}")),
+                    memory.write_data.eq(self.write_data[bits.start : bits.stop]),
+                ]
+                # The register of a small one, which is LUT RAM, is the one behind it.
+                word = memory.read_data
+                data[-1].append(word if small else delayed(m, word, MEMORY - 1, f"data_{name}"))
+        every = [Cat(one) for one in zip(*data, strict=True)]
+        m.d.comb += self.lanes.word.eq(
+            every[0] if len(every) == 1 else self._chosen(m, every, read[within:])
+        )
         return m
+
+    def _chosen(self, m: Module, words: list[Cat], bank: Value) -> Value:
+        """That of the banks' words which was read: each has its register, and is chosen behind it.
+
+        By a register for each few bits, since banks and lanes lie all over the chip.
+        """
+        chosen = spread(m, bank, -(-self.width // FAN_OUT), WORD, "bank")
+        return Cat(
+            Array(word[index * FAN_OUT : (index + 1) * FAN_OUT] for word in words)[which]
+            for index, which in enumerate(chosen)
+        )
