@@ -68,11 +68,13 @@ def plan(
     multipliers: int | None = None,
     memory: int | None = None,
     interval: int | None = None,
+    lut_multipliers: int | None = None,
 ) -> Plan:
     """Fold a network for an FPGA, such as "ecp5-25f", or onto a budget.
 
     ``multipliers`` and ``memory`` (bits) are the most that it may have, ``interval`` the most clock
-    cycles from one training sample to the next.  Without any of these the description says.
+    cycles from one training sample to the next, ``lut_multipliers`` further multipliers that may be
+    made of LUTs.  Without any of these the description says.
 
     >>> import counterflow
     >>> small = counterflow.plan("tiny", multipliers=2)
@@ -85,14 +87,20 @@ def plan(
     True
     """
     from counterflow.commands.fit import folded
+    from counterflow.commands.options import Limits
     from counterflow.design.schedule.planner import Plan
 
-    if isinstance(network, Plan) and (target, multipliers, memory, interval) == (None,) * 4:
-        return network
-    multipliers, memory, interval = given.numbers(
-        multipliers=multipliers, memory=memory, interval=interval
+    limits = Limits(
+        *given.numbers(
+            multipliers=multipliers,
+            memory=memory,
+            interval=interval,
+            lut_multipliers=lut_multipliers,
+        )
     )
-    found = folded(load(network), multipliers, memory, interval, target)[0]
+    if isinstance(network, Plan) and target is None and limits == Limits():
+        return network
+    found = folded(load(network), limits, target)[0]
     return replace(found, beside=given.beside(network))
 
 

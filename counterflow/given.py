@@ -26,7 +26,7 @@ def numbers(**given: object) -> list[int | None]:
     """
     from counterflow.commands import numerals
 
-    kinds = dict.fromkeys(("multipliers", "memory", "interval"), numerals.COUNT)
+    kinds = dict.fromkeys(("multipliers", "memory", "interval", "lut_multipliers"), numerals.COUNT)
     kinds |= {"samples": numerals.SAMPLES, "epochs": numerals.EPOCHS, "seed": numerals.SEED}
     found: list[int | None] = []
     for name, value in given.items():

@@ -63,11 +63,10 @@ def random_lanes(geometry: Geometry, seed: int, first: bool = False) -> Lanes:
     """Lanes that this layer can be folded to."""
     chance = random.Random(seed)
     for _ in range(100):
-        lanes = Lanes(
-            outputs=chance.randint(1, geometry.outputs),
-            inputs=chance.randint(1, geometry.row_taps),
-            shared=chance.random() < 0.5,
-        )
+        high, wide = chance.randint(1, geometry.outputs), chance.randint(1, geometry.row_taps)
+        shared = chance.random() < 0.5
+        in_luts = seed % (high * wide + 1)  # of no consequence for what they compute
+        lanes = Lanes(outputs=high, inputs=wide, shared=shared, in_luts=in_luts)
         if can_be(Tiling(geometry, lanes, first)):
             return lanes
     return choices(geometry, first)[-1][1].lanes

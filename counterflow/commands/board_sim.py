@@ -45,9 +45,7 @@ def board_sim(
     cable_pull: float | None,
     seed: int,
     target_name: str | None,
-    multipliers: int | None,
-    memory: int | None,
-    interval: int | None,
+    limits: options.Limits,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -68,7 +66,7 @@ def board_sim(
 
     display = Display(as_json=as_json, quiet=quiet)
     rate, kinds = _faults(faults)
-    design, _ = folded(load(net), multipliers, memory, interval, target_name)
+    design, _ = folded(load(net), limits, target_name)
     frequency, chosen = _rates(board, baud)
     from counterflow.design.tools import programs
     from counterflow.sim.boards.board import Board

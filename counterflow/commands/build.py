@@ -54,9 +54,7 @@ def build(
     to_fit: bool,
     seed: int,
     seeds: int,
-    multipliers: int | None,
-    memory: int | None,
-    interval: int | None,
+    limits: options.Limits,
     as_json: bool,
     quiet: bool,
     out: Path | None,
@@ -84,7 +82,6 @@ def build(
     display = Display(as_json=as_json, quiet=quiet)
     board = named(board_name)
     programs.require_packages(programs.BOARD_PINS, *programs_for(board))
-    limits = (multipliers, memory, interval)
     design = planned(load(net), board, limits, to_fit=to_fit)
     folder = out or places.default(default_folder(design.description.name) / board.name)
     with outcome.into(folder, "build") as made:
@@ -104,7 +101,7 @@ def build(
 def planned(
     description: Description,
     board: Board,
-    limits: tuple[int | None, int | None, int | None],
+    limits: options.Limits,
     *,
     to_fit: bool,
 ) -> Plan:
@@ -116,10 +113,10 @@ def planned(
     from counterflow.design.fpga.needs import settled
 
     design = None
-    if not to_fit and limits == (None, None, None):
+    if not to_fit and limits == options.Limits():
         design = own_fold(description, board.fpga)
     if design is None:
-        design = folded(description, *limits, board.fpga.name)[0]
+        design = folded(description, limits, board.fpga.name)[0]
     return settled(design, board.fpga, LINK.block_rams)
 
 

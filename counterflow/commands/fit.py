@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from counterflow.design.fpga.targets import Resources, Target
     from counterflow.design.network.description import Description
     from counterflow.design.schedule.planner import Plan
+    from counterflow.design.units.tiling import Lanes
 
 COLUMNS = {"multipliers": "mult.", "block_rams": "RAMs", "luts": "~LUTs"}  # in 80 characters
 ULTRA = {"ultra_rams": "URAMs"}
@@ -21,9 +22,7 @@ ULTRA = {"ultra_rams": "URAMs"}
 
 def folded(
     description: Description,
-    multipliers: int | None,
-    memory: int | None,
-    interval: int | None,
+    limits: options.Limits,
     target_name: str | None,
     stash: str = "inside",
 ) -> tuple[Plan, Fitted | None]:
@@ -36,7 +35,7 @@ def folded(
     from counterflow.design.schedule.planner import plan
 
     if target_name is None:
-        design = plan(options.with_fold(description, multipliers, memory, interval))
+        design = plan(options.with_fold(description, limits))
         return (design if stash == "inside" else all_outside(design)), None
     from counterflow.design.fit.advice import remedy
     from counterflow.design.fit.beside import fit_beside
@@ -44,12 +43,13 @@ def folded(
     from counterflow.design.fpga.targets import target as named
 
     target = named(target_name)
-    if memory is not None:
-        description = options.with_fold(description, None, memory, None)
+    if limits.memory is not None:
+        description = options.with_fold(description, options.Limits(memory=limits.memory))
+    more, asked = limits.lut_multipliers or 0, limits.of_target
     try:
-        fitted = fit_beside(description, target, stash, multipliers=multipliers, interval=interval)
+        fitted = fit_beside(description, target, stash, **asked, lut_multipliers=more)
     except UnfitError as error:
-        way = remedy(description, target, multipliers=multipliers, interval=interval)
+        way = remedy(description, target, **asked)
         raise UnfitError(f"{error}. {way}", error.search) from None
     return fitted.plan, fitted
 
@@ -93,10 +93,10 @@ def fit_table(fitted: Fitted) -> Table:
             rows.add_row(name, "", "", "", "", delays.get(name, ""), *_cells(taken, columns))
             continue
         stage = stages[name]
-        tiling, lanes = stage.tiling, stage.tiling.lanes
+        tiling = stage.tiling
         rows.add_row(
             name,
-            f"{lanes.outputs}x{lanes.inputs}" + (" shared" if lanes.shared else ""),
+            lanes_in_words(tiling.lanes),
             f"{tiling.outputs}x{tiling.geometry.row_taps}",
             f"{tiling.cycles:,}",
             percent(tiling.useful / (tiling.multipliers * schedule.interval), 0),
@@ -111,6 +111,12 @@ def fit_table(fitted: Fitted) -> Table:
         there = getattr(has, field)
         rows.columns[column].footer = percent(getattr(needs.total, field) / there, 0)
     return rows
+
+
+def lanes_in_words(lanes: Lanes) -> str:
+    """Outputs x inputs, and what is special about them."""
+    shared, in_luts = " shared" * lanes.shared, f", {lanes.in_luts} of LUTs" * (lanes.in_luts > 0)
+    return f"{lanes.outputs}x{lanes.inputs}{shared}{in_luts}"
 
 
 def _columns(has: Resources) -> dict[str, str]:

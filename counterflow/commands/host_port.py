@@ -44,7 +44,7 @@ def port(command: Command) -> Command:
     )
 
 
-def common(command: Command) -> Command:
+def common(command: Callable[..., Any]) -> Callable[..., Any]:
     """What every verb takes."""
     for one in (options.display, options.fold, options.target, port, options.network):
         command = one(command)
@@ -57,9 +57,7 @@ def opened(
     baud: int,
     timeout: float,
     target_name: str | None,
-    multipliers: int | None,
-    memory: int | None,
-    interval: int | None,
+    limits: options.Limits,
     progress: Path | None = None,
 ) -> tuple[Plan, Device]:
     """The plan of NET and the device at the port.
@@ -69,7 +67,7 @@ def opened(
     """
     from counterflow.design.network.files import load
 
-    design, _ = folded(load(net), multipliers, memory, interval, target_name)
+    design, _ = folded(load(net), limits, target_name)
     from counterflow.host.device import Device
     from counterflow.host.journal import beside
 

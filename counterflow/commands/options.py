@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
@@ -16,6 +17,21 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from counterflow.design.network.description import Description
+
+
+class Limits(NamedTuple):
+    """What a design may have at most; None where nothing is said."""
+
+    multipliers: int | None = None
+    memory: int | None = None
+    interval: int | None = None
+    lut_multipliers: int | None = None
+
+    @property
+    def of_target(self) -> dict[str, int | None]:
+        """Those within what a target has."""
+        return {"multipliers": self.multipliers, "interval": self.interval}
+
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -93,15 +109,22 @@ def display(command: Command) -> Command:
     )(command)
 
 
-def fold(command: Command) -> Command:
-    """--multipliers, --memory and --interval."""
+def fold(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--multipliers, --lut-multipliers, --memory and --interval, as `limits`."""
+
+    @wraps(command)
+    def limited(**given: Any) -> Any:
+        limits = Limits(*(given.pop(name) for name in Limits._fields))
+        return command(limits=limits, **given)
+
     for name, text in (
         ("interval", "Cycles that a slot may take."),
         ("memory", "Memory bits that the design may use."),
+        ("lut-multipliers", "Further multipliers that may be made of LUTs."),
         ("multipliers", "Multipliers that the design may use."),
     ):
-        command = click.option(f"--{name}", type=numerals.COUNT, help=text)(command)
-    return command
+        limited = click.option(f"--{name}", type=numerals.COUNT, help=text)(limited)
+    return limited
 
 
 def target(command: Command) -> Command:
@@ -165,18 +188,19 @@ def read_files(*, but: str = "") -> set[str]:
     return {os.path.realpath(one) for one in found if isinstance(one, str | Path) and one}
 
 
-def with_fold(
-    description: Description, multipliers: int | None, memory: int | None, interval: int | None
-) -> Description:
+def with_fold(description: Description, limits: Limits) -> Description:
     """`description` folded as asked; a budget or an interval replaces the target it had."""
     from counterflow.design.network.description import Fold
 
-    old, target = description.fold, multipliers is not None or interval is not None
+    old = description.fold
+    target = limits.multipliers is not None or limits.interval is not None
+    more = limits.lut_multipliers or (0 if target else old.lut_multipliers)
     fields = {
-        "multipliers": multipliers if target else old.multipliers,
-        "interval": interval if target else old.interval,
-        "memory": old.memory if memory is None else memory,
+        "multipliers": limits.multipliers if target else old.multipliers,
+        "interval": limits.interval if target else old.interval,
+        "memory": old.memory if limits.memory is None else limits.memory,
         "lanes": None if target else old.lanes,
+        "lut_multipliers": more,
     }
     return description.model_copy(update={"fold": checked(Fold, fields)})
 

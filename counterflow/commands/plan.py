@@ -11,7 +11,7 @@ from counterflow.commands import horizons as several
 from counterflow.commands import memory as where
 from counterflow.commands import numerals, options, outcome
 from counterflow.commands.display import Display, percent, table
-from counterflow.commands.fit import fit_json, fit_table, folded
+from counterflow.commands.fit import fit_json, fit_table, folded, lanes_in_words
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -47,9 +47,7 @@ def plan(
     every: bool,
     horizons: tuple[int, ...] | None,
     stash: str,
-    multipliers: int | None,
-    memory: int | None,
-    interval: int | None,
+    limits: options.Limits,
     freq: float | None,
     as_json: bool,
     quiet: bool,
@@ -86,9 +84,9 @@ def plan(
 
     display, description = Display(as_json=as_json, quiet=quiet), load(net)
     if every:
-        alone: dict[str, object] = {"--target": target_name, "--multipliers": multipliers}
-        alone |= {"--interval": interval, "--memory": memory, "--freq": freq, "--out": out}
+        alone: dict[str, object] = {"--target": target_name, "--freq": freq, "--out": out}
         alone |= {"--interlocking": horizons}
+        alone |= {f"--{key.replace('_', '-')}": one for key, one in limits._asdict().items()}
         for name, value in alone.items():
             if value is not None:
                 raise click.UsageError(f"--targets asks of every FPGA; leave out {name}.")
@@ -100,15 +98,14 @@ def plan(
         if freq is not None:
             raise click.UsageError("--interlocking plans cycles, not times; leave out --freq.")
         plans = {
-            sees: folded(changed, multipliers, memory, interval, target_name)[0]
+            sees: folded(changed, limits, target_name)[0]
             for sees, changed in several.under(description, horizons).items()
         }
         several.side_by_side(display, description, plans, out)
         return
     try:
-        design, fitted = folded(description, multipliers, memory, interval, target_name, stash)
+        design, fitted = folded(description, limits, target_name, stash)
     except UnfitError as error:
-        limits = {"multipliers": multipliers, "interval": interval}
         unfit(display, description, str(target_name), error, limits, out)
         raise
     facts = plan_json(design)
@@ -154,7 +151,7 @@ def unfit(
     description: Description,
     name: str,
     error: UnfitError,
-    limits: dict[str, int | None],
+    limits: options.Limits,
     out: Path | None,
 ) -> None:
     """What is short of on target `name`, and where the bits are of the fold with fewest
@@ -162,7 +159,7 @@ def unfit(
     from counterflow.design.fit.shortage import short_of
     from counterflow.design.fpga.targets import target as named
 
-    short = short_of(description, named(name), error, **limits)
+    short = short_of(description, named(name), error, **limits.of_target)
     if short:
         display.note(where.shortage_table(name, short))
     facts = {
@@ -294,7 +291,7 @@ def plan_table(design: Plan) -> Table:
             continue
         rows.add_row(
             unit.name,
-            f"{unit.lanes.outputs}x{unit.lanes.inputs}" + (" shared" if unit.lanes.shared else ""),
+            lanes_in_words(unit.lanes),
             f"{unit.cycles:,}",
             percent(useful[unit.name] / (unit.multipliers * schedule.interval)),
             f"{unit.delay}",

@@ -72,9 +72,7 @@ def simulate(
     trace: bool,
     weights: Path | None,
     target_name: str | None,
-    multipliers: int | None,
-    memory: int | None,
-    interval: int | None,
+    limits: options.Limits,
     data: Path | None,
     label: str | None,
     seed: int | None,
@@ -112,7 +110,7 @@ def simulate(
     if long and harsh:
         raise click.UsageError("--harsh compares every cycle, --long does not; choose one of them.")
     display = Display(as_json=as_json, quiet=quiet)
-    design, _ = folded(load(net), multipliers, memory, interval, target_name)
+    design, _ = folded(load(net), limits, target_name)
     dataset = brought.dataset_for(display, net, design.description, data, label)
     programs.require(simulator)
     places.cache()

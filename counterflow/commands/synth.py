@@ -50,9 +50,7 @@ def synth(
     freq: float | None,
     seed: int,
     seeds: int,
-    multipliers: int | None,
-    memory: int | None,
-    interval: int | None,
+    limits: options.Limits,
     as_json: bool,
     quiet: bool,
     out: Path | None,
@@ -82,7 +80,7 @@ def synth(
     display = Display(as_json=as_json, quiet=quiet)
     target = named(target_name)
     fold_for = target_name if to_fit else None
-    design, _ = folded(load(net), multipliers, memory, interval, fold_for)
+    design, _ = folded(load(net), limits, fold_for)
     design = settled(design, target)
     asked = {"freq": freq is not None, **{name: options.given(name) for name in ("seed", "seeds")}}
     for name, given in asked.items():

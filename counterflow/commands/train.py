@@ -112,7 +112,7 @@ def train(
     network = frozen.with_frozen(options.with_dataset(load(net), dataset_name), frozen_layers)
     description = options.with_recipe(network, scheme=scheme, batch=batch, mitigation=mitigation)
     if target_name is not None:  # delays follow from the fold
-        description = folded(description, None, None, None, target_name)[0].description
+        description = folded(description, options.Limits(), target_name)[0].description
     renamed = dataset_name is not None
     dataset = brought.dataset_for(display, net, description, data, label, renamed=renamed)
     begun = None if weights is None else tried(description, dataset, weights, seed)

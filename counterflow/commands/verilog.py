@@ -42,9 +42,7 @@ def verilog(
     vlnv: str | None,
     target_name: str | None,
     stash: str,
-    multipliers: int | None,
-    memory: int | None,
-    interval: int | None,
+    limits: options.Limits,
     as_json: bool,
     quiet: bool,
     out: Path | None,
@@ -79,7 +77,7 @@ def verilog(
         )
     display = Display(as_json=as_json, quiet=quiet)
     # Planned before what takes long to import.
-    design, _ = folded(load(net), multipliers, memory, interval, target_name)
+    design, _ = folded(load(net), limits, target_name)
     description = design.description
     folder = out or places.default(default_folder(description.name))
     stem = module or (description.name if bus == "streams" else f"{description.name}_{bus}")

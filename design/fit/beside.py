@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from counterflow.design.fit.fitting import Fitted, UnfitError, fit
 from counterflow.design.fpga.needs import Needs, needs
@@ -19,19 +20,28 @@ def fit_beside(
     *,
     multipliers: int | None = None,
     interval: int | None = None,
+    lut_multipliers: int = 0,
 ) -> Fitted:
     """As `fit`, with `stash` "inside", "all" outside, or "outside" where the network needs it.
 
     In the last case the fold is that of a network with all of them outside, and those come back for
     which there is room.  `UnfitError` where nothing fits.
     """
+    within = partial(
+        fit,
+        description,
+        target,
+        multipliers=multipliers,
+        interval=interval,
+        lut_multipliers=lut_multipliers,
+    )
     if stash != "all":
         try:
-            return fit(description, target, multipliers=multipliers, interval=interval)
+            return within(outside=False)
         except UnfitError:
             if stash == "inside":
                 raise
-    fitted = fit(description, target, multipliers=multipliers, interval=interval, outside=True)
+    fitted = within(outside=True)
     return fitted if stash == "all" else replace(fitted, needs=_fewest(fitted))
 
 

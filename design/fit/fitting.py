@@ -85,6 +85,7 @@ def fit(
     *,
     multipliers: int | None = None,
     interval: int | None = None,
+    lut_multipliers: int = 0,
     luts: float = 1.0,
     rough: float = ROUGH,
     outside: bool = False,
@@ -92,7 +93,8 @@ def fit(
     """The fold of `description` for `target`; `UnfitError` where there is none.
 
     `multipliers`, where fewer than the target's, are the budget, for the fastest fold; with an
-    `interval` (cycles) alone the fold has the fewest multipliers that keep up with it.  ROUTABLE of
+    `interval` (cycles) alone the fold has the fewest multipliers that keep up with it.  Beside
+    these it may have so many ``lut_multipliers`` of LUTs, if those suffice.  ROUTABLE of
     the part `luts` of the target's is planned with, and `rough` times that part where nothing fits
     otherwise; with ``outside`` each stash that frees memory by it is beside the chip.  ValueError
     where the limit of memory bits
@@ -107,7 +109,9 @@ def fit(
             f"{'the budget is' if multipliers == count else 'there are'} {count}"
         )
     has = target.has._replace(multipliers=count)
-    search = Search(description, has, target.family, outside=outside)
+    search = Search(
+        description, has, target.family, outside=outside, lut_multipliers=lut_multipliers
+    )
     found: Needs | None = None
     for share in (luts * ROUTABLE, luts * rough):
         search.luts = share * target.has.luts

@@ -24,7 +24,7 @@ def next_step(search: Search, below: int) -> Needs | None:
     if index < 0:
         return None
     lists = search.able(search.intervals[index])
-    has = search.has.multipliers, search.rams, search.luts
+    has = search.multipliers, search.rams, search.luts
     most = STEP * has[0], STEP * has[1]
     if is_large(lists, (has[0], has[1])):
         return _within_a_step(search, lists)
@@ -68,7 +68,7 @@ def _room(search: Search) -> Amounts:
     """What there is for units with weights, at least one of each."""
     around = search.around
     left = (
-        search.has.multipliers - around.multipliers,
+        search.multipliers - around.multipliers,
         search.rams - rams(around),
         search.luts - around.luts,
     )

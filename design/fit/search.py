@@ -15,16 +15,18 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from counterflow.design.fit.knapsack import Knapsack, undominated
 from counterflow.design.fit.relaxed import Relaxed
 from counterflow.design.fit.unit_folds import Option, unit_options
 from counterflow.design.fpga.needs import Needs, needs
 from counterflow.design.fpga.outside import all_outside
+from counterflow.design.fpga.products import factors, product_luts
 from counterflow.design.fpga.targets import Resources, total
 from counterflow.design.fpga.ultra import WORTH
 from counterflow.design.network.description import Description, Fold
-from counterflow.design.schedule.folding import SLACK, fold
+from counterflow.design.schedule.folding import SLACK, fold, in_luts, with_luts
 from counterflow.design.schedule.planner import plan
 from counterflow.design.units.tiling import Lanes
 
@@ -52,6 +54,7 @@ class Found(NamedTuple):
 class Search:
     """The folds of `description` within `has`, in blocks of `family`.
 
+    ``more``: multipliers of LUTs that a fold may have beside the blocks.
     ``luts``: those that may be planned with, at first all there are; ``intervals``: every one that
     a fold can have, in cycles, rising; ``outside``: every stash is in a memory beside the chip that
     frees memory by it.  An UltraRAM counts as the block RAMs that hold as many bits.  ValueError
@@ -59,16 +62,24 @@ class Search:
     """
 
     def __init__(
-        self, description: Description, has: Resources, family: str, *, outside: bool = False
+        self,
+        description: Description,
+        has: Resources,
+        family: str,
+        *,
+        outside: bool = False,
+        lut_multipliers: int = 0,
     ) -> None:
         self.description, self.has, self.family, self.outside = description, has, family, outside
+        self.more = lut_multipliers
         self.luts = float(has.luts)
         self.rams = rams(has)
         self._needs: dict[tuple[Lanes, ...], Needs] = {}
         self._combined: dict[int, tuple[list[list[Option]], Knapsack | Relaxed]] = {}
         self._picked: dict[tuple[int, int, int], list[int]] = {}
         most = max(self.has.multipliers, description.least_multipliers)
-        asked = description.model_copy(update={"fold": Fold(multipliers=most)})
+        budget = Fold(multipliers=most, lut_multipliers=self.more)
+        asked = description.model_copy(update={"fold": budget})
         self._start_from(self.counted(fold(asked)))
 
     def fastest(self, limit: int | None = None) -> Needs | None:
@@ -127,7 +138,10 @@ class Search:
         """Whether there are the blocks; LUTs are too rough to refuse a fold by the last of them."""
         there, taken = self.has, needed.total
         blocks = taken.block_rams <= there.block_rams and taken.ultra_rams <= there.ultra_rams
-        return blocks and taken.multipliers <= there.multipliers
+        weighted = needed.plan.schedule.weighted
+        tilings = [stage.tiling for stage in weighted]
+        of_luts = in_luts(tilings, [tiling.lanes for tiling in tilings])
+        return blocks and taken.multipliers <= there.multipliers and of_luts <= self.more
 
     def taken_rams(self, needed: Needs) -> int:
         """Block RAMs that a fold takes, UltraRAMs as so many; all there are and more if one
@@ -151,25 +165,46 @@ class Search:
     def counted(self, lanes: tuple[Lanes, ...]) -> Needs:
         """What a fold really takes."""
         if lanes not in self._needs:
-            asked = self.description.model_copy(update={"fold": Fold(lanes=lanes)})
-            design = plan(asked)
-            if self.outside:
-                design = all_outside(design)
-            self._needs[lanes] = needs(design, self.family, self.has)
+            found = self._needed(lanes)
+            excess = min(found.total.multipliers - self.has.multipliers, self.more)
+            if excess > 0:
+                weighted = found.plan.schedule.weighted
+                blocks = [
+                    found.units[stage.name].multipliers // stage.tiling.lane_count
+                    for stage in weighted
+                ]
+                tilings = [stage.tiling for stage in weighted]
+                found = self._needed(with_luts(tilings, excess, blocks))
+            self._needs[lanes] = found
         return self._needs[lanes]
+
+    def _needed(self, lanes: tuple[Lanes, ...]) -> Needs:
+        """What these lanes take."""
+        asked = self.description.model_copy(update={"fold": Fold(lanes=lanes)})
+        design = plan(asked)
+        if self.outside:
+            design = all_outside(design)
+        return needs(design, self.family, self.has)
 
     def _start_from(self, base: Needs) -> None:
         """Look at folds by the depths of this one."""
         stages = base.plan.schedule.weighted
         # For each unit with weights the folds that are no worse than another in every respect.
         self.options = [
-            unit_options(one, self.has.multipliers, self.family, outside=self.outside)
-            for one in stages
+            unit_options(one, self.multipliers, self.family, outside=self.outside) for one in stages
         ]
         shortest = max(min(option.bound for option in options) for options in self.options)
         floor = max(shortest, self.description.graph.slowest.bound)
         bounds = {option.bound for options in self.options for option in options}
         self.intervals = sorted({max(bound, floor) for bound in bounds})
+        self._product = max(
+            product_luts(a, b, self.family)
+            for a, b in (
+                (one.bits, two.bits)
+                for stage in stages
+                for one, two in factors(stage.tiling, stage.arithmetic)
+            )
+        )
         # What the units without weights take.
         weighted = {stage.name for stage in stages}
         self.around = total(taken for unit, taken in base.units.items() if unit not in weighted)
@@ -184,7 +219,17 @@ class Search:
     @property
     def _products(self) -> int:
         """Multipliers for units with weights."""
-        return max(0, self.has.multipliers - self.around.multipliers)
+        return max(0, self.multipliers - self.around.multipliers)
+
+    @property
+    def multipliers(self) -> int:
+        """Those there are, and those that LUTs may be."""
+        return self.has.multipliers + self.more
+
+    def _luts_for(self, multipliers: NDArray[np.int64]) -> NDArray[np.float64]:
+        """LUTs of units with weights with so many, of which some may be more than there are."""
+        over = np.maximum(0, multipliers + self.around.multipliers - self.has.multipliers)
+        return self.luts - self.around.luts - over * self._product
 
     @property
     def _margin(self) -> int:
@@ -221,7 +266,7 @@ class Search:
         if isinstance(combined, Relaxed):
             return self._near(combined, interval, room, frugal=frugal)
         prices = combined.prices[:, : max(0, room + 1)]
-        allowed = prices <= self.luts - self.around.luts
+        allowed = prices <= self._luts_for(np.arange(len(prices)))[:, None]
         if not allowed.any():
             return None
         if frugal:
@@ -235,7 +280,8 @@ class Search:
 
     def _near(self, relaxed: Relaxed, interval: int, room: int, *, frugal: bool) -> Found | None:
         """As `_best`, nearly."""
-        limits = self._products, room, self.luts - self.around.luts
+        # Those that are to be of LUTs take these, whether a fold needs all of them or not.
+        limits = self._products, room, float(self._luts_for(np.array([self._products]))[0])
         if min(limits) < 0:
             return None
         picked = relaxed.within(limits, aim=1 if frugal else 0)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from counterflow.design.fpga.blocks import (
     READ_AT_ONCE,
     MemoryCells,
+    banks,
     memory_cells,
-    multiplier_blocks,
     sliced,
     slices,
 )
@@ -24,7 +24,7 @@ from counterflow.design.fpga.memories import (
     norm_lines,
     sent_words,
 )
-from counterflow.design.parts.formats import Format
+from counterflow.design.fpga.products import products_blocks, unit_blocks
 from counterflow.design.schedule.planner import Plan
 from counterflow.design.units.arithmetic import UnitArithmetic
 from counterflow.design.units.losses import LossNumbers
@@ -151,8 +151,9 @@ def memories_of(
     word, gradient = numbers.word_bits, numbers.gradient.bits
     parts = [
         *(
-            Memory("weights", max(2, tiling.tiles), len(bits), collides=False)
+            Memory("weights", words, len(bits), collides=False)
             for bits in slices(tiling.tiles, lanes * word)
+            for words in banks(tiling.tiles)
         ),
         Memory("biases", max(2, bias_words(tiling)), bias_lanes(tiling) * word, collides=False),
         Memory("outputs", depths.outputs * high, numbers.y.bits + 2 + (high > 1), clocked=False),
@@ -252,7 +253,7 @@ def blocks_of(
     tiling: Tiling, numbers: UnitArithmetic, parts: Iterable[Memory], family: str
 ) -> tuple[int, MemoryCells]:
     """Multiplier blocks of a unit with weights, and the cells of its memories `parts`."""
-    return multipliers_of(tiling, numbers, family), cells(parts, family)
+    return unit_blocks(tiling, numbers, family), cells(parts, family)
 
 
 def norm_memories(stage: NormalStage, *, compact: bool = False) -> list[Memory]:
@@ -266,30 +267,6 @@ def norm_memories(stage: NormalStage, *, compact: bool = False) -> list[Memory]:
     return [*parts, roots, *(norm_lines(stage) if compact else ())]
 
 
-def products_blocks(products: Sequence[tuple[Format, Format]], family: str) -> int:
-    """Multiplier blocks of products that are no lane's, by the formats of their factors."""
-    return sum(multiplier_blocks(_signed(a), _signed(b), family) for a, b in products)
-
-
 def multipliers(stage: Stage, family: str) -> int:
     """Multiplier blocks of a unit with weights, as `hw.weighted.multiply` makes them."""
-    return multipliers_of(stage.tiling, stage.arithmetic, family)
-
-
-def multipliers_of(tiling: Tiling, numbers: UnitArithmetic, family: str) -> int:
-    """As `multipliers`, of a unit that has no place in a schedule yet."""
-    products = [(numbers.operand, numbers.loaded)]
-    products += [(numbers.dy, numbers.loaded)] * (not numbers.frozen)
-    products += [(numbers.operand, numbers.dy)] * (tiling.asides + (numbers.dx is not None))
-    widths = [(_signed(a), _signed(b)) for a, b in products]
-    if tiling.lanes.shared and len(widths) > 1:
-        # One product whose operands are as wide as the widest: a weight or dy by x or dy.
-        left = max(_signed(numbers.operand), _signed(numbers.dy))
-        right = max(_signed(numbers.loaded), 0 if numbers.dx is None else _signed(numbers.dy))
-        widths = [(left, right)]
-    return tiling.lane_count * sum(multiplier_blocks(a, b, family) for a, b in widths)
-
-
-def _signed(number: Format) -> int:
-    """Bits of a number as a signed one."""
-    return number.bits + (not number.signed)
+    return unit_blocks(stage.tiling, stage.arithmetic, family)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from counterflow.design.fpga.blocks import MemoryCells
 from counterflow.design.fpga.estimate import (
     blocks_of,
     cells,
@@ -17,6 +18,7 @@ from counterflow.design.fpga.estimate import (
 from counterflow.design.fpga.logic import FAMILIES, unit_luts
 from counterflow.design.fpga.memories import Memory
 from counterflow.design.fpga.norm_logic import norm_luts
+from counterflow.design.fpga.products import unit_product_luts
 from counterflow.design.fpga.targets import Resources, Target, total
 from counterflow.design.fpga.ultra import placed
 from counterflow.design.schedule.planner import Plan
@@ -71,7 +73,7 @@ def needs(design: Plan, family: str, has: Resources | None = None) -> Needs:
     luts |= {one.name: passing_luts(one.numbers, family) for one in design.schedule.passing}
     luts |= {one.name: norm_luts(one, made[one.name], family) for one in design.schedule.norms}
     luts |= {
-        one.name: unit_luts(one.tiling, one.arithmetic, made[one.name], family)
+        one.name: weighted_luts(one.tiling, one.arithmetic, made[one.name], family)
         for one in design.schedule.weighted
     }
     names = ("intake", *(unit.name for unit in design.schedule.units))
@@ -87,10 +89,16 @@ def needs(design: Plan, family: str, has: Resources | None = None) -> Needs:
     return Needs(design, units)
 
 
+def weighted_luts(tiling: Tiling, numbers: UnitArithmetic, cells: MemoryCells, family: str) -> int:
+    """About the LUTs of a unit with weights whose memories take `cells`, products included."""
+    around = unit_luts(tiling, numbers, cells, family)
+    return around + unit_product_luts(tiling, numbers, family)
+
+
 def unit_needs(
     tiling: Tiling, numbers: UnitArithmetic, parts: list[Memory], family: str
 ) -> Resources:
     """What a unit with weights takes whose memories are `parts`."""
     count, made = blocks_of(tiling, numbers, parts, family)
-    luts = unit_luts(tiling, numbers, made, family)
+    luts = weighted_luts(tiling, numbers, made, family)
     return Resources(count, made.blocks, luts=luts, ultra_rams=made.ultra_rams)

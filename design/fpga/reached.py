@@ -23,11 +23,11 @@ class Reached(NamedTuple):
 
 
 REACHED = (
-    Reached("digits-conv", "ecp5-85f", 13_881, 113.8),
-    Reached("digits", "ecp5-85f", 26_341, 104.7),
-    Reached("mnist", "ecp5-85f", 31_987, 97.3),
+    Reached("digits-conv", "ecp5-85f", 13_889, 109.9),
+    Reached("digits", "ecp5-85f", 26_350, 101.7),
+    Reached("mnist", "ecp5-85f", 31_983, 91.4),
     Reached("deep-digits-local", "ecp5-85f", 57_403, 58.1),
-    Reached("lenet5", "ecp5-85f", 46_814, 83.0),
+    Reached("lenet5", "ecp5-85f", 46_504, 80.4),
 )
 
 

@@ -56,6 +56,13 @@ class Fold(Frozen):
         le=MAX_BUDGET,
         description="Clock cycles that may pass from one training sample to the next.",
     )
+    lut_multipliers: int = Field(
+        default=0,
+        ge=0,
+        le=MAX_BUDGET,
+        description="Further multipliers, beside those of `multipliers`, that may be made of LUTs.",
+        exclude_if=lambda value: not value,
+    )
     lanes: tuple[Lanes, ...] | None = Field(
         default=None,
         strict=False,
@@ -67,6 +74,11 @@ class Fold(Frozen):
     def _one_target(self) -> Self:
         if self.lanes is not None and self.multipliers is not None:
             raise ValueError("give either fold.lanes or fold.multipliers, not both")
+        if self.lut_multipliers and self.multipliers is None:
+            raise ValueError(
+                f"fold.lut_multipliers is {self.lut_multipliers}, but there is no "
+                "fold.multipliers, the number of blocks beside which these are"
+            )
         return self
 
 

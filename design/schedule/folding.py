@@ -6,9 +6,10 @@ What a design takes of an FPGA besides multipliers is another matter: see `desig
 from __future__ import annotations
 
 import bisect
+from collections.abc import Sequence
 from functools import lru_cache
 
-from counterflow.design.network.description import Description
+from counterflow.design.network.description import Description, Fold
 from counterflow.design.parts.fields import MAX_WIDTH
 from counterflow.design.parts.geometry import Geometry
 from counterflow.design.units.tiling import Lanes, Tiling
@@ -83,7 +84,31 @@ def fold(description: Description) -> tuple[Lanes, ...]:
                 f"fold.interval is {target} cycles, but {description.name} needs at least {floor}"
             )
         return tuple(t.lanes for t in _within(layers, target))
-    return _fastest(description, layers, floor, wanted.multipliers, wanted.interval)
+    return _fastest(description, layers, floor, wanted)
+
+
+def with_luts(
+    tilings: Sequence[Tiling], excess: int, blocks: Sequence[int] | None = None
+) -> tuple[Lanes, ...]:
+    """The lanes of every unit, with so many of LUTs that `excess` multipliers need no block.
+
+    They are those of the largest units, since a lane is the same in all of them but for a few bits.
+    `blocks`: those that a lane of each unit takes, one a multiplier unless given.
+    """
+    found = [tiling.lanes for tiling in tilings]
+    each = blocks or [tiling.multipliers // tiling.lane_count for tiling in tilings]
+    for index in sorted(range(len(found)), key=lambda unit: -tilings[unit].lane_count):
+        if excess > 0 and each[index]:
+            count = min(tilings[index].lane_count, -(-excess // each[index]))
+            found[index] = found[index].model_copy(update={"in_luts": count})
+            excess -= count * each[index]
+    return tuple(found)
+
+
+def in_luts(tilings: Sequence[Tiling], lanes: Sequence[Lanes]) -> int:
+    """How many multipliers of units with these `lanes` are of LUTs."""
+    pairs = zip(tilings, lanes, strict=True)
+    return sum(one.in_luts * tiling.multipliers // tiling.lane_count for tiling, one in pairs)
 
 
 def one_a_unit(description: Description) -> str:
@@ -104,10 +129,10 @@ def _fastest(
     description: Description,
     layers: list[tuple[tuple[int, Tiling], ...]],
     floor: int,
-    budget: int,
-    limit: int | None,
+    wanted: Fold,
 ) -> tuple[Lanes, ...]:
     """The fold with the least idle multipliers among those close to the fastest in the budget."""
+    budget, limit = int(wanted.multipliers or 0), wanted.interval
     candidates = sorted({max(bound, floor) for layer in layers for bound, _ in layer})
     useful = sum(layer[0][1].useful for layer in layers)
     spent = description.other_multipliers  # none of which is a lane
@@ -116,7 +141,8 @@ def _fastest(
     for interval in candidates:
         tiled = _within(layers, interval)
         used = sum(t.multipliers for t in tiled)
-        if used + spent <= budget:
+        lanes = with_luts(tiled, used + spent - budget)
+        if used + spent <= budget or in_luts(tiled, lanes) <= wanted.lut_multipliers:
             fastest = fastest or interval
             if limit is not None and interval > limit:
                 break
@@ -130,9 +156,10 @@ def _fastest(
             f"({one_a_unit(description)})"
         )
     if not feasible:
+        more = f" and {wanted.lut_multipliers} of LUTs" if wanted.lut_multipliers else ""
         raise ValueError(
-            f"{budget} multipliers give an interval of {fastest} cycles, but fold.interval "
+            f"{budget} multipliers{more} give an interval of {fastest} cycles, but fold.interval "
             f"asks for at most {limit}; raise the multipliers or the interval"
         )
     _, _, tiled = min(feasible, key=lambda f: (f[1], f[0]))
-    return tuple(t.lanes for t in tiled)
+    return with_luts(tiled, sum(t.multipliers for t in tiled) + spent - budget)

@@ -26,8 +26,8 @@ _STEP = {
     "xcup": "map_memory",
 }  # for memories
 
-_LIBRARY = {  # of the family's own cells, where a board's PLL is
-    "ecp5": "+/ecp5/cells_bb.v",
+_LIBRARY = {  # of the family's own cells, some of which designs instantiate
+    "ecp5": "+/ecp5/cells_sim.v +/ecp5/cells_bb.v",
     "ice40": "+/ice40/cells_sim.v",
     **dict.fromkeys(("xc7", "xcup"), "+/xilinx/cells_sim.v +/xilinx/cells_xtra.v"),
 }

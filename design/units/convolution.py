@@ -303,6 +303,10 @@ class ConvolutionUnit(Unit):
                 "own"
             )
         tiling = Tiling(geometry, lanes, self.first, len(self.asides), self.frozen)
+        if lanes.in_luts > tiling.lane_count:
+            raise ValueError(
+                f"{self.where} has {lanes.in_luts} lanes of LUTs, but {tiling.lane_count} in all"
+            )
         if not can_be(tiling):
             raise ValueError(
                 f"{self.where} with {lanes.outputs}x{lanes.inputs} lanes makes "

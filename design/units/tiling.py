@@ -29,7 +29,8 @@ class Lanes(Frozen):
     """The multiplier array of one unit: `outputs` x `inputs` lanes.
 
     With ``shared`` each lane has one multiplier that makes its products one after the other;
-    without, it has one multiplier for each product.
+    without, it has one multiplier for each product.  So many of them as are ``in_luts`` have no
+    multiplier blocks.
     """
 
     outputs: int = Field(ge=1, le=MAX_WIDTH, description="Outputs that are worked on at once.")
@@ -38,6 +39,14 @@ class Lanes(Frozen):
         default=False,
         description="Whether a lane has one multiplier for all its products, in turn, instead of "
         "one for each.",
+    )
+    in_luts: int = Field(
+        default=0,
+        ge=0,
+        le=MAX_WIDTH**2,
+        description="How many of the lanes make their products of LUTs, where multiplier blocks do "
+        "not suffice: the last ones.",
+        exclude_if=lambda value: not value,
     )
 
 
@@ -71,8 +80,22 @@ class Tiling:
 
     @cached_property
     def columns(self) -> int:
-        """Columns of tiles."""
-        return self.geometry.kernel[0] * self.parts
+        """Columns of tiles, those that see nothing included."""
+        return self.kernel_rows * self.parts
+
+    @cached_property
+    def kernel_rows(self) -> int:
+        """Rows of the kernel, and behind them those that see nothing.
+
+        Outputs leave one a cycle, so that a row of tiles takes at least as many cycles as it makes
+        outputs.  Where the kernel has too few words for that, further rows of it that nothing is
+        under, and that have no weights, make up for them; only where no gradient goes back, whose
+        sums are in the order of the kernel.
+        """
+        kernel = self.geometry.kernel[0]
+        if not self.first or self.asides or (self.rows == 1 == self.geometry.positions):
+            return kernel
+        return max(kernel, math.ceil(self.lanes.outputs / (self.parts * self.phases)))
 
     @cached_property
     def tiles(self) -> int:

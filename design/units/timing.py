@@ -86,7 +86,8 @@ def needed_words(tiling: Tiling) -> tuple[Cycles, Cycles]:
     word = np.minimum(word, tiling.row_words - 1)[None, :, None, :]
     used = (y >= 0) & (y < geometry.image[0]) & (word >= 0)
     position = np.arange(geometry.positions).reshape(down, across, 1, 1)
-    column = np.arange(tiling.columns).reshape(geometry.kernel[0], tiling.parts)
+    columns = geometry.kernel[0] * tiling.parts  # the others see nothing
+    column = np.arange(columns).reshape(geometry.kernel[0], tiling.parts)
     time = position * tiling.position_cycles + column * tiling.phases
     found = np.broadcast_arrays(y * tiling.row_words + word, time, used)
     return found[0][found[2]], found[1][found[2]]

@@ -67,7 +67,7 @@ def draw(memory: Memory, unit: Record, state: Any) -> Any:
         state = bit_xor(state, shift_right_unsigned(state, np.uint32(17)))
         state = bit_xor(state, shift_left(state, np.uint32(5)))
         found[n] = state
-    tiles = unit.rows * unit.kernel_rows * unit.parts
+    tiles = unit.rows * unit.columns
     last = load_lanes(found, 0)
     for n in range(LANES, tiles, LANES):
         last = _leap(last)
@@ -90,7 +90,7 @@ def _fill(memory: Memory, unit: Record, row: int, random: Any, how: Record) -> N
     """Those of one rounding."""
     found = memory.draws
     shift, mask = word(found, how.shift), word(found, how.mask)
-    tile = row * unit.kernel_rows * unit.parts
+    tile = row * unit.columns
     if unit.wide == 1:
         for i in range(unit.taps):
             bits = bit_and(shift_right_unsigned(load_draw(found, tile + i), shift), mask)

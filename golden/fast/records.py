@@ -29,7 +29,8 @@ UNIT = np.dtype(
         *fields("outputs", "taps", "kernel_rows", "row_taps", "down", "across"),
         # rows of the image and elements of each; from row to row in the stash, and between places
         *fields("image_rows", "row_inputs", "pitch", "origin", "step_down", "step_across"),
-        *fields("rows", "high", "wide", "parts", "delay", "relu", "masks", "one", "stochastic"),
+        *fields("rows", "high", "wide", "parts", "columns", "delay", "relu", "masks", "one"),
+        *fields("stochastic"),
         *fields("direct", "sums", "width", "block", "horizon", "compensate", "kept"),
         *fields("decays", "clips"),
         *fields("frozen", "silent"),
@@ -83,7 +84,7 @@ STATISTICS = ("mean", "variance", "scale_control", "shift_control")
 """What a norm remembers besides what it learns, in the order in which it stands in the memory."""
 
 LEARNT = [
-    *fields("biases", "taps", "row_taps", "rows", "kernel_rows", "parts", "wide"),
+    *fields("biases", "taps", "row_taps", "rows", "kernel_rows", "parts", "columns", "wide"),
     *fields("stochastic", "horizon", "compensate", "decays", "clips", "ahead"),
     ("bias", NARROW),
     *[(name, UPDATE) for name in ("new_velocity", "step")],

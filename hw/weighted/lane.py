@@ -92,7 +92,8 @@ class Lane(wiring.Component):
 
     Parameters: ``numbers``; ``shared``: one multiplier instead of one a product; ``asides``: losses
     besides its own, whose gradients it multiplies, too: ``dy_0`` in, ``dx_0`` out and so on;
-    ``moves``: it has an update of its own, without which its ``gradient`` goes out.
+    ``moves``: it has an update of its own, without which its ``gradient`` goes out; ``in_luts``: it
+    has no multiplier block.
     Members: ``word`` {weight, velocity} in, ``new_word`` and ``clipped`` out; ``x``, ``dy``,
     ``stash`` in (as far as there are `factors`); ``y``, ``dx`` products out; ``settings``,
     ``phase``, ``random`` in; ``store`` in with ``stored``, to stand in ``new_word`` two cycles
@@ -103,9 +104,16 @@ class Lane(wiring.Component):
     """
 
     def __init__(
-        self, *, numbers: UnitArithmetic, shared: bool, asides: int = 0, moves: bool = True
+        self,
+        *,
+        numbers: UnitArithmetic,
+        shared: bool,
+        asides: int = 0,
+        moves: bool = True,
+        in_luts: bool = False,
     ) -> None:
         self.numbers, self.shared, self.asides, self.moves = numbers, shared, asides, moves
+        self.in_luts = in_luts
         x = shape_of(numbers.loaded)
         members = {"phase": In(2), "x": In(x), "y": Out(shape_of(numbers.forward_sum))}
         if moves:
@@ -125,7 +133,7 @@ class Lane(wiring.Component):
         m = Module()
         numbers = self.numbers
         m.submodules.multiply = multiply = Multiply(
-            numbers=numbers, shared=self.shared, asides=self.asides
+            numbers=numbers, shared=self.shared, asides=self.asides, in_luts=self.in_luts
         )
         back = goes_back(numbers, self.asides)
         m.submodules.ahead = ahead = Predict(numbers=numbers, target=numbers.operand, back=back)

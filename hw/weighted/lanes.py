@@ -50,7 +50,8 @@ class Lanes(wiring.Component):
     ``learning``: fresh 3, gradients 6, random 7 - `random_levels`, clipped SATURATED after the new
     words; ``settings`` in, which show SPREAD cycles later; ``stored`` in, its strobes SPREAD cycles
     before the word.
-    Cost: `stage.tiling.multipliers` multipliers; rate one tile a cycle (a phase when shared).
+    Cost: `stage.tiling.multipliers` multipliers, those of the last `lanes.in_luts` lanes of LUTs;
+    rate one tile a cycle (a phase when shared).
     """
 
     def __init__(self, *, stage: Stage) -> None:
@@ -87,9 +88,11 @@ class Lanes(wiring.Component):
             parameters["asides"] = len(self.stage.asides)
         if tiling.move_turns > 1:
             parameters["moves"] = False
+        kinds = [parameters] * (tiling.lane_count - tiling.lanes.in_luts)
+        kinds += [{**parameters, "in_luts": True}] * tiling.lanes.in_luts
         lanes = [
-            instantiate(m, f"lane_{index}", platform, Lane, **parameters)
-            for index in range(tiling.lane_count)
+            instantiate(m, f"lane_{index}", platform, Lane, **kind)
+            for index, kind in enumerate(kinds)
         ]
         self._set(m, lanes)
         self._multiply(m, lanes)

@@ -9,6 +9,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from counterflow.design.units.arithmetic import UnitArithmetic
+from counterflow.hw.parts.lut_product import LutProduct
 from counterflow.hw.parts.narrow import shape_of
 from counterflow.hw.parts.pipeline import own
 from counterflow.hw.parts.product import Product
@@ -30,7 +31,7 @@ class Multiply(wiring.Component):
     Parameters: ``numbers``; ``shared``: one multiplier, its product chosen by ``phase``; without a
     format for dx there is no backward product, without an update no third one; ``asides``: further
     products w * dy_0, ..., of losses that the weight does not learn from, for which it must not be
-    shared.
+    shared; ``in_luts``: products are of LUTs, not of blocks.
     Members: ``forward``, ``backward``, ``x``, ``dy``, ``stash``, ``phase`` in, all of one cycle;
     ``y``, ``dx``, ``gradient`` products out, two cycles later (operand and product registers).  A
     shared multiplier's outputs are all the product of the phase that was asked for.
@@ -38,8 +39,11 @@ class Multiply(wiring.Component):
     2, one a cycle.
     """
 
-    def __init__(self, *, numbers: UnitArithmetic, shared: bool, asides: int = 0) -> None:
+    def __init__(
+        self, *, numbers: UnitArithmetic, shared: bool, asides: int = 0, in_luts: bool = False
+    ) -> None:
         self.numbers, self.shared, self.asides = numbers, shared, asides
+        self._kind = LutProduct if in_luts else Product
         operand, x, dy = (shape_of(f) for f in (numbers.operand, numbers.loaded, numbers.dy))
         members = {
             "forward": In(operand),
@@ -81,10 +85,9 @@ class Multiply(wiring.Component):
                 m.d.comb += out.eq(self._product(m, a, b, f"lane_{index}"))
         return m
 
-    @staticmethod
-    def _product(m: Module, a: Value, b: Value, name: str) -> Signal:
+    def _product(self, m: Module, a: Value, b: Value, name: str) -> Signal:
         """a * b behind operand registers and one product register (more breaks iCE40 inference)."""
         s1_a, s1_b = own(m, a, f"{name}_a"), own(m, b, f"{name}_b")
-        m.submodules[name] = s2_product = Product(a=s1_a.shape(), b=s1_b.shape())
+        m.submodules[name] = s2_product = self._kind(a=s1_a.shape(), b=s1_b.shape())
         m.d.comb += [s2_product.a.eq(s1_a), s2_product.b.eq(s1_b)]
         return s2_product.o

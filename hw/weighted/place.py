@@ -35,7 +35,7 @@ def shapes_of(stage: Stage) -> dict[str, Shape]:
         **dict.fromkeys((*FLAGS, *BORDERS, "inside", "uses"), 1),
         "column": range(max(2, tiling.columns)),
         "tile": range(max(2, tiling.tiles)),
-        "kernel_row": range(max(2, geometry.kernel[0])),
+        "kernel_row": range(max(2, tiling.kernel_rows)),
         "part": range(max(2, tiling.parts)),
         "offset": offset,
         "shift": range(max(2, tiling.banks)),
@@ -49,6 +49,12 @@ def shapes_of(stage: Stage) -> dict[str, Shape]:
         **dict.fromkeys(("granules_inside", "granules_first", "granules_last"), bits),
     }
     return {name: Shape.cast(shape) for name, shape in found.items()}
+
+
+def seen(value: Value, kernel_row: Value, tiling: Tiling) -> Value:
+    """`value` in a row of the kernel, zero in one that sees nothing: see `Tiling.kernel_rows`."""
+    kernel = tiling.geometry.kernel[0]
+    return Mux(kernel_row < kernel, value, 0) if tiling.kernel_rows > kernel else value
 
 
 class Place(wiring.Component):
@@ -134,8 +140,9 @@ class Place(wiring.Component):
         below = self._below(m, "y", 1)
         line = self._below(m, "line", row) if row > 1 else below
         self._across(m)
+        inside = (below >= 0) & (below < height) if top else below < height
         m.d.comb += [
-            self.inside.eq((below >= 0) & (below < height) if top else below < height),
+            self.inside.eq(seen(inside, self.kernel_row, tiling)),
             self.uses.eq(self.starts_slot | (self.inside & (self.last >= 0))),
             self.needed.eq(
                 Mux(
@@ -155,7 +162,8 @@ class Place(wiring.Component):
         """The row of the image under the tile's row of the kernel, counted in steps of `unit`."""
         geometry = self.stage.tiling.geometry
         first = -geometry.padding[0] * unit
-        limit = (geometry.image[0] + geometry.padding[0]) * unit
+        beyond = self.stage.tiling.kernel_rows - geometry.kernel[0]
+        limit = (geometry.image[0] + geometry.padding[0] + beyond) * unit
         shape = Shape.cast(range(first, limit + 1))
         now, top = (Signal(shape, name=name + what, init=first) for what in ("", "_top"))
         next_top = Signal(shape, name=f"{name}_next_top")

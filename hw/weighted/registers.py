@@ -24,6 +24,7 @@ from counterflow.hw.weighted.bundles import (
     visit_signals,
 )
 from counterflow.hw.weighted.node import unit_node
+from counterflow.hw.weighted.place import seen
 
 
 class UnitRegisters(wiring.Component):
@@ -148,6 +149,7 @@ class UnitRegisters(wiring.Component):
             Mux(visit.last_part, high_left * wide_left, high_left * wide),
             Mux(visit.last_part, high * wide_left, high * wide),
         )
+        cells = seen(cells, visit.kernel_row, tiling)
         forward = Mux(visit.slot.kind != Kind.BUBBLE, cells, 0)
         learnt = Mux(visit.slot.learning, cells, 0)
         if tiling.phases > 1:

@@ -53,6 +53,7 @@ def record(stage: Stage, where: Places) -> dict[str, Any]:
         "step_across": geometry.stride[1] * geometry.channels,
         "rows": tiling.rows,
         "parts": tiling.parts,
+        "columns": tiling.columns,
         "high": tiling.lanes.outputs,
         "wide": tiling.lanes.inputs,
         "width": filled(geometry.row_taps),
