@@ -46,6 +46,24 @@ NETWORKS: dict[str, tuple[tuple[int, int, int], list[Layer], dict[str, Any]]] = 
         ],
         {"fold": folded((2, 4, False), (1, 6, False), (1, 8, False))},
     ),
+    "rows of tiles that wait for their outputs, products of LUTs": (
+        (5, 6, 1),
+        [
+            convolution(5, (2, 3), padding=(1, 0)),
+            maximum(2, 2),
+            convolution(3, (2, 2), padding=(0, 1)),
+        ],
+        {
+            "fold": {
+                "lanes": [
+                    {"outputs": 5, "inputs": 3, "in_luts": 4},  # five outputs, two cycles of taps
+                    {"outputs": 2, "inputs": 5, "in_luts": 10},
+                    {"outputs": 1, "inputs": 2, "shared": True, "in_luts": 1},
+                ]
+            },
+            "recipe": {**RECIPE, "mitigation": "sc"},
+        },
+    ),
     "strided, edges uncovered, shared lanes": (
         (8, 7, 1),
         [

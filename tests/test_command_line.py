@@ -154,6 +154,27 @@ def test_plan_within_a_budget() -> None:
     assert read("plan", "digits", "--interval", "1000")["interval"] <= 1000
 
 
+def test_plan_with_multipliers_of_luts_beside_those_of_a_budget_or_a_target() -> None:
+    plain = read("plan", "lenet5")
+    more = read("plan", "lenet5", "--lut-multipliers", "57")
+    assert more["multipliers"] == 156 - 2 + 57  # lanes of three each
+    assert more["interval"] < plain["interval"]
+    lanes = [unit["lanes"] for unit in more["units"] if "lanes" in unit]
+    assert [one.get("in_luts", 0) for one in lanes] == [0, 19, 0, 0, 0]
+    assert [unit["delay"] for unit in more["units"]] == [unit["delay"] for unit in plain["units"]]
+    assert read("plan", "lenet5", "--lut-multipliers", "56")["multipliers"] <= 156 + 54
+    few, many = (
+        read("plan", "lenet5", "--target", "ecp5-85f", "--multipliers", "100", *more)
+        for more in ((), ("--lut-multipliers", "24"))
+    )
+    assert few["total"]["multipliers"] <= 100
+    assert many["total"]["multipliers"] <= 100 < many["multipliers"] <= 100 + 24
+    assert many["interval"] < few["interval"]
+    failed = run("plan", "waveforms", "--interval", "2000", "--lut-multipliers", "9")
+    assert failed.exit_code == 2
+    assert "fold.lut_multipliers is 9, but there is no fold.multipliers" in failed.output
+
+
 def test_plan_for_a_target() -> None:
     answer = read("plan", "digits", "--target", "ecp5-25f", "--freq", "50")
     assert answer["target"] == "ecp5-25f"

@@ -138,6 +138,8 @@ WRONG_VALUES = [
     ("layers.1.formats.error", "s8.7", ["last layer", "error", "s8.7", "two bits above"]),
     ("formats.error", "s8.8", ["last layer", "error", "s8.8", "at least two bits above"]),
     ("fold.lanes", [ONE_LANE], ["fold.lanes", "1 entries", "2 layers"]),
+    ("fold", {"lut_multipliers": 4}, ["fold.lut_multipliers is 4", "no fold.multipliers"]),
+    ("fold", {"multipliers": 9, "lut_multipliers": -1}, ["fold.lut_multipliers", "-1", "from 0"]),
 ]
 
 
@@ -216,8 +218,8 @@ WRONG_DESIGNS = [
     ),
     (
         "fold.lanes",
-        [{"outputs": 4, "inputs": 6}, ONE_LANE],
-        ["layers[0]", "4x6 lanes", "every 1 cycles", "fewer output lanes"],
+        [ONE_LANE, {"outputs": 3, "inputs": 5}],
+        ["layers[1]", "3x5 lanes", "every 1 cycles", "fewer output lanes"],
     ),
 ]
 

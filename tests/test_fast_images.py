@@ -138,6 +138,20 @@ def test_equal_on_all_shapes(name: str) -> None:
     pair.run(mixed(30, seed=2))
 
 
+@pytest.mark.parametrize("wide", [1, 2, 5])
+def test_equal_where_rows_of_tiles_wait_for_their_outputs(wide: int) -> None:
+    """What sees nothing draws random bits, too."""
+    first = {"outputs": 4 * wide, "inputs": wide}  # one cycle for each row of the kernel's three
+    lanes = [first, {"outputs": 1, "inputs": 2, "shared": True}]
+    last = {"outputs": 5, "activation": "none"}
+    layers = [{"kind": "convolution", "outputs": 24, "kernel": [3, wide]}, last]
+    pair = Pair(network(inputs=[6, 5, 1], layers=layers, fold={"lanes": lanes}))
+    tiling = pair.schedule.weighted[0].tiling
+    assert tiling.kernel_rows > tiling.geometry.kernel[0]
+    pair.run(trained(30))
+    pair.run(mixed(20, seed=2))
+
+
 @pytest.mark.parametrize("accumulate", [1, 3])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_equal_where_everything_saturates(name: str, accumulate: int) -> None:

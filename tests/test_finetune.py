@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from counterflow.cli import main
 from counterflow.commands.frozen import with_frozen
-from counterflow.commands.options import with_fold
+from counterflow.commands.options import Limits, with_fold
 from counterflow.design.network.files import load, load_file
 from counterflow.design.parts.tokens import Kind, Token
 from counterflow.design.schedule.planner import Plan, plan
@@ -184,7 +184,7 @@ def test_outputs_beyond_the_classes_of_the_data_are_spare() -> None:
 def both() -> tuple[Plan, Plan]:
     """lenet5, and its fine-tuning at the same interval."""
     whole = plan(load("lenet5"))
-    tuned = plan(with_fold(load("lenet5-finetune"), None, None, whole.schedule.interval))
+    tuned = plan(with_fold(load("lenet5-finetune"), Limits(interval=whole.schedule.interval)))
     assert tuned.schedule.interval == whole.schedule.interval == 8000
     return whole, tuned
 
@@ -207,7 +207,7 @@ def test_a_residual_network_with_a_frozen_trunk_takes_what_the_page_says(
 ) -> None:
     whole = plan(load("digits-resnet"))
     fewer = with_frozen(load("digits-resnet"), frozen)
-    part = plan(with_fold(fewer, None, None, whole.schedule.interval))
+    part = plan(with_fold(fewer, Limits(interval=whole.schedule.interval)))
     assert part.schedule.interval == whole.schedule.interval == 3072
     assert (whole.schedule.multipliers, whole.memory_bits) == (150, 528_368)
     assert (part.schedule.multipliers, part.memory_bits) == (multipliers, memory)

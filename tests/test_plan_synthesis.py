@@ -108,6 +108,15 @@ def test_a_convolutional_network_takes_the_blocks_planned(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
+def test_lanes_of_luts_take_no_multiplier_block(tmp_path: Path) -> None:
+    fitted = fit(load("tiny-conv"), TARGETS["ecp5-25f"], multipliers=12, lut_multipliers=9)
+    lanes = [stage.tiling.lanes for stage in fitted.plan.schedule.weighted]
+    assert any(one.in_luts for one in lanes)
+    assert fitted.needs.total.multipliers <= 12 < fitted.plan.schedule.multipliers
+    check(fitted, tmp_path)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "target", "multipliers"),
     [

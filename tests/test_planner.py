@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from counterflow.design.network.description import Description, Fold
 from counterflow.design.parts.geometry import Geometry
 from counterflow.design.schedule.build import build_schedule
-from counterflow.design.schedule.folding import choices, fold
+from counterflow.design.schedule.folding import SLACK, choices, fold, in_luts
 from counterflow.design.schedule.planner import plan
 from counterflow.design.units.convolution import Dense
 from counterflow.design.units.loss import loss_bound
@@ -224,6 +224,21 @@ def test_memory_bits_are_those_of_the_words_that_are_stored() -> None:
 # ---- folds that cannot be ----------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("blocks", [3, 20, 66])
+@pytest.mark.parametrize("more", [0, 1, 5, 24, 57])
+def test_multipliers_of_luts_join_where_the_blocks_are_used_up(blocks: int, more: int) -> None:
+    asked = Fold(multipliers=blocks, lut_multipliers=more)
+    schedule = plan(network(DIGITS, asked)).schedule
+    tilings = [stage.tiling for stage in schedule.weighted]
+    taken = sum(tiling.multipliers for tiling in tilings)
+    of_luts = in_luts(tilings, [tiling.lanes for tiling in tilings])
+    assert of_luts <= more
+    assert taken - of_luts <= blocks
+    assert (of_luts > 0) == (taken > blocks)
+    without = plan(network(DIGITS, Fold(multipliers=blocks))).schedule
+    assert schedule.interval <= without.interval * (1 + SLACK)
+
+
 @pytest.mark.parametrize(
     ("widths", "wanted", "message"),
     [
@@ -255,9 +270,19 @@ def test_memory_bits_are_those_of_the_words_that_are_stored() -> None:
             "layers[1] is folded to 3x1 lanes but has only 2 outputs and 3 inputs",
         ),
         (
-            (4, 6, 2),
-            Fold(lanes=(Lanes(outputs=3, inputs=2), Lanes(outputs=1, inputs=1))),
-            "layers[0] with 3x2 lanes makes 3 outputs every 2 cycles",
+            (4, 3, 2),
+            Fold(lanes=(Lanes(outputs=1, inputs=4, in_luts=5), Lanes(outputs=1, inputs=1))),
+            "layers[0] has 5 lanes of LUTs, but 4 in all",
+        ),
+        (
+            DIGITS,
+            Fold(multipliers=40, lut_multipliers=26, interval=100),
+            "40 multipliers and 26 of LUTs give an interval of 128 cycles, but fold.interval asks",
+        ),
+        (
+            (2, 4, 6),
+            Fold(lanes=(Lanes(outputs=1, inputs=1), Lanes(outputs=3, inputs=2))),
+            "layers[1] with 3x2 lanes makes 3 outputs every 2 cycles",
         ),
     ],
 )

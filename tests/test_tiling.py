@@ -28,6 +28,24 @@ def numbered(shape: Geometry) -> np.ndarray:
     return np.arange(1, shape.outputs * shape.taps + 1).reshape(shape.outputs, shape.taps)
 
 
+@every
+def test_a_row_of_tiles_takes_as_many_cycles_as_it_makes_outputs(tiling: Tiling) -> None:
+    """Unless there is no other: rows that see nothing are added where no gradient goes back."""
+    kernel = tiling.geometry.kernel[0]
+    alone = tiling.rows == 1 == tiling.geometry.positions
+    assert alone or tiling.row_cycles >= tiling.lanes.outputs
+    assert tiling.kernel_rows == kernel or tiling.first
+    added = tiling.kernel_rows - kernel
+    if added:  # and none too many
+        assert tiling.row_cycles - tiling.parts * tiling.phases < tiling.lanes.outputs
+    assert tiling.columns == (kernel + added) * tiling.parts
+    assert tiling.tile_of.max() < tiling.tiles
+
+
+def test_the_folds_that_are_looked_at_have_rows_of_tiles_that_see_nothing() -> None:
+    assert sum(one.kernel_rows > one.geometry.kernel[0] for one in tilings(160)) >= 2
+
+
 # ---- weights -----------------------------------------------------------------------------------
 
 

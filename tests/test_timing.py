@@ -160,7 +160,7 @@ def test_a_visit_needs_the_words_that_its_granules_lie_in(tiling: Tiling) -> Non
         line, part = divmod(column, tiling.parts)
         y = down * geometry.stride[0] - geometry.padding[0] + line
         x = across * geometry.stride[1] - geometry.padding[1]
-        if row or not 0 <= y < geometry.image[0]:
+        if row or line >= geometry.kernel[0] or not 0 <= y < geometry.image[0]:
             continue
         begins = x * geometry.channels + part * wide
         words = {(begins + g) // wide for g in range(0, wide, tiling.granule)}

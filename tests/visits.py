@@ -83,7 +83,8 @@ class Visit(NamedTuple):
 def visits(stage: Stage) -> list[Visit]:
     """All of a slot, in order."""
     tiling, geometry = stage.tiling, stage.tiling.geometry
-    counts = (tiling.rows, geometry.kernel[0], tiling.parts, tiling.phases)
+    kernel_rows = tiling.columns // tiling.parts  # those that see nothing, too
+    counts = (tiling.rows, kernel_rows, tiling.parts, tiling.phases)
     return [Visit(*where) for where in product(*map(range, (*geometry.places, *counts)))]
 
 
