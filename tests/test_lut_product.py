@@ -77,7 +77,7 @@ def proved(kind: str, folder: Path, fault: tuple[str, str] = ("", "")) -> str:
     signed = kind.startswith("s")
     text = convert(LutProduct(a=Shape(9, signed=signed), b=Shape(8, signed="minus" in kind)), "top")
     top = f"top__rows_{kind}"
-    (folder / "design.v").write_text(text.replace(*fault) if fault[0] else text, encoding="utf-8")
+    (folder / "design.v").write_text(text.replace(*fault), encoding="utf-8")
     steps = PROOF.format(defined=INSTANTIATES["ecp5"], top=top).strip().splitlines()
     return run_apart(["-p", "; ".join(steps)], folder)
 

@@ -136,7 +136,7 @@ def _fastest(
     candidates = sorted({max(bound, floor) for layer in layers for bound, _ in layer})
     useful = sum(layer[0][1].useful for layer in layers)
     spent = description.other_multipliers  # none of which is a lane
-    feasible: list[tuple[int, int, list[Tiling]]] = []
+    feasible: list[tuple[int, int, tuple[Lanes, ...]]] = []
     fastest: int | None = None
     for interval in candidates:
         tiled = _within(layers, interval)
@@ -148,7 +148,7 @@ def _fastest(
                 break
             if feasible and interval > feasible[0][0] * (1 + SLACK):
                 break
-            feasible.append((interval, used * interval - useful, tiled))
+            feasible.append((interval, used * interval - useful, lanes))
     if fastest is None:
         least = spent + sum(layer[-1][1].multipliers for layer in layers)
         raise ValueError(
@@ -161,5 +161,4 @@ def _fastest(
             f"{budget} multipliers{more} give an interval of {fastest} cycles, but fold.interval "
             f"asks for at most {limit}; raise the multipliers or the interval"
         )
-    _, _, tiled = min(feasible, key=lambda f: (f[1], f[0]))
-    return with_luts(tiled, sum(t.multipliers for t in tiled) + spent - budget)
+    return min(feasible, key=lambda f: (f[1], f[0]))[2]
