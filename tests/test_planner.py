@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from counterflow.design.network.description import Description, Fold
+from counterflow.design.network.files import load
 from counterflow.design.parts.geometry import Geometry
 from counterflow.design.schedule.build import build_schedule
 from counterflow.design.schedule.folding import SLACK, choices, fold, in_luts
@@ -221,9 +222,6 @@ def test_memory_bits_are_those_of_the_words_that_are_stored() -> None:
         assert unit.memory_bits == sum(parts)
 
 
-# ---- folds that cannot be ----------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("blocks", [3, 20, 66])
 @pytest.mark.parametrize("more", [0, 1, 5, 24, 57])
 def test_multipliers_of_luts_join_where_the_blocks_are_used_up(blocks: int, more: int) -> None:
@@ -237,6 +235,17 @@ def test_multipliers_of_luts_join_where_the_blocks_are_used_up(blocks: int, more
     assert (of_luts > 0) == (taken > blocks)
     without = plan(network(DIGITS, Fold(multipliers=blocks))).schedule
     assert schedule.interval <= without.interval * (1 + SLACK)
+
+
+# ---- folds that cannot be ----------------------------------------------------------------------
+
+
+def test_multipliers_of_luts_are_lanes_and_take_no_other_units_blocks() -> None:
+    wanted = load("tiny-res")
+    few = wanted.other_multipliers - 1
+    fold = Fold(multipliers=few, lut_multipliers=1000)
+    with pytest.raises(ValueError, match=f"fold.multipliers is {few}, but tiny-res needs at least"):
+        plan(wanted.model_copy(update={"fold": fold}))
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,8 @@ def _fastest(
         tiled = _within(layers, interval)
         used = sum(t.multipliers for t in tiled)
         lanes = with_luts(tiled, used + spent - budget)
-        if used + spent <= budget or in_luts(tiled, lanes) <= wanted.lut_multipliers:
+        of_luts = in_luts(tiled, lanes)
+        if of_luts <= wanted.lut_multipliers and used + spent - of_luts <= budget:
             fastest = fastest or interval
             if limit is not None and interval > limit:
                 break
