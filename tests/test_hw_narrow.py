@@ -69,6 +69,22 @@ def test_rounding_off_equals_golden_for_every_value(shape: Shape, rounding: Roun
         np.testing.assert_array_equal(column, expected, f"drop {drop}")
 
 
+@pytest.mark.parametrize("shape", SHAPES, ids=repr)
+@pytest.mark.parametrize("rounding", DETERMINISTIC)
+def test_cutting_off_what_has_half_already_equals_golden_for_every_value(
+    shape: Shape, rounding: Rounding
+) -> None:
+    values = everything(shape)
+    drops = range(-4, shape.width + 3)
+
+    def build(value: Value) -> list[Value]:
+        return [hw.cut_off(value + hw.half_of(drop, rounding), drop, rounding) for drop in drops]
+
+    for drop, column in zip(drops, evaluated([(shape, values)], build), strict=True):
+        expected = golden.round_off(values, drop, rounding)
+        np.testing.assert_array_equal(column, expected, f"drop {drop}")
+
+
 @pytest.mark.parametrize("drop", [6, 7, 9])
 @pytest.mark.parametrize("signed", [False, True])
 @pytest.mark.parametrize("rounding", DETERMINISTIC)

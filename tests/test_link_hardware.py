@@ -19,7 +19,7 @@ from counterflow.hw.link import receiver
 from counterflow.hw.link.check import PacketCheck
 from counterflow.hw.link.link import Link, info_of
 from counterflow.hw.link.receiver import PacketReceiver
-from counterflow.hw.link.results import Results
+from counterflow.hw.link.results import LONGEST, SPARE, Results
 from counterflow.hw.link.uart import UartReceiver, UartTransmitter, divisor_of
 from tests.headed import headed
 from tests.link_twin import Receiver
@@ -253,12 +253,11 @@ def test_the_link_answers_hello_and_access_and_feeds_the_chain() -> None:
     assert last.header.acknowledge == taken
 
 
-@pytest.mark.parametrize("design", [plan(load("tiny")), headed()], ids=["alone", "with heads"])
-def test_a_prediction_becomes_a_record_with_whose_it_is(design: Plan) -> None:
+def some_predictions(design: Plan, count: int, dice: random.Random) -> tuple[list[Any], bytes]:
+    """Payloads of `count` predictions with scores in any order, and the records of these."""
     numbers, channels = design.schedule.loss.arithmetic, (0, *design.schedule.heads)
-    unit, dice = Results(schedule=design.schedule, buffers=BUFFERS), random.Random(3)
-    wanted, offered, found = bytearray(), [], bytearray()
-    for number in range(12):
+    wanted, offered = bytearray(), []
+    for number in range(count):
         kind, channel = 1 + number % 3, channels[-number % len(channels)]
         scores, loss = [dice.randrange(-99, 99) for _ in range(numbers.classes)], number * 77
         for place, score in enumerate(scores):
@@ -267,20 +266,75 @@ def test_a_prediction_becomes_a_record_with_whose_it_is(design: Plan) -> None:
             offered.append({"score": score, "loss": loss, "kind": kind, "last": last, **about})
         wanted += bytes([kind | channel << link.CHANNEL_SHIFT, scores.index(max(scores))])
         wanted += loss.to_bytes(link.loss_bytes(numbers), "little")
+    return offered, bytes(wanted)
+
+
+@pytest.mark.parametrize("design", [plan(load("tiny")), headed()], ids=["alone", "with heads"])
+def test_a_prediction_becomes_a_record_with_whose_it_is(design: Plan) -> None:
+    unit, found = Results(schedule=design.schedule, buffers=BUFFERS), bytearray()
+    offered, wanted = some_predictions(design, 12, random.Random(3))
 
     async def bench(context: Any) -> None:
-        context.set(unit.predictions.valid, 1)
-        while offered:
-            context.set(unit.predictions.payload, offered[0])
+        while len(found) < len(wanted):
+            context.set(unit.predictions.valid, bool(offered))
             context.set(unit.oldest, context.get(unit.written))
+            if offered:
+                context.set(unit.predictions.payload, offered[0])
+                if context.get(unit.predictions.ready):
+                    offered.pop(0)
             if context.get(unit.ring.en):
                 found.append(context.get(unit.ring.data))
-            if context.get(unit.predictions.ready):
-                offered.pop(0)
             await context.tick()
 
     simulated(unit, bench)
     assert found == wanted
+    assert not offered
+
+
+@pytest.mark.parametrize("answering", [0.0, 0.3, 0.9, 1.0])
+@pytest.mark.parametrize("acknowledging", [0.0, 0.02, 0.2])
+def test_no_result_is_written_over_before_the_host_has_it(
+    acknowledging: float, answering: float
+) -> None:
+    design, dice = plan(load("tiny")), random.Random(5)
+    unit, ring = Results(schedule=design.schedule, buffers=BUFFERS), [0] * BUFFERS.results
+    offered, _ = some_predictions(design, 3, dice)
+    answers = [(byte, byte == LONGEST - 1) for byte in range(LONGEST)] * 80
+    sent, taken = bytearray(), bytearray()
+    oldest = 0
+
+    async def bench(context: Any) -> None:
+        nonlocal oldest
+        offering = False
+        for _ in range(1_500):
+            if not offering:
+                offering = dice.random() >= answering
+            context.set(unit.predictions.valid, offering)
+            context.set(unit.predictions.payload, offered[0])
+            context.set(unit.answers.valid, 1)
+            context.set(unit.answers.payload, dict(zip(("byte", "last"), answers[0], strict=True)))
+            if offering and context.get(unit.predictions.ready):
+                offered.append(offered.pop(0))
+                offering = False
+            if context.get(unit.answers.ready):
+                answers.append(answers.pop(0))
+            if context.get(unit.ring.en):
+                ring[context.get(unit.ring.addr)] = context.get(unit.ring.data)
+                sent.append(context.get(unit.ring.data))
+            told = context.get(unit.written)
+            if dice.random() < acknowledging:
+                taken.extend(ring[place % BUFFERS.results] for place in range(oldest, told))
+                oldest = told
+            context.set(unit.oldest, oldest)
+            await context.tick()
+
+    simulated(unit, bench)
+    assert len(sent) - oldest <= BUFFERS.results, "a byte that is still needed was written over"
+    assert taken == sent[: len(taken)]
+    if acknowledging:
+        assert len(taken) > BUFFERS.results
+    else:  # no room is left that would do for a record
+        assert len(sent) > BUFFERS.results - SPARE - LONGEST
 
 
 def test_a_head_without_a_number_on_the_link_is_refused() -> None:

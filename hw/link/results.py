@@ -23,24 +23,26 @@ from counterflow.hw.parts.narrow import shape_of
 
 LONGEST = 1 + WORD_BYTES  # bytes of a record
 SPARE = 8  # bytes of room in which a record is begun: a power of two, so that few bits tell
+LATE = 2  # bytes taken that the room for a record does not tell of yet
 
 
 class Results(wiring.Component):
     """Makes a record of each prediction, of its best class only, and of each answer.
 
     A record is begun when there is room for the longest one, else the chain has to wait; it also
-    waits with a token's last score until the record is written.
+    waits with a token's last score until the record is written.  Writes leave by a register, and
+    ``written`` tells of them when they do.
 
     Parameters: ``schedule``, of which the losses are; ``buffers``.
     Members: ``predictions`` stream in, of all losses; ``answers`` stream in, of bytes; ``ring``
     writes; ``oldest`` in and ``written`` out, positions of the first byte that is still needed and
     of the next one that will be written; ``held`` out, bytes between the two.
-    Cost: about 50 registers; a byte a cycle.
+    Cost: about 60 registers; a byte a cycle, latency 1.
     """
 
     def __init__(self, *, schedule: Schedule, buffers: Buffers) -> None:
         numbers, self.heads = schedule.loss.arithmetic, schedule.heads
-        assert 1 + CLASS_BYTES + loss_bytes(numbers) <= LONGEST <= SPARE
+        assert 1 + CLASS_BYTES + loss_bytes(numbers) <= LONGEST <= SPARE - LATE
         self.numbers, self.buffers = numbers, buffers
         super().__init__(
             {
@@ -60,29 +62,31 @@ class Results(wiring.Component):
         index, writing = Signal(range(LONGEST), name="index"), Signal(name="writing")
         records = 1 + CLASS_BYTES + loss_bytes(self.numbers)
         # Nearly full, by a part of SPARE bytes: its number has ones only.
-        low = SPARE.bit_length() - 1
-        free = ~(self.held[-1] | self.held[low:-1].all())
+        low, free = SPARE.bit_length() - 1, Signal(name="free")
+        m.d.sync += free.eq(~(self.held[-1] | self.held[low:-1].all()))
         m.d.comb += [
             self.held.eq(self.written - self.oldest),
             room.eq(free | (index != 0) | answering),
             writing.eq(self.predictions.valid & p.last & room & ~answering),
             self.predictions.ready.eq(room & ~answering & (~p.last | (index == records - 1))),
             self.answers.ready.eq(room & (answering | ~self.predictions.valid)),
-            self.ring.addr.eq(self.written),
         ]
         taken = self.predictions.valid & self.predictions.ready
         best = self._best(m, taken)
         first = Cat(p.kind, C(0, CHANNEL_SHIFT - KIND_BITS), p.channel) if self.heads else p.kind
+        byte, writes = Signal(8, name="byte"), Signal(name="writes")
         with m.Switch(index):
             for place, value in enumerate((first, best, *self._loss_bytes())):
                 with m.Case(place):
-                    m.d.comb += self.ring.data.eq(value)
+                    m.d.comb += byte.eq(value)
         with m.If(writing):
-            m.d.comb += self.ring.en.eq(1)
+            m.d.comb += writes.eq(1)
             m.d.sync += index.eq(Mux(index == records - 1, 0, index + 1))
         with m.Elif(self.answers.valid & self.answers.ready):
-            m.d.comb += [self.ring.en.eq(1), self.ring.data.eq(answer.byte)]
+            m.d.comb += [writes.eq(1), byte.eq(answer.byte)]
             m.d.sync += answering.eq(~answer.last)
+        m.d.sync += [self.ring.en.eq(writes), self.ring.data.eq(byte)]
+        m.d.comb += self.ring.addr.eq(self.written)
         with m.If(self.ring.en):
             m.d.sync += self.written.eq(self.written + 1)
         return m

@@ -34,6 +34,25 @@ def round_off(value: Value, drop: int, rounding: Rounding, random: Value | None 
     return (value + carry).shift_right(drop)
 
 
+def half_of(drop: int, rounding: Rounding) -> int:
+    """What `cut_off` wants in a value already: half of what its kept part counts in."""
+    return 1 << (drop - 1) if drop > 0 and rounding is Rounding.NEAREST_EVEN else 0
+
+
+def cut_off(value: Value, drop: int, rounding: Rounding) -> Value:
+    """`round_off` of a value that has `half_of` more: an addition before it spares that of a carry.
+
+    Where nothing is left below the kept part it was between two numbers, and has become the higher
+    one; the even one is that, or the next lower one, which differs in the lowest bit only.
+    """
+    if not half_of(drop, rounding):
+        return round_off(value, drop, rounding)
+    kept = round_off(value, drop, Rounding.TRUNCATE)
+    even = kept[0] & value[:drop].any()
+    cut = Cat(even, kept[1:])
+    return cut.as_signed() if kept.shape().signed else cut
+
+
 def saturate(value: Value, target: Format) -> tuple[Value, Value]:
     """`value` clipped to the range of `target`, as that shape, and whether it was clipped."""
     shape = value.shape()

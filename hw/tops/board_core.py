@@ -25,7 +25,7 @@ class BoardCore(wiring.Component):
     Members: ``rx`` in and ``tx`` out, the serial line (8N1, high at rest); lamps, active high:
     ``alive`` blinks every 0.7 to 1.4 seconds, ``training`` while tokens are trained on, ``error``
     while packets are lost or broken.
-    Cost: that of the chain; about 1,100 LUTs and 600 registers for link, UART and lamps, and
+    Cost: that of the chain; about 1,100 LUTs and 700 registers for link, UART and lamps, and
     memories of `design.bus.link.Buffers`, of INFO and of labels (five block RAMs of 4 kbit where
     samples are small).
     """
@@ -52,14 +52,12 @@ class BoardCore(wiring.Component):
         m.submodules.transmitter = transmitter = UartTransmitter(divisor=self.divisor)
         connect(m, receiver.o, link.i)
         connect(m, link.o, transmitter.i)
-        close = ["labels", "request"]
-        if is_compact(platform):
-            close.append("samples")
-        else:
-            border.join(m, "samples", link.samples, chain.samples)
-        for name in close:
+        for name in ("samples", "request", "labels"):
             ends = [getattr(link, name), getattr(chain, name)]
-            connect(m, *ends)
+            if name == "labels" or is_compact(platform):
+                connect(m, *ends)
+            else:
+                border.join(m, name, *ends)
         border.join(m, "predictions", merged(m, chain), link.predictions)
         m.d.comb += [
             receiver.rx.eq(self.rx),

@@ -40,6 +40,7 @@ from counterflow.hw.weighted.broadcast import (
 from counterflow.hw.weighted.bundles import (
     Settings,
     bias_stream,
+    half_of_outputs,
     memory_access,
     stored_word,
     visit_signals,
@@ -160,13 +161,14 @@ class Biases(wiring.Component):
             ]
             operands.append(ahead.forward)
         made, depth = delayed(m, reads, WORD + AHEAD, "made"), waiting_biases(tiling)
+        half = half_of_outputs(self.stage.arithmetic)
         if depth == 1:
-            m.d.comb += self.forward.bias.eq(own(m, operands[0], "bias", made))
+            m.d.comb += self.forward.bias.eq(own(m, operands[0] + half, "bias", made))
             return
         m.submodules.waiting = waiting = queue(platform, width=len(Cat(operands)), depth=depth)
         oldest, takes = self._one_by_one(m, waiting.r_data)
         bias = Signal.like(self.forward.bias, name="bias", reset_less=True)
-        m.d.sync += bias.eq(oldest)
+        m.d.sync += bias.eq(oldest.as_signed() + half)
         m.d.comb += [
             waiting.w_en.eq(made),
             waiting.w_data.eq(Cat(operands)),

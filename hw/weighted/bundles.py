@@ -6,11 +6,12 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from counterflow.design.bus.registers import WORD_BITS
+from counterflow.design.parts.formats import Format, signed_for
 from counterflow.design.parts.tokens import KIND_BITS
-from counterflow.design.units.arithmetic import RANDOM_BITS
+from counterflow.design.units.arithmetic import RANDOM_BITS, UnitArithmetic
 from counterflow.design.units.slots import Stage
 from counterflow.design.units.timing import unawaited_words
-from counterflow.hw.parts.narrow import shape_of
+from counterflow.hw.parts.narrow import half_of, shape_of
 from counterflow.hw.weighted.place import DECISIVE, shapes_of
 
 STROBES = ("issue", "line_end", "row_begin", "row_end", "place_down", "finish")
@@ -146,8 +147,24 @@ def lane_learning(stage: Stage) -> wiring.Signature:
 
 
 def bias_stream(stage: Stage) -> wiring.Signature:
-    """The biases of rows of tiles, as sums begin with them: one is `asked` for, and there then."""
-    return wiring.Signature({"asked": In(1), "bias": Out(shape_of(stage.arithmetic.bias_operand))})
+    """What is added to the sums of rows of tiles: a bias is `asked` for, and there then.
+
+    With half of what outputs count in, where they are rounded to the nearest.
+    """
+    numbers = stage.arithmetic
+    bias = signed_for(numbers.bias_operand.magnitude + half_of_outputs(numbers), 0)
+    return wiring.Signature({"asked": In(1), "bias": Out(shape_of(bias))})
+
+
+def half_of_outputs(numbers: UnitArithmetic) -> int:
+    """See `hw.parts.narrow.half_of`."""
+    return half_of(numbers.forward_sum.frac - numbers.y.frac, numbers.round_activation)
+
+
+def rounded_sum(numbers: UnitArithmetic) -> Format:
+    """A finished sum with what `bias_stream` has of it."""
+    sums = numbers.forward_sum
+    return signed_for(sums.magnitude + half_of_outputs(numbers), sums.frac)
 
 
 def backward_products(stage: Stage) -> wiring.Signature:

@@ -12,11 +12,11 @@ from counterflow.design.units.slots import Stage
 from counterflow.design.units.timing import rest
 from counterflow.hw.parts.block_fifo import queue
 from counterflow.hw.parts.counter import level
-from counterflow.hw.parts.narrow import narrow, shape_of
+from counterflow.hw.parts.narrow import cut_off, saturate, shape_of
 from counterflow.hw.parts.pipeline import delayed, spread
 from counterflow.hw.parts.streams import activation_stream
 from counterflow.hw.parts.turns import Turns
-from counterflow.hw.weighted.bundles import bias_stream, walk_claims
+from counterflow.hw.weighted.bundles import bias_stream, rounded_sum, walk_claims
 
 
 class Outputs(wiring.Component):
@@ -57,9 +57,10 @@ class Outputs(wiring.Component):
         numbers, stage = self.stage.arithmetic, self.stage
         m.submodules.turns = turns = Turns(turns=self.high)
         m.d.comb += [turns.start.eq(self.coming), self.biases.asked.eq(turns.active)]
-        total = Signal(shape_of(numbers.forward_sum), name="total", reset_less=True)
-        m.d.sync += total.eq(self._next(m) + self.biases.bias)
-        y, clipped = narrow(total, numbers.forward_sum.frac, numbers.y, numbers.round_activation)
+        total = Signal(shape_of(rounded_sum(numbers)), name="total", reset_less=True)
+        m.d.sync += total.eq(self._next(m) + self.biases.bias)  # and half of what y counts in
+        drop = numbers.forward_sum.frac - numbers.y.frac
+        y, clipped = saturate(cut_off(total, drop, numbers.round_activation), numbers.y)
         if numbers.relu:  # behind the narrowing, where there are fewer bits
             negative = total < 0
             y = Mux(negative, 0, y) if numbers.y.signed else y  # unsigned it is zero already
