@@ -14,7 +14,7 @@ from amaranth.lib.wiring import In, Out
 
 from counterflow.design.fpga.blocks import READ_AT_ONCE
 from counterflow.design.parts.tokens import Kind
-from counterflow.design.units.latency import AHEAD, CHOSEN, MEMORY, SATURATED, WORD
+from counterflow.design.units.latency import AHEAD, CHOSEN, MEMORY, REPORTED, SATURATED, WORD
 from counterflow.design.units.slots import Stage
 from counterflow.design.units.timing import tile_revisits
 from counterflow.design.units.turns import (
@@ -61,10 +61,10 @@ class Biases(wiring.Component):
     Members, with the cycle in which they are valid: ``visit`` in 0; ``forward``: biases as sums
     begin with them, row by row; ``learnt`` in 11: a row's first turn writes in the next; ``dy`` in
     4, or `gradient_levels` before: the row's gradients; ``random`` in 7 - `random_levels`;
-    ``fresh`` in 0: no sum of gradients is earlier; ``tile_clipped``, 2 SATURATED after 12 or the
-    last turn of its weights: a new word of the tile is; ``saturated`` out, as much later: a new
-    bias is, the first one of a row whose tile is not; ``settings`` in; ``bus``, ``stored`` in, as
-    `hw.weighted.weights.WeightMemory` has them, the word uppermost; ``write_enable``,
+    ``fresh`` in 0: no sum of gradients is earlier; ``tile_clipped``, SATURATED + REPORTED after 12
+    or the last turn of its weights: a new word of the tile is; ``saturated`` out, as much later: a
+    new bias is, the first one of a row whose tile is not; ``settings`` in; ``bus``, ``stored`` in,
+    as `hw.weighted.weights.WeightMemory` has them, the word uppermost; ``write_enable``,
     ``write_address``, ``write_data`` out: what is learnt at the write port, word row x turns +
     turn.
     Cost: a memory, `bias_lanes` lanes and predictions, a queue of `waiting_biases`, sums of
@@ -235,7 +235,7 @@ class Biases(wiring.Component):
         turn = delayed(m, self._written.turn, 1, "written_turn")
         now = Cat(turn == 0, self.write_enable, Cat(lane.clipped for lane in lanes).any())
         # That of the tile is known after the turns of its weights.
-        later = self.stage.tiling.move_turns - 1 + 2 * SATURATED
+        later = self.stage.tiling.move_turns - 1 + SATURATED + REPORTED
         first, active, clipped = (
             delayed(m, one, later, name)
             for one, name in zip(now, ("first", "active", "clipped"), strict=True)

@@ -177,11 +177,10 @@ class Lanes(wiring.Component):
     def _learn(self, m: Module, lanes: list[Any], platform: object) -> None:
         """What lanes move, and what is stored in them, to the memory."""
         numbers, bits = self.stage.arithmetic, self.stage.arithmetic.word_bits
+        seen = delayed(m, Cat(lane.clipped for lane in lanes), 1, "seen")
         m.d.comb += [
             self.weights.new.eq(Cat(lane.new_word for lane in lanes)),
-            self.learning.clipped.eq(
-                delayed(m, Cat(lane.clipped for lane in lanes).any(), SATURATED, "clipped")
-            ),
+            self.learning.clipped.eq(delayed(m, seen.any(), SATURATED - 1, "clipped")),
         ]
         for index, lane in enumerate(lanes):
             m.d.comb += lane.stored.eq(self.stored.word.word_select(index, bits))
@@ -203,7 +202,7 @@ class Lanes(wiring.Component):
             movers.word.eq(self.weights.word),
             movers.random.eq(self.learning.random),
             self.weights.new.eq(movers.new),
-            self.learning.clipped.eq(delayed(m, movers.clipped, SATURATED, "clipped")),
+            self.learning.clipped.eq(delayed(m, movers.clipped, SATURATED - 1, "clipped")),
             *(movers.gradients[index].eq(lane.gradient) for index, lane in enumerate(lanes)),
         ]
 

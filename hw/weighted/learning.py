@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from counterflow.design.parts.formats import Rounding
-from counterflow.design.units.latency import SATURATED, UPDATE
+from counterflow.design.units.latency import REPORTED, SATURATED, UPDATE
 from counterflow.design.units.slots import Stage
 from counterflow.design.units.timing import tile_revisits
 from counterflow.hw.parts.pipeline import delayed, delayed_beside
@@ -36,7 +36,7 @@ class Learning(wiring.Component):
     the earlier sums (and back, with the present ones) GRADIENT cycles after its visit, and so much
     before what their trees of registers need: `fresh` a cycle before that, `random` a cycle later,
     out of a generator that steps early enough; `clipped` SATURATED cycles after the new words;
-    ``saturated`` out, as much later: a write of clipped ones; ``fresh`` out with the visit: no
+    ``saturated`` out, REPORTED later: a write of clipped ones; ``fresh`` out with the visit: no
     gradients are earlier, where they are summed; ``generator`` in, the bus at the random generator.
     Cost: the sums' memory and a generator.
     """
@@ -76,7 +76,7 @@ class Learning(wiring.Component):
             self.weights.learnt.eq(learnt),
             self.weights.learnt_address.eq(delayed(m, tile, turns, "learnt_tile")),
             self.bias_learnt.eq(written & first),
-            self.saturated.eq(delayed(m, saturated, SATURATED, "saturated")),
+            self.saturated.eq(delayed(m, saturated, REPORTED, "saturated")),
         ]
         if self.stage.arithmetic.sums_gradients:
             self._sums(m, turn & visit.slot.learning)

@@ -35,8 +35,8 @@ class Movers(wiring.Component):
     Parameters: ``stage``, which takes turns.
     Members, with the cycle after the visit of a tile's last phase in which they are valid:
     ``visit`` in 0; ``word`` in 3; ``gradients`` in 6; ``random`` in 7 - `random_levels`; ``new``
-    words and ``clipped``, whether any of them is, out in the last turn from 12 on; ``settings``,
-    ``stored`` in, as lanes have them.
+    words out in the last turn from 12 on; ``clipped``, whether any of them is, a cycle later;
+    ``settings``, ``stored`` in, as lanes have them.
     Cost: `movers` updates; a gradient and a word a lane.
     """
 
@@ -117,7 +117,7 @@ class Movers(wiring.Component):
         later = delayed(m, moved.turn != 0, 1, "later")
         every = Cat(clipped) | (seen & later.replicate(self.movers))
         m.d.sync += seen.eq(every)
-        m.d.comb += self.clipped.eq(every.any())
+        m.d.comb += self.clipped.eq(seen.any())
         return m
 
     def _spread(self, m: Module, value: Value, name: str) -> list[Value]:
