@@ -99,7 +99,9 @@ def test_a_program_that_another_thread_stops_ends_at_once(tmp_path: Path) -> Non
     threading.Timer(0.3, stopped.set).start()
     begun = time.monotonic()
     with pytest.raises(ToolError, match="It failed"):
-        follow(["sleep", "60"], tmp_path, "log", lambda _line: None, what="It", stopped=stopped)
+        follow(
+            ["sleep", "60"], tmp_path, "log", lambda _line: None, what="It", stopped=stopped.is_set
+        )
     assert time.monotonic() - begun < 30
 
 

@@ -7,7 +7,6 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from threading import Event
 
 from counterflow.design.tools.logged import LoggedError
 
@@ -27,12 +26,12 @@ def follow(
     on_line: OnLine,
     *,
     what: str,
-    stopped: Event | None = None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> float:
     """Run `command` in `folder`, where it writes `log`; returns the seconds that it took.
 
     ToolError, naming the program as `what` with its last error, where it fails.  Whatever ends
-    this call ends the program, and so does another thread that has `stopped` it.
+    this call ends the program, and so does it when it is `stopped`.
     """
     start = time.monotonic()
     path = folder / log
@@ -44,7 +43,7 @@ def follow(
                 seen = 0
                 while process.poll() is None:
                     time.sleep(POLL)
-                    if stopped is not None and stopped.is_set():
+                    if stopped():
                         process.kill()
                     seen = _new_lines(path, seen, on_line)
                 _new_lines(path, seen, on_line)

@@ -11,8 +11,9 @@ from threading import Event
 from typing import Any, NamedTuple
 
 from counterflow.design.fpga.targets import Target
-from counterflow.design.tools.follow import OnLine, follow
+from counterflow.design.tools.follow import OnLine, ToolError, follow
 from counterflow.design.tools.programs import ROUTERS
+from counterflow.design.tools.reach import Reach, aims
 from counterflow.design.tools.synthesis import NETLIST
 
 LOG = "nextpnr.log"
@@ -55,10 +56,14 @@ class Routed:
     arrivals: Mapping[str, float]
 
 
-def arguments(target: Target, frequency: float, seed: int, pinned: Sequence[str] = ()) -> list[str]:
+def arguments(
+    target: Target, aim: float | None, seed: int, pinned: Sequence[str] = ()
+) -> list[str]:
     """The command line for nextpnr; the result depends on nothing else.
 
-    `pinned`: options for a design with its pins in a file; without, they are where they like.
+    `aim`: a frequency in MHz up to which connections are made anew, where the family's router can
+    do that.  `pinned`: options for a design with its pins in a file; without, they are where they
+    like.
     """
     free = pinned or ["--pcf-allow-unconstrained"]
     if target.family == "ecp5":
@@ -67,10 +72,11 @@ def arguments(target: Target, frequency: float, seed: int, pinned: Sequence[str]
         # For a unit of 13,000 LUTs the default router was not done after six times as long.  Where
         # nearly all block RAMs are taken this placer needs half the time and a sixth less wire.
         free = [*free, "--router", "router2", "--placer", "static"]
+        free += ["--tmg-ripup"] if aim is not None else []
     return [
         *target.device,
         *("--json", NETLIST, "--report", _REPORT, "--log", LOG, "--quiet"),
-        *("--freq", f"{frequency:g}", "--seed", str(seed), "--timing-allow-fail"),
+        *("--freq", f"{aim or target.frequency:g}", "--seed", str(seed), "--timing-allow-fail"),
         *("--detailed-timing-report", *free),
     ]
 
@@ -87,6 +93,7 @@ def route(
 ) -> Routed:
     """Place and route the netlist in `folder`, aiming at `frequency` MHz, which it may miss.
 
+    Where that turns out to be out of reach it is placed again, and aims lower (`reach.aims`).
     `pinned` as for `arguments`; files that it names are relative to `folder`.
     Leaves `LOG` there; `on_line` receives it.  ToolError where it does not fit or cannot be routed,
     or was `stopped` by another thread.
@@ -96,9 +103,39 @@ def route(
     router = ROUTERS[target.router]
     if target.clock_site and not pinned:  # from some pins there is no way left to the global clocks
         (folder / _CLOCK).write_text(f'LOCATE COMP "clk" SITE "{target.clock_site}";\n')
-    command = [*router.command(), *arguments(target, frequency, seed, pinned)]
-    follow(command, folder, LOG, on_line, what=router.what, stopped=stopped)
+    for reach in aims(frequency):
+        command = [*router.command(), *arguments(target, reach.aim, seed, pinned)]
+        if _reached(command, folder, on_line, reach, what=router.what, stopped=stopped):
+            break
+        on_line(f"Info: {reach.aim:g} MHz are out of reach, so that it is placed once more")
     return read_report(json.loads((folder / _REPORT).read_text(encoding="utf-8")))
+
+
+def _reached(
+    command: Sequence[str],
+    folder: Path,
+    on_line: OnLine,
+    reach: Reach,
+    *,
+    what: str,
+    stopped: Event | None,
+) -> bool:
+    """Run the `command`, as long as there is hope that it gets to what it aims at."""
+
+    def heard(line: str) -> None:
+        reach.line(line)
+        on_line(line)
+
+    def left() -> bool:  # by who wanted it
+        return stopped is not None and stopped.is_set()
+
+    (folder / LOG).unlink(missing_ok=True)  # of another aim
+    try:
+        follow(command, folder, LOG, heard, what=what, stopped=lambda: reach.hopeless or left())
+    except ToolError:
+        if left() or not reach.hopeless:
+            raise
+    return not reach.hopeless
 
 
 def read_report(report: Mapping[str, Any]) -> Routed:

@@ -1,0 +1,52 @@
+"""Whether a router can make all paths as fast as it is asked to, told by its log."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+FORETOLD = 1.15  # a clock that is so much above what placement foretells is never reached
+SLOWER = 0.95  # of what was out of reach though placement foretold it
+ITERATIONS = 60  # of the router, after which connections that are still too slow stay so
+
+
+class Reach:
+    """Hears of a run of nextpnr that aims at a frequency, line by line.
+
+    Its second router makes connections anew until all are fast enough, and goes on for hours where
+    they cannot be.  What it says after placing and after its first iteration, where each connection
+    takes the way that it likes, tells which it will be.
+
+    ``aim`` in MHz; None where connections are made once.  ``foretold``: the clock after placing, 0
+    as long as it is not known.  ``hopeless``: the aim is out of reach.
+    """
+
+    def __init__(self, aim: float | None) -> None:
+        self.aim = aim
+        self.foretold = 0.0
+        self.hopeless = False
+        self._routing = False
+
+    def line(self, line: str) -> None:
+        """Take one line of the log."""
+        clock = re.search(r"Max frequency for clock .*: ([\d.]+) MHz", line)
+        if clock and not self._routing:  # the slowest of several clocks
+            self.foretold = min(self.foretold or float("inf"), float(clock[1]))
+        self._routing |= "Running router2" in line
+        if self.aim is None:
+            return
+        made = re.search(r"\biter=(\d+) .*\btmgfail=(\d+)", line)
+        late = made is not None and int(made[2]) > 0 and (int(made[1]) in (1, ITERATIONS))
+        far = self._routing and self.foretold * FORETOLD < self.aim
+        self.hopeless |= late or far
+
+
+def aims(frequency: float) -> Iterator[Reach]:
+    """Runs, one after the other until one is not `Reach.hopeless`.
+
+    At `frequency`; at what its placement foretold, which is the same for any; at nothing.
+    """
+    first = Reach(frequency)
+    yield first
+    yield Reach(min(first.foretold, SLOWER * frequency))
+    yield Reach(None)
