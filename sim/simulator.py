@@ -160,7 +160,8 @@ def _folder(
 ) -> Path:
     """Where a model is, or will be: another place for whatever makes it another one."""
     arguments = _arguments(simulator, waves, options)
-    made = f"{arguments} {waves} {quick} {top} {_libraries()}\n{verilog}"
+    public = _public(verilog, top) if simulator == "verilator" else ""
+    made = f"{arguments} {waves} {quick} {top} {_libraries()}\n{public}\n{verilog}"
     key = hashlib.sha256(made.encode()).hexdigest()[:16]
     return cache_folder() / f"{top}-{simulator}-{key}"
 
@@ -213,8 +214,7 @@ def _build(
     sources: list[Any] = [source]
     if simulator == "verilator":
         control = folder / "public.vlt"
-        text = f'`verilator_config\npublic_flat_rw -module "{top}" -var "*"\n'
-        control.write_text(text, encoding="utf-8")
+        control.write_text(_public(verilog, top), encoding="utf-8")
         sources.insert(0, VerilatorControlFile(control))
         if not waves:
             runtime.lend(_kept("runtime"), folder)
@@ -240,6 +240,21 @@ def _build(
     if simulator == "verilator" and not waves:
         runtime.keep(_kept("runtime"), folder)
     (folder / "built").touch()
+
+
+def _public(verilog: str, top: str) -> str:
+    """For Verilator: a bench sees all of module `top`, and changes its inputs and memories.
+
+    Whatever depends on what could be changed from outside is computed anew in every half cycle.
+    """
+    body = re.search(rf"^module \\?{top} ?\(.*?^endmodule", verilog, re.MULTILINE | re.DOTALL)
+    own = body[0] if body else ""
+    inputs = re.findall(r"\binput\b(.*?)(?=;|\)|\b(?:in|out|inout)put\b)", own, re.DOTALL)
+    ports = [one.split()[-1] for some in inputs for one in some.split(",") if one.strip()]
+    memories = re.findall(r"^ *reg (?:\[\d+:\d+\] )?(\w+) \[\d+:\d+\];$", own, re.MULTILINE)
+    changed = [f'public_flat_rw -module "{top}" -var "{name}"' for name in (*ports, *memories)]
+    seen = f'public_flat_rd -module "{top}" -var "*"'
+    return "\n".join(["`verilator_config", seen, *changed, ""])
 
 
 def _kept(what: str, *of: object) -> Path:
