@@ -35,7 +35,8 @@ ARRIVALS = 8  # registers that are shown
 @click.option(
     "--freq",
     type=numerals.MEGAHERTZ,
-    help="MHz to aim at when placing and routing [default: the target's].",
+    help="MHz to aim at when placing and routing, lower where that is out of reach "
+    "[default: the target's].",
 )
 @options.placement_seed
 @options.placement_seeds
@@ -220,6 +221,10 @@ def findings(report: SynthesisReport) -> list[str]:
         return []
     routed = report.routed
     lines = [f"[bold]{routed.fmax:.2f} MHz[/] after routing with {report.placements}, limited by"]
+    if routed.aimed not in (None, report.frequency):
+        lines[0] = (
+            f"{report.frequency:g} MHz are out of reach; aimed at {routed.aimed:.1f}: {lines[0]}"
+        )
     lines += [
         f"  {path.start} to {path.end}: {path.delay:.2f} ns ({path.logic:.2f} logic in "
         f"{path.levels} levels, {path.routing:.2f} routing)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ from counterflow.design.tools.synthesis import NETLIST
 LOG = "nextpnr.log"
 _REPORT = "report.json"
 _CLOCK = "clock.lpf"  # where the clock comes in
+RETRIES = {"ecp5"}  # families whose router makes connections anew that are too slow
 ARRIVALS = 25  # kinds of registers whose arrivals are kept
 
 
@@ -47,13 +48,15 @@ class Routed:
 
     ``fmax`` in MHz; ``paths``: the slowest of each clock; ``cells`` by kind as (used, available);
     ``arrivals``: registers and memories by the time in ns at which their slowest input arrives,
-    latest first, those that differ only in numbers taken together.
+    latest first, those that differ only in numbers taken together.  ``aimed``: the MHz up to which
+    connections were made anew, None where each was made once.
     """
 
     fmax: float
     paths: tuple[CriticalPath, ...]
     cells: Mapping[str, tuple[int, int]]
     arrivals: Mapping[str, float]
+    aimed: float | None = None
 
 
 def arguments(
@@ -72,11 +75,11 @@ def arguments(
         # For a unit of 13,000 LUTs the default router was not done after six times as long.  Where
         # nearly all block RAMs are taken this placer needs half the time and a sixth less wire.
         free = [*free, "--router", "router2", "--placer", "static"]
-        free += ["--tmg-ripup"] if aim is not None else []
     return [
         *target.device,
         *("--json", NETLIST, "--report", _REPORT, "--log", LOG, "--quiet"),
         *("--freq", f"{aim or target.frequency:g}", "--seed", str(seed), "--timing-allow-fail"),
+        *(["--tmg-ripup"] if target.family in RETRIES and aim is not None else []),
         *("--detailed-timing-report", *free),
     ]
 
@@ -108,7 +111,8 @@ def route(
         if _reached(command, folder, on_line, reach, what=router.what, stopped=stopped):
             break
         on_line(f"Info: {reach.aim:g} MHz are out of reach, so that it is placed once more")
-    return read_report(json.loads((folder / _REPORT).read_text(encoding="utf-8")))
+    found = read_report(json.loads((folder / _REPORT).read_text(encoding="utf-8")))
+    return replace(found, aimed=reach.aim if target.family in RETRIES else None)
 
 
 def _reached(

@@ -92,6 +92,7 @@ class SynthesisReport:
             "total": self.total.amounts,
             "available": self.target.has.amounts,
             "short": self.short.amounts,
+            "aimed": None if routed is None else routed.aimed,
             "fmax": None if routed is None else routed.fmax,
             "fmax_by_seed": _by_seed(placed.frequencies if placed else {}),
             "failed_seeds": _by_seed(placed.failed if placed else {}),
