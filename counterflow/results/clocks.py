@@ -31,7 +31,7 @@ from counterflow.design.fpga.targets import Target, target
 from counterflow.design.network.files import load
 from counterflow.design.network.provenance import provenance, write_json
 from counterflow.design.schedule.planner import plan
-from counterflow.design.tools import placements, synthesis
+from counterflow.design.tools import placements, routing, synthesis
 from counterflow.design.tools.follow import ToolError
 from counterflow.design.tools.programs import ROUTERS, YOSYS, MissingTool, require_packages
 from counterflow.hw.tops.block import block_verilog, blocks_of
@@ -41,7 +41,7 @@ from counterflow.results.records import MADE
 from counterflow.results.settings import FOLDER
 
 CHAIN = "chain"
-ASKED_OF_CHAIN, ASKED_OF_BLOCK = 100.0, 200.0  # MHz to aim at
+ASKED_OF_CHAIN, ASKED_OF_BLOCK = 100.0, 150.0  # MHz to aim at
 _ELABORATE = (
     "import sys; from counterflow.design.network.files import load; "
     "from counterflow.design.schedule.planner import plan; "
@@ -111,7 +111,8 @@ def jobs_of(state: str, verilog: str, kinds: Sequence[str], chain: bool) -> list
 def measured(job: Job, chip: Target, seeds: Sequence[int], display: Display) -> dict[str, Any]:
     """What it takes and its clock under each seed; from an earlier call if that measured it."""
     asked = ASKED_OF_CHAIN if job.name == CHAIN else ASKED_OF_BLOCK
-    key = hashlib.sha256(f"{chip.name} {asked} {list(seeds)}\n{job.verilog}".encode()).hexdigest()
+    how = f"{routing.arguments(chip, asked, 0)} {list(seeds)}"
+    key = hashlib.sha256(f"{how}\n{job.verilog}".encode()).hexdigest()
     path = MADE / f"clock-{key[:24]}.json"
     if path.exists():
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
