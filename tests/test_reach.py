@@ -13,7 +13,7 @@ import pytest
 from counterflow.design.fpga.targets import target
 from counterflow.design.tools import routing
 from counterflow.design.tools.follow import ToolError
-from counterflow.design.tools.reach import ITERATIONS, Reach, aims
+from counterflow.design.tools.reach import ROUNDS, Reach, aims
 
 PLACED = "Info: Max frequency for clock '$glbnet$clk': {:.2f} MHz (PASS at 50.00 MHz)"
 ROUTES = "Info: Running router2..."
@@ -31,13 +31,13 @@ def heard(aim: float | None, lines: Iterable[str]) -> Reach:
     ("aim", "failing", "hopeless"),
     [
         (100, [0, 0, 7, 0], False),  # on the way connections are in each other's way
-        (100, [3, 0, 0, 0], True),  # alone on the chip they were too slow
-        (100, [0, *[9] * (ITERATIONS - 2), 0], False),
-        (100, [0, *[9] * (ITERATIONS - 1)], True),
-        (None, [3, 9, 9], False),
+        (100, [*[3] * (ROUNDS - 1), 0, *[9] * (ROUNDS - 1)], False),
+        (100, [3] * ROUNDS, True),
+        (100, [0, *[9] * ROUNDS, 0], True),
+        (None, [9] * ROUNDS, False),
     ],
 )
-def test_connections_that_are_too_slow_at_first_or_in_the_end_say_that_there_is_no_hope(
+def test_connections_that_are_too_slow_in_many_rounds_say_that_there_is_no_hope(
     aim: float | None, failing: list[int], hopeless: bool
 ) -> None:
     lines = [MADE.format(number, count) for number, count in enumerate(failing, 1)]
@@ -76,7 +76,7 @@ def router(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[float]:
     def arguments(_target: Any, aim: float | None, _seed: int, _pinned: Any) -> list[str]:
         aimed.append(aim or 0)
         slow = int(aim is not None and aim > 70)
-        lines = [PLACED.format(72), ROUTES, MADE.format(1, slow)]
+        lines = [PLACED.format(72), ROUTES, *[MADE.format(one, slow) for one in range(ROUNDS)]]
         program = (
             f"import time; log = open({routing.LOG!r}, 'w'); print(*{lines}, sep='\\n', file=log)\n"
             f"log.flush(); time.sleep(60 * {slow})\n"

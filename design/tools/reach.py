@@ -7,15 +7,15 @@ from collections.abc import Iterator
 
 FORETOLD = 1.15  # a clock that is so much above what placement foretells is never reached
 SLOWER = 0.95  # of what was out of reach though placement foretold it
-ITERATIONS = 60  # of the router, after which connections that are still too slow stay so
+ROUNDS = 20  # of the router one after the other, in each of which a connection is too slow
 
 
 class Reach:
     """Hears of a run of nextpnr that aims at a frequency, line by line.
 
     Its second router makes connections anew until all are fast enough, and goes on for hours where
-    they cannot be.  What it says after placing and after its first iteration, where each connection
-    takes the way that it likes, tells which it will be.
+    they cannot be.  What it says after placing and after each round tells which it will be: where
+    they can, most rounds leave none that is too slow, though some may be in each other's way.
 
     ``aim`` in MHz; None where connections are made once.  ``foretold``: the clock after placing, 0
     as long as it is not known.  ``hopeless``: the aim is out of reach.
@@ -26,6 +26,7 @@ class Reach:
         self.foretold = 0.0
         self.hopeless = False
         self._routing = False
+        self._slow = 0  # rounds up to the last one in which a connection was
 
     def line(self, line: str) -> None:
         """Take one line of the log."""
@@ -35,10 +36,11 @@ class Reach:
         self._routing |= "Running router2" in line
         if self.aim is None:
             return
-        made = re.search(r"\biter=(\d+) .*\btmgfail=(\d+)", line)
-        late = made is not None and int(made[2]) > 0 and (int(made[1]) in (1, ITERATIONS))
+        made = re.search(r"\biter=\d+ .*\btmgfail=(\d+)", line)
+        if made:
+            self._slow = self._slow + 1 if int(made[1]) else 0
         far = self._routing and self.foretold * FORETOLD < self.aim
-        self.hopeless |= late or far
+        self.hopeless |= far or self._slow == ROUNDS
 
 
 def aims(frequency: float) -> Iterator[Reach]:
