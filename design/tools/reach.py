@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-FORETOLD = 1.15  # a clock that is so much above what placement foretells is never reached
+FORETOLD = 1.5  # a clock that is so much above what placement foretells is never reached
 SLOWER = 0.95  # of what was out of reach though placement foretold it
 ROUNDS = 20  # of the router one after the other, in each of which a connection is too slow
 
