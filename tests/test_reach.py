@@ -56,7 +56,7 @@ def test_an_aim_far_above_what_placement_foretells_for_the_slowest_clock_is_not_
     assert (reach.hopeless, reach.foretold) == (hopeless, min(clocks))
 
 
-@pytest.mark.parametrize(("foretold", "second"), [(80.0, 80.0), (104.0, 95.0)])
+@pytest.mark.parametrize(("foretold", "second"), [(50.0, 80.0), (85.0, 85.0), (104.0, 95.0)])
 def test_what_is_out_of_reach_is_tried_slower_and_then_without_an_aim(
     foretold: float, second: float
 ) -> None:

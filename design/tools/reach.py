@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 FORETOLD = 1.5  # a clock that is so much above what placement foretells is never reached
-SLOWER = 0.95  # of what was out of reach though placement foretold it
+LOWER = 0.8, 0.95  # of what was out of reach, least and most that is tried then
 ROUNDS = 20  # of the router one after the other, in each of which a connection is too slow
 
 
@@ -46,9 +46,11 @@ class Reach:
 def aims(frequency: float) -> Iterator[Reach]:
     """Runs, one after the other until one is not `Reach.hopeless`.
 
-    At `frequency`; at what its placement foretold, which is the same for any; at nothing.
+    At `frequency`; lower, if possible at what its placement foretold, which often is too little and
+    is the same for any aim; at nothing.
     """
     first = Reach(frequency)
     yield first
-    yield Reach(min(first.foretold, SLOWER * frequency))
+    least, most = (part * frequency for part in LOWER)
+    yield Reach(min(max(first.foretold, least), most))
     yield Reach(None)
