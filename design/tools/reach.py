@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-FORETOLD = 1.5  # a clock that is so much above what placement foretells is never reached
 LOWER = 0.8, 0.95  # of what was out of reach, least and most that is tried then
 ROUNDS = 20  # of the router one after the other, in each of which a connection is too slow
 
@@ -14,11 +13,12 @@ class Reach:
     """Hears of a run of nextpnr that aims at a frequency, line by line.
 
     Its second router makes connections anew until all are fast enough, and goes on for hours where
-    they cannot be.  What it says after placing and after each round tells which it will be: where
-    they can, most rounds leave none that is too slow, though some may be in each other's way.
+    they cannot be.  What it says after each round tells which it will be: where they can, most leave
+    none that is too slow, though some may be in each other's way.
 
     ``aim`` in MHz; None where connections are made once.  ``foretold``: the clock after placing, 0
-    as long as it is not known.  ``hopeless``: the aim is out of reach.
+    as long as it is not known: where it is low it is a poor guess.  ``hopeless``: the aim is out of
+    reach.
     """
 
     def __init__(self, aim: float | None) -> None:
@@ -39,8 +39,7 @@ class Reach:
         made = re.search(r"\biter=\d+ .*\btmgfail=(\d+)", line)
         if made:
             self._slow = self._slow + 1 if int(made[1]) else 0
-        far = self._routing and self.foretold * FORETOLD < self.aim
-        self.hopeless |= far or self._slow == ROUNDS
+        self.hopeless |= self._slow == ROUNDS
 
 
 def aims(frequency: float) -> Iterator[Reach]:
