@@ -13,8 +13,8 @@ class Reach:
     """Hears of a run of nextpnr that aims at a frequency, line by line.
 
     Its second router makes connections anew until all are fast enough, and goes on for hours where
-    they cannot be.  What it says after each round tells which it will be: where they can, most leave
-    none that is too slow, though some may be in each other's way.
+    they cannot be.  What it says after each round tells which it will be: where they can be, most
+    rounds leave none that is too slow, though some may be in each other's way.
 
     ``aim`` in MHz; None where connections are made once.  ``foretold``: the clock after placing, 0
     as long as it is not known: where it is low it is a poor guess.  ``hopeless``: the aim is out of
