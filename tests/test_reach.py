@@ -104,6 +104,15 @@ def test_a_design_is_placed_once_more_where_its_clock_is_out_of_reach(
     )
 
 
+def test_the_clock_of_a_board_is_met_or_not_but_never_lowered(
+    router: list[float], tmp_path: Path
+) -> None:
+    where: Any = {"frequency": 90, "seed": 1, "pinned": ("--lpf", "top.lpf")}
+    reached = routing.route(target("ecp5-25f"), tmp_path, lambda _line: None, **where)
+    assert router == [90, 0]
+    assert reached.aimed is None
+
+
 def test_a_router_that_is_stopped_is_not_started_again(router: list[float], tmp_path: Path) -> None:
     stopped = Event()
     stopped.set()

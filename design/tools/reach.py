@@ -42,14 +42,15 @@ class Reach:
         self.hopeless |= self._slow == ROUNDS
 
 
-def aims(frequency: float) -> Iterator[Reach]:
+def aims(frequency: float, *, lower: bool = True) -> Iterator[Reach]:
     """Runs, one after the other until one is not `Reach.hopeless`.
 
-    At `frequency`; lower, if possible at what its placement foretold, which often is too little and
-    is the same for any aim; at nothing.
+    At `frequency`; if that may be ``lower``, at what its placement foretold, which often is too
+    little and is the same for any aim; at nothing.
     """
     first = Reach(frequency)
     yield first
     least, most = (part * frequency for part in LOWER)
-    yield Reach(min(max(first.foretold, least), most))
+    if lower:
+        yield Reach(min(max(first.foretold, least), most))
     yield Reach(None)

@@ -20,7 +20,6 @@ LOG = "nextpnr.log"
 _REPORT = "report.json"
 _CLOCK = "clock.lpf"  # where the clock comes in
 RETRIES = {"ecp5"}  # families whose router makes connections anew that are too slow
-MARGIN = 1.01  # of a clock that must be met: the router's reckoning is half a percent off
 ARRIVALS = 25  # kinds of registers whose arrivals are kept
 
 
@@ -76,11 +75,10 @@ def arguments(
         # For a unit of 13,000 LUTs the default router was not done after six times as long.  Where
         # nearly all block RAMs are taken this placer needs half the time and a sixth less wire.
         free = [*free, "--router", "router2", "--placer", "static"]
-    wanted = (aim or target.frequency) * (MARGIN if pinned else 1)
     return [
         *target.device,
         *("--json", NETLIST, "--report", _REPORT, "--log", LOG, "--quiet"),
-        *("--freq", f"{wanted:g}", "--seed", str(seed), "--timing-allow-fail"),
+        *("--freq", f"{aim or target.frequency:g}", "--seed", str(seed), "--timing-allow-fail"),
         *(["--tmg-ripup"] if target.family in RETRIES and aim is not None else []),
         *("--detailed-timing-report", *free),
     ]
@@ -108,7 +106,8 @@ def route(
     router = ROUTERS[target.router]
     if target.clock_site and not pinned:  # from some pins there is no way left to the global clocks
         (folder / _CLOCK).write_text(f'LOCATE COMP "clk" SITE "{target.clock_site}";\n')
-    for reach in aims(frequency):
+    # Where a clock comes in at a pin its file of pins says what for, whatever the command says.
+    for reach in aims(frequency, lower=not pinned):
         command = [*router.command(), *arguments(target, reach.aim, seed, pinned)]
         if _reached(command, folder, on_line, reach, what=router.what, stopped=stopped):
             break
