@@ -242,13 +242,18 @@ def _build(
     (folder / "built").touch()
 
 
+def body_of(verilog: str, module: str) -> str:
+    """The text of a module up to its end; empty where there is no such module."""
+    found = re.search(rf"^module \\?{module} ?\(.*?^endmodule", verilog, re.MULTILINE | re.DOTALL)
+    return found[0] if found else ""
+
+
 def _public(verilog: str, top: str) -> str:
     """For Verilator: a bench sees all of module `top`, and changes its inputs and memories.
 
     Whatever depends on what could be changed from outside is computed anew in every half cycle.
     """
-    body = re.search(rf"^module \\?{top} ?\(.*?^endmodule", verilog, re.MULTILINE | re.DOTALL)
-    own = body[0] if body else ""
+    own = body_of(verilog, top)
     inputs = re.findall(r"\binput\b(.*?)(?=;|\)|\b(?:in|out|inout)put\b)", own, re.DOTALL)
     ports = [one.split()[-1] for some in inputs for one in some.split(",") if one.strip()]
     memories = re.findall(r"^ *reg (?:\[\d+:\d+\] )?(\w+) \[\d+:\d+\];$", own, re.MULTILINE)

@@ -63,7 +63,7 @@ def test_what_is_out_of_reach_is_tried_slower_and_then_without_an_aim(
 
 
 @pytest.fixture
-def router(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[float]:
+def router(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """A router that reaches 70 MHz, whose runs aim at what the list then has."""
     aimed: list[float] = []
     monkeypatch.setattr(routing, "read_report", lambda fmax: routing.Routed(fmax, (), {}, {}))
@@ -99,9 +99,9 @@ def test_a_design_is_placed_once_more_where_its_clock_is_out_of_reach(
     assert reached.fmax == pytest.approx(tried[-1])
     assert (reached.aimed or 0) == reached.fmax
     told = [line for line in lines if "out of reach" in line]
-    assert [f"{one:g} MHz" in line for one, line in zip(tried, told, strict=False)] == [True] * (
-        len(tried) - 1
-    )
+    assert len(told) == len(tried) - 1
+    for one, line in zip(tried, told, strict=False):
+        assert f"{one:g} MHz" in line
 
 
 def test_the_clock_of_a_board_is_met_or_not_but_never_lowered(

@@ -24,6 +24,7 @@ from counterflow.design.parts import locks
 from counterflow.design.tools.programs import COMPILER
 from counterflow.sim.simulator import (
     SimulationError,
+    body_of,
     cache_folder,
     environment,
     tell_of,
@@ -148,10 +149,9 @@ def _powered(verilog: str, top: str) -> str:
 
     As an input the reset would take a quarter of all operations, as a constant it takes none.
     """
-    start = re.search(rf"^module \\?{top} ?\(", verilog, re.MULTILINE)
-    if start is None:
+    body = body_of(verilog, top)
+    if not body:
         raise SimulationError(f"the Verilog has no module {top}")
-    body = verilog[start.start() : verilog.index("endmodule", start.start())]
     found = re.findall(r"^  (input|output) (\[\d+:\d+\] )?(\w+);$", body, re.MULTILINE)
     ports = ", ".join(f"{way} {width}{name}" for way, width, name in found if name != "rst")
     links = "".join(f", .{name}({name})" for _, _, name in found if name != "rst")
