@@ -181,11 +181,11 @@ def test_constraints_of_an_ice40_are_what_nextpnr_reads() -> None:
     ]
 
 
-def test_constraints_of_an_ecp5_have_levels_and_the_clock() -> None:
+def test_constraints_of_an_ecp5_have_levels_and_the_clock_with_the_routers_margin() -> None:
     lines = constraints("ecp5", pins(board("ulx3s-85f"))).splitlines()
     assert 'LOCATE COMP "rx" SITE "M1";' in lines
     assert 'IOBUF PORT "reset" IO_TYPE=LVCMOS33 PULLMODE=DOWN;' in lines
-    assert lines[-1] == 'FREQUENCY PORT "clock" 25 MHZ;'
+    assert lines[-1] == 'FREQUENCY PORT "clock" 25.25 MHZ;'
 
 
 def test_constraints_of_a_xilinx_board_have_levels_and_the_clock() -> None:
