@@ -171,6 +171,11 @@ class Loss(wiring.Component):
             m.d.sync += self.step.eq(Mux(done, 0, self.step + 1))
         m.d.sync += self.index.eq(self.next_index)
 
+    def _within(self, m: Module, first: int, count: int, name: str) -> Value:
+        """Whether this is one of `count` steps from `first` on, as the step before it knew."""
+        before = (self.step >= first - 1) & (self.step < first - 1 + count)
+        return delayed(m, before, 1, name)
+
     def _exponential(self, m: Module, logit: Value, platform: object) -> tuple[Value, Value]:
         """t = (max - logit) log2(e) + L EXPONENT cycles after `index`, 2**-t after POWER."""
         numbers = self.numbers
@@ -205,7 +210,7 @@ class Loss(wiring.Component):
         total = Signal(bits, name="total")
         with m.If(self.step == 0):
             m.d.sync += total.eq(0)
-        with m.If((self.step >= POWER) & (self.step < n + POWER)):
+        with m.If(self._within(m, POWER, n, "sums")):
             m.d.sync += total.eq(total + power)
         place, mantissa = Signal(range(bits), name="place"), Signal(LOG_FRAC, name="mantissa")
         with m.If(self.step == n + POWER):
@@ -230,19 +235,22 @@ class Loss(wiring.Component):
         loss = Signal(numbers.loss.bits, name="loss")
         value, _ = narrow(power, EXP_FRAC, numbers.error, numbers.round_error)
         first = self._second
-        position = Signal(range(n), name="position")
+        # Which class' exponent comes in the next cycle: all choices are made ahead of the values.
+        coming = Signal(range(n), name="coming", reset_less=True)
+        m.d.sync += coming.eq(self.step - (first + EXPONENT - 2))
+        ours = delayed(m, coming == label, 1, "ours")
+        keeps = self._within(m, first + POWER, n, "keeps")
         m.d.comb += [
-            position.eq(self.step - first - POWER),
-            write.en.eq((self.step >= first + POWER) & (self.step < first + POWER + n)),
-            write.addr.eq(position),
+            write.en.eq(keeps),
+            write.addr.eq(delayed(m, coming, 1 + POWER - EXPONENT, "position")),
             write.data.eq(value),
             read.addr.eq(self.index),
         ]
         with m.If(self.step == first):
             m.d.sync += others.eq(0)
-        with m.If(write.en & (position != label)):
+        with m.If(keeps & ~delayed(m, ours, POWER - EXPONENT, "our_power")):
             m.d.sync += others.eq(others - value)
-        with m.If((self.step >= first + EXPONENT) & (self.step - first - EXPONENT == label)):
+        with m.If(ours & self._within(m, first + EXPONENT, n, "exponents")):
             m.d.sync += loss.eq(exponent)
         # Known a cycle before, for it chooses among what comes out of a memory.
         trains = delayed(m, self.token_kind >= Kind.TRAIN, 1, "trains")
