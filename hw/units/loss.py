@@ -39,7 +39,7 @@ from counterflow.hw.parts.pipeline import delayed, looked_up, summed, terms_of
 from counterflow.hw.parts.streams import activation_stream, error_stream, label_stream
 
 BANKS = 2
-EXPONENT, POWER = 4, 6  # cycles from a class' index to its exponent, to the power
+EXPONENT, POWER, ERROR = 4, 6, 7  # cycles from a class' index to its exponent, power and error
 
 
 class Loss(wiring.Component):
@@ -71,8 +71,10 @@ class Loss(wiring.Component):
         self.token_kind = Signal(KIND_BITS, name="token_kind")
         self.token_max = Signal(shape_of(numbers.logit), name="token_max")
         self.logarithm = Signal(numbers.sum.bits, name="logarithm")
-        self._second = n + POWER + 2  # the steps with which passes begin
-        self._third = self._second + n + POWER
+        # The steps with which passes begin.  That of the sum's logarithm is the second's third one,
+        # in which its first exponent needs it.
+        self._second = n + POWER
+        self._third = self._second + n + ERROR + 1
         self._final = 3 * n + LOSS_TAIL - 1
 
     @classmethod
@@ -231,25 +233,28 @@ class Loss(wiring.Component):
         else:
             m.submodules.kept = kept = Memory(shape=numbers.error.bits, depth=n, init=[])
             write, read = kept.write_port(), kept.read_port(domain="comb")
+        s7_error = Signal(shape_of(numbers.error), name="s7_error", reset_less=True)
+        s8_other = Signal.like(s7_error, name="s8_other")
         others = Signal(signed(numbers.error.bits), name="others")  # their negative sum
         loss = Signal(numbers.loss.bits, name="loss")
-        value, _ = narrow(power, EXP_FRAC, numbers.error, numbers.round_error)
         first = self._second
         # Which class' exponent comes in the next cycle: all choices are made ahead of the values.
         coming = Signal(range(n), name="coming", reset_less=True)
-        m.d.sync += coming.eq(self.step - (first + EXPONENT - 2))
         ours = delayed(m, coming == label, 1, "ours")
-        keeps = self._within(m, first + POWER, n, "keeps")
+        our_error = delayed(m, ours, ERROR - EXPONENT, "our_error")
+        keeps = self._within(m, first + ERROR, n, "keeps")
         m.d.comb += [
             write.en.eq(keeps),
-            write.addr.eq(delayed(m, coming, 1 + POWER - EXPONENT, "position")),
-            write.data.eq(value),
+            write.addr.eq(delayed(m, coming, 1 + ERROR - EXPONENT, "position")),
+            write.data.eq(s7_error),
             read.addr.eq(self.index),
         ]
-        with m.If(self.step == first):
-            m.d.sync += others.eq(0)
-        with m.If(keeps & ~delayed(m, ours, POWER - EXPONENT, "our_power")):
-            m.d.sync += others.eq(others - value)
+        m.d.sync += [
+            coming.eq(self.step - (first + EXPONENT - 2)),
+            s7_error.eq(narrow(power, EXP_FRAC, numbers.error, numbers.round_error)[0]),
+            s8_other.eq(Mux(keeps & ~our_error, s7_error, 0)),
+            others.eq(Mux(self.step == first, 0, others - s8_other)),
+        ]
         with m.If(ours & self._within(m, first + EXPONENT, n, "exponents")):
             m.d.sync += loss.eq(exponent)
         # Known a cycle before, for it chooses among what comes out of a memory.
