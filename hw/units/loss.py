@@ -103,8 +103,13 @@ class Loss(wiring.Component):
             self.labels.ready.eq(labels.w_rdy),
             labels.r_en.eq(done),
         ]
-        room = (errors.level <= n) & (results.level <= n)
-        advance = (self.step != 0) | (full & labels.r_rdy & room)
+        # For a token more, as known a cycle before, in which the last of another may enter.
+        room = delayed(
+            m, (errors.level + errors.w_en <= n) & (results.level + results.w_en <= n), 1, "room"
+        )
+        under_way = Signal(name="under_way")  # the step is not 0
+        advance = under_way | (full & labels.r_rdy & room)
+        m.d.sync += under_way.eq(advance & ~done)
         self._sequence(m, advance, done)
         label = labels.r_data[KIND_BITS:]
         exponent, power = self._exponential(m, logit, platform)
@@ -126,20 +131,18 @@ class Loss(wiring.Component):
             place = Cat(self.next_index, self.next_bank)
         filling, count = Signal(name="filling"), Signal(range(n), name="count")
         full = Signal(BANKS, name="full")
-        largest = [Signal(shape, name=f"max_{bank}") for bank in range(BANKS)]
+        least = self.numbers.logit.min
+        largest = [Signal(shape, name=f"max_{bank}", init=least) for bank in range(BANKS)]
         kinds = [Signal(KIND_BITS, name=f"kind_{bank}") for bank in range(BANKS)]
         accepted, last = self.x.valid & self.x.ready, count == n - 1
         # A cycle later, since it comes from another unit and is compared with the largest.
         here = delayed(m, accepted, 1, "accepted")
+        fills = [
+            delayed(m, accepted & (filling == bank), 1, f"fills_{bank}") for bank in range(BANKS)
+        ]
         x = Signal.like(self.x.payload, name="x_1", reset_less=True)
-        place_1, first_1, last_1 = (
-            delayed(m, value, 1, name)
-            for name, value in {
-                "place": Cat(count, filling),
-                "first": count == 0,
-                "last": last,
-            }.items()
-        )
+        place_1 = delayed(m, Cat(count, filling), 1, "place")
+        last_1 = delayed(m, last, 1, "last")
         m.d.sync += x.eq(self.x.payload)
         m.d.comb += [
             self.x.ready.eq(~full.bit_select(filling, 1)),
@@ -151,14 +154,14 @@ class Loss(wiring.Component):
             self.token_max.eq(Mux(self.bank, largest[1], largest[0])),
         ]
         for bank in range(BANKS):
-            with m.If(here & (place_1[-1] == bank)):
-                with m.If(first_1 | (x.data > largest[bank])):
+            with m.If(fills[bank]):
+                with m.If(x.data > largest[bank]):
                     m.d.sync += largest[bank].eq(x.data)
                 m.d.sync += kinds[bank].eq(x.kind)
                 with m.If(last_1):
                     m.d.sync += full[bank].eq(1)
             with m.If(done & (self.bank == bank)):
-                m.d.sync += full[bank].eq(0)
+                m.d.sync += [full[bank].eq(0), largest[bank].eq(least)]
         with m.If(accepted):
             m.d.sync += [count.eq(Mux(last, 0, count + 1)), filling.eq(filling ^ last)]
         m.d.comb += self.next_bank.eq(self.bank ^ done)
