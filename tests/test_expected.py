@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -9,6 +13,8 @@ from counterflow.design.data.sets import synthetic
 from counterflow.design.network.files import load
 from counterflow.design.schedule.planner import plan
 from counterflow.golden.cycle_trace import Trace
+from counterflow.sim.bench import ahead
+from counterflow.sim.bench.ahead import Ahead, expecting
 from counterflow.sim.bench.expected import Expected
 from counterflow.sim.bench.job import Job
 from counterflow.sim.bench.memories import FEED_TOKENS
@@ -36,9 +42,73 @@ def test_blocks_are_the_trace_of_all_tokens_each_fed_once_in_order(job: Job) -> 
     rows = trace.take(sum(len(block.bits) for block in blocks))
     whole = expected.layout.to_bits(rows)
     np.testing.assert_array_equal(np.concatenate([block.bits for block in blocks]), whole)
-    assert [one.loss for one in expected.predictions] == [one.loss for one in predictions]
+    made = [one for block in blocks for one in block.predictions]
+    assert [one.loss for one in made] == [one.loss for one in predictions]
 
     ends = [block.ends for block in blocks]
     assert ends == sorted(ends)
     assert ends[-1]
     assert not blocks[-1].bits.any()
+
+
+@pytest.fixture
+def two_runs(job: Job) -> Job:
+    """Without mitigation from the middle on."""
+    half, settings = len(job.tokens) // 2, job.chain(TINY.schedule).settings
+    off = replace(settings, predict=False, compensate=False)
+    return replace(job, settings=((0, settings), (half, off)))
+
+
+def test_another_process_makes_the_same_blocks_and_the_same_golden_chain(two_runs: Job) -> None:
+    here, apart = Expected(TINY, two_runs), Ahead(Expected(TINY, two_runs))
+    for settings, tokens in two_runs.runs():
+        both = (one.blocks(tokens, settings) for one in (here, apart))
+        for want, got in zip(*both, strict=True):
+            assert got.tokens == want.tokens
+            assert [one.loss for one in got.predictions] == [one.loss for one in want.predictions]
+            np.testing.assert_array_equal(got.bits, want.bits)
+            assert got.ends == want.ends
+    ours, theirs = here.finish(), apart.finish()
+    assert theirs.slot == ours.slot == len(two_runs.tokens)
+    assert theirs.settings == ours.settings
+    for one, other in zip(ours.units, theirs.units, strict=True):
+        np.testing.assert_array_equal(one.state.weight, other.state.weight)
+        assert one.saturations == other.saturations
+    apart.close()
+    assert not multiprocessing.active_children()
+
+
+def test_only_long_runs_are_made_in_another_process(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert isinstance(expecting(TINY, job), Expected)
+    monkeypatch.setattr(ahead, "WORTH", len(job.tokens) * TINY.schedule.interval)
+    long = expecting(TINY, job)
+    assert isinstance(long, Ahead)
+    long.close()
+    monkeypatch.setattr(multiprocessing, "get_all_start_methods", lambda: ["spawn"])
+    assert isinstance(expecting(TINY, job), Expected)
+
+
+def test_a_run_that_is_given_up_leaves_no_process(job: Job) -> None:
+    run = Ahead(Expected(TINY, job))
+    (_, tokens), *_ = job.runs()
+    next(run.blocks(tokens))
+    assert multiprocessing.active_children()
+    run.close()
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_what_fails_in_the_other_process_is_raised_here(job: Job, dies: bool) -> None:
+    class Broken(Expected):
+        def blocks(self, *_: Any) -> Any:
+            if dies:
+                raise SystemExit
+            raise ValueError("no such thing")
+
+    run = Ahead(Broken(TINY, job))
+    words = "ended before" if dies else "no such thing"
+    with pytest.raises(RuntimeError if dies else ValueError, match=words):
+        next(run.blocks(job.tokens))
+    run.close()

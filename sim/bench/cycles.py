@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from counterflow.design.bus.registers import PRODUCTS_BITS
 from counterflow.design.parts.tokens import Kind, Token
 from counterflow.design.schedule.planner import Plan, plan
+from counterflow.golden.chain import Prediction
+from counterflow.golden.units.update import Settings
 from counterflow.sim.bench import counters
+from counterflow.sim.bench.ahead import expecting
 from counterflow.sim.bench.at_work import AtWork
 from counterflow.sim.bench.compare import locate
-from counterflow.sim.bench.expected import Expected
 from counterflow.sim.bench.host import Host, HostError, number
 from counterflow.sim.bench.job import Found, Job
 from counterflow.sim.bench.recorder import Recorder
@@ -31,7 +33,7 @@ class CycleBench:
     def __init__(self, dut: Any, job: Job) -> None:
         self.job, self.found = job, Found()
         self.plan: Plan = plan(job.description)
-        self.expected = Expected(self.plan, job)
+        self.expected = expecting(self.plan, job)
         self.golden, self.layout = self.expected.golden, self.expected.layout
         self.one_loss = self.plan.schedule.loss.arithmetic.one_loss
         self.before = self.earlier = 0  # slots and cycles before this run
@@ -40,6 +42,7 @@ class CycleBench:
         self.at_work = AtWork(self.plan, self.layout)
         self.dut = dut
         self.fed = 0
+        self.predictions: list[Prediction] = []  # golden's
         self._slots_open: dict[str, list[int]] = {}
         self._slots_done: Counter[str] = Counter()
 
@@ -49,6 +52,8 @@ class CycleBench:
             await self._compared()
         except HostError as error:  # as a unit does that hangs
             self.found.differ(str(error))
+        finally:
+            self.expected.close()
 
     async def _compared(self) -> None:
         await self.host.start()
@@ -60,23 +65,25 @@ class CycleBench:
         await self.host.load(self.golden.states)
         began = time.monotonic()
         products: list[int] = []
-        for settings, tokens in self.job.runs():
-            if settings is not None:
-                self.golden.set(settings)
-            await self.host.set(self.golden.settings)
-            await self._run(tokens, products)
+        settings = self.golden.settings
+        for change, tokens in self.job.runs():
+            settings = change or settings
+            await self.host.set(settings)
+            await self._run(tokens, settings, products)
+        self.golden = self.expected.finish()
         self.found.seconds = time.monotonic() - began
         self._utilisation(products, self.job.depth)
         await self._read_back()
 
-    async def _run(self, tokens: Sequence[Token], products: list[int]) -> None:
+    async def _run(self, tokens: Sequence[Token], settings: Settings, products: list[int]) -> None:
         """Feed tokens to an empty chain, compare until it is empty again."""
-        self.before, self.earlier = self.golden.slot, self.found.cycles
+        self.before, self.earlier = self.fed, self.found.cycles
         self.dut.recording.value = 1
-        for block in self.expected.blocks(tokens):
+        for block in self.expected.blocks(tokens, settings):
             if block.tokens:
                 self.host.feed(block.tokens, self.job.samples, self.job.labels)
                 self.fed += len(block.tokens)
+                self.predictions += block.predictions
                 self._progress()
             await self._block(block.bits)
             if not block.ends:
@@ -182,8 +189,7 @@ async def compared(dut: Any, job: Job) -> Found:
     sys.setrecursionlimit(10_000)
     bench = CycleBench(dut, job)
     await bench.run()
-    predictions = bench.expected.predictions
-    bench.found.golden_losses = [p.loss * bench.one_loss for p in predictions]
+    bench.found.golden_losses = [p.loss * bench.one_loss for p in bench.predictions]
     if job.description.judged:
-        bench.found.correct = [p.correct for p in predictions]
+        bench.found.correct = [p.correct for p in bench.predictions]
     return bench.found
