@@ -96,8 +96,10 @@ def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
         routed.append(verilog)
         return {synthesis.TOP: Resources(luts=10, flip_flops=20)}
 
-    def place(_chip: Any, _folder: Path, seeds: Sequence[int], *_rest: Any, **_aim: Any) -> Any:
-        speed = SPEEDS[routed[-1]]
+    def place(
+        _chip: Any, _folder: Path, seeds: Sequence[int], *_rest: Any, frequency: float
+    ) -> Any:
+        speed = SPEEDS[routed[-1]] * frequency / clocks.ASKED_OF_CHAIN
         path = CriticalPath("a", "b", levels=2, logic=1.5, routing=4.0)
         one = {seed: Routed(speed + seed, (path,), {}, {}) for seed in seeds}
         return Placements(one, {})
@@ -132,6 +134,9 @@ def test_a_change_stands_beside_its_base_and_what_was_measured_is_not_measured_a
     assert len(routed) == 2
     assert clocks.main(["tiny", "--chain", "--seeds", "4"]) == 0
     assert routed[2:] == ["change"]
+    assert clocks.main(["tiny", "--chain", "--seeds", "3", "--freq", "110"]) == 0
+    assert routed[3:] == ["change"]
+    assert "| chain | 134.0 | 133.0 to 135.0 |" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -139,6 +144,7 @@ def test_a_change_stands_beside_its_base_and_what_was_measured_is_not_measured_a
     [
         (["nonet"], "nonet"),
         (["tiny", "--seeds", "0"], "--seeds is 0; one or more are needed"),
+        (["tiny", "--freq", "0"], "--freq is 0; a number of MHz is needed"),
         (["tiny", "--target", "xc7a35t"], "no program here places and routes for xc7a35t"),
         (["tiny", "--target", "ecp6"], "ecp6"),
         (["tiny", "--base", "no-such-revision"], "git worktree add: "),

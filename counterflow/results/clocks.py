@@ -1,13 +1,13 @@
 """Clock frequencies of a network's blocks alone and of its chain, each under several seeds.
 
     python -m counterflow.results.clocks NET [--block KIND ...] [--chain] [--seeds N]
-        [--target NAME] [--base REVISION]
+        [--target NAME] [--freq MHZ] [--base REVISION]
 
 A block is the largest of its kind in the network (walk, lane, loss, ...), between registers at its
 pins on a chip of its own.  Without --block all kinds are taken, and the chain; with --chain the
-chain alone, or beside those that --block names.  A frequency of one seed says little, so the
-median of all counts.  With --base the same is done of another revision of the sources, from git,
-and the ratio stands beside.
+chain alone, or beside those that --block names.  The router stops at what is asked for, of the
+chain by --freq.  A frequency of one seed says little, so the median of all counts.  With --base the
+same is done of another revision of the sources, from git, and the ratio stands beside.
 
 Prints a table and leaves ``clocks-NET.json`` among the results.  What is done is kept below
 ``build/results``, from where an interrupted call goes on.
@@ -41,7 +41,7 @@ from counterflow.results.records import MADE
 from counterflow.results.settings import FOLDER
 
 CHAIN = "chain"
-ASKED_OF_CHAIN, ASKED_OF_BLOCK = 100.0, 150.0  # MHz to aim at
+ASKED_OF_CHAIN, ASKED_OF_BLOCK = 100.0, 150.0  # MHz to aim at, of the chain by default
 _ELABORATE = (
     "import sys; from counterflow.design.network.files import load; "
     "from counterflow.design.schedule.planner import plan; "
@@ -108,9 +108,13 @@ def jobs_of(state: str, verilog: str, kinds: Sequence[str], chain: bool) -> list
     return [*found, *([Job(state, CHAIN, verilog)] if chain or not kinds else [])]
 
 
-def measured(job: Job, chip: Target, seeds: Sequence[int], display: Display) -> dict[str, Any]:
-    """What it takes and its clock under each seed; from an earlier call if that measured it."""
-    asked = ASKED_OF_CHAIN if job.name == CHAIN else ASKED_OF_BLOCK
+def measured(
+    job: Job, chip: Target, asked: float, seeds: Sequence[int], display: Display
+) -> dict[str, Any]:
+    """What it takes and its clock under each seed; from an earlier call if that measured it.
+
+    The router aims at the MHz ``asked`` of it.
+    """
     how = f"{routing.arguments(chip, asked, 0)} {list(seeds)}"
     key = hashlib.sha256(f"{how}\n{job.verilog}".encode()).hexdigest()
     path = MADE / f"clock-{key[:24]}.json"
@@ -176,6 +180,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--chain", action="store_true", help="the chain, and no block unless named")
     parser.add_argument("--seeds", type=int, default=5, help="from 1 on (default: 5)")
     parser.add_argument("--target", default="ecp5-85f")
+    parser.add_argument(
+        "--freq", type=float, default=ASKED_OF_CHAIN, help="MHz asked of the chain (default: 100)"
+    )
     parser.add_argument("--base", help="a revision in git to compare with, such as main or HEAD~1")
     return parser
 
@@ -183,6 +190,8 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> None:
     if options.seeds < 1:
         raise ValueError(f"--seeds is {options.seeds}; one or more are needed")
+    if not 0 < options.freq < float("inf"):
+        raise ValueError(f"--freq is {options.freq:g}; a number of MHz is needed")
     chip, description = target(options.target), load(options.network)
     if chip.router is None:
         raise ValueError(f"no program here places and routes for {chip.name}")
@@ -196,7 +205,8 @@ def _run(options: argparse.Namespace) -> None:
     display, seeds = Display(), range(1, options.seeds + 1)
     states: dict[str, dict[str, Any]] = {}
     for job in jobs:
-        states.setdefault(job.state, {})[job.name] = measured(job, chip, seeds, display)
+        asked = options.freq if job.name == CHAIN else ASKED_OF_BLOCK
+        states.setdefault(job.state, {})[job.name] = measured(job, chip, asked, seeds, display)
     print(grid(rows(states)))
     given = ["python", "-m", "counterflow.results.clocks", *sys.argv[1:]]
     kept = {
