@@ -39,16 +39,15 @@ def test_blocks_are_the_trace_of_all_tokens_each_fed_once_in_order(job: Job) -> 
 
     trace, golden = Trace(TINY), job.chain(TINY.schedule)
     predictions = golden.run(tokens, job.samples, job.labels, trace)
-    rows = trace.take(sum(len(block.bits) for block in blocks))
-    whole = expected.layout.to_bits(rows)
-    np.testing.assert_array_equal(np.concatenate([block.bits for block in blocks]), whole)
+    rows = np.concatenate([block.rows for block in blocks])
+    np.testing.assert_array_equal(rows, trace.take(len(rows)))
     made = [one for block in blocks for one in block.predictions]
     assert [one.loss for one in made] == [one.loss for one in predictions]
 
     ends = [block.ends for block in blocks]
     assert ends == sorted(ends)
     assert ends[-1]
-    assert not blocks[-1].bits.any()
+    assert not blocks[-1].rows.any()
 
 
 @pytest.fixture
@@ -66,7 +65,7 @@ def test_another_process_makes_the_same_blocks_and_the_same_golden_chain(two_run
         for want, got in zip(*both, strict=True):
             assert got.tokens == want.tokens
             assert [one.loss for one in got.predictions] == [one.loss for one in want.predictions]
-            np.testing.assert_array_equal(got.bits, want.bits)
+            np.testing.assert_array_equal(got.rows, want.rows)
             assert got.ends == want.ends
     ours, theirs = here.finish(), apart.finish()
     assert theirs.slot == ours.slot == len(two_runs.tokens)

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
-import numpy as np
-
 from counterflow.design.parts.tokens import Token
 from counterflow.design.schedule.planner import Plan
 from counterflow.golden.chain import Chain
@@ -44,8 +42,7 @@ class Ahead:
     def blocks(self, tokens: Sequence[Token], settings: Settings | None = None) -> Iterator[Block]:
         """See `Expected.blocks`; the runs are those of the job, one after the other."""
         while (block := self._received()) is not None:
-            count = self.layout.bits
-            yield block._replace(bits=np.unpackbits(block.bits, axis=1, count=count))
+            yield block
 
     def finish(self) -> Chain:
         """See `Expected.finish`."""
@@ -73,7 +70,7 @@ def _send(here: Expected, theirs: Connection, to: Connection) -> None:
     try:
         for settings, tokens in here.job.runs():
             for block in here.blocks(tokens, settings):
-                to.send(block._replace(bits=np.packbits(block.bits, axis=1)))
+                to.send(block)
             to.send(None)
         to.send(here.finish())
     except BrokenPipeError:

@@ -85,16 +85,16 @@ class CycleBench:
                 self.fed += len(block.tokens)
                 self.predictions += block.predictions
                 self._progress()
-            await self._block(block.bits)
+            await self._block(block.rows)
             if not block.ends:
                 products.append(number(self.dut.products))
         self.dut.recording.value = 0
 
-    async def _block(self, expected: NDArray[np.uint8]) -> None:
+    async def _block(self, rows: NDArray[np.int64]) -> None:
         """Simulate as many cycles as there are rows and compare them."""
-        first, cycles = self.found.cycles, len(expected)
+        first, cycles = self.found.cycles, len(rows)
         await self.host.cycles(cycles)
-        found = self.recorder.read()
+        expected, found = self.layout.to_bits(rows), self.recorder.read()
         self.found.cycles += cycles
         self.found.compared += cycles * len(self.layout.fields)
         if not np.array_equal(expected, found):

@@ -21,14 +21,14 @@ TAIL_SLOTS = 3  # slots that a run goes on after the last event, in which nothin
 
 
 class Block(NamedTuple):
-    """Cycles that are compared at once: `tokens` are fed before them, `bits` are then to be seen.
+    """Cycles that are compared at once: `tokens` are fed before them, `rows` are then to be seen.
 
     ``predictions`` of the samples among the tokens; ``ends``: nothing is to happen any more.
     """
 
     tokens: Sequence[Token]
     predictions: Sequence[Prediction]
-    bits: NDArray[np.uint8]
+    rows: NDArray[np.int64]
     ends: bool
 
 
@@ -55,8 +55,7 @@ class Expected:
             fed += len(fresh)
             ends = fed == len(tokens) and trace.base >= trace.end
             tail -= ends
-            bits = self.layout.to_bits(trace.take(trace.base + cycles))
-            yield Block(fresh, made, bits, ends)
+            yield Block(fresh, made, trace.take(trace.base + cycles), ends)
             taken = max(0, trace.base - schedule.intake_start) // schedule.interval
             room = taken + FEED_TOKENS - fed
 
