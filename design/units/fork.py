@@ -52,7 +52,10 @@ def queue_luts(
     return round(sum(w * n for w, n in zip(LUTS[family], counts, strict=True)))
 
 
-JOIN = QUEUE + NARROW + QUEUE  # the last of an element's fellows taken to their sum offered
+OLDEST = 1  # the ends of queues, which may be in block RAM, in registers
+JOIN = (
+    QUEUE + OLDEST + NARROW + QUEUE
+)  # the last of an element's fellows taken to their sum offered
 
 
 def joined(arrivals: Sequence[Cycles]) -> Cycles:

@@ -4,8 +4,9 @@ Forward, an element is offered to all branches in the cycle in which it comes, a
 last of them has taken it.  Backward:
 
     cycle after the last dy was taken  1   all fellows stand at the ends of their queues
-                                       2   their sum, narrowed, enters its queue
-                                       3   dx can leave
+                                       2   they stand in registers
+                                       3   their sum, narrowed, enters its queue
+                                       4   dx can leave
 """
 
 from __future__ import annotations
@@ -102,8 +103,8 @@ class Fork(wiring.Component):
         terms = []
         for place, index in enumerate(numbers.back):
             wiring.connect(m, wiring.flipped(self._port("dy", index)), join.given(place))
-            term = Signal(shape_of(number), name=f"term{index}")
-            m.d.comb += term.eq(join.oldest(place))
+            term = Signal(shape_of(number), name=f"term{index}", reset_less=True)
+            m.d.sync += term.eq(join.oldest(place))  # out of a block RAM it comes late
             terms.append(term)
         total = sum(terms[1:], start=terms[0])
         dx, _ = narrow(total, number.frac, number, numbers.round_error)
@@ -112,7 +113,7 @@ class Fork(wiring.Component):
             taken.eq(join.valid & queue.room),
             join.take.eq(queue.room),
             queue.reserve.eq(taken),
-            queue.push.eq(delayed(m, taken, NARROW, "push")),
+            queue.push.eq(delayed(m, taken, fork.OLDEST + NARROW, "push")),
             queue.word.eq(delayed(m, dx, NARROW, "dx")),
         ]
         queue.leaves_by(m, self.dx)

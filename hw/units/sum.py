@@ -3,8 +3,9 @@
 Forward:
 
     cycle after the last x was taken  1   all fellows stand at the ends of their queues
-                                      2   their sum, behind its ReLU and narrowed, enters its queue
-                                      3   y can leave
+                                      2   they stand in registers
+                                      3   their sum, behind its ReLU and narrowed, enters its queue
+                                      4   y can leave
 
 Backward:
 
@@ -25,6 +26,7 @@ from amaranth.lib.wiring import In, Out
 from counterflow.design.parts.tokens import KIND_BITS
 from counterflow.design.schedule.schedule import Schedule
 from counterflow.design.units import sum as design
+from counterflow.design.units.fork import OLDEST
 from counterflow.design.units.latency import MEMORY, NARROW
 from counterflow.design.units.passing import QUEUE_WORDS, PassingStage
 from counterflow.hw.parts.join import Join
@@ -90,20 +92,21 @@ class Sum(wiring.Component):
         if numbers.relu and numbers.y.signed:  # an unsigned format is limited to zero anyway
             total = Mux(total < 0, 0, total)
         y, _ = narrow(total, frac, numbers.y, numbers.round_activation)
-        kind = join.oldest(0)[numbers.branches[0].x.bits :]
+        kind = delayed(m, join.oldest(0)[numbers.branches[0].x.bits :], OLDEST, "oldest_kind")
+        here = delayed(m, taken, OLDEST, "here")
         room: Value = queue.room
         if stash is not None:
             room = room & stash.room
             m.d.comb += [
                 stash.reserve.eq(taken),
-                stash.write.eq(taken),
+                stash.write.eq(here),
                 stash.word.eq(Cat(inputs[index] > 0 for index in numbers.masks)),
             ]
         m.d.comb += [
             taken.eq(join.valid & room),
             join.take.eq(room),
             queue.reserve.eq(taken),
-            queue.push.eq(delayed(m, taken, NARROW, "push")),
+            queue.push.eq(delayed(m, here, NARROW, "push")),
             queue.word.eq(delayed(m, y, NARROW, "y")),
             queue.word_tag.eq(delayed(m, kind, NARROW, "kind")),
         ]
@@ -126,10 +129,10 @@ class Sum(wiring.Component):
         return join
 
     def _oldest(self, m: Module, join: Join, index: int) -> Signal:
-        """The number among what waits longest."""
+        """The number among what waited longest, in a register: out of a block RAM it comes late."""
         number = self.numbers.branches[index].x
-        found = Signal(shape_of(number), name=f"oldest{index}")
-        m.d.comb += found.eq(join.oldest(index)[: number.bits])
+        found = Signal(shape_of(number), name=f"oldest{index}", reset_less=True)
+        m.d.sync += found.eq(join.oldest(index)[: number.bits])
         return found
 
     def _backward(self, m: Module, stash: Stash | None) -> None:
