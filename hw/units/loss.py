@@ -3,10 +3,11 @@
 A token's logits are collected in one of two banks while the token before is worked on in passes
 over its n classes, one step a cycle:
 
-    step 0 ...              sum the exponentials             n steps, 6 to finish
-    step n + 6, n + 7       logarithm of the sum             2 steps
-    step n + 8 ...          probabilities, their sum         n steps, 6 to finish
-    step 2 n + 14 ...       error and score of each class    n steps
+    step 0 ...              sum the exponentials                      n steps, 6 to finish
+    step n + 6, n + 7       logarithm of the sum                      2 steps
+    step n + 6 ...          probabilities, in their third step by     n steps, 8 to finish
+                            the logarithm; their sum
+    step 2 n + 14 ...       error and score of each class             n steps
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class Loss(wiring.Component):
         self.next_bank = Signal(name="next_bank")
         self.sent = Signal(
             range(n), name="sent", reset_less=True
-        )  # the class in the next cycle of pass 3
+        )  # the class in the next cycle of the last pass
         self.token_kind = Signal(KIND_BITS, name="token_kind")
         self.token_max = Signal(shape_of(numbers.logit), name="token_max")
         self.logarithm = Signal(numbers.sum.bits, name="logarithm")

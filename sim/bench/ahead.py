@@ -45,9 +45,12 @@ class Ahead:
             yield block
 
     def finish(self) -> Chain:
-        """See `Expected.finish`."""
-        chain: Chain = self._received()
-        return chain
+        """See `Expected.finish`; it has the states and counts of the end, and no more slots."""
+        settings, states, saturations = self._received()
+        self.golden.set(settings)
+        for unit, state, count in zip(self.golden.units, states, saturations, strict=True):
+            unit.state, unit.saturations = state, count
+        return self.golden
 
     def close(self) -> None:
         """See `Expected.close`; what is still to come is given up."""
@@ -65,14 +68,15 @@ class Ahead:
 
 
 def _send(here: Expected, theirs: Connection, to: Connection) -> None:
-    """All blocks of all runs, None behind each, then golden; or what failed."""
+    """All blocks of all runs, None behind each, then what golden has at the end; or what failed."""
     theirs.close()  # or nobody would be missed
     try:
         for settings, tokens in here.job.runs():
             for block in here.blocks(tokens, settings):
                 to.send(block)
             to.send(None)
-        to.send(here.finish())
+        golden = here.finish()
+        to.send((golden.settings, golden.states, [unit.saturations for unit in golden.units]))
     except BrokenPipeError:
         return  # who compared is gone
     except Exception as error:
