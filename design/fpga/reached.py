@@ -28,6 +28,7 @@ REACHED = (
     Reached("mnist", "ecp5-85f", 31_974, 88.1),
     Reached("deep-digits-local", "ecp5-85f", 57_403, 58.1),
     Reached("lenet5", "ecp5-85f", 46_475, 91.0),
+    Reached("cifar-resnet", "ecp5-85f", 62_983, 72.7),
 )
 
 
