@@ -20,7 +20,7 @@ LOG = "nextpnr.log"
 _REPORT = "report.json"
 _CLOCK = "clock.lpf"  # where the clock comes in
 RETRIES = {"ecp5"}  # families whose router makes connections anew that are too slow
-MARGIN = 1.01  # of what it then aims at: it reckons up to half a percent better than it reports
+MARGIN = 1.01  # of what it then aims at, since it reckons a little better than it reports
 ARRIVALS = 25  # kinds of registers whose arrivals are kept
 
 
