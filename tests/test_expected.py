@@ -23,10 +23,10 @@ from counterflow.sim.simulate import plain_job
 TINY = plan(load("tiny"))
 
 
-def job_of(plan: Plan) -> Job:
-    samples, description = 3 * FEED_TOKENS, plan.description
+def job_of(design: Plan) -> Job:
+    samples, description = 3 * FEED_TOKENS, design.description
     data = synthetic(description.elements, description.classes, samples, 1)
-    return plain_job(plan, data, np.arange(samples), seed=1)
+    return plain_job(design, data, np.arange(samples), seed=1)
 
 
 @pytest.fixture(scope="module")

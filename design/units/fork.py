@@ -53,9 +53,8 @@ def queue_luts(
 
 
 OLDEST = 1  # the ends of queues, which may be in block RAM, in registers
-JOIN = (
-    QUEUE + OLDEST + NARROW + QUEUE
-)  # the last of an element's fellows taken to their sum offered
+# The last of an element's fellows taken to their sum offered
+JOIN = QUEUE + OLDEST + NARROW + QUEUE
 
 
 def joined(arrivals: Sequence[Cycles]) -> Cycles:

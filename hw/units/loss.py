@@ -69,9 +69,8 @@ class Loss(wiring.Component):
         self.bank = Signal(name="bank")
         self.next_index = Signal.like(self.index, name="next_index")
         self.next_bank = Signal(name="next_bank")
-        self.sent = Signal(
-            range(n), name="sent", reset_less=True
-        )  # the class in the next cycle of the last pass
+        # The class in the next cycle of the last pass
+        self.sent = Signal(range(n), name="sent", reset_less=True)
         self.token_kind = Signal(KIND_BITS, name="token_kind")
         self.token_max = Signal(shape_of(numbers.logit), name="token_max")
         self.logarithm = Signal(numbers.sum.bits, name="logarithm")
