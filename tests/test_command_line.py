@@ -528,6 +528,8 @@ def test_simulate_fails_where_nothing_was_compared(simulation: Simulation) -> No
     ("arguments", "words"),
     [
         (["--epochs", "2"], "--epochs needs --long"),
+        (["--jobs", "2"], "--jobs needs --long"),
+        (["--long", "--jobs", "0"], "0 is not in the range 1<=x<=1024"),
         (["--long", "--waves"], "no waveforms"),
         (["--simulator", "modelsim"], "'verilator', 'icarus'"),
     ],

@@ -21,14 +21,18 @@ from counterflow.design.schedule.planner import Plan, plan
 from counterflow.design.units.convolution import Dense
 from counterflow.design.units.tiling import Lanes
 from counterflow.golden.chain import Chain
+from counterflow.golden.parts.narrow import Integers
+from counterflow.golden.training.compare import StoppedError
 from counterflow.golden.training.epochs import train
 from counterflow.golden.training.start import initial_states
 from counterflow.golden.units.convolution import UnitState
 from counterflow.golden.units.update import Settings
 from counterflow.hw.tops.verilog import to_verilog
+from counterflow.sim.compiled import long_run as long
 from counterflow.sim.compiled.hardware import Hardware, Stalls
 from counterflow.sim.compiled.long_run import long_run
 from counterflow.sim.compiled.predictions import field
+from counterflow.sim.compiled.stretch import Course, Stretch
 from counterflow.sim.simulator import SimulationError
 from tests.headed import headed
 
@@ -117,6 +121,85 @@ def test_epochs_equal_golden(design: Plan, verilog: str, data: Dataset) -> None:
     assert report.losses[-1] < report.losses[0]
     assert seen[-1][0] == seen[-1][1] == 3 * (2 * SAMPLES + design.schedule.delay)
     assert seen == sorted(seen)
+
+
+@pytest.mark.parametrize("jobs", [2, 3, 7])
+def test_epochs_beside_each_other_bring_the_same(
+    design: Plan, verilog: str, data: Dataset, jobs: int
+) -> None:
+    seen: list[tuple[int, int]] = []
+    progress = lambda done, total: seen.append((done, total))  # noqa: E731
+    options: dict[str, Any] = {"seed": 3, "verilog": verilog}
+    alone = long_run(design, data, **options)
+    beside = long_run(design, data, jobs=jobs, on_progress=progress, **options)
+    assert beside.equal, beside.first_divergence
+    stretches = min(jobs, 3)
+    assert (alone.stretches, beside.stretches) == (1, stretches)
+    for what in ("epochs", "samples", "losses", "test_losses", "accuracy", "utilisation_measured"):
+        assert getattr(beside, what) == getattr(alone, what), what
+    # The states that each further stretch begins with: those loaded, and those joined.
+    words = 2 * (7 * 5 + 5 * 4 + 4 * 3) + 2 * (5 + 4 + 3) + 3
+    assert beside.compared == alone.compared + (stretches - 1) * (2 * words + 3)
+    assert seen == sorted(seen)
+    assert seen[-1][0] == seen[-1][1]
+
+
+def test_stretches_that_do_not_join_are_a_divergence(
+    design: Plan, verilog: str, data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    genuine = Course.states
+
+    def states(*given: Any) -> Iterator[list[UnitState]]:
+        for place, found in enumerate(genuine(*given)):
+            found[1].weight[3, 2] += place
+            yield found
+
+    monkeypatch.setattr(Course, "states", states)
+    report = long_run(design, data, seed=3, verilog=verilog, jobs=2)
+    assert report.mismatches == 1
+    assert report.first_divergence is not None
+    assert report.first_divergence.startswith("epoch 2, begun after epoch 1: dense1.weight[3, 2]")
+
+
+@pytest.mark.parametrize("epoch", [0, 1, 2])
+def test_nothing_counts_behind_the_first_epoch_that_differs(
+    design: Plan, verilog: str, data: Dataset, monkeypatch: pytest.MonkeyPatch, epoch: int
+) -> None:
+    genuine = Stretch._train
+
+    def train(stretch: Stretch, number: int, order: Integers) -> None:
+        genuine(stretch, number, order)
+        if number >= epoch:
+            stretch.comparison.differ(f"planted in epoch {number}")
+
+    monkeypatch.setattr(Stretch, "_train", train)
+    for jobs in (1, 3):
+        report = long_run(design, data, seed=3, verilog=verilog, jobs=jobs)
+        assert (report.epochs, report.mismatches) == (epoch + 1, 1)
+        assert report.first_divergence == f"planted in epoch {epoch}"
+
+
+def test_an_interruption_ends_all_stretches(
+    design: Plan, verilog: str, data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[type[BaseException]] = []
+    genuine = Stretch.run
+
+    def run(stretch: Stretch, begun: Sequence[UnitState]) -> Stretch:
+        try:
+            return genuine(stretch, begun)
+        except BaseException as error:
+            ended.append(type(error))
+            raise
+
+    def interrupted(_: object) -> list[Stretch]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Stretch, "run", run)
+    monkeypatch.setattr(long, "_until_one_differs", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        long_run(design, data, seed=3, epochs=200, verilog=verilog, jobs=2)
+    assert ended == [StoppedError] * 2
 
 
 @pytest.mark.slow
@@ -318,6 +401,8 @@ def test_bad_arguments(design: Plan, data: Dataset, hardware: Hardware) -> None:
         hardware.run_all(token[0], token[1] - 1, samples[:, 1:], data.train_y)
     with pytest.raises(ValueError, match=r"chance of a stall is 1\.0"):
         Stalls(labels=1.0)
+    with pytest.raises(ValueError, match="0 jobs cannot share"):
+        long_run(design, data, seed=3, jobs=0)
     with pytest.raises(SimulationError, match="no module long"):
         Hardware(design, verilog="module other(); endmodule")
 

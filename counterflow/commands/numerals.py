@@ -64,6 +64,7 @@ COUNT = Whole(1, MAX_BUDGET)  # of what a design has: multipliers, bits, cycles
 EPOCHS = Whole(1, MAX_EPOCHS)
 SAMPLES = Whole(1, MAX_SAMPLES)
 BATCH = Whole(1, MAX_BATCH)
+JOBS = Whole(1, 1024)  # processors of one machine
 SEED = Whole(0, 2**31 - 1)
 SEEDS = Whole(1, 10_000)
 BAUD = Whole(1, 10**9)

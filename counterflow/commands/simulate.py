@@ -37,6 +37,12 @@ SAMPLES = 200
 @click.option("--long", is_flag=True, help="Whole epochs, compared at the end of each.")
 @click.option("--epochs", type=numerals.EPOCHS, help="Epochs of --long [default: the recipe's].")
 @click.option(
+    "--jobs",
+    type=numerals.JOBS,
+    help="Simulations that share the epochs of --long, each on a processor of its own and, but for "
+    "the first, begun with golden's weights [default: 1, without a break].",
+)
+@click.option(
     "--simulator",
     type=click.Choice(["verilator", "icarus"]),
     default="verilator",
@@ -66,6 +72,7 @@ def simulate(
     samples: int | None,
     long: bool,
     epochs: int | None,
+    jobs: int | None,
     simulator: str,
     harsh: bool,
     waves: bool,
@@ -85,15 +92,15 @@ def simulate(
     Every stream and every weight memory's write port is compared in every clock cycle, all weights
     and counters at the end. The report says what a run exercised; --harsh exercises all of it. With
     --long the simulator runs free, some hundred times as fast, and all weights are compared at the
-    end of every epoch. The exit status is 0 only where something was compared and all of it was
-    equal.
+    end of every epoch; --jobs simulates several epochs at a time. The exit status is 0 only where
+    something was compared and all of it was equal.
 
     \b
     Examples:
         counterflow simulate digits --samples 100
         counterflow simulate tiny --harsh
         counterflow simulate tiny --waves --trace -o out
-        counterflow simulate digits --long
+        counterflow simulate digits --long --jobs 2
         counterflow simulate lenet5-finetune --weights pretrained.safetensors --samples 20
     """
     from counterflow.design.network.files import load
@@ -101,6 +108,8 @@ def simulate(
 
     if epochs is not None and not long:
         raise click.UsageError("--epochs needs --long: without it a run is part of one epoch.")
+    if jobs is not None and not long:
+        raise click.UsageError("--jobs needs --long: they share its epochs.")
     if long and trace:
         raise click.UsageError(
             "--trace shows slots of runs compared in every cycle, without --long."
@@ -123,7 +132,11 @@ def simulate(
     report: SimulationReport | LongRunReport
     with outcome.into(folder, "simulate") as made:
         if long:
-            report = epoch_by_epoch(display, design, dataset, chosen, epochs, samples, states)
+            report = epoch_by_epoch(
+                *(display, design, dataset, chosen, epochs, samples),
+                jobs=jobs or 1,
+                states=states,
+            )
         else:
             report = cycle_by_cycle(
                 *(display, design, dataset, chosen, samples or SAMPLES),
@@ -196,6 +209,8 @@ def epoch_by_epoch(
     seed: int,
     epochs: int | None,
     limit: int | None,
+    *,
+    jobs: int = 1,
     states: Sequence[State] = (),
 ) -> LongRunReport:
     """Run whole epochs without Python in the cycle, with a progress bar."""
@@ -208,6 +223,7 @@ def epoch_by_epoch(
             seed=seed,
             epochs=epochs or design.description.recipe.epochs,
             limit=limit,
+            jobs=jobs,
             states=states,
             on_progress=bar,
         )

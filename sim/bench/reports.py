@@ -117,6 +117,7 @@ class LongRunReport(Compared):
     held to golden's at the ends of the epochs.  ``accuracy`` of the test samples has one entry an
     epoch, ``test_losses`` and ``heads``, the same by head, too; ``losses`` are those of training.
     All losses are in nats, or half sums of squares; there is no accuracy where no label judges.
+    ``stretches`` of epochs were simulated beside each other, each begun with golden's states.
     """
 
     epochs: int
@@ -132,11 +133,13 @@ class LongRunReport(Compared):
     losses: Sequence[float] = field(default=(), repr=False)
     test_losses: Sequence[float] = ()
     heads: Sequence[Sequence[Head]] = ()
+    stretches: int = 1
 
     def to_json(self) -> dict[str, object]:
         """The keys of every report, and what the epochs brought."""
         return super().to_json() | {
             "epochs": self.epochs,
+            "stretches": self.stretches,
             "accuracy": list(self.accuracy),
             "heads": [[asdict(head) for head in heads] for heads in self.heads],
         }

@@ -3,35 +3,36 @@
 Cycles are judged by the cocotb benches; here no Python stands in the cycle, so that a training run
 of many epochs is feasible.  Compared are every prediction, and at the end of each epoch all
 weights, velocities, biases and generator states, and how often each unit has saturated.
+
+Golden is some fifty times as fast as simulated hardware, so it can tell before what an epoch begins
+with: parts of a run are simulated beside each other, each begun with what golden says that the
+part before it must end with, and held to it there.
 """
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-
-import numpy as np
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
+from itertools import chain, pairwise
 
 from counterflow.design.data.sets import Dataset
-from counterflow.design.parts.order import epoch_order
-from counterflow.design.parts.tokens import Kind
 from counterflow.design.schedule.planner import Plan
-from counterflow.design.units.latency import BUS_SPACING
-from counterflow.design.units.losses import decided
-from counterflow.golden.parts.narrow import Integers
-from counterflow.golden.training.epochs import Head
-from counterflow.golden.training.models import Part, Run, epoch_runs, parts
+from counterflow.golden.training.compare import StoppedError
 from counterflow.golden.training.start import initial_states
 from counterflow.golden.units.state import State
+from counterflow.hw.tops.verilog import to_verilog
 from counterflow.sim.bench.reports import LongRunReport
-from counterflow.sim.compiled.hardware import Counters, Hardware, OnSlice, Stalls
-from counterflow.sim.compiled.side_by_side import Comparison, SideBySide
-
-NARROWED = 256  # samples; a fault that shows within them is narrowed down to one of them
-WORD = 1 << 32  # counters are modulo this
+from counterflow.sim.compiled.hardware import Hardware, Stalls
+from counterflow.sim.compiled.side_by_side import Comparison
+from counterflow.sim.compiled.stretch import Course, Stretch
 
 Progress = Callable[[int, int], None]
+
+NONE = -1  # the epoch before the first
 
 
 def long_run(
@@ -41,6 +42,7 @@ def long_run(
     seed: int,
     epochs: int | None = None,
     limit: int | None = None,
+    jobs: int = 1,
     on_progress: Progress | None = None,
     verilog: str | None = None,
     stalls: Stalls | None = None,
@@ -48,184 +50,120 @@ def long_run(
 ) -> LongRunReport:
     """Train `epochs` epochs (default: the recipe's) in hardware.
 
-    ``limit``: at most so many samples of an epoch, and of the test behind it.  ``on_progress`` is
-    called with tokens done and to do.  ``verilog`` takes the place of the plan's own, and
-    ``states`` of all units that of those of the seed.  The run ends early with an epoch in which
-    something differed.
+    ``limit``: at most so many samples of an epoch, and of the test behind it.  ``jobs`` simulations
+    share the epochs, each in a thread and with epochs that follow each other: of one, nothing
+    breaks the run.  ``on_progress`` is called with tokens done and to do.  ``verilog`` takes the
+    place of the plan's own, and ``states`` of all units that of those of the seed.  The run ends
+    early with an epoch in which something differed.
     """
-    with Hardware(plan, verilog, stalls) as hardware:
-        run = _LongRun(plan, dataset, hardware, seed, limit, on_progress)
-        begun = states or initial_states(plan.description, plan.schedule, seed)
-        return run.report(begun, plan.description.recipe.epochs if epochs is None else epochs)
+    text = verilog or to_verilog(plan)
+    course = Course(plan, dataset, seed, limit)
+    initial = states or initial_states(plan.description, plan.schedule, seed)
+    shares = shared(plan.description.recipe.epochs if epochs is None else epochs, jobs)
+    board = _Board(len(shares), sum(map(course.tokens, range(shares[-1].stop))), on_progress)
+    began = time.perf_counter()
+    # Threads end before what they simulate with is closed.
+    with ExitStack() as closing, ThreadPoolExecutor(len(shares)) as pool:
+        stretches = []
+        for index, share in enumerate(shares):
+            hardware = closing.enter_context(Hardware(plan, text, stalls))
+            told = partial(board.tell, index, share), board.end_with
+            stretches.append(Stretch(course, share, hardware, *told))
+        try:
+            starts, runs = [], []
+            firsts = [share.start for share in shares]
+            for stretch, begun in zip(stretches, course.states(initial, firsts), strict=True):
+                starts.append(begun)
+                runs.append(pool.submit(stretch.run, begun))
+            counted = _until_one_differs(run.result() for run in runs)
+        except BaseException:  # an interruption, too, ends all of them
+            board.end_with(NONE)
+            raise
+    joined = _joined(plan, counted, starts)
+    return _report(plan, counted, joined, time.perf_counter() - began)
 
 
-@dataclass
-class Utilisation:
-    """Useful products over multipliers x cycles, of the slots in the steady state."""
+def shared(epochs: int, jobs: int) -> list[range]:
+    """All epochs in order, shared out among at most so many jobs, each of which has one at least.
 
-    plan: Plan
-    made: int = 0
-    possible: int = 0
-    _before: Counters | None = field(default=None, repr=False)
-
-    def watch(self, admitted: int, trained: int, now: Counters) -> None:
-        """Add what was counted since the last call, if `trained` tokens ran without a break."""
-        schedule = self.plan.schedule
-        settled = max(stage.start + stage.delay * schedule.interval for stage in schedule.stages)
-        first = -(-(settled - schedule.intake_start) // schedule.interval) + 1
-        passing = 2 * BUS_SPACING * len(schedule.stages)  # cycles of reading the counters
-        reading = 1 + passing // schedule.interval
-        steady = first <= admitted <= trained - reading
-        if steady and self._before is not None:
-            pairs = zip(now.products, self._before.products, strict=True)
-            self.made += sum((late - early) % WORD for late, early in pairs)
-            self.possible += schedule.lane_multipliers * ((now.cycles - self._before.cycles) % WORD)
-        self._before = now if steady else None
-
-    @property
-    def share(self) -> float | None:
-        return self.made / self.possible if self.possible else None
+    >>> shared(8, 3)
+    [range(0, 3), range(3, 6), range(6, 8)]
+    """
+    if jobs < 1:
+        raise ValueError(f"{jobs} jobs cannot share anything, expected 1 or more")
+    count = max(1, min(jobs, epochs))
+    bounds = [-(-epochs * place // count) for place in range(count + 1)]
+    return [range(*ends) for ends in pairwise(bounds)]
 
 
-class _LongRun:
-    """The epochs of one run."""
+class _Board:
+    """What the threads of a run tell each other: how far they are, and when it is enough."""
 
-    def __init__(
-        self,
-        plan: Plan,
-        dataset: Dataset,
-        hardware: Hardware,
-        seed: int,
-        limit: int | None,
-        on_progress: Progress | None,
-    ) -> None:
-        self.plan, self.hardware, self.seed = plan, hardware, seed
-        self.train, test = parts(plan.description, dataset)
-        self.test = Part(test.samples[:limit], test.labels[:limit])
-        self.count = min(limit or len(self.train), len(self.train))
-        self.numbers = plan.schedule.loss.arithmetic
-        self.both = SideBySide(plan, hardware)
-        self.comparison, self.utilisation = Comparison(), Utilisation(plan)
-        self.accuracy: list[float] = []
-        self.tested: list[float] = []
-        self.heads: list[tuple[Head, ...]] = []
-        self.losses: list[float] = []
-        self.on_progress = on_progress
+    def __init__(self, jobs: int, total: int, on_progress: Progress | None) -> None:
+        self._lock = threading.Lock()
+        self._done, self._total = [0] * jobs, total
+        self._on_progress = on_progress
+        self._last: float = float("inf")
 
-    def report(self, begun: Sequence[State], epochs: int) -> LongRunReport:
-        """Train and compare until the end, or until something differs."""
-        began, cycles = time.perf_counter(), 0
-        self.both.start([state.copy() for state in begun])
-        self.both.compare_states("before training", self.comparison)
-        for epoch in range(epochs):
-            if self.comparison.mismatches:
-                break
-            states, order = self.both.golden.states, self._order(epoch)
-            self._train(epoch, epochs, order)
-            cycles = self.hardware.cycles
-            if self.comparison.mismatches:
-                self.comparison.first = self._located(epoch, states, order)
-        return LongRunReport(
-            epochs=len(self.losses),
-            samples=len(self.losses) * self.count,
-            cycles=cycles,
-            seconds=time.perf_counter() - began,
-            mismatches=self.comparison.mismatches,
-            first_divergence=self.comparison.first,
-            accuracy=self.accuracy,
-            compared=self.comparison.compared,
-            utilisation_planned=self.plan.schedule.utilisation,
-            utilisation_measured=self.utilisation.share,
-            losses=self.losses,
-            test_losses=self.tested,
-            heads=self.heads,
-        )
+    def tell(self, index: int, epochs: range, done: int) -> None:
+        """A job that trains these epochs has `done` so many tokens; StoppedError if none counts."""
+        with self._lock:
+            if epochs.start > self._last:
+                raise StoppedError
+            self._done[index] = done
+            if self._on_progress:
+                self._on_progress(sum(self._done), self._total)
 
-    def _order(self, epoch: int) -> Integers:
-        return epoch_order(len(self.train), self.seed, epoch)[: self.count]
+    def end_with(self, epoch: int) -> None:
+        """No epoch after this one counts."""
+        self._last = min(self._last, epoch)
 
-    def _runs(self, epoch: int, order: Integers) -> list[Run]:
-        recipe, delay = self.plan.description.recipe, self.plan.schedule.delay
-        return epoch_runs(recipe, order, delay, epoch, before=epoch * self.count)
 
-    def _train(self, epoch: int, epochs: int, order: Integers) -> None:
-        """One epoch, and the test samples behind it."""
-        runs = self._runs(epoch, order)
-        tokens, tested = sum(len(run.kinds) for run in runs), len(self.test)
-        when, total, before = f"epoch {epoch}", 0, 0
+def _until_one_differs(stretches: Iterator[Stretch]) -> list[Stretch]:
+    """Those that count: nobody waits for one behind a difference."""
+    counted = []
+    for stretch in stretches:
+        counted.append(stretch)
+        if stretch.comparison.mismatches:
+            break
+    return counted
 
-        def progress(done: int) -> None:
-            if self.on_progress:
-                self.on_progress(epoch * (tokens + tested) + done, epochs * (tokens + tested))
 
-        for run in runs:
-            trained = int(np.flatnonzero(run.kinds != Kind.BUBBLE)[-1]) + 1
+def _joined(
+    plan: Plan, stretches: Sequence[Stretch], starts: Sequence[Sequence[State]]
+) -> Comparison:
+    """All that was compared, and that each stretch ended with what the next one has begun with."""
+    joined = Comparison()
+    for place, stretch in enumerate(stretches):
+        if place:
+            when = f"epoch {stretch.epochs.start}, begun after epoch {stretch.epochs.start - 1}"
+            ended = stretches[place - 1].both.golden.states
+            joined.check_states(when, plan.schedule.stages, starts[place], ended)
+        joined.add(stretch.comparison)
+    return joined
 
-            def training(
-                admitted: int, counters: Counters, trained: int = trained, before: int = before
-            ) -> None:
-                progress(before + admitted)
-                self.utilisation.watch(admitted, trained, counters)
 
-            total += int(self._run(when, run, self.comparison, training).sum())
-            before += len(run.kinds)
-        self.losses.append(total / len(order) * self.numbers.one_loss)
-        if not self.comparison.mismatches and tested:
-            self._test(when, lambda admitted, _: progress(tokens + admitted))
-        self.both.compare_states(f"{when}, end", self.comparison)
-        progress(tokens + tested)
-
-    def _test(self, when: str, on_slice: OnSlice) -> None:
-        """All test samples, forward only: what each loss says of them."""
-        count = len(self.test)
-        scores, losses = self.both.run(
-            f"{when}, test",
-            np.full(count, Kind.INFER, np.uint8),
-            np.arange(count),
-            self.test,
-            self.comparison,
-            on_slice,
-        )
-        chosen = decided(scores, self.numbers.threshold)
-        right = (chosen == self.test.labels).mean(axis=1).tolist()
-        nats = (losses.mean(axis=1) * self.numbers.one_loss).tolist()
-        numbers = self.plan.schedule.heads
-        heads = zip(numbers, nats[1:], right[1:], strict=True)
-        if self.plan.description.judged:
-            self.accuracy.append(right[0])
-        self.tested.append(nats[0])
-        self.heads.append(tuple(Head(*one) for one in heads))
-
-    def _run(
-        self, when: str, run: Run, comparison: Comparison, on_slice: OnSlice | None = None
-    ) -> Integers:
-        """Both models on one run of training samples; the losses of the network."""
-        self.both.set(run.settings)
-        return self.both.run(when, run.kinds, run.indices, self.train, comparison, on_slice)[1][0]
-
-    def _located(self, epoch: int, states: Sequence[State], order: Integers) -> str | None:
-        """The first difference where fewest samples of the epoch, learnt from `states`, show one.
-
-        An update that went wrong then stands alone, before others follow from it.
-        """
-
-        def shown(count: int) -> str | None:
-            trial = Comparison()
-            when = f"epoch {epoch}, after {count} of its samples"
-            self.both.start(states)
-            for run in self._runs(epoch, order[:count]):
-                self._run(when, run, trial)
-            if not trial.mismatches or count <= NARROWED:
-                self.both.compare_states(when, trial)
-            return trial.first
-
-        none, some, sentence = 0, 1, shown(1)
-        while sentence is None and some < len(order):
-            none, some = some, min(2 * some, len(order))
-            sentence = shown(some)
-        while sentence is not None and some <= NARROWED and some - none > 1:
-            middle = (none + some) // 2
-            found = shown(middle)
-            none, some = (middle, some) if found is None else (none, middle)
-            sentence = found or sentence
-        return sentence or self.comparison.first
+def _report(
+    plan: Plan, stretches: Sequence[Stretch], joined: Comparison, seconds: float
+) -> LongRunReport:
+    """What all stretches have brought, in the order of their epochs."""
+    every = chain.from_iterable
+    losses = list(every(stretch.losses for stretch in stretches))
+    made = sum(stretch.utilisation.made for stretch in stretches)
+    possible = sum(stretch.utilisation.possible for stretch in stretches)
+    return LongRunReport(
+        epochs=len(losses),
+        samples=len(losses) * stretches[0].course.count,
+        cycles=sum(stretch.cycles for stretch in stretches),
+        seconds=seconds,
+        mismatches=joined.mismatches,
+        first_divergence=joined.first,
+        accuracy=list(every(stretch.accuracy for stretch in stretches)),
+        compared=joined.compared,
+        utilisation_planned=plan.schedule.utilisation,
+        utilisation_measured=made / possible if possible else None,
+        losses=losses,
+        test_losses=list(every(stretch.tested for stretch in stretches)),
+        heads=list(every(stretch.heads for stretch in stretches)),
+        stretches=len(stretches),
+    )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from counterflow.design.schedule.planner import Plan
+from counterflow.design.units.slotted import Slotted
 from counterflow.golden.fast.chain import FastChain
 from counterflow.golden.parts.narrow import Integers
 from counterflow.golden.training.models import Bytes, Part
@@ -34,6 +35,25 @@ class Comparison:
             place = tuple(int(i) for i in wrong[0])
             index = list(place) if place else ""
             self.differ(f"{what}{index} is {got[place]}, golden has {want[place]}", len(wrong))
+
+    def check_states(
+        self,
+        when: str,
+        stages: Sequence[Slotted],
+        found: Sequence[State],
+        expected: Sequence[State],
+    ) -> None:
+        """Compare all that the units of these stages remember."""
+        for stage, got, want in zip(stages, found, expected, strict=True):
+            for name in stage.remembered:
+                what = f"{when}: {stage.name}.{name}"
+                self.check(what, getattr(got, name), getattr(want, name))
+
+    def add(self, other: Comparison) -> None:
+        """Count what was compared elsewhere, too, after what was compared here."""
+        self.compared += other.compared
+        self.mismatches += other.mismatches
+        self.first = self.first or other.first
 
     def differ(self, sentence: str, count: int = 1) -> None:
         """Count differences; the sentence is kept if they are the first."""
@@ -96,9 +116,8 @@ class SideBySide:
         except SimulationError as error:
             comparison.differ(f"{when}: {error}")
             return
-        for index, stage in enumerate(self.plan.schedule.stages):
-            for name in stage.remembered:
-                got, want = (getattr(s[index], name) for s in (found, self.golden.states))
-                comparison.check(f"{when}: {stage.name}.{name}", got, want)
+        stages = self.plan.schedule.stages
+        comparison.check_states(when, stages, found, self.golden.states)
+        for index, stage in enumerate(stages):
             expected = self.golden.saturations[index] % (1 << 32)
             comparison.check(f"{when}: {stage.name}.saturations", saturations[index], expected)
