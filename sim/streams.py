@@ -6,11 +6,19 @@ that edge sees.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from amaranth.hdl import ClockDomain, Module, Value
+from amaranth.hdl import ClockDomain, Module, ShapeCastable, Value
 from amaranth.sim import Simulator
 
 PERIOD = 1e-6
@@ -29,8 +37,7 @@ def simulate(component: Any, *benches: Bench, limit: int = 20_000) -> None:
     """Run `benches` side by side until all have ended; AssertionError beyond `limit` cycles."""
 
     async def watch(ctx: Any) -> None:
-        for _ in range(limit):
-            await ctx.tick()
+        await ctx.delay(limit * PERIOD)
         raise AssertionError(f"still running after {limit} cycles")
 
     m = Module()
@@ -58,27 +65,46 @@ def respond(
     seen: list[tuple[int, ...]] = []
 
     async def bench(ctx: Any) -> None:
+        cycles = every(ctx, *signals)
+        before: Sequence[int | None] = [None] * len(drivers)
         for row in zip(*inputs.values(), strict=True):
-            for driver, value in zip(drivers, row, strict=True):
-                ctx.set(driver, value)
-            _, _, *values = await ctx.tick().sample(*signals)
-            seen.append(tuple(values))
+            for driver, old, value in zip(drivers, before, row, strict=True):
+                if value != old:
+                    ctx.set(driver, value)
+            before = row
+            seen.append(await anext(cycles))
 
     simulate(component, bench, limit=lengths.pop() + 1)
     return seen
 
 
+async def every(ctx: Any, *values: Any) -> AsyncIterator[tuple[Any, ...]]:
+    """What `values` are in each cycle from the next edge on.
+
+    To be asked for in each cycle until the end: one that is asked for later has missed an edge.
+    Asking so costs half of `await ctx.tick().sample(...)`, which finds everything out anew.
+    """
+    async for _, _, *seen in ctx.tick().sample(*values):
+        yield tuple(seen)
+
+
 async def send(ctx: Any, port: Any, items: Iterable[Any], gate: Iterator[bool]) -> None:
     """Offer `items` one after the other, each from a cycle on in which `gate` is open."""
+    payload, valid, cycles = port.payload, port.valid, every(ctx, port.ready)
+    offers = False
     for item in items:
         while not next(gate):
-            await ctx.tick()
-        ctx.set(port.payload, item)
-        ctx.set(port.valid, 1)
-        ready = False
-        while not ready:
-            _, _, ready = await ctx.tick().sample(port.ready)
-        ctx.set(port.valid, 0)
+            if offers:
+                ctx.set(valid, 0)
+                offers = False
+            await anext(cycles)
+        ctx.set(payload, item)
+        if not offers:  # each `set` lets the whole design settle
+            ctx.set(valid, 1)
+            offers = True
+        while not (await anext(cycles))[0]:
+            pass
+    ctx.set(valid, 0)
 
 
 async def receive(ctx: Any, port: Any, count: int, gate: Iterator[bool]) -> list[Taken]:
@@ -87,17 +113,22 @@ async def receive(ctx: Any, port: Any, count: int, gate: Iterator[bool]) -> list
     AssertionError where an offer is withdrawn or changed before it is taken.
     """
     taken: list[Taken] = []
-    bits = Value.cast(port.payload)
+    shape = port.payload.shape()
+    cycles = every(ctx, port.valid, Value.cast(port.payload))
     offered: int | None = None
+    accepts: bool | None = None
     cycle = 0
     while len(taken) < count:
         ready = next(gate)
-        ctx.set(port.ready, ready)
-        _, _, valid, payload, now = await ctx.tick().sample(port.valid, port.payload, bits)
+        if ready != accepts:
+            ctx.set(port.ready, ready)
+            accepts = ready
+        valid, now = await anext(cycles)
         if offered is not None:
             assert valid, f"cycle {cycle}: an offer was withdrawn"
             assert now == offered, f"cycle {cycle}: an offer changed from {offered} to {now}"
         if valid and ready:
+            payload = shape.from_bits(now) if isinstance(shape, ShapeCastable) else now
             taken.append(Taken(cycle, payload))
         offered = now if valid and not ready else None
         cycle += 1
@@ -108,6 +139,7 @@ async def receive(ctx: Any, port: Any, count: int, gate: Iterator[bool]) -> list
 async def quiet(ctx: Any, port: Any, cycles: int) -> None:
     """Be ready for so many cycles; AssertionError where something comes."""
     ctx.set(port.ready, 1)
+    seen = every(ctx, port.valid, port.payload)
     for _ in range(cycles):
-        _, _, valid, payload = await ctx.tick().sample(port.valid, port.payload)
+        valid, payload = await anext(seen)
         assert not valid, f"one transfer too many: {payload}"

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from counterflow.sim.streams import quiet, receive, send, simulate
+from counterflow.sim.streams import every, quiet, receive, send, simulate
 
 
 class Traffic(NamedTuple):
@@ -40,10 +40,9 @@ def run(
 
         async def count(ctx: Any) -> None:
             cycle, found, most = 0, taken.get(port), len({**tokens.given, **tokens.wanted}[port])
-            done = 0
+            done, cycles = 0, every(ctx, stream.valid, stream.ready)
             while done < most:
-                _, _, valid, ready = await ctx.tick().sample(stream.valid, stream.ready)
-                if valid and ready:
+                if all(await anext(cycles)):
                     done += 1
                     if found is None:
                         sent[port] += 1

@@ -30,7 +30,7 @@ from counterflow.golden.units.update import Settings
 from counterflow.hw.norms import backward, forward
 from counterflow.hw.units.norm import Norm
 from counterflow.sim.bench.stalls import pattern
-from counterflow.sim.streams import quiet, receive, send, simulate
+from counterflow.sim.streams import every, quiet, receive, send, simulate
 
 TRUNCATED = Roundings(update="nearest-even", activation="truncate", error="truncate")
 
@@ -217,15 +217,17 @@ def run(
         await ctx.tick().repeat(start)
         states, cycle, still = unit.states, 0, 0
         given = len(tokens.x) * size, len(tokens.dy) * size
+        cycles = every(
+            ctx,
+            unit.x.valid & unit.x.ready,
+            unit.dy.valid & unit.dy.ready,
+            unit.y.valid & unit.y.ready,
+            states.write_enable,
+            states.write_address,
+            states.write_data,
+        )
         while still < 4 * made.interval or (len(seen.x), len(seen.dy)) != given:
-            _, _, *found = await ctx.tick().sample(
-                unit.x.valid & unit.x.ready,
-                unit.dy.valid & unit.dy.ready,
-                unit.y.valid & unit.y.ready,
-                states.write_enable,
-                states.write_address,
-                states.write_data,
-            )
+            found = await anext(cycles)
             took_x, took_dy, gave_y, write, address, data = found
             seen.x.extend([cycle] * took_x)
             seen.dy.extend([cycle] * took_dy)

@@ -21,7 +21,7 @@ from counterflow.hw.pooling.raster import Raster
 from counterflow.hw.pooling.rings import Line
 from counterflow.hw.units.pool import Pool
 from counterflow.sim.bench.stalls import pattern
-from counterflow.sim.streams import Taken, quiet, receive, send, simulate
+from counterflow.sim.streams import Taken, every, quiet, receive, send, simulate
 from tests.thinned import combined
 
 SHAPES = (  # height, width, channels, kernel
@@ -128,10 +128,9 @@ def run(
     left = [0]
 
     async def count(ctx: Any, port: Any, cycles: list[int], most: int) -> None:
-        cycle = 0
+        cycle, seen = 0, every(ctx, port.valid, port.ready)
         while len(cycles) < most:
-            _, _, valid, ready = await ctx.tick().sample(port.valid, port.ready)
-            if valid and ready:
+            if all(await anext(seen)):
                 cycles.append(cycle)
             cycle += 1
 
@@ -155,9 +154,9 @@ def run(
         await quiet(ctx, unit.y, 20)
 
     async def y_count(ctx: Any) -> None:
+        cycles = every(ctx, unit.y.valid, unit.y.ready)
         while left[0] < outputs:
-            _, _, valid, ready = await ctx.tick().sample(unit.y.valid, unit.y.ready)
-            left[0] += valid and ready
+            left[0] += all(await anext(cycles))
 
     async def dx_out(ctx: Any) -> None:
         seen.dx.extend(await receive(ctx, unit.dx, tokens.dx.size, gates[3]))
