@@ -20,6 +20,9 @@ from counterflow.design.fpga.blocks import (
 )
 from counterflow.design.tools.programs import YOSYS
 
+# Where Yosys has never been run it is compiled for a minute, for which other processes would wait.
+pytestmark = pytest.mark.xdist_group("blocks")
+
 Cells = Mapping[str, int]
 
 MEMORY = """module {name}(input clk, input [{address}:0] from, input [{address}:0] to,
