@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import cache
 from typing import NamedTuple
 
 from counterflow.boards.table import BOARDS, Board
@@ -86,15 +87,16 @@ def _left(target: Target, around: Resources) -> Target:
 
 
 def table(boards: Iterable[Board], networks: Iterable[str]) -> dict[str, list[Fit]]:
-    """Every network on every board, by board; those with the same device are looked at once."""
-    found: dict[str, list[Fit]] = {}
-    done: dict[str, list[Fit]] = {}
+    """Every network of these names on every board, by board."""
     names = tuple(networks)
-    for board in boards:
-        if board.target not in done:
-            done[board.target] = [fit_on(description_of(name), board) for name in names]
-        found[board.name] = done[board.target]
-    return found
+    return {board.name: [_shipped(name, board.target) for name in names] for board in boards}
+
+
+@cache
+def _shipped(network: str, device: str) -> Fit:
+    """A network that ships on the boards with this device, which is looked at once."""
+    board = next(one for one in BOARDS.values() if one.target == device)
+    return fit_on(description_of(network), board)
 
 
 def others(description: Description, board: Board) -> str:
