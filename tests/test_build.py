@@ -28,14 +28,10 @@ from counterflow.design.tools.routing import CriticalPath, Routed
 from counterflow.design.tools.synthesis_report import SynthesisReport
 from tests.echo import top_of
 
+pytestmark = pytest.mark.usefixtures("elsewhere")
+
 ICE40 = bytes.fromhex("ff0000ff7eaa997e510001059200206202b382000072015011000101")
 ECP5 = b"\xff\x00Part: x\x00\xff\xff\xff\xbd\xb3\xff\xff\xe2\x00\x00\x00"
-
-
-@pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs in an empty folder, so that anything left behind shows."""
-    monkeypatch.chdir(tmp_path)
 
 
 def needs_programs() -> None:

@@ -18,7 +18,7 @@ from counterflow.golden.reference.rules import Parameter, Rule
 from counterflow.golden.units.update import Settings, updated
 from counterflow.hw.parts.modules import convert
 from counterflow.hw.weighted.update import Update
-from tests import all_kinds, fast_pair, test_golden
+from tests import all_kinds, fast_pair, goldens
 from tests.fast_pair import Pair, convolution, mixed, trained
 from tests.test_hardware import assert_equal
 
@@ -120,9 +120,9 @@ def test_where_everything_saturates_the_fast_chain_is_the_golden_chain() -> None
 @pytest.mark.parametrize("mitigation", ["none", "lwpv+sc"])
 def test_with_fine_formats_golden_is_the_float_reference(mitigation: str) -> None:
     """As without a bound (`tests.test_golden`), which is reached by some gradients."""
-    description = test_golden.network(
+    description = goldens.network(
         (6, 8, 7, 3),
-        formats=test_golden.WIDE,
+        formats=goldens.WIDE,
         update="nearest-even",
         multipliers=8,
         mitigation=mitigation,
@@ -130,13 +130,13 @@ def test_with_fine_formats_golden_is_the_float_reference(mitigation: str) -> Non
         momentum=0.5,
         gradient_clip=0.25,
     )
-    off, moved = test_golden.distance_to_reference(description, exact_loss=True)
+    off, moved = goldens.distance_to_reference(description, exact_loss=True)
     assert moved > 0.3
     assert off < 2.0**-17
     free = description.model_copy(
         update={"recipe": description.recipe.model_copy(update={"gradient_clip": None})}
     )
-    _, further = test_golden.distance_to_reference(free, exact_loss=True)
+    _, further = goldens.distance_to_reference(free, exact_loss=True)
     assert further > 1.1 * moved
 
 

@@ -13,17 +13,13 @@ from counterflow.design.network.files import load
 from counterflow.design.schedule.components import components
 from counterflow.design.schedule.planner import plan
 from counterflow.golden.training.compare import PLAIN_AND_MITIGATED
+from tests.commands import read, refuse, run, succeed
 from tests.interlocked import BLOCKS, EXITS, design
 from tests.kept import kept
-from tests.test_command_line import read, refuse, run, succeed
+
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 NET, QUICK = "tiny-local", ("--seeds", "2", "--epochs", "1", "--samples", "60")
-
-
-@pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs in an empty folder, so that anything left behind shows."""
-    monkeypatch.chdir(tmp_path)
 
 
 # ---- components of a plan ----------------------------------------------------------------------

@@ -14,7 +14,7 @@ from counterflow.commands import host_train
 from counterflow.design.network.files import load
 from counterflow.design.schedule.planner import plan
 from counterflow.host.progress import ASKED, Progress
-from tests.test_command_line import run
+from tests.commands import run
 from tests.test_standstill import REFUSED, write
 
 PORT = ("--port", "/dev/none")

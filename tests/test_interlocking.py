@@ -27,8 +27,8 @@ from counterflow.golden.training.epochs import train
 from counterflow.golden.training.start import initial_chain
 from counterflow.golden.units.update import Settings
 from tests.fast_pair import Pair, mixed, trained
+from tests.goldens import WIDE, distance_to_reference
 from tests.interlocked import BLOCKS, COPIES, DENSE, EXITS, NETWORKS, PAIRWISE, design
-from tests.test_golden import WIDE, distance_to_reference
 from tests.test_gradients import assert_close, differences
 from tests.test_training import CLUSTERS
 

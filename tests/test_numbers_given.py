@@ -25,13 +25,10 @@ from counterflow.design.network.layers import layers
 from counterflow.design.parts.formats import Format
 from counterflow.design.parts.recipe import RateDrop, Recipe, Reference
 from counterflow.fusesoc import core_file
-from tests.test_command_line import TINY
-from tests.test_command_line import refuse as told
+from tests.commands import TINY
+from tests.commands import refuse as told
 
-
-@pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 def refuse(*arguments: str) -> str:

@@ -29,19 +29,17 @@ from counterflow.design.tools import programs
 from counterflow.design.tools.follow import ToolError
 from counterflow.sim import simulator as simulators
 from counterflow.sim.simulator import SimulationError
+from tests.commands import run, succeed
 from tests.exchanged import FILES
 from tests.kept import kept, standing
-from tests.test_command_line import Simulation, report, run, simulation, succeed
+from tests.reported import Simulation, report, simulation
 from tests.test_synth import report as synthesis_report
+
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 ROOT = Path(__file__).parent.parent
 
 __all__ = ["simulation"]  # a fixture
-
-
-@pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 def contents(folder: str = "out") -> dict[str, bytes]:

@@ -23,6 +23,8 @@ from counterflow.commands.places import Writable, default
 from counterflow.design.network.files import move, write_atomically
 from tests.kept import standing
 
+pytestmark = pytest.mark.usefixtures("elsewhere")
+
 ROOT = Path(__file__).parent.parent
 FLOORS = ("counterflow", "design", "golden", "hw", "sim", "boards")
 
@@ -48,11 +50,6 @@ ODD: dict[str, Callable[[Path], object]] = {
     "a folder": Path.mkdir,
     "a device": lambda path: path.symlink_to("/dev/null"),
 }
-
-
-@pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 def names() -> set[str]:

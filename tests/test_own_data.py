@@ -30,8 +30,8 @@ from counterflow.golden.training.checkpoint import Checkpoint, TrainedOn, going_
 from counterflow.golden.training.checkpoint import load as load_checkpoint
 from counterflow.golden.training.epochs import train
 from counterflow.host.progress import Progress
-from tests.test_command_line import read as answer
-from tests.test_command_line import refuse, succeed
+from tests.commands import read as answer
+from tests.commands import refuse, succeed
 
 DIGITS = load("digits")
 X, Y = DIGITS.train_x, DIGITS.train_y

@@ -20,7 +20,7 @@ from counterflow.design.data.training import training_data
 from counterflow.design.network import files
 from counterflow.design.network.description import Description
 from counterflow.design.network.reading import Reading
-from tests.test_command_line import refuse, succeed
+from tests.commands import refuse, succeed
 from tests.test_own_data import idx, images
 
 ROWS = "a,b,kind\n1,2,x\n3,4,y\n5,6,x\n"

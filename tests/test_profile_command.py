@@ -21,9 +21,9 @@ from counterflow.design.parts.formats import Format
 from counterflow.design.schedule.planner import plan
 from counterflow.golden.training.epochs import train
 from counterflow.profile_figure import RED, ranges
+from tests.commands import run, succeed
 from tests.followed import ROOT, followed
 from tests.kept import kept
-from tests.test_command_line import run, succeed
 
 PAGE = (ROOT / "docs" / "choosing-formats.md").read_text(encoding="utf-8")
 SHORT = ("--epochs", "1", "--samples", "30")

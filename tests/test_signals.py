@@ -18,8 +18,8 @@ from counterflow.design.parts.geometry import Geometry
 from counterflow.design.schedule.planner import plan
 from counterflow.golden.training.epochs import train
 from tests import all_kinds
+from tests.commands import run, succeed
 from tests.fast_pair import Pair, convolution, mixed, pool, trained
-from tests.test_command_line import run, succeed
 from tests.test_hardware import assert_equal
 
 SIGNED = {"activation": "none", "formats": {"activation": "s12.5"}}

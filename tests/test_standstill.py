@@ -19,7 +19,7 @@ from counterflow.design.units.arithmetic import RANDOM_BITS, UnitArithmetic
 from counterflow.golden.training.epochs import TrainingResult, train
 from counterflow.golden.training.moved import standing
 from counterflow.golden.units.update import Settings, updated
-from tests.test_command_line import run, succeed
+from tests.commands import run, succeed
 
 CLUSTERS = synthetic(8, 4, 60, seed=3)
 REFUSED = r"recipe\.learning_rate is \S+ \(2\^-(\d+)\), with which no weight can move"

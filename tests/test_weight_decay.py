@@ -22,9 +22,9 @@ from counterflow.golden.units.update import Settings, updated
 from counterflow.hw.parts.modules import convert
 from counterflow.hw.weighted.lane import BiasLane
 from counterflow.hw.weighted.update import Update
-from tests import all_kinds, fast_pair, test_golden
+from tests import all_kinds, fast_pair, goldens
+from tests.commands import succeed
 from tests.fast_pair import Pair, convolution, mixed, trained
-from tests.test_command_line import succeed
 from tests.test_hardware import assert_equal
 
 SHIFT = 7
@@ -177,9 +177,9 @@ def test_the_fast_chain_is_the_golden_chain(update: str, accumulate: int) -> Non
 @pytest.mark.parametrize("mitigation", ["none", "lwpv+sc", "lwpw", "stash"])
 def test_with_fine_formats_golden_is_the_float_reference(mitigation: str) -> None:
     """As without decay (`tests.test_golden`); of weights left alone a third and more decays."""
-    description = test_golden.network(
+    description = goldens.network(
         (6, 8, 7, 3),
-        formats=test_golden.WIDE,
+        formats=goldens.WIDE,
         update="nearest-even",
         multipliers=8,
         mitigation=mitigation,
@@ -188,7 +188,7 @@ def test_with_fine_formats_golden_is_the_float_reference(mitigation: str) -> Non
         rate_drops=[{"epoch": 1, "shift": 2}],
         weight_decay=2.0**-9,
     )
-    off, moved = test_golden.distance_to_reference(description, exact_loss=True)
+    off, moved = goldens.distance_to_reference(description, exact_loss=True)
     assert moved > 0.6
     assert off < 2.0**-17
 

@@ -214,7 +214,9 @@ def epoch_by_epoch(
     states: Sequence[State] = (),
 ) -> LongRunReport:
     """Run whole epochs without Python in the cycle, with a progress bar."""
+    from counterflow.hw.tops.verilog import to_verilog
     from counterflow.sim.compiled.long_run import long_run
+    from counterflow.sim.generated import kept_verilog
 
     with display.progress("Hardware, every epoch compared") as bar:
         return long_run(
@@ -225,6 +227,7 @@ def epoch_by_epoch(
             limit=limit,
             jobs=jobs,
             states=states,
+            verilog=kept_verilog("chain", design, lambda: to_verilog(design)),
             on_progress=bar,
         )
 

@@ -61,7 +61,6 @@ def long_run(
     initial = states or initial_states(plan.description, plan.schedule, seed)
     shares = shared(plan.description.recipe.epochs if epochs is None else epochs, jobs)
     board = _Board(len(shares), sum(map(course.tokens, range(shares[-1].stop))), on_progress)
-    began = time.perf_counter()
     # Threads end before what they simulate with is closed.
     with ExitStack() as closing, ThreadPoolExecutor(len(shares)) as pool:
         stretches = []
@@ -69,6 +68,7 @@ def long_run(
             hardware = closing.enter_context(Hardware(plan, text, stalls))
             told = partial(board.tell, index, share), board.end_with
             stretches.append(Stretch(course, share, hardware, *told))
+        began = time.perf_counter()
         try:
             starts, runs = [], []
             firsts = [share.start for share in shares]
