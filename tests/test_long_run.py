@@ -337,10 +337,11 @@ def faulty(design: Plan, unit: int, **changes: object) -> str:
 
 
 @pytest.mark.slow
-def test_a_wrong_update_is_found_in_its_unit(design: Plan, data: Dataset) -> None:
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_wrong_update_is_found_in_its_unit(design: Plan, data: Dataset, jobs: int) -> None:
     coefficient = design.schedule.stages[1].arithmetic.compensation
     wrong = faulty(design, 1, compensation=coefficient + 3)
-    report = long_run(design, data, seed=3, verilog=wrong)
+    report = long_run(design, data, seed=3, verilog=wrong, jobs=jobs)
     assert not report.equal
     assert report.epochs == 1
     assert report.first_divergence is not None

@@ -5,6 +5,7 @@ It is used as `golden.fast.chain.FastChain` is, so that both can be given the sa
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -79,8 +80,16 @@ class Hardware(Loadable):
         self._made = Predictions(plan.schedule, 0)
         text, streams = verilog or to_verilog(plan), self._made.streams
         top = module_name(plan.description.name)
-        self._library = Library(build_library(text, top, predictions=streams))
+        self._built = build_library(text, top, predictions=streams)
+        self._library = Library(self._built)
         self.reset()
+
+    def another(self) -> Hardware:
+        """A simulation of the same design that begins anew, and is to be closed by itself."""
+        other = copy.copy(self)
+        other._library = Library(self._built)
+        other.reset()
+        return other
 
     def __enter__(self) -> Hardware:
         return self

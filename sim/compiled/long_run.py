@@ -63,11 +63,12 @@ def long_run(
     board = _Board(len(shares), sum(map(course.tokens, range(shares[-1].stop))), on_progress)
     # Threads end before what they simulate with is closed.
     with ExitStack() as closing, ThreadPoolExecutor(len(shares)) as pool:
-        stretches = []
-        for index, share in enumerate(shares):
-            hardware = closing.enter_context(Hardware(plan, text, stalls))
-            told = partial(board.tell, index, share), board.end_with
-            stretches.append(Stretch(course, share, hardware, *told))
+        first = closing.enter_context(Hardware(plan, text, stalls))
+        others = [closing.enter_context(first.another()) for _ in shares[1:]]
+        stretches = [
+            Stretch(course, share, hardware, partial(board.tell, index, share), board.end_with)
+            for index, (share, hardware) in enumerate(zip(shares, [first, *others], strict=True))
+        ]
         began = time.perf_counter()
         try:
             starts, runs = [], []
