@@ -44,6 +44,11 @@ def design() -> Plan:
 
 
 @pytest.fixture(scope="module")
+def verilog(design: Plan) -> str:
+    return bench_verilog(design)
+
+
+@pytest.fixture(scope="module")
 def data() -> Dataset:
     return synthetic(12, 3, SAMPLES, 2, (3, 4, 1))
 
@@ -74,18 +79,20 @@ def job_of(design: Plan, data: Dataset, **changes: Any) -> Job:
     return Job(**{**fields, **changes})
 
 
-def test_stalls_change_no_value_of_either_scheme(design: Plan, data: Dataset) -> None:
+def test_stalls_change_no_value_of_either_scheme(design: Plan, verilog: str, data: Dataset) -> None:
     job = job_of(design, data, stalls=("random", "burst", "random"))
-    found = simulated.run(bench_verilog(design), job, "counterflow.sim.bench.order")
+    found = simulated.run(verilog, job, "counterflow.sim.bench.order")
     assert found.mismatches == 0, found.first_divergence
     assert found.compared > 20_000
 
 
-def test_the_switch_changes_what_comes_after_it_alone(design: Plan, data: Dataset) -> None:
+def test_the_switch_changes_what_comes_after_it_alone(
+    design: Plan, verilog: str, data: Dataset
+) -> None:
     job = job_of(design, data)
     (_, first), (start, _) = job.settings
     kept = job_of(design, data, settings=((0, first), (start, first)))
-    one, other = (simulated.run(bench_verilog(design), each) for each in (job, kept))
+    one, other = (simulated.run(verilog, each) for each in (job, kept))
     assert one.mismatches == other.mismatches == 0
     assert one.losses[:AFTER] == other.losses[:AFTER]
     assert one.losses[AFTER:] != other.losses[AFTER:]
