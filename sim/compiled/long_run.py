@@ -117,7 +117,8 @@ class _Board:
 
     def end_with(self, epoch: int) -> None:
         """No epoch after this one counts."""
-        self._last = min(self._last, epoch)
+        with self._lock:
+            self._last = min(self._last, epoch)
 
 
 def _until_one_differs(stretches: Iterator[Stretch]) -> list[Stretch]:
