@@ -9,7 +9,8 @@ chain alone, or beside those that --block names.  The router stops at what is as
 chain by --freq.  A frequency of one seed says little, so the median of all counts.  With --base the
 same is done of another revision of the sources, from git, and the ratio stands beside.
 
-Prints a table and leaves ``clocks-NET.json`` among the results.  What is done is kept below
+Prints a table and leaves ``clocks-NET.json`` among the results, of the chain without blocks
+``clocks-NET-chain.json``.  What is done is kept below
 ``build/results``, from where an interrupted call goes on.
 """
 
@@ -216,7 +217,8 @@ def _run(options: argparse.Namespace) -> None:
         **states,
         "provenance": provenance(description, seed=1, command=given),
     }
-    write_json(FOLDER / f"clocks-{description.name}.json", kept)
+    which = "-chain" * (options.chain and not options.block)
+    write_json(FOLDER / f"clocks-{description.name}{which}.json", kept)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
