@@ -15,7 +15,7 @@ ALLOCATED = 300_000  # objects more than were freed; Python's own is 700
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Thousands of tests live until the end, and what elaborates a design allocates millions.
 
-    To search all of that for garbage again and again was a tenth of the time of all tests.
+    To search that for garbage again and again was a twentieth of the time of the tests of units.
     """
     gc.collect()
     gc.freeze()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 from unittest import mock
 
@@ -46,15 +47,12 @@ def data(tiny: Plan) -> Dataset:
 
 
 AXI = "counterflow.sim.bench.axi"
-_GENERATED: dict[str, str] = {}
 
 
+@cache
 def generated(design: Plan) -> str:
     """Its Verilog, which takes a third of the time of a test to write."""
-    key = design.description.hash()
-    if key not in _GENERATED:
-        _GENERATED[key] = to_axi_verilog(design)
-    return _GENERATED[key]
+    return to_axi_verilog(design)
 
 
 def job_of(design: Plan, data: Dataset, **fields: Any) -> Job:

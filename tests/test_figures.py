@@ -18,6 +18,7 @@ from counterflow.design.schedule.planner import Plan, plan
 from counterflow.golden.training.epochs import Epoch, Head
 from counterflow.results import plots
 from counterflow.sim.bench.reports import SimulationReport, SlotTime
+from tests import reported
 
 EPOCHS = [
     Epoch(n, 10, 1.0, loss=1 / (n + 1), accuracy=0.9, test_loss=0.5, test_accuracy=0.8)
@@ -47,15 +48,8 @@ def slots_of(design: Plan, samples: int) -> list[SlotTime]:
 
 def report_of(design: Plan, samples: int) -> SimulationReport:
     losses = np.linspace(3, 1, samples)
-    return SimulationReport(
-        cycles=1,
+    return reported.report(
         samples=samples,
-        compared=1,
-        mismatches=0,
-        utilisation_planned=1.0,
-        utilisation_measured=1.0,
-        first_divergence=None,
-        seconds=1.0,
         losses=list(losses),
         golden_losses=list(losses),
         correct=[True] * samples,

@@ -21,6 +21,7 @@ from counterflow.commands.compare import compare
 from counterflow.commands.recovered import recovered
 from counterflow.design.data.sets import Dataset, synthetic
 from counterflow.design.network.description import Description
+from counterflow.design.parts.beside import StoppedError
 from counterflow.design.parts.order import epoch_order
 from counterflow.design.parts.recipe import MITIGATIONS, Recipe
 from counterflow.design.parts.tokens import Kind, runs
@@ -33,7 +34,6 @@ from counterflow.golden.training.compare import (
     METHODS,
     Method,
     Row,
-    StoppedError,
     compare_mitigations,
     methods_with_hybrid,
     with_method,

@@ -14,6 +14,7 @@ from counterflow.design.data.sets import Dataset, load, synthetic
 from counterflow.design.data.sources import DataError
 from counterflow.design.network.description import Description, Fold
 from counterflow.design.network.files import load as load_description
+from counterflow.design.parts.beside import StoppedError
 from counterflow.design.parts.formats import Rounding
 from counterflow.design.parts.recipe import RateDrop, Recipe
 from counterflow.design.parts.tokens import BUBBLE, Kind, Token, drained
@@ -22,7 +23,6 @@ from counterflow.design.units.convolution import Dense
 from counterflow.design.units.tiling import Lanes
 from counterflow.golden.chain import Chain
 from counterflow.golden.parts.narrow import Integers
-from counterflow.golden.training.compare import StoppedError
 from counterflow.golden.training.epochs import train
 from counterflow.golden.training.start import initial_states
 from counterflow.golden.units.convolution import UnitState

@@ -29,6 +29,7 @@ from counterflow.golden.reference.units.loss import cross_entropy
 from counterflow.golden.training.epochs import train
 from counterflow.golden.training.models import IntegerModel
 from counterflow.golden.training.start import initial_chain, initial_states
+from tests import goldens
 
 WIDTHS = (6, 9, 8, 7, 3)  # four layers
 DATA = synthetic(6, 3, 80, seed=2)
@@ -37,17 +38,8 @@ SAMPLES = DATA.train_x / 256
 
 
 def network(placement: tuple[int, ...] | None = None, **recipe: Any) -> Description:
-    layers: list[dict[str, Any]] = [{"outputs": outputs} for outputs in WIDTHS[1:]]
-    layers[-1]["activation"] = "none"
-    return Description.model_validate(
-        {
-            "name": "net",
-            "inputs": WIDTHS[0],
-            "layers": layers,
-            "recipe": {"placement": placement, "learning_rate": 2.0**-8, "seed": SEED, **recipe},
-            "fold": {"multipliers": 12},
-        }
-    )
+    fields = {"placement": placement, "learning_rate": 2.0**-8, "seed": SEED, **recipe}
+    return goldens.network(WIDTHS, multipliers=12, **fields)
 
 
 IMAGES: dict[str, Any] = {

@@ -40,6 +40,7 @@ from counterflow.golden.reference.units.loss import Loss, cross_entropy
 from counterflow.golden.training.start import initial_chain
 from counterflow.golden.units.loss import Loss as IntegerLoss
 from counterflow.golden.units.update import Settings
+from tests import goldens
 
 Trajectory = list[float]
 
@@ -78,19 +79,7 @@ def trajectory(chain: Chain, slots: int, labels: list[int] | None = None) -> Tra
 
 def network(widths: tuple[int, ...], **recipe: Any) -> Description:
     """A description; `recipe` holds the recipe's fields, and ``update`` its rounding."""
-    update = recipe.pop("update", "nearest-even")
-    layers: list[dict[str, Any]] = [{"outputs": outputs} for outputs in widths[1:]]
-    layers[-1]["activation"] = "none"
-    return Description.model_validate(
-        {
-            "name": "net",
-            "inputs": widths[0],
-            "layers": layers,
-            "recipe": recipe,
-            "rounding": {"update": update},
-            "fold": {"multipliers": 12},
-        }
-    )
+    return goldens.network(widths, multipliers=12, **{"update": "nearest-even", **recipe})
 
 
 # ---- gradients ---------------------------------------------------------------------------------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import statistics
-import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import Any, Literal
 
 from counterflow.design.data.sets import Dataset
 from counterflow.design.network.description import Description
+from counterflow.design.parts.beside import Beside
 from counterflow.design.parts.recipe import Mitigation, Scheme
 from counterflow.design.schedule.planner import plan
 from counterflow.golden.training.apart import train_apart
@@ -88,10 +88,6 @@ class Row:
         return statistics.stdev(self.accuracies) if len(self.accuracies) > 1 else 0.0
 
 
-class StoppedError(Exception):
-    """Ends a training from within its report of progress."""
-
-
 def compare_mitigations(
     description: Description,
     dataset: Dataset,
@@ -121,8 +117,7 @@ def compare_mitigations(
             "with labels, or with the loss 'mse'"
         )
     jobs = [(method, seed) for method in methods for seed in seeds]
-    lock, stop = threading.Lock(), threading.Event()
-    done = [0] * len(jobs)
+    beside = Beside(len(jobs), on_progress)
     threads = threads or os.cpu_count() or 1
     apart = model == "float" and threads > 1
 
@@ -131,12 +126,7 @@ def compare_mitigations(
         changed = with_method(description, method)
 
         def report(count: int, total: int) -> None:
-            if stop.is_set():
-                raise StoppedError
-            with lock:
-                done[index] = count
-                if on_progress:
-                    on_progress(sum(done), total * len(jobs))
+            beside.tell(index, count, total * len(jobs))
 
         options: dict[str, Any] = {
             "seed": seed,
@@ -158,7 +148,7 @@ def compare_mitigations(
         try:
             found = list(pool.map(job, range(len(jobs))))
         except BaseException:  # an interruption, too, ends what runs and what waits
-            stop.set()
+            beside.end()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     count = len(seeds)

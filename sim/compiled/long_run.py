@@ -11,17 +11,16 @@ part before it must end with, and held to it there.
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from itertools import chain, pairwise
 
 from counterflow.design.data.sets import Dataset
+from counterflow.design.parts.beside import Beside, Progress
 from counterflow.design.schedule.planner import Plan
-from counterflow.golden.training.compare import StoppedError
 from counterflow.golden.training.start import initial_states
 from counterflow.golden.units.state import State
 from counterflow.hw.tops.verilog import to_verilog
@@ -29,10 +28,6 @@ from counterflow.sim.bench.reports import LongRunReport
 from counterflow.sim.compiled.hardware import Hardware, Stalls
 from counterflow.sim.compiled.side_by_side import Comparison
 from counterflow.sim.compiled.stretch import Course, Stretch
-
-Progress = Callable[[int, int], None]
-
-NONE = -1  # the epoch before the first
 
 
 def long_run(
@@ -56,17 +51,22 @@ def long_run(
     place of the plan's own, and ``states`` of all units that of those of the seed.  The run ends
     early with an epoch in which something differed.
     """
+    shares = shared(plan.description.recipe.epochs if epochs is None else epochs, jobs)
     text = verilog or to_verilog(plan)
     course = Course(plan, dataset, seed, limit)
     initial = states or initial_states(plan.description, plan.schedule, seed)
-    shares = shared(plan.description.recipe.epochs if epochs is None else epochs, jobs)
-    board = _Board(len(shares), sum(map(course.tokens, range(shares[-1].stop))), on_progress)
+    beside = Beside(len(shares), on_progress)
+    total = sum(map(course.tokens, range(shares[-1].stop)))
     # Threads end before what they simulate with is closed.
     with ExitStack() as closing, ThreadPoolExecutor(len(shares)) as pool:
         first = closing.enter_context(Hardware(plan, text, stalls))
         others = [closing.enter_context(first.another()) for _ in shares[1:]]
         stretches = [
-            Stretch(course, share, hardware, partial(board.tell, index, share), board.end_with)
+            Stretch(
+                *(course, share, hardware),
+                report=partial(beside.tell, index, total=total),
+                differs=partial(beside.end, index),
+            )
             for index, (share, hardware) in enumerate(zip(shares, [first, *others], strict=True))
         ]
         began = time.perf_counter()
@@ -78,7 +78,7 @@ def long_run(
                 runs.append(pool.submit(stretch.run, begun))
             counted = _until_one_differs(run.result() for run in runs)
         except BaseException:  # an interruption, too, ends all of them
-            board.end_with(NONE)
+            beside.end()
             raise
     joined = _joined(plan, counted, starts)
     return _report(plan, counted, joined, time.perf_counter() - began)
@@ -95,30 +95,6 @@ def shared(epochs: int, jobs: int) -> list[range]:
     count = max(1, min(jobs, epochs))
     bounds = [-(-epochs * place // count) for place in range(count + 1)]
     return [range(*ends) for ends in pairwise(bounds)]
-
-
-class _Board:
-    """What the threads of a run tell each other: how far they are, and when it is enough."""
-
-    def __init__(self, jobs: int, total: int, on_progress: Progress | None) -> None:
-        self._lock = threading.Lock()
-        self._done, self._total = [0] * jobs, total
-        self._on_progress = on_progress
-        self._last: float = float("inf")
-
-    def tell(self, index: int, epochs: range, done: int) -> None:
-        """A job that trains these epochs has `done` so many tokens; StoppedError if none counts."""
-        with self._lock:
-            if epochs.start > self._last:
-                raise StoppedError
-            self._done[index] = done
-            if self._on_progress:
-                self._on_progress(sum(self._done), self._total)
-
-    def end_with(self, epoch: int) -> None:
-        """No epoch after this one counts."""
-        with self._lock:
-            self._last = min(self._last, epoch)
 
 
 def _until_one_differs(stretches: Iterator[Stretch]) -> list[Stretch]:

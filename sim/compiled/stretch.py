@@ -24,7 +24,7 @@ from counterflow.sim.compiled.side_by_side import Comparison, SideBySide
 NARROWED = 256  # samples; a fault that shows within them is narrowed down to one of them
 WORD = 1 << 32  # counters are modulo this
 
-Told = Callable[[int], None]
+Report = Callable[[int], None]
 
 
 class Course:
@@ -90,7 +90,7 @@ class Stretch:
     """The epochs of a range, trained in one simulation without a break between them.
 
     After `run`: what was compared, and what each epoch brought.  ``report`` is called with the
-    tokens done and may end the run by raising; ``differs`` with the first epoch that differed.
+    tokens done and may end the run by raising; ``differs`` as soon as something does.
     """
 
     def __init__(
@@ -98,8 +98,8 @@ class Stretch:
         course: Course,
         epochs: range,
         hardware: Hardware,
-        report: Told,
-        differs: Told,
+        report: Report,
+        differs: Callable[[], None],
     ) -> None:
         self.course, self.epochs, self.hardware = course, epochs, hardware
         self.plan = course.plan
@@ -119,17 +119,17 @@ class Stretch:
         first = self.epochs.start
         when = f"epoch {first}, begun" if first else "before training"
         self.both.compare_states(when, self.comparison)
+        if self.comparison.mismatches:
+            self.differs()
+            return self
         for epoch in self.epochs:
-            if self.comparison.mismatches:
-                break
             states, order = self.both.golden.states, self.course.order(epoch)
             self._train(epoch, order)
             self.cycles = self.hardware.cycles
             if self.comparison.mismatches:
-                self.differs(epoch)
+                self.differs()
                 self.comparison.first = self._located(epoch, states, order)
-        if self.comparison.mismatches:
-            self.differs(first + len(self.losses) - 1)
+                break
         return self
 
     def _train(self, epoch: int, order: Integers) -> None:
